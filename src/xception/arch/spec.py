@@ -1,0 +1,240 @@
+"""The anatomy of every Xception: a stem, residual blocks of separable convolutions, and a head.
+
+Four arrangements hide behind the word "separable convolution". Here they are one dataclass with three
+slots (before, between and after the two convolutions), each of which holds nothing, an activation, a
+normalisation, or both; every published network is a filling of these slots.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from xception.errors import UsageError
+
+Slot = Literal["none", "act", "norm", "norm_act"]
+Order = Literal["depthwise_first", "pointwise_first"]
+Shortcut = Literal["none", "identity", "conv", "conv_norm"]
+PoolPadding = Literal["symmetric", "same"]
+Initialization = Literal["torch", "kaiming_fan_out", "keras", "mindcv", "mindspore_zoo", "paddle", "paddle_deeplab"]
+
+OUTPUT_STRIDES = (8, 16, 32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StemConv:
+    """A plain 3x3 convolution without bias; `padding` in pixels on every side."""
+
+    in_channels: int
+    out_channels: int
+    stride: int = 1
+    padding: int = 0
+    after: Slot = "norm_act"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparableConv:
+    """A 3x3 depthwise and a 1x1 pointwise convolution, both without bias, and what stands around them.
+
+    `stride` and `dilation` belong to the depthwise convolution, which pads by its dilation on every side.
+    """
+
+    in_channels: int
+    out_channels: int
+    stride: int = 1
+    dilation: int = 1
+    order: Order = "depthwise_first"
+    before: Slot = "none"
+    between: Slot = "none"
+    after: Slot = "norm"
+
+    @property
+    def depthwise_channels(self) -> int:
+        """Channels that the depthwise convolution, and so the slot between the two, sees."""
+        return self.in_channels if self.order == "depthwise_first" else self.out_channels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """3x3 max-pooling. `same` is TensorFlow's rule: one pixel on every side of an odd map, but only at the
+    bottom and right of an even one; `symmetric` always pads every side. Padding never wins the maximum."""
+
+    stride: int
+    padding: PoolPadding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Separable convolutions, an optional pool, and a shortcut around them that is added at the end.
+
+    `before` acts on the input of both paths, `after` on the sum. `flow` is the paper's term.
+    """
+
+    flow: Literal["entry", "middle", "exit"]
+    units: tuple[SeparableConv, ...]
+    shortcut: Shortcut
+    pool: Pool | None = None
+    before: Slot = "none"
+    after: Slot = "none"
+
+    @property
+    def in_channels(self) -> int:
+        return self.units[0].in_channels
+
+    @property
+    def out_channels(self) -> int:
+        return self.units[-1].out_channels
+
+    @property
+    def stride(self) -> int:
+        """Down-sampling of the whole block, by its pool or by its last depthwise convolution."""
+        return self.pool.stride if self.pool else self.units[-1].stride
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """From feature maps to logits.
+
+    `dense`: global average pooling, then a linear layer. `conv`: a padded 3x3 convolution with bias, then
+    global average pooling. `feature_scale` multiplies the feature maps, in training and inference alike.
+    """
+
+    kind: Literal["dense", "conv"]
+    in_channels: int
+    num_classes: int
+    feature_scale: float = 1.0
+    drop_rate: float = 0.0
+    drop_on: Literal["pooled", "features"] = "pooled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Norm:
+    """Batch normalisation; `momentum` in torch's sense (weight of the new batch)."""
+
+    epsilon: float
+    momentum: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """One network, completely: two of these that are equal compute the same function of the same tensors."""
+
+    name: str
+    source: str
+    input_px: int
+    stem: tuple[StemConv, ...]
+    blocks: tuple[Block, ...]
+    head: Head
+    norm: Norm
+    initialization: Initialization
+    drop_path_rate: float = 0.0
+
+    @property
+    def in_channels(self) -> int:
+        return self.stem[0].in_channels
+
+    @property
+    def num_classes(self) -> int:
+        return self.head.num_classes
+
+    @property
+    def output_stride(self) -> int:
+        """Input pixels per feature-map pixel."""
+        stride = 1
+        for layer in (*self.stem, *self.blocks):
+            stride *= layer.stride
+        return stride
+
+
+def with_classes(architecture: Architecture, num_classes: int) -> Architecture:
+    """The same network with another number of classes.
+
+    Raises:
+        UsageError: fewer than one class.
+    """
+    if num_classes < 1:
+        raise UsageError(f"num_classes is {num_classes}; expected at least 1")
+    return replace(architecture, head=replace(architecture.head, num_classes=num_classes))
+
+
+def with_in_channels(architecture: Architecture, in_channels: int) -> Architecture:
+    """The same network for images of another number of channels.
+
+    Raises:
+        UsageError: fewer than one channel.
+    """
+    if in_channels < 1:
+        raise UsageError(f"in_channels is {in_channels}; expected at least 1")
+    first, *rest = architecture.stem
+    return replace(architecture, stem=(replace(first, in_channels=in_channels), *rest))
+
+
+def with_width(architecture: Architecture, width: float) -> Architecture:
+    """The same network with every inner channel count multiplied by `width` and rounded (at least 1).
+
+    Raises:
+        UsageError: a width that is not above 0.
+    """
+    if not width > 0:
+        raise UsageError(f"width is {width}; expected a number above 0")
+
+    def scaled(channels: int) -> int:
+        return max(1, round(channels * width))
+
+    def unit(spec: SeparableConv) -> SeparableConv:
+        return replace(spec, in_channels=scaled(spec.in_channels), out_channels=scaled(spec.out_channels))
+
+    first, *rest = architecture.stem
+    stem = (
+        replace(first, out_channels=scaled(first.out_channels)),
+        *(replace(conv, in_channels=scaled(conv.in_channels), out_channels=scaled(conv.out_channels)) for conv in rest),
+    )
+    return replace(
+        architecture,
+        stem=stem,
+        blocks=tuple(replace(block, units=tuple(map(unit, block.units))) for block in architecture.blocks),
+        head=replace(architecture.head, in_channels=scaled(architecture.head.in_channels)),
+    )
+
+
+def with_output_stride(architecture: Architecture, output_stride: int) -> Architecture:
+    """The same weights on a finer feature map: strides beyond `output_stride` become dilation.
+
+    A block whose stride would exceed the target keeps its own dilation, takes stride 1, and multiplies the
+    dilation of all blocks after it. Shortcuts stay what they are at the nominal stride, so that one
+    checkpoint fits every output stride (timm decides from the changed stride and so drops a projection of
+    xception71 at output stride 8).
+
+    Raises:
+        UsageError: another stride than 8, 16 or 32, or a network that down-samples by pooling.
+    """
+    if output_stride == architecture.output_stride:
+        return architecture
+    if output_stride not in OUTPUT_STRIDES or any(block.pool for block in architecture.blocks):
+        raise UsageError(
+            f"{architecture.name} cannot have output stride {output_stride}: "
+            f"8, 16 and 32 are possible for networks that down-sample by strided convolution, "
+            f"and only {architecture.output_stride} for this one if it pools"
+        )
+    current, dilation, blocks = architecture.stem[0].stride, 1, []
+    for block in architecture.blocks:
+        units = tuple(replace(unit, dilation=unit.dilation * dilation) for unit in block.units)
+        if current * block.stride > output_stride:
+            dilation *= block.stride
+            units = (*units[:-1], replace(units[-1], stride=1))
+        else:
+            current *= block.stride
+        blocks.append(replace(block, units=units))
+    return replace(architecture, blocks=tuple(blocks))
+
+
+def with_drop(architecture: Architecture, drop_rate: float | None, drop_path_rate: float | None) -> Architecture:
+    """The same network with another dropout before the classifier or stochastic depth; None keeps a rate.
+
+    Raises:
+        UsageError: a rate outside [0, 1).
+    """
+    for name, rate in (("drop_rate", drop_rate), ("drop_path_rate", drop_path_rate)):
+        if rate is not None and not 0 <= rate < 1:
+            raise UsageError(f"{name} is {rate}; expected a probability from 0 up to, not including, 1")
+    head = architecture.head if drop_rate is None else replace(architecture.head, drop_rate=drop_rate)
+    drop_path = architecture.drop_path_rate if drop_path_rate is None else drop_path_rate
+    return replace(architecture, head=head, drop_path_rate=drop_path)

@@ -1,0 +1,1 @@
+"""Sessions: loaded models that map pixels to logits."""

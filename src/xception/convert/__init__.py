@@ -1,0 +1,1 @@
+"""From any published checkpoint to a bundle."""

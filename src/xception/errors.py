@@ -1,0 +1,76 @@
+"""Everything that goes wrong on purpose.
+
+    XceptionError              exit code 3, unless a subclass says otherwise
+    ├── UsageError             2: the request itself makes no sense
+    │   ├── UnknownName        2: no such variant, weights entry, format, recipe key, ...
+    │   └── AmbiguousName      2: the name fits more than one thing
+    ├── CheckFailed            1: the work was done and its result is not good enough
+    ├── InputError             3: a file or folder is missing, corrupt, hostile or unfit
+    │   └── DecodeError        3: one image could not be read (counted, never fatal to a run)
+    └── EnvironmentFault       3: this machine lacks something
+        └── MissingExtra       3: an optional dependency is not installed
+
+A message is one sentence that says what failed, what was expected, what came and what to do next.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class XceptionError(Exception):
+    """Base of all errors that this package raises on purpose; `exit_code` is the command line's exit status."""
+
+    exit_code = 3
+
+
+class UsageError(XceptionError):
+    """The request cannot be carried out as it was put."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name that is in no table; the nearest known names are suggested, never substituted."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        choices = sorted(known)
+        near = get_close_matches(name, choices, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(choices)}"
+        super().__init__(f"unknown {kind} {name!r}; {hint}")
+        self.name = name
+
+
+class AmbiguousName(UsageError):
+    """A name that several things share, with the full names to choose from."""
+
+    def __init__(self, kind: str, name: str, candidates: Iterable[str]) -> None:
+        self.candidates = tuple(sorted(candidates))
+        super().__init__(
+            f"the {kind} name {name!r} is ambiguous: different networks carry it; choose one of {', '.join(self.candidates)}"
+        )
+
+
+class CheckFailed(XceptionError):
+    """A gate or comparison ran to its end and its verdict is no."""
+
+    exit_code = 1
+
+
+class InputError(XceptionError):
+    """A file, folder or stream that cannot be used."""
+
+
+class DecodeError(InputError):
+    """One image that cannot be turned into pixels."""
+
+
+class EnvironmentFault(XceptionError):
+    """The machine lacks something: a package, room on the disk, a permission."""
+
+
+class MissingExtra(EnvironmentFault):
+    """An optional dependency is not installed."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"this needs the Python package {module!r}, which is not installed; run: pip install 'xception[{extra}]'")
+        self.extra = extra

@@ -1,0 +1,1 @@
+"""A bundle's network in another runtime's form."""

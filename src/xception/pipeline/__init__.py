@@ -1,0 +1,1 @@
+"""Read, preprocess, infer, postprocess, sink: written once."""

@@ -1,0 +1,1 @@
+"""int8 behind a gate."""
