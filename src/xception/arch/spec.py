@@ -6,6 +6,7 @@ normalisation, or both; every published network is a filling of these slots.
 """
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Literal
 
 from xception.errors import UsageError
@@ -138,10 +139,7 @@ class Architecture:
     @property
     def output_stride(self) -> int:
         """Input pixels per feature-map pixel."""
-        stride = 1
-        for layer in (*self.stem, *self.blocks):
-            stride *= layer.stride
-        return stride
+        return prod(conv.stride for conv in self.stem) * prod(block.stride for block in self.blocks)
 
 
 def with_classes(architecture: Architecture, num_classes: int) -> Architecture:
