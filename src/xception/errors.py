@@ -46,7 +46,8 @@ class AmbiguousName(UsageError):
     def __init__(self, kind: str, name: str, candidates: Iterable[str]) -> None:
         self.candidates = tuple(sorted(candidates))
         super().__init__(
-            f"the {kind} name {name!r} is ambiguous: different networks carry it; choose one of {', '.join(self.candidates)}"
+            f"the {kind} name {name!r} is ambiguous: different networks carry it; "
+            f"choose one of {', '.join(self.candidates)}"
         )
 
 
@@ -72,5 +73,7 @@ class MissingExtra(EnvironmentFault):
     """An optional dependency is not installed."""
 
     def __init__(self, module: str, extra: str) -> None:
-        super().__init__(f"this needs the Python package {module!r}, which is not installed; run: pip install 'xception[{extra}]'")
+        super().__init__(
+            f"this needs the Python package {module!r}, which is not installed; run: pip install 'xception[{extra}]'"
+        )
         self.extra = extra

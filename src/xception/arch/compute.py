@@ -5,7 +5,19 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-from xception.arch.graph import INPUT, Add, BatchNorm, Conv, Dense, GlobalAveragePool, MaxPool, Node, Relu, Scale, unfold
+from xception.arch.graph import (
+    INPUT,
+    Add,
+    BatchNorm,
+    Conv,
+    Dense,
+    GlobalAveragePool,
+    MaxPool,
+    Node,
+    Relu,
+    Scale,
+    unfold,
+)
 from xception.arch.spec import Architecture
 from xception.errors import UsageError
 
@@ -59,7 +71,10 @@ def output_shapes(architecture: Architecture, height_px: int, width_px: int) -> 
     for node in unfold(architecture):
         shapes[node.name] = _output_shape(node, shapes[node.source])
         if min(shapes[node.name]) < 1:
-            raise UsageError(f"an image of {height_px}x{width_px} px is too small for {architecture.name}: nothing is left at {node.name}")
+            raise UsageError(
+                f"an image of {height_px}x{width_px} px is too small for {architecture.name}: "
+                f"nothing is left at {node.name}"
+            )
     return shapes
 
 
@@ -144,7 +159,9 @@ def _pooled_map(architecture: Architecture) -> str:
 
 def _thop(architecture: Architecture, px: int) -> int:
     shapes = output_shapes(architecture, px, px)
-    norms = [node.name for node in unfold(architecture) if isinstance(node, BatchNorm) and _is_plain(node, architecture)]
+    norms = [
+        node.name for node in unfold(architecture) if isinstance(node, BatchNorm) and _is_plain(node, architecture)
+    ]
     return cost(architecture, px).macs + 4 * sum(prod(shapes[name]) for name in norms)
 
 

@@ -15,6 +15,8 @@ INPUT = "pixels"
 
 @dataclass(frozen=True, slots=True)
 class Conv:
+    """Square kernel; `padding` in pixels on every side."""
+
     name: str
     source: str
     in_channels: int
@@ -29,6 +31,8 @@ class Conv:
 
 @dataclass(frozen=True, slots=True)
 class BatchNorm:
+    """Normalisation by stored statistics."""
+
     name: str
     source: str
     channels: int
@@ -37,6 +41,8 @@ class BatchNorm:
 
 @dataclass(frozen=True, slots=True)
 class Relu:
+    """max(x, 0)."""
+
     name: str
     source: str
 
@@ -53,6 +59,8 @@ class MaxPool:
 
 @dataclass(frozen=True, slots=True)
 class Add:
+    """The sum of two nodes."""
+
     name: str
     source: str
     other: str
@@ -60,6 +68,8 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
+    """A product with a constant."""
+
     name: str
     source: str
     factor: float
@@ -75,6 +85,8 @@ class GlobalAveragePool:
 
 @dataclass(frozen=True, slots=True)
 class Dense:
+    """(N, in_features) -> (N, out_features), with bias."""
+
     name: str
     source: str
     in_features: int
@@ -146,7 +158,9 @@ def _unit(name: str, source: str, unit: SeparableConv, norm: Norm) -> Part:
         if part == parts[1]:
             source = yield from _slot(f"{name}.between", source, unit.between, channels, norm)
         if part == "depthwise":
-            yield Conv(f"{name}.depthwise", source, channels, channels, 3, unit.stride, unit.dilation, unit.dilation, channels)
+            yield Conv(
+                f"{name}.depthwise", source, channels, channels, 3, unit.stride, unit.dilation, unit.dilation, channels
+            )
         else:
             yield Conv(f"{name}.pointwise", source, unit.in_channels, unit.out_channels, 1)
         source = f"{name}.{part}"

@@ -28,13 +28,27 @@ from xception.errors import AmbiguousName, UnknownName
 Layout = tuple[tuple[int, ...], int]  # output channels of a block's units, stride of the block
 
 ENTRY_CHOLLET: tuple[Layout, ...] = (((128,) * 2, 2), ((256,) * 2, 2), ((728,) * 2, 2))
-ENTRY_PPCLS71: tuple[Layout, ...] = (((128,) * 2, 2), ((256,) * 2, 1), ((256,) * 2, 2), ((728,) * 2, 1), ((728,) * 2, 2))
+ENTRY_PPCLS71: tuple[Layout, ...] = (
+    ((128,) * 2, 2),
+    ((256,) * 2, 1),
+    ((256,) * 2, 2),
+    ((728,) * 2, 1),
+    ((728,) * 2, 2),
+)
 ENTRY_ALIGNED: tuple[Layout, ...] = (((128,) * 3, 2), ((256,) * 3, 2), ((728,) * 3, 2))
-ENTRY_ALIGNED71: tuple[Layout, ...] = (((128,) * 3, 2), ((256,) * 3, 1), ((256,) * 3, 2), ((728,) * 3, 1), ((728,) * 3, 2))
+ENTRY_ALIGNED71: tuple[Layout, ...] = (
+    ((128,) * 3, 2),
+    ((256,) * 3, 1),
+    ((256,) * 3, 2),
+    ((728,) * 3, 1),
+    ((728,) * 3, 2),
+)
 MIDDLE = (728, 728, 728)
 
 
-def _stem(widths: tuple[int, int], *, in_channels: int, stride: int, padding: int, last: Slot = "norm_act") -> tuple[StemConv, ...]:
+def _stem(
+    widths: tuple[int, int], *, in_channels: int, stride: int, padding: int, last: Slot = "norm_act"
+) -> tuple[StemConv, ...]:
     first, second = widths
     return (
         StemConv(in_channels=in_channels, out_channels=first, stride=stride, padding=padding),
@@ -76,7 +90,14 @@ def _dense(in_channels: int, drop_rate: float = 0.0) -> Head:
 
 
 def _pooled(
-    in_channels: int, layout: Sequence[Layout], middle: int, *, padding: PoolPadding, shortcut: Shortcut, order: Order, between: Slot
+    in_channels: int,
+    layout: Sequence[Layout],
+    middle: int,
+    *,
+    padding: PoolPadding,
+    shortcut: Shortcut,
+    order: Order,
+    between: Slot,
 ) -> tuple[Block, ...]:
     """Entry, middle and exit flow of the networks that down-sample with a max-pool at the end of a block."""
     blocks = []
@@ -95,7 +116,9 @@ def _pooled(
     return (*blocks, _tail((1536, 2048), order=order, between=between))
 
 
-def _strided(in_channels: int, layout: Sequence[Layout], middle: int, *, shortcut: Shortcut, **slots: Slot) -> tuple[Block, ...]:
+def _strided(
+    in_channels: int, layout: Sequence[Layout], middle: int, *, shortcut: Shortcut, **slots: Slot
+) -> tuple[Block, ...]:
     """Entry, middle and exit flow of the networks that down-sample in a block's last depthwise convolution."""
     block_before = slots.pop("block_before", "none")
     blocks = []
@@ -119,18 +142,31 @@ def _tail(
     outs: Sequence[int], *, order: Order = "depthwise_first", between: Slot, before: Slot = "none", dilation: int = 1
 ) -> Block:
     """The separable convolutions behind the last residual sum."""
-    units = _units(1024, outs, order=order, dilation=dilation, first="none", before="none", between=between, after="norm_act")
+    units = _units(
+        1024, outs, order=order, dilation=dilation, first="none", before="none", between=between, after="norm_act"
+    )
     return Block(flow="exit", units=units, shortcut="none", before=before)
 
 
-def _chollet(name: str, source: str, *, epsilon: float, momentum: float, pool: PoolPadding, init: Initialization, drop: float = 0.0) -> Architecture:
+def _chollet(
+    name: str,
+    source: str,
+    *,
+    epsilon: float,
+    momentum: float,
+    pool: PoolPadding,
+    init: Initialization,
+    drop: float = 0.0,
+) -> Architecture:
     """The paper's network (Chollet 2017, figure 5) as Keras published it and as others ported it."""
     return Architecture(
         name=name,
         source=source,
         input_px=299,
         stem=_stem((32, 64), in_channels=3, stride=2, padding=0),
-        blocks=_pooled(64, ENTRY_CHOLLET, 8, padding=pool, shortcut="conv_norm", order="depthwise_first", between="none"),
+        blocks=_pooled(
+            64, ENTRY_CHOLLET, 8, padding=pool, shortcut="conv_norm", order="depthwise_first", between="none"
+        ),
         head=_dense(2048, drop),
         norm=Norm(epsilon=epsilon, momentum=momentum),
         initialization=init,
@@ -144,7 +180,9 @@ def _ppcls(name: str, *, entry: Sequence[Layout] = ENTRY_CHOLLET, middle: int) -
         source="paddleclas",
         input_px=299,
         stem=_stem((32, 64), in_channels=3, stride=2, padding=1),
-        blocks=_pooled(64, entry, middle, padding="symmetric", shortcut="conv", order="pointwise_first", between="norm"),
+        blocks=_pooled(
+            64, entry, middle, padding="symmetric", shortcut="conv", order="pointwise_first", between="norm"
+        ),
         head=_dense(2048),
         norm=Norm(epsilon=1e-5, momentum=0.1),
         initialization="paddle",
@@ -174,7 +212,9 @@ def _deeplab(name: str, *, middle: int) -> Architecture:
         blocks=(*base.blocks[:-1], _tail((1536, 1536, 2048), between="norm_act", dilation=2)),
         # Paddle's "downscale_in_infer" dropout: halved at inference, masked without rescaling in training.
         # Halving always and dropping out with the usual rescaling is the same function in both.
-        head=Head(kind="dense", in_channels=2048, num_classes=1000, feature_scale=0.5, drop_rate=0.5, drop_on="features"),
+        head=Head(
+            kind="dense", in_channels=2048, num_classes=1000, feature_scale=0.5, drop_rate=0.5, drop_on="features"
+        ),
         norm=Norm(epsilon=1e-3, momentum=0.01),
         initialization="paddle_deeplab",
     )
@@ -198,7 +238,9 @@ def _gluon(name: str, *, middle: int) -> Architecture:
 
 def _preactivation(name: str, *, middle: int, epsilon: float) -> Architecture:
     """timm's pre-activation networks: norm and activation stand before the convolutions and feed both paths."""
-    blocks = _strided(64, ENTRY_ALIGNED, middle, shortcut="conv", block_before="norm_act", before="norm_act", after="none")
+    blocks = _strided(
+        64, ENTRY_ALIGNED, middle, shortcut="conv", block_before="norm_act", before="norm_act", after="none"
+    )
     units = _units(1024, (1536, 1536, 2048), first="none", before="norm_act", after="none")
     return Architecture(
         name=name,
@@ -213,7 +255,13 @@ def _preactivation(name: str, *, middle: int, epsilon: float) -> Architecture:
 
 
 def _mini(
-    name: str, *, stem: tuple[int, int], widths: Sequence[int], stem_stride: int = 1, later: Slot = "none", input_px: int = 64
+    name: str,
+    *,
+    stem: tuple[int, int],
+    widths: Sequence[int],
+    stem_stride: int = 1,
+    later: Slot = "none",
+    input_px: int = 64,
 ) -> Architecture:
     """oarriaga's small gray-image networks (Arriaga et al. 2017): a convolution is the classifier.
 
@@ -258,7 +306,15 @@ VARIANTS: Mapping[str, Architecture] = MappingProxyType(
             _deeplab("ppcls_xception65_deeplab", middle=16),
             _ppcls("ppcls_xception71", entry=ENTRY_PPCLS71, middle=16),
             _chollet("mindcv_xception", "mindcv", epsilon=1e-5, momentum=0.1, pool="same", init="mindcv", drop=0.5),
-            _chollet("mindspore_xception", "mindspore", epsilon=1e-5, momentum=0.1, pool="same", init="mindspore_zoo", drop=0.5),
+            _chollet(
+                "mindspore_xception",
+                "mindspore",
+                epsilon=1e-5,
+                momentum=0.1,
+                pool="same",
+                init="mindspore_zoo",
+                drop=0.5,
+            ),
             _gluon("gluon_xception65", middle=16),
             _mini("mini_xception", stem=(8, 8), widths=(16, 32, 64, 128)),
             _mini("tiny_xception", stem=(5, 5), widths=(8, 16, 32, 64)),

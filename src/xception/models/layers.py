@@ -8,6 +8,7 @@ from xception.arch.spec import Norm, Pool, SeparableConv, Slot
 
 
 def batch_norm(channels: int, norm: Norm) -> nn.BatchNorm2d:
+    """Batch normalisation with the network's epsilon and momentum."""
     return nn.BatchNorm2d(channels, eps=norm.epsilon, momentum=norm.momentum)
 
 

@@ -1,0 +1,323 @@
+"""The artifact: a folder with one runnable form of a model and `model.json`, which says what it is.
+
+Only this module reads and writes `model.json`.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from xception.arch.spec import Architecture
+from xception.arch.variants import architecture
+from xception.errors import EnvironmentFault, InputError, UsageError
+from xception.labels import Labels, labels_text, read_labels
+from xception.preprocess import Preprocess
+from xception.statistics import Interval
+
+FORMAT_VERSION = 1
+MANIFEST = "model.json"
+LABELS = "labels.txt"
+
+Form = Literal["weights", "onnx", "openvino"]
+Precision = Literal["float32", "int8"]
+
+MAIN_FILE: Mapping[Form, str] = {"weights": "weights.safetensors", "onnx": "model.onnx", "openvino": "model.xml"}
+"""The file a runtime opens, by form."""
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What everything in `model.json` has in common: immutable, and unknown keys are refused."""
+
+
+class Network(_Document, frozen=True):
+    """The variant and where this model departs from it; enough to build the network again."""
+
+    variant: str
+    num_classes: int
+    in_channels: int
+    width: float = 1.0
+    output_stride: int | None = None
+
+    def architecture(self) -> Architecture:
+        """The specification.
+
+        Raises:
+            UsageError: no such variant, or a value that it cannot take.
+        """
+        return architecture(
+            self.variant,
+            num_classes=self.num_classes,
+            in_channels=self.in_channels,
+            width=self.width,
+            output_stride=self.output_stride,
+        )
+
+
+class Graph(_Document, frozen=True):
+    """Names and shapes of an exported graph; None is a free size. Input NCHW, output (N, K) logits."""
+
+    input_name: str
+    input_shape: tuple[int | None, int, int | None, int | None]
+    output_name: str
+
+
+class Score(_Document, frozen=True):
+    """An evaluation in short. `seen + failed = total`; a failed image counts as neither right nor wrong."""
+
+    total: int
+    seen: int
+    failed: int
+    top1: Interval | None
+    top5: Interval | None
+    loss: float | None
+
+
+class Agreement(_Document, frozen=True):
+    """Logits of this form beside those of its parent on the same pixels."""
+
+    samples: int
+    max_abs_diff: float
+    mean_abs_diff: float
+    relative_diff: float
+    """Largest absolute difference over the largest absolute logit of the parent."""
+    top1_agreement: float
+
+
+class Step(_Document, frozen=True):
+    """One step of the model's history: what was done, to which bundle, with which tools and settings."""
+
+    verb: str
+    parent: str | None
+    """Digest of the bundle it came from."""
+    tools: dict[str, str]
+    settings: dict[str, str | int | float | bool | None] = {}
+
+
+class FileHash(_Document, frozen=True):
+    """Identity of one file."""
+
+    sha256: str
+    size_bytes: int
+
+
+class Model(_Document, frozen=True):
+    """All of `model.json`. `digest` is the SHA-256 of the document with an empty digest."""
+
+    name: str
+    network: Network
+    form: Form
+    precision: Precision
+    preprocess: Preprocess
+    graph: Graph | None = None
+    metrics: dict[str, Score] = {}
+    """By data set."""
+    agreement: Agreement | None = None
+    passed_gate: bool | None = None
+    """Whether a quantized model met its accuracy gate; None if none was asked of it."""
+    lineage: tuple[Step, ...] = ()
+    files: dict[str, FileHash] = {}
+    digest: str = ""
+    format_version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """An opened bundle."""
+
+    path: Path
+    model: Model
+    labels: Labels
+
+    @property
+    def main_file(self) -> Path:
+        """The weights or graph file."""
+        return self.path / MAIN_FILE[self.model.form]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of weights and graph, without labels and manifest."""
+        return sum(entry.size_bytes for name, entry in self.model.files.items() if name != LABELS)
+
+
+def open_bundle(path: Path, *, verify: bool = False) -> Bundle:
+    """Read a bundle, or the bundle of a training run's folder; `verify` compares every byte with its hash.
+
+    Raises:
+        InputError: no bundle, another format version, a document that does not fit, a missing or changed file.
+    """
+    if not (path / MANIFEST).is_file() and (path / "bundle" / MANIFEST).is_file():
+        path = path / "bundle"
+    raw = _read_manifest(path)
+    model = _decode(path, raw)
+    for name, entry in model.files.items():
+        _check_file(path / name, entry, verify=verify)
+    if verify and (_encode(model) != raw or _digest(model) != model.digest):
+        raise InputError(f"{path / MANIFEST} was changed after it was written; get the bundle again from its source")
+    return Bundle(path=path, model=model, labels=read_labels(path / LABELS))
+
+
+def write_bundle(
+    path: Path, model: Model, labels: Labels, files: Mapping[str, bytes | Path], *, overwrite: bool = False
+) -> Bundle:
+    """Write a whole bundle beside `path` and rename it into place; file hashes and digest are filled in here.
+
+    Args:
+        path: where the bundle is to lie.
+        model: the document; its `files` and `digest` are replaced.
+        labels: class names, as many as the network has classes.
+        files: content by file name, as bytes or as a file to copy.
+        overwrite: replace an existing bundle.
+
+    Raises:
+        UsageError: labels that do not fit the network.
+        InputError: `path` is taken.
+        EnvironmentFault: `path` cannot be written; nothing is left behind.
+    """
+    if len(labels) != model.network.num_classes:
+        raise UsageError(
+            f"{len(labels)} labels for a network of {model.network.num_classes} classes; expected as many of each"
+        )
+    ensure_free(path, overwrite=overwrite)
+    with _staged(path) as folder:
+        contents = {LABELS: labels_text(labels).encode(), **files}
+        hashes = {name: _store(folder / name, content) for name, content in contents.items()}
+        model = msgspec.structs.replace(model, files=dict(sorted(hashes.items())), digest="")
+        model = msgspec.structs.replace(model, digest=_digest(model))
+        _store(folder / MANIFEST, _encode(model))
+    return Bundle(path=path, model=model, labels=labels)
+
+
+def ensure_free(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse, before any work is done, a place where a bundle cannot be put.
+
+    Raises:
+        InputError: `path` holds something that is not to be replaced.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not (path / MANIFEST).is_file():
+        raise InputError(f"{path} exists and is not a bundle; choose another place")
+    if not overwrite:
+        raise InputError(f"{path} already holds a bundle; choose another place or pass --overwrite")
+
+
+def child(parent: Bundle, verb: str, tools: Mapping[str, str], **settings: str | int | float | bool | None) -> Model:
+    """The parent's document as a next step starts from it: lineage extended, results of the parent's form dropped."""
+    step = Step(verb=verb, parent=parent.model.digest, tools=dict(tools), settings=settings)
+    return msgspec.structs.replace(
+        parent.model, metrics={}, agreement=None, passed_gate=None, lineage=(*parent.model.lineage, step)
+    )
+
+
+def _read_manifest(path: Path) -> bytes:
+    try:
+        return (path / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        what = "is not a bundle: it has no model.json" if path.is_dir() else "does not exist"
+        raise InputError(f"{path} {what}; expected a folder that xception convert, train or export wrote") from None
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path / MANIFEST}: {error.strerror}; expected a folder with a model.json"
+        ) from error
+
+
+def _decode(path: Path, raw: bytes) -> Model:
+    try:
+        version = msgspec.json.decode(raw, type=_Versioned).format_version
+        if version != FORMAT_VERSION:
+            raise InputError(
+                f"{path / MANIFEST} has format version {version}, this program reads version {FORMAT_VERSION}; "
+                "use the version of xception that wrote it, or make the bundle again"
+            )
+        model = msgspec.json.decode(raw, type=Model)
+    except (msgspec.DecodeError, UnicodeDecodeError, UsageError) as error:
+        raise InputError(
+            f"{path / MANIFEST} is not a valid bundle description: {error}; make the bundle again"
+        ) from error
+
+
+class _Versioned(msgspec.Struct):
+    format_version: int
+
+
+def _check_file(path: Path, entry: FileHash, *, verify: bool) -> None:
+    try:
+        size = path.stat().st_size
+        sha256 = _sha256(path) if verify else entry.sha256
+    except OSError as error:
+        raise InputError(f"the bundle's file {path} cannot be read ({error.strerror}); get the bundle again") from error
+    if size != entry.size_bytes or sha256 != entry.sha256:
+        raise InputError(
+            f"{path} is not the file that the bundle was written with "
+            f"(expected {entry.size_bytes} bytes with SHA-256 {entry.sha256[:12]}, got {size} bytes); "
+            "get the bundle again"
+        )
+
+
+def _encode(model: Model) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(model), indent=2) + b"\n"
+
+
+def _digest(model: Model) -> str:
+    return hashlib.sha256(_encode(msgspec.structs.replace(model, digest=""))).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _store(path: Path, content: bytes | Path) -> FileHash:
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        shutil.copyfile(content, path)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return FileHash(sha256=_sha256(path), size_bytes=path.stat().st_size)
+
+
+@contextmanager
+def _staged(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place at the end, or vanishes if anything fails."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise EnvironmentFault(
+            f"cannot write to {path.parent}: {error.strerror}; choose a place you may write to"
+        ) from error
+    try:
+        yield folder
+        folder.chmod(0o755)
+        _replace(folder, path)
+    except OSError as error:
+        hint = "make room" if error.errno == errno.ENOSPC else "choose a place you may write to"
+        raise EnvironmentFault(f"cannot write {path}: {error.strerror}; nothing was left behind; {hint}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _replace(folder: Path, path: Path) -> None:
+    """Put `folder` where `path` is; an old bundle there is moved aside first and removed last."""
+    if path.exists():
+        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+        path.rename(aside / path.name)
+        folder.rename(path)
+        shutil.rmtree(aside)
+    else:
+        folder.rename(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,66 @@
+"""Class names, and the identifiers by which data sets know them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xception.errors import InputError
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Class names in logit order; `ids` are what folders are called (WordNet ids for ImageNet), else the names."""
+
+    names: tuple[str, ...]
+    ids: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def targets(self, classes: Sequence[str]) -> tuple[int, ...]:
+        """The logit index of each of a data set's classes, found by id or by name.
+
+        Raises:
+            InputError: a class that these labels do not hold. Order is never guessed.
+        """
+        index = {name: i for i, name in enumerate(self.names)} | {name: i for i, name in enumerate(self.ids)}
+        unknown = [name for name in classes if name not in index]
+        if unknown:
+            raise InputError(
+                f"{len(unknown)} of the data's {len(classes)} classes are not among the model's {len(self)} labels "
+                f"(such as {unknown[0]!r}; the labels begin with {self.names[0]!r}); "
+                "use data of the model's classes, or rename the folders"
+            )
+        return tuple(index[name] for name in classes)
+
+
+def parse_labels(text: str) -> Labels:
+    """Labels from one class a line: a name, or an id, a tab and a name."""
+    rows = [line.rstrip("\r").split("\t", 1) for line in text.rstrip("\n").split("\n")]
+    if all(len(row) == 2 for row in rows):
+        return Labels(tuple(row[1] for row in rows), tuple(row[0] for row in rows))
+    return Labels(tuple("\t".join(row) for row in rows))
+
+
+def labels_text(labels: Labels) -> str:
+    """The inverse of `parse_labels`."""
+    if labels.ids:
+        return "".join(f"{i}\t{name}\n" for i, name in zip(labels.ids, labels.names, strict=True))
+    return "".join(f"{name}\n" for name in labels.names)
+
+
+def read_labels(path: Path) -> Labels:
+    """Labels from a UTF-8 file, see `parse_labels`.
+
+    Raises:
+        InputError: the file is missing, empty or not UTF-8.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"cannot read the label file {path}: {error}; expected UTF-8 text, one class a line"
+        ) from error
+    if not text.strip():
+        raise InputError(f"the label file {path} is empty; expected one class a line")
+    return parse_labels(text)

@@ -1,0 +1,173 @@
+"""From an upright 8-bit image to the network's input: resize, crop, normalise. Sizes are whole pixels.
+
+The rules are those that published weights were evaluated with; which entry uses which is in the catalog.
+"""
+
+from functools import cached_property
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from xception.errors import UsageError
+
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+"""Pillow's filters, which widen when they shrink an image (antialiasing)."""
+
+FRACTION_BITS = 11
+"""OpenCV's bilinear weights are 11-bit fixed-point numbers."""
+
+
+class ShorterSide(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="rule", tag="shorter_side"
+):
+    """The shorter side becomes `px`; the longer one keeps the aspect ratio, truncated (torchvision, MindSpore)
+    or rounded (Paddle) to a whole pixel."""
+
+    px: int
+    long_side: Literal["truncate", "round"] = "truncate"
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) after the resize."""
+        short, long = sorted((width, height))
+        exact = self.px * long / short
+        scaled = max(1, round(exact) if self.long_side == "round" else int(exact))
+        return (self.px, scaled) if width <= height else (scaled, self.px)
+
+
+class Squash(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="rule", tag="squash"):
+    """Both sides take the given size, whatever the aspect ratio."""
+
+    width_px: int
+    height_px: int
+
+    def size(self, width: int, height: int) -> tuple[int, int]:  # noqa: ARG002 - one interface for both rules
+        """(width, height) after the resize."""
+        return self.width_px, self.height_px
+
+
+class CenterCrop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The middle of the image; an odd margin's half pixel is rounded to even (torchvision) or floored (Paddle,
+    MindSpore). An image that is smaller than the crop is padded with black."""
+
+    width_px: int
+    height_px: int
+    offset: Literal["round", "floor"] = "round"
+
+    def box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom) in an image of the given size."""
+        left, top = self._start(width - self.width_px), self._start(height - self.height_px)
+        return left, top, left + self.width_px, top + self.height_px
+
+    def _start(self, margin: int) -> int:
+        return round(margin / 2) if self.offset == "round" else margin // 2
+
+
+class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
+    """How an image becomes pixels: `(value / divisor - mean) / std` a channel, after resize and crop.
+
+    `antialias=False` is OpenCV's bilinear resize, which looks at two source pixels however much it shrinks.
+    """
+
+    color: Literal["rgb", "bgr", "gray"] = "rgb"
+    resize: ShorterSide | Squash | None = None
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bicubic"
+    antialias: bool = True
+    crop: CenterCrop | None = None
+    divisor: float = 255.0
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
+            raise UsageError(
+                f"preprocess has {len(self.mean)} means and {len(self.std)} deviations; "
+                f"expected {self.channels} of each for {self.color} images"
+            )
+        if self.divisor == 0 or 0 in self.std:
+            raise UsageError("preprocess divides by zero; expected a divisor and deviations other than 0")
+        if not self.antialias and self.interpolation != "bilinear":
+            raise UsageError(
+                f"{self.interpolation} without antialias is not defined; expected interpolation 'bilinear'"
+            )
+        sizes = (self.resize, self.crop)
+        if any(getattr(rule, side, 1) < 1 for rule in sizes for side in ("px", "width_px", "height_px")):
+            raise UsageError("preprocess has a size below one pixel; expected whole pixels from 1")
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.color == "gray" else 3
+
+    @property
+    def output_px(self) -> tuple[int, int] | None:
+        """(height, width) of every result, or None where it depends on the image."""
+        if self.crop:
+            return self.crop.height_px, self.crop.width_px
+        if isinstance(self.resize, Squash):
+            return self.resize.height_px, self.resize.width_px
+        return None
+
+    def __call__(self, image: Image.Image) -> NDArray[np.float32]:
+        """An upright 8-bit image of any mode to (C, H, W) float32."""
+        return self.normalize(self.resized(image))
+
+    def resized(self, image: Image.Image) -> NDArray[np.uint8]:
+        """The 8-bit pixels that the network is to see, before normalisation: (C, H, W)."""
+        image = image.convert("L" if self.color == "gray" else "RGB")
+        if self.resize:
+            size = self.resize.size(*image.size)
+            if self.antialias:
+                image = image.resize(size, FILTERS[self.interpolation])
+            else:
+                image = Image.fromarray(resize_bilinear(np.asarray(image), *size))
+        if self.crop:
+            image = image.crop(self.crop.box(*image.size))
+        pixels = np.asarray(image)
+        channels_first = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+        return channels_first[::-1] if self.color == "bgr" else channels_first
+
+    def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(..., C, H, W) 8-bit to float32 of the same shape."""
+        out = np.empty(pixels.shape, np.float32)
+        for channel, table in enumerate(self._tables):
+            np.take(table, pixels[..., channel, :, :], out=out[..., channel, :, :])
+        return out
+
+    @cached_property
+    def _tables(self) -> NDArray[np.float32]:
+        """(C, 256): what each 8-bit value becomes, computed in float32 in the order in which torch pipelines do."""
+        values = np.arange(256, dtype=np.float32) / np.float32(self.divisor)
+        mean, std = (np.array(row, np.float32)[:, None] for row in (self.mean, self.std))
+        return np.asarray((values[None] - mean) / std, np.float32)
+
+
+def resize_bilinear(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """OpenCV's 8-bit bilinear resize, INTER_LINEAR without antialias: (H, W[, C]) to (height, width[, C])."""
+    top, bottom, row_low, row_high = _taps(pixels.shape[0], height)
+    left, right, col_low, col_high = _taps(pixels.shape[1], width)
+    trailing = (1,) * (pixels.ndim - 2)
+    col_low, col_high = (weights.reshape(1, -1, *trailing) for weights in (col_low, col_high))
+    row_low, row_high = (weights.reshape(-1, 1, *trailing) for weights in (row_low, row_high))
+    wide = pixels.astype(np.int32)
+    rows = (wide[:, left] * col_low + wide[:, right] * col_high) >> 4
+    # The rounding of OpenCV's vertical pass: 16 bits are dropped from each product, the last two are rounded.
+    mixed = ((rows[top] * row_low) >> 16) + ((rows[bottom] * row_high) >> 16)
+    return ((mixed + 2) >> 2).astype(np.uint8)
+
+
+def _taps(source: int, target: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32], NDArray[np.int32]]:
+    """The two source positions of every target position and their fixed-point weights."""
+    centre = ((np.arange(target) + 0.5) * (source / target) - 0.5).astype(np.float32)
+    low = np.floor(centre).astype(np.intp)
+    fraction = np.where((low < 0) | (low >= source - 1), np.float32(0), centre - low.astype(np.float32))
+    low = low.clip(0, source - 1)
+    one = 1 << FRACTION_BITS
+    high_weight = np.rint(fraction * one).astype(np.int32)
+    low_weight = np.rint((np.float32(1) - fraction) * one).astype(np.int32)
+    return low, (low + 1).clip(max=source - 1), low_weight, high_weight
