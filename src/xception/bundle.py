@@ -243,6 +243,13 @@ def _decode(path: Path, raw: bytes) -> Model:
         raise InputError(
             f"{path / MANIFEST} is not a valid bundle description: {error}; make the bundle again"
         ) from error
+    strays = [name for name in model.files if Path(name).name != name]
+    if strays or MAIN_FILE[model.form] not in model.files:
+        raise InputError(
+            f"{path / MANIFEST} lists the files {sorted(model.files)}; "
+            f"expected plain names with {MAIN_FILE[model.form]!r} among them; make the bundle again"
+        )
+    return model
 
 
 class _Versioned(msgspec.Struct):
