@@ -20,8 +20,8 @@ FILTERS = {
 }
 """Pillow's filters, which widen when they shrink an image (antialiasing)."""
 
-FRACTION_BITS = 11
-"""OpenCV's bilinear weights are 11-bit fixed-point numbers."""
+ONE = 1 << 11
+"""OpenCV's bilinear weights are fixed-point numbers with 11 bits of fraction."""
 
 
 class ShorterSide(
@@ -149,25 +149,25 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 def resize_bilinear(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
     """OpenCV's 8-bit bilinear resize, INTER_LINEAR without antialias: (H, W[, C]) to (height, width[, C])."""
-    top, bottom, row_low, row_high = _taps(pixels.shape[0], height)
-    left, right, col_low, col_high = _taps(pixels.shape[1], width)
+    top, bottom, row_weights = _taps(pixels.shape[0], height)
+    left, right, col_weights = _taps(pixels.shape[1], width)
+    # Beyond the first and last column OpenCV takes the edge pixel whole; beyond rows it blends it with itself.
+    col_weights[:, (left == right)] = [[ONE], [0]]
     trailing = (1,) * (pixels.ndim - 2)
-    col_low, col_high = (weights.reshape(1, -1, *trailing) for weights in (col_low, col_high))
-    row_low, row_high = (weights.reshape(-1, 1, *trailing) for weights in (row_low, row_high))
+    col_low, col_high = col_weights.reshape(2, 1, -1, *trailing)
+    row_low, row_high = row_weights.reshape(2, -1, 1, *trailing)
     wide = pixels.astype(np.int32)
     rows = (wide[:, left] * col_low + wide[:, right] * col_high) >> 4
     # The rounding of OpenCV's vertical pass: 16 bits are dropped from each product, the last two are rounded.
     mixed = ((rows[top] * row_low) >> 16) + ((rows[bottom] * row_high) >> 16)
-    return ((mixed + 2) >> 2).astype(np.uint8)
+    return np.asarray((mixed + 2) >> 2, np.uint8)
 
 
-def _taps(source: int, target: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32], NDArray[np.int32]]:
-    """The two source positions of every target position and their fixed-point weights."""
+def _taps(source: int, target: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32]]:
+    """The two source positions of every target position, and their fixed-point weights (2, target)."""
     centre = ((np.arange(target) + 0.5) * (source / target) - 0.5).astype(np.float32)
-    low = np.floor(centre).astype(np.intp)
-    fraction = np.where((low < 0) | (low >= source - 1), np.float32(0), centre - low.astype(np.float32))
-    low = low.clip(0, source - 1)
-    one = 1 << FRACTION_BITS
-    high_weight = np.rint(fraction * one).astype(np.int32)
-    low_weight = np.rint((np.float32(1) - fraction) * one).astype(np.int32)
-    return low, (low + 1).clip(max=source - 1), low_weight, high_weight
+    low = np.floor(centre)
+    fraction = centre - low
+    weights = np.rint(np.stack([np.float32(1) - fraction, fraction]) * ONE).astype(np.int32)
+    first, last = low.astype(np.intp), low.astype(np.intp) + 1
+    return first.clip(0, source - 1), last.clip(0, source - 1), weights

@@ -1,0 +1,50 @@
+"""Inference with ONNX Runtime on the CPU."""
+
+from typing import Any
+
+import numpy as np
+
+from xception.backends.base import Logits, Pixels, Session, graph_facts
+from xception.bundle import Bundle
+from xception.errors import InputError
+from xception.extras import require
+
+
+class OnnxSession:
+    """One `InferenceSession`; input and output names come from the bundle."""
+
+    name = "onnxruntime"
+
+    def __init__(self, runtime: Any, bundle: Bundle) -> None:
+        facts = graph_facts(bundle)
+        self.input_shape = facts["input_shape"]
+        self.num_classes = facts["num_classes"]
+        self.batch_size = facts["batch_size"]
+        self._runtime = runtime
+        self._graph = bundle.model.graph
+
+    def __call__(self, pixels: Pixels, /) -> Logits:
+        (logits,) = self._runtime.run([self._graph.output_name], {self._graph.input_name: pixels})
+        return np.asarray(logits, np.float32)
+
+    def close(self) -> None:
+        del self._runtime
+
+
+def open_session(bundle: Bundle, threads: int | None = None) -> Session:
+    """The bundle's graph in ONNX Runtime.
+
+    Raises:
+        MissingExtra: onnxruntime is not installed.
+        InputError: ONNX Runtime refuses the file.
+    """
+    onnxruntime = require("onnxruntime", "onnx")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = 3
+    try:
+        runtime = onnxruntime.InferenceSession(bundle.main_file, options, providers=["CPUExecutionProvider"])
+    # ONNX Runtime raises a dozen exception types of its own, which share no base class but this one.
+    except Exception as error:
+        raise InputError(f"ONNX Runtime refuses {bundle.main_file}: {error}; export the bundle again") from error
+    return OnnxSession(runtime, bundle)

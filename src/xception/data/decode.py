@@ -1,0 +1,55 @@
+"""Encoded bytes to an upright 8-bit image, or a DecodeError that says why not."""
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from xception.errors import DecodeError
+
+SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+
+
+def decode(data: bytes) -> Image.Image:
+    """Decode one image file: the first frame, rotated as its EXIF data says, with 8 bits a channel.
+
+    Files up to Pillow's limit of about 179 million pixels are decoded.
+
+    Raises:
+        DecodeError: empty, truncated, corrupt, too large, of no image format, or with values of no known range.
+    """
+    if not data:
+        raise DecodeError("the file is empty")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            return _eight_bit(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError:
+        raise DecodeError("not an image file of a known format") from None
+    except Image.DecompressionBombError as error:
+        raise DecodeError(f"too many pixels: {error}") from error
+    except DecodeError:
+        raise
+    except MemoryError:
+        raise DecodeError("not enough memory to decode it") from None
+    # Pillow's plugins let their own parsing errors through: struct.error, SyntaxError, ZeroDivisionError, ...
+    except Exception as error:
+        raise DecodeError(f"corrupt image: {error or type(error).__name__}") from error
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Any mode in which Pillow holds an image as L, RGB or another 8-bit mode; transparency is dropped."""
+    if image.mode in SIXTEEN_BIT or image.mode == "I":
+        return _from_sixteen_bit(np.asarray(image).astype(np.int64))
+    if image.mode == "F":
+        raise DecodeError("floating-point pixels have no known range; expected 8 or 16 bits a channel")
+    if image.mode == "P":
+        # By way of RGBA, since a palette may hold transparent entries of several kinds.
+        return image.convert("RGBA").convert("RGB")
+    return image
+
+
+def _from_sixteen_bit(values: np.ndarray) -> Image.Image:
+    if values.min() < 0 or values.max() > 0xFFFF:
+        raise DecodeError("32-bit pixels beyond 16 bits have no known range; expected 8 or 16 bits a channel")
+    return Image.fromarray(((values * 255 + 0x7FFF) // 0xFFFF).astype(np.uint8))

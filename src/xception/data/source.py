@@ -1,0 +1,53 @@
+"""What every data source offers: a sequence of items that are read only when they are needed."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from PIL import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image. `key` names it within its source, `target` is its class index there or None without a label.
+
+    `load` fetches the encoded file, or the image itself where there is no file; it may raise OSError.
+    """
+
+    key: str
+    target: int | None
+    load: Callable[[], bytes | Image.Image]
+
+
+class Source(Protocol):
+    """A data set, or one split of it: its items in a fixed order, and its class names."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Item: ...
+
+    def __iter__(self) -> Iterator[Item]: ...
+
+
+@dataclass(frozen=True)
+class Items:
+    """A source whose items are all known."""
+
+    name: str
+    classes: tuple[str, ...]
+    items: tuple[Item, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int, /) -> Item:
+        return self.items[index]
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.items)

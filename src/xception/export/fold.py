@@ -1,0 +1,57 @@
+"""Batch normalisation folded into the convolution before it: the same function in fewer operations."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from xception.arch.graph import Add, BatchNorm, Conv, Node, unfold
+from xception.arch.spec import Architecture
+
+Tensors = dict[str, np.ndarray]
+
+
+def folded(architecture: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[tuple[Node, ...], Tensors]:
+    """The graph without the norms that directly follow a convolution, and its float32 tensors.
+
+    A norm stays where something else also reads the convolution, or where it follows no convolution.
+    Computed in float64, so that only the final rounding differs from the unfolded network.
+    """
+    nodes = {node.name: node for node in unfold(architecture)}
+    readers = Counter(source for node in nodes.values() for source in _sources(node))
+    out: dict[str, Node] = {}
+    values: Tensors = {}
+    renamed: dict[str, str] = {}
+    for node in nodes.values():
+        before = nodes.get(node.source)
+        if isinstance(node, BatchNorm) and isinstance(before, Conv) and readers[before.name] == 1:
+            weight, bias = _fold(
+                node, {leaf: tensors[f"{node.name}.{leaf}"] for leaf in LEAVES}, tensors[f"{before.name}.weight"]
+            )
+            out[before.name] = replace(out[before.name], bias=True)  # type: ignore[call-arg]
+            values |= {f"{before.name}.weight": weight, f"{before.name}.bias": bias}
+            renamed[node.name] = before.name
+        else:
+            out[node.name] = _rewired(node, renamed)
+            values |= {name: value for name, value in tensors.items() if name.rpartition(".")[0] == node.name}
+    return tuple(out.values()), values
+
+
+LEAVES = ("weight", "bias", "running_mean", "running_var")
+
+
+def _fold(norm: BatchNorm, statistics: Tensors, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    scale, shift, mean, variance = (statistics[leaf].astype(np.float64) for leaf in LEAVES)
+    factor = scale / np.sqrt(variance + norm.epsilon)
+    weight = kernel.astype(np.float64) * factor[:, None, None, None]
+    return weight.astype(np.float32), (shift - mean * factor).astype(np.float32)
+
+
+def _rewired(node: Node, renamed: Mapping[str, str]) -> Node:
+    node = replace(node, source=renamed.get(node.source, node.source))
+    return replace(node, other=renamed.get(node.other, node.other)) if isinstance(node, Add) else node
+
+
+def _sources(node: Node) -> tuple[str, ...]:
+    return (node.source, node.other) if isinstance(node, Add) else (node.source,)

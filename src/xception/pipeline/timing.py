@@ -1,0 +1,45 @@
+"""Where the time goes: how long each stage was busy, and for how many images."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+from time import perf_counter
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Stopwatch:
+    """Busy time of one stage, summed over all its threads."""
+
+    def __init__(self) -> None:
+        self.busy_s = 0.0
+        self.images = 0
+        self._lock = Lock()
+
+    @contextmanager
+    def measure(self, images: int = 1) -> Iterator[None]:
+        """Count the time of a block, in which `images` images are processed."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            elapsed = perf_counter() - start
+            with self._lock:
+                self.busy_s += elapsed
+                self.images += images
+
+    def timed(self, fn: Callable[[T], R]) -> Callable[[T], R]:
+        """`fn` for one image at a time, measured."""
+
+        def measured(item: T) -> R:
+            with self.measure():
+                return fn(item)
+
+        return measured
+
+    @property
+    def images_per_second(self) -> float:
+        """Rate of one thread that does nothing else; 0 before anything was measured."""
+        return self.images / self.busy_s if self.busy_s else 0.0

@@ -1,0 +1,71 @@
+"""How closely one form of a model follows another: logits compared on the same pixels."""
+
+from collections.abc import Iterable
+from itertools import islice
+
+import numpy as np
+
+from xception.backends.base import Logits, Pixels, Session
+from xception.bundle import Agreement, Bundle
+from xception.data.source import Item
+from xception.errors import InputError
+from xception.pipeline.stream import Ready, prepared
+from xception.preprocess import Preprocess
+
+SEED = 0
+BATCH_SIZE = 7
+"""Odd on purpose: the graph must take any batch, and the last one is a smaller one."""
+
+
+def probe_pixels(bundle: Bundle, count: int = 16) -> Pixels:
+    """Pixels of the bundle's input size to compare on when no data is at hand: (count, C, H, W) float32.
+
+    Black, white and random noise from fine to coarse, normalised as the bundle says; always the same.
+
+    Raises:
+        InputError: the bundle's preprocessing fixes no input size.
+    """
+    size = bundle.model.preprocess.output_px
+    if size is None:
+        raise InputError(f"{bundle.path} has no fixed input size; compare on data instead")
+    rng = np.random.Generator(np.random.PCG64(SEED))
+    height, width = size
+    images = np.zeros((count, bundle.model.network.in_channels, height, width), np.uint8)
+    images[1:2] = 255
+    for index in range(2, count):
+        cell = 2 ** (index % 6)
+        coarse = rng.integers(0, 256, (images.shape[1], -(-height // cell), -(-width // cell)), np.uint8)
+        images[index] = coarse.repeat(cell, 1).repeat(cell, 2)[:, :height, :width]
+    return bundle.model.preprocess.normalize(images)
+
+
+def data_pixels(items: Iterable[Item], preprocess: Preprocess, count: int = 64) -> Pixels:
+    """The first `count` readable images, (N, C, H, W) float32.
+
+    Raises:
+        InputError: none can be read.
+    """
+    images = [entry.pixels for entry in prepared(islice(items, count), preprocess) if isinstance(entry, Ready)]
+    if not images:
+        raise InputError("none of the images can be read; expected at least one to compare on")
+    return np.stack(images)
+
+
+def agreement(session: Session, parent: Session, pixels: Pixels) -> Agreement:
+    """Compare two sessions on the same pixels, (N, C, H, W)."""
+    ours, theirs = _logits(session, pixels), _logits(parent, pixels)
+    difference = np.abs(ours.astype(np.float64) - theirs)
+    return Agreement(
+        samples=len(pixels),
+        max_abs_diff=float(difference.max()),
+        mean_abs_diff=float(difference.mean()),
+        relative_diff=float(difference.max() / max(np.abs(theirs).max(), np.finfo(np.float32).tiny)),
+        top1_agreement=float((ours.argmax(1) == theirs.argmax(1)).mean()),
+    )
+
+
+def _logits(session: Session, pixels: Pixels) -> Logits:
+    size = session.batch_size or BATCH_SIZE
+    padded = np.concatenate([pixels, np.zeros((-len(pixels) % size, *pixels.shape[1:]), np.float32)])
+    whole = padded if session.batch_size else pixels
+    return np.concatenate([session(whole[start : start + size]) for start in range(0, len(whole), size)])[: len(pixels)]
