@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xception.bundle import Bundle, Form
-from xception.errors import UnknownName, UsageError
+from xception.errors import InputError, UnknownName, UsageError
 
 Pixels = NDArray[np.float32]
 Logits = NDArray[np.float32]
@@ -86,14 +86,27 @@ def default_backend(form: Form) -> str:
     return next(name for name, row in BACKENDS.items() if form in row.forms)
 
 
-def graph_facts(bundle: Bundle) -> dict[str, Any]:
-    """The four facts of a session, as the bundle of an exported graph states them."""
-    model = bundle.model
-    if model.graph is None:
-        raise UsageError(f"{bundle.path} describes no graph; expected one for the form {model.form!r}")
-    batch_size, channels, height, width = model.graph.input_shape
-    return {
-        "input_shape": (channels, height, width),
-        "num_classes": model.network.num_classes,
-        "batch_size": batch_size,
-    }
+def run(session: Session, pixels: Pixels, batch_size: int) -> Logits:
+    """Logits of any number of images, (N, C, H, W) to (N, K), in batches of at most `batch_size`.
+
+    A session of a fixed batch size takes that one, and black images for the places that are left in the last.
+    """
+    size = session.batch_size or batch_size
+    missing = -len(pixels) % size if session.batch_size else 0
+    padded = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.float32)]) if missing else pixels
+    rows = [session(padded[start : start + size]) for start in range(0, len(padded), size)]
+    return (rows[0] if len(rows) == 1 else np.concatenate(rows))[: len(pixels)]
+
+
+class GraphSession:
+    """What sessions of exported graphs have in common: the facts that their bundle states."""
+
+    name: str
+
+    def __init__(self, bundle: Bundle) -> None:
+        if bundle.model.graph is None:
+            raise InputError(f"{bundle.path} describes no graph for its {bundle.model.form} file; export it again")
+        self.graph = bundle.model.graph
+        self.batch_size, *shape = self.graph.input_shape
+        self.input_shape: tuple[int, int | None, int | None] = tuple(shape)  # type: ignore[assignment]
+        self.num_classes = bundle.model.network.num_classes

@@ -4,27 +4,23 @@ from typing import Any
 
 import numpy as np
 
-from xception.backends.base import Logits, Pixels, Session, graph_facts
+from xception.backends.base import GraphSession, Logits, Pixels, Session
 from xception.bundle import Bundle
 from xception.errors import InputError
 from xception.extras import require
 
 
-class OnnxSession:
+class OnnxSession(GraphSession):
     """One `InferenceSession`; input and output names come from the bundle."""
 
     name = "onnxruntime"
 
     def __init__(self, runtime: Any, bundle: Bundle) -> None:
-        facts = graph_facts(bundle)
-        self.input_shape = facts["input_shape"]
-        self.num_classes = facts["num_classes"]
-        self.batch_size = facts["batch_size"]
+        super().__init__(bundle)
         self._runtime = runtime
-        self._graph = bundle.model.graph
 
     def __call__(self, pixels: Pixels, /) -> Logits:
-        (logits,) = self._runtime.run([self._graph.output_name], {self._graph.input_name: pixels})
+        (logits,) = self._runtime.run([self.graph.output_name], {self.graph.input_name: pixels})
         return np.asarray(logits, np.float32)
 
     def close(self) -> None:

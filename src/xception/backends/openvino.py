@@ -4,22 +4,19 @@ from typing import Any
 
 import numpy as np
 
-from xception.backends.base import Logits, Pixels, Session, graph_facts
+from xception.backends.base import GraphSession, Logits, Pixels, Session
 from xception.bundle import Bundle
 from xception.errors import InputError
 from xception.extras import require
 
 
-class OpenVinoSession:
+class OpenVinoSession(GraphSession):
     """One compiled model; it has a single input and a single output."""
 
     name = "openvino"
 
     def __init__(self, compiled: Any, bundle: Bundle) -> None:
-        facts = graph_facts(bundle)
-        self.input_shape = facts["input_shape"]
-        self.num_classes = facts["num_classes"]
-        self.batch_size = facts["batch_size"]
+        super().__init__(bundle)
         self._compiled = compiled
 
     def __call__(self, pixels: Pixels, /) -> Logits:

@@ -29,7 +29,7 @@ def folded(architecture: Architecture, tensors: Mapping[str, np.ndarray]) -> tup
             weight, bias = _fold(
                 node, {leaf: tensors[f"{node.name}.{leaf}"] for leaf in LEAVES}, tensors[f"{before.name}.weight"]
             )
-            out[before.name] = replace(out[before.name], bias=True)  # type: ignore[call-arg]
+            out[before.name] = replace(before, source=renamed.get(before.source, before.source), bias=True)
             values |= {f"{before.name}.weight": weight, f"{before.name}.bias": bias}
             renamed[node.name] = before.name
         else:

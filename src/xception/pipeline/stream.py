@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from xception.backends.base import Logits, Pixels, Session
+from xception.backends.base import Logits, Pixels, Session, run
 from xception.data.decode import decode
 from xception.data.source import Item
 from xception.errors import DecodeError
@@ -119,13 +119,9 @@ def batched(ready: Iterable[Ready | Failure], batch_size: int) -> Iterator[list[
 
 def _score(group: list[Ready | Failure], session: Session, clock: Stopwatch) -> list[Scored | Failure]:
     images = [entry.pixels for entry in group if isinstance(entry, Ready)]
-    rows = iter(_logits(images, session, clock)) if images else iter(())
-    return [Scored(entry.item, next(rows)) if isinstance(entry, Ready) else entry for entry in group]
-
-
-def _logits(images: list[Pixels], session: Session, clock: Stopwatch) -> Logits:
-    """(N, K) logits; a session of a fixed batch size is fed black images for the places that are left."""
-    batch = np.zeros((session.batch_size or len(images), *images[0].shape), np.float32)
-    np.stack(images, out=batch[: len(images)])
+    if not images:
+        return [entry for entry in group if isinstance(entry, Failure)]
+    pixels = np.stack(images)
     with clock.measure(len(images)):
-        return session(batch)[: len(images)]
+        rows = iter(run(session, pixels, len(images)))
+    return [Scored(entry.item, next(rows)) if isinstance(entry, Ready) else entry for entry in group]

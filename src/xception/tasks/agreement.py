@@ -5,7 +5,7 @@ from itertools import islice
 
 import numpy as np
 
-from xception.backends.base import Logits, Pixels, Session
+from xception.backends.base import Pixels, Session, run
 from xception.bundle import Agreement, Bundle
 from xception.data.source import Item
 from xception.errors import InputError
@@ -53,7 +53,7 @@ def data_pixels(items: Iterable[Item], preprocess: Preprocess, count: int = 64) 
 
 def agreement(session: Session, parent: Session, pixels: Pixels) -> Agreement:
     """Compare two sessions on the same pixels, (N, C, H, W)."""
-    ours, theirs = _logits(session, pixels), _logits(parent, pixels)
+    ours, theirs = run(session, pixels, BATCH_SIZE), run(parent, pixels, BATCH_SIZE)
     difference = np.abs(ours.astype(np.float64) - theirs)
     return Agreement(
         samples=len(pixels),
@@ -62,10 +62,3 @@ def agreement(session: Session, parent: Session, pixels: Pixels) -> Agreement:
         relative_diff=float(difference.max() / max(np.abs(theirs).max(), np.finfo(np.float32).tiny)),
         top1_agreement=float((ours.argmax(1) == theirs.argmax(1)).mean()),
     )
-
-
-def _logits(session: Session, pixels: Pixels) -> Logits:
-    size = session.batch_size or BATCH_SIZE
-    padded = np.concatenate([pixels, np.zeros((-len(pixels) % size, *pixels.shape[1:]), np.float32)])
-    whole = padded if session.batch_size else pixels
-    return np.concatenate([session(whole[start : start + size]) for start in range(0, len(whole), size)])[: len(pixels)]

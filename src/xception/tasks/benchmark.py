@@ -4,8 +4,8 @@ import io
 import os
 import platform
 from collections.abc import Callable, Iterable
-from importlib.metadata import version
 from functools import partial
+from importlib.metadata import version
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from xception.backends.base import Logits, Pixels, Session
+from xception.backends.base import Logits, Session, run
 from xception.bundle import Bundle
 from xception.data.decode import decode
 from xception.data.source import Item, Items, Source
@@ -140,13 +140,13 @@ def _run(bundle: Bundle, session: Session, items: tuple[Item, ...], batch: int, 
     loaded = [item.load() for item in items]
     pixels = [preprocess(_image(data)) for data in loaded]
     groups = [np.stack(pixels[start : start + batch]) for start in range(0, len(pixels), batch)]
-    logits = [row for group in groups for row in _padded(session, group)]
+    logits = [row for group in groups for row in run(session, group, batch)]
     latencies: list[float] = []
 
     def run_infer() -> None:
         for group in groups:
             start = perf_counter()
-            _padded(session, group)
+            run(session, group, batch)
             latencies.append(perf_counter() - start)
 
     def run_all() -> None:
@@ -200,12 +200,6 @@ def _drain(results: Iterable[object]) -> None:
 def _postprocess(logits: Logits) -> None:
     softmax(logits[None])
     top_k(logits[None], 5)
-
-
-def _padded(session: Session, group: Pixels) -> Logits:
-    missing = (session.batch_size or len(group)) - len(group)
-    padding = np.zeros((missing, *group.shape[1:]), np.float32)
-    return session(np.concatenate([group, padding]) if missing else group)[: len(group)]
 
 
 def _image(data: bytes | Image.Image) -> Image.Image:
