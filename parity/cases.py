@@ -1,0 +1,67 @@
+"""Which source's script proves which variant, and at which image sizes: an odd and an even one of each kind, since
+several faults show at one of the two alone."""
+
+from dataclasses import dataclass
+
+SMALL_PX = (97, 128)
+LARGE_PX = (224, 299)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upstream:
+    """A source's own code: a module of `parity.upstreams`, the environment it runs in, the option of `parity.run`
+    that says where its repository is checked out (None: it is a package), and the most precise type it computes in."""
+
+    script: str
+    environment: str
+    checkout: str | None = None
+    dtype: str = "float64"
+
+
+TIMM = Upstream(script="timm", environment="timm")
+TSTANDLEY = Upstream(script="tstandley", environment="timm", checkout="tstandley")
+GLUON = Upstream(script="gluon", environment="gluon")
+KERAS = Upstream(script="keras", environment="keras")
+MINI = Upstream(script="mini", environment="keras", checkout="face-classification")
+PADDLE = Upstream(script="paddle", environment="paddle", checkout="paddleclas")
+MINDCV = Upstream(script="mindcv", environment="mindspore", dtype="float32")
+MINDSPORE = Upstream(script="mindspore_zoo", environment="mindspore", checkout="mindspore-models", dtype="float32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One network of one source. `golden_px` are the sizes whose logits are kept for the tests, `finer` the smaller
+    output strides at which it is compared too, `trains` whether a training step is."""
+
+    variant: str
+    upstream: Upstream
+    golden_px: tuple[int, ...] = SMALL_PX
+    px: tuple[int, ...] = LARGE_PX
+    batch: int = 2
+    finer: tuple[int, ...] = ()
+    trains: bool = False
+
+
+CASES = (
+    Case(variant="timm_xception", upstream=TIMM, trains=True),
+    Case(variant="timm_xception", upstream=TSTANDLEY, golden_px=(), trains=True),
+    Case(variant="timm_xception41", upstream=TIMM, finer=(16, 8), trains=True),
+    Case(variant="timm_xception41p", upstream=TIMM, finer=(16, 8), trains=True),
+    Case(variant="timm_xception65", upstream=TIMM, finer=(16, 8)),
+    Case(variant="timm_xception65p", upstream=TIMM, finer=(16, 8), trains=True),
+    # At output stride 8 timm drops a projection of this network and no longer reads its own weights.
+    Case(variant="timm_xception71", upstream=TIMM, finer=(16,), trains=True),
+    Case(variant="gluon_xception65", upstream=GLUON, finer=(16, 8)),
+    Case(variant="keras_xception", upstream=KERAS),
+    Case(variant="mini_xception", upstream=MINI, golden_px=(61, 64), px=(48, 65)),
+    Case(variant="tiny_xception", upstream=MINI, golden_px=(61, 64), px=(48, 65)),
+    Case(variant="big_xception", upstream=MINI, golden_px=(61, 64), px=(48, 65)),
+    Case(variant="ppcls_xception41", upstream=PADDLE),
+    Case(variant="ppcls_xception41_deeplab", upstream=PADDLE),
+    Case(variant="ppcls_xception65", upstream=PADDLE),
+    Case(variant="ppcls_xception65_deeplab", upstream=PADDLE),
+    Case(variant="ppcls_xception71", upstream=PADDLE),
+    Case(variant="mindcv_xception", upstream=MINDCV),
+    # Its head averages exactly 10x10 positions, so it takes no other sizes.
+    Case(variant="mindspore_xception", upstream=MINDSPORE, golden_px=(299, 320), px=(), batch=1),
+)

@@ -1,0 +1,46 @@
+"""The network here, filled with the same seeded tensors by the same names."""
+
+from math import inf, prod
+
+import numpy as np
+import torch
+
+from parity import seeded
+from xception.arch.compute import tensors
+from xception.arch.spec import Architecture
+from xception.convert.rename import Source, rename
+from xception.convert.sources import SOURCES
+
+
+def source_of(variant: str) -> Source:
+    """The source that published a variant."""
+    return next(source for source in SOURCES.values() if variant in source.VARIANTS)
+
+
+def draw(architecture: Architecture) -> dict[str, np.ndarray]:
+    """The tensors as their source stores them."""
+    shapes = tensors(architecture)
+    drawn = {}
+    for name, there in source_of(architecture.name).names(architecture).items():
+        shape = there.layout.upstream_shape(shapes[name])
+        kind = seeded.kind_of(there.name, shape)
+        drawn[there.name] = seeded.tensor(there.name, shape, kind, fan_in=prod(shapes[name][1:]))
+    return drawn
+
+
+def seeded_tensors(architecture: Architecture) -> dict[str, np.ndarray]:
+    """The tensors by their canonical names, through the same conversion as a file's."""
+    return rename(draw(architecture), architecture, source_of(architecture.name))
+
+
+def logits(network: torch.nn.Module, pixels: np.ndarray, dtype: torch.dtype = torch.float32) -> np.ndarray:
+    """Images (N, C, H, W) to logits (N, K), in inference mode."""
+    with torch.inference_mode():
+        return network.to(dtype).eval()(torch.from_numpy(pixels).to(dtype)).numpy()
+
+
+def relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """The largest difference of two arrays in units of the largest number; infinite where one has no value."""
+    if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
+        return inf
+    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())

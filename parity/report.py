@@ -1,0 +1,75 @@
+"""What a comparison found, as a line for the terminal and as the table in the documentation."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from parity.run import Comparison
+
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "parity.md"
+
+HEAD = """# Parity with the sources
+
+Written by `make parity`; do not edit. Every network here and its source's own code get the same seeded weights at
+full width and the same seeded images. The numbers are the largest difference between the logits of the two in units
+of the largest logit. At most 1e-5 is allowed in float32, where the smallest fault that was tried, a wrong epsilon,
+makes more than 1e-3; and 1e-9 in float64, where all sources but Paddle agree to the last digits. Paddle keeps the
+epsilon of its norms in float32, and MindSpore computes in float32 alone.
+
+"""
+
+COLUMNS = (
+    "network",
+    "source",
+    "image sizes (px)",
+    "float32",
+    "float64",
+    "output stride 16 / 8",
+    "training step",
+    "verdict",
+)
+
+
+def line(comparison: "Comparison") -> str:
+    return " | ".join(_cells(comparison))
+
+
+def write(comparisons: Iterable["Comparison"]) -> None:
+    comparisons = list(comparisons)
+    rows = [COLUMNS, ("---",) * len(COLUMNS), *map(_cells, comparisons)]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(f"{HEAD}{table}\n\n{NOTES}\n\n## Versions\n\n{_versions(comparisons)}\n")
+
+
+NOTES = """A training step is one batch of four images of 97 px in float64: the worst of the loss, every gradient and
+every running statistic after it. Output strides are compared at 161 px; at output stride 8 timm drops a projection of
+its xception71 and can no longer read its own weights, so that one is left out."""
+
+
+def _cells(comparison: "Comparison") -> tuple[str, ...]:
+    case = comparison.case
+    return (
+        f"`{case.variant}`",
+        case.upstream.script,
+        ", ".join(map(str, sorted((*case.golden_px, *case.px)))),
+        _worst(comparison.sizes.get("float32", {})),
+        _worst(comparison.sizes.get("float64", {})),
+        " / ".join(f"{value:.1e}" for value in comparison.strides.values()),
+        _worst(comparison.training),
+        comparison.problem or ("equal" if comparison.passed else "DIFFERENT"),
+    )
+
+
+def _worst(differences: Mapping[object, float]) -> str:
+    return f"{max(differences.values()):.1e}" if differences else ""
+
+
+def _versions(comparisons: Iterable["Comparison"]) -> str:
+    by_script = {comparison.case.upstream.script: comparison.versions for comparison in comparisons}
+    rows = [
+        (script, ", ".join(f"{name} {version}" for name, version in versions.items()))
+        for script, versions in by_script.items()
+    ]
+    return "\n".join(f"- {script}: {versions or 'not run'}" for script, versions in rows)

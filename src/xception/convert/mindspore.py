@@ -1,0 +1,42 @@
+"""MindSpore's names: MindCV's network and the one in MindSpore's own repository of models."""
+
+import numpy as np
+
+from xception.arch.spec import Architecture
+from xception.convert.rename import SAME, Leaves, Place, Tensors, Upstream, relabel, table
+from xception.convert.timm import legacy
+
+VARIANTS = ("mindcv_xception", "mindspore_xception")
+
+LEAVES: Leaves = {
+    "conv.weight": (".weight", SAME),
+    "depthwise.weight": (".weight", SAME),
+    "pointwise.weight": (".weight", SAME),
+    "norm.weight": (".gamma", SAME),
+    "norm.bias": (".beta", SAME),
+    "norm.running_mean": (".moving_mean", SAME),
+    "norm.running_var": (".moving_variance", SAME),
+    "classifier.weight": (".weight", SAME),
+    "classifier.bias": (".bias", SAME),
+}
+
+TRAINING_STATE = ("epoch_num", "step_num", "global_step", "learning_rate", "momentum", "weight_decay", "scale_sense")
+OPTIMIZER_SLOTS = ("moments.", "moment1.", "moment2.", "accum.", "ema.")
+"""What stands before a parameter's name in the optimizer's copies of it."""
+
+
+def names(architecture: Architecture) -> dict[str, Upstream]:
+    """Names and layouts by canonical name."""
+    return table(architecture, _mindcv if architecture.name == "mindcv_xception" else legacy, LEAVES)
+
+
+def prepare(tensors: Tensors, _architecture: Architecture) -> dict[str, np.ndarray]:
+    """Leaves out counters and the optimizer's state."""
+    return relabel(tensors, lambda name: None if name in TRAINING_STATE or name.startswith(OPTIMIZER_SLOTS) else name)
+
+
+def _mindcv(place: Place) -> str:
+    name = legacy(place)
+    if name == "fc":
+        return "classifier"
+    return name.replace(f"block{place.index + 1}.", f"blocks.{place.index}.")
