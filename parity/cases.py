@@ -10,12 +10,14 @@ LARGE_PX = (224, 299)
 @dataclass(frozen=True, kw_only=True)
 class Upstream:
     """A source's own code: a module of `parity.upstreams`, the environment it runs in, the option of `parity.run`
-    that says where its repository is checked out (None: it is a package), and the most precise type it computes in."""
+    that says where its repository is checked out (None: it is a package), the most precise type it computes in, and
+    whether it rounds the epsilon of its norms to float32 even then."""
 
     script: str
     environment: str
     checkout: str | None = None
     dtype: str = "float64"
+    float32_epsilon: bool = False
 
 
 TIMM = Upstream(script="timm", environment="timm")
@@ -23,7 +25,7 @@ TSTANDLEY = Upstream(script="tstandley", environment="timm", checkout="tstandley
 GLUON = Upstream(script="gluon", environment="gluon")
 KERAS = Upstream(script="keras", environment="keras")
 MINI = Upstream(script="mini", environment="keras", checkout="face-classification")
-PADDLE = Upstream(script="paddle", environment="paddle", checkout="paddleclas")
+PADDLE = Upstream(script="paddle", environment="paddle", checkout="paddleclas", float32_epsilon=True)
 MINDCV = Upstream(script="mindcv", environment="mindspore", dtype="float32")
 MINDSPORE = Upstream(script="mindspore_zoo", environment="mindspore", checkout="mindspore-models", dtype="float32")
 

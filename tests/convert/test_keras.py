@@ -153,6 +153,18 @@ def test_a_keras_1_file_without_its_classifier_is_named_incomplete() -> None:
         rename(file, spec, KERAS)
 
 
-@pytest.mark.parametrize("key", ["blocks.0.conv", "a/b/c/d", "xception_65/logits/weights", "/", "x/", "/x", ""])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "blocks.0.conv",
+        "a/b/c/d",
+        "xception_65/logits/weights",
+        "/",
+        "x/",
+        "/x",
+        "",
+        "conv2d_" + "9" * 5000,
+    ],
+)
 def test_foreign_keys_pass_unchanged(key: str) -> None:
     assert KERAS.prepare({key: np.zeros(1)}, small("keras_xception")).keys() == {key}

@@ -155,7 +155,9 @@ def same_network(source: str, variant: str, values: Tensors, extra: dict[str, np
 COUNTER = {"bn1.num_batches_tracked": np.array(7)}
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod.", "model.module."])
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod.", "model.module.", "module." * 2000]
+)
 def test_torch_wrappers_and_batch_counters_do_not_matter(prefix: str) -> None:
     spec = architecture("timm_xception", width=0.05, num_classes=11)
     values = {prefix + name: value for name, value in draw(spec).items()}

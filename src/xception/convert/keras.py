@@ -48,7 +48,8 @@ KERAS1_CLASSES: Mapping[str, str] = {
 
 # The layer, perhaps repeated with a number behind it, and the weight: "conv2d_1/conv2d_1_1/kernel:0".
 KEY = re.compile(r"(?P<layer>[^/]+)/(?:(?P=layer)(?:_\d+)?/)*(?P<leaf>[^/:]+)(?::0)?")
-NUMBERED = re.compile(r"(?P<kind>conv2d|separable_conv2d|batch_normalization)(?:_(?P<number>\d+))?")
+NUMBERED = re.compile(r"(conv2d|separable_conv2d|batch_normalization)(_\d{1,9})?")
+NUMBER = re.compile(r"_(\d{1,9})$")
 
 
 def names(architecture: Architecture) -> dict[str, Upstream]:
@@ -92,12 +93,12 @@ def _numbered(kind: str, rank: int) -> str:
 
 def _numbered_anew(layers: list[str]) -> dict[str, str]:
     """New names for the layers that Keras numbered, counted from 0 in each class."""
-    matches = [match for match in map(NUMBERED.fullmatch, layers) if match]
     ranks: Counter[str] = Counter()
     new_names = {}
-    for match in sorted(matches, key=lambda match: int(match["number"] or 0)):
-        new_names[match[0]] = _numbered(match["kind"], ranks[match["kind"]])
-        ranks[match["kind"]] += 1
+    for layer in sorted(layers, key=_number):
+        if match := NUMBERED.fullmatch(layer):
+            new_names[layer] = _numbered(match[1], ranks[match[1]])
+            ranks[match[1]] += 1
     return new_names
 
 
@@ -179,8 +180,8 @@ def _layers(architecture: Architecture) -> list[_Layer]:
 
 
 def _number(layer: str) -> int:
-    number = layer.rpartition("_")[2]
-    return int(number) if number.isdigit() else 0
+    match = NUMBER.search(layer)
+    return int(match[1]) if match else 0
 
 
 def _creation(layer: _Layer) -> tuple[int, bool]:

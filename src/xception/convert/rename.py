@@ -1,6 +1,6 @@
 """Tensors from a source's names and layouts to the canonical ones, and back."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -158,11 +158,10 @@ def _names(architecture: Architecture, source: Source) -> dict[str, Upstream]:
     return source.names(architecture)
 
 
-def strip_prefixes(name: str, prefixes: Iterable[str]) -> str:
+def strip_prefixes(name: str, prefixes: Sequence[str]) -> str:
     """The name without any of the prefixes, however often they are nested."""
-    for prefix in prefixes:
-        if name.startswith(prefix):
-            return strip_prefixes(name.removeprefix(prefix), prefixes)
+    while found := next((prefix for prefix in prefixes if name.startswith(prefix)), None):
+        name = name.removeprefix(found)
     return name
 
 

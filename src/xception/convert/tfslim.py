@@ -36,7 +36,7 @@ def prepare(tensors: Tensors, architecture: Architecture) -> dict[str, np.ndarra
 
 
 def _without_background(name: str, value: np.ndarray, num_classes: int) -> np.ndarray:
-    has_background = "/logits/" in name and value.shape[-1] == num_classes + 1
+    has_background = "/logits/" in name and value.shape[-1:] == (num_classes + 1,)
     return value[..., 1:] if has_background else value
 
 
