@@ -28,6 +28,9 @@ class Network(Protocol):
     def fill(self, values: Mapping[str, np.ndarray]) -> None:
         """Take over all of them."""
 
+    def save(self, folder: Path) -> None:
+        """Write the source's own kinds of checkpoint into a folder."""
+
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """Images (N, C, H, W) to logits (N, K), in inference mode."""
 
@@ -44,6 +47,8 @@ def main(build: Callable[[argparse.Namespace], Network]) -> None:
             print(name, *shape)
         return
     network.fill({name: _draw(network, name, shape) for name, shape in shapes.items()})
+    if arguments.save:
+        network.save(arguments.save)
     results = {f"logits/{px}": network.logits(_pixels(arguments, px)) for px in arguments.px}
     if arguments.train:
         px = arguments.train
@@ -64,6 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--num-classes", type=int, default=1000)
     parser.add_argument("--output-stride", type=int, default=32)
     parser.add_argument("--train", type=int, default=0, metavar="PX", help="also one training step at this size")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="also write checkpoints as the source does")
     parser.add_argument("--dump-names", action="store_true", help="print names and shapes of all tensors and stop")
     parser.add_argument("--out", type=Path, help="the .npz file to write")
     return parser.parse_args()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from parity.ours import logits, relative_difference, source_of
 from parity.torch_network import TorchNetwork
 from xception.arch.spec import Architecture
 from xception.arch.variants import architecture
+from xception.convert.rename import rename
+from xception.errors import XceptionError
 from xception.models.network import build
 
 TRAIN_PX, TRAIN_BATCH = 97, 4
@@ -27,20 +30,23 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass(kw_only=True)
 class Comparison:
-    """Relative differences of one case: by type and image size, by output stride, and of a training step."""
+    """Relative differences of one case: by type and image size, by output stride, and of a training step; and what is
+    wrong with each checkpoint that the source wrote, by file name, where "" means that all tensors came back."""
 
     case: Case
     versions: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, dict[int, float]] = field(default_factory=dict)
     strides: dict[int, float] = field(default_factory=dict)
     training: dict[str, float] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     problem: str = ""
 
     @property
     def passed(self) -> bool:
         differences = [(dtype, value) for dtype, sizes in self.sizes.items() for value in sizes.values()]
         differences += [("float64", value) for value in (*self.strides.values(), *self.training.values())]
-        return bool(differences) and not self.problem and all(value <= LIMITS[dtype] for dtype, value in differences)
+        complete = bool(differences and self.files) and not self.problem
+        return complete and not any(self.files.values()) and all(value <= LIMITS[dtype] for dtype, value in differences)
 
 
 def inference(case: Case, values: Arrays, expected: Mapping[int, np.ndarray]) -> dict[str, dict[int, float]]:
@@ -65,6 +71,23 @@ def difference(
 
 def _with_float32_epsilon(spec: Architecture) -> Architecture:
     return replace(spec, norm=replace(spec.norm, epsilon=float(np.float32(spec.norm.epsilon))))
+
+
+def files(case: Case, values: Arrays, folder: Path) -> dict[str, str]:
+    """What is wrong with each checkpoint in a folder, by its name."""
+    return {path.name: _problem(path, architecture(case.variant), values) for path in sorted(folder.iterdir())}
+
+
+def _problem(path: Path, spec: Architecture, values: Arrays) -> str:
+    from xception.convert.readers import read_checkpoint
+
+    try:
+        (tensors,) = read_checkpoint(path).groups.values()
+        renamed = rename(tensors, spec, source_of(spec.name))
+    except XceptionError as error:
+        return str(error)
+    different = [name for name, value in values.items() if not np.array_equal(renamed[name], value)]
+    return f"{', '.join(different)} came back changed" if different else ""
 
 
 def training(case: Case, values: Arrays, theirs: Arrays) -> dict[str, float]:

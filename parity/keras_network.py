@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from math import prod
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -25,6 +26,11 @@ class KerasNetwork:
     def fill(self, values: Mapping[str, np.ndarray]) -> None:
         for name, weight in self._weights().items():
             weight.assign(values[name])
+
+    def save(self, folder: Path) -> None:
+        for name in ("model.h5", "model.weights.h5", "model.keras"):
+            write = self.model.save_weights if name.endswith(".weights.h5") else self.model.save
+            write(folder / name)
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         channels_last = pixels.transpose(0, 2, 3, 1)

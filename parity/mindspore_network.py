@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from math import prod
+from pathlib import Path
 
 import mindspore
 import numpy as np
@@ -22,6 +23,9 @@ class MindSporeNetwork:
     def fill(self, values: Mapping[str, np.ndarray]) -> None:
         for name, parameter in self.parameters.items():
             parameter.set_data(mindspore.Tensor(values[name]))
+
+    def save(self, folder: Path) -> None:
+        mindspore.save_checkpoint(self.cell, str(folder / "checkpoint.ckpt"))
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         return self.cell(mindspore.Tensor(pixels)).asnumpy()

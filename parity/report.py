@@ -23,8 +23,9 @@ COLUMNS = (
     "image sizes (px)",
     "float32",
     "float64",
-    "output stride 16 / 8",
+    "by output stride",
     "training step",
+    "checkpoints read",
     "verdict",
 )
 
@@ -41,7 +42,10 @@ def write(comparisons: Iterable[Comparison]) -> None:
     PAGE.write_text(f"{HEAD}{table}\n\n{NOTES}\n\n## Versions\n\n{_versions(comparisons)}\n")
 
 
-NOTES = """A training step is one batch of four images of 97 px in float64: the worst of the loss, every gradient and
+NOTES = """Checkpoints are written by the source's framework and read without it; where nothing else is said, all
+tensors came back bit for bit.
+
+A training step is one batch of four images of 97 px in float64: the worst of the loss, every gradient and
 every running statistic after it. Output strides are compared at 161 px; at output stride 8 timm drops a projection of
 its xception71 and can no longer read its own weights, so that one is left out."""
 
@@ -54,14 +58,19 @@ def _cells(comparison: Comparison) -> tuple[str, ...]:
         ", ".join(map(str, sorted((*case.golden_px, *case.px)))),
         _worst(comparison.sizes.get("float32", {})),
         _worst(comparison.sizes.get("float64", {})),
-        " / ".join(f"{value:.1e}" for value in comparison.strides.values()),
+        ", ".join(f"{stride}: {_number(value)}" for stride, value in comparison.strides.items()),
         _worst(comparison.training),
+        ", ".join(f"{name}: {problem}" if problem else name for name, problem in comparison.files.items()),
         comparison.problem or ("equal" if comparison.passed else "DIFFERENT"),
     )
 
 
 def _worst(differences: Mapping[object, float]) -> str:
-    return f"{max(differences.values()):.1e}" if differences else ""
+    return _number(max(differences.values())) if differences else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:.1e}" if value else "0"
 
 
 def _versions(comparisons: Iterable[Comparison]) -> str:

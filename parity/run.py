@@ -17,7 +17,7 @@ import numpy as np
 
 from parity import goldens, report
 from parity.cases import CASES, Case
-from parity.comparison import TRAIN_PX, Comparison, difference, inference, training
+from parity.comparison import TRAIN_PX, Comparison, difference, files, inference, training
 from parity.environments import python_of
 from parity.ours import seeded_tensors
 from xception.arch.variants import architecture
@@ -96,6 +96,13 @@ class _Runner:
         with np.load(out) as arrays:
             return dict(arrays)
 
+    @property
+    def checkpoints(self) -> Path:
+        """The folder for the source's checkpoints."""
+        folder = self.folder / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        return folder
+
     def commit(self) -> dict[str, str]:
         """The commit of the checkout, where there is one."""
         if self.checkout is None:
@@ -107,11 +114,13 @@ class _Runner:
 def _compare(comparison: Comparison, runner: _Runner, *, keep: bool) -> None:
     case = comparison.case
     sizes = (*case.golden_px, *case.px)
-    theirs = runner.run("--px", *sizes, *(("--train", TRAIN_PX) if case.trains else ()))
+    training_step = ("--train", TRAIN_PX) if case.trains else ()
+    theirs = runner.run("--px", *sizes, "--save", runner.checkpoints, *training_step)
     comparison.versions = {**json.loads(str(theirs["description"]))["versions"], **runner.commit()}
     expected = {px: theirs[f"logits/{px}"] for px in sizes}
     values = seeded_tensors(architecture(case.variant))
     comparison.sizes = inference(case, values, expected)
+    comparison.files = files(case, values, runner.checkpoints)
     if case.trains:
         comparison.training = training(case, values, theirs)
     for stride in case.finer:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -36,6 +37,12 @@ class TorchNetwork:
 
     def fill(self, values: Mapping[str, np.ndarray]) -> None:
         self.module.load_state_dict({name: torch.from_numpy(value) for name, value in values.items()}, strict=False)
+
+    def save(self, folder: Path) -> None:
+        torch.save(self.module.state_dict(), folder / "checkpoint.pth")
+        torch.save(
+            {"state_dict": self.module.state_dict()}, folder / "legacy.tar", _use_new_zipfile_serialization=False
+        )
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

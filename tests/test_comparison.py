@@ -14,7 +14,7 @@ MINI = next(case for case in cases.CASES if case.variant == "mini_xception")
 
 
 def compared(**results: object) -> Comparison:
-    return Comparison(case=MINI, **results)  # type: ignore[arg-type]
+    return Comparison(case=MINI, **{"files": {"model.h5": ""}, **results})  # type: ignore[arg-type]
 
 
 def test_nothing_compared_is_not_a_pass() -> None:
@@ -33,6 +33,8 @@ def test_small_differences_pass() -> None:
         {"sizes": {"float32": {61: 1e-7}}, "strides": {16: 1e-7}},
         {"sizes": {"float32": {61: 1e-7}}, "training": {"gradients": 1e-7}},
         {"sizes": {"float32": {61: inf}}},
+        {"sizes": {"float32": {61: 1e-7}}, "files": {"model.h5": "fc.bias came back changed"}},
+        {"sizes": {"float32": {61: 1e-7}}, "files": {}},
         {"sizes": {"float32": {61: 1e-7}}, "problem": "failed: something"},
     ],
 )

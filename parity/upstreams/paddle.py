@@ -5,6 +5,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from importlib import import_module
 from math import prod
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -33,6 +34,9 @@ class PaddleNetwork:
     def fill(self, values: Mapping[str, np.ndarray]) -> None:
         for name, value in self.layer.state_dict().items():
             value.set_value(values[name].astype(self.dtype))
+
+    def save(self, folder: Path) -> None:
+        paddle.save(self.layer.state_dict(), str(folder / "checkpoint.pdparams"))
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         with paddle.no_grad():

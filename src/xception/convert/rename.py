@@ -121,7 +121,7 @@ def locate(layer: str, architecture: Architecture) -> Place:
 
 
 def rename(values: Tensors, architecture: Architecture, source: Source) -> dict[str, np.ndarray]:
-    """A source's tensors as float32 under canonical names, in canonical layout.
+    """A source's tensors as float32 under canonical names, in canonical layout; views of `values` where nothing moves.
 
     Raises:
         InputError: a tensor is missing, superfluous or of another shape; both sides are listed by the source's names.
