@@ -31,13 +31,13 @@ def test_torch_agrees_with_plain_numpy_at_odd_and_even_sizes(variant: str, px: i
     assert difference(variant, px) <= TOLERANCE
 
 
-@pytest.mark.parametrize("variant", [name for name, spec in VARIANTS.items() if not any(b.pool for b in spec.blocks)])
+@pytest.mark.parametrize("variant", ["timm_xception41", "timm_xception41p", "timm_xception71", "gluon_xception65"])
 @pytest.mark.parametrize("output_stride", [8, 16])
 def test_torch_agrees_with_plain_numpy_on_finer_maps(variant: str, output_stride: int) -> None:
     assert difference(variant, 80, output_stride) <= TOLERANCE
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", ["keras_xception", "timm_xception41", "timm_xception41p", "mini_xception"])
 def test_an_epsilon_that_is_off_by_a_millionth_shows(variant: str) -> None:
     assert difference(variant, 79, epsilon_factor=1 + 1e-6) > TOLERANCE
 
