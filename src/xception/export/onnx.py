@@ -17,8 +17,8 @@ INPUT_NAME = INPUT
 OUTPUT_NAME = "logits"
 
 
-def onnx_model(architecture: Architecture, tensors: Tensors, height_px: int, width_px: int) -> bytes:
-    """The serialised graph: input `pixels` (N, C, H, W) float32, output `logits` (N, K) float32, N free.
+def onnx_files(architecture: Architecture, tensors: Tensors, height_px: int, width_px: int) -> dict[str, bytes]:
+    """`model.onnx`: input `pixels` (N, C, H, W) float32, output `logits` (N, K) float32, N free.
 
     Raises:
         MissingExtra: onnx is not installed.
@@ -39,7 +39,7 @@ def onnx_model(architecture: Architecture, tensors: Tensors, height_px: int, wid
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="xception")
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString(deterministic=True))
+    return {"model.onnx": bytes(model.SerializeToString(deterministic=True))}
 
 
 def _operations(helper: Any, node: Node, values: Tensors) -> list[Any]:

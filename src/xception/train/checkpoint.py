@@ -4,7 +4,6 @@ import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import torch
@@ -81,9 +80,11 @@ def load_checkpoint(folder: Path, state: TrainingState) -> None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError, KeyError, TypeError, msgspec.DecodeError) as error:
         raise InputError(f"the checkpoint {path} is broken ({error}); remove it to start again") from error
-    for what, ours, theirs in (("recipe", state.progress.recipe, progress.recipe), ("data", state.progress.data, progress.data)):
-        if ours != theirs:
-            raise InputError(f"the checkpoint {path} is of another {what}; resume with the same, or choose another place")
+    for what in ("recipe", "data"):
+        if getattr(state.progress, what) != getattr(progress, what):
+            raise InputError(
+                f"the checkpoint {path} is of another {what}; resume with the same {what}, or choose another place"
+            )
     state.progress = progress
     _restore(state, tensors)
 
@@ -116,17 +117,19 @@ def _tensors(state: TrainingState) -> dict[str, torch.Tensor]:
 
 
 def _restore(state: TrainingState, tensors: dict[str, torch.Tensor]) -> None:
-    prefix = "network/"
-    state.network.load_state_dict({name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)})
-    slots: dict[str, dict[str, Any]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer/"):
-            _, parameter, key = name.split("/")
-            slots.setdefault(parameter, {})[key] = value
+    state.network.load_state_dict(_below("network/", tensors))
     for name, parameter in state.network.named_parameters():
-        if name in slots:
-            # The memory format must be the parameter's own: it decides the order of sums in later steps.
-            state.optimizer.state[parameter] = {
-                key: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape and value.ndim else value
-                for key, value in slots[name].items()
-            }
+        slots = _below(f"optimizer/{name}/", tensors)
+        if slots:
+            state.optimizer.state[parameter] = {key: _like(parameter, value) for key, value in slots.items()}
+
+
+def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _like(parameter: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:
+    """The slot in its parameter's memory format, which decides the order of sums in later steps."""
+    if slot.shape != parameter.shape:
+        return slot
+    return torch.empty_like(parameter, requires_grad=False).copy_(slot)

@@ -1,8 +1,9 @@
-"""A training configuration: typed, frozen, refused where it is wrong. Files hold only what differs from the defaults."""
+"""A training configuration: typed, frozen, refused where it is wrong; files hold what differs from the defaults."""
 
 import hashlib
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from xception.arch.spec import Architecture, with_drop
 from xception.data.augment import Augment
 from xception.errors import InputError, UnknownName, UsageError
 from xception.preprocess import Preprocess
@@ -25,6 +27,14 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     variant: str
     width: Positive = 1.0
     drop_rate: float | None = None
+    norm_momentum: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    """Weight of a new batch in the running statistics; a short training wants more than a variant's own."""
+
+    def trained(self, spec: Architecture) -> Architecture:
+        """The specification with what applies in training only."""
+        if self.norm_momentum is not None:
+            spec = replace(spec, norm=replace(spec.norm, momentum=self.norm_momentum))
+        return with_drop(spec, self.drop_rate, None)
 
 
 class DataSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

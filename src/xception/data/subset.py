@@ -1,0 +1,48 @@
+"""Parts of a data set: class-balanced samples, and proof that two parts share no image."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import chain, zip_longest
+
+import numpy as np
+
+from xception.data.source import Item, Items, Source
+from xception.errors import InputError
+
+
+def balanced(source: Source, count: int, seed: int = 0) -> tuple[Items, Items]:
+    """`count` items, as evenly over the classes as they allow, and all the others; both in source order."""
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(source))
+    by_class: dict[int | None, list[int]] = defaultdict(list)
+    for index in order:
+        by_class[source[int(index)].target].append(int(index))
+    rounds = zip_longest(*(by_class[key] for key in sorted(by_class, key=str)))
+    chosen = set([index for index in chain.from_iterable(rounds) if index is not None][:count])
+    parts = ([source[i] for i in range(len(source)) if (i in chosen) == wanted] for wanted in (True, False))
+    first, second = (Items(source.name, source.classes, tuple(items)) for items in parts)
+    return first, second
+
+
+def check_disjoint(first: Iterable[Item], second: Iterable[Item]) -> None:
+    """Refuse two sets that share an image, whatever it is called.
+
+    Raises:
+        InputError: with the number of shared images and one of them.
+    """
+    known = {_content(item) for item in first}
+    shared = [item.key for item in second if _content(item) in known]
+    if shared:
+        raise InputError(
+            f"{len(shared)} images, such as {shared[0]}, are in both the calibration and the validation data; "
+            "expected two sets without a common image"
+        )
+
+
+def _content(item: Item) -> bytes:
+    try:
+        loaded = item.load()
+    except OSError:
+        return item.key.encode()  # unreadable: reported where it is used
+    data = loaded if isinstance(loaded, bytes) else repr(loaded.size).encode() + loaded.tobytes()
+    return hashlib.sha256(data).digest()

@@ -1,0 +1,60 @@
+"""Training batches as a pure function of the step: exact resume and any number of workers follow."""
+
+import hashlib
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from math import ceil
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from xception.data.augment import epoch_order
+from xception.data.decode import decode
+from xception.data.source import Item, Source
+from xception.errors import DecodeError, InputError
+from xception.pipeline.overlap import overlap
+from xception.train.recipe import Recipe
+
+Batch = tuple[Tensor, Tensor]
+"""Pixels (N, C, H, W) float32 in channels-last memory, class indices (N,) int64."""
+
+
+class Batches:
+    """All batches of a run, by step; the last one of an epoch holds what is left."""
+
+    def __init__(self, source: Source, recipe: Recipe) -> None:
+        self.source = source
+        self.recipe = recipe
+        self.per_epoch = ceil(len(source) / recipe.batch_size)
+        self._order = lru_cache(maxsize=2)(lambda epoch: epoch_order(len(source), recipe.seed, epoch))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the classes and over every item's key and target, in order."""
+        digest = hashlib.sha256("\n".join(self.source.classes).encode())
+        for item in self.source:
+            digest.update(f"\n{item.key}\t{item.target}".encode())
+        return digest.hexdigest()
+
+    def from_step(self, first: int, last: int, workers: int) -> Iterator[Batch]:
+        """Batches of steps `first` to `last`, not included, made ahead on worker threads."""
+        return overlap(range(first, last), self, workers=workers)
+
+    def __call__(self, step: int) -> Batch:
+        epoch, position = divmod(step, self.per_epoch)
+        start = position * self.recipe.batch_size
+        indices = self._order(epoch)[start : start + self.recipe.batch_size]
+        items = [self.source[int(index)] for index in indices]
+        pixels = np.stack([self._pixels(item, epoch, int(index)) for item, index in zip(items, indices, strict=True)])
+        targets = torch.tensor([item.target for item in items])
+        return torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last), targets
+
+    def _pixels(self, item: Item, epoch: int, index: int) -> np.ndarray:
+        try:
+            loaded = item.load()
+            image = loaded if isinstance(loaded, Image.Image) else decode(loaded)
+        except (DecodeError, OSError) as error:
+            raise InputError(f"training image {item.key} cannot be used: {error}; mend or remove it") from error
+        return self.recipe.preprocess(self.recipe.augment(image, self.recipe.seed, epoch, index))
