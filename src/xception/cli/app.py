@@ -1,0 +1,90 @@
+"""The `xception` command: finds the verb, and turns errors into one sentence and an exit code."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cyclopts import App, CycloptsError, Parameter
+
+from xception import __version__
+from xception.errors import XceptionError
+
+
+class Verb(NamedTuple):
+    """The function behind a verb, whose signature is its usage and which is imported when it is called."""
+
+    function: str
+    help: str
+
+
+COMMANDS = {
+    "list": Verb("xception.cli.list:list_variants", "Show all variants and published weights."),
+    "info": Verb("xception.cli.info:info", "Say what a variant or a bundle is."),
+    "train": Verb("xception.cli.train:train", "Train a network from a recipe, or continue a killed run."),
+    "evaluate": Verb("xception.cli.evaluate:evaluate", "Measure accuracy on labelled images."),
+    "predict": Verb("xception.cli.predict:predict", "Classify images."),
+    "export": Verb("xception.cli.export:export", "Write a bundle in another form, with proof of its logits."),
+    "quantize": Verb("xception.cli.quantize:quantize", "Make an int8 model that keeps its accuracy, or refuse."),
+    "benchmark": Verb("xception.cli.benchmark:benchmark", "Measure how fast a bundle runs here."),
+    "demo": Verb("xception.cli.demo:demo", "Run the whole life cycle on real images and write a report."),
+}
+
+EPILOGUE = "Exit codes: 0 done, 1 a check failed, 2 usage, 3 input or environment. `--debug` shows tracebacks."
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def build_app() -> App:
+    """The command line with all its verbs."""
+    app = App(
+        name="xception",
+        help="Every published Xception, exactly: train, evaluate, export, quantize, benchmark and run it, with proof.",
+        version=__version__,
+        help_format="markdown",
+        help_epilogue=EPILOGUE,
+        default_parameter=Parameter(negative=()),
+        result_action="return_value",
+    )
+    for name, verb in COMMANDS.items():
+        app.command(verb.function, name=name, help=verb.help)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns its exit code: 0 done, 1 a check failed, 2 usage, 3 input or environment."""
+    debug = "--debug" in arguments
+    logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    if not debug:
+        warnings.simplefilter("ignore")
+    try:
+        tokens = [argument for argument in arguments if argument != "--debug"]
+        build_app()(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _complain(str(error), EXIT_USAGE, debug)
+    except XceptionError as error:
+        return _complain(str(error), error.exit_code, debug)
+    except KeyboardInterrupt:
+        return _complain("interrupted; nothing half-written was left behind", EXIT_INTERRUPTED, debug)
+    except BrokenPipeError:
+        # The reader of our output left, as `head` does; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _complain(message: str, code: int, debug: bool) -> int:
+    if debug:
+        raise
+    sys.stderr.write(f"xception: {message}\n")
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""What every verb prints the same way: JSON and tables on stdout, progress and hints on stderr."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from xception.data.source import Item, Source
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from xception.statistics import Interval
+
+
+def print_json(document: object) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+
+
+def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on stdout: first column left-aligned, the others to the right."""
+    table = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    for row in table:
+        cells = (
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def print_facts(facts: Mapping[str, str]) -> None:
+    """Names and values on stdout, a line each."""
+    width = max(map(len, facts), default=0)
+    for name, value in facts.items():
+        sys.stdout.write(f"{name.ljust(width)}  {value}\n")
+
+
+def say(text: str) -> None:
+    """A line on stderr for the person at the terminal."""
+    sys.stderr.write(text + "\n")
+
+
+def percent(interval: "Interval | None") -> str:
+    """An accuracy with its 95 % interval, for the screen."""
+    if interval is None:
+        return "-"
+    return f"{interval.value:.2%} [{interval.low:.2%}, {interval.high:.2%}]"
+
+
+@contextmanager
+def progress_bar() -> Iterator["Progress"]:
+    """A progress display on stderr, shown on a terminal only."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield progress
+
+
+class Watched:
+    """A source whose iteration moves a progress bar."""
+
+    def __init__(self, source: Source, progress: "Progress", description: str) -> None:
+        self.name = source.name
+        self.classes = source.classes
+        self._source = source
+        self._progress = progress
+        self._task = progress.add_task(description, total=len(source))
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int, /) -> Item:
+        return self._source[index]
+
+    def __iter__(self) -> Iterator[Item]:
+        for item in self._source:
+            yield item
+            self._progress.advance(self._task)

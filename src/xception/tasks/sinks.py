@@ -1,0 +1,52 @@
+"""Where predictions go: a table, CSV or one JSON document on a text stream, written as they come."""
+
+import csv
+import sys
+from collections.abc import Iterable
+from typing import TextIO
+
+import msgspec
+
+from xception.pipeline.stream import Failure
+from xception.tasks.predict import Prediction
+
+Outcomes = Iterable[Prediction | Failure]
+
+
+def write_table(outcomes: Outcomes, stream: TextIO | None = None) -> None:
+    """A line an image: its path, and each class with its probability; failures name their reason."""
+    stream = stream or sys.stdout
+    for outcome in outcomes:
+        if isinstance(outcome, Failure):
+            stream.write(f"{outcome.key}  FAILED: {outcome.reason}\n")
+        else:
+            guesses = ", ".join(f"{guess.label} {guess.probability:.1%}" for guess in outcome.top)
+            stream.write(f"{outcome.path}  {guesses}\n")
+
+
+def write_csv(outcomes: Outcomes, stream: TextIO | None = None) -> None:
+    """Columns path, rank (from 1), index, label, probability, failure; a failed image has one line."""
+    writer = csv.writer(stream or sys.stdout, lineterminator="\n")
+    writer.writerow(("path", "rank", "index", "label", "probability", "failure"))
+    for outcome in outcomes:
+        if isinstance(outcome, Failure):
+            writer.writerow((outcome.key, "", "", "", "", outcome.reason))
+        else:
+            for rank, guess in enumerate(outcome.top, 1):
+                writer.writerow((outcome.path, rank, guess.index, guess.label, f"{guess.probability:.8f}", ""))
+
+
+def write_json(outcomes: Outcomes, stream: TextIO | None = None) -> None:
+    """`{"predictions": [...], "failures": [...], "total", "seen", "failed"}`; predictions are not held in memory."""
+    stream = stream or sys.stdout
+    failures: list[dict[str, str]] = []
+    seen = 0
+    stream.write('{"predictions":[')
+    for outcome in outcomes:
+        if isinstance(outcome, Failure):
+            failures.append({"path": outcome.key, "reason": outcome.reason})
+        else:
+            stream.write(("," if seen else "") + "\n" + msgspec.json.encode(outcome).decode())
+            seen += 1
+    rest = {"failures": failures, "total": seen + len(failures), "seen": seen, "failed": len(failures)}
+    stream.write("\n]," + msgspec.json.encode(rest).decode()[1:] + "\n")
