@@ -55,8 +55,7 @@ def train(
             accuracy = "-" if row.validation_top1 is None else f"{row.validation_top1:.2%}"
             say(f"epoch {row.epoch}: loss {row.train_loss:.4f}, validation top-1 {accuracy}, {row.seconds:.0f} s")
 
-        bundle = run(
-            load_recipe(recipe, changes), folder, resume=resume, workers=workers, on_step=on_step, on_epoch=on_epoch
-        )
+        settings = load_recipe(recipe, changes)
+        bundle = run(settings, folder, resume=resume, workers=workers, on_step=on_step, on_epoch=on_epoch)
     print_facts({"bundle": str(bundle.path), "digest": bundle.model.digest})
     say(f"next: xception evaluate {bundle.path} {settings.data.source}")
