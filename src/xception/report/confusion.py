@@ -1,0 +1,79 @@
+"""The confusion matrix as a reader takes it in: a heat map of few classes, the worst pairs of many."""
+
+from dataclasses import dataclass
+from math import sqrt
+
+from xception.tasks.evaluate import Evaluation
+
+MOST_CLASSES = 50
+"""A heat map of more classes has cells too small to read."""
+
+MOST_PAIRS = 20
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One count and the strength of its colour, 0 to 100."""
+
+    count: int
+    strength: int
+    is_right: bool
+
+
+@dataclass(frozen=True)
+class HeatRow:
+    """All images of one true class."""
+
+    label: str
+    cells: tuple[Cell, ...]
+    total: int
+    recall: float | None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """How many images of one class were taken for another."""
+
+    label: str
+    predicted: str
+    count: int
+    total: int
+
+
+def heat_map(evaluation: Evaluation) -> tuple[HeatRow, ...]:
+    """One row a true class, classes in the order of the labels."""
+    return tuple(
+        _heat_row(index, label, counts)
+        for index, (label, counts) in enumerate(zip(evaluation.labels, evaluation.confusion, strict=True))
+    )
+
+
+def precisions(evaluation: Evaluation) -> tuple[float | None, ...]:
+    """Share of right ones among the images taken for each class; None where there are none."""
+    columns = zip(*evaluation.confusion, strict=True)
+    return tuple(_share(column[index], sum(column)) for index, column in enumerate(columns))
+
+
+def worst_pairs(evaluation: Evaluation) -> tuple[Pair, ...]:
+    """The most frequent confusions, most frequent first, at most `MOST_PAIRS`."""
+    names = evaluation.labels
+    pairs = [
+        Pair(names[target], names[predicted], count, sum(counts))
+        for target, counts in enumerate(evaluation.confusion)
+        for predicted, count in enumerate(counts)
+        if count and predicted != target
+    ]
+    return tuple(sorted(pairs, key=lambda pair: -pair.count)[:MOST_PAIRS])
+
+
+def _heat_row(target: int, label: str, counts: tuple[int, ...]) -> HeatRow:
+    total = sum(counts)
+    # The root lifts single mistakes, which a linear scale would leave white beside the diagonal.
+    cells = tuple(
+        Cell(count, round(100 * sqrt(_share(count, total) or 0)), index == target) for index, count in enumerate(counts)
+    )
+    return HeatRow(label, cells, total, _share(counts[target], total))
+
+
+def _share(part: int, total: int) -> float | None:
+    return part / total if total else None
