@@ -1,0 +1,173 @@
+"""Pictures for a page: charts as inline SVG in the page's own colours and font, images as PNG data URIs."""
+
+import base64
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from xception.extras import require
+from xception.report.document import CurvePoint, FormRow
+from xception.tasks.benchmark import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+THUMBNAIL_PX = 168
+
+INK, MUTED, LINE, BLUE, WARM, GREY = "#101010", "#202020", "#303030", "#404040", "#505050", "#606060"
+THEME = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    LINE: "var(--line)",
+    BLUE: "var(--blue)",
+    WARM: "var(--warm)",
+    GREY: "var(--grey)",
+}
+"""Stand-ins that a chart is drawn in, and the style sheet's variables that replace them: one SVG, light and dark."""
+
+STYLE: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": LINE,
+    "axes.grid": True,
+    "axes.labelcolor": MUTED,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.unicode_minus": False,
+    "figure.constrained_layout.h_pad": 0.1,
+    "figure.constrained_layout.use": True,
+    "font.size": 9,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 1.8,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": LINE,
+    "xtick.labelcolor": MUTED,
+    "ytick.color": LINE,
+    "ytick.labelcolor": MUTED,
+    "ytick.left": False,
+}
+
+NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+
+
+def training_curves(points: Sequence[CurvePoint]) -> str:
+    """Losses on the left, validation accuracy on the right, both by epoch."""
+
+    def draw(figure: "Figure") -> None:
+        losses, accuracy = figure.subplots(1, 2)
+        epochs = [point.epoch for point in points]
+        marker = "o" if len(points) < 3 else None
+        losses.plot(epochs, [point.train_loss for point in points], color=GREY, marker=marker, label="training")
+        losses.plot(epochs, [point.validation_loss for point in points], color=BLUE, marker=marker, label="validation")
+        losses.set(title="Loss (nats)", xlabel="epoch", ylim=(0, None))
+        losses.legend()
+        accuracy.plot(epochs, [100 * point.validation_top1 for point in points], color=BLUE, marker=marker)
+        accuracy.set(title="Validation top-1 (%)", xlabel="epoch")
+        _mark_best(accuracy, points)
+        for axes in (losses, accuracy):
+            axes.xaxis.get_major_locator().set_params(integer=True)
+
+    return _svg("curves", (10, 3.1), draw)
+
+
+def throughput(forms: Sequence[FormRow]) -> str:
+    """A panel a form: the rate of every stage and of the whole on one logarithmic axis, with the bound marked."""
+    rows = -(-len(forms) // 2)
+
+    def draw(figure: "Figure") -> None:
+        panels = list(figure.subplots(rows, 2, sharex=True, squeeze=False).flat)
+        for axes, form in zip(panels, forms, strict=False):
+            _stages(axes, form.name, form.run)
+        for axes in panels[len(forms) :]:
+            axes.set_visible(False)
+        rates = [rate.images_per_second for form in forms for rate in (*form.run.stages.values(), form.run.end_to_end)]
+        # Room on the right for the figure at the end of the longest bar.
+        panels[0].set_xlim(min(rates) / 3, max(rates) * 6)
+
+    return _svg("throughput", (10, 0.3 + 2.15 * rows), draw)
+
+
+def png_uri(image: Image.Image) -> str:
+    """The image, thumbnail size, as a data URI. Small images keep their hard pixels."""
+    file = io.BytesIO()
+    _thumbnail(image).save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def overlay(image: Image.Image, class_map: npt.NDArray[np.floating]) -> Image.Image:
+    """The image in grey with the (H, W) class map in colour over it, stronger where there is more evidence."""
+    thumbnail = _thumbnail(image)
+    span = float(np.ptp(class_map))
+    scaled = (class_map - class_map.min()) / span if span else np.zeros_like(class_map)
+    evidence = Image.fromarray(np.uint8(np.round(255 * scaled))).resize(thumbnail.size, Image.Resampling.BICUBIC)
+    colours = require("matplotlib", "report").colormaps["inferno"](np.asarray(evidence))[..., :3]
+    strength = 0.85 * np.asarray(evidence)[..., None] / 255
+    grey = np.asarray(thumbnail.convert("L"))[..., None] / 255
+    return Image.fromarray(np.uint8(np.round(255 * (grey * (1 - strength) + colours * strength))))
+
+
+def _thumbnail(image: Image.Image) -> Image.Image:
+    scale = THUMBNAIL_PX / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.convert("RGB").resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
+
+
+def _mark_best(axes: "Axes", points: Sequence[CurvePoint]) -> None:
+    best = max(points, key=lambda point: point.validation_top1)
+    axes.plot([best.epoch], [100 * best.validation_top1], "o", color=WARM)
+    axes.annotate(
+        f"{best.validation_top1:.2%} at epoch {best.epoch}",
+        (best.epoch, 100 * best.validation_top1),
+        (0, -16),
+        textcoords="offset points",
+        ha="right",
+    )
+
+
+def _stages(axes: "Axes", name: str, run: Run) -> None:
+    rates = {**run.stages, "end to end": run.end_to_end}
+    colours = [WARM if stage == run.bottleneck else GREY for stage in run.stages] + [BLUE]
+    medians = [rate.images_per_second for rate in rates.values()]
+    spread = np.abs([[rate.low, rate.high] for rate in rates.values()] - np.array(medians)[:, None]).T
+    axes.barh(list(rates), medians, xerr=spread, color=colours, height=0.62, log=True, ecolor=INK)
+    for row, rate in enumerate(rates.values()):
+        end = (rate.high, row)
+        axes.annotate(f"{rate.images_per_second:,.0f}", end, (5, 0), textcoords="offset points", va="center")
+    axes.axvline(run.bound_images_per_second, color=INK, linestyle=(0, (3, 2)), linewidth=1)
+    axes.set_title(f"{name}: batch {run.batch}, {run.bottleneck} is the bottleneck")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+
+
+def _svg(name: str, inches: tuple[float, float], draw: Callable[["Figure"], None]) -> str:
+    file = io.StringIO()
+    # From the defaults, so that a reader's own matplotlibrc does not change the page.
+    with require("matplotlib.style", "report").context(["default", {**STYLE, "svg.hashsalt": name}]):
+        figure = require("matplotlib.figure", "report").Figure(figsize=inches)
+        draw(figure)
+        figure.savefig(file, format="svg", transparent=True, metadata=NO_METADATA)
+    return _embeddable(name, file.getvalue())
+
+
+def _embeddable(name: str, document: str) -> str:
+    """The `<svg>` element alone, scalable, in the theme's colours, with ids that no other picture of the page has."""
+    svg = document[document.index("<svg") :]
+    svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r"<svg \1>", svg, count=1)
+    svg = re.sub(r'( id="|href="#|url\(#)', rf"\1{name}-", svg).replace("xlink:href", "href")
+    return re.sub("|".join(THEME), lambda match: THEME[match.group()], svg)

@@ -1,0 +1,129 @@
+import base64
+import io
+import re
+from dataclasses import replace
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.report.pages import curves
+from xception.report.document import FormRow, Report
+from xception.report.plots import THEME, THUMBNAIL_PX, overlay, png_uri, throughput, training_curves
+
+
+def opened(uri: str) -> Image.Image:
+    head, _, content = uri.partition(",")
+    assert head == "data:image/png;base64"
+    return Image.open(io.BytesIO(base64.b64decode(content)))
+
+
+def pictures(report: Report) -> list[str]:
+    return [training_curves(report.curves), throughput(report.forms)]
+
+
+def test_pictures_are_bare_scalable_svg_elements(report: Report) -> None:
+    for svg in pictures(report):
+        assert re.match(r'<svg viewBox="[\d. ]+">', svg)
+        assert svg.rstrip().endswith("</svg>")
+        assert "<metadata" not in svg
+
+
+def test_every_colour_is_one_of_the_pages_variables(report: Report) -> None:
+    for svg in pictures(report):
+        assert not re.search(r"#[0-9a-f]{6}\b", svg)
+        assert "var(--blue)" in svg
+
+
+def test_stand_in_colours_are_distinct() -> None:
+    assert len(set(THEME)) == len(set(THEME.values())) == 6
+
+
+def test_ids_of_two_pictures_never_meet_and_references_resolve(report: Report) -> None:
+    ids = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in pictures(report)]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+    for svg, own in zip(pictures(report), ids, strict=True):
+        references = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
+        assert references
+        assert references <= own
+
+
+def test_the_same_figures_give_the_same_bytes_and_others_do_not(report: Report) -> None:
+    assert pictures(report) == pictures(report)
+    assert training_curves(report.curves) != training_curves(report.curves[:-1])
+
+
+def test_drawing_leaves_the_settings_of_matplotlib_alone(report: Report) -> None:
+    before = dict(mpl.rcParams)
+    pictures(report)
+    assert dict(mpl.rcParams) == before
+
+
+def test_throughput_names_every_form_bottleneck_and_rate(report: Report) -> None:
+    svg = throughput(report.forms)
+    for form in report.forms:
+        assert f"{form.name}: batch 8, infer is the bottleneck" in svg
+        for rate in (*form.run.stages.values(), form.run.end_to_end):
+            assert f">{rate.images_per_second:,.0f}<" in svg
+
+
+def test_the_users_settings_of_matplotlib_change_no_picture(report: Report) -> None:
+    with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
+        changed = training_curves(report.curves)
+    assert changed == training_curves(report.curves)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_throughput_draws_any_number_of_forms(report: Report, count: int) -> None:
+    assert throughput(report.forms[:count]).count("is the bottleneck") == count
+
+
+def test_names_of_forms_are_text_and_never_markup_or_formulas(report: Report) -> None:
+    hostile: FormRow = replace(report.forms[0], name=r"<script>$\frac{</script>")
+    svg = throughput((hostile,))
+    assert "<script" not in svg
+    assert r"&lt;script&gt;$\frac{&lt;/script&gt;" in svg
+
+
+def test_the_best_epoch_is_named() -> None:
+    points = curves(5)
+    assert f"{points[4].validation_top1:.2%} at epoch 5" in training_curves(points)
+
+
+def test_a_single_epoch_can_be_drawn() -> None:
+    assert "at epoch 1" in training_curves(curves(1))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK", "1"])
+def test_images_of_every_mode_become_rgb_thumbnails(mode: str) -> None:
+    image = opened(png_uri(Image.new("RGB", (30, 60), "orange").convert(mode)))
+    assert image.mode == "RGB"
+    assert image.size == (THUMBNAIL_PX // 2, THUMBNAIL_PX)
+
+
+def test_small_images_keep_their_hard_pixels_and_large_ones_are_smoothed() -> None:
+    board = np.uint8(np.indices((400, 400)).sum(0) % 2 * 255)
+    small, large = opened(png_uri(Image.fromarray(board[:8, :8]))), opened(png_uri(Image.fromarray(board)))
+    assert set(np.unique(small)) == {0, 255}
+    assert len(np.unique(large)) > 2
+
+
+def test_colour_lies_where_the_evidence_is_and_the_rest_stays_grey() -> None:
+    evidence = np.zeros((2, 2), np.float32)
+    evidence[0, 1] = 1
+    pixels = np.asarray(overlay(Image.new("L", (64, 64), 90), evidence)).astype(int)
+    chroma = np.ptp(pixels, axis=2)
+    assert chroma[10, -10] > 50
+    assert chroma[-10, 10] == 0
+    assert (pixels[-10, 10] == 90).all()
+
+
+def test_the_range_of_a_class_map_does_not_matter() -> None:
+    image, evidence = Image.new("RGB", (64, 48), "gray"), np.random.default_rng(0).random((3, 4))
+    assert np.array_equal(overlay(image, evidence), overlay(image, 512 * evidence - 128))
+
+
+def test_a_flat_class_map_colours_nothing() -> None:
+    assert (np.asarray(overlay(Image.new("L", (9, 9), 70), np.full((3, 3), 5.0))) == 70).all()
