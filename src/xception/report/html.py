@@ -1,0 +1,86 @@
+"""The page: one HTML file that needs nothing but itself, neither network nor scripts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xception.extras import require
+from xception.report.confusion import MOST_CLASSES, heat_map, precisions, worst_pairs
+from xception.report.document import FormRow, Report
+from xception.report.plots import overlay, png_uri, throughput, training_curves
+
+MOST_FAILURES = 20
+
+
+@dataclass(frozen=True)
+class Strip:
+    """An interval on an axis that all forms share: percentages of the axis."""
+
+    left: float
+    width: float
+    centre: float
+
+
+def render(report: Report) -> str:
+    """The HTML document; the same report always gives the same text.
+
+    Raises:
+        MissingExtra: jinja2 or matplotlib is not installed.
+    """
+    jinja2 = require("jinja2", "report")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("xception.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=percent, megabytes=megabytes, rate=rate, png_uri=png_uri)
+    evaluation = report.forms[0].evaluation
+    is_small = len(evaluation.labels) <= MOST_CLASSES
+    html: str = environment.get_template("report.html.j2").render(
+        report=report,
+        evaluation=evaluation,
+        curves=training_curves(report.curves) if report.curves else "",
+        throughput=throughput(report.forms),
+        strips=strips(report.forms),
+        heat_map=heat_map(evaluation) if is_small else (),
+        precisions=precisions(evaluation) if is_small else (),
+        worst_pairs=() if is_small else worst_pairs(evaluation),
+        failures=evaluation.failures[:MOST_FAILURES],
+        overlay=overlay,
+    )
+    return html
+
+
+def strips(forms: Sequence[FormRow]) -> tuple[Strip | None, ...]:
+    """Where each form's top-1 interval lies between the lowest and the highest bound of all; None without one."""
+    intervals = [form.evaluation.top1 for form in forms]
+    bounds = [bound for interval in intervals if interval for bound in (interval.low, interval.high)]
+    lowest, span = min(bounds, default=0.0), max(bounds, default=0.0) - min(bounds, default=0.0)
+    if not span:
+        return (None,) * len(forms)
+    return tuple(
+        Strip(
+            left=100 * (interval.low - lowest) / span,
+            width=100 * (interval.high - interval.low) / span,
+            centre=100 * (interval.value - lowest) / span,
+        )
+        if interval
+        else None
+        for interval in intervals
+    )
+
+
+def percent(fraction: float | None) -> str:
+    """`0.98441` as `98.44 %`; nothing known as a dash."""
+    return "\u2013" if fraction is None else f"{100 * fraction:.2f}\u00a0%"
+
+
+def megabytes(size_bytes: int) -> str:
+    """Decimal megabytes, as disks and networks count."""
+    return f"{size_bytes / 1e6:.2f}\u00a0MB"
+
+
+def rate(images_per_second: float) -> str:
+    """Whole numbers from 100 on, three significant digits below."""
+    return f"{images_per_second:,.0f}" if images_per_second >= 100 else f"{images_per_second:.3g}"
