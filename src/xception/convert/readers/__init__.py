@@ -1,0 +1,108 @@
+"""Checkpoints of every framework, read without the framework and without running anything that is in them.
+
+read_checkpoint            what a file or folder is, told by its content, and what it holds
+├── one module a format    torch_pickle, paddle_pickle, keras, mindspore_ckpt, tensorbundle, safetensors_file
+├── what they have in common   pickles, numpy_pickle, state_dicts, hdf5, zips, protobuf
+└── the ground             checkpoint (the result), binary (bounded access), limits
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from xception.convert.readers import hdf5, mindspore_ckpt, paddle_pickle, tensorbundle, torch_pickle, zips
+from xception.convert.readers.binary import Span, decode_json, map_file
+from xception.convert.readers.checkpoint import Checkpoint
+from xception.convert.readers.keras import WEIGHTS, read_keras_hdf5, read_keras_zip
+from xception.convert.readers.mindspore_ckpt import read_mindspore, refuse_encrypted
+from xception.convert.readers.paddle_pickle import read_paddle
+from xception.convert.readers.safetensors_file import is_safetensors, read_safetensors
+from xception.convert.readers.tensorbundle import index_path, read_tensorbundle
+from xception.convert.readers.torch_pickle import PROGRAM, read_torch_legacy, read_torch_zip
+from xception.convert.readers.zips import Archive
+from xception.errors import InputError
+
+__all__ = ["READERS", "Checkpoint", "read_checkpoint"]
+
+_CONFIG = "config.json"
+_FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+class Reader(NamedTuple):
+    """How a format is recognised and read."""
+
+    recognises: Callable[[memoryview], bool]
+    read: Callable[[Path, memoryview], Checkpoint]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """All weights in a checkpoint file, a TensorFlow checkpoint's prefix, or a model folder of timm or Hugging Face.
+
+    The content decides what a file is; its name never does. Nothing in a file is run, imported or unpickled, and the
+    memory taken is a small multiple of the file's size at most. The arrays are views of the file, which must not be
+    changed while they are in use.
+
+    Raises:
+        InputError: the path is unreadable, of no known format, damaged, hostile, or without weights.
+    """
+    try:
+        return _read_folder(path) if path.is_dir() else _read_file(index_path(path))
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or path} cannot be read ({error.strerror}); expected a checkpoint file or a model folder"
+        ) from error
+
+
+def _read_file(path: Path) -> Checkpoint:
+    data = map_file(path)
+    for name, reader in READERS.items():
+        if reader.recognises(data):
+            try:
+                return reader.read(path, data)
+            except InputError as error:
+                raise InputError(f"{path} cannot be read as {name}: {error}") from error
+    raise InputError(
+        f"{path} is no checkpoint: it begins with the bytes {bytes(data[:8]).hex(' ')}, expected {', '.join(READERS)}"
+    )
+
+
+def _read_folder(folder: Path) -> Checkpoint:
+    """The weights in a folder with a description of the network, which becomes the metadata's "config"."""
+    weights = next((folder / name for name in _FOLDER_WEIGHTS if (folder / name).is_file()), None)
+    if weights is None or not (folder / _CONFIG).is_file():
+        raise InputError(
+            f"{folder} is no model folder: expected {_CONFIG} and one of {' or '.join(_FOLDER_WEIGHTS)} in it"
+        )
+    config = decode_json(map_file(folder / _CONFIG), str(folder / _CONFIG))
+    checkpoint = _read_file(weights)
+    metadata = checkpoint.metadata | {"config": config, "weights_file": weights.name}
+    return replace(checkpoint, container="model_folder", metadata=metadata)
+
+
+def _read_zip(_: Path, data: memoryview) -> Checkpoint:
+    archive = Archive(data)
+    if any(name.endswith(f"/{PROGRAM}") for name in archive.names):
+        return read_torch_zip(archive, len(data))
+    if WEIGHTS in archive.names:
+        return read_keras_zip(archive)
+    raise InputError(
+        f"it has neither torch's {PROGRAM} nor Keras' {WEIGHTS}; if a checkpoint is in it, unpack it first"
+    )
+
+
+def _begins_with(*signatures: bytes) -> Callable[[memoryview], bool]:
+    return lambda data: any(Span(data).starts_with(signature) for signature in signatures)
+
+
+# In this order, because the last signatures are short and fit other files by chance.
+READERS = {
+    "a zip archive of torch or Keras": Reader(_begins_with(zips.SIGNATURE), _read_zip),
+    "a Keras HDF5 file": Reader(_begins_with(hdf5.SIGNATURE), read_keras_hdf5),
+    "a TensorFlow checkpoint index": Reader(lambda data: data[-8:] == tensorbundle.SIGNATURE, read_tensorbundle),
+    "a torch file from before version 1.6": Reader(_begins_with(torch_pickle.LEGACY_SIGNATURE), read_torch_legacy),
+    "a safetensors file": Reader(is_safetensors, read_safetensors),
+    "an encrypted MindSpore checkpoint": Reader(_begins_with(*mindspore_ckpt.ENCRYPTED_SIGNATURES), refuse_encrypted),
+    "a Paddle pickle": Reader(_begins_with(paddle_pickle.SIGNATURE), read_paddle),
+    "a MindSpore checkpoint": Reader(_begins_with(mindspore_ckpt.SIGNATURE), read_mindspore),
+}

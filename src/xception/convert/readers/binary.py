@@ -1,0 +1,121 @@
+"""Bytes that nobody vouches for: read within bounds, and made an array only if declared and actual size agree."""
+
+import mmap
+import struct
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from xception.convert.readers.limits import MAX_ELEMENTS, MAX_JSON_BYTES, MAX_RANK
+from xception.errors import InputError
+
+BFLOAT16 = "bfloat16"
+"""The one element type that numpy has no name for; all others are numpy's, as in "<f4"."""
+
+
+def damaged(finding: str) -> InputError:
+    """The error for a file that contradicts itself."""
+    return InputError(f"{finding}; the file is damaged or not whole, so fetch or save it again")
+
+
+def map_file(path: Path) -> memoryview:
+    """The content of a file, which the operating system loads as it is used.
+
+    Raises:
+        OSError: the file cannot be opened.
+        InputError: it is no regular file, or empty.
+    """
+    # Opening a pipe would wait for a writer.
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no regular file; expected a checkpoint")
+    with path.open("rb") as file:
+        try:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except ValueError:
+            raise InputError(f"{path} is empty; expected a checkpoint, so fetch or save it again") from None
+
+
+class Span:
+    """A stretch of bytes. Positions count from its start, numbers are little endian, and nothing outside is reached."""
+
+    def __init__(self, data: memoryview) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def take(self, start: int, size: int) -> memoryview:
+        """`size` bytes from `start`, without a copy.
+
+        Raises:
+            InputError: they are not all inside.
+        """
+        if start < 0 or size < 0 or start + size > len(self.data):
+            raise damaged(f"it refers to {size} bytes at {start}, but only {len(self.data)} are there")
+        return self.data[start : start + size]
+
+    def byte(self, position: int) -> int:
+        """The number at `position`."""
+        if not 0 <= position < len(self.data):
+            raise damaged(f"it ends at byte {len(self.data)}, where more should follow")
+        return self.data[position]
+
+    def unpack(self, layout: str, start: int) -> tuple[Any, ...]:
+        """The fields of a `struct` layout at `start`."""
+        layout = "<" + layout
+        return struct.unpack(layout, self.take(start, struct.calcsize(layout)))
+
+    def starts_with(self, signature: bytes, start: int = 0) -> bool:
+        return self.data[start : start + len(signature)] == signature
+
+
+def decode_array(raw: memoryview, dtype: str, shape: Sequence[int], order: Literal["C", "F"] = "C") -> np.ndarray:
+    """A read-only view of `raw` as an array; bfloat16 is widened to float32, which holds it exactly.
+
+    Raises:
+        InputError: the shape does not account for exactly these bytes.
+    """
+    stored = stored_type(dtype)
+    if prod(check_shape(shape)) * stored.itemsize != len(raw):
+        raise damaged(f"it declares an array of shape {tuple(shape)} and type {dtype} in {len(raw)} bytes")
+    array: np.ndarray = np.ndarray(tuple(shape), stored, buffer=raw, order=order)
+    array = widen(array) if dtype == BFLOAT16 else array.astype(stored.newbyteorder("="), copy=False)
+    array.flags.writeable = False
+    return array
+
+
+def stored_type(dtype: str) -> np.dtype:
+    """The type as which numpy sees the elements in the file."""
+    return np.dtype("<u2" if dtype == BFLOAT16 else dtype)
+
+
+def check_shape(shape: Sequence[int]) -> Sequence[int]:
+    """The same shape, refused if no array may have it."""
+    if len(shape) > MAX_RANK or min(shape, default=0) < 0 or prod(max(size, 1) for size in shape) > MAX_ELEMENTS:
+        raise damaged(f"it declares an array of the impossible shape {str(tuple(shape[:MAX_RANK]))[:200]}")
+    return shape
+
+
+def widen(bits: np.ndarray) -> np.ndarray:
+    """The float32 values of bfloat16 numbers given as 16-bit integers."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def decode_json(raw: memoryview, what: str) -> dict[str, Any]:
+    """The JSON object in `raw`.
+
+    Raises:
+        InputError: it is too large, too deep, no JSON, or no object; `what` names it in the message.
+    """
+    if len(raw) > MAX_JSON_BYTES:
+        raise InputError(
+            f"{what} takes {len(raw)} bytes, expected at most {MAX_JSON_BYTES}; it is not a description of a network"
+        )
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise damaged(f"{what} is not a JSON object ({error})") from error

@@ -1,0 +1,75 @@
+"""What every reader returns."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xception.convert.readers.binary import damaged
+from xception.convert.readers.limits import MAX_EXPANSION, MAX_NAME_LENGTH, MAX_TENSORS
+from xception.errors import InputError
+
+Groups = dict[str, dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """The content of a checkpoint, without the framework that wrote it.
+
+    Attributes:
+        container: the kind of file: "torch_zip", "torch_legacy", "safetensors", "keras_h5" (a whole model),
+            "keras_h5_weights" (before Keras 3), "keras_weights_h5" (Keras 3), "keras_zip", "paddle_pdparams",
+            "mindspore_ckpt", "tf_bundle" or "model_folder".
+        groups: sets of weights by name, at least one. Most files hold one, named "". A training state holds one for
+            each network that it saved, such as "state_dict" and "state_dict_ema". Tensors come in file order, in the
+            layout and type that the framework stored (bfloat16 alone is widened, to float32), mostly as read-only
+            views of the file.
+        metadata: small facts of plain JSON types, each present only where the file tells it: "model_config",
+            "keras_version", "backend" and "layer_names" from Keras; "values" such as the epoch from a training state;
+            "left_out", what is there but no weight; "classes_passed_over" from torch; "config" and "weights_file" of a
+            model folder; the header's own entries from safetensors.
+    """
+
+    container: str
+    groups: Groups
+    metadata: dict[str, object]
+
+
+class Gathering:
+    """The tensors found so far, held against what a file of this size may bring.
+
+    Different tensors may be views of the same bytes; without a bound on their sum, a small file could fill the memory
+    of whoever copies them.
+    """
+
+    def __init__(self, file_bytes: int) -> None:
+        self.groups: Groups = {}
+        self._count = 0
+        self._bytes_left = file_bytes * MAX_EXPANSION
+
+    def add(self, name: str, array: np.ndarray, group: str = "") -> None:
+        """Take in a tensor.
+
+        Raises:
+            InputError: its name is taken or unfit to be shown, or there are too many tensors or bytes.
+        """
+        tensors = self.groups.setdefault(check_name(group), {})
+        if check_name(name) in tensors:
+            raise damaged(f"it holds two tensors named {name!r}")
+        self._count += 1
+        self._bytes_left -= array.nbytes
+        if self._count > MAX_TENSORS:
+            raise InputError(
+                f"it holds more than {MAX_TENSORS} tensors; no network of this family does, so it is refused"
+            )
+        if self._bytes_left < 0:
+            raise InputError(
+                f"its tensors add up to more than {MAX_EXPANSION} times the file, which no framework writes"
+            )
+        tensors[name] = array
+
+
+def check_name(name: str) -> str:
+    """The same name, refused if it is overlong or has characters that would upset a terminal or an encoder."""
+    if len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        raise damaged(f"it holds the unprintable or overlong name {name[:80]!r}")
+    return name

@@ -1,0 +1,116 @@
+"""What Keras writes: HDF5 files in three arrangements, and a zip archive around the newest of them.
+
+Every tensor is named "<layer>/<leaf>", such as "block1_conv1/kernel"; a layer in a network inside the network has that
+network's name in front, as in "xception/block1_conv1/kernel".
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from xception.convert.readers.binary import decode_json
+from xception.convert.readers.checkpoint import Checkpoint, Gathering
+from xception.convert.readers.hdf5 import Node, open_hdf5
+from xception.convert.readers.limits import MAX_DEPTH, MAX_JSON_BYTES
+from xception.convert.readers.zips import Archive
+from xception.errors import InputError
+
+WEIGHTS = "model.weights.h5"
+"""The member of a `.keras` archive that holds the weights."""
+
+_CONFIG, _METADATA = "config.json", "metadata.json"
+
+# Keras 3 numbers a layer's variables in the order in which the class creates them [keras 3.15.1, run]. A batch
+# normalisation without scale or center has fewer, and only their number is known then.
+_LEAVES = {
+    "conv2d": ("kernel", "bias"),
+    "dense": ("kernel", "bias"),
+    "depthwise_conv2d": ("kernel", "bias"),
+    "separable_conv2d": ("depthwise_kernel", "pointwise_kernel", "bias"),
+    "batch_normalization": ("gamma", "beta", "moving_mean", "moving_variance"),
+}
+_WITHOUT_LAST = ("conv2d", "dense", "depthwise_conv2d", "separable_conv2d")
+
+
+def read_keras_hdf5(_: Path, data: memoryview) -> Checkpoint:
+    """The weights of a whole model (`.h5`, `.hdf5`), of `save_weights` before Keras 3, or of a `.weights.h5`."""
+    root = open_hdf5(data)
+    if "model_weights" in root.children:
+        return _read_layers("keras_h5", root, root.child("model_weights"), len(data))
+    if root.texts("layer_names") is not None:
+        return _read_layers("keras_h5_weights", root, root, len(data))
+    gathering = _gather_variables(root, len(data))
+    return Checkpoint(container="keras_weights_h5", groups=gathering.groups, metadata={})
+
+
+def read_keras_zip(archive: Archive) -> Checkpoint:
+    """The weights of a `.keras` archive; `metadata` has its "model_config" and "keras_version"."""
+    weights = archive.read(WEIGHTS)
+    gathering = _gather_variables(open_hdf5(weights), len(weights))
+    metadata = {"model_config": decode_json(archive.read(_CONFIG), _CONFIG)}
+    version = decode_json(archive.read(_METADATA), _METADATA).get("keras_version")
+    return Checkpoint(container="keras_zip", groups=gathering.groups, metadata=metadata | {"keras_version": version})
+
+
+def _read_layers(container: str, root: Node, weights: Node, file_bytes: int) -> Checkpoint:
+    """The arrangement before Keras 3: attributes list the layers and each layer's tensors, in the network's order."""
+    gathering = Gathering(file_bytes)
+    layers = weights.texts("layer_names") or []
+    for layer in layers:
+        group = weights.child(layer)
+        paths = group.texts("weight_names") or []
+        for path, name in zip(paths, _leaf_names(paths), strict=True):
+            gathering.add(f"{layer}/{name}", group.child(path).array())
+    if not gathering.groups:
+        raise InputError("it lists no layer with weights; expected the weights of a network")
+    facts = {name: weights.text(name) or root.text(name) for name in ("keras_version", "backend")}
+    config = root.text("model_config", MAX_JSON_BYTES)
+    metadata: dict[str, object] = {name: fact for name, fact in facts.items() if fact} | {"layer_names": layers}
+    if config is not None:
+        metadata["model_config"] = decode_json(memoryview(config.encode()), "its model_config")
+    return Checkpoint(container=container, groups=gathering.groups, metadata=metadata)
+
+
+def _leaf_names(paths: list[str]) -> list[str]:
+    """The last part of each path, or the last two if the paths pass several layers: then the layer is a network."""
+    parts = [path.removesuffix(":0").split("/") for path in paths]
+    is_network = len({tuple(part[-2:-1]) for part in parts}) > 1
+    return ["/".join(part[-2:] if is_network else part[-1:]) for part in parts]
+
+
+def _gather_variables(root: Node, file_bytes: int) -> Gathering:
+    gathering = Gathering(file_bytes)
+    for prefix, variables, kind in _variable_groups(root, (), 0):
+        indices = sorted(variables.children, key=lambda index: (len(index), index))
+        for index, leaf in zip(indices, _leaves(kind, indices), strict=True):
+            gathering.add("/".join((*prefix, leaf)), variables.child(index).array())
+    if not gathering.groups:
+        raise InputError(
+            "it is an HDF5 file without Keras' weights; expected layer_names, model_weights or layers with vars"
+        )
+    return gathering
+
+
+def _variable_groups(group: Node, prefix: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], Node, str]]:
+    """The names of a layer and of the networks around it, its group of variables, and its class in snake case.
+
+    Groups are named by class and number; the layer's own name is an attribute of its variables.
+    """
+    if depth > MAX_DEPTH:
+        raise InputError(f"it nests layers deeper than {MAX_DEPTH}, which no network of this family does")
+    own_name = group.path.rpartition("/")[2]
+    if "vars" in group.children and depth:
+        variables = group.child("vars")
+        prefix = (*prefix, variables.text("name") or own_name)
+        yield prefix, variables, re.sub(r"_\d+$", "", own_name)
+    for name in group.children:
+        if name not in ("vars", "optimizer"):
+            yield from _variable_groups(group.child(name), prefix, depth + 1)
+
+
+def _leaves(kind: str, indices: list[str]) -> list[str]:
+    leaves = _LEAVES.get(kind, ())
+    missing = len(leaves) - len(indices)
+    if missing == 0 or (missing == 1 and kind in _WITHOUT_LAST):
+        return list(leaves[: len(indices)])
+    return indices

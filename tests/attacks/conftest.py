@@ -1,0 +1,46 @@
+"""How an attack must end: with one clear error, soon, in little memory, and with nothing run."""
+
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+
+from xception.convert.readers import read_checkpoint
+from xception.errors import InputError
+
+LONGEST_S = 20.0  # of tracing; a hundredth of it without
+PEAK_PER_BYTE = 32
+PEAK_ANYWAY_BYTES = 64 * 2**20  # what `MAX_OPCODES` objects take
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Path:
+    """A file that hostile content tries to create; its absence is checked after the test."""
+    path = tmp_path / "canary"
+    yield path
+    assert not path.exists(), "content of a checkpoint was run"
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Callable[..., None]:
+    """Check that reading `content` ends as an attack must, with a message that matches `reason`."""
+
+    def check(content: bytes, reason: str, name: str = "hostile") -> None:
+        path = tmp_path / name
+        path.write_bytes(content)
+        tracemalloc.start()
+        start = perf_counter()
+        try:
+            with pytest.raises(InputError, match=reason) as caught:
+                read_checkpoint(path)
+            peak_bytes = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert perf_counter() - start < LONGEST_S
+        assert peak_bytes < PEAK_PER_BYTE * len(content) + PEAK_ANYWAY_BYTES
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 1500
+
+    return check
