@@ -104,15 +104,15 @@ def _claim(out: Path, *, overwrite: bool) -> None:
 
 def _make(out: Path, seconds: dict[str, float]) -> dict[str, Bundle]:
     """Train, export and quantize: a bundle for each form, by name."""
-    from xception.export.formats import export
-    from xception.quantize.static import quantize
+    from xception.export.formats import export_bundle
+    from xception.quantize.static import quantize_bundle
     from xception.tasks.agreement import data_pixels
-    from xception.train.loop import train
+    from xception.train.loop import train_network
     from xception.train.recipe import load_recipe
 
     folder = out / "bundles"
     with _timed("train", seconds):
-        trained = train(
+        trained = train_network(
             load_recipe(RECIPE),
             out / "training",
             on_epoch=lambda row: say(f"epoch {row.epoch}: validation top-1 {row.validation_top1 or 0:.2%}"),
@@ -123,10 +123,10 @@ def _make(out: Path, seconds: dict[str, float]) -> dict[str, Bundle]:
     validation = open_source(f"{RECIPE}:validation")
     with _timed("export", seconds):
         pixels = data_pixels(validation, weights.model.preprocess)
-        onnx = export(weights, "onnx", folder / "onnx", pixels=pixels)
-        openvino = export(weights, "openvino", folder / "openvino", pixels=pixels)
+        onnx = export_bundle(weights, "onnx", folder / "onnx", pixels=pixels)
+        openvino = export_bundle(weights, "openvino", folder / "openvino", pixels=pixels)
     with _timed("quantize", seconds):
-        int8, _ = quantize(onnx, open_source(f"{RECIPE}:train"), folder / "onnx-int8", validation=validation)
+        int8, _ = quantize_bundle(onnx, open_source(f"{RECIPE}:train"), folder / "onnx-int8", validation=validation)
     return {"weights": weights, "onnx": onnx, "openvino": openvino, "onnx-int8": int8}
 
 

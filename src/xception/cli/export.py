@@ -4,7 +4,7 @@ from pathlib import Path
 
 from xception.bundle import open_bundle
 from xception.cli.output import print_facts, say
-from xception.export.formats import export as run
+from xception.export.formats import export_bundle
 
 
 def export(bundle: Path, /, *, to: str, out: Path, overwrite: bool = False) -> None:
@@ -21,7 +21,7 @@ def export(bundle: Path, /, *, to: str, out: Path, overwrite: bool = False) -> N
         out: Folder of the new bundle.
         overwrite: Replace a bundle that lies there.
     """
-    exported = run(open_bundle(bundle), to, out, overwrite=overwrite)
+    exported = export_bundle(open_bundle(bundle), to, out, overwrite=overwrite)
     measured = exported.model.agreement
     facts = {"bundle": str(exported.path), "size": f"{exported.size_bytes:,} bytes"}
     if measured:

@@ -7,8 +7,7 @@ from xception.bundle import open_bundle
 from xception.cli.output import print_facts, print_json, say
 from xception.data.sources import open_source
 from xception.quantize.gate import TOLERANCE
-from xception.quantize.static import CALIBRATION_IMAGES
-from xception.quantize.static import quantize as run
+from xception.quantize.static import CALIBRATION_IMAGES, quantize_bundle
 
 
 def quantize(
@@ -47,7 +46,7 @@ def quantize(
     """
     if validation is None and calibration == "digits":
         validation = "digits:validation"
-    written, result = run(
+    written, result = quantize_bundle(
         open_bundle(bundle),
         open_source(calibration, "train"),
         out,

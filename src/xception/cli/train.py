@@ -38,8 +38,7 @@ def train(
     require("torch", "train")
     require("lightning_fabric", "train")
     from xception.train.checkpoint import Epoch
-    from xception.train.loop import StepReport
-    from xception.train.loop import train as run
+    from xception.train.loop import StepReport, train_network
     from xception.train.recipe import load_recipe
 
     changes = (*set_, *([f"data.source='{data}'"] if data else []))
@@ -56,6 +55,6 @@ def train(
             say(f"epoch {row.epoch}: loss {row.train_loss:.4f}, validation top-1 {accuracy}, {row.seconds:.0f} s")
 
         settings = load_recipe(recipe, changes)
-        bundle = run(settings, folder, resume=resume, workers=workers, on_step=on_step, on_epoch=on_epoch)
+        bundle = train_network(settings, folder, resume=resume, workers=workers, on_step=on_step, on_epoch=on_epoch)
     print_facts({"bundle": str(bundle.path), "digest": bundle.model.digest})
     say(f"next: xception evaluate {bundle.path} {settings.data.source}")

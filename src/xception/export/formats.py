@@ -36,7 +36,9 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
-def export(bundle: Bundle, to: str, out: Path, *, pixels: Pixels | None = None, overwrite: bool = False) -> Bundle:
+def export_bundle(
+    bundle: Bundle, to: str, out: Path, *, pixels: Pixels | None = None, overwrite: bool = False
+) -> Bundle:
     """Write the bundle's network in another form, with its agreement with the weights.
 
     Args:

@@ -33,7 +33,7 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True):
     bundle: str | None
 
 
-def quantize(
+def quantize_bundle(
     bundle: Bundle,
     calibration: Source,
     out: Path,

@@ -51,7 +51,7 @@ class StepReport:
     lr: float
 
 
-def train(
+def train_network(
     recipe: Recipe,
     out: Path,
     *,
