@@ -9,7 +9,7 @@ import pytest
 from tests.samples import CLASSES, drawn_tensors
 from xception.arch.spec import Architecture
 from xception.bundle import Bundle, Form, Graph, Model, Network, write_bundle
-from xception.export.onnx import INPUT_NAME, OUTPUT_NAME, onnx_model
+from xception.export.onnx import INPUT_NAME, OUTPUT_NAME, onnx_files
 from xception.labels import Labels
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide
 from xception.weights import weights_bytes
@@ -40,7 +40,7 @@ def labels() -> Labels:
 
 @pytest.fixture(scope="session")
 def onnx_bytes(spec: Architecture, tensors: dict[str, np.ndarray]) -> bytes:
-    return onnx_model(spec, tensors, PX, PX)
+    return onnx_files(spec, tensors, PX, PX)["model.onnx"]
 
 
 @pytest.fixture(scope="session")

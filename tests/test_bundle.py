@@ -206,7 +206,7 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
 def test_an_old_bundle_stays_unless_it_may_be_replaced(tmp_path: Path) -> None:
     old = written(tmp_path / "b")
     (old.path / "note").write_text("old")
-    with pytest.raises(InputError, match="already holds a bundle; .* --overwrite"):
+    with pytest.raises(InputError, match=r"already holds a bundle; .* --overwrite"):
         written(tmp_path / "b")
     assert (old.path / "note").exists()
     written(tmp_path / "b", overwrite=True)
@@ -229,7 +229,7 @@ def test_what_is_no_bundle_is_never_replaced(tmp_path: Path, overwrite: bool) ->
 
 def test_a_place_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(EnvironmentFault, match="cannot write to .*file"):
+    with pytest.raises(EnvironmentFault, match=r"cannot write to .*file"):
         written(tmp_path / "file" / "b")
 
 
@@ -263,7 +263,7 @@ def test_a_full_disk_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(EnvironmentFault, match="No space left on device; .*; make room"):
+    with pytest.raises(EnvironmentFault, match=r"No space left on device; .*; make room"):
         written(tmp_path / "b")
     assert not list(tmp_path.iterdir())
 

@@ -41,7 +41,7 @@ def test_classes_are_found_by_id_and_by_name_in_any_order() -> None:
 
 
 def test_an_unknown_class_is_refused_and_named() -> None:
-    with pytest.raises(InputError, match="1 of the data's 2 classes .*such as 'emu'.* begin with 'cat'"):
+    with pytest.raises(InputError, match=r"1 of the data's 2 classes .*such as 'emu'.* begin with 'cat'"):
         Labels(("cat", "dog")).targets(["cat", "emu"])
 
 

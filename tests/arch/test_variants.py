@@ -74,7 +74,7 @@ def test_a_mistyped_name_is_refused_with_the_nearest(typed: str, meant: str) -> 
 
 
 def test_a_name_like_no_other_is_refused_with_all_of_them() -> None:
-    with pytest.raises(UnknownName, match="known: .*big_xception.*tiny_xception"):
+    with pytest.raises(UnknownName, match=r"known: .*big_xception.*tiny_xception"):
         resolve("qqq")
 
 
