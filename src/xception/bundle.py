@@ -178,7 +178,7 @@ def write_bundle(
         overwrite: replace an existing bundle.
 
     Raises:
-        UsageError: labels that do not fit the network.
+        UsageError: labels that do not fit the network, or file names with a path in them.
         InputError: `path` is taken.
         EnvironmentFault: `path` cannot be written; nothing is left behind.
     """
@@ -186,6 +186,8 @@ def write_bundle(
         raise UsageError(
             f"{len(labels)} labels for a network of {model.network.num_classes} classes; expected as many of each"
         )
+    if not all(map(_is_plain, files)):
+        raise UsageError(f"cannot write the files {sorted(files)} into a bundle; expected plain file names")
     ensure_free(path, overwrite=overwrite)
     with _staged(path) as folder:
         contents = {LABELS: labels_text(labels).encode(), **files}
@@ -243,13 +245,17 @@ def _decode(path: Path, raw: bytes) -> Model:
         raise InputError(
             f"{path / MANIFEST} is not a valid bundle description: {error}; make the bundle again"
         ) from error
-    strays = [name for name in model.files if Path(name).name != name]
-    if strays or MAIN_FILE[model.form] not in model.files:
+    if not all(map(_is_plain, model.files)) or MAIN_FILE[model.form] not in model.files:
         raise InputError(
             f"{path / MANIFEST} lists the files {sorted(model.files)}; "
             f"expected plain names with {MAIN_FILE[model.form]!r} among them; make the bundle again"
         )
     return model
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name means a file in the folder itself, and cannot lead out of it."""
+    return Path(name).name == name and name not in ("", "..")
 
 
 class _Versioned(msgspec.Struct):

@@ -1,5 +1,6 @@
 """Class names, and the identifiers by which data sets know them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +22,17 @@ class Labels:
         """The logit index of each of a data set's classes, found by id or by name.
 
         Raises:
-            InputError: a class that these labels do not hold. Order is never guessed.
+            InputError: a class that these labels do not hold, or hold twice. Order is never guessed.
         """
-        index = {name: i for i, name in enumerate(self.names)} | {name: i for i, name in enumerate(self.ids)}
+        # ImageNet has two cranes: a name that several classes bear identifies none of them.
+        bearers = Counter(self.names)
+        unique = {name: i for i, name in enumerate(self.names) if bearers[name] == 1}
+        index = unique | {name: i for i, name in enumerate(self.ids)}
         unknown = [name for name in classes if name not in index]
         if unknown:
             raise InputError(
-                f"{len(unknown)} of the data's {len(classes)} classes are not among the model's {len(self)} labels "
-                f"(such as {unknown[0]!r}; the labels begin with {self.names[0]!r}); "
+                f"{len(unknown)} of the data's {len(classes)} classes are not among the model's {len(self)} labels, "
+                f"or fit several (such as {unknown[0]!r}; the labels begin with {self.names[0]!r}); "
                 "use data of the model's classes, or rename the folders"
             )
         return tuple(index[name] for name in classes)
@@ -43,10 +47,18 @@ def parse_labels(text: str) -> Labels:
 
 
 def labels_text(labels: Labels) -> str:
-    """The inverse of `parse_labels`."""
-    if labels.ids:
-        return "".join(f"{i}\t{name}\n" for i, name in zip(labels.ids, labels.names, strict=True))
-    return "".join(f"{name}\n" for name in labels.names)
+    """The inverse of `parse_labels`.
+
+    Raises:
+        InputError: a name that would be read back as another one, such as one with a line break.
+    """
+    rows = zip(labels.ids, labels.names, strict=True) if labels.ids else zip(labels.names)
+    text = "".join("\t".join(row) + "\n" for row in rows)
+    if parse_labels(text) != labels:
+        raise InputError(
+            "the class names cannot be written one a line: one is empty or holds a line break or a tab; rename it"
+        )
+    return text
 
 
 def read_labels(path: Path) -> Labels:
@@ -56,7 +68,7 @@ def read_labels(path: Path) -> Labels:
         InputError: the file is missing, empty or not UTF-8.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"cannot read the label file {path}: {error}; expected UTF-8 text, one class a line"

@@ -26,10 +26,13 @@ def top_k(logits: FloatArray, k: int) -> IntArray:
 
 
 def rank_of_target(logits: FloatArray, targets: IntArray) -> IntArray:
-    """How many classes come before the true one, (N,): 0 is a top-1 hit. Ties go to the lower index."""
+    """How many classes come before the true one, (N,): 0 is a top-1 hit. Ties go to the lower index.
+
+    NaN counts as larger than everything, so that a network that gives no numbers hits nothing.
+    """
     own = logits[np.arange(len(logits)), targets][:, None]
     earlier = np.arange(logits.shape[1])[None, :] < np.asarray(targets)[:, None]
-    return np.asarray(((logits > own) | ((logits == own) & earlier)).sum(axis=1))
+    return np.asarray((~(logits <= own) | ((logits == own) & earlier)).sum(axis=1))
 
 
 def cross_entropy(logits: FloatArray, targets: IntArray) -> NDArray[np.float64]:

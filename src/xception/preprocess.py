@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xception.errors import UsageError
+from xception.errors import DecodeError, UsageError
 
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -19,6 +19,9 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
 }
 """Pillow's filters, which widen when they shrink an image (antialiasing)."""
+
+MOST_PX = 1 << 27
+"""Pixels that a resized image may have, three bytes each: a sliver one pixel wide would grow without bound."""
 
 ONE = 1 << 11
 """OpenCV's bilinear weights are fixed-point numbers with 11 bits of fraction."""
@@ -114,14 +117,18 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return None
 
     def __call__(self, image: Image.Image) -> NDArray[np.float32]:
-        """An upright 8-bit image of any mode to (C, H, W) float32."""
+        """An upright 8-bit image of any mode to (C, H, W) float32.
+
+        Raises:
+            DecodeError: the resize rule makes a sliver larger than memory should hold.
+        """
         return self.normalize(self.resized(image))
 
     def resized(self, image: Image.Image) -> NDArray[np.uint8]:
         """The 8-bit pixels that the network is to see, before normalisation: (C, H, W)."""
         image = image.convert("L" if self.color == "gray" else "RGB")
         if self.resize:
-            size = self.resize.size(*image.size)
+            size = self._target_size(*image.size)
             if self.antialias:
                 image = image.resize(size, FILTERS[self.interpolation])
             else:
@@ -131,6 +138,15 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         pixels = np.asarray(image)
         channels_first = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
         return channels_first[::-1] if self.color == "bgr" else channels_first
+
+    def _target_size(self, width: int, height: int) -> tuple[int, int]:
+        target = self.resize.size(width, height) if self.resize else (width, height)
+        if target[0] * target[1] > MOST_PX:
+            raise DecodeError(
+                f"an image of {width}x{height} px is too elongated: it would become {target[0]}x{target[1]} px; "
+                f"expected at most {MOST_PX:,} pixels"
+            )
+        return target
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(..., C, H, W) 8-bit to float32 of the same shape."""

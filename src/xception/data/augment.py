@@ -24,7 +24,7 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __call__(self, image: Image.Image, seed: int, epoch: int, index: int) -> Image.Image:
         """The image of sample `index` as epoch `epoch` sees it."""
-        rng = np.random.Generator(np.random.Philox(key=[_unsigned(seed), epoch << 32 | index]))
+        rng = _generator(seed, epoch, index)
         angle, dx, dy, zoom, coin = (float(value) for value in rng.uniform(-1, 1, 5))
         if self.flip and coin < 0:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -41,12 +41,13 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     """The order in which epoch `epoch` sees `count` samples: a permutation of their indices."""
-    key = [_unsigned(seed), epoch << 32 | 0xFFFFFFFF]  # beyond every sample's own index
-    return np.random.Generator(np.random.Philox(key=key)).permutation(count)
+    return _generator(seed, epoch, 0xFFFFFFFF).permutation(count)  # beyond every sample's own index
 
 
-def _unsigned(seed: int) -> int:
-    return seed % 2**64
+def _generator(seed: int, epoch: int, index: int) -> np.random.Generator:
+    # As uint64, since numpy turns a list of large integers into floats, which would merge neighbouring keys.
+    key = np.array([seed % 2**64, epoch << 32 | index], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key))
 
 
 def _inverse_affine(

@@ -26,7 +26,8 @@ def decode(data: bytes) -> Image.Image:
             return _eight_bit(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
         raise DecodeError("not an image file of a known format") from None
-    except Image.DecompressionBombError as error:
+    # Above half of the limit Pillow only warns, which a program may have turned into an error.
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DecodeError(f"too many pixels: {error}") from error
     except DecodeError:
         raise
@@ -43,6 +44,8 @@ def _eight_bit(image: Image.Image) -> Image.Image:
         return _from_sixteen_bit(np.asarray(image).astype(np.int64))
     if image.mode == "F":
         raise DecodeError("floating-point pixels have no known range; expected 8 or 16 bits a channel")
+    if image.mode == "LAB":
+        raise DecodeError("LAB colours have no conversion here; expected gray, RGB or CMYK")
     if image.mode == "P":
         # By way of RGBA, since a palette may hold transparent entries of several kinds.
         return image.convert("RGBA").convert("RGB")

@@ -26,7 +26,7 @@ def open_source(data: str, split: Split | None = None) -> Source:
     name, _, suffix = data.partition(":")
     if name == "digits":
         return digits(_split(suffix) or split or "test")
-    if Path(data).is_dir():
+    if data and Path(data).is_dir():
         return image_folder(Path(data), split)
     path, _, suffix = data.rpartition(":")
     if path and Path(path).is_dir():

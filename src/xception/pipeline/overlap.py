@@ -1,7 +1,7 @@
 """One concurrent stage: ordered, bounded, back-pressured, and gone when its consumer is."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -10,7 +10,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def overlap(items: Iterable[T], fn: Callable[[T], R], *, workers: int = 1, depth: int | None = None) -> Iterator[R]:
+def overlap(
+    items: Iterable[T], fn: Callable[[T], R], *, workers: int = 1, depth: int | None = None
+) -> Generator[R, None, None]:
     """Apply `fn` to each item on worker threads, and yield the results in the order of the items.
 
     At most `depth` items (two a worker by default) are taken ahead of the consumer. An error of `fn`

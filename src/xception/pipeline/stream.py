@@ -1,6 +1,7 @@
 """The whole runtime as a sentence: read, preprocess, batch, infer - each overlapping the next."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,13 +67,17 @@ def infer(
     """
     clocks = clocks or Clocks()
     batch_size = session.batch_size or batch_size
-    ready = prepared(items, preprocess, workers=workers, depth=2 * batch_size + workers, clocks=clocks)
 
     def score(group: list[Ready | Failure]) -> list[Scored | Failure]:
         return _score(group, session, clocks["infer"])
 
-    for group in overlap(batched(ready, batch_size), score):
-        yield from group
+    depth = 2 * batch_size + workers
+    with (
+        closing(prepared(items, preprocess, workers=workers, depth=depth, clocks=clocks)) as ready,
+        closing(overlap(batched(ready, batch_size), score)) as groups,
+    ):
+        for group in groups:
+            yield from group
 
 
 def prepared(
@@ -82,7 +87,7 @@ def prepared(
     workers: int = 2,
     depth: int | None = None,
     clocks: Clocks | None = None,
-) -> Iterator[Ready | Failure]:
+) -> Generator[Ready | Failure, None, None]:
     """Pixels or a failure for every item, in the order of the items."""
     clocks = clocks or Clocks()
 

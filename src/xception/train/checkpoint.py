@@ -2,6 +2,7 @@
 
 import errno
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,7 +104,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not even be made
+            partial.unlink()
         hint = "make room and resume" if error.errno == errno.ENOSPC else "choose a place you may write to"
         raise EnvironmentFault(f"cannot write {path}: {error.strerror}; what was there is unchanged; {hint}") from error
 

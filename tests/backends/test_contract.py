@@ -1,0 +1,144 @@
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import PX
+from tests.samples import CLASSES
+from xception.backends.base import BACKENDS, Pixels, Session, default_backend, open_session, run
+from xception.bundle import MAIN_FILE, Bundle, Form
+from xception.errors import InputError, UnknownName, UsageError
+from xception.models.network import build
+
+PAIRS = [(backend, form) for backend, row in BACKENDS.items() for form in row.forms]
+TOLERANCE = 1e-5
+"""Relative to the largest logit; float32 rounding stays below 1e-6."""
+
+
+@pytest.fixture(params=PAIRS, ids=["-".join(pair) for pair in PAIRS])
+def session(request: pytest.FixtureRequest, forms: dict[Form, Bundle]) -> Iterator[Session]:
+    backend, form = request.param
+    session = open_session(forms[form], backend, threads=1)
+    yield session
+    session.close()
+
+
+def pixels(count: int, seed: int = 0) -> Pixels:
+    return np.random.default_rng(seed).normal(size=(count, 3, PX, PX)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def reference(spec: object, tensors: dict[str, np.ndarray]) -> Pixels:
+    """Logits of the network itself in float64."""
+    network = build(spec, tensors).eval().double()  # type: ignore[arg-type]
+    with torch.inference_mode():
+        return network(torch.from_numpy(pixels(5)).double()).numpy()
+
+
+def test_a_session_states_its_four_facts(session: Session) -> None:
+    assert session.name in BACKENDS
+    assert session.input_shape == (3, PX, PX)
+    assert session.num_classes == len(CLASSES)
+    assert session.batch_size is None
+
+
+def test_logits_are_those_of_the_network(session: Session, reference: np.ndarray) -> None:
+    logits = session(pixels(5))
+    assert logits.shape == (5, len(CLASSES))
+    assert logits.dtype == np.float32
+    assert np.abs(logits - reference).max() <= TOLERANCE * np.abs(reference).max()
+
+
+def test_the_comparison_would_notice_another_picture(session: Session, reference: np.ndarray) -> None:
+    assert np.abs(session(pixels(5, seed=1)) - reference).max() > 100 * TOLERANCE * np.abs(reference).max()
+
+
+def test_any_batch_size_gives_the_same_logits(session: Session) -> None:
+    images = pixels(6)
+    whole = session(images)
+    single = np.concatenate([session(images[i : i + 1]) for i in range(6)])
+    assert np.abs(whole - single).max() <= TOLERANCE * np.abs(whole).max()
+
+
+def test_results_are_the_callers_own(session: Session) -> None:
+    first = session(pixels(2))
+    kept = first.copy()
+    session(pixels(2, seed=1))
+    assert np.array_equal(first, kept)
+    first += 1
+
+
+def test_pixels_are_left_as_they_were(session: Session) -> None:
+    images = pixels(2)
+    before = images.copy()
+    session(images)
+    assert np.array_equal(images, before)
+
+
+def test_the_same_pixels_give_the_same_logits(session: Session) -> None:
+    assert np.array_equal(session(pixels(3)), session(pixels(3)))
+
+
+@pytest.mark.parametrize(("backend", "form"), PAIRS)
+def test_a_broken_file_is_refused_in_one_sentence(
+    backend: str, form: Form, forms: dict[Form, Bundle], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("broken")
+    for file in forms[form].path.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    (folder / MAIN_FILE[form]).write_bytes(b"broken")
+    broken = Bundle(path=folder, model=forms[form].model, labels=forms[form].labels)
+    with pytest.raises(InputError, match=MAIN_FILE[form]):
+        open_session(broken, backend)
+
+
+def test_every_form_has_a_default_backend_that_runs_it() -> None:
+    assert {form: default_backend(form) for form in MAIN_FILE} == {
+        "weights": "torch",
+        "onnx": "onnxruntime",
+        "openvino": "openvino",
+    }
+
+
+def test_an_unknown_backend_is_refused_with_the_nearest(onnx_bundle: Bundle) -> None:
+    with pytest.raises(UnknownName, match="unknown backend 'onnx'; did you mean onnxruntime"):
+        open_session(onnx_bundle, "onnx")
+
+
+def test_a_backend_that_does_not_run_the_form_is_refused_with_those_that_do(onnx_bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match=r"torch does not run the form 'onnx' of .*; use onnxruntime or openvino"):
+        open_session(onnx_bundle, "torch")
+
+
+def test_a_graph_without_description_is_refused(onnx_bundle: Bundle) -> None:
+    model = msgspec.structs.replace(onnx_bundle.model, graph=None)
+    with pytest.raises(InputError, match="describes no graph"):
+        open_session(Bundle(path=onnx_bundle.path, model=model, labels=onnx_bundle.labels))
+
+
+class Recorder:
+    """A session of a given batch size that returns the first pixel of every image."""
+
+    name = "recorder"
+    input_shape = (1, 1, 1)
+    num_classes = 1
+
+    def __init__(self, batch_size: int | None) -> None:
+        self.batch_size = batch_size
+        self.sizes: list[int] = []
+
+    def __call__(self, batch: Pixels, /) -> Pixels:
+        self.sizes.append(len(batch))
+        return batch[:, :, 0, 0]
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(("fixed", "sizes"), [(None, [3, 3, 1]), (4, [4, 4])])
+def test_many_images_are_run_in_batches(fixed: int | None, sizes: list[int]) -> None:
+    session = Recorder(fixed)
+    images = np.arange(7, dtype=np.float32).reshape(7, 1, 1, 1)
+    assert run(session, images, 3).ravel().tolist() == list(range(7))
+    assert session.sizes == sizes

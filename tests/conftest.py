@@ -1,0 +1,86 @@
+"""One small model, written once in each of its forms."""
+
+from pathlib import Path
+
+import numpy as np
+import openvino
+import pytest
+
+from tests.samples import CLASSES, drawn_tensors
+from xception.arch.spec import Architecture
+from xception.bundle import Bundle, Form, Graph, Model, Network, write_bundle
+from xception.export.onnx import INPUT_NAME, OUTPUT_NAME, onnx_files
+from xception.labels import Labels
+from xception.preprocess import CenterCrop, Preprocess, ShorterSide
+from xception.weights import weights_bytes
+
+PX = 32
+NETWORK = Network(variant="mini_xception", num_classes=len(CLASSES), in_channels=3, width=0.5)
+
+
+@pytest.fixture(scope="session")
+def preprocess() -> Preprocess:
+    return Preprocess(resize=ShorterSide(px=36), interpolation="bilinear", crop=CenterCrop(width_px=PX, height_px=PX))
+
+
+@pytest.fixture(scope="session")
+def spec() -> Architecture:
+    return NETWORK.architecture()
+
+
+@pytest.fixture(scope="session")
+def tensors(spec: Architecture) -> dict[str, np.ndarray]:
+    return drawn_tensors(spec)
+
+
+@pytest.fixture(scope="session")
+def labels() -> Labels:
+    return Labels(CLASSES)
+
+
+@pytest.fixture(scope="session")
+def onnx_bytes(spec: Architecture, tensors: dict[str, np.ndarray]) -> bytes:
+    return onnx_files(spec, tensors, PX, PX)["model.onnx"]
+
+
+@pytest.fixture(scope="session")
+def forms(
+    tmp_path_factory: pytest.TempPathFactory,
+    preprocess: Preprocess,
+    labels: Labels,
+    tensors: dict[str, np.ndarray],
+    onnx_bytes: bytes,
+) -> dict[Form, Bundle]:
+    """The model as weights, as an ONNX graph and as an OpenVINO graph. Not to be written to."""
+    root = tmp_path_factory.mktemp("bundles")
+    openvino.save_model(openvino.Core().read_model(onnx_bytes), root / "model.xml", compress_to_fp16=False)
+    graph = Graph(input_name=INPUT_NAME, input_shape=(None, 3, PX, PX), output_name=OUTPUT_NAME)
+    contents: dict[Form, dict[str, bytes | Path]] = {
+        "weights": {"weights.safetensors": weights_bytes(tensors)},
+        "onnx": {"model.onnx": onnx_bytes},
+        "openvino": {"model.xml": root / "model.xml", "model.bin": root / "model.bin"},
+    }
+    return {
+        form: write_bundle(root / form, _model(form, preprocess, graph), labels, contents[form]) for form in contents
+    }
+
+
+def _model(form: Form, preprocess: Preprocess, graph: Graph) -> Model:
+    return Model(
+        name="small",
+        network=NETWORK,
+        form=form,
+        precision="float32",
+        preprocess=preprocess,
+        graph=None if form == "weights" else graph,
+    )
+
+
+@pytest.fixture(scope="session")
+def weights_bundle(forms: dict[Form, Bundle]) -> Bundle:
+    return forms["weights"]
+
+
+@pytest.fixture(scope="session")
+def onnx_bundle(forms: dict[Form, Bundle]) -> Bundle:
+    return forms["onnx"]

@@ -1,0 +1,175 @@
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.samples import encoded, picture
+from xception.data.decode import decode
+from xception.errors import DecodeError
+from xception.preprocess import Preprocess
+
+ORIENTATION = 0x0112
+# What a camera that noted this orientation did to the upright picture.
+STORED_AS: dict[int, Callable[[Image.Image], Image.Image]] = {
+    1: lambda image: image,
+    2: lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    3: lambda image: image.transpose(Image.Transpose.ROTATE_180),
+    4: lambda image: image.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+    5: lambda image: image.transpose(Image.Transpose.TRANSPOSE),
+    6: lambda image: image.transpose(Image.Transpose.ROTATE_90),
+    7: lambda image: image.transpose(Image.Transpose.TRANSVERSE),
+    8: lambda image: image.transpose(Image.Transpose.ROTATE_270),
+}
+
+
+def rgb(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "BMP", "PPM", "TIFF", "GIF", "WEBP"])
+def test_a_lossless_file_gives_its_pixels(file_format: str) -> None:
+    options = {"lossless": True} if file_format == "WEBP" else {}
+    assert np.array_equal(rgb(decode(encoded(picture(), file_format, **options))), rgb(picture()))
+
+
+@pytest.mark.parametrize("orientation", STORED_AS)
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
+def test_every_orientation_gives_the_same_upright_picture(orientation: int, file_format: str) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    upright = picture(48, 32, seed=5)
+    decoded = decode(encoded(STORED_AS[orientation](upright), file_format, exif=exif))
+    assert decoded.size == upright.size
+    tolerance = 0 if file_format == "PNG" else 40
+    assert np.abs(rgb(decoded).astype(int) - rgb(upright))[4::8, 6::12].max() <= tolerance
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_every_mode_of_png_becomes_three_eight_bit_channels(mode: str) -> None:
+    gray = picture(mode="L")
+    image = Image.fromarray(np.asarray(gray).astype(np.uint16) * 257) if mode == "I;16" else gray.convert(mode)
+    expected = np.asarray(gray.convert("1").convert("L") if mode == "1" else gray)
+    pixels = Preprocess(mean=(0.0,) * 3, std=(1.0,) * 3, divisor=1.0)(decode(encoded(image)))
+    assert np.array_equal(pixels, np.broadcast_to(expected, (3, *expected.shape)).astype(np.float32))
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped() -> None:
+    values = np.array([[0, 128, 129, 257, 32768, 65278, 65535]], np.uint16)
+    assert np.asarray(decode(encoded(Image.fromarray(values)))).tolist() == [[0, 0, 1, 1, 128, 254, 255]]
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_a_sixteen_bit_ramp_keeps_its_order(file_format: str) -> None:
+    ramp = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
+    decoded = np.asarray(decode(encoded(Image.fromarray(ramp), file_format))).ravel()
+    assert (np.diff(decoded.astype(int)) >= 0).all()
+    assert len(np.unique(decoded)) == 256
+
+
+def test_thirty_two_bit_integers_within_sixteen_bits_are_scaled() -> None:
+    values = Image.fromarray(np.array([[0, 65535]], np.int32))
+    assert np.asarray(decode(encoded(values, "TIFF"))).tolist() == [[0, 255]]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.array([[0, 65536]], np.int32), "beyond 16 bits"),
+        (np.array([[-1, 5]], np.int32), "beyond 16 bits"),
+        (np.array([[0.0, 1.0]], np.float32), "floating-point pixels"),
+    ],
+)
+def test_values_of_no_known_range_are_refused(values: np.ndarray, message: str) -> None:
+    with pytest.raises(DecodeError, match=message):
+        decode(encoded(Image.fromarray(values), "TIFF"))
+
+
+@pytest.mark.parametrize("transparency", [None, 0, b"\x00\x80\xff"])
+def test_a_palette_gives_its_colours_whatever_is_transparent(transparency: int | bytes | None) -> None:
+    image = picture().quantize(16)
+    options = {} if transparency is None else {"transparency": transparency}
+    assert np.array_equal(rgb(decode(encoded(image, **options))), rgb(image))
+
+
+def test_transparent_pixels_keep_their_stored_colour() -> None:
+    image = picture(mode="RGBA")
+    image.putalpha(0)
+    assert np.array_equal(rgb(decode(encoded(image))), rgb(picture()))
+
+
+def test_an_animation_gives_its_first_frame() -> None:
+    frames = [picture(seed=seed) for seed in range(3)]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert Image.open(io.BytesIO(data)).n_frames == 3
+    assert np.array_equal(rgb(decode(data)), rgb(frames[0]))
+
+
+def test_four_printing_inks_become_their_colours() -> None:
+    flat = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+    assert np.abs(rgb(decode(encoded(flat, "JPEG"))).astype(int) - (255, 0, 0)).max() <= 6
+
+
+def test_a_gray_jpeg_is_gray_in_all_channels() -> None:
+    pixels = rgb(decode(encoded(picture(mode="L"), "JPEG")))
+    assert (pixels == pixels[..., :1]).all()
+
+
+def test_colours_without_a_conversion_are_refused() -> None:
+    with pytest.raises(DecodeError, match="LAB"):
+        decode(encoded(Image.new("LAB", (4, 4)), "TIFF"))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_hundred_megapixels_are_decoded() -> None:
+    data = encoded(Image.new("1", (10_000, 10_000), 1), compress_level=1)
+    assert decode(data).size == (10_000, 10_000)
+
+
+def test_where_pillows_warning_is_an_error_the_image_is_refused_for_its_size() -> None:
+    with pytest.raises(DecodeError, match="too many pixels"):
+        decode(encoded(Image.new("1", (10_000, 10_000)), compress_level=1))
+
+
+def test_more_pixels_than_pillow_allows_are_refused() -> None:
+    with pytest.raises(DecodeError, match="too many pixels"):
+        decode(encoded(Image.new("1", (15_000, 15_000)), compress_level=1))
+
+
+def test_an_empty_file_is_called_empty() -> None:
+    with pytest.raises(DecodeError, match="the file is empty"):
+        decode(b"")
+
+
+@pytest.mark.parametrize(
+    "data", [b"This is not an image.\n", b"\x00" * 100, b"\xff\xd8", b"GIF89a", b"\x89PNG\r\n\x1a\n"]
+)
+def test_what_is_no_image_is_refused(data: bytes) -> None:
+    with pytest.raises(DecodeError):
+        decode(data)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "GIF", "BMP", "WEBP"])
+def test_a_truncated_file_is_refused_wherever_it_ends(file_format: str) -> None:
+    data = encoded(picture(64, 48), file_format)
+    for length in range(1, len(data) * 9 // 10, max(1, len(data) // 25)):
+        with pytest.raises(DecodeError):
+            decode(data[:length])
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_damaged_file_gives_pixels_or_a_decode_error(file_format: str) -> None:
+    data = encoded(picture(64, 48), file_format)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(150):
+        damaged = bytearray(data)
+        for position in rng.integers(0, len(data), 4):
+            damaged[position] = rng.integers(0, 256)
+        try:
+            rgb(decode(bytes(damaged)))
+        except DecodeError:
+            refused += 1
+    assert refused

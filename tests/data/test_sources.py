@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from tests.samples import CLASSES, write_folder
+from xception.data.sources import open_source
+from xception.errors import InputError, UnknownName
+
+
+@pytest.mark.parametrize(
+    ("data", "split", "name"),
+    [
+        ("digits", None, "digits:test"),
+        ("digits", "train", "digits:train"),
+        ("digits:validation", None, "digits:validation"),
+        ("digits:validation", "train", "digits:validation"),
+    ],
+)
+def test_digits_are_known_by_name_and_split(data: str, split: str | None, name: str) -> None:
+    assert open_source(data, split).name == name  # type: ignore[arg-type]
+
+
+def test_a_folder_is_opened_whole_or_in_part(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "d", 20)
+    whole, train, validation = (open_source(f"{root}{suffix}") for suffix in ("", ":train", ":validation"))
+    assert whole.classes == CLASSES
+    assert len(train) + len(validation) == len(whole)
+    assert 0 < len(validation) < len(train)
+    assert len(open_source(str(root), "validation")) == len(validation)
+
+
+def test_the_suffix_overrides_the_argument(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "d", 20)
+    assert open_source(f"{root}:train", "validation").name == "d:train"
+
+
+def test_a_colon_may_be_part_of_a_folders_name(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "a:b", 1)
+    assert len(open_source(str(root))) == len(CLASSES)
+
+
+def test_an_unknown_split_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="unknown split 'tests'; did you mean test"):
+        open_source("digits:tests")
+    with pytest.raises(UnknownName, match="unknown split 'trian'"):
+        open_source(f"{write_folder(tmp_path / 'd', 1)}:trian")
+
+
+@pytest.mark.parametrize("data", ["no/such/folder", "", ":", "digit"])
+def test_no_data_is_refused(data: str) -> None:
+    with pytest.raises(InputError, match="no data at"):
+        open_source(data)

@@ -1,0 +1,55 @@
+from dataclasses import replace
+
+import torch
+
+from xception.arch.spec import Block, Head, Norm, Pool, SeparableConv
+from xception.models.blocks import ClassifierHead, ResidualBlock
+
+NORM = Norm(epsilon=1e-3, momentum=0.01)
+UNIT = SeparableConv(in_channels=4, out_channels=4, before="act")
+IDENTITY = Block(flow="middle", units=(UNIT, UNIT), shortcut="identity")
+
+
+def test_an_identity_shortcut_adds_the_raw_input() -> None:
+    block = ResidualBlock(IDENTITY, NORM).eval()
+    for unit in block.units:
+        torch.nn.init.zeros_(unit.pointwise.weight)
+    x = torch.randn(2, 4, 5, 5)
+    assert torch.equal(block(x), x)
+
+
+def test_a_block_without_shortcut_adds_nothing() -> None:
+    block = ResidualBlock(replace(IDENTITY, shortcut="none"), NORM).eval()
+    for unit in block.units:
+        torch.nn.init.zeros_(unit.pointwise.weight)
+    assert not block(torch.randn(2, 4, 5, 5)).any()
+
+
+def test_a_projection_takes_the_stride_of_the_pool() -> None:
+    spec = replace(IDENTITY, shortcut="conv_norm", pool=Pool(stride=2, padding="same"))
+    assert ResidualBlock(spec, NORM)(torch.randn(2, 4, 9, 12)).shape == (2, 4, 5, 6)
+
+
+def test_dropping_the_path_leaves_the_shortcut() -> None:
+    torch.manual_seed(0)
+    block = ResidualBlock(IDENTITY, NORM, drop_path_rate=0.5).train()
+    x = torch.randn(16, 4, 5, 5)
+    kept_as_is = (block(x) == x).flatten(1).all(1)
+    assert 0 < kept_as_is.sum() < 16
+
+
+def test_class_maps_average_to_the_logits_for_both_kinds_of_head() -> None:
+    x = torch.randn(2, 8, 5, 4)
+    for kind in ("dense", "conv"):
+        head = ClassifierHead(Head(kind=kind, in_channels=8, num_classes=3, feature_scale=0.5)).eval()  # type: ignore[arg-type]
+        assert head.class_maps(x).shape == (2, 3, 5, 4)
+        assert torch.allclose(head.class_maps(x).mean((2, 3)), head(x), atol=1e-6)
+
+
+def test_the_feature_scale_reaches_the_logits() -> None:
+    whole = ClassifierHead(Head(kind="dense", in_channels=8, num_classes=3))
+    half = ClassifierHead(Head(kind="dense", in_channels=8, num_classes=3, feature_scale=0.5))
+    half.load_state_dict(whole.state_dict())
+    x = torch.randn(2, 8, 5, 4)
+    assert torch.allclose(half(2 * x), whole(x), atol=1e-6)
+    assert not torch.allclose(half(x), whole(x))

@@ -1,0 +1,116 @@
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.rules.source import FILES, ROOT
+
+MOST_LINES_OF_A_FUNCTION = 60
+MOST_LINES_OF_A_FILE = 400
+VAGUE_NAMES = {"utils", "util", "common", "core", "helpers", "misc", "tools"}
+TESTS = Path(__file__).parent.parent
+
+# Modules whose tests do not lie in a namesake, and where they lie.
+TESTED_ELSEWHERE = {
+    "backends/base.py": "backends/test_contract.py",
+    "backends/onnxruntime.py": "backends/test_contract.py",
+    "backends/openvino.py": "backends/test_contract.py",
+    "backends/torch.py": "backends/test_contract.py",
+    "convert/gluon.py": "convert/test_sources.py",
+    "convert/mindspore.py": "convert/test_sources.py",
+    "convert/paddle.py": "convert/test_sources.py",
+    "convert/tfslim.py": "convert/test_sources.py",
+    "convert/timm.py": "convert/test_sources.py",
+}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def functions(tree: ast.AST) -> Iterator[Function]:
+    return (node for node in ast.walk(tree) if isinstance(node, Function))
+
+
+def too_long(tree: ast.AST) -> list[str]:
+    return [f.name for f in functions(tree) if (f.end_lineno or 0) - f.lineno + 1 > MOST_LINES_OF_A_FUNCTION]
+
+
+def assertions(tree: ast.AST) -> list[int]:
+    return [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+
+
+def untyped(tree: ast.AST) -> list[str]:
+    """Functions with an argument or a result of no stated type, `self` and `cls` aside."""
+    names = []
+    for function in functions(tree):
+        given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+        given += [argument for argument in (function.args.vararg, function.args.kwarg) if argument]
+        if function.returns is None or any(a.annotation is None and a.arg not in ("self", "cls") for a in given):
+            names.append(function.name)
+    return names
+
+
+def parameters() -> list[object]:
+    return [pytest.param(path, id=path.relative_to(ROOT).as_posix()) for path in FILES]
+
+
+@pytest.mark.parametrize("path", parameters())
+def test_files_and_functions_are_short_typed_and_free_of_assertions(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    assert len(text.splitlines()) <= MOST_LINES_OF_A_FILE
+    assert too_long(tree) == []
+    assert untyped(tree) == []
+    assert assertions(tree) == []
+    assert not re.search(r"\b(TODO|FIXME|XXX)\b", text)
+    assert not VAGUE_NAMES & {part.removesuffix(".py") for part in path.relative_to(ROOT).parts}
+
+
+def test_the_ceilings_can_be_hit() -> None:
+    tree = ast.parse("def long(a: int) -> None:\n" + "    a\n" * MOST_LINES_OF_A_FUNCTION + "def loose(a): assert a\n")
+    assert too_long(tree) == ["long"]
+    assert untyped(tree) == ["loose"]
+    assert assertions(tree) == [62]
+
+
+def namesake(path: Path) -> Path:
+    relative = path.relative_to(ROOT).as_posix()
+    return TESTS / TESTED_ELSEWHERE.get(relative, f"{Path(relative).parent}/test_{path.name}")
+
+
+def is_tested(path: Path) -> bool:
+    """By a namesake, or by several whose names begin with it."""
+    exact = namesake(path)
+    return exact.is_file() or any(exact.parent.glob(f"{exact.stem}_*.py"))
+
+
+MODULE_FILES = [path for path in FILES if path.name not in ("__init__.py", "__main__.py")]
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.relative_to(ROOT).as_posix()) for p in MODULE_FILES])
+def test_every_module_has_tests_of_its_own_name(path: Path) -> None:
+    assert is_tested(path), f"expected {namesake(path).relative_to(TESTS)}"
+
+
+def test_a_module_without_tests_would_be_noticed() -> None:
+    assert not is_tested(ROOT / "arch" / "unheard_of.py")
+
+
+@pytest.mark.parametrize("relative", TESTED_ELSEWHERE)
+def test_the_exceptions_are_needed(relative: str) -> None:
+    assert (ROOT / relative).is_file()
+    assert not (TESTS / Path(relative).parent / f"test_{Path(relative).name}").exists()
+
+
+def test_no_test_sleeps_or_is_skipped() -> None:
+    forbidden = re.compile(r"\btime\.sleep|\bpytest\.(skip|xfail|importorskip)|mark\.(skip|skipif|xfail)")
+    guilty = [
+        path.name for path in TESTS.rglob("*.py") if path != Path(__file__) and forbidden.search(path.read_text())
+    ]
+    assert guilty == []
+    assert forbidden.search("pytest." + "skip()")
+
+
+def test_the_source_was_found() -> None:
+    assert {"arch", "models", "tasks"} <= {path.parent.name for path in FILES}

@@ -1,0 +1,51 @@
+import inspect
+
+import pytest
+
+from xception import errors
+from xception.errors import AmbiguousName, CheckFailed, MissingExtra, UnknownName, UsageError, XceptionError
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("XceptionError", 3),
+        ("UsageError", 2),
+        ("UnknownName", 2),
+        ("AmbiguousName", 2),
+        ("CheckFailed", 1),
+        ("InputError", 3),
+        ("DecodeError", 3),
+        ("EnvironmentFault", 3),
+        ("MissingExtra", 3),
+    ],
+)
+def test_every_error_has_its_exit_code_and_the_common_base(name: str, code: int) -> None:
+    kind = getattr(errors, name)
+    assert issubclass(kind, XceptionError)
+    assert kind.exit_code == code
+    assert f"{name} " in (errors.__doc__ or "")
+
+
+def test_no_error_is_missing_from_the_overview() -> None:
+    kinds = [name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)]
+    assert all(f"{name} " in (errors.__doc__ or "") for name in kinds)
+
+
+def test_near_names_are_suggested_and_far_ones_listed() -> None:
+    assert str(UnknownName("fruit", "aple", ["fig", "apple"])) == "unknown fruit 'aple'; did you mean apple?"
+    assert str(UnknownName("fruit", "zzz", ["pear", "apple"])) == "unknown fruit 'zzz'; known: apple, pear"
+
+
+def test_an_ambiguous_name_lists_its_candidates_in_order() -> None:
+    error = AmbiguousName("fruit", "berry", ["straw", "blue"])
+    assert error.candidates == ("blue", "straw")
+    assert "choose one of blue, straw" in str(error)
+
+
+def test_a_missing_extra_says_how_to_install_it() -> None:
+    assert "pip install 'xception[onnx]'" in str(MissingExtra("onnxruntime", "onnx"))
+
+
+def test_a_failed_check_is_not_a_usage_error() -> None:
+    assert not issubclass(CheckFailed, UsageError)

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xception.errors import InputError
+from xception.labels import Labels, labels_text, parse_labels, read_labels
+
+NAME = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1).filter(str.strip)
+
+
+@given(st.lists(NAME, min_size=1))
+def test_names_come_back_as_they_were_written(names: list[str]) -> None:
+    assert parse_labels(labels_text(Labels(tuple(names)))) == Labels(tuple(names))
+
+
+@given(st.lists(st.tuples(NAME, NAME), min_size=1))
+def test_ids_and_names_come_back_as_they_were_written(rows: list[tuple[str, str]]) -> None:
+    labels = Labels(tuple(name for _, name in rows), tuple(key for key, _ in rows))
+    assert parse_labels(labels_text(labels)) == labels
+
+
+@pytest.mark.parametrize("names", [("a\nb",), ("a\tb",), ("a", ""), ("a\r",)])
+def test_a_name_that_a_text_file_cannot_hold_is_refused(names: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match="cannot be written one a line"):
+        labels_text(Labels(names))
+
+
+def test_labels_are_as_many_as_their_names() -> None:
+    assert len(Labels(("cat", "dog"))) == 2
+
+
+def test_windows_line_ends_are_understood() -> None:
+    assert parse_labels("cat\r\ndog\r\n") == Labels(("cat", "dog"))
+
+
+def test_classes_are_found_by_id_and_by_name_in_any_order() -> None:
+    labels = Labels(("tench", "goldfish"), ("n01440764", "n01443537"))
+    assert labels.targets(["n01443537", "tench"]) == (1, 0)
+
+
+def test_an_unknown_class_is_refused_and_named() -> None:
+    with pytest.raises(InputError, match=r"1 of the data's 2 classes .*such as 'emu'.* begin with 'cat'"):
+        Labels(("cat", "dog")).targets(["cat", "emu"])
+
+
+def test_a_name_that_two_classes_share_is_not_guessed() -> None:
+    labels = Labels(("crane", "crane", "owl"), ("bird", "machine", "owl_id"))
+    assert labels.targets(["machine", "owl"]) == (1, 2)
+    with pytest.raises(InputError, match="'crane'"):
+        labels.targets(["crane", "owl"])
+
+
+def test_a_label_file_is_read(tmp_path: Path) -> None:
+    labels = Labels(("café", "t\rhé"), ("n1", "n2"))
+    (tmp_path / "labels.txt").write_bytes(labels_text(labels).encode())
+    assert read_labels(tmp_path / "labels.txt") == labels
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff\xfe"])
+def test_a_label_file_without_labels_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "labels.txt").write_bytes(content)
+    with pytest.raises(InputError, match=r"labels\.txt"):
+        read_labels(tmp_path / "labels.txt")
+
+
+def test_a_missing_label_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot read the label file"):
+        read_labels(tmp_path / "none.txt")

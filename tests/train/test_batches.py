@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import torch
+
+from tests.samples import CLASSES, labelled
+from xception.data.augment import Augment
+from xception.data.source import Items
+from xception.errors import InputError
+from xception.preprocess import Preprocess, Squash
+from xception.train.batches import Batches
+from xception.train.recipe import DataSettings, ModelSettings, Recipe
+
+COUNT = 11
+
+
+def recipe(seed: int = 0) -> Recipe:
+    return Recipe(
+        model=ModelSettings(variant="mini_xception"),
+        data=DataSettings(source="digits"),
+        preprocess=Preprocess(resize=Squash(width_px=8, height_px=8)),
+        augment=Augment(rotate_degrees=10, flip=True),
+        epochs=2,
+        batch_size=4,
+        seed=seed,
+    )
+
+
+def batches(source: Items | None = None, seed: int = 0) -> Batches:
+    return Batches(source or labelled(COUNT), recipe(seed))
+
+
+def test_an_epoch_holds_every_image_once_and_its_last_batch_what_is_left() -> None:
+    made = batches()
+    assert made.per_epoch == 3
+    for epoch in range(2):
+        targets = [made(step)[1] for step in range(3 * epoch, 3 * epoch + 3)]
+        assert [len(batch) for batch in targets] == [4, 4, 3]
+        expected = sorted(index % len(CLASSES) for index in range(COUNT))
+        assert sorted(torch.cat(targets).tolist()) == expected
+
+
+def test_a_batch_is_a_function_of_its_step() -> None:
+    first, second = batches()(4), batches()(4)
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+    assert not torch.equal(first[0], batches(seed=1)(4)[0])
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("start", [0, 2, 5])
+def test_neither_the_start_nor_the_workers_change_a_batch(start: int, workers: int) -> None:
+    made = list(batches().from_step(start, 6, workers))
+    assert len(made) == 6 - start
+    for step, (pixels, targets) in enumerate(made, start):
+        expected_pixels, expected_targets = batches()(step)
+        assert torch.equal(pixels, expected_pixels)
+        assert torch.equal(targets, expected_targets)
+
+
+def test_epochs_see_other_orders_and_other_pictures() -> None:
+    made = batches()
+    assert not torch.equal(made(0)[0], made(3)[0])
+
+
+def test_pixels_are_channels_last_and_float() -> None:
+    pixels, targets = batches()(0)
+    assert pixels.shape == (4, 3, 8, 8)
+    assert pixels.is_contiguous(memory_format=torch.channels_last)
+    assert (pixels.dtype, targets.dtype) == (torch.float32, torch.int64)
+    assert np.isfinite(pixels.numpy()).all()
+
+
+def test_an_image_that_cannot_be_read_stops_the_training_by_name() -> None:
+    with pytest.raises(InputError, match=r"training image 002 cannot be used: .*; mend or remove it"):
+        list(batches(labelled(COUNT, broken=(2,))).from_step(0, 3, 2))
+
+
+def test_the_fingerprint_changes_with_keys_labels_and_order() -> None:
+    plain = labelled(COUNT)
+    others = [
+        labelled(COUNT - 1),
+        labelled(COUNT, CLASSES[::-1]),
+        Items(plain.name, plain.classes, plain.items[::-1]),
+    ]
+    prints = [batches(source).fingerprint for source in (plain, labelled(COUNT), *others)]
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 4

@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.samples import CLASSES, write_folder
+from xception.bundle import open_bundle
+from xception.data.augment import Augment
+from xception.errors import EnvironmentFault, InputError
+from xception.preprocess import Preprocess, Squash
+from xception.train.checkpoint import NAME
+from xception.train.loop import BUNDLE, LOG, StepReport, train
+from xception.train.recipe import DataSettings, ModelSettings, OptimSettings, Recipe
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    root = tmp_path_factory.mktemp("data")
+    for split in ("train", "val"):
+        write_folder(root / split, 4)
+    return Recipe(
+        model=ModelSettings(variant="mini_xception", width=0.5, drop_rate=0.2),
+        data=DataSettings(source=str(root)),
+        preprocess=Preprocess(resize=Squash(width_px=32, height_px=32)),
+        augment=Augment(rotate_degrees=5, flip=True),
+        optim=OptimSettings(name="adamw", lr=0.02),
+        epochs=3,
+        batch_size=10,
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run from beginning to end."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    train(recipe, out)
+    return out
+
+
+def stop_at(step: int) -> object:
+    def stop(report: StepReport) -> None:
+        if report.step == step:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def test_a_run_ends_with_a_bundle_a_log_and_a_checkpoint(whole: Path, recipe: Recipe) -> None:
+    bundle = open_bundle(whole, verify=True)
+    assert {path.name for path in whole.iterdir()} == {BUNDLE, LOG, NAME}
+    assert (bundle.labels.names, bundle.model.network.in_channels) == (CLASSES, 3)
+    (score,) = bundle.model.metrics.values()
+    assert (score.total, score.failed) == (28, 0)
+    assert bundle.model.lineage[0].settings["recipe"] == recipe.digest
+    rows = [msgspec.json.decode(line) for line in (whole / LOG).read_bytes().splitlines()]
+    assert [(row["epoch"], row["steps"]) for row in rows] == [(1, 3), (2, 6), (3, 9)]
+
+
+@pytest.mark.parametrize("step", [1, 5, 9])
+def test_an_interrupted_and_resumed_run_ends_with_the_same_bits(
+    step: int, recipe: Recipe, whole: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "run", on_step=stop_at(step))  # type: ignore[arg-type]
+    resumed = train(recipe, tmp_path / "run", resume=True, workers=1)
+    assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
+
+
+def test_another_seed_ends_elsewhere(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
+    other = train(msgspec.structs.replace(recipe, seed=1), tmp_path / "run")
+    assert other.main_file.read_bytes() != open_bundle(whole).main_file.read_bytes()
+
+
+def test_steps_are_reported_with_rates_and_losses(recipe: Recipe, tmp_path: Path) -> None:
+    reports: list[StepReport] = []
+    train(msgspec.structs.replace(recipe, epochs=2), tmp_path / "run", on_step=reports.append)
+    assert [report.step for report in reports] == [1, 2, 3, 4, 5, 6]
+    assert [report.epoch for report in reports] == [1, 1, 1, 2, 2, 2]
+    assert reports[0].lr == recipe.optim.lr > reports[-1].lr > 0
+    assert {report.total_steps for report in reports} == {6}
+
+
+def test_a_finished_run_is_opened_and_not_repeated(recipe: Recipe, whole: Path) -> None:
+    before = (whole / LOG).stat().st_mtime_ns
+    assert train(recipe, whole, resume=True) == open_bundle(whole)
+    assert (whole / LOG).stat().st_mtime_ns == before
+
+
+def test_a_folder_in_use_is_refused_unless_the_run_is_resumed(recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="is not empty; pass --resume"):
+        train(recipe, tmp_path)
+    with pytest.raises(EnvironmentFault, match="cannot write to"):
+        train(recipe, tmp_path / "file" / "run")

@@ -1,0 +1,127 @@
+from pathlib import Path
+
+import pytest
+
+from xception.arch.variants import VARIANTS, architecture
+from xception.errors import InputError, UnknownName, UsageError
+from xception.train.recipe import ModelSettings, load_recipe, shipped
+
+RECIPE = """
+epochs = 2
+[model]
+variant = "mini_xception"
+[data]
+source = "digits"
+[preprocess]
+color = "gray"
+mean = [0.5]
+std = [0.5]
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    return str(tmp_path / "mine.toml")
+
+
+def test_there_is_a_shipped_recipe() -> None:
+    assert "digits" in shipped()
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_recipe_is_valid_and_names_a_variant(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.model.variant in VARIANTS
+    assert recipe.preprocess.output_px
+    assert load_recipe(str(shipped()[name])) == recipe
+
+
+def test_what_a_file_does_not_say_is_the_default(path: str) -> None:
+    recipe = load_recipe(path)
+    assert (recipe.epochs, recipe.batch_size, recipe.seed) == (2, 64, 0)
+    assert (recipe.optim.name, recipe.schedule.name, recipe.augment.flip) == ("sgd", "cosine", False)
+
+
+@pytest.mark.parametrize(
+    ("change", "get", "value"),
+    [
+        ("optim.lr=0.25", lambda recipe: recipe.optim.lr, 0.25),
+        ("optim.name=adamw", lambda recipe: recipe.optim.name, "adamw"),
+        ('data.source = "photos:train"', lambda recipe: recipe.data.source, "photos:train"),
+        ("data.source=/data/my photos", lambda recipe: recipe.data.source, "/data/my photos"),
+        ("seed=-3", lambda recipe: recipe.seed, -3),
+        ("augment.flip=true", lambda recipe: recipe.augment.flip, True),
+        ("preprocess.mean=[0.25]", lambda recipe: recipe.preprocess.mean, (0.25,)),
+        ("model.width=0.5", lambda recipe: recipe.model.width, 0.5),
+    ],
+)
+def test_a_change_sets_what_it_names(path: str, change: str, get: object, value: object) -> None:
+    assert get(load_recipe(path, [change])) == value  # type: ignore[operator]
+    assert load_recipe(path, [change]).digest != load_recipe(path).digest
+
+
+def test_later_changes_win(path: str) -> None:
+    assert load_recipe(path, ["epochs=5", "epochs=7"]).epochs == 7
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("optim.lrr=0.1", r"unknown key 'lrr' .*; did you mean lr"),
+        ("optimizer.lr=0.1", r"unknown key 'optimizer'.*; did you mean optim"),
+        ("zzzzzz=1", r"unknown key 'zzzzzz'"),
+        ("optim.lr=-0.1", r"`float` > 0.*\$\.optim\.lr"),
+        ("optim.lr=0", r"\$\.optim\.lr"),
+        ("optim.weight_decay=-1", r"\$\.optim\.weight_decay"),
+        ("optim.lr=fast", r"Expected `float`, got `str`.*\$\.optim\.lr"),
+        ("optim.name=adam", r"Invalid enum value 'adam'.*\$\.optim\.name"),
+        ("epochs=0", r"\$\.epochs"),
+        ("epochs=1.5", r"\$\.epochs"),
+        ("batch_size=0", r"\$\.batch_size"),
+        ("label_smoothing=1.0", r"\$\.label_smoothing"),
+        ("augment.zoom=1.0", r"\$\.augment\.zoom"),
+        ("model.width=0", r"\$\.model\.width"),
+        ("model.norm_momentum=1.5", r"\$\.model\.norm_momentum"),
+        ("preprocess.mean=[0.5,0.5]", r"2 means and 1 deviations"),
+        ("optim.lr", r"has no value; expected key=value"),
+        ("epochs.lr=1", r"'epochs' is a value, not a group of settings"),
+    ],
+)
+def test_a_wrong_change_is_refused_where_it_is_wrong(path: str, change: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_recipe(path, [change])
+
+
+def test_a_missing_setting_is_named(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text("epochs = 1\n")
+    with pytest.raises(UsageError, match="missing required field `model`"):
+        load_recipe(str(tmp_path / "r.toml"))
+
+
+def test_an_unknown_recipe_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="unknown recipe 'digit'; did you mean digits"):
+        load_recipe("digit")
+
+
+@pytest.mark.parametrize("content", [b"epochs = = 1", b"\xff\xfe", b"["])
+def test_a_file_that_is_not_toml_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "r.toml").write_bytes(content)
+    with pytest.raises(InputError, match=r"r\.toml is not TOML"):
+        load_recipe(str(tmp_path / "r.toml"))
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot read the recipe"):
+        load_recipe(str(tmp_path / "none.toml"))
+
+
+def test_equal_recipes_have_equal_digests(path: str) -> None:
+    assert load_recipe(path).digest == load_recipe(path, ["epochs=2"]).digest
+
+
+def test_training_may_use_another_momentum_and_drop_rate() -> None:
+    spec = architecture("mini_xception")
+    trained = ModelSettings(variant="mini_xception", drop_rate=0.3, norm_momentum=0.1).trained(spec)
+    assert (trained.norm.momentum, trained.norm.epsilon, trained.head.drop_rate) == (0.1, spec.norm.epsilon, 0.3)
+    assert ModelSettings(variant="mini_xception").trained(spec) == spec
