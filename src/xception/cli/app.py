@@ -37,8 +37,8 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 
-def build_app() -> App:
-    """The command line with all its verbs."""
+def build_app(selected: str = "") -> App:
+    """The command line with all its verbs; the selected one's help is its function's docstring."""
     app = App(
         name="xception",
         help="Every published Xception, exactly: train, evaluate, export, quantize, benchmark and run it, with proof.",
@@ -49,7 +49,8 @@ def build_app() -> App:
         result_action="return_value",
     )
     for name, verb in COMMANDS.items():
-        app.command(verb.function, name=name, help=verb.help)
+        # A help text given here takes the docstring's place; without one, the list of verbs would import them all.
+        app.command(verb.function, name=name, **({} if name == selected else {"help": verb.help}))
     return app
 
 
@@ -66,7 +67,7 @@ def run(arguments: list[str]) -> int:
         warnings.simplefilter("ignore")
     try:
         tokens = [argument for argument in arguments if argument != "--debug"]
-        build_app()(tokens, exit_on_error=False, print_error=False)
+        build_app(next(iter(tokens), ""))(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         return _complain(str(error), EXIT_USAGE, debug)
     except XceptionError as error:

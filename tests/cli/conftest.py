@@ -1,0 +1,30 @@
+"""Running the command as a user does."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+XCEPTION = (sys.executable, "-m", "xception.cli.app")
+
+
+def command_line(*arguments: str | Path) -> list[str]:
+    return [*XCEPTION, *map(str, arguments)]
+
+
+@pytest.fixture(scope="session")
+def xception() -> Command:
+    """Run one command in a process of its own; stdout and stderr are captured."""
+
+    def call(*arguments: str | Path, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+        environment = os.environ | {"COLUMNS": "100", "NO_COLOR": "1"}
+        return subprocess.run(
+            command_line(*arguments), capture_output=True, text=True, cwd=cwd, env=environment, timeout=600, check=False
+        )
+
+    return call

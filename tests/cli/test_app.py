@@ -1,0 +1,177 @@
+"""The command line as a whole: help, exit codes, and one sentence an error."""
+
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.cli.conftest import Command
+from xception.bundle import MANIFEST, Bundle
+from xception.cli.app import COMMANDS, run
+
+
+def complaint(capsys: pytest.CaptureFixture[str], code: int, *arguments: str | Path) -> str:
+    """The one line that a command which exits with `code` writes to stderr."""
+    assert run([str(argument) for argument in arguments]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    return lines[0].removeprefix("xception: ")
+
+
+def test_help_lists_every_verb_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    text = capsys.readouterr().out
+    for name, verb in COMMANDS.items():
+        assert name in text
+        assert verb.help.split()[0] in text
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_verb_shows_two_examples_in_its_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([verb, "--help"]) == 0
+    assert capsys.readouterr().out.count(f"xception {verb} ") + (verb in ("list", "demo")) >= 2
+
+
+def test_an_unknown_verb_is_a_usage_error_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "evaluate" in complaint(capsys, 2, "evalute")
+
+
+def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--jsn" in complaint(capsys, 2, "list", "--jsn")
+
+
+def test_an_unknown_variant_is_a_usage_error_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean keras_xception" in complaint(capsys, 2, "info", "keras_xcepton")
+
+
+def test_an_ambiguous_variant_is_refused_with_its_candidates(capsys: pytest.CaptureFixture[str]) -> None:
+    text = complaint(capsys, 2, "info", "xception41")
+    assert all(name in text for name in ("timm_xception41", "ppcls_xception41", "ppcls_xception41_deeplab"))
+
+
+def test_an_unknown_recipe_key_is_named_with_the_nearest(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    text = complaint(capsys, 2, "train", "digits", "--set", "optim.lrr=0.1", "--out", out)
+    assert "'lrr'" in text
+    assert "did you mean lr" in text
+    assert not out.exists()
+
+
+def test_an_unknown_recipe_is_a_usage_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "did you mean digits" in complaint(capsys, 2, "train", "digit", "--out", tmp_path / "run")
+
+
+def test_a_negative_rate_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "optim.lr" in complaint(capsys, 2, "train", "digits", "--set", "optim.lr=-1", "--out", tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "labels.txt", MANIFEST])
+def test_a_changed_byte_is_found_by_verify(
+    name: str, weights_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in weights_bundle.path.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    content = bytearray((tmp_path / name).read_bytes())
+    content[-2] ^= 1 if name != MANIFEST else 0x2A  # the manifest stays JSON: its last brace and newline do not
+    if name == MANIFEST:
+        content = bytearray((tmp_path / name).read_bytes().replace(b'"small"', b'"smell"'))
+    (tmp_path / name).write_bytes(content)
+    assert run(["info", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert name in complaint(capsys, 3, "info", tmp_path, "--verify")
+
+
+def test_another_format_version_names_both(
+    weights_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = msgspec.json.decode((weights_bundle.path / MANIFEST).read_bytes())
+    (tmp_path / MANIFEST).write_bytes(msgspec.json.encode(document | {"format_version": 99}))
+    text = complaint(capsys, 3, "evaluate", tmp_path, "digits")
+    assert "version 99" in text
+    assert "version 1" in text
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "arguments"),
+    [
+        ("onnxruntime", "onnx", ["benchmark", "{onnx}"]),
+        ("openvino", "openvino", ["benchmark", "{onnx}", "--backend", "openvino"]),
+        ("sklearn", "train", ["evaluate", "{onnx}", "digits"]),
+        ("lightning_fabric", "train", ["train", "digits", "--out", "{new}"]),
+        ("matplotlib", "report", ["demo", "--out", "{new}"]),
+    ],
+)
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(
+    module: str,
+    extra: str,
+    arguments: list[str],
+    onnx_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in [name for name in sys.modules if name == module or name.startswith(f"{module}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    new = tmp_path / "new"
+    filled = [argument.format(onnx=onnx_bundle.path, new=new) for argument in arguments]
+    assert f"pip install 'xception[{extra}]'" in complaint(capsys, 3, *filled)
+    assert not new.exists()
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "benchmark"])
+def test_a_missing_bundle_is_one_sentence(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "does not exist" in complaint(capsys, 3, verb, tmp_path / "none", "digits")
+
+
+def test_a_missing_image_is_one_sentence(
+    onnx_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "none.png does not exist" in complaint(capsys, 3, "predict", onnx_bundle.path, tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict"])
+def test_an_empty_folder_is_one_sentence(
+    verb: str, onnx_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "expected" in complaint(capsys, 3, verb, onnx_bundle.path, tmp_path) or verb == "predict"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "{weights}", "--to", "onnx", "--out", "{out}"],
+        ["train", "digits", "--out", "{out}"],
+        ["demo", "--out", "{out}"],
+    ],
+)
+def test_an_unwritable_output_leaves_nothing_behind(
+    arguments: list[str], weights_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Below a file, where not even root may write.
+    (tmp_path / "file").write_text("kept")
+    filled = [argument.format(weights=weights_bundle.path, out=tmp_path / "file" / "out") for argument in arguments]
+    assert "cannot write" in complaint(capsys, 3, *filled)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_traceback_is_shown_with_debug_only() -> None:
+    with pytest.raises(Exception, match="unknown variant"):
+        run(["info", "no_such_thing", "--debug"])
+
+
+def test_a_reader_that_leaves_early_is_no_error(xception: Command) -> None:
+    # `head -c 1` closes the pipe long before the table is written.
+    import subprocess
+
+    from tests.cli.conftest import command_line
+
+    process = subprocess.Popen(command_line("list", "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, errors = process.communicate(timeout=60)
+    assert b"Traceback" not in errors

@@ -1,0 +1,124 @@
+"""Each verb's documents, and how the verbs hand bundles to one another."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Command
+from tests.samples import CLASSES
+from xception.arch.compute import cost
+from xception.arch.variants import VARIANTS
+from xception.bundle import Bundle, open_bundle
+from xception.cli.app import run
+
+
+def document(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict[str, Any]:
+    """The one JSON document that a command prints."""
+    assert run([*map(str, arguments), "--json"]) == 0
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
+
+
+@pytest.fixture
+def faulty_folder(tmp_path: Path) -> Path:
+    """One folder a class with two readable images each; two more files in the first cannot be read."""
+    rng = np.random.default_rng(0)
+    for name in CLASSES:
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        for index in range(2):
+            Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8)).save(folder / f"{index}.png")
+    (tmp_path / "data" / CLASSES[0] / "empty.jpg").touch()
+    (tmp_path / "data" / CLASSES[0] / "text.jpg").write_text("no image")
+    return tmp_path / "data"
+
+
+def test_list_holds_all_variants_with_their_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = document(capsys, "list")["variants"]
+    assert {row["name"]: row["params"] for row in rows} == {
+        name: cost(spec).parameters for name, spec in VARIANTS.items()
+    }
+
+
+def test_info_tells_variants_from_bundles(weights_bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    assert document(capsys, "info", "timm_xception71")["params"] == 42_338_736
+    bundle = document(capsys, "info", weights_bundle.path)
+    assert (bundle["kind"], bundle["form"]) == ("bundle", "weights")
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+@pytest.mark.parametrize("form", ["weights", "onnx", "openvino"])
+def test_evaluate_counts_every_image(
+    form: str, batch: int, forms: dict[str, Bundle], faulty_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = document(capsys, "evaluate", forms[form].path, faulty_folder, "--batch", str(batch))
+    seen = 2 * len(CLASSES)
+    assert (result["total"], result["seen"], result["failed"]) == (seen + 2, seen, 2)
+    assert [failure["path"].split("/")[-1] for failure in result["failures"]] == ["empty.jpg", "text.jpg"]
+    assert set(result["top1"]) == {"value", "low", "high"}
+
+
+def test_predict_reports_failures_in_their_place(
+    onnx_bundle: Bundle, faulty_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = document(capsys, "predict", onnx_bundle.path, faulty_folder, "--top", "2")
+    assert result["total"] == result["seen"] + result["failed"] == 2 * len(CLASSES) + 2
+    assert all(len(row["top"]) == 2 for row in result["predictions"])
+    assert run(["predict", str(onnx_bundle.path), str(faulty_folder), "--csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("the file is empty" in line for line in lines) == 1
+
+
+def test_benchmark_measures_every_stage_at_every_batch_size(
+    onnx_bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = document(capsys, "benchmark", onnx_bundle.path, "--batch", "1,4", "--images", "8")["runs"]
+    assert [run["batch"] for run in runs] == [1, 4]
+    for row in runs:
+        assert set(row["stages"]) == {"read", "preprocess", "infer", "postprocess"}
+        assert row["bottleneck"] in row["stages"]
+        assert row["end_to_end"]["low"] <= row["end_to_end"]["images_per_second"] <= row["end_to_end"]["high"]
+        assert row["efficiency"] == pytest.approx(
+            row["end_to_end"]["images_per_second"] / row["bound_images_per_second"]
+        )
+
+
+@pytest.mark.parametrize("to", ["onnx", "openvino"])
+def test_export_writes_a_bundle_with_its_agreement(
+    to: str, weights_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run(["export", str(weights_bundle.path), "--to", to, "--out", str(out)]) == 0
+    exported = open_bundle(out, verify=True)
+    assert exported.model.agreement is not None
+    assert exported.model.agreement.relative_diff < 1e-5
+    assert exported.model.lineage[-1].parent == weights_bundle.model.digest
+    assert run(["export", str(weights_bundle.path), "--to", to, "--out", str(out)]) == 3
+    assert "--overwrite" in capsys.readouterr().err
+    assert run(["export", str(weights_bundle.path), "--to", to, "--out", str(out), "--overwrite"]) == 0
+
+
+def test_quantize_refuses_what_loses_accuracy_with_exit_code_1(
+    onnx_bundle: Bundle, faulty_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("empty.jpg", "text.jpg"):
+        (faulty_folder / CLASSES[0] / name).unlink()
+    arguments = ["quantize", onnx_bundle.path, "--calibration", faulty_folder, "--images", len(CLASSES)]
+    # A tolerance below -1 demands more than any model can gain: whatever int8 does here, it must be refused.
+    refused = [*arguments, "--out", tmp_path / "refused", "--tolerance=-1.5", "--method", "max"]
+    assert run([*map(str, refused)]) == 1
+    assert "no bundle was written" in capsys.readouterr().err
+    assert not (tmp_path / "refused").exists()
+    accepted = [*arguments, "--out", tmp_path / "accepted", "--tolerance", "1", "--method", "max"]
+    assert run([*map(str, accepted)]) == 0
+    assert open_bundle(tmp_path / "accepted", verify=True).model.passed_gate is True
+
+
+def test_json_is_all_that_stdout_holds(xception: Command, onnx_bundle: Bundle, faulty_folder: Path) -> None:
+    result = xception("evaluate", onnx_bundle.path, faulty_folder, "--json")
+    assert result.returncode == 0
+    assert json.loads(result.stdout)["failed"] == 2
