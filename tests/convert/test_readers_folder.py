@@ -3,8 +3,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from make_samples import SAMPLES
 
+from tests.convert.make_samples import SAMPLES
 from xception.convert.readers import read_checkpoint
 from xception.errors import InputError
 

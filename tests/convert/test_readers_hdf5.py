@@ -3,8 +3,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from make_samples import SAMPLES
 
+from tests.convert.make_samples import SAMPLES
 from xception.convert.readers.binary import map_file
 from xception.convert.readers.hdf5 import Node, open_hdf5
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from make_samples import SAMPLES, values
 
+from tests.convert.make_samples import SAMPLES, values
 from xception.convert.readers import read_checkpoint
 from xception.errors import InputError
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_samples import SAMPLES, values, weights
 
+from tests.convert.make_samples import SAMPLES, values, weights
 from xception.convert.readers import read_checkpoint
 from xception.errors import InputError
 

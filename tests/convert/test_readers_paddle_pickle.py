@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from make_samples import SAMPLES, weights
 
+from tests.convert.make_samples import SAMPLES, weights
 from xception.convert.readers import read_checkpoint
 
 

@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import numpy as np
-from make_samples import SAMPLES, values, weights
 from safetensors.numpy import save_file
 
+from tests.convert.make_samples import SAMPLES, values, weights
 from xception.convert.readers import read_checkpoint
 
 

@@ -8,7 +8,7 @@ from xception.backends.base import open_session
 from xception.bundle import Bundle, open_bundle, write_bundle
 from xception.errors import CheckFailed, InputError, UnknownName, UsageError
 from xception.export import formats
-from xception.export.formats import FORMATS, RELATIVE_TOLERANCE, export
+from xception.export.formats import FORMATS, RELATIVE_TOLERANCE, export_bundle
 from xception.tasks.agreement import probe_pixels
 from xception.weights import read_weights
 
@@ -17,7 +17,7 @@ from xception.weights import read_weights
 def test_an_export_carries_its_agreement_with_the_weights_and_its_lineage(
     to: str, weights_bundle: Bundle, tmp_path: Path
 ) -> None:
-    exported = export(weights_bundle, to, tmp_path / "out")
+    exported = export_bundle(weights_bundle, to, tmp_path / "out")
     assert open_bundle(tmp_path / "out", verify=True) == exported
     assert exported.model.form == FORMATS[to].form
     assert exported.model.agreement
@@ -39,24 +39,24 @@ def test_an_export_that_differs_is_not_written(
 
     monkeypatch.setattr(formats, "read_weights", perturbed)
     with pytest.raises(CheckFailed, match=r"the onnx export of .* differs .* nothing was written"):
-        export(weights_bundle, "onnx", tmp_path / "out")
+        export_bundle(weights_bundle, "onnx", tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_format_is_refused(weights_bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="unknown export format 'onxn'; did you mean onnx"):
-        export(weights_bundle, "onxn", tmp_path / "out")
+        export_bundle(weights_bundle, "onxn", tmp_path / "out")
 
 
 def test_a_graph_is_not_exported_again(onnx_bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="export from the bundle of weights"):
-        export(onnx_bundle, "openvino", tmp_path / "out")
+        export_bundle(onnx_bundle, "openvino", tmp_path / "out")
 
 
 def test_a_taken_place_is_refused_before_any_work(weights_bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="is not a bundle"):
-        export(weights_bundle, "onnx", tmp_path)
+        export_bundle(weights_bundle, "onnx", tmp_path)
 
 
 def test_preprocessing_without_a_fixed_size_is_refused(weights_bundle: Bundle, tmp_path: Path) -> None:
@@ -65,4 +65,4 @@ def test_preprocessing_without_a_fixed_size_is_refused(weights_bundle: Bundle, t
     files = {"weights.safetensors": weights_bundle.main_file}
     free = write_bundle(tmp_path / "free", model, weights_bundle.labels, files)
     with pytest.raises(UsageError, match="fixes no input size"):
-        export(free, "onnx", tmp_path / "out")
+        export_bundle(free, "onnx", tmp_path / "out")

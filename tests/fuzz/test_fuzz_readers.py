@@ -5,7 +5,8 @@ from pathlib import Path
 from time import perf_counter
 
 import pytest
-from fuzz_readers import READERS, Hang, attempt, case, fuzz
+
+from tests.fuzz.fuzz_readers import READERS, Hang, attempt, case, fuzz
 
 SECONDS = 1.0
 
@@ -24,7 +25,7 @@ def test_a_case_is_always_the_same_file() -> None:
 
 
 def test_the_fuzzer_notices_what_is_no_input_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fuzz_readers.attempt", lambda path: [][len(path.name)])
+    monkeypatch.setattr("tests.fuzz.fuzz_readers.attempt", lambda path: [][len(path.name)])
     with pytest.raises(IndexError):
         fuzz("safetensors", range(3), seed=1, folder=tmp_path)
     assert (tmp_path / "failed").read_bytes() == case("safetensors", 1, 0)
@@ -36,8 +37,8 @@ def spin(_: Path) -> None:
 
 
 def test_the_fuzzer_notices_what_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fuzz_readers.LONGEST_S", 1)
-    monkeypatch.setattr("fuzz_readers.read_checkpoint", spin)
+    monkeypatch.setattr("tests.fuzz.fuzz_readers.LONGEST_S", 1)
+    monkeypatch.setattr("tests.fuzz.fuzz_readers.read_checkpoint", spin)
     with pytest.raises(Hang):
         fuzz("safetensors", range(3), seed=1, folder=tmp_path)
 

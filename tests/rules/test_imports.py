@@ -7,8 +7,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import pytest
-
 from tests.rules.source import MODULES, ROOT
 from xception.bundle import Bundle
 
@@ -81,20 +79,34 @@ def test_the_architectures_load_no_array_library() -> None:
     assert not roots(imported("import xception.arch.variants, xception.arch.compute")) & HEAVY
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith(TORCH_LAYERS)])
-def test_modules_outside_the_torch_layers_load_no_runtime(module: str) -> None:
-    forbidden = {
-        "h5py",
-        "jinja2",
-        "lightning_fabric",
-        "matplotlib",
-        "onnx",
-        "onnxruntime",
-        "openvino",
-        "sklearn",
-        "torch",
-    }
-    assert not roots(imported(f"import {module}")) & forbidden
+RUNTIMES = {"h5py", "jinja2", "lightning_fabric", "matplotlib", "onnx", "onnxruntime", "openvino", "sklearn", "torch"}
+
+# Imports modules one after another and prints, by module, which of the runtimes came with it.
+BLAMED = """
+import importlib, json, sys
+runtimes, guilty = set(sys.argv[1].split(",")), {}
+for name in sys.argv[2:]:
+    importlib.import_module(name)
+    new = runtimes & {module.partition(".")[0] for module in sys.modules}
+    if new:
+        guilty[name] = sorted(new)
+        runtimes -= new
+print(json.dumps(guilty))
+"""
+
+
+def blamed(*modules: str) -> dict[str, list[str]]:
+    result = python(BLAMED, ",".join(RUNTIMES), *modules)
+    assert result.returncode == 0, result.stderr
+    return dict(json.loads(result.stdout))
+
+
+def test_modules_outside_the_torch_layers_load_no_runtime() -> None:
+    assert blamed(*(name for name in MODULES if not name.startswith(TORCH_LAYERS))) == {}
+
+
+def test_a_module_that_loads_a_runtime_would_be_named() -> None:
+    assert "torch" in blamed("xception.bundle", "xception.models.layers")["xception.models.layers"]
 
 
 def test_the_tables_and_a_prediction_work_where_torch_cannot_be_imported(onnx_bundle: Bundle, tmp_path: Path) -> None:

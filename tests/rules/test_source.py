@@ -18,11 +18,22 @@ TESTED_ELSEWHERE = {
     "backends/onnxruntime.py": "backends/test_contract.py",
     "backends/openvino.py": "backends/test_contract.py",
     "backends/torch.py": "backends/test_contract.py",
+    **{
+        f"cli/{verb}.py": "cli/test_verbs.py" for verb in ("benchmark", "evaluate", "export", "info", "list", "predict")
+    },
+    "cli/output.py": "cli/test_verbs.py",
+    "cli/quantize.py": "cli/test_verbs.py",
     "convert/gluon.py": "convert/test_sources.py",
     "convert/mindspore.py": "convert/test_sources.py",
     "convert/paddle.py": "convert/test_sources.py",
     "convert/tfslim.py": "convert/test_sources.py",
     "convert/timm.py": "convert/test_sources.py",
+    "convert/readers/binary.py": "convert/test_readers_tensorbundle.py",
+    "convert/readers/checkpoint.py": "convert/test_readers_folder.py",
+    "convert/readers/limits.py": "attacks/test_hostile_hdf5.py",
+    "convert/readers/pickles.py": "attacks/test_hostile_pickles.py",
+    "convert/readers/protobuf.py": "attacks/test_hostile_protobufs.py",
+    "convert/readers/state_dicts.py": "convert/test_readers_torch_pickle.py",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -74,15 +85,17 @@ def test_the_ceilings_can_be_hit() -> None:
     assert assertions(tree) == [62]
 
 
-def namesake(path: Path) -> Path:
-    relative = path.relative_to(ROOT).as_posix()
-    return TESTS / TESTED_ELSEWHERE.get(relative, f"{Path(relative).parent}/test_{path.name}")
+def namesakes(path: Path) -> list[str]:
+    """Where the tests of a module may lie: in the mirrored folder, or beside it with the folder's name in front."""
+    relative = path.relative_to(ROOT)
+    *folders, folder = relative.parent.parts or ("",)
+    beside = "/".join([*folders, f"test_{folder}_{path.name}"])
+    places = [f"{relative.parent.as_posix()}/test_{path.name}", beside]
+    return [TESTED_ELSEWHERE.get(relative.as_posix(), place) for place in places]
 
 
 def is_tested(path: Path) -> bool:
-    """By a namesake, or by several whose names begin with it."""
-    exact = namesake(path)
-    return exact.is_file() or any(exact.parent.glob(f"{exact.stem}_*.py"))
+    return any((TESTS / place).is_file() for place in namesakes(path))
 
 
 MODULE_FILES = [path for path in FILES if path.name not in ("__init__.py", "__main__.py")]
@@ -90,7 +103,7 @@ MODULE_FILES = [path for path in FILES if path.name not in ("__init__.py", "__ma
 
 @pytest.mark.parametrize("path", [pytest.param(p, id=p.relative_to(ROOT).as_posix()) for p in MODULE_FILES])
 def test_every_module_has_tests_of_its_own_name(path: Path) -> None:
-    assert is_tested(path), f"expected {namesake(path).relative_to(TESTS)}"
+    assert is_tested(path), f"expected tests/{' or tests/'.join(namesakes(path))}"
 
 
 def test_a_module_without_tests_would_be_noticed() -> None:

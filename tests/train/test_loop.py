@@ -9,7 +9,7 @@ from xception.data.augment import Augment
 from xception.errors import EnvironmentFault, InputError
 from xception.preprocess import Preprocess, Squash
 from xception.train.checkpoint import NAME
-from xception.train.loop import BUNDLE, LOG, StepReport, train
+from xception.train.loop import BUNDLE, LOG, StepReport, train_network
 from xception.train.recipe import DataSettings, ModelSettings, OptimSettings, Recipe
 
 
@@ -33,7 +33,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 def whole(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run from beginning to end."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    train(recipe, out)
+    train_network(recipe, out)
     return out
 
 
@@ -61,19 +61,19 @@ def test_an_interrupted_and_resumed_run_ends_with_the_same_bits(
     step: int, recipe: Recipe, whole: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, tmp_path / "run", on_step=stop_at(step))  # type: ignore[arg-type]
-    resumed = train(recipe, tmp_path / "run", resume=True, workers=1)
+        train_network(recipe, tmp_path / "run", on_step=stop_at(step))  # type: ignore[arg-type]
+    resumed = train_network(recipe, tmp_path / "run", resume=True, workers=1)
     assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
 
 
 def test_another_seed_ends_elsewhere(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
-    other = train(msgspec.structs.replace(recipe, seed=1), tmp_path / "run")
+    other = train_network(msgspec.structs.replace(recipe, seed=1), tmp_path / "run")
     assert other.main_file.read_bytes() != open_bundle(whole).main_file.read_bytes()
 
 
 def test_steps_are_reported_with_rates_and_losses(recipe: Recipe, tmp_path: Path) -> None:
     reports: list[StepReport] = []
-    train(msgspec.structs.replace(recipe, epochs=2), tmp_path / "run", on_step=reports.append)
+    train_network(msgspec.structs.replace(recipe, epochs=2), tmp_path / "run", on_step=reports.append)
     assert [report.step for report in reports] == [1, 2, 3, 4, 5, 6]
     assert [report.epoch for report in reports] == [1, 1, 1, 2, 2, 2]
     assert reports[0].lr == recipe.optim.lr > reports[-1].lr > 0
@@ -82,13 +82,13 @@ def test_steps_are_reported_with_rates_and_losses(recipe: Recipe, tmp_path: Path
 
 def test_a_finished_run_is_opened_and_not_repeated(recipe: Recipe, whole: Path) -> None:
     before = (whole / LOG).stat().st_mtime_ns
-    assert train(recipe, whole, resume=True) == open_bundle(whole)
+    assert train_network(recipe, whole, resume=True) == open_bundle(whole)
     assert (whole / LOG).stat().st_mtime_ns == before
 
 
 def test_a_folder_in_use_is_refused_unless_the_run_is_resumed(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="is not empty; pass --resume"):
-        train(recipe, tmp_path)
+        train_network(recipe, tmp_path)
     with pytest.raises(EnvironmentFault, match="cannot write to"):
-        train(recipe, tmp_path / "file" / "run")
+        train_network(recipe, tmp_path / "file" / "run")

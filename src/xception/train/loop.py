@@ -8,8 +8,11 @@ from time import perf_counter
 import lightning_fabric
 import msgspec
 import torch
+from torch import nn
 from torch.nn import functional
+from torch.optim import Optimizer
 
+from xception.arch.spec import Architecture
 from xception.backends.torch import TorchSession
 from xception.bundle import Bundle, Model, Network, Step, open_bundle, write_bundle
 from xception.data.source import Source
@@ -18,7 +21,7 @@ from xception.errors import EnvironmentFault, InputError
 from xception.labels import Labels
 from xception.models.network import build
 from xception.tasks.evaluate import evaluate
-from xception.train.batches import Batches
+from xception.train.batches import Batch, Batches
 from xception.train.checkpoint import (
     Epoch,
     Progress,
@@ -77,18 +80,14 @@ def train_network(
     model, labels = _describe(recipe, batches.source)
 
     fabric = lightning_fabric.Fabric(accelerator="auto", devices=1)
-    torch.manual_seed(recipe.seed)
-    network = build(recipe.model.trained(model.network.architecture()))
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    progress = Progress(recipe=recipe.digest, data=batches.fingerprint)
-    state = TrainingState(network, optimizer(network, recipe.optim), progress)
-    wrapped, stepper = fabric.setup(network, state.optimizer)
+    state = _start(recipe, model.network.architecture(), batches.fingerprint)
+    wrapped, stepper = fabric.setup(state.network, state.optimizer)
     load_checkpoint(out, state)
 
     total_steps = recipe.epochs * batches.per_epoch
     saved_at = resumed_at = perf_counter()
     seconds_before = state.progress.seconds
-    network.train()
+    wrapped.train()
     for pixels, targets in batches.from_step(state.progress.step, total_steps, workers):
         step, progress = state.progress.step, state.progress
         lr = rate(recipe.schedule, recipe.optim.lr, step, batches.per_epoch, recipe.epochs)
@@ -96,32 +95,43 @@ def train_network(
             group["lr"] = lr
         # What a step draws at random depends on the step alone, so that a resumed run draws the same.
         torch.manual_seed(recipe.seed + step)
-        loss = functional.cross_entropy(
-            wrapped(fabric.to_device(pixels)), fabric.to_device(targets), label_smoothing=recipe.label_smoothing
-        )
-        fabric.backward(loss)
-        stepper.step()
-        stepper.zero_grad()
+        loss = _descend(fabric, wrapped, stepper, (pixels, targets), recipe.label_smoothing)
 
         progress.step += 1
         progress.seen += len(targets)
-        progress.loss_sum += loss.item() * len(targets)
+        progress.loss_sum += loss * len(targets)
         progress.seconds = seconds_before + perf_counter() - resumed_at
         epoch = step // batches.per_epoch + 1
-        on_step(
-            StepReport(
-                step=step + 1, total_steps=total_steps, epoch=epoch, epochs=recipe.epochs, loss=loss.item(), lr=lr
-            )
-        )
+        on_step(StepReport(step=step + 1, total_steps=total_steps, epoch=epoch, epochs=recipe.epochs, loss=loss, lr=lr))
         if progress.step % batches.per_epoch == 0:
             on_epoch(_end_epoch(state, out, lr, epoch, _in_memory(out, model, labels), validation))
         if progress.step % batches.per_epoch == 0 or perf_counter() - saved_at > CHECKPOINT_EVERY_S:
             save_checkpoint(out, state)
             saved_at = perf_counter()
 
-    final = evaluate(_in_memory(out, model, labels), TorchSession(network, (None, None)), validation)
+    final = evaluate(_in_memory(out, model, labels), TorchSession(state.network, (None, None)), validation)
     model = msgspec.structs.replace(model, metrics={validation.name: final.score()})
-    return write_bundle(out / BUNDLE, model, labels, {"weights.safetensors": weights_bytes(network.tensors())})
+    return write_bundle(out / BUNDLE, model, labels, {"weights.safetensors": weights_bytes(state.network.tensors())})
+
+
+def _start(recipe: Recipe, spec: Architecture, data: str) -> TrainingState:
+    """A fresh network and its optimiser, which the recipe's seed decides."""
+    torch.manual_seed(recipe.seed)
+    network = build(recipe.model.trained(spec))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return TrainingState(network, optimizer(network, recipe.optim), Progress(recipe=recipe.digest, data=data))
+
+
+def _descend(
+    fabric: lightning_fabric.Fabric, network: nn.Module, stepper: Optimizer, batch: Batch, label_smoothing: float
+) -> float:
+    """One step down the gradient; returns the batch's mean loss before it."""
+    pixels, targets = (fabric.to_device(tensor) for tensor in batch)
+    loss = functional.cross_entropy(network(pixels), targets, label_smoothing=label_smoothing)
+    fabric.backward(loss)
+    stepper.step()
+    stepper.zero_grad()
+    return loss.item()
 
 
 def _claim(out: Path, *, resume: bool) -> None:
