@@ -8,7 +8,7 @@ from tests.samples import CLASSES, encoded, labelled, picture
 from xception.backends.base import Session, open_session
 from xception.bundle import Bundle
 from xception.data.source import Item, Items
-from xception.errors import InputError
+from xception.errors import CheckFailed, InputError
 from xception.pipeline.stream import Failure, Scored
 from xception.statistics import wilson
 from xception.tasks.evaluate import MOST_MISTAKES, Tally, evaluate, relabelled
@@ -137,3 +137,11 @@ def test_memory_of_mistakes_is_bounded() -> None:
         tally.add(Scored(Item(str(index), 0, lambda: encoded(picture())), np.array([0, index], np.float32)))
     assert len(tally.mistakes) == MOST_MISTAKES
     assert {key for _, key, _, _ in tally.mistakes} <= {str(index) for index in range(30, 100)}
+
+
+def test_no_accuracy_is_reported_for_logits_that_are_no_numbers() -> None:
+    tally = Tally(2)
+    item = Item("broken.png", 0, lambda: b"")
+    tally.add(Scored(item, np.array([0, 1], np.float32)))
+    with pytest.raises(CheckFailed, match=r"logits of broken\.png are not finite"):
+        tally.add(Scored(item, np.array([np.nan, 1], np.float32)))

@@ -6,7 +6,7 @@ import pytest
 from tests.samples import CLASSES, write_folder
 from xception.bundle import open_bundle
 from xception.data.augment import Augment
-from xception.errors import EnvironmentFault, InputError
+from xception.errors import CheckFailed, EnvironmentFault, InputError, UnknownName
 from xception.preprocess import Preprocess, Squash
 from xception.train.checkpoint import NAME
 from xception.train.loop import BUNDLE, LOG, StepReport, train_network
@@ -92,3 +92,17 @@ def test_a_folder_in_use_is_refused_unless_the_run_is_resumed(recipe: Recipe, tm
         train_network(recipe, tmp_path)
     with pytest.raises(EnvironmentFault, match="cannot write to"):
         train_network(recipe, tmp_path / "file" / "run")
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_what_was_saved(recipe: Recipe, tmp_path: Path) -> None:
+    diverging = msgspec.structs.replace(recipe, optim=OptimSettings(name="sgd", lr=1e30, momentum=0))
+    with pytest.raises(CheckFailed, match=r"loss became nan at step \d+; .* lower optim.lr"):
+        train_network(diverging, tmp_path / "run")
+    assert not (tmp_path / "run" / BUNDLE).exists()
+
+
+def test_a_request_that_makes_no_sense_leaves_no_folder(recipe: Recipe, tmp_path: Path) -> None:
+    wrong = msgspec.structs.replace(recipe, model=ModelSettings(variant="mini_xcepton"))
+    with pytest.raises(UnknownName, match="did you mean mini_xception"):
+        train_network(wrong, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -9,7 +9,7 @@ import numpy as np
 from xception.backends.base import Session
 from xception.bundle import Bundle, Score
 from xception.data.source import Item, Source
-from xception.errors import InputError
+from xception.errors import CheckFailed, InputError
 from xception.metrics import cross_entropy, rank_of_target, softmax
 from xception.pipeline.stream import Clocks, Failure, Scored, infer
 from xception.statistics import Interval, wilson
@@ -76,6 +76,7 @@ def evaluate(
 
     Raises:
         InputError: a class of the data is none of the model's.
+        CheckFailed: the model's logits are not numbers.
     """
     targets = bundle.labels.targets(source.classes)
     clocks = clocks or Clocks()
@@ -126,11 +127,20 @@ class Tally:
         return int(self.confusion.sum())
 
     def add(self, outcome: Scored | Failure) -> None:
-        """Count one image."""
+        """Count one image.
+
+        Raises:
+            CheckFailed: its logits are not numbers.
+        """
         if isinstance(outcome, Failure):
             self.failures.append(FailedImage(path=outcome.key, reason=outcome.reason))
             return
         logits, target = outcome.logits[None], int(outcome.item.target or 0)
+        if not np.isfinite(logits).all():
+            raise CheckFailed(
+                f"the logits of {outcome.item.key} are not finite numbers; the model is broken, "
+                "so that no accuracy is reported: convert or train it again"
+            )
         rank = int(rank_of_target(logits, np.array([target]))[0])
         predicted = int(logits[0].argmax())
         self.hits1 += rank < 1

@@ -55,6 +55,6 @@ class Batches:
         try:
             loaded = item.load()
             image = loaded if isinstance(loaded, Image.Image) else decode(loaded)
+            return self.recipe.preprocess(self.recipe.augment(image, self.recipe.seed, epoch, index))
         except (DecodeError, OSError) as error:
             raise InputError(f"training image {item.key} cannot be used: {error}; mend or remove it") from error
-        return self.recipe.preprocess(self.recipe.augment(image, self.recipe.seed, epoch, index))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from time import perf_counter
 
@@ -17,7 +18,7 @@ from xception.backends.torch import TorchSession
 from xception.bundle import Bundle, Model, Network, Step, open_bundle, write_bundle
 from xception.data.source import Source
 from xception.data.sources import open_source
-from xception.errors import EnvironmentFault, InputError
+from xception.errors import CheckFailed, EnvironmentFault, InputError
 from xception.labels import Labels
 from xception.models.network import build
 from xception.tasks.evaluate import evaluate
@@ -71,16 +72,17 @@ def train_network(
     Raises:
         InputError: `out` is taken, data that cannot be read, a checkpoint of another run.
         EnvironmentFault: `out` cannot be written.
+        CheckFailed: the loss is no longer a number.
     """
-    _claim(out, resume=resume)
-    if (out / BUNDLE).exists():
-        return open_bundle(out / BUNDLE)
     batches = Batches(open_source(recipe.data.source, "train"), recipe)
     validation = open_source(recipe.data.source, "validation")
     model, labels = _describe(recipe, batches.source)
+    state = _start(recipe, model.network.architecture(), batches.fingerprint)
+    _claim(out, resume=resume)
+    if (out / BUNDLE).exists():
+        return open_bundle(out / BUNDLE)
 
     fabric = lightning_fabric.Fabric(accelerator="auto", devices=1)
-    state = _start(recipe, model.network.architecture(), batches.fingerprint)
     wrapped, stepper = fabric.setup(state.network, state.optimizer)
     load_checkpoint(out, state)
 
@@ -96,6 +98,7 @@ def train_network(
         # What a step draws at random depends on the step alone, so that a resumed run draws the same.
         torch.manual_seed(recipe.seed + step)
         loss = _descend(fabric, wrapped, stepper, (pixels, targets), recipe.label_smoothing)
+        _check_finite(loss, step + 1, out)
 
         progress.step += 1
         progress.seen += len(targets)
@@ -132,6 +135,14 @@ def _descend(
     stepper.step()
     stepper.zero_grad()
     return loss.item()
+
+
+def _check_finite(loss: float, step: int, out: Path) -> None:
+    if not isfinite(loss):
+        raise CheckFailed(
+            f"the loss became {loss} at step {step}; {out} keeps what was saved before; "
+            "train again elsewhere with a lower optim.lr"
+        )
 
 
 def _claim(out: Path, *, resume: bool) -> None:
