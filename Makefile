@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check format bench clean
+.PHONY: install demo test check format parity fuzz bench clean
 
 install: $(STAMP)
 
@@ -28,6 +28,14 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Against the sources' own frameworks, each in an environment of its own. Sources without a package are checkouts:
+# make parity ARGS="--paddleclas DIR --tstandley DIR --face-classification DIR --mindspore-models DIR"
+parity: $(STAMP)
+	$(BIN)/python -m parity.run $(ARGS)
+
+fuzz: $(STAMP)
+	$(BIN)/python tests/fuzz/fuzz_readers.py --cases 100000
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py

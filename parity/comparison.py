@@ -13,6 +13,7 @@ from parity.ours import logits, relative_difference, source_of
 from parity.torch_network import TorchNetwork
 from xception.arch.spec import Architecture
 from xception.arch.variants import architecture
+from xception.convert.readers import read_checkpoint
 from xception.convert.rename import rename
 from xception.errors import XceptionError
 from xception.models.network import build
@@ -79,8 +80,6 @@ def files(case: Case, values: Arrays, folder: Path) -> dict[str, str]:
 
 
 def _problem(path: Path, spec: Architecture, values: Arrays) -> str:
-    from xception.convert.readers import read_checkpoint
-
     try:
         (tensors,) = read_checkpoint(path).groups.values()
         renamed = rename(tensors, spec, source_of(spec.name))

@@ -71,8 +71,14 @@ def test_a_second_demo_does_not_overwrite_the_first_unasked(workplace: Path, xce
     assert "--overwrite" in result.stderr
 
 
+PAGES = [*README.parent.glob("*.md"), *(README.parent / "docs").rglob("*.md")]
+
+
 def blocks(language: str) -> list[str]:
-    return [text for kind, text in BLOCK.findall(README.read_text(encoding="utf-8")) if kind == language]
+    """All code blocks of a language in the README and in every other page."""
+    return [
+        text for page in PAGES for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == language
+    ]
 
 
 def commands() -> list[list[str]]:
@@ -80,7 +86,7 @@ def commands() -> list[list[str]]:
     return [line for line in lines if line]
 
 
-def test_every_xception_command_of_the_readme_runs(workplace: Path, xception: Command) -> None:
+def test_every_xception_command_of_the_pages_runs(workplace: Path, xception: Command) -> None:
     ran = [line[1:] for line in commands() if line[0] == "xception"]
     assert len(ran) >= 8
     for arguments in ran:
@@ -88,7 +94,7 @@ def test_every_xception_command_of_the_readme_runs(workplace: Path, xception: Co
         assert result.returncode == 0, f"xception {shlex.join(arguments)}: {result.stderr}"
 
 
-def test_every_other_command_of_the_readme_is_a_target_of_make() -> None:
+def test_every_other_command_of_the_pages_is_a_target_of_make() -> None:
     others = [line for line in commands() if line[0] != "xception"]
     assert others
     for line in others:
@@ -99,7 +105,7 @@ def test_every_other_command_of_the_readme_is_a_target_of_make() -> None:
         assert result.returncode == 0, result.stderr
 
 
-def test_the_python_of_the_readme_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("block", blocks("python"))
+def test_every_python_block_of_the_pages_runs(block: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
-    for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), {})
+    exec(compile(block, "page.md", "exec"), {})
