@@ -101,7 +101,7 @@ def _pooled(
 ) -> tuple[Block, ...]:
     """Entry, middle and exit flow of the networks that down-sample with a max-pool at the end of a block."""
     blocks = []
-    for index, (outs, stride) in enumerate((*layout, *(((*MIDDLE,), 1),) * middle, ((728, 1024), 2))):
+    for index, (outs, stride) in enumerate((*layout, *((MIDDLE, 1),) * middle, ((728, 1024), 2))):
         is_middle = len(layout) <= index < len(layout) + middle
         units = _units(in_channels, outs, order=order, first="act" if index else "none", between=between)
         blocks.append(
@@ -117,21 +117,33 @@ def _pooled(
 
 
 def _strided(
-    in_channels: int, layout: Sequence[Layout], middle: int, *, shortcut: Shortcut, **slots: Slot
+    in_channels: int,
+    layout: Sequence[Layout],
+    middle: int,
+    *,
+    shortcut: Shortcut,
+    shared: Slot = "none",
+    before: Slot = "act",
+    between: Slot = "none",
+    after: Slot = "norm",
 ) -> tuple[Block, ...]:
-    """Entry, middle and exit flow of the networks that down-sample in a block's last depthwise convolution."""
-    block_before = slots.pop("block_before", "none")
+    """Entry, middle and exit flow of the networks that down-sample in a block's last depthwise convolution.
+
+    `shared` stands before both paths of every block, the other slots before, in and after every unit.
+    """
     blocks = []
-    for index, (outs, stride) in enumerate((*layout, *(((*MIDDLE,), 1),) * middle, ((728, 1024, 1024), 2))):
+    for index, (outs, stride) in enumerate((*layout, *((MIDDLE, 1),) * middle, ((728, 1024, 1024), 2))):
         # After a stem that ends in an activation another one changes nothing, so the first block has none.
-        first: Slot = "none" if index == 0 or block_before != "none" else "act"
+        first: Slot = "none" if index == 0 or shared != "none" else before
         changes_shape = stride != 1 or outs[-1] != in_channels
         blocks.append(
             Block(
                 flow="entry" if index < len(layout) else "middle" if index < len(layout) + middle else "exit",
-                units=_units(in_channels, outs, stride=stride, **{"first": first, **slots}),  # type: ignore[arg-type]
+                units=_units(
+                    in_channels, outs, stride=stride, first=first, before=before, between=between, after=after
+                ),
                 shortcut=shortcut if changes_shape else "identity",
-                before=block_before,
+                before=shared,
             )
         )
         in_channels = outs[-1]
@@ -238,9 +250,7 @@ def _gluon(name: str, *, middle: int) -> Architecture:
 
 def _preactivation(name: str, *, middle: int, epsilon: float) -> Architecture:
     """timm's pre-activation networks: norm and activation stand before the convolutions and feed both paths."""
-    blocks = _strided(
-        64, ENTRY_ALIGNED, middle, shortcut="conv", block_before="norm_act", before="norm_act", after="none"
-    )
+    blocks = _strided(64, ENTRY_ALIGNED, middle, shortcut="conv", shared="norm_act", before="norm_act", after="none")
     units = _units(1024, (1536, 1536, 2048), first="none", before="norm_act", after="none")
     return Architecture(
         name=name,
