@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 
 import torch
@@ -53,3 +55,28 @@ def test_the_feature_scale_reaches_the_logits() -> None:
     x = torch.randn(2, 8, 5, 4)
     assert torch.allclose(half(2 * x), whole(x), atol=1e-6)
     assert not torch.allclose(half(x), whole(x))
+
+
+ODD_BATCH = """
+import torch
+from xception.arch.variants import architecture
+from xception.models.network import build
+network = build(architecture("mini_xception")).train().to(memory_format=torch.channels_last)
+pixels = torch.randn(23, 1, 48, 48).contiguous(memory_format=torch.channels_last)
+for _ in range(3):
+    network(pixels).square().mean().backward()
+"""
+
+
+def test_an_odd_batch_in_channels_last_memory_trains() -> None:
+    # In a process of its own: what this guards against is memory that oneDNN corrupts, which ends the interpreter.
+    result = subprocess.run([sys.executable, "-c", ODD_BATCH], capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_strided_projection_is_the_strided_convolution() -> None:
+    spec = replace(IDENTITY, shortcut="conv", pool=Pool(stride=2, padding="symmetric"))
+    projection = ResidualBlock(spec, NORM).shortcut
+    for size in ((9, 12), (8, 7)):
+        x = torch.randn(2, 4, *size)
+        torch.testing.assert_close(projection(x), torch.nn.functional.conv2d(x, projection.conv.weight, stride=2))
