@@ -57,7 +57,7 @@ MINDSPORE = {
     "a group, which nobody writes": (GOOD + b"\x0b\x0c", "unknown kind 3"),
     "a name that is not UTF-8": (GOOD.replace(b"\x01a", b"\x01\xff"), "not UTF-8"),
     "a name that drives a terminal": (mindspore("\x1b[2J", [2], bytes(8)), "unprintable"),
-    "nothing but text": (mindspore("a", [0], b"x\0\0\0", "str"), r"only \['str'\]"),
+    "nothing but text": (mindspore("a", [0], b"x\0\0\0", "str"), "holds no numbers"),
     "nothing at all": (b"\n", "has no end"),
     "a wrong checksum": (GOOD + b"crc_num" + (12345).to_bytes(10, "big"), "checksum does not fit"),
     "a file of ONNX": (b"\x08\x07" + GOOD, "is no checkpoint"),

@@ -60,6 +60,29 @@ def test_a_whole_model_comes_with_its_description(container: str) -> None:
     assert "block1_conv1" in [layer["config"]["name"] for layer in config["config"]["layers"]]
 
 
+def test_the_optimizer_is_left_out() -> None:
+    for sample, name in (
+        ("keras_full.h5", "optimizer_weights"),
+        ("keras.weights.h5", "optimizer"),
+        ("keras.keras", "optimizer"),
+    ):
+        checkpoint = read_checkpoint(SAMPLES / sample)
+        assert checkpoint.metadata["left_out"] == [name]
+        assert not any("iteration" in tensor for tensor in checkpoint.groups[""])
+
+
+def test_weights_outside_of_all_layers_are_not_lost(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "model.h5", "w") as file:
+        file.attrs["layer_names"] = np.zeros(0)
+        group = file.create_group("top_level_model_weights")
+        group.attrs["weight_names"] = [b"scale"]
+        group["scale"] = np.ones(2, "f4")
+    with h5py.File(tmp_path / "model.weights.h5", "w") as file:
+        file["vars/0"] = np.ones(2, "f4")
+    assert list(read_checkpoint(tmp_path / "model.h5").groups[""]) == ["top_level_model_weights/scale"]
+    assert list(read_checkpoint(tmp_path / "model.weights.h5").groups[""]) == ["0"]
+
+
 def test_names_that_keras_2_doubled_lose_their_suffix(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "model.h5", "w") as file:
         file.attrs["layer_names"] = [b"conv2d_1"]

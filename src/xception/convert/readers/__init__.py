@@ -1,9 +1,9 @@
 """Checkpoints of every framework, read without the framework and without running anything that is in them.
 
-read_checkpoint            what a file or folder is, told by its content, and what it holds
-├── one module a format    torch_pickle, paddle_pickle, keras, mindspore_ckpt, tensorbundle, safetensors_file
-├── what they have in common   pickles, numpy_pickle, state_dicts, hdf5, zips, protobuf
-└── the ground             checkpoint (the result), binary (bounded access), limits
+read_checkpoint          what a file or folder is, told by its content, and what it holds
+├── one module a format  torch_pickle, paddle_pickle, keras, mindspore_ckpt, tensorbundle, safetensors_file
+├── what formats share   pickles, numpy_pickle, state_dicts, hdf5, zips, protobuf
+└── the ground           checkpoint (the result), binary (bounded access), limits
 """
 
 from collections.abc import Callable

@@ -18,6 +18,9 @@ from xception.errors import InputError
 WEIGHTS = "model.weights.h5"
 """The member of a `.keras` archive that holds the weights."""
 
+# The group for weights that belong to no layer.
+_OUTSIDE_LAYERS = "top_level_model_weights"
+
 _CONFIG, _METADATA = "config.json", "metadata.json"
 
 # Keras 3 numbers a layer's variables in the order in which the class creates them [keras 3.15.1, run]. A batch
@@ -30,6 +33,7 @@ _LEAVES = {
     "batch_normalization": ("gamma", "beta", "moving_mean", "moving_variance"),
 }
 _WITHOUT_LAST = ("conv2d", "dense", "depthwise_conv2d", "separable_conv2d")
+_NO_WEIGHTS = ("optimizer", "optimizer_weights", "seed_generator")
 
 
 def read_keras_hdf5(_: Path, data: memoryview) -> Checkpoint:
@@ -40,35 +44,47 @@ def read_keras_hdf5(_: Path, data: memoryview) -> Checkpoint:
     if root.texts("layer_names") is not None:
         return _read_layers("keras_h5_weights", root, root, len(data))
     gathering = _gather_variables(root, len(data))
-    return Checkpoint(container="keras_weights_h5", groups=gathering.groups, metadata={})
+    return Checkpoint(container="keras_weights_h5", groups=gathering.groups, metadata={"left_out": _left_out(root)})
 
 
 def read_keras_zip(archive: Archive) -> Checkpoint:
     """The weights of a `.keras` archive; `metadata` has its "model_config" and "keras_version"."""
     weights = archive.read(WEIGHTS)
-    gathering = _gather_variables(open_hdf5(weights), len(weights))
-    metadata = {"model_config": decode_json(archive.read(_CONFIG), _CONFIG)}
-    version = decode_json(archive.read(_METADATA), _METADATA).get("keras_version")
-    return Checkpoint(container="keras_zip", groups=gathering.groups, metadata=metadata | {"keras_version": version})
+    root = open_hdf5(weights)
+    gathering = _gather_variables(root, len(weights))
+    metadata = {
+        "keras_version": decode_json(archive.read(_METADATA), _METADATA).get("keras_version"),
+        "model_config": decode_json(archive.read(_CONFIG), _CONFIG),
+        "left_out": _left_out(root),
+    }
+    return Checkpoint(container="keras_zip", groups=gathering.groups, metadata=metadata)
 
 
 def _read_layers(container: str, root: Node, weights: Node, file_bytes: int) -> Checkpoint:
     """The arrangement before Keras 3: attributes list the layers and each layer's tensors, in the network's order."""
     gathering = Gathering(file_bytes)
     layers = weights.texts("layer_names") or []
-    for layer in layers:
+    for layer in (*layers, *(name for name in weights.children if name == _OUTSIDE_LAYERS)):
         group = weights.child(layer)
         paths = group.texts("weight_names") or []
         for path, name in zip(paths, _leaf_names(paths), strict=True):
             gathering.add(f"{layer}/{name}", group.child(path).array())
     if not gathering.groups:
         raise InputError("it lists no layer with weights; expected the weights of a network")
-    facts = {name: weights.text(name) or root.text(name) for name in ("keras_version", "backend")}
-    config = root.text("model_config", MAX_JSON_BYTES)
-    metadata: dict[str, object] = {name: fact for name, fact in facts.items() if fact} | {"layer_names": layers}
-    if config is not None:
-        metadata["model_config"] = decode_json(memoryview(config.encode()), "its model_config")
+    metadata = {"layer_names": layers, "left_out": _left_out(root)} | _facts(root, weights)
     return Checkpoint(container=container, groups=gathering.groups, metadata=metadata)
+
+
+def _facts(root: Node, weights: Node) -> dict[str, object]:
+    """What the attributes tell about the network; files of Keras 1 tell nothing."""
+    facts: dict[str, object] = {name: weights.text(name) for name in ("keras_version", "backend")}
+    config = root.text("model_config", MAX_JSON_BYTES)
+    facts["model_config"] = decode_json(memoryview(config.encode()), "its model_config") if config else None
+    return {name: fact for name, fact in facts.items() if fact}
+
+
+def _left_out(root: Node) -> list[str]:
+    return [name for name in root.children if name in _NO_WEIGHTS]
 
 
 def _leaf_names(paths: list[str]) -> list[str]:
@@ -99,12 +115,12 @@ def _variable_groups(group: Node, prefix: tuple[str, ...], depth: int) -> Iterat
     if depth > MAX_DEPTH:
         raise InputError(f"it nests layers deeper than {MAX_DEPTH}, which no network of this family does")
     own_name = group.path.rpartition("/")[2]
-    if "vars" in group.children and depth:
+    if "vars" in group.children:
         variables = group.child("vars")
-        prefix = (*prefix, variables.text("name") or own_name)
+        prefix = (*prefix, variables.text("name") or own_name) if depth else ()
         yield prefix, variables, re.sub(r"_\d+$", "", own_name)
     for name in group.children:
-        if name not in ("vars", "optimizer"):
+        if name not in ("vars", *_NO_WEIGHTS):
             yield from _variable_groups(group.child(name), prefix, depth + 1)
 
 
