@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xception.errors import InputError
-from xception.labels import Labels, labels_text, parse_labels, read_labels
+from xception.labels import Labels, imagenet1k, labels_text, parse_labels, read_labels
 
 NAME = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1).filter(str.strip)
 
@@ -68,3 +68,17 @@ def test_a_label_file_without_labels_is_refused(tmp_path: Path, content: bytes) 
 def test_a_missing_label_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the label file"):
         read_labels(tmp_path / "none.txt")
+
+
+def test_imagenets_thousand_classes_stand_in_the_order_of_their_wordnet_ids() -> None:
+    labels = imagenet1k()
+    assert len(labels) == len(labels.ids) == len(set(labels.ids)) == 1000
+    assert list(labels.ids) == sorted(labels.ids)
+    assert (labels.ids[0], labels.names[0]) == ("n01440764", "tench, Tinca tinca")
+    assert (labels.ids[999], labels.names[999]) == ("n15075141", "toilet tissue, toilet paper, bathroom tissue")
+
+
+def test_imagenets_two_cranes_are_told_apart_by_id_alone() -> None:
+    assert imagenet1k().targets(["n02012849", "n03126707"]) == (134, 517)
+    with pytest.raises(InputError, match="fit several"):
+        imagenet1k().targets(["crane"])

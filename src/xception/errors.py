@@ -46,8 +46,7 @@ class AmbiguousName(UsageError):
     def __init__(self, kind: str, name: str, candidates: Iterable[str]) -> None:
         self.candidates = tuple(sorted(candidates))
         super().__init__(
-            f"the {kind} name {name!r} is ambiguous: different networks carry it; "
-            f"choose one of {', '.join(self.candidates)}"
+            f"the {kind} name {name!r} is ambiguous: more than one has it; choose one of {', '.join(self.candidates)}"
         )
 
 

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 from xception.errors import InputError
@@ -76,3 +78,11 @@ def read_labels(path: Path) -> Labels:
     if not text.strip():
         raise InputError(f"the label file {path} is empty; expected one class a line")
     return parse_labels(text)
+
+
+@cache
+def imagenet1k() -> Labels:
+    """The 1,000 classes of ILSVRC 2012 in the order of their WordNet ids, which are the `ids` here."""
+    rows = files("xception").joinpath("assets/imagenet1k.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    columns = tuple(zip(*(row.split("\t") for row in rows), strict=True))
+    return Labels(names=columns[2], ids=columns[1])

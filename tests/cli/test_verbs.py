@@ -14,6 +14,7 @@ from xception.arch.compute import cost
 from xception.arch.variants import VARIANTS
 from xception.bundle import Bundle, open_bundle
 from xception.cli.app import run
+from xception.convert.catalog import CATALOG
 
 
 def document(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict[str, Any]:
@@ -42,6 +43,65 @@ def test_list_holds_all_variants_with_their_counts(capsys: pytest.CaptureFixture
     assert {row["name"]: row["params"] for row in rows} == {
         name: cost(spec).parameters for name, spec in VARIANTS.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("convention", "published"),
+    [
+        ("macs", {"timm_xception": 8.357, "ppcls_xception41": 8.498}),
+        ("fvcore", {"timm_xception": 8.400, "timm_xception41": 9.284}),
+        ("paddle", {"ppcls_xception41": 8.575, "ppcls_xception71": 16.206}),
+        ("seed-table", {"timm_xception": 9.198, "timm_xception71": 19.764, "ppcls_xception65": 13.249}),
+    ],
+)
+def test_list_counts_operations_as_a_source_does(
+    convention: str, published: dict[str, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = document(capsys, "list", "--flops-convention", convention)
+    flops = {row["name"]: round(row["flops"] / 1e9, 3) for row in result["variants"]}
+    assert {name: flops[name] for name in published} == published
+    assert result["flops_convention"] == convention
+
+
+def test_list_refuses_an_unknown_convention(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list", "--flops-convention", "guess"]) == 2
+    assert "seed-table" in capsys.readouterr().err
+
+
+def test_list_holds_all_published_weights_with_what_is_reported_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {row["name"]: row for row in document(capsys, "list")["weights"]}
+    assert list(rows) == list(CATALOG)
+    keras = rows["keras_xception.imagenet"]
+    assert (keras["top1"], keras["top5"]) == (0.790, 0.945)
+    assert keras["reported_by"] == "Keras, applications"
+    assert keras["digest"] == "md5:0a58e3b7378bc2990ea3b43d5981f1f6"
+    assert keras["preprocess"]["resize"] == {"rule": "shorter_side", "px": 333, "long_side": "truncate"}
+    assert rows["tiny_xception.kdef"]["top1"] is None
+
+
+def test_list_shows_a_table_of_variants_and_one_of_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list", "--flops-convention", "fvcore"]) == 0
+    variants, weights = capsys.readouterr().out.split("\n\n")
+    assert "FLOPs (fvcore)" in variants
+    assert len(variants.splitlines()) == 1 + len(VARIANTS)
+    assert len(weights.splitlines()) == 1 + len(CATALOG)
+    assert "83.19%" in weights
+
+
+def test_info_tells_what_is_known_of_published_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    assert document(capsys, "info", "timm_xception65.ra3_in1k")["kind"] == "weights"
+    assert run(["info", "mindcv_xception.in1k_224"]) == 0
+    shown = capsys.readouterr().out
+    assert "shorter side to 256 px (longer: truncate), bilinear without antialias" in shown
+    assert "top-1 76.310%, top-5 92.800% (MindCV, configs/xception/README.md, 2025-04-15)" in shown
+    assert "note 2" in shown
+    assert run(["info", "mini_xception.kdef"]) == 0
+    assert "squash to 64 x 64 px" in capsys.readouterr().out
+
+
+def test_info_suggests_the_nearest_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["info", "timm_xception41.tf_in"]) == 2
+    assert "did you mean timm_xception41.tf_in1k" in capsys.readouterr().err
 
 
 def test_info_tells_variants_from_bundles(weights_bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,19 @@ from tests.rules.source import MODULES, ROOT
 from xception.bundle import Bundle
 
 HEAVY = {
-    *("PIL", "cyclopts", "h5py", "jinja2", "lightning_fabric", "matplotlib", "msgspec", "numpy", "onnx", "onnxruntime"),
+    *(
+        "PIL",
+        "cyclopts",
+        "h5py",
+        "httpx",
+        "jinja2",
+        "lightning_fabric",
+        "matplotlib",
+        "msgspec",
+        "numpy",
+        "onnx",
+        "onnxruntime",
+    ),
     *("openvino", "rich", "safetensors", "scipy", "sklearn", "tensorboard", "torch"),
 }
 

@@ -22,7 +22,7 @@ class Verb(NamedTuple):
 
 COMMANDS = {
     "list": Verb("xception.cli.list:list_variants", "Show all variants and published weights."),
-    "info": Verb("xception.cli.info:info", "Say what a variant or a bundle is."),
+    "info": Verb("xception.cli.info:info", "Say what a variant, a weights entry or a bundle is."),
     "train": Verb("xception.cli.train:train", "Train a network from a recipe, or continue a killed run."),
     "evaluate": Verb("xception.cli.evaluate:evaluate", "Measure accuracy on labelled images."),
     "predict": Verb("xception.cli.predict:predict", "Classify images."),

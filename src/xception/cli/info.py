@@ -6,20 +6,23 @@ import msgspec
 
 from xception.arch.variants import VARIANTS, resolve
 from xception.bundle import Bundle, open_bundle
-from xception.cli.list import describe
+from xception.cli.list import WeightsRow, describe, describe_entry
 from xception.cli.output import percent, print_facts, print_json
+from xception.convert.catalog import resolve_entry
+from xception.preprocess import Preprocess, ShorterSide
 
 
 def info(target: str, /, *, verify: bool = False, json: bool = False) -> None:
-    """Say what a variant or a bundle is.
+    """Say what a variant, a published weights file or a bundle is.
 
     ```
     xception info keras_xception
+    xception info keras_xception.imagenet
     xception info runs/digits/bundle --verify --json
     ```
 
     Args:
-        target: A variant's name, or a bundle's folder.
+        target: The name of a variant or of a weights entry, or a bundle's folder.
         verify: Compare every byte of a bundle with its hashes.
         json: Print one JSON document.
     """
@@ -27,6 +30,10 @@ def info(target: str, /, *, verify: bool = False, json: bool = False) -> None:
         bundle = open_bundle(Path(target), verify=verify)
         document = {"kind": "bundle", "path": str(bundle.path), **msgspec.to_builtins(bundle.model)}
         facts = _bundle_facts(bundle)
+    elif "." in target and target.partition(".")[0] in VARIANTS:
+        entry = describe_entry(resolve_entry(target))
+        document = {"kind": "weights", **msgspec.to_builtins(entry)}
+        facts = _entry_facts(entry)
     else:
         document = {"kind": "variant", **msgspec.to_builtins(describe(VARIANTS[resolve(target)]))}
         facts = {key: str(value) for key, value in document.items()}
@@ -58,3 +65,33 @@ def _bundle_facts(bundle: Bundle) -> dict[str, str]:
         facts["gate"] = "passed" if model.passed_gate else "FAILED"
     facts["lineage"] = " -> ".join(step.verb for step in model.lineage)
     return facts
+
+
+def _entry_facts(entry: WeightsRow) -> dict[str, str]:
+    known = {
+        "weights": entry.name,
+        "file": entry.file,
+        "fetched from": entry.reference,
+        "checksum": entry.digest,
+        "classes": f"{entry.num_classes} ({entry.labels})",
+        "preprocess": _steps(entry.preprocess),
+    }
+    facts = {name: value or "unknown" for name, value in known.items()}
+    for index, row in enumerate(entry.reported, 1):
+        top5 = "" if row.top5 is None else f", top-5 {row.top5:.3%}"
+        facts[f"reported {index}"] = f"top-1 {row.top1:.3%}{top5} ({row.where}, {row.date or 'undated'})"
+    return facts | {f"note {index}": defect for index, defect in enumerate(entry.defects, 1)}
+
+
+def _steps(preprocess: Preprocess) -> str:
+    steps: list[str] = [preprocess.color]
+    if isinstance(preprocess.resize, ShorterSide):
+        steps.append(f"shorter side to {preprocess.resize.px} px (longer: {preprocess.resize.long_side})")
+    elif preprocess.resize:
+        steps.append(f"squash to {preprocess.resize.width_px} x {preprocess.resize.height_px} px")
+    if preprocess.resize:
+        steps.append(f"{preprocess.interpolation} {'with' if preprocess.antialias else 'without'} antialias")
+    if preprocess.crop:
+        crop = preprocess.crop
+        steps.append(f"centre {crop.width_px} x {crop.height_px} px (margin: {crop.offset})")
+    return ", ".join((*steps, f"(x / {preprocess.divisor:g} - {preprocess.mean}) / {preprocess.std}"))

@@ -1,0 +1,87 @@
+"""What there is to say about one published weights file."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from xception.labels import Labels, imagenet1k
+from xception.preprocess import Preprocess
+
+Algorithm = Literal["md5", "sha256"]
+Container = Literal["torch", "safetensors", "hdf5", "pdparams", "ckpt"]
+LabelSet = Literal["imagenet1k", "fer2013", "imdb", "kdef"]
+
+LABELS: Mapping[LabelSet, Callable[[], Labels]] = MappingProxyType(
+    {
+        "imagenet1k": imagenet1k,
+        "fer2013": lambda: Labels(("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")),
+        "imdb": lambda: Labels(("woman", "man")),
+        "kdef": lambda: Labels(
+            ("angry", "disgusted", "afraid", "happy", "sad", "surprised", "neutral"),
+            ("AN", "DI", "AF", "HA", "SA", "SU", "NE"),
+        ),
+    }
+)
+"""Class names in logit order, by the data that the weights were trained on."""
+
+
+def checksum(path: Path, algorithm: Algorithm) -> str:
+    """The file's hash in lower-case hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A file's checksum, or its first hexadecimal digits where the source publishes no more (torch's file names)."""
+
+    algorithm: Algorithm
+    hex: str
+
+    def fits(self, path: Path) -> bool:
+        """Whether the file has this checksum."""
+        return checksum(path, self.algorithm).startswith(self.hex)
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reported:
+    """An accuracy that somebody stated, as fractions, and where; `date` is ISO 8601, as precise as it is known."""
+
+    top1: float
+    top5: float | None
+    where: str
+    date: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsEntry:
+    """One published file. `reference` is where it can be fetched from (`hf-hub:owner/name` or a URL), None where no
+    such place is known. The first of `reported` is the newest."""
+
+    name: str
+    container: Container
+    preprocess: Preprocess
+    file: str | None
+    reference: str | None
+    digest: Digest | None = None
+    label_set: LabelSet = "imagenet1k"
+    reported: tuple[Reported, ...] = ()
+    defects: tuple[str, ...] = ()
+
+    @property
+    def variant(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def labels(self) -> Labels:
+        return LABELS[self.label_set]()
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.labels)

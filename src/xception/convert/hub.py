@@ -1,0 +1,254 @@
+"""Fetching published weights: the only part of this package that uses the network, and only when asked by name."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from xception.convert.catalog import CATALOG
+from xception.convert.entry import Digest
+from xception.errors import EnvironmentFault, InputError, UsageError
+from xception.extras import require
+
+if TYPE_CHECKING:
+    import httpx
+
+HUB = "hf-hub:"
+HUB_FILES = ("config.json", "model.safetensors")
+HUB_REFERENCE = re.compile(r"hf-hub:(?P<model>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>\w[\w.-]*))?", re.ASCII)
+DEFAULT_ENDPOINT = "https://huggingface.co"
+
+MOST_BYTES = 2 << 30
+"""The largest published file, a training checkpoint, is below a tenth of this."""
+TIMEOUT_S = 30.0
+
+OnProgress = Callable[[int, int | None], None]
+"""Called with the bytes that are here and the bytes of the whole file, where the server tells."""
+
+
+def is_remote(reference: str) -> bool:
+    """Whether `fetch` is needed: a hub's model, a URL, or a name in the catalog that is no file here."""
+    return reference.startswith((HUB, "https://", "http://")) or (reference in CATALOG and not Path(reference).exists())
+
+
+def cache_folder() -> Path:
+    """Where fetched files stay: `xception` in XDG_CACHE_HOME, by default ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xception"
+
+
+def fetch(reference: str, cache: Path | None = None, on_progress: OnProgress = lambda *_: None) -> Path:
+    """The local copy of a published file, or the folder of a hub's model, fetched once and checked.
+
+    A broken transfer is continued where it ended, within a call and by the next one. What is in the cache is taken
+    as it is, a hub's branch too; an exact state is asked for by its commit as revision.
+
+    Args:
+        reference: `hf-hub:owner/name[@revision]`, whose endpoint HF_ENDPOINT changes; an http(s) URL, behind which
+            `#sha256=...` or `#md5=...` may state the checksum; or a name in the catalog.
+        cache: by default `cache_folder()`.
+        on_progress: see `OnProgress`.
+
+    Raises:
+        UsageError: a reference of no such form.
+        InputError: there is no such file, it is too large, or it has another checksum.
+        EnvironmentFault: the file is not here, and XCEPTION_OFFLINE is set or the server cannot be reached.
+        MissingExtra: httpx is not installed.
+    """
+    folder = cache or cache_folder()
+    address = _address(reference)
+    if address.startswith(HUB):
+        return _fetch_model(address, folder, on_progress)
+    url, _, fragment = address.partition("#")
+    digest = _stated(fragment) or next((row.digest for row in CATALOG.values() if row.reference == url), None)
+    target = folder / "urls" / hashlib.sha256(url.encode()).hexdigest()[:16] / _file_name(url)
+    return _fetch_file(url, target, digest, on_progress)
+
+
+def _address(reference: str) -> str:
+    if reference not in CATALOG:
+        return reference
+    address = CATALOG[reference].reference
+    if address is None:
+        raise InputError(f"no address is known for {reference}; get its file from where it was made and pass its path")
+    return address
+
+
+def _fetch_model(reference: str, cache: Path, on_progress: OnProgress) -> Path:
+    match = HUB_REFERENCE.fullmatch(reference)
+    if not match:
+        raise UsageError(
+            f"{reference!r} names no model of a hub; expected hf-hub:owner/name or hf-hub:owner/name@revision"
+        )
+    endpoint = os.environ.get("HF_ENDPOINT", DEFAULT_ENDPOINT).rstrip("/")
+    revision = match["revision"] or "main"
+    folder = cache / "hf-hub" / urlsplit(endpoint).netloc.replace(":", "_") / match["model"] / revision
+    for name in HUB_FILES:
+        _fetch_file(f"{endpoint}/{match['model']}/resolve/{revision}/{name}", folder / name, None, on_progress)
+    return folder
+
+
+def _stated(fragment: str) -> Digest | None:
+    """The checksum behind a URL's #."""
+    if not fragment:
+        return None
+    match = re.fullmatch(r"(?P<md5>md5=[0-9a-f]{32})|sha256=[0-9a-f]{64}", fragment.lower())
+    if not match:
+        raise UsageError(f"the URL ends in #{fragment}; expected nothing, or #sha256= or #md5= and all its digits")
+    return Digest("md5" if match["md5"] else "sha256", match[0].partition("=")[2])
+
+
+def _file_name(url: str) -> str:
+    """The URL's last part, with nothing in it that means something to a file system."""
+    return re.sub(r"[^\w.+-]", "_", PurePosixPath(unquote(urlsplit(url).path)).name).lstrip(".") or "file"
+
+
+def _fetch_file(url: str, target: Path, digest: Digest | None, on_progress: OnProgress) -> Path:
+    if target.is_file() and (digest is None or digest.fits(target)):
+        return target
+    if os.environ.get("XCEPTION_OFFLINE", "0") not in ("", "0"):
+        raise _unreachable(url, "XCEPTION_OFFLINE is set")
+    httpx = require("httpx", "hub")
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with httpx.Client(follow_redirects=True, max_redirects=5, timeout=TIMEOUT_S) as client:
+            linked = _receive_all(client, url, partial, on_progress)
+        _check(partial, digest or linked, url)
+        partial.replace(target)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write {target}: {error.strerror}; make room, or set XDG_CACHE_HOME") from error
+    _validator(partial).unlink(missing_ok=True)
+    return target
+
+
+def _receive_all(client: "httpx.Client", url: str, partial: Path, on_progress: OnProgress) -> Digest | None:
+    """Receive, as often as each attempt gets further than the one before; the checksum that the server states."""
+    httpx = require("httpx", "hub")
+    reached = -1
+    while True:
+        try:
+            return _receive(client, url, partial, on_progress)
+        except httpx.TransportError as error:
+            size = _size(partial)
+            if size <= max(reached, 0):
+                raise _unreachable(url, str(error) or type(error).__name__) from error
+            reached = size
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise InputError(f"cannot fetch {url}: {error}; check the address") from error
+
+
+def _receive(client: "httpx.Client", url: str, partial: Path, on_progress: OnProgress) -> Digest | None:
+    """Append to `partial` what is missing of the file; the checksum that the server states."""
+    start = _size(partial) if _validator(partial).is_file() else 0
+    # A compressed transfer could not be continued. By If-Range, a file that has changed is sent anew.
+    headers = {"Accept-Encoding": "identity"}
+    if start:
+        headers |= {"Range": f"bytes={start}-", "If-Range": _validator(partial).read_text(encoding="utf-8")}
+    with client.stream("GET", url, headers=headers) as response:
+        if response.status_code == 416 and start:
+            partial.unlink()
+            return _receive(client, url, partial, on_progress)
+        _check_response(response, url)
+        if response.status_code == 200:
+            start = 0
+            _remember(partial, response.headers.get("ETag", ""))
+        _store(response, partial, start, on_progress)
+        return _linked_digest(response)
+
+
+def _store(response: "httpx.Response", partial: Path, start: int, on_progress: OnProgress) -> None:
+    """Write the response behind the first `start` bytes of `partial`."""
+    total = _total(response, start)
+    _check_size(total or 0, response)
+    size = start
+    with partial.open("ab" if start else "wb") as file:
+        # As they come: of a chunk gathered to a size, a broken transfer would lose the beginning.
+        for chunk in response.iter_raw():
+            file.write(chunk)
+            size += len(chunk)
+            _check_size(size, response)
+            on_progress(size, total)
+    if total not in (None, partial.stat().st_size):
+        partial.unlink()
+        raise InputError(f"{response.url} gave {size} bytes, expected {total}; fetch it again")
+
+
+def _check_response(response: "httpx.Response", url: str) -> None:
+    """Refuse anything but the file or the rest of it.
+
+    Raises:
+        InputError: the file is not there, not for everyone, or offered over http where https was asked for.
+        EnvironmentFault: the server is in trouble.
+    """
+    status = response.status_code
+    if status >= 500:
+        raise EnvironmentFault(f"the server of {url} answers {status}; try again later, or pass a local file")
+    if status not in (200, 206):
+        why = {401: "needs a permission", 403: "needs a permission", 404: "does not exist"}.get(
+            status, f"cannot be fetched (status {status})"
+        )
+        raise InputError(f"{url} {why}; check the address, or fetch it by other means and pass the file's path")
+    if url.startswith("https:") and response.url.scheme != "https":
+        raise InputError(f"{url} redirects to {response.url} without encryption; pass that address itself to accept it")
+
+
+def _check_size(size_bytes: int, response: "httpx.Response") -> None:
+    if size_bytes > MOST_BYTES:
+        raise InputError(
+            f"{response.url} is larger than {MOST_BYTES:,} bytes; no published weights are, check the address"
+        )
+
+
+def _check(path: Path, digest: Digest | None, url: str) -> None:
+    if digest and not digest.fits(path):
+        path.unlink()
+        raise InputError(
+            f"the file from {url} does not have the checksum {digest}; it is damaged or another one and was not kept"
+        )
+
+
+def _total(response: "httpx.Response", start: int) -> int | None:
+    """Bytes of the whole file, where the server tells."""
+    if response.status_code == 206:
+        match = re.fullmatch(rf"bytes {start}-\d+/(\d+)", response.headers.get("Content-Range", ""))
+        if not match:
+            raise InputError(f"{response.url} continues a file at another place than asked for; fetch it again")
+        return int(match[1])
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdecimal() else None
+
+
+def _linked_digest(response: "httpx.Response") -> Digest | None:
+    """What the hub says of a large file, before it redirects to where that lies."""
+    for step in (*response.history, response):
+        etag = step.headers.get("X-Linked-Etag", "").strip('"')
+        if re.fullmatch("[0-9a-f]{64}", etag):
+            return Digest("sha256", etag)
+    return None
+
+
+def _validator(partial: Path) -> Path:
+    """Beside an unfinished file, the name that the server gave to this state of it."""
+    return partial.with_name(f"{partial.name}.etag")
+
+
+def _remember(partial: Path, etag: str) -> None:
+    """Weak names promise no equal bytes, so that a file of such a name is not continued."""
+    if etag.startswith('"'):
+        _validator(partial).write_text(etag, encoding="utf-8")
+    else:
+        _validator(partial).unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _unreachable(url: str, reason: str) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"{url} is needed and cannot be fetched ({reason}); nothing is fetched without the network: "
+        "connect, or get the file by other means and pass its path"
+    )
