@@ -5,7 +5,6 @@ from collections import Counter
 import msgspec
 import numpy as np
 
-from xception.arch.variants import VARIANTS
 from xception.convert.fit import CLASSIFIER, Fit, best_fits, twins
 from xception.convert.readers import Checkpoint
 from xception.convert.weight_sets import WeightSet, choose_sets, upstream_names, weight_sets
@@ -133,8 +132,8 @@ def _names_sentence(fit: Fit) -> str:
 def _head_sentence(fit: Fit) -> str:
     if fit.is_headless:
         return "the classifier is missing"
-    if fit.source == "tfslim" and fit.spec.num_classes == VARIANTS[fit.spec.name].num_classes:
-        return "a background class in front of the others is dropped where the file has one"
+    if fit.drops_background:
+        return "its first class is the background, which is dropped"
     return ""
 
 

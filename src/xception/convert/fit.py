@@ -50,6 +50,13 @@ class Fit:
         return bool(self.matched) and set(self.missing) == head and not (self.unexpected or self.misshapen)
 
     @property
+    def drops_background(self) -> bool:
+        """Whether the file has one class more than is taken over, in front of the others, as TF-slim's have."""
+        name = upstream_names(self.source, self.spec.name)[CLASSIFIER_BIAS].name
+        bias = self.weights.tensors.get(name)
+        return bias is not None and bias.shape == (self.spec.num_classes + 1,)
+
+    @property
     def score(self) -> float:
         """The part of all tensors, of file and network together, that match: 1 for a full fit."""
         different = len(self.missing) + len(self.unexpected) + len(self.misshapen)
@@ -116,8 +123,9 @@ def _spec(values: Tensors, names: Mapping[str, Upstream], variant: str) -> tuple
     last = last_pointwise(variant)
     full = tensors(published)[last][0]
     ratio = _length(values, names[last], 0, full) / full
-    for width in dict.fromkeys((1.0, round(ratio, 2), ratio) if ratio != 1 else (1.0,)):
-        spec = architecture(variant, num_classes=classes, in_channels=channels, width=max(width, 1 / full))
+    # Rounded first: the true width is more often 0.25 than what rounding the channels left of it.
+    for width in filter(None, dict.fromkeys((1.0, round(ratio, 2), ratio))):
+        spec = architecture(variant, num_classes=classes, in_channels=channels, width=width)
         if not _misshapen(values, _expected(spec, names)):
             return spec, width
     return architecture(variant, num_classes=classes, in_channels=channels), 1.0

@@ -28,6 +28,7 @@ class WeightSet:
     """
 
     name: str
+    group: str
     prefix: str
     tensors: dict[str, np.ndarray]
 
@@ -84,12 +85,10 @@ def last_pointwise(variant: str) -> str:
 def _split(group: str, tensors: Tensors) -> list[WeightSet]:
     prefixes = _prefixes(tensors)
     sets = [_weight_set(group, tensors, prefix, prefixes) for prefix in prefixes]
-    average = {
-        name.removesuffix(SLIM_AVERAGE): value for name, value in tensors.items() if name.endswith(SLIM_AVERAGE)
-    }
+    average = {name.removesuffix(SLIM_AVERAGE): value for name, value in tensors.items() if name.endswith(SLIM_AVERAGE)}
     if average:
         name = _join(group, SLIM_AVERAGE.strip("/"))
-        sets.append(WeightSet(name=name, prefix="", tensors={**tensors, **average}))
+        sets.append(WeightSet(name=name, group=group, prefix="", tensors={**tensors, **average}))
     return sets
 
 
@@ -100,7 +99,8 @@ def _weight_set(group: str, tensors: Tensors, prefix: str, prefixes: list[str]) 
             return name.removeprefix(prefix)
         return None
 
-    return WeightSet(name=_join(group, prefix.rstrip("./")), prefix=prefix, tensors=relabel(tensors, new_name))
+    name = _join(group, prefix.rstrip("./"))
+    return WeightSet(name=name, group=group, prefix=prefix, tensors=relabel(tensors, new_name))
 
 
 def _join(group: str, rest: str) -> str:
