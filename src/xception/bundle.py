@@ -202,7 +202,7 @@ def write_bundle(
     if not all(map(_is_plain, files)):
         raise UsageError(f"cannot write the files {sorted(files)} into a bundle; expected plain file names")
     ensure_free(path, overwrite=overwrite)
-    with _staged(path) as folder:
+    with staged_folder(path) as folder:
         contents = {LABELS: labels_text(labels).encode(), **files}
         hashes = {name: _store(folder / name, content) for name, content in contents.items()}
         model = msgspec.structs.replace(model, files=dict(sorted(hashes.items())), digest="")
@@ -318,8 +318,12 @@ def _store(path: Path, content: bytes | Path) -> FileHash:
 
 
 @contextmanager
-def _staged(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place at the end, or vanishes if anything fails."""
+def staged_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place at the end, or vanishes if anything fails.
+
+    Raises:
+        EnvironmentFault: `path` cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))

@@ -6,8 +6,8 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from xception.bundle import Bundle, Certificate, ensure_free
-from xception.cli.output import print_facts, print_json, say
+from xception.bundle import Bundle, ensure_free
+from xception.cli.output import certificate_sentence, print_facts, print_json, say
 from xception.convert.load import Choice, Converted, load
 from xception.labels import read_labels
 from xception.tasks.certify import certified
@@ -72,7 +72,8 @@ def _facts(bundle: Bundle, converted: Converted) -> dict[str, str]:
     facts = {
         "bundle": str(bundle.path),
         "variant": network.variant,
-        "read as": f"{step.settings['container']}, names of {fit.source}, group {fit.weights.name!r}",
+        "read as": f"{step.settings['container']}, names of {fit.source}"
+        + f", group {fit.weights.name}" * bool(fit.weights.name),
         "tensors": f"{fit.matched} matched, {len(fit.missing)} missing, {len(fit.unexpected)} unexpected",
         "classes": f"{len(bundle.labels)} ({', '.join(bundle.labels.names[:3])}, ...)",
         "input": f"{network.in_channels} x {' x '.join(map(str, bundle.model.preprocess.output_px or ('any', 'any')))}",
@@ -80,13 +81,3 @@ def _facts(bundle: Bundle, converted: Converted) -> dict[str, str]:
     if bundle.model.certificate:
         facts["certificate"] = certificate_sentence(bundle.model.certificate)
     return facts
-
-
-def certificate_sentence(certificate: Certificate) -> str:
-    """A certificate for the screen."""
-    measured, versions = certificate.agreement, certificate.versions
-    return (
-        f"{' '.join(next(iter(versions.items())))}: largest logit difference {measured.max_abs_diff:.1e} "
-        f"({measured.relative_diff:.1e} relative), top-1 {measured.top1_agreement:.2%} on {measured.samples} samples "
-        f"of {', '.join(map(str, certificate.sizes_px))} px"
-    )

@@ -142,8 +142,8 @@ def _twins_sentence(fit: Fit) -> str:
     if not others:
         return ""
     return (
-        f"{', '.join(others)} have the same tensors and differ in what no file states, such as epsilon or the padding "
-        "of pools; name one of them if the weights were ported from there"
+        f"they would fit {', '.join(others)}, too: that differs in what no file states, such as epsilon or the padding "
+        "of pools, and is to be named as the variant if the weights were ported from there"
     )
 
 

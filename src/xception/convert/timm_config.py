@@ -48,14 +48,16 @@ def preprocess_of(config: Mapping[str, object]) -> Preprocess | None:
 
 def _preprocess(cfg: _PretrainedCfg) -> Preprocess:
     channels, height, width = cfg.input_size
-    sizes = [floor(px / (cfg.crop_pct or CROP_PCT)) for px in (height, width)]
+    resize_px = floor(height / (cfg.crop_pct or CROP_PCT)), floor(width / (cfg.crop_pct or CROP_PCT))
+    crop = None if resize_px == (height, width) else CenterCrop(height_px=height, width_px=width)
+    squash = Squash(height_px=resize_px[0], width_px=resize_px[1])
     if cfg.crop_mode != "squash" and height != width:
         raise UsageError(f"it asks for {height}x{width} px, expected a square, or the crop mode 'squash'")
     return Preprocess(
         color="gray" if channels == 1 else "rgb",
-        resize=Squash(height_px=sizes[0], width_px=sizes[1]) if cfg.crop_mode == "squash" else ShorterSide(px=sizes[0]),
+        resize=squash if cfg.crop_mode == "squash" else ShorterSide(px=resize_px[0]),
         interpolation=cfg.interpolation or "bicubic",
-        crop=CenterCrop(width_px=width, height_px=height),
+        crop=crop if cfg.crop_mode == "squash" else CenterCrop(height_px=height, width_px=width),
         mean=cfg.mean or MEAN,
         std=cfg.std or STD,
     )
@@ -101,27 +103,22 @@ def config_of(architecture: str, num_classes: int, preprocess: Preprocess, label
 
 def _crop(preprocess: Preprocess) -> tuple[tuple[int, int], float, str]:
     """Input size, crop fraction and mode that timm turns into the same whole pixels."""
-    size, resize = preprocess.output_px, preprocess.resize
-    is_known = preprocess.antialias and preprocess.divisor == 255 and preprocess.color != "bgr" and size is not None
-    if size is None or not is_known:
-        raise UsageError(
-            "timm has no such preprocessing: it resizes with antialias to a fixed size and divides RGB or gray by 255"
-        )
-    match resize:
-        case ShorterSide(px=px, long_side="truncate") if size[0] == size[1]:
-            return size, _fraction(size[0], px), "center"
-        case Squash(width_px=width, height_px=height) if preprocess.crop is None or (height, width) == size:
-            return size, 1.0, "squash"
+    match preprocess:
+        case Preprocess(color="bgr") | Preprocess(antialias=False) | Preprocess(crop=CenterCrop(offset="floor")):
+            pass
+        case Preprocess(divisor=255.0, resize=ShorterSide(px=px, long_side="truncate"), crop=CenterCrop() as crop):
+            if crop.height_px == crop.width_px:
+                return (crop.height_px, crop.width_px), _fraction(crop.height_px, px), "center"
+        case Preprocess(divisor=255.0, resize=Squash() as squash, crop=None):
+            return (squash.height_px, squash.width_px), 1.0, "squash"
     raise UsageError(
-        f"timm has no resize like {resize} with a crop to {size[0]}x{size[1]} px; "
-        "expected the shorter side, truncated, and a square crop, or a squash to the input size"
+        f"timm cannot prepare images so: {preprocess}; it resizes with antialias, squashing to the input size or "
+        "truncating the longer side before a square crop with a rounded margin, and divides RGB or gray by 255"
     )
 
 
 def _fraction(size_px: int, resize_px: int) -> float:
     """The roundest number from which timm computes this resize: `floor(size / fraction)`."""
-    for digits in range(3, 17):
-        fraction = round(size_px / (resize_px + (0.5 if digits < 16 else 0)), digits)
-        if fraction and floor(size_px / fraction) == resize_px:
-            return fraction
-    raise UsageError(f"no crop fraction makes timm resize to {resize_px} px for an input of {size_px} px")
+    middle = size_px / (resize_px + 0.5)
+    rounded = (round(middle, digits) for digits in range(3, 17))
+    return next(fraction for fraction in rounded if fraction and floor(size_px / fraction) == resize_px)
