@@ -92,6 +92,17 @@ class Agreement(_Document, frozen=True):
     top1_agreement: float
 
 
+class Certificate(_Document, frozen=True):
+    """Proof of a conversion: the source's own framework ran on the converted file, and its logits stand in
+    `agreement` as the parent's."""
+
+    source: str
+    versions: dict[str, str]
+    """Of the framework and what it stands on."""
+    sizes_px: tuple[int, ...]
+    agreement: Agreement
+
+
 class Step(_Document, frozen=True):
     """One step of the model's history: what was done, to which bundle, with which tools and settings."""
 
@@ -121,6 +132,8 @@ class Model(_Document, frozen=True):
     metrics: dict[str, Score] = {}
     """By data set."""
     agreement: Agreement | None = None
+    certificate: Certificate | None = None
+    """Of these very weights; a bundle made from them refers to it by its parent's digest."""
     passed_gate: bool | None = None
     """Whether a quantized model met its accuracy gate; None if none was asked of it."""
     lineage: tuple[Step, ...] = ()
@@ -189,7 +202,7 @@ def write_bundle(
     if not all(map(_is_plain, files)):
         raise UsageError(f"cannot write the files {sorted(files)} into a bundle; expected plain file names")
     ensure_free(path, overwrite=overwrite)
-    with _staged(path) as folder:
+    with staged_folder(path) as folder:
         contents = {LABELS: labels_text(labels).encode(), **files}
         hashes = {name: _store(folder / name, content) for name, content in contents.items()}
         model = msgspec.structs.replace(model, files=dict(sorted(hashes.items())), digest="")
@@ -213,10 +226,15 @@ def ensure_free(path: Path, *, overwrite: bool = False) -> None:
 
 
 def child(parent: Bundle, verb: str, tools: Mapping[str, str], **settings: str | int | float | bool | None) -> Model:
-    """The parent's document as a next step starts from it: lineage extended, results of the parent's form dropped."""
+    """The parent's document as a next step starts from it: lineage extended, results of the parent dropped."""
     step = Step(verb=verb, parent=parent.model.digest, tools=dict(tools), settings=settings)
     return msgspec.structs.replace(
-        parent.model, metrics={}, agreement=None, passed_gate=None, lineage=(*parent.model.lineage, step)
+        parent.model,
+        metrics={},
+        agreement=None,
+        certificate=None,
+        passed_gate=None,
+        lineage=(*parent.model.lineage, step),
     )
 
 
@@ -300,8 +318,12 @@ def _store(path: Path, content: bytes | Path) -> FileHash:
 
 
 @contextmanager
-def _staged(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place at the end, or vanishes if anything fails."""
+def staged_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place at the end, or vanishes if anything fails.
+
+    Raises:
+        EnvironmentFault: `path` cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))

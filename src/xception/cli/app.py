@@ -22,7 +22,8 @@ class Verb(NamedTuple):
 
 COMMANDS = {
     "list": Verb("xception.cli.list:list_variants", "Show all variants and published weights."),
-    "info": Verb("xception.cli.info:info", "Say what a variant, a weights entry or a bundle is."),
+    "info": Verb("xception.cli.info:info", "Say what a variant, published weights, a bundle or any file is."),
+    "convert": Verb("xception.cli.convert:convert", "Make a bundle of any checkpoint."),
     "train": Verb("xception.cli.train:train", "Train a network from a recipe, or continue a killed run."),
     "evaluate": Verb("xception.cli.evaluate:evaluate", "Measure accuracy on labelled images."),
     "predict": Verb("xception.cli.predict:predict", "Classify images."),
@@ -32,6 +33,9 @@ COMMANDS = {
     "demo": Verb("xception.cli.demo:demo", "Run the whole life cycle on real images and write a report."),
 }
 
+HELP = (
+    "Every published Xception, exactly: convert, train, evaluate, export, quantize, benchmark and run it, with proof."
+)
 EPILOGUE = "Exit codes: 0 done, 1 a check failed, 2 usage, 3 input or environment. `--debug` shows tracebacks."
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -41,7 +45,7 @@ def build_app(selected: str = "") -> App:
     """The command line with all its verbs; the selected one's help is its function's docstring."""
     app = App(
         name="xception",
-        help="Every published Xception, exactly: train, evaluate, export, quantize, benchmark and run it, with proof.",
+        help=HELP,
         version=__version__,
         help_format="markdown",
         help_epilogue=EPILOGUE,

@@ -5,35 +5,44 @@ from pathlib import Path
 import msgspec
 
 from xception.arch.variants import VARIANTS, resolve
+from xception.backends.graphs import READERS as GRAPHS
+from xception.backends.graphs import GraphFacts, describe_graph
 from xception.bundle import Bundle, open_bundle
 from xception.cli.list import WeightsRow, describe, describe_entry
-from xception.cli.output import percent, print_facts, print_json
+from xception.cli.output import certificate_sentence, percent, print_facts, print_json
 from xception.convert.catalog import resolve_entry
+from xception.convert.doctor import Diagnosis, diagnose
+from xception.convert.readers import read_checkpoint
+from xception.convert.readers.tensorbundle import index_path
+from xception.errors import InputError
 from xception.preprocess import Preprocess, ShorterSide
 
 
 def info(target: str, /, *, verify: bool = False, json: bool = False) -> None:
-    """Say what a variant, a published weights file or a bundle is.
+    """Say what a variant, a published weights file, a bundle, a checkpoint or a graph is.
 
     ```
     xception info keras_xception
     xception info keras_xception.imagenet
     xception info runs/digits/bundle --verify --json
+    xception info model_best.pth.tar
     ```
 
     Args:
-        target: The name of a variant or of a weights entry, or a bundle's folder.
+        target: The name of a variant or of a weights entry, a bundle's folder, a checkpoint of any source, or an
+            ONNX or OpenVINO file.
         verify: Compare every byte of a bundle with its hashes.
         json: Print one JSON document.
     """
-    if Path(target).exists():
-        bundle = open_bundle(Path(target), verify=verify)
-        document = {"kind": "bundle", "path": str(bundle.path), **msgspec.to_builtins(bundle.model)}
-        facts = _bundle_facts(bundle)
+    path = Path(target)
+    if index_path(path).exists():
+        document, facts = _describe_path(path, verify=verify)
     elif "." in target and target.partition(".")[0] in VARIANTS:
         entry = describe_entry(resolve_entry(target))
         document = {"kind": "weights", **msgspec.to_builtins(entry)}
         facts = _entry_facts(entry)
+    elif path.suffix or "/" in target:
+        raise InputError(f"{target} does not exist; expected a file, a bundle, or a name that xception list shows")
     else:
         document = {"kind": "variant", **msgspec.to_builtins(describe(VARIANTS[resolve(target)]))}
         facts = {key: str(value) for key, value in document.items()}
@@ -41,6 +50,44 @@ def info(target: str, /, *, verify: bool = False, json: bool = False) -> None:
         print_json(document)
     else:
         print_facts(facts)
+
+
+def _describe_path(path: Path, *, verify: bool) -> tuple[dict[str, object], dict[str, str]]:
+    """The document, and what of it is for the screen."""
+    if path.is_dir() and not (path / "config.json").is_file():
+        bundle = open_bundle(path, verify=verify)
+        return {"kind": "bundle", "path": str(bundle.path), **msgspec.to_builtins(bundle.model)}, _bundle_facts(bundle)
+    result = describe_graph(path) if path.suffix.lower() in GRAPHS else diagnose(read_checkpoint(path))
+    document = msgspec.to_builtins(result)
+    kind = document.pop("kind")
+    facts = _graph_facts(result) if isinstance(result, GraphFacts) else _checkpoint_facts(result)
+    return {"kind": kind, "path": str(path), **document}, {kind: str(path), **facts}
+
+
+def _checkpoint_facts(diagnosis: Diagnosis) -> dict[str, str]:
+    facts = {
+        "container": f"{diagnosis.container}, mostly {diagnosis.dtype}",
+        "groups": ", ".join(name or "one without a name" for name in diagnosis.groups),
+        "examined": diagnosis.group or "the one without a name",
+        "variant": diagnosis.variant or f"none for certain; candidates {', '.join(diagnosis.candidates) or 'none'}",
+        "because": diagnosis.why,
+        "tensors": f"{diagnosis.matched} matched",
+    }
+    if diagnosis.source:
+        facts["network"] = f"{diagnosis.num_classes or 'no'} classes, {diagnosis.in_channels} channels"
+    for kind in ("missing", "unexpected", "misshapen"):
+        names = getattr(diagnosis, kind)
+        if names:
+            facts[kind] = f"{len(names)}: {', '.join(names)}"
+    return facts
+
+
+def _graph_facts(graph: GraphFacts) -> dict[str, str]:
+    if graph.inputs is None or graph.outputs is None:
+        return {"format": graph.format, "ports": f"unknown; run: pip install 'xception[{graph.format}]'"}
+    ports = [("input", port) for port in graph.inputs] + [("output", port) for port in graph.outputs]
+    lines = {f"{kind} {port.name}": f"{port.dtype}, {' x '.join(map(str, port.shape))}" for kind, port in ports}
+    return {"format": graph.format, **lines}
 
 
 def _bundle_facts(bundle: Bundle) -> dict[str, str]:
@@ -61,6 +108,8 @@ def _bundle_facts(bundle: Bundle) -> dict[str, str]:
             f"relative difference {model.agreement.relative_diff:.1e}, top-1 {model.agreement.top1_agreement:.2%} "
             f"on {model.agreement.samples} samples"
         )
+    if model.certificate:
+        facts["certificate"] = certificate_sentence(model.certificate)
     if model.passed_gate is not None:
         facts["gate"] = "passed" if model.passed_gate else "FAILED"
     facts["lineage"] = " -> ".join(step.verb for step in model.lineage)

@@ -12,6 +12,7 @@ from xception.data.source import Item, Source
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from xception.bundle import Certificate
     from xception.statistics import Interval
 
 
@@ -49,6 +50,16 @@ def percent(interval: "Interval | None") -> str:
     if interval is None:
         return "-"
     return f"{interval.value:.2%} [{interval.low:.2%}, {interval.high:.2%}]"
+
+
+def certificate_sentence(certificate: "Certificate") -> str:
+    """A certificate for the screen."""
+    measured, versions = certificate.agreement, certificate.versions
+    return (
+        f"{' '.join(next(iter(versions.items())))}: largest logit difference {measured.max_abs_diff:.1e} "
+        f"({measured.relative_diff:.1e} relative), top-1 {measured.top1_agreement:.2%} on {measured.samples} samples "
+        f"of {', '.join(map(str, certificate.sizes_px))} px"
+    )
 
 
 @contextmanager

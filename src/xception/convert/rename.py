@@ -1,6 +1,6 @@
 """Tensors from a source's names and layouts to the canonical ones, and back."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -120,8 +120,12 @@ def locate(layer: str, architecture: Architecture) -> Place:
     return Place(role, index, unit, block.flow, nth, block.shortcut == "none")
 
 
-def rename(values: Tensors, architecture: Architecture, source: Source) -> dict[str, np.ndarray]:
+def rename(
+    values: Tensors, architecture: Architecture, source: Source, *, without: Collection[str] = ()
+) -> dict[str, np.ndarray]:
     """A source's tensors as float32 under canonical names, in canonical layout; views of `values` where nothing moves.
+
+    `without` holds canonical names of tensors that are not wanted, whether or not they are there.
 
     Raises:
         InputError: a tensor is missing, superfluous or of another shape; both sides are listed by the source's names.
@@ -130,6 +134,8 @@ def rename(values: Tensors, architecture: Architecture, source: Source) -> dict[
     names = _names(architecture, source)
     shapes = tensors(architecture)
     prepared = source.prepare(values, architecture)
+    for name in without:
+        prepared.pop(names.pop(name).name, None)
     check_tensors(prepared, {there.name: there.layout.upstream_shape(shapes[name]) for name, there in names.items()})
     return {
         name: np.ascontiguousarray(there.layout.to_canonical(prepared[there.name]), np.float32)

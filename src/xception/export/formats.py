@@ -35,6 +35,30 @@ FORMATS: Mapping[str, Format] = {
     "openvino": Format("xception.export.openvino", "openvino_files", "openvino", ("onnx", "openvino")),
 }
 
+FOLDERS: Mapping[str, str] = {"timm": "xception.export.timm"}
+"""Formats of other libraries, which are no bundles: modules with `write_folder(bundle, out, overwrite=)`."""
+
+
+def export_folder(bundle: Bundle, to: str, out: Path, *, overwrite: bool = False) -> Path:
+    """Write the bundle's network as a folder that another library loads.
+
+    Args:
+        bundle: one with weights.
+        to: a key of `FOLDERS`.
+        out: where the folder is to lie.
+        overwrite: replace such a folder that lies there.
+
+    Raises:
+        UnknownName: no such format.
+        UsageError: the bundle holds no weights, or the library has no such network or preprocessing.
+        InputError: `out` holds something else.
+    """
+    if to not in FOLDERS:
+        raise UnknownName("export format", to, FORMATS.keys() | FOLDERS.keys())
+    _check_weights(bundle)
+    folder: Path = import_module(FOLDERS[to]).write_folder(bundle, out, overwrite=overwrite)
+    return folder
+
 
 def export_bundle(
     bundle: Bundle, to: str, out: Path, *, pixels: Pixels | None = None, overwrite: bool = False
@@ -54,11 +78,8 @@ def export_bundle(
         CheckFailed: the runtime's logits differ; nothing is written.
     """
     if to not in FORMATS:
-        raise UnknownName("export format", to, FORMATS)
-    if bundle.model.form != "weights":
-        raise UsageError(
-            f"{bundle.path} holds a graph of the form {bundle.model.form!r}; export from the bundle of weights"
-        )
+        raise UnknownName("export format", to, FORMATS.keys() | FOLDERS.keys())
+    _check_weights(bundle)
     ensure_free(out, overwrite=overwrite)
     model, files = _convert(bundle, FORMATS[to])
     with tempfile.TemporaryDirectory() as folder:
@@ -72,6 +93,13 @@ def export_bundle(
     return write_bundle(
         out, msgspec.structs.replace(model, agreement=measured), bundle.labels, files, overwrite=overwrite
     )
+
+
+def _check_weights(bundle: Bundle) -> None:
+    if bundle.model.form != "weights":
+        raise UsageError(
+            f"{bundle.path} holds a graph of the form {bundle.model.form!r}; export from the bundle of weights"
+        )
 
 
 def _convert(bundle: Bundle, form: Format) -> tuple[Model, dict[str, bytes]]:

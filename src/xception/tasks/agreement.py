@@ -5,7 +5,7 @@ from itertools import islice
 
 import numpy as np
 
-from xception.backends.base import Pixels, Session, run
+from xception.backends.base import Logits, Pixels, Session, run
 from xception.bundle import Agreement, Bundle
 from xception.data.source import Item
 from xception.errors import InputError
@@ -17,15 +17,16 @@ BATCH_SIZE = 7
 """Odd on purpose: the graph must take any batch, and the last one is a smaller one."""
 
 
-def probe_pixels(bundle: Bundle, count: int = 16) -> Pixels:
-    """Pixels of the bundle's input size to compare on when no data is at hand: (count, C, H, W) float32.
+def probe_pixels(bundle: Bundle, count: int = 16, size_px: tuple[int, int] | None = None) -> Pixels:
+    """Pixels of (height, width), by default the bundle's input size, to compare on when no data is at hand:
+    (count, C, H, W) float32.
 
     Black, white and random noise from fine to coarse, normalised as the bundle says; always the same.
 
     Raises:
         InputError: the bundle's preprocessing fixes no input size.
     """
-    size = bundle.model.preprocess.output_px
+    size = size_px or bundle.model.preprocess.output_px
     if size is None:
         raise InputError(f"{bundle.path} has no fixed input size; compare on data instead")
     rng = np.random.Generator(np.random.PCG64(SEED))
@@ -53,10 +54,14 @@ def data_pixels(items: Iterable[Item], preprocess: Preprocess, count: int = 64) 
 
 def agreement(session: Session, parent: Session, pixels: Pixels) -> Agreement:
     """Compare two sessions on the same pixels, (N, C, H, W)."""
-    ours, theirs = run(session, pixels, BATCH_SIZE), run(parent, pixels, BATCH_SIZE)
+    return agreement_of(run(session, pixels, BATCH_SIZE), run(parent, pixels, BATCH_SIZE))
+
+
+def agreement_of(ours: Logits, theirs: Logits) -> Agreement:
+    """Compare two sets of logits of the same images, (N, K)."""
     difference = np.abs(ours.astype(np.float64) - theirs)
     return Agreement(
-        samples=len(pixels),
+        samples=len(theirs),
         max_abs_diff=float(difference.max()),
         mean_abs_diff=float(difference.mean()),
         relative_diff=float(difference.max() / max(np.abs(theirs).max(), np.finfo(np.float32).tiny)),

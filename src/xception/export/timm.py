@@ -1,0 +1,73 @@
+"""A bundle as a folder that `timm.create_model("local-dir:FOLDER", pretrained=True)` loads."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from xception.bundle import Bundle, staged_folder
+from xception.convert import timm
+from xception.convert.readers import read_checkpoint
+from xception.convert.rename import rename, rename_back
+from xception.convert.timm_config import config_of, preprocess_of
+from xception.errors import CheckFailed, InputError, UsageError
+from xception.weights import read_weights, weights_bytes
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+UPSTREAM_NAMES = {"timm_xception": "legacy_xception"}
+"""Where timm calls a variant otherwise than the variant without its prefix."""
+
+
+def write_folder(bundle: Bundle, out: Path, *, overwrite: bool = False) -> Path:
+    """Write timm's configuration and weights, read them back, and only then put them in place.
+
+    Raises:
+        UsageError: timm has no such network or preprocessing.
+        InputError: `out` holds something that is not to be replaced.
+        CheckFailed: what was written does not read back as the bundle; nothing is left behind.
+    """
+    _check_network(bundle)
+    _ensure_free(out, overwrite=overwrite)
+    network = bundle.model.network
+    name = UPSTREAM_NAMES.get(network.variant, network.variant.removeprefix("timm_"))
+    config = config_of(name, network.num_classes, bundle.model.preprocess, bundle.labels)
+    tensors = read_weights(bundle.main_file)
+    with staged_folder(out) as folder:
+        (folder / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n")
+        (folder / WEIGHTS).write_bytes(weights_bytes(rename_back(tensors, network.architecture(), timm)))
+        _check_return(folder, bundle, tensors)
+    return out
+
+
+def _check_network(bundle: Bundle) -> None:
+    network = bundle.model.network
+    if network.variant not in timm.VARIANTS or network.width != 1.0 or network.output_stride is not None:
+        raise UsageError(
+            f"timm has no network like the {network.variant} of width {network.width} and output stride "
+            f"{network.output_stride or 'as published'} in {bundle.path}; "
+            f"expected one of {', '.join(timm.VARIANTS)} as published"
+        )
+
+
+def _ensure_free(out: Path, *, overwrite: bool) -> None:
+    """Refuse a place that holds anything but an earlier export."""
+    if not out.exists():
+        return
+    held = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    if held and not (overwrite and held <= {CONFIG, WEIGHTS}):
+        raise InputError(
+            f"{out} holds {', '.join(sorted(held)[:3])}; choose another place, "
+            "or pass --overwrite to replace a folder for timm"
+        )
+
+
+def _check_return(folder: Path, bundle: Bundle, tensors: dict[str, np.ndarray]) -> None:
+    found = read_checkpoint(folder)
+    config = found.metadata["config"]
+    same_images = isinstance(config, dict) and preprocess_of(config) == bundle.model.preprocess
+    back = rename(found.groups[""], bundle.model.network.architecture(), timm)
+    if not same_images or any(not np.array_equal(back[name], tensors[name]) for name in tensors):
+        raise CheckFailed(
+            f"the folder for timm does not read back as {bundle.path}; nothing was written; report this with the bundle"
+        )

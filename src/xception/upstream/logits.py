@@ -1,0 +1,207 @@
+"""The sources' own networks on a checkpoint of theirs: a script for interpreters that have NumPy and the framework.
+
+    python logits.py --source keras --variant mini_xception --container keras_h5 --file model.hdf5 ... --out logits.npz
+
+It reads images (N, C, H, W) by name from one .npz file and writes their logits (N, K) by the same names to another,
+with the versions of what it ran on as JSON under "versions". Every file is loaded by the source's own function.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+Logits = Callable[[np.ndarray], np.ndarray]
+
+
+def main() -> None:
+    """Run one source's network on all images."""
+    arguments = _arguments()
+    run, versions = RUNNERS[arguments.source](arguments)
+    with np.load(arguments.pixels) as images:
+        logits = {name: run(images[name]) for name in images.files}
+    named: Any = {**logits, "versions": json.dumps({**versions, "numpy": np.__version__})}
+    np.savez(arguments.out, **named)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    for name in ("source", "variant", "container"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--group", default="", help="key of the dictionary that holds the weights")
+    parser.add_argument("--prefix", default="", help="what a wrapper put before their names")
+    parser.add_argument("--leave-out", nargs="*", default=[], help="patterns of tensors not to load")
+    for name in ("num-classes", "in-channels"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    for name in ("file", "pixels", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--code", type=Path, help="a checkout of the source's repository")
+    return parser.parse_args()
+
+
+def weights_of(saved: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+    """The tensors that a user chose out of what a file holds, without the wrapper's prefix."""
+    chosen = saved[arguments.group] if arguments.group else saved
+    if arguments.prefix:
+        chosen = {
+            name[len(arguments.prefix) :]: value for name, value in chosen.items() if name.startswith(arguments.prefix)
+        }
+    return {
+        name: value
+        for name, value in chosen.items()
+        if not any(fnmatchcase(name, pattern) for pattern in arguments.leave_out)
+    }
+
+
+def _timm(arguments: argparse.Namespace) -> tuple[Logits, dict[str, str]]:
+    import torch
+
+    timm = _import_timm(torch)
+    name = {"timm_xception": "legacy_xception"}.get(arguments.variant, arguments.variant.replace("timm_", ""))
+    if arguments.file.is_dir():
+        network = timm.create_model(f"local-dir:{arguments.file}", pretrained=True)
+    else:
+        network = timm.create_model(name, num_classes=arguments.num_classes, in_chans=arguments.in_channels)
+        network.load_state_dict(_torch_state(torch, arguments))
+    network.eval()
+
+    def logits(pixels: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return network(torch.from_numpy(pixels)).numpy()  # type: ignore[no-any-return]
+
+    return logits, {"timm": timm.__version__, "torch": torch.__version__}
+
+
+def _torch_state(torch: Any, arguments: argparse.Namespace) -> dict[str, Any]:
+    if arguments.container == "safetensors":
+        saved = import_module("safetensors.torch").load_file(arguments.file)
+    else:
+        # Training scripts save their arguments beside the weights; a Namespace can do no harm.
+        torch.serialization.add_safe_globals([argparse.Namespace])
+        saved = torch.load(arguments.file, map_location="cpu", weights_only=True)
+    state = weights_of(saved, arguments)
+    # Cadene's files, which timm's own loader takes after the same changes.
+    state = {
+        name.replace("last_linear.1.", "fc.").replace("last_linear.", "fc."): value for name, value in state.items()
+    }
+    return {
+        name: value[:, :, None, None] if ".pointwise." in name and value.ndim == 2 else value
+        for name, value in state.items()
+    }
+
+
+def _import_timm(torch: Any) -> ModuleType:
+    """timm, also where its torchvision does not fit torch: then the two operators that it asks for are declared."""
+    try:
+        return import_module("timm")
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("timm", "torchvision")]:
+            del sys.modules[name]
+    library = torch.library.Library("torchvision", "DEF")
+    for operator in ("nms", "qnms"):
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    timm = import_module("timm")
+    vars(timm)["torchvision_operators"] = library  # they live as long as it does
+    return timm
+
+
+def _keras(arguments: argparse.Namespace) -> tuple[Logits, dict[str, str]]:
+    keras = import_module("keras")
+    pixels = keras.Input((None, None, arguments.in_channels))
+    if arguments.container in ("keras_h5", "keras_zip"):
+        saved = keras.models.load_model(arguments.file, compile=False)
+        # Saved for one image size; the same layers on images of any size.
+        inputs = [pixels] if isinstance(saved.input, list) else pixels
+        network = keras.models.clone_model(saved, input_tensors=inputs)
+        network.set_weights(saved.get_weights())
+        network.layers[-1].activation = keras.activations.linear  # the softmax
+    elif arguments.variant == "keras_xception":
+        network = keras.applications.Xception(
+            weights=None, input_tensor=pixels, classes=arguments.num_classes, classifier_activation=None
+        )
+        network.load_weights(arguments.file)
+    else:
+        raise SystemExit("the file holds weights without the network, which no package has; save the whole model")
+
+    def logits(pixels: np.ndarray) -> np.ndarray:
+        result: np.ndarray = np.asarray(network(pixels.transpose(0, 2, 3, 1), training=False))
+        return result
+
+    backend = import_module(keras.backend.backend())
+    return logits, {"keras": keras.__version__, backend.__name__: backend.__version__}
+
+
+def _paddle(arguments: argparse.Namespace) -> tuple[Logits, dict[str, str]]:
+    paddle = import_module("paddle")
+    folder = "ppcls.arch.backbone.model_zoo"
+    for name in ("ppcls", "ppcls.utils", "ppcls.arch", "ppcls.arch.backbone", folder):
+        _declare(name, __path__=[str(arguments.code.joinpath(*name.split(".")))])
+    # All that the networks import from the rest of PaddleClas; it fetches pretrained weights.
+    _declare("ppcls.utils.save_load", load_dygraph_pretrain=None)
+    module = import_module(f"{folder}.xception{'_deeplab' if arguments.variant.endswith('_deeplab') else ''}")
+    factory = getattr(module, arguments.variant.replace("ppcls_", "").capitalize())
+    network = factory(class_num=arguments.num_classes)
+    state = weights_of(paddle.load(str(arguments.file)), arguments)
+    missing, unexpected = network.set_state_dict(state)
+    _check_loaded(missing, unexpected)
+    network.eval()
+
+    def logits(pixels: np.ndarray) -> np.ndarray:
+        with paddle.no_grad():
+            return network(paddle.to_tensor(pixels)).numpy()  # type: ignore[no-any-return]
+
+    return logits, {"paddle": paddle.__version__}
+
+
+def _declare(name: str, **attributes: Any) -> None:
+    """A module that is there without running the file of that name."""
+    sys.modules[name] = ModuleType(name)
+    vars(sys.modules[name]).update(attributes)
+
+
+def _mindspore(arguments: argparse.Namespace) -> tuple[Logits, dict[str, str]]:
+    mindspore = import_module("mindspore")
+    mindspore.set_context(mode=mindspore.GRAPH_MODE)
+    versions = {"mindspore": mindspore.__version__}
+    if arguments.variant == "mindcv_xception":
+        mindcv = import_module("mindcv")
+        network = mindcv.create_model("xception", num_classes=arguments.num_classes, in_channels=arguments.in_channels)
+        versions = {"mindcv": mindcv.__version__, **versions}
+    else:
+        sys.path.insert(0, str(arguments.code / "official/cv/Inception/xception"))
+        network = import_module("src.Xception").xception(arguments.num_classes)
+    saved = weights_of(mindspore.load_checkpoint(str(arguments.file)), arguments)
+    missing, _ = mindspore.load_param_into_net(network, saved, strict_load=False)
+    _check_loaded(missing, [])
+    network.set_train(False)
+
+    def logits(pixels: np.ndarray) -> np.ndarray:
+        return network(mindspore.Tensor(pixels)).asnumpy()  # type: ignore[no-any-return]
+
+    return logits, versions
+
+
+def _check_loaded(missing: list[str], unexpected: list[str]) -> None:
+    """Stop where the framework itself would go on with numbers that are not the file's."""
+    if missing or unexpected:
+        raise SystemExit(f"the framework did not load {[*missing, *unexpected][:3]}")
+
+
+RUNNERS = {"timm": _timm, "gluon": _timm, "keras": _keras, "paddle": _paddle, "mindspore": _mindspore}
+"""By source."""
+
+NEEDS_CODE = ("paddle", "mindspore_xception")
+"""Sources and variants whose networks are in no package."""
+
+
+if __name__ == "__main__":
+    main()
