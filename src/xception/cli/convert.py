@@ -1,5 +1,6 @@
 """`xception convert`"""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -7,23 +8,31 @@ import msgspec
 from cyclopts import Parameter
 
 from xception.bundle import Bundle, ensure_free
-from xception.cli.output import certificate_sentence, print_facts, print_json, say
+from xception.cli.output import certificate_sentence, print_facts, print_json, progress_bar, say
+from xception.convert.adapt import StemRule, adapted
+from xception.convert.catalog import CATALOG, identify, resolve_entry
+from xception.convert.entry import WeightsEntry
+from xception.convert.hub import fetch, is_remote
 from xception.convert.load import Choice, Converted, load
-from xception.labels import read_labels
+from xception.errors import UsageError
+from xception.labels import Labels, read_labels
 from xception.tasks.certify import certified
 
 
 def convert(
-    file: Path,
+    file: str,
     /,
     *,
     out: Path,
     variant: str | None = None,
+    weights: str | None = None,
     labels: Path | None = None,
     group: str | None = None,
     ema: bool = False,
     leave_out: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     new_head: int | None = None,
+    in_channels: int | None = None,
+    stem: StemRule = "repeat",
     certify: bool = False,
     upstream_python: str | None = None,
     upstream_code: Path | None = None,
@@ -36,17 +45,23 @@ def convert(
     xception convert xception_weights.h5 --out keras-xception
     xception convert model_best.pth.tar --ema --labels flowers.txt --out flowers
     xception convert model.h5 --out faces --certify --upstream-python ~/keras/bin/python
+    xception convert hf-hub:timm/xception41p.ra3_in1k --out xception41p
     ```
 
     Args:
-        file: A checkpoint of any source, or a model folder of timm or Hugging Face.
+        file: A checkpoint of any source, a model folder of timm or Hugging Face, or what is to be fetched: a URL,
+            hf-hub:OWNER/NAME, or the name of published weights.
         out: Folder of the new bundle.
         variant: The network, where the file fits several.
+        weights: The published weights that the file is, for its variant, preprocessing and labels; files whose
+            checksum is published are recognised without it.
         labels: Class names, one a line.
         group: The set of weights to take, by the name that xception info shows.
         ema: Take the running average of the weights.
         leave_out: Patterns of superfluous tensors, such as 'criterion.*'.
         new_head: Start a new classifier of this many classes instead of the file's.
+        in_channels: Fit the first convolution to images of another number of channels.
+        stem: How it is fitted: repeat its channels, or sum them up for gray images.
         certify: Run the source's own framework on the same file and compare logits before anything is written.
         upstream_python: The Python interpreter of an environment that has the framework.
         upstream_code: A checkout of the source's repository, where the network is in no package.
@@ -54,16 +69,49 @@ def convert(
         json: Print one JSON document.
     """
     ensure_free(out, overwrite=overwrite)
+    if certify and in_channels:
+        raise UsageError("--certify compares the weights as they are in the file; leave --in-channels out")
+    path = _local(file)
     choice = Choice(variant=variant, group=group, average=ema, leave_out=leave_out, new_head=new_head)
-    converted = load(file, choice, labels=read_labels(labels) if labels else None)
+    converted = _load(path, choice, _entry(weights, file, path), read_labels(labels) if labels else None)
     if certify:
         converted = certified(converted, python=upstream_python, code=upstream_code)
+    if in_channels:
+        converted = adapted(converted, in_channels, stem)
     bundle = converted.write(out, overwrite=overwrite)
     if json:
         print_json({"path": str(bundle.path), **msgspec.to_builtins(bundle.model)})
         return
     print_facts(_facts(bundle, converted))
     say(f"next: xception evaluate {out} DATA")
+
+
+def _local(file: str) -> Path:
+    """The file or folder itself, fetched where that is asked for."""
+    if not is_remote(file):
+        return Path(file)
+    with progress_bar() as progress:
+        task = progress.add_task(f"fetching {file}", total=None)
+        return fetch(file, on_progress=lambda done, total: progress.update(task, completed=done, total=total))
+
+
+def _entry(weights: str | None, file: str, path: Path) -> WeightsEntry | None:
+    """The published weights that were named, or that the file is by its checksum."""
+    if weights:
+        return resolve_entry(weights)
+    if file in CATALOG:
+        return CATALOG[file]
+    return identify(path) if path.is_file() else None
+
+
+def _load(path: Path, choice: Choice, entry: WeightsEntry | None, labels: Labels | None) -> Converted:
+    if entry is None:
+        return load(path, choice, labels=labels)
+    if choice.variant is None:
+        choice = replace(choice, variant=entry.variant)
+    if labels is None and choice.new_head is None:
+        labels = entry.labels
+    return load(path, choice, preprocess=entry.preprocess, labels=labels)
 
 
 def _facts(bundle: Bundle, converted: Converted) -> dict[str, str]:

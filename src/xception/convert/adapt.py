@@ -1,10 +1,14 @@
 """Trained weights for images of another number of channels: the first convolution's kernel, fitted."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
+import msgspec
 import numpy as np
 
+from xception.convert.defaults import with_channels
+from xception.convert.load import Converted
 from xception.errors import UsageError
 
 StemRule = Literal["sum", "repeat"]
@@ -36,3 +40,22 @@ def adapt_stem(tensors: Mapping[str, np.ndarray], in_channels: int, rule: StemRu
         own = kernel.shape[1]
         fitted = kernel[:, np.arange(in_channels) % own] * (own / in_channels)
     return {**tensors, STEM: fitted.astype(kernel.dtype)}
+
+
+def adapted(converted: Converted, in_channels: int, rule: StemRule) -> Converted:
+    """The same conversion for images of another number of channels; its history says by which rule.
+
+    Raises:
+        UsageError: the rule cannot make so many channels, or no image has so many.
+    """
+    model = converted.model
+    *earlier, step = model.lineage
+    settings = {**step.settings, "in_channels": in_channels, "stem": rule}
+    model = msgspec.structs.replace(
+        model,
+        network=msgspec.structs.replace(model.network, in_channels=in_channels),
+        preprocess=with_channels(model.preprocess, in_channels),
+        lineage=(*earlier, msgspec.structs.replace(step, settings=settings)),
+        certificate=None,
+    )
+    return replace(converted, model=model, tensors=adapt_stem(converted.tensors, in_channels, rule))

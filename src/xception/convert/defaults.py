@@ -3,51 +3,22 @@
 import msgspec
 
 from xception.arch.spec import Architecture
+from xception.convert.catalog import default_entry
 from xception.errors import UsageError
-from xception.labels import Labels
-from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-def _published(resize_px: int, **other: object) -> Preprocess:
-    values = {"resize": ShorterSide(px=resize_px), "crop": CenterCrop(width_px=299, height_px=299), **other}
-    return msgspec.convert(values, Preprocess)
-
-
-_IMAGENET = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
-_PADDLE = {
-    "resize": ShorterSide(px=320, long_side="round"),
-    "interpolation": "bilinear",
-    "antialias": False,
-    **_IMAGENET,
-}
-_PUBLISHED = {
-    "timm": _published(333),
-    "keras": _published(333),
-    "gluon": _published(331, **_IMAGENET),
-    "paddleclas": _published(320, **_PADDLE),
-    "mindcv": _published(341, interpolation="bilinear", **_IMAGENET),
-    "mindspore": _published(320, interpolation="bilinear"),
-    "mini": Preprocess(
-        color="gray",
-        resize=Squash(width_px=64, height_px=64),
-        interpolation="bilinear",
-        mean=(0.5,),
-        std=(0.5,),
-    ),
-}
-"""By source of the network."""
+from xception.labels import Labels, imagenet1k
+from xception.preprocess import Preprocess, Squash
 
 
 def default_preprocess(spec: Architecture) -> Preprocess:
-    """The preprocessing that the variant was published with, for the channels of this network.
+    """The preprocessing that the variant's first published weights ask for, for the channels of this network.
 
     Raises:
-        UsageError: neither gray nor colour images have that many channels.
+        UsageError: neither gray nor colour images have that many channels, or nothing was published.
     """
-    return with_channels(_PUBLISHED[spec.source], spec.in_channels)
+    entry = default_entry(spec.name)
+    if entry is None:
+        raise UsageError(f"no preprocessing is known for {spec.name}; pass --weights ENTRY with one of xception list")
+    return with_channels(entry.preprocess, spec.in_channels)
 
 
 def with_channels(preprocess: Preprocess, channels: int) -> Preprocess:
@@ -79,5 +50,7 @@ def with_input_px(preprocess: Preprocess, height_px: int, width_px: int) -> Prep
 
 
 def default_labels(num_classes: int) -> Labels:
-    """Names for classes of which only the number is known."""
+    """Names for classes of which only the number is known: ImageNet's for a thousand."""
+    if num_classes == len(imagenet1k()):
+        return imagenet1k()
     return Labels(tuple(f"class {index}" for index in range(num_classes)))
