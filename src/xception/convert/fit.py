@@ -64,10 +64,10 @@ class Fit:
 
 
 def best_fits(weights: WeightSet) -> list[Fit]:
-    """All variants of all sources, the best first; the published width goes before others."""
+    """All variants of all sources, the best first; the published width goes before others, and a reason before none."""
     pairs = [(name, variant) for name, source in SOURCES.items() for variant in source.VARIANTS]
     fits = [fit(weights, source, variant) for source, variant in pairs]
-    return sorted(fits, key=lambda found: (-found.score, found.width != 1.0))
+    return sorted(fits, key=lambda found: (-found.score, found.width != 1.0, not found.problem))
 
 
 def fit(weights: WeightSet, source: str, variant: str) -> Fit:

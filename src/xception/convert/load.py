@@ -12,10 +12,11 @@ import numpy as np
 from xception import __version__
 from xception.arch.compute import tensors as tensors_of
 from xception.arch.spec import Architecture
+from xception.arch.variants import resolve
 from xception.bundle import Bundle, Model, Network, Step, write_bundle
 from xception.convert import timm_config
 from xception.convert.defaults import default_labels, default_preprocess, with_input_px
-from xception.convert.doctor import best_fits_of, differences, is_same_quality
+from xception.convert.doctor import best_fits_of, differences, is_same_quality, why
 from xception.convert.fit import CLASSIFIER, CLASSIFIER_BIAS, Fit, best_fits, twins
 from xception.convert.readers import Checkpoint, read_checkpoint
 from xception.convert.readers.tensorbundle import index_path
@@ -80,8 +81,10 @@ def load(
 
     Raises:
         InputError: the file cannot be read, or does not fit a variant tensor by tensor; the sentence says what would.
-        UsageError: several variants fit, or an argument contradicts the file.
+        UsageError: several variants fit, there is none of the name, or an argument contradicts the file.
     """
+    if choice.variant is not None:
+        resolve(choice.variant)
     checkpoint = read_checkpoint(path)
     fit = _choose_fit(path, _choose_weights(path, checkpoint, choice), choice)
     variant = choice.variant or fit.spec.name
@@ -161,10 +164,9 @@ def _refusal(sets: list[WeightSet], usable: list[Fit], choice: Choice) -> str:
         return (
             f"does not fit {choice.variant}: {differences(rivals[0])}; it fits {fitting}, so pass --variant {fitting}"
         )
-    best = best_fits_of(sets)[0]
-    if best.problem:
-        return f"cannot be converted: {best.problem}"
-    return f"fits no variant fully, and {best.spec.name} best: {differences(best)}; {_way_out(best)}"
+    fits = best_fits_of(sets)
+    reason = f"it is {fits[0].spec.name} without its classifier" if fits[0].is_headless else why(fits)
+    return f"cannot be converted: {reason}; {_way_out(fits[0])}"
 
 
 def _way_out(fit: Fit) -> str:

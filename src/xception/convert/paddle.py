@@ -1,5 +1,8 @@
 """PaddleClas' names: structured ones, by which a network saves itself, and the static ones of older programs."""
 
+from collections.abc import Mapping
+from functools import lru_cache
+
 import numpy as np
 
 from xception.arch.spec import Architecture
@@ -69,9 +72,14 @@ def static_names(architecture: Architecture) -> dict[str, Upstream]:
 
 def prepare(tensors: Tensors, architecture: Architecture) -> dict[str, np.ndarray]:
     """Drops Paddle's map of names and turns static names into structured ones."""
-    structured = names(architecture)
-    modern = {there.name: structured[name].name for name, there in static_names(architecture).items()}
+    modern = _structured_by_static(architecture)
     return relabel(tensors, lambda name: None if name == NAME_MAP else modern.get(name, name))
+
+
+@lru_cache(maxsize=8)  # asked for again and again while a checkpoint is held against all networks
+def _structured_by_static(architecture: Architecture) -> Mapping[str, str]:
+    structured = names(architecture)
+    return {there.name: structured[name].name for name, there in static_names(architecture).items()}
 
 
 def _is_deeplab(architecture: Architecture) -> bool:

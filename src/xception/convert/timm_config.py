@@ -51,6 +51,8 @@ def _preprocess(cfg: _PretrainedCfg) -> Preprocess:
     resize_px = floor(height / (cfg.crop_pct or CROP_PCT)), floor(width / (cfg.crop_pct or CROP_PCT))
     crop = None if resize_px == (height, width) else CenterCrop(height_px=height, width_px=width)
     squash = Squash(height_px=resize_px[0], width_px=resize_px[1])
+    if channels not in (1, 3):
+        raise UsageError(f"it asks for {channels} channels, and gray images have 1 and colour images 3")
     if cfg.crop_mode != "squash" and height != width:
         raise UsageError(f"it asks for {height}x{width} px, expected a square, or the crop mode 'squash'")
     return Preprocess(

@@ -1,0 +1,105 @@
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.samples import drawn_tensors
+from xception.bundle import Bundle, Model, Network, write_bundle
+from xception.convert.load import load
+from xception.convert.rename import rename_back
+from xception.errors import CheckFailed, InputError, UnknownName, UsageError
+from xception.export import timm
+from xception.export.formats import export_folder
+from xception.labels import Labels
+from xception.preprocess import CenterCrop, Preprocess, ShorterSide
+from xception.weights import read_weights, weights_bytes
+
+LABELS = Labels(("cat", "dog"), ("n1", "n2"))
+PREPROCESS = Preprocess(resize=ShorterSide(px=110), crop=CenterCrop(width_px=97, height_px=97))
+
+
+def written(path: Path, network: Network, preprocess: Preprocess = PREPROCESS) -> Bundle:
+    model = Model(name="pets", network=network, form="weights", precision="float32", preprocess=preprocess)
+    files: Mapping[str, bytes | Path] = {"weights.safetensors": weights_bytes(drawn_tensors(network.architecture()))}
+    return write_bundle(path, model, LABELS, files)
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    network = Network(variant="timm_xception41p", num_classes=2, in_channels=3)
+    return written(tmp_path_factory.mktemp("pets") / "bundle", network)
+
+
+def test_a_folder_for_timm_comes_back_as_the_same_bundle(pets: Bundle, tmp_path: Path) -> None:
+    assert export_folder(pets, "timm", tmp_path / "out") == tmp_path / "out"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["config.json", "model.safetensors"]
+    back = load(tmp_path / "out")
+    assert (back.model.network, back.model.preprocess, back.labels) == (pets.model.network, PREPROCESS, LABELS)
+    tensors = read_weights(pets.main_file)
+    assert all(np.array_equal(back.tensors[name], tensors[name]) for name in tensors)
+
+
+def test_the_description_is_what_timm_reads(pets: Bundle, tmp_path: Path) -> None:
+    export_folder(pets, "timm", tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert (config["architecture"], config["num_classes"]) == ("xception41p", 2)
+    assert config["pretrained_cfg"]["input_size"] == [3, 97, 97]
+    assert int(97 / config["pretrained_cfg"]["crop_pct"]) == 110
+
+
+def test_the_oldest_network_goes_by_another_name(tmp_path: Path) -> None:
+    bundle = written(tmp_path / "bundle", Network(variant="timm_xception", num_classes=2, in_channels=3))
+    config = json.loads((export_folder(bundle, "timm", tmp_path / "out") / "config.json").read_text())
+    assert config["architecture"] == "legacy_xception"
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        Network(variant="mini_xception", num_classes=2, in_channels=3),
+        Network(variant="timm_xception41", num_classes=2, in_channels=3, width=0.1),
+        Network(variant="timm_xception41", num_classes=2, in_channels=3, width=0.1, output_stride=16),
+    ],
+)
+def test_a_network_that_timm_has_not_is_refused(network: Network, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"timm has no network like the .* expected one of timm_xception, "):
+        export_folder(written(tmp_path / "bundle", network), "timm", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_graph_is_not_given_to_timm(onnx_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="export from the bundle of weights"):
+        export_folder(onnx_bundle, "timm", tmp_path / "out")
+
+
+def test_an_unknown_library_is_refused(pets: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="unknown export format 'tim'; did you mean timm"):
+        export_folder(pets, "tim", tmp_path / "out")
+
+
+def test_only_an_earlier_export_is_replaced_and_only_if_asked(pets: Bundle, tmp_path: Path) -> None:
+    out = export_folder(pets, "timm", tmp_path / "out")
+    with pytest.raises(InputError, match=r"holds config\.json, model\.safetensors; choose another place"):
+        export_folder(pets, "timm", out)
+    export_folder(pets, "timm", out, overwrite=True)
+    (out / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"holds config\.json, model\.safetensors, notes\.txt"):
+        export_folder(pets, "timm", out, overwrite=True)
+    with pytest.raises(InputError, match="choose another place"):
+        export_folder(pets, "timm", out / "notes.txt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_a_folder_that_reads_back_otherwise_is_not_written(
+    pets: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def perturbed(*arguments: Any) -> dict[str, np.ndarray]:
+        return {name: value + 1 for name, value in rename_back(*arguments).items()}
+
+    monkeypatch.setattr(timm, "rename_back", perturbed)
+    with pytest.raises(CheckFailed, match="does not read back"):
+        export_folder(pets, "timm", tmp_path / "out")
+    assert not list(tmp_path.iterdir())
