@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Command
+from tests.convert.checkpoints import hollow, write_keras
 from tests.rules.readme import README
 from xception.bundle import open_bundle
 from xception.data.digits import digits
@@ -22,10 +23,11 @@ FORMS = ["onnx", "onnx-int8", "openvino", "weights"]
 
 @pytest.fixture(scope="module")
 def workplace(xception: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder after `xception demo`, with some images for `predict`."""
+    """A folder after `xception demo`, with a checkpoint for `convert` and images for `predict`."""
     folder = tmp_path_factory.mktemp("workplace")
     result = xception("demo", "--out", "demo", cwd=folder)
     assert result.returncode == 0, result.stderr
+    write_keras(folder / "model.h5", hollow("keras", "mini_xception"))
     (folder / "photos").mkdir()
     for item in list(digits("test"))[:3]:
         loaded = item.load()

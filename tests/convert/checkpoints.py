@@ -32,7 +32,7 @@ def hollow(source: str, variant: str, **changes: object) -> Tensors:
 
 def checkpoint(*groups: Mapping[str, np.ndarray], **named: Mapping[str, np.ndarray]) -> Checkpoint:
     """What a reader returns: the first group without a name, others by name."""
-    unnamed = {"": dict(group) for group in groups}
+    unnamed = dict(zip(("",), map(dict, groups), strict=False))
     return Checkpoint(container="torch_zip", groups=unnamed | {k: dict(v) for k, v in named.items()}, metadata={})
 
 

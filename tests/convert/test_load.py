@@ -80,7 +80,7 @@ def test_superfluous_tensors_are_refused_until_they_are_left_out_by_name(tmp_pat
 
 def test_leaving_out_what_is_not_there_is_refused(tmp_path: Path) -> None:
     file = write_safetensors(tmp_path / "file", drawn("timm_xception"))
-    with pytest.raises(UsageError, match="no tensor of .* is called head.*, so it cannot be left out"):
+    with pytest.raises(UsageError, match=r"no tensor of .* is called head.*, so it cannot be left out"):
         load(file, Choice(leave_out=("head.*",)))
 
 

@@ -49,12 +49,10 @@ def convert(
     ```
 
     Args:
-        file: A checkpoint of any source, a model folder of timm or Hugging Face, or what is to be fetched: a URL,
-            hf-hub:OWNER/NAME, or the name of published weights.
+        file: A checkpoint, a model folder, or what to fetch: a URL, hf-hub:OWNER/NAME or published weights' name.
         out: Folder of the new bundle.
         variant: The network, where the file fits several.
-        weights: The published weights that the file is, for its variant, preprocessing and labels; files whose
-            checksum is published are recognised without it.
+        weights: The published weights that the file is, for preprocessing and labels; found by checksum if known.
         labels: Class names, one a line.
         group: The set of weights to take, by the name that xception info shows.
         ema: Take the running average of the weights.
@@ -78,12 +76,15 @@ def convert(
         converted = certified(converted, python=upstream_python, code=upstream_code)
     if in_channels:
         converted = adapted(converted, in_channels, stem)
-    bundle = converted.write(out, overwrite=overwrite)
+    _report(converted.write(out, overwrite=overwrite), converted, json=json)
+
+
+def _report(bundle: Bundle, converted: Converted, *, json: bool) -> None:
     if json:
         print_json({"path": str(bundle.path), **msgspec.to_builtins(bundle.model)})
         return
     print_facts(_facts(bundle, converted))
-    say(f"next: xception evaluate {out} DATA")
+    say(f"next: xception evaluate {bundle.path} DATA")
 
 
 def _local(file: str) -> Path:
