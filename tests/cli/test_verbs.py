@@ -99,6 +99,13 @@ def test_info_tells_what_is_known_of_published_weights(capsys: pytest.CaptureFix
     assert "squash to 64 x 64 px" in capsys.readouterr().out
 
 
+def test_info_draws_a_variant_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["info", "tiny_xception", "--drawing", str(tmp_path / "tiny.svg")]) == 0
+    assert (tmp_path / "tiny.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert run(["info", "tiny_xception.kdef", "--drawing", str(tmp_path / "other.svg")]) == 2
+    assert not (tmp_path / "other.svg").exists()
+
+
 def test_info_suggests_the_nearest_weights(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["info", "timm_xception41.tf_in"]) == 2
     assert "did you mean timm_xception41.tf_in1k" in capsys.readouterr().err

@@ -89,7 +89,7 @@ def test_a_name_in_the_catalog_is_fetched_from_its_address_and_checked(
         fetch(entry.name, tmp_path / "anew")
 
 
-def test_a_catalogued_file_without_address_is_refused(tmp_path: Path) -> None:
+def test_a_cataloged_file_without_address_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no address is known for mindspore_xception\.gpu_in1k"):
         fetch("mindspore_xception.gpu_in1k", tmp_path)
 

@@ -16,13 +16,15 @@ from xception.convert.readers import read_checkpoint
 from xception.convert.readers.tensorbundle import index_path
 from xception.errors import InputError
 from xception.preprocess import Preprocess, ShorterSide
+from xception.report.drawing import write_drawing
 
 
-def info(target: str, /, *, verify: bool = False, json: bool = False) -> None:
+def info(target: str, /, *, verify: bool = False, drawing: Path | None = None, json: bool = False) -> None:
     """Say what a variant, a published weights file, a bundle, a checkpoint or a graph is.
 
     ```
     xception info keras_xception
+    xception info keras_xception --drawing keras_xception.svg
     xception info keras_xception.imagenet
     xception info runs/digits/bundle --verify --json
     xception info model_best.pth.tar
@@ -32,8 +34,11 @@ def info(target: str, /, *, verify: bool = False, json: bool = False) -> None:
         target: The name of a variant or of a weights entry, a bundle's folder, a checkpoint of any source, or an
             ONNX or OpenVINO file.
         verify: Compare every byte of a bundle with its hashes.
+        drawing: Write a drawing of the variant to this file, as SVG.
         json: Print one JSON document.
     """
+    if drawing:
+        write_drawing(VARIANTS[resolve(target)], drawing)
     path = Path(target)
     if index_path(path).exists():
         document, facts = _describe_path(path, verify=verify)

@@ -7,7 +7,7 @@ from xception.convert.hub import fetch, is_remote
 
 
 def local_path(target: str) -> Path:
-    """The path itself, or the fetched copy of a hub's model, a URL or a catalogue's entry, with a progress bar.
+    """The path itself, or the fetched copy of a hub's model, a URL or a catalog's entry, with a progress bar.
 
     Raises:
         InputError: no such file there.

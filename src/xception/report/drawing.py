@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from html import escape
+from pathlib import Path
 
 from xception.arch.compute import cost
 from xception.arch.spec import Architecture
+from xception.errors import EnvironmentFault
 from xception.report.anatomy import Card, Row, cards
 
 CHIP_WIDTH, LANE_WIDTH, PADDING, GAP = 110, 46, 9, 15
@@ -60,6 +62,18 @@ def draw(architecture: Architecture) -> str:
     return _document(architecture.name, width, TOP + height + LEGEND_HEIGHT, body)
 
 
+def write_drawing(architecture: Architecture, path: Path) -> None:
+    """`draw` into a file.
+
+    Raises:
+        EnvironmentFault: the file cannot be written.
+    """
+    try:
+        path.write_text(draw(architecture), encoding="utf-8")
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write {path}: {error.strerror}; choose a place you may write to") from error
+
+
 def _document(name: str, width: float, height: float, body: Sequence[str]) -> str:
     return "\n".join(
         (
@@ -79,7 +93,7 @@ def _heading(architecture: Architecture) -> Iterator[str]:
         f"{architecture.in_channels} × {px} × {px} px",
         f"{counts.parameters:,} parameters",
         f"{counts.macs / 1e6:,.1f} M multiply-accumulates",
-        f"epsilon {architecture.norm.epsilon:g}",
+        f"epsilon {architecture.norm.epsilon:.0e}".replace("e-0", "e-"),
     )
     yield _text(GAP, 22, architecture.name, "title")
     yield _text(GAP, 45, "  ·  ".join(facts), "facts")
