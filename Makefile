@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(STAMP)
-	$(BIN)/xception demo --out demo
+	$(BIN)/xception demo --out demo --overwrite
 
 test: check
 	$(BIN)/python -m pytest --cov --cov-report=term
