@@ -8,11 +8,11 @@ import msgspec
 from cyclopts import Parameter
 
 from xception.bundle import Bundle, ensure_free
-from xception.cli.output import certificate_sentence, print_facts, print_json, progress_bar, say
+from xception.cli.output import certificate_sentence, print_facts, print_json, say
+from xception.cli.remote import local_path
 from xception.convert.adapt import StemRule, adapted
 from xception.convert.catalog import CATALOG, identify, resolve_entry
 from xception.convert.entry import WeightsEntry
-from xception.convert.hub import fetch, is_remote
 from xception.convert.load import Choice, Converted, load
 from xception.errors import UsageError
 from xception.labels import Labels, read_labels
@@ -69,7 +69,7 @@ def convert(
     ensure_free(out, overwrite=overwrite)
     if certify and in_channels:
         raise UsageError("--certify compares the weights as they are in the file; leave --in-channels out")
-    path = _local(file)
+    path = local_path(file)
     choice = Choice(variant=variant, group=group, average=ema, leave_out=leave_out, new_head=new_head)
     converted = _load(path, choice, _entry(weights, file, path), read_labels(labels) if labels else None)
     if certify:
@@ -85,15 +85,6 @@ def _report(bundle: Bundle, converted: Converted, *, json: bool) -> None:
         return
     print_facts(_facts(bundle, converted))
     say(f"next: xception evaluate {bundle.path} DATA")
-
-
-def _local(file: str) -> Path:
-    """The file or folder itself, fetched where that is asked for."""
-    if not is_remote(file):
-        return Path(file)
-    with progress_bar() as progress:
-        task = progress.add_task(f"fetching {file}", total=None)
-        return fetch(file, on_progress=lambda done, total: progress.update(task, completed=done, total=total))
 
 
 def _entry(weights: str | None, file: str, path: Path) -> WeightsEntry | None:
