@@ -31,9 +31,9 @@ def hollow(source: str, variant: str, **changes: object) -> Tensors:
 
 
 def checkpoint(*groups: Mapping[str, np.ndarray], **named: Mapping[str, np.ndarray]) -> Checkpoint:
-    """What a reader returns: the first group without a name, others by name."""
-    unnamed = dict(zip(("",), map(dict, groups), strict=False))
-    return Checkpoint(container="torch_zip", groups=unnamed | {k: dict(v) for k, v in named.items()}, metadata={})
+    """What a reader returns: one group without a name, others by name."""
+    found = {name: dict(group) for name, group in (*(("", group) for group in groups), *named.items())}
+    return Checkpoint(container="torch_zip", groups=found, metadata={})
 
 
 def prefixed(values: Mapping[str, np.ndarray], prefix: str) -> Tensors:

@@ -18,12 +18,14 @@ from tests.convert.checkpoints import (
 )
 from xception.arch.variants import VARIANTS
 from xception.bundle import open_bundle
+from xception.convert import load as loading
+from xception.convert.catalog import CATALOG
 from xception.convert.load import Choice, load
 from xception.convert.rename import rename_back
 from xception.convert.sources import SOURCES
 from xception.errors import InputError, UnknownName, UsageError
-from xception.labels import Labels
-from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
+from xception.labels import Labels, imagenet1k
+from xception.preprocess import ShorterSide, Squash
 from xception.weights import read_weights
 
 PAIR = {"criterion.weight": np.zeros(3, np.float32), "criterion.bias": np.zeros(3, np.float32)}
@@ -80,7 +82,7 @@ def test_superfluous_tensors_are_refused_until_they_are_left_out_by_name(tmp_pat
 
 def test_leaving_out_what_is_not_there_is_refused(tmp_path: Path) -> None:
     file = write_safetensors(tmp_path / "file", drawn("timm_xception"))
-    with pytest.raises(UsageError, match=r"no tensor of .* is called head.*, so it cannot be left out"):
+    with pytest.raises(UsageError, match=r"no tensor of .* is called head\.\*, so it cannot be left out"):
         load(file, Choice(leave_out=("head.*",)))
 
 
@@ -214,16 +216,41 @@ def test_gray_networks_take_gray_images(tmp_path: Path) -> None:
 
 
 def test_arguments_go_before_everything_else(tmp_path: Path) -> None:
-    file = write_safetensors(tmp_path / "file", drawn("timm_xception", num_classes=2))
-    mine = Preprocess(crop=CenterCrop(width_px=160, height_px=160))
-    converted = load(file, preprocess=mine, labels=Labels(("a", "b")))
-    assert (converted.model.preprocess, converted.labels) == (mine, Labels(("a", "b")))
+    file = write_safetensors(tmp_path / "file", drawn("timm_xception65", num_classes=2))
+    entry = CATALOG["timm_xception65.tf_in1k"]
+    assert load(file).model.preprocess == CATALOG["timm_xception65.ra3_in1k"].preprocess != entry.preprocess
+    converted = load(file, entry=entry, labels=Labels(("a", "b")))
+    assert (converted.model.preprocess, converted.labels) == (entry.preprocess, Labels(("a", "b")))
+    assert converted.model.lineage[0].settings["preprocess_of"] == entry.name
+
+
+def test_published_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    file = write_safetensors(tmp_path / "file", drawn("timm_xception41"))
+    with pytest.raises(UsageError, match="are weights of another network than timm_xception41"):
+        load(file, entry=CATALOG["timm_xception65.tf_in1k"])
+
+
+def test_a_published_file_is_known_by_its_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write_keras(tmp_path / "renamed", drawn("mini_xception", width=1.0, num_classes=2))
+    genders = CATALOG["mini_xception.imdb_gender"]
+    assert load(file).labels.names == ("class 0", "class 1")
+    monkeypatch.setattr(loading, "identify", lambda path: genders if path == file else None)
+    converted = load(file)
+    assert converted.labels == genders.labels
+    assert converted.model.lineage[0].settings["preprocess_of"] == genders.name
+    # A new classifier no longer has the classes of the published one.
+    assert load(file, Choice(new_head=3)).labels.names == ("class 0", "class 1", "class 2")
+
+
+def test_a_thousand_classes_are_imagenet_s(tmp_path: Path) -> None:
+    file = write_safetensors(tmp_path / "file", hollow("timm", "timm_xception", width=0.125))
+    assert load(file).labels == imagenet1k()
 
 
 def test_preprocessing_of_other_channels_is_refused(tmp_path: Path) -> None:
     file = write_safetensors(tmp_path / "file", drawn("timm_xception", in_channels=1))
     with pytest.raises(UsageError, match="makes 3 channels and the network takes 1"):
-        load(file, preprocess=Preprocess())
+        load(file, entry=CATALOG["timm_xception.tf_in1k"])
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:

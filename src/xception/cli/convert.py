@@ -1,6 +1,5 @@
 """`xception convert`"""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +10,10 @@ from xception.bundle import Bundle, ensure_free
 from xception.cli.output import certificate_sentence, print_facts, print_json, say
 from xception.cli.remote import local_path
 from xception.convert.adapt import StemRule, adapted
-from xception.convert.catalog import CATALOG, identify, resolve_entry
-from xception.convert.entry import WeightsEntry
+from xception.convert.catalog import CATALOG, resolve_entry
 from xception.convert.load import Choice, Converted, load
 from xception.errors import UsageError
-from xception.labels import Labels, read_labels
+from xception.labels import read_labels
 from xception.tasks.certify import certified
 
 
@@ -52,7 +50,8 @@ def convert(
         file: A checkpoint, a model folder, or what to fetch: a URL, hf-hub:OWNER/NAME or published weights' name.
         out: Folder of the new bundle.
         variant: The network, where the file fits several.
-        weights: The published weights that the file is, for preprocessing and labels; found by checksum if known.
+        weights: The published weights that the file is or stems from, for network, preprocessing and class names; known
+            by checksum where the file is one of them.
         labels: Class names, one a line.
         group: The set of weights to take, by the name that xception info shows.
         ema: Take the running average of the weights.
@@ -69,9 +68,9 @@ def convert(
     ensure_free(out, overwrite=overwrite)
     if certify and in_channels:
         raise UsageError("--certify compares the weights as they are in the file; leave --in-channels out")
-    path = local_path(file)
     choice = Choice(variant=variant, group=group, average=ema, leave_out=leave_out, new_head=new_head)
-    converted = _load(path, choice, _entry(weights, file, path), read_labels(labels) if labels else None)
+    entry = resolve_entry(weights) if weights else CATALOG.get(file)
+    converted = load(local_path(file), choice, entry=entry, labels=read_labels(labels) if labels else None)
     if certify:
         converted = certified(converted, python=upstream_python, code=upstream_code)
     if in_channels:
@@ -85,25 +84,6 @@ def _report(bundle: Bundle, converted: Converted, *, json: bool) -> None:
         return
     print_facts(_facts(bundle, converted))
     say(f"next: xception evaluate {bundle.path} DATA")
-
-
-def _entry(weights: str | None, file: str, path: Path) -> WeightsEntry | None:
-    """The published weights that were named, or that the file is by its checksum."""
-    if weights:
-        return resolve_entry(weights)
-    if file in CATALOG:
-        return CATALOG[file]
-    return identify(path) if path.is_file() else None
-
-
-def _load(path: Path, choice: Choice, entry: WeightsEntry | None, labels: Labels | None) -> Converted:
-    if entry is None:
-        return load(path, choice, labels=labels)
-    if choice.variant is None:
-        choice = replace(choice, variant=entry.variant)
-    if labels is None and choice.new_head is None:
-        labels = entry.labels
-    return load(path, choice, preprocess=entry.preprocess, labels=labels)
 
 
 def _facts(bundle: Bundle, converted: Converted) -> dict[str, str]:

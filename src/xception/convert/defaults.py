@@ -1,4 +1,4 @@
-"""What a checkpoint does not state and its model folder does not either: preprocessing and class names."""
+"""What a bundle needs and a checkpoint does not state: preprocessing and class names, as its source published them."""
 
 import msgspec
 
@@ -10,15 +10,16 @@ from xception.preprocess import Preprocess, Squash
 
 
 def default_preprocess(spec: Architecture) -> Preprocess:
-    """The preprocessing that the variant's first published weights ask for, for the channels of this network.
+    """That of the variant's first published weights, for the channels of this network.
 
     Raises:
-        UsageError: neither gray nor colour images have that many channels, or nothing was published.
+        UsageError: neither gray nor colour images have that many channels.
     """
     entry = default_entry(spec.name)
-    if entry is None:
-        raise UsageError(f"no preprocessing is known for {spec.name}; pass --weights ENTRY with one of xception list")
-    return with_channels(entry.preprocess, spec.in_channels)
+    published = (
+        entry.preprocess if entry else Preprocess(resize=Squash(width_px=spec.input_px, height_px=spec.input_px))
+    )
+    return with_channels(published, spec.in_channels)
 
 
 def with_channels(preprocess: Preprocess, channels: int) -> Preprocess:
@@ -50,7 +51,6 @@ def with_input_px(preprocess: Preprocess, height_px: int, width_px: int) -> Prep
 
 
 def default_labels(num_classes: int) -> Labels:
-    """Names for classes of which only the number is known: ImageNet's for a thousand."""
-    if num_classes == len(imagenet1k()):
-        return imagenet1k()
-    return Labels(tuple(f"class {index}" for index in range(num_classes)))
+    """ImageNet's where there are as many classes, else numbers."""
+    named = imagenet1k()
+    return named if num_classes == len(named) else Labels(tuple(f"class {index}" for index in range(num_classes)))

@@ -15,8 +15,10 @@ from xception.arch.spec import Architecture
 from xception.arch.variants import resolve
 from xception.bundle import Bundle, Model, Network, Step, write_bundle
 from xception.convert import timm_config
+from xception.convert.catalog import identify
 from xception.convert.defaults import default_labels, default_preprocess, with_input_px
 from xception.convert.doctor import best_fits_of, differences, is_same_quality, why
+from xception.convert.entry import WeightsEntry
 from xception.convert.fit import CLASSIFIER, CLASSIFIER_BIAS, Fit, best_fits, twins
 from xception.convert.readers import Checkpoint, read_checkpoint
 from xception.convert.readers.tensorbundle import index_path
@@ -68,7 +70,7 @@ def load(
     path: Path,
     choice: Choice = Choice(),
     *,
-    preprocess: Preprocess | None = None,
+    entry: WeightsEntry | None = None,
     labels: Labels | None = None,
 ) -> Converted:
     """Read a checkpoint of any source into what a bundle is made of.
@@ -76,16 +78,17 @@ def load(
     Args:
         path: the file or model folder.
         choice: what to take.
-        preprocess: by default that of the model folder, or else that of the variant's published weights.
-        labels: by default those of the model folder, or else numbers.
+        entry: the published weights that the file is or stems from, for network, preprocessing and class names; by
+            default those that it is by its checksum. Otherwise the model folder tells, or the variant's first weights.
+        labels: class names that go before all these; where nothing tells them, ImageNet's 1,000, or else numbers.
 
     Raises:
         InputError: the file cannot be read, or does not fit a variant tensor by tensor; the sentence says what would.
         UsageError: several variants fit, there is none of the name, or an argument contradicts the file.
     """
-    if choice.variant is not None:
-        resolve(choice.variant)
     checkpoint = read_checkpoint(path)
+    known = entry or (identify(path) if path.is_file() else None)
+    choice = _with_variant(choice, known)
     fit = _choose_fit(path, _choose_weights(path, checkpoint, choice), choice)
     variant = choice.variant or fit.spec.name
     network = Network(
@@ -100,11 +103,24 @@ def load(
         network=network,
         form="weights",
         precision="float32",
-        preprocess=_fitting(preprocess, spec) or _preprocess(checkpoint, spec),
-        lineage=(_step(path, checkpoint, fit, choice),),
+        preprocess=known.preprocess if known else _preprocess(checkpoint, spec),
+        lineage=(_step(path, checkpoint, fit, choice, known),),
     )
-    named = labels or _labels(checkpoint, network.num_classes)
+    _check_channels(model)
+    named = labels or _labels(checkpoint, known, network.num_classes)
     return Converted(file=path, fit=fit, model=model, labels=named, tensors=_tensors(fit, spec, choice))
+
+
+def _with_variant(choice: Choice, known: WeightsEntry | None) -> Choice:
+    """The choice with the variant of published weights, where the user named none."""
+    if choice.variant is None:
+        return replace(choice, variant=known and known.variant)
+    variant = resolve(choice.variant)
+    if known and known.variant not in (variant, *twins(variant)):
+        raise UsageError(
+            f"{known.name} are weights of another network than {variant}; leave --variant or --weights out"
+        )
+    return choice
 
 
 def _choose_weights(path: Path, checkpoint: Checkpoint, choice: Choice) -> list[WeightSet]:
@@ -188,19 +204,18 @@ def _preprocess(checkpoint: Checkpoint, spec: Architecture) -> Preprocess:
     config = checkpoint.metadata.get("config")
     stated = timm_config.preprocess_of(config) if isinstance(config, Mapping) else None
     if stated:
-        return _fitting(stated, spec) or stated
+        return stated
     published = default_preprocess(spec)
     size = _keras_input_px(checkpoint.metadata.get("model_config"))
     return with_input_px(published, *size) if size else published
 
 
-def _fitting(preprocess: Preprocess | None, spec: Architecture) -> Preprocess | None:
-    if preprocess and preprocess.channels != spec.in_channels:
+def _check_channels(model: Model) -> None:
+    if model.preprocess.channels != model.network.in_channels:
         raise UsageError(
-            f"the preprocessing makes {preprocess.channels} channels and the network takes {spec.in_channels}; "
-            "expected as many"
+            f"the preprocessing makes {model.preprocess.channels} channels and the network takes "
+            f"{model.network.in_channels}; expected as many"
         )
-    return preprocess
 
 
 def _keras_input_px(model_config: Any) -> tuple[int, int] | None:
@@ -213,13 +228,14 @@ def _keras_input_px(model_config: Any) -> tuple[int, int] | None:
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 
-def _labels(checkpoint: Checkpoint, num_classes: int) -> Labels:
+def _labels(checkpoint: Checkpoint, known: WeightsEntry | None, num_classes: int) -> Labels:
     config = checkpoint.metadata.get("config")
     stated = timm_config.labels_of(config, num_classes) if isinstance(config, Mapping) else None
-    return stated or default_labels(num_classes)
+    published = known.labels if known and known.num_classes == num_classes else None
+    return stated or published or default_labels(num_classes)
 
 
-def _step(path: Path, checkpoint: Checkpoint, fit: Fit, choice: Choice) -> Step:
+def _step(path: Path, checkpoint: Checkpoint, fit: Fit, choice: Choice, known: WeightsEntry | None) -> Step:
     settings: dict[str, str | int | float | bool | None] = {
         "container": checkpoint.container,
         "source": fit.source,
@@ -227,6 +243,8 @@ def _step(path: Path, checkpoint: Checkpoint, fit: Fit, choice: Choice) -> Step:
         "file": path.name,
         "sha256": _sha256(path, checkpoint),
     }
+    if known:
+        settings["preprocess_of"] = known.name
     if choice.leave_out:
         settings["left_out"] = " ".join(choice.leave_out)
     if choice.new_head:

@@ -33,6 +33,9 @@ SAMPLES = 4
 FIXED_SIZES_PX = {"mindspore_xception": (299, 320)}
 """Networks that take few sizes: MindSpore's own averages exactly 10x10 positions."""
 
+MOST_WORDS = 300
+"""Characters of a framework's complaint that are passed on."""
+
 PIXELS, LOGITS = "pixels.npz", "logits.npz"
 
 
@@ -126,7 +129,7 @@ def _upstream_logits(
             f"{command[0]} cannot be run ({error.strerror}); expected the Python interpreter of an environment"
         ) from error
     if done.returncode:
-        last_words = done.stderr.strip().rpartition("\n")[2]
+        last_words = done.stderr.strip().rpartition("\n")[2][:MOST_WORDS]
         raise EnvironmentFault(
             f"the source's framework did not run the file: {last_words}; "
             f"see whether {command[0]} has it and whether the file loads there"
