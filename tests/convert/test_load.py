@@ -226,8 +226,17 @@ def test_arguments_go_before_everything_else(tmp_path: Path) -> None:
 
 def test_published_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     file = write_safetensors(tmp_path / "file", drawn("timm_xception41"))
-    with pytest.raises(UsageError, match="are weights of another network than timm_xception41"):
-        load(file, entry=CATALOG["timm_xception65.tf_in1k"])
+    entry = CATALOG["timm_xception65.tf_in1k"]
+    with pytest.raises(InputError, match=r"does not fit timm_xception65: .*; it fits timm_xception41"):
+        load(file, entry=entry)
+    with pytest.raises(UsageError, match=r"65\.tf_in1k are weights of another network than timm_xception41; leave"):
+        load(file, Choice(variant="timm_xception41"), entry=entry)
+
+
+def test_ported_weights_bring_their_preprocessing_to_their_network(tmp_path: Path) -> None:
+    file = write_safetensors(tmp_path / "file", drawn("timm_xception"))
+    network = load(file, entry=CATALOG["keras_xception.imagenet"]).model.network
+    assert network.variant == "keras_xception"
 
 
 def test_a_published_file_is_known_by_its_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

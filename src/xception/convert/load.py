@@ -114,7 +114,7 @@ def load(
 def _with_variant(choice: Choice, known: WeightsEntry | None) -> Choice:
     """The choice with the variant of published weights, where the user named none."""
     if choice.variant is None:
-        return replace(choice, variant=known and known.variant)
+        return replace(choice, variant=known.variant if known else None)
     variant = resolve(choice.variant)
     if known and known.variant not in (variant, *twins(variant)):
         raise UsageError(
