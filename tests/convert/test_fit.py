@@ -54,6 +54,8 @@ def test_a_file_without_its_classifier_is_headless_and_no_more() -> None:
 def test_files_of_other_names_share_nothing() -> None:
     found = fitted({"layer1.0.conv1.weight": np.zeros((64, 64, 3, 3))}, "timm", "timm_xception65")
     assert (found.matched, found.score, found.is_full) == (0, 0, False)
+    assert found.unexpected == ("layer1.0.conv1.weight",)
+    assert len(found.missing) == len(tensors(VARIANTS["timm_xception65"]))
 
 
 def test_tensors_of_too_few_axes_are_told_and_not_tripped_over() -> None:

@@ -10,7 +10,7 @@ from xception.backends.graphs import GraphFacts, describe_graph
 from xception.bundle import Bundle, open_bundle
 from xception.cli.list import WeightsRow, describe, describe_entry
 from xception.cli.output import certificate_sentence, percent, print_facts, print_json
-from xception.convert.catalog import resolve_entry
+from xception.convert.catalog import identify, resolve_entry
 from xception.convert.doctor import Diagnosis, diagnose
 from xception.convert.readers import read_checkpoint
 from xception.convert.readers.tensorbundle import index_path
@@ -62,11 +62,14 @@ def _describe_path(path: Path, *, verify: bool) -> tuple[dict[str, object], dict
     if path.is_dir() and not (path / "config.json").is_file():
         bundle = open_bundle(path, verify=verify)
         return {"kind": "bundle", "path": str(bundle.path), **msgspec.to_builtins(bundle.model)}, _bundle_facts(bundle)
-    result = describe_graph(path) if path.suffix.lower() in GRAPHS else diagnose(read_checkpoint(path))
-    document = msgspec.to_builtins(result)
-    kind = document.pop("kind")
-    facts = _graph_facts(result) if isinstance(result, GraphFacts) else _checkpoint_facts(result)
-    return {"kind": kind, "path": str(path), **document}, {kind: str(path), **facts}
+    if path.suffix.lower() in GRAPHS:
+        graph = describe_graph(path)
+        return {"path": str(path), **msgspec.to_builtins(graph)}, {"graph": str(path), **_graph_facts(graph)}
+    diagnosis = diagnose(read_checkpoint(path))
+    published = identify(path) if path.is_file() else None
+    weights = published.name if published else None
+    document = {"path": str(path), "weights": weights, **msgspec.to_builtins(diagnosis)}
+    return document, {"checkpoint": str(path), "published as": weights or "-", **_checkpoint_facts(diagnosis)}
 
 
 def _checkpoint_facts(diagnosis: Diagnosis) -> dict[str, str]:

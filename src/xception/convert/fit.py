@@ -78,7 +78,10 @@ def fit(weights: WeightSet, source: str, variant: str) -> Fit:
         return Fit(weights=weights, source=source, spec=VARIANTS[variant], problem=str(error))
     names = upstream_names(source, variant)
     if not any(there.name in prepared for there in names.values()):
-        return Fit(weights=weights, source=source, spec=VARIANTS[variant])
+        missing = tuple(there.name for there in names.values())
+        return Fit(
+            weights=weights, source=source, spec=VARIANTS[variant], missing=missing, unexpected=tuple(weights.tensors)
+        )
     spec, width = _spec(prepared, names, variant)
     expected = _expected(spec, names)
     # Keras' layers are numbered anew; a user must read the name that is in the file.
