@@ -192,7 +192,7 @@ def _mistakes(bundle: Bundle, evaluation: Evaluation, test: Source) -> "Iterator
     """The wrongly classified images, each with the map of its predicted class."""
     import torch
 
-    from xception.data.decode import decode
+    from xception.data.decode import loaded_image
     from xception.models.network import build
     from xception.report.document import MistakeCard
     from xception.weights import read_weights
@@ -200,8 +200,7 @@ def _mistakes(bundle: Bundle, evaluation: Evaluation, test: Source) -> "Iterator
     network = build(bundle.model.network.architecture(), read_weights(bundle.main_file)).eval()
     items = {item.key: item for item in test}
     for mistake in evaluation.mistakes:
-        loaded = items[mistake.path].load()
-        image = decode(loaded) if isinstance(loaded, bytes) else loaded
+        image = loaded_image(items[mistake.path].load())
         with torch.inference_mode():
             maps = network.class_maps(torch.from_numpy(bundle.model.preprocess(image)[None]))[0]
         yield MistakeCard(

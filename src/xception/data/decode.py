@@ -10,6 +10,15 @@ from xception.errors import DecodeError
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
+def loaded_image(loaded: bytes | Image.Image) -> Image.Image:
+    """What `Item.load` returned as an image: decoded, where it is an encoded file.
+
+    Raises:
+        DecodeError: see `decode`.
+    """
+    return decode(loaded) if isinstance(loaded, bytes) else loaded
+
+
 def decode(data: bytes) -> Image.Image:
     """Decode one image file: the first frame, rotated as its EXIF data says, with 8 bits a channel.
 

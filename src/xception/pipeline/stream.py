@@ -5,10 +5,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image
 
 from xception.backends.base import Logits, Pixels, Session, run
-from xception.data.decode import decode
+from xception.data.decode import loaded_image
 from xception.data.source import Item
 from xception.errors import DecodeError
 from xception.pipeline.overlap import overlap
@@ -96,7 +95,7 @@ def prepared(
             with clocks["read"].measure():
                 loaded = item.load()
             with clocks["preprocess"].measure():
-                image = loaded if isinstance(loaded, Image.Image) else decode(loaded)
+                image = loaded_image(loaded)
                 return Ready(item, preprocess(image))
         except DecodeError as error:
             return Failure(item.key, str(error))

@@ -17,7 +17,7 @@ from PIL import Image
 
 from xception.backends.base import Logits, Session, run
 from xception.bundle import Bundle
-from xception.data.decode import decode
+from xception.data.decode import loaded_image
 from xception.data.source import Item, Items, Source
 from xception.errors import DecodeError, InputError, UsageError
 from xception.metrics import softmax, top_k
@@ -138,7 +138,7 @@ def environment(backend: str) -> dict[str, str | int]:
 def _run(bundle: Bundle, session: Session, items: tuple[Item, ...], batch: int, workers: int) -> Run:
     preprocess = bundle.model.preprocess
     loaded = [item.load() for item in items]
-    pixels = [preprocess(_image(data)) for data in loaded]
+    pixels = [preprocess(loaded_image(data)) for data in loaded]
     groups = [np.stack(pixels[start : start + batch]) for start in range(0, len(pixels), batch)]
     logits = [row for group in groups for row in run(session, group, batch)]
     latencies: list[float] = []
@@ -156,7 +156,7 @@ def _run(bundle: Bundle, session: Session, items: tuple[Item, ...], batch: int, 
 
     stages: dict[str, Callable[[], None]] = {
         "read": lambda: _drain(overlap(items, lambda item: item.load(), workers=workers)),
-        "preprocess": lambda: _drain(overlap(loaded, lambda data: preprocess(_image(data)), workers=workers)),
+        "preprocess": lambda: _drain(overlap(loaded, lambda data: preprocess(loaded_image(data)), workers=workers)),
         "infer": run_infer,
         "postprocess": lambda: _drain(map(_postprocess, logits)),
     }
@@ -202,13 +202,9 @@ def _postprocess(logits: Logits) -> None:
     top_k(logits[None], 5)
 
 
-def _image(data: bytes | Image.Image) -> Image.Image:
-    return decode(data) if isinstance(data, bytes) else data
-
-
 def _is_readable(item: Item) -> bool:
     try:
-        _image(item.load())
+        loaded_image(item.load())
     except (DecodeError, OSError):
         return False
     return True

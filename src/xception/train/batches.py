@@ -7,11 +7,10 @@ from math import ceil
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from xception.data.augment import epoch_order
-from xception.data.decode import decode
+from xception.data.decode import loaded_image
 from xception.data.source import Item, Source
 from xception.errors import DecodeError, InputError
 from xception.pipeline.overlap import overlap
@@ -53,8 +52,7 @@ class Batches:
 
     def _pixels(self, item: Item, epoch: int, index: int) -> np.ndarray:
         try:
-            loaded = item.load()
-            image = loaded if isinstance(loaded, Image.Image) else decode(loaded)
+            image = loaded_image(item.load())
             return self.recipe.preprocess(self.recipe.augment(image, self.recipe.seed, epoch, index))
         except (DecodeError, OSError) as error:
             raise InputError(f"training image {item.key} cannot be used: {error}; mend or remove it") from error
