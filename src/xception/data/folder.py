@@ -35,13 +35,13 @@ def image_folder(root: Path, split: str | None) -> Items:
     if not classes:
         raise InputError(f"{folder} holds no class folders; expected one folder a class with images in it")
     files = [(path, target) for target, name in enumerate(classes) for path in _images(folder / name)]
-    if folder == root and split in ("train", "validation"):
-        files = [(path, target) for path, target in files if _held_out(path, root) == (split == "validation")]
     if not files:
         raise InputError(
             f"{folder} holds no images in its {len(classes)} class folders; known: {', '.join(sorted(SUFFIXES))}"
         )
     items = tuple(Item(path.relative_to(folder).as_posix(), target, path.read_bytes) for path, target in files)
+    if folder == root:
+        items = kept(items, split)
     return Items(f"{root.name}:{split}" if split else root.name, classes, items)
 
 
@@ -81,7 +81,15 @@ def _entries(folder: Path) -> list[Path]:
         raise InputError(f"cannot read the folder {folder}: {error.strerror}; expected one folder a class") from error
 
 
-def _held_out(path: Path, root: Path) -> bool:
-    """A fixed choice that neither other files nor the place of the folder change."""
-    digest = sha256(path.relative_to(root).as_posix().encode()).digest()
-    return int.from_bytes(digest[:8], "big") < HOLD_OUT * 2**64
+def kept(items: Iterable[Item], split: str | None) -> tuple[Item, ...]:
+    """The part of undivided data that a split sees: train and validation share it out, all others see all of it.
+
+    Which part an item falls into depends on its key alone: neither on other items nor on where the data lie.
+    """
+    if split not in ("train", "validation"):
+        return tuple(items)
+    return tuple(item for item in items if _held_out(item.key) == (split == "validation"))
+
+
+def _held_out(key: str) -> bool:
+    return int.from_bytes(sha256(key.encode()).digest()[:8], "big") < HOLD_OUT * 2**64

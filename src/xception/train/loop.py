@@ -32,7 +32,7 @@ from xception.train.checkpoint import (
     write_atomically,
 )
 from xception.train.optim import optimizer
-from xception.train.recipe import Recipe
+from xception.train.recipe import DataSettings, Recipe
 from xception.train.schedule import rate
 from xception.weights import weights_bytes
 
@@ -74,8 +74,8 @@ def train_network(
         EnvironmentFault: `out` cannot be written.
         CheckFailed: the loss is no longer a number.
     """
-    batches = Batches(open_source(recipe.data.source, "train"), recipe)
-    validation = open_source(recipe.data.source, "validation")
+    training, validation = open_parts(recipe.data)
+    batches = Batches(training, recipe)
     model, labels = _describe(recipe, batches.source)
     state = _start(recipe, model.network.architecture(), batches.fingerprint)
     _claim(out, resume=resume)
@@ -115,6 +115,13 @@ def train_network(
     final = evaluate(_in_memory(out, model, labels), TorchSession(state.network, (None, None)), validation)
     model = msgspec.structs.replace(model, metrics={validation.name: final.score()})
     return write_bundle(out / BUNDLE, model, labels, {"weights.safetensors": weights_bytes(state.network.tensors())})
+
+
+def open_parts(data: DataSettings) -> tuple[Source, Source]:
+    """The training and the validation part."""
+    if data.validation is None:
+        return open_source(data.source, "train"), open_source(data.source, "validation")
+    return open_source(data.source), open_source(data.validation)
 
 
 def _start(recipe: Recipe, spec: Architecture, data: str) -> TrainingState:

@@ -38,9 +38,11 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class DataSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A data set with a train and a validation part, as `xception.data.sources.open_source` takes it."""
+    """Data as `xception.data.sources.open_source` takes them: by default both parts of the one source."""
 
     source: str
+    validation: str | None = None
+    """Where the validation part lies, if not in `source`, all of which then is for training."""
 
 
 class OptimSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
