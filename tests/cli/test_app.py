@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from xception.bundle import MANIFEST, Bundle
-from xception.cli.app import COMMANDS, run
+from xception.cli.app import COMMANDS, GROUPS, run
 
 
 def complaint(capsys: pytest.CaptureFixture[str], code: int, *arguments: str | Path) -> str:
@@ -25,13 +25,21 @@ def test_help_lists_every_verb_with_a_sentence(capsys: pytest.CaptureFixture[str
     assert run(["--help"]) == 0
     text = capsys.readouterr().out
     for name, verb in COMMANDS.items():
-        assert name in text
-        assert verb.help.split()[0] in text
+        assert name.split()[0] in text
+        assert verb.help.split()[0] in text or " " in name
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_group_lists_its_verbs(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([group, "--help"]) == 0
+    text = capsys.readouterr().out
+    members = {name: verb for name, verb in COMMANDS.items() if name.startswith(f"{group} ")}
+    assert all(name.split()[1] in text and verb.help.split()[0] in text for name, verb in members.items())
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_every_verb_shows_two_examples_in_its_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([verb, "--help"]) == 0
+    assert run([*verb.split(), "--help"]) == 0
     assert capsys.readouterr().out.count(f"xception {verb} ") + (verb in ("list", "demo")) >= 2
 
 

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.samples import encoded, labelled, picture
+from xception.data.augment import epoch_order
 from xception.data.source import Item, Items
-from xception.data.subset import balanced, check_disjoint
-from xception.errors import InputError
+from xception.data.subset import balanced, check_disjoint, share
+from xception.errors import InputError, UsageError
 
 
 def targets_only(targets: list[int]) -> Items:
@@ -35,6 +36,20 @@ def test_the_choice_depends_on_the_seed_alone() -> None:
     source = targets_only([0, 1, 2] * 30)
     assert balanced(source, 9)[0] == balanced(source, 9)[0]
     assert balanced(source, 9)[0] != balanced(source, 9, seed=1)[0]
+
+
+@given(st.integers(0, 60), st.integers(1, 9))
+def test_processes_share_an_epoch_without_repeating_or_missing_a_sample(count: int, world: int) -> None:
+    order = epoch_order(count, seed=3, epoch=1)
+    shares = [share(order, rank, world) for rank in range(world)]
+    assert sorted(np.concatenate(shares)) == list(range(count))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize(("rank", "world"), [(-1, 2), (2, 2), (0, 0)])
+def test_a_rank_outside_its_world_is_refused(rank: int, world: int) -> None:
+    with pytest.raises(UsageError, match=f"rank {rank} of {world} processes"):
+        share(np.arange(4), rank, world)
 
 
 def test_sets_without_a_common_image_pass() -> None:

@@ -33,6 +33,9 @@ COMMANDS = {
     "demo": Verb("xception.cli.demo:demo", "Run the whole life cycle on real images and write a report."),
 }
 
+GROUPS = {"data": "Prepare data sets, and find what is wrong with them."}
+"""Verbs of two words by their first; the second word's function is in `COMMANDS` under both."""
+
 HELP = (
     "Every published Xception, exactly: convert, train, evaluate, export, quantize, benchmark and run it, with proof."
 )
@@ -41,8 +44,8 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 
-def build_app(selected: str = "") -> App:
-    """The command line with all its verbs; the selected one's help is its function's docstring."""
+def build_app(tokens: Sequence[str] = ()) -> App:
+    """The command line with all its verbs; the help of the one that `tokens` begin with is its function's docstring."""
     app = App(
         name="xception",
         help=HELP,
@@ -52,9 +55,14 @@ def build_app(selected: str = "") -> App:
         default_parameter=Parameter(negative=()),
         result_action="return_value",
     )
+    groups = {name: App(name=name, help=text) for name, text in GROUPS.items()}
+    for group in groups.values():
+        app.command(group)
     for name, verb in COMMANDS.items():
+        words = name.split()
         # A help text given here takes the docstring's place; without one, the list of verbs would import them all.
-        app.command(verb.function, name=name, **({} if name == selected else {"help": verb.help}))
+        text = {} if list(tokens[: len(words)]) == words else {"help": verb.help}
+        groups.get(words[0], app).command(verb.function, name=words[-1], **text)
     return app
 
 
@@ -71,7 +79,7 @@ def run(arguments: list[str]) -> int:
         warnings.simplefilter("ignore")
     try:
         tokens = [argument for argument in arguments if argument != "--debug"]
-        build_app(next(iter(tokens), ""))(tokens, exit_on_error=False, print_error=False)
+        build_app(tokens)(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         return _complain(str(error), EXIT_USAGE, debug)
     except XceptionError as error:

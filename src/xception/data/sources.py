@@ -16,8 +16,8 @@ def open_source(data: str, split: Split | None = None) -> Source:
     """Open a labelled data set.
 
     Args:
-        data: the path of an image folder, of tar shards (`name-{000..009}.tar`), or `digits`; `:train`, `:validation` or `:test` behind it picks a
-            split and overrides `split`.
+        data: the path of an image folder, of tar shards (`name-{000..009}.tar`), or `digits`; `:train`,
+            `:validation` or `:test` behind it picks a split and overrides `split`.
         split: the part that the caller is to see. `digits` without any is its held-out test part.
 
     Raises:

@@ -8,7 +8,7 @@ from itertools import chain, zip_longest
 import numpy as np
 
 from xception.data.source import Item, Items, Source
-from xception.errors import InputError
+from xception.errors import InputError, UsageError
 
 
 def balanced(source: Source, count: int, seed: int = 0) -> tuple[Items, Items]:
@@ -22,6 +22,19 @@ def balanced(source: Source, count: int, seed: int = 0) -> tuple[Items, Items]:
     parts = ([source[i] for i in range(len(source)) if (i in chosen) == wanted] for wanted in (True, False))
     first, second = (Items(source.name, source.classes, tuple(items)) for items in parts)
     return first, second
+
+
+def share(order: np.ndarray, rank: int, world: int) -> np.ndarray:
+    """What process `rank` of `world` reads of an epoch's order: all processes together read each sample once.
+
+    The shares differ by at most one sample where `world` does not divide their number.
+
+    Raises:
+        UsageError: a rank that such a world does not have.
+    """
+    if not 0 <= rank < world:
+        raise UsageError(f"rank {rank} of {world} processes does not exist; expected one from 0 to {world - 1}")
+    return order[rank::world]
 
 
 def check_disjoint(first: Iterable[Item], second: Iterable[Item]) -> None:
