@@ -85,3 +85,21 @@ def test_the_fingerprint_changes_with_keys_labels_and_order() -> None:
     prints = [batches(source).fingerprint for source in (plain, labelled(COUNT), *others)]
     assert prints[0] == prints[1]
     assert len(set(prints)) == 4
+
+
+@pytest.mark.parametrize("world", [2, 3, 4])
+def test_the_shares_of_all_processes_hold_every_image_of_a_step_once(world: int) -> None:
+    source = labelled(COUNT)
+    shares = [Batches(source, recipe(), rank, world) for rank in range(world)]
+    for step in range(6):
+        whole = shares[0].indices(step)
+        weights = [share.weight(step) for share in shares]
+        targets = [share(step)[1] for share, weight in zip(shares, weights, strict=True) if weight]
+        assert sorted(torch.cat(targets).tolist()) == sorted(source[int(index)].target for index in whole)
+        assert sum(weights) == pytest.approx(world)
+        assert [len(share(step)[1]) >= 1 for share in shares] == [True] * world
+
+
+def test_the_images_of_a_step_have_names() -> None:
+    made = batches()
+    assert sorted(key for step in range(3) for key in made.keys(step)) == [f"{index:03d}" for index in range(COUNT)]

@@ -37,9 +37,9 @@ def train(
     """
     require("torch", "train")
     require("lightning_fabric", "train")
-    from xception.train.checkpoint import Epoch
     from xception.train.loop import StepReport, train_network
     from xception.train.recipe import load_recipe
+    from xception.train.state import Epoch
 
     changes = (*set_, *([f"data.source='{data}'"] if data else []))
     folder = out or Path("runs") / Path(recipe).stem

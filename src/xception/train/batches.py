@@ -21,11 +21,13 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Batches:
-    """All batches of a run, by step; the last one of an epoch holds what is left."""
+    """This process' share of all batches of a run, by step; the last one of an epoch holds what is left."""
 
-    def __init__(self, source: Source, recipe: Recipe) -> None:
+    def __init__(self, source: Source, recipe: Recipe, rank: int = 0, world: int = 1) -> None:
         self.source = source
         self.recipe = recipe
+        self.rank = rank
+        self.world = world
         self.per_epoch = ceil(len(source) / recipe.batch_size)
         self._order = lru_cache(maxsize=2)(lambda epoch: epoch_order(len(source), recipe.seed, epoch))
 
@@ -41,10 +43,25 @@ class Batches:
         """Batches of steps `first` to `last`, not included, made ahead on worker threads."""
         return overlap(range(first, last), self, workers=workers)
 
-    def __call__(self, step: int) -> Batch:
+    def indices(self, step: int) -> np.ndarray:
+        """Which samples the whole batch of a step holds, over all processes."""
         epoch, position = divmod(step, self.per_epoch)
         start = position * self.recipe.batch_size
-        indices = self._order(epoch)[start : start + self.recipe.batch_size]
+        return self._order(epoch)[start : start + self.recipe.batch_size]
+
+    def keys(self, step: int) -> list[str]:
+        """The items of the whole batch of a step, by name."""
+        return [self.source[int(index)].key for index in self.indices(step)]
+
+    def weight(self, step: int) -> float:
+        """What the mean over this process' share counts beside those of the others, whose mean weight is 1."""
+        whole = self.indices(step)
+        return len(whole[self.rank :: self.world]) * self.world / len(whole)
+
+    def __call__(self, step: int) -> Batch:
+        epoch, whole = step // self.per_epoch, self.indices(step)
+        # A process without a share computes on an image of others, with no weight: all have to take part.
+        indices = whole[self.rank :: self.world] if self.rank < len(whole) else whole[:1]
         items = [self.source[int(index)] for index in indices]
         pixels = np.stack([self._pixels(item, epoch, int(index)) for item, index in zip(items, indices, strict=True)])
         targets = torch.tensor([item.target for item in items])

@@ -1,40 +1,31 @@
 """The training loop, in the order in which things happen."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
 
-import lightning_fabric
 import msgspec
 import torch
+from lightning_fabric import Fabric
 from torch import nn
-from torch.nn import functional
-from torch.optim import Optimizer
 
 from xception.arch.spec import Architecture
-from xception.backends.torch import TorchSession
-from xception.bundle import Bundle, Model, Network, Step, open_bundle, write_bundle
+from xception.bundle import Bundle, Score, open_bundle
 from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.errors import CheckFailed, EnvironmentFault, InputError
-from xception.labels import Labels
 from xception.models.network import build
-from xception.tasks.evaluate import evaluate
 from xception.train.batches import Batch, Batches
-from xception.train.checkpoint import (
-    Epoch,
-    Progress,
-    TrainingState,
-    load_checkpoint,
-    save_checkpoint,
-    write_atomically,
-)
+from xception.train.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from xception.train.distributed import launch, summed
 from xception.train.optim import optimizer
 from xception.train.recipe import DataSettings, Recipe
-from xception.train.schedule import rate
-from xception.weights import weights_bytes
+from xception.train.result import described, written
+from xception.train.state import Epoch, Progress, TrainingState
+from xception.train.step import Stepper
+from xception.train.validation import validate
 
 CHECKPOINT_EVERY_S = 10.0
 """Seconds of work that a killed run loses at most, besides the step that it was in."""
@@ -53,6 +44,14 @@ class StepReport:
     epochs: int
     loss: float
     lr: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listeners:
+    """Whom a run tells how it goes on; only its first process does."""
+
+    on_step: Callable[[StepReport], None]
+    on_epoch: Callable[[Epoch], None]
 
 
 def train_network(
@@ -74,47 +73,21 @@ def train_network(
         EnvironmentFault: `out` cannot be written.
         CheckFailed: the loss is no longer a number.
     """
+    fabric, scaler = launch(recipe.compute)
     training, validation = open_parts(recipe.data)
-    batches = Batches(training, recipe)
-    model, labels = _describe(recipe, batches.source)
-    state = _start(recipe, model.network.architecture(), batches.fingerprint)
+    batches = Batches(training, recipe, fabric.global_rank, fabric.world_size)
+    bundle = described(recipe, training, out / BUNDLE)
+    state = initial_state(recipe, bundle.model.network.architecture(), batches)
+    state.scaler = scaler
     _claim(out, resume=resume)
-    if (out / BUNDLE).exists():
-        return open_bundle(out / BUNDLE)
-
-    fabric = lightning_fabric.Fabric(accelerator="auto", devices=1)
-    wrapped, stepper = fabric.setup(state.network, state.optimizer)
+    if bundle.path.exists():
+        return open_bundle(bundle.path)
+    stepper = set_up(fabric, recipe, state, batches.per_epoch)
     load_checkpoint(out, state)
-
-    total_steps = recipe.epochs * batches.per_epoch
-    saved_at = resumed_at = perf_counter()
-    seconds_before = state.progress.seconds
-    wrapped.train()
-    for pixels, targets in batches.from_step(state.progress.step, total_steps, workers):
-        step, progress = state.progress.step, state.progress
-        lr = rate(recipe.schedule, recipe.optim.lr, step, batches.per_epoch, recipe.epochs)
-        for group in state.optimizer.param_groups:
-            group["lr"] = lr
-        # What a step draws at random depends on the step alone, so that a resumed run draws the same.
-        torch.manual_seed(recipe.seed + step)
-        loss = _descend(fabric, wrapped, stepper, (pixels, targets), recipe.label_smoothing)
-        _check_finite(loss, step + 1, out)
-
-        progress.step += 1
-        progress.seen += len(targets)
-        progress.loss_sum += loss * len(targets)
-        progress.seconds = seconds_before + perf_counter() - resumed_at
-        epoch = step // batches.per_epoch + 1
-        on_step(StepReport(step=step + 1, total_steps=total_steps, epoch=epoch, epochs=recipe.epochs, loss=loss, lr=lr))
-        if progress.step % batches.per_epoch == 0:
-            on_epoch(_end_epoch(state, out, lr, epoch, _in_memory(out, model, labels), validation))
-        if progress.step % batches.per_epoch == 0 or perf_counter() - saved_at > CHECKPOINT_EVERY_S:
-            save_checkpoint(out, state)
-            saved_at = perf_counter()
-
-    final = evaluate(_in_memory(out, model, labels), TorchSession(state.network, (None, None)), validation)
-    model = msgspec.structs.replace(model, metrics={validation.name: final.score()})
-    return write_bundle(out / BUNDLE, model, labels, {"weights.safetensors": weights_bytes(state.network.tensors())})
+    listeners = Listeners(on_step=on_step, on_epoch=on_epoch)
+    run = Run(fabric, recipe, out, batches, validation, bundle, state, stepper, listeners)
+    score = run.train(workers)
+    return written(bundle, state.judged, {validation.name: score})
 
 
 def open_parts(data: DataSettings) -> tuple[Source, Source]:
@@ -124,32 +97,126 @@ def open_parts(data: DataSettings) -> tuple[Source, Source]:
     return open_source(data.source), open_source(data.validation)
 
 
-def _start(recipe: Recipe, spec: Architecture, data: str) -> TrainingState:
+def initial_state(recipe: Recipe, spec: Architecture, batches: Batches) -> TrainingState:
     """A fresh network and its optimiser, which the recipe's seed decides."""
     torch.manual_seed(recipe.seed)
     network = build(recipe.model.trained(spec))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return TrainingState(network, optimizer(network, recipe.optim), Progress(recipe=recipe.digest, data=data))
+    source = batches.source
+    progress = Progress(recipe=recipe.digest, data=batches.fingerprint, classes=len(source.classes), images=len(source))
+    return TrainingState(network, optimizer(network, recipe.optim), progress)
 
 
-def _descend(
-    fabric: lightning_fabric.Fabric, network: nn.Module, stepper: Optimizer, batch: Batch, label_smoothing: float
-) -> float:
-    """One step down the gradient; returns the batch's mean loss before it."""
-    pixels, targets = (fabric.to_device(tensor) for tensor in batch)
-    loss = functional.cross_entropy(network(pixels), targets, label_smoothing=label_smoothing)
-    fabric.backward(loss)
-    stepper.step()
-    stepper.zero_grad()
-    return loss.item()
+def set_up(fabric: Fabric, recipe: Recipe, state: TrainingState, steps_per_epoch: int) -> Stepper:
+    """Move the state to its device and make it known to the other processes."""
+    module: nn.Module = state.network
+    if recipe.compute.sync_norm:
+        # Replaces the norms inside the network, which keeps its own class and tensors.
+        nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+    if recipe.compute.compile:
+        module = torch.compile(module)  # type: ignore[assignment]
+    wrapped, wrapped_optimizer = fabric.setup(module, state.optimizer)
+    if state.average is not None:
+        state.average.to(fabric.device)
+    return Stepper(fabric, wrapped, wrapped_optimizer, recipe, steps_per_epoch)
 
 
-def _check_finite(loss: float, step: int, out: Path) -> None:
-    if not isfinite(loss):
-        raise CheckFailed(
-            f"the loss became {loss} at step {step}; {out} keeps what was saved before; "
-            "train again elsewhere with a lower optim.lr"
+@dataclass
+class Run:
+    """A run under way."""
+
+    fabric: Fabric
+    recipe: Recipe
+    out: Path
+    batches: Batches
+    validation: Source
+    bundle: Bundle
+    """As it is going to be, without weights."""
+    state: TrainingState
+    stepper: Stepper
+    listeners: Listeners
+    saved_at: float = field(default_factory=perf_counter)
+
+    def train(self, workers: int) -> Score:
+        """Go on from where the state stands to the end; returns the last validation's score."""
+        self.state.network.train()
+        score = None
+        while (epoch := len(self.state.progress.history)) < self.recipe.epochs:
+            for batch in self._rest_of(epoch, workers):
+                self._step(batch)
+            score = self._end_epoch()
+            self._save()
+        # A run that was killed between its last checkpoint and its bundle.
+        return score or self._validate()
+
+    def _rest_of(self, epoch: int, workers: int) -> Iterator[Batch]:
+        return self.batches.from_step(self.state.progress.step, (epoch + 1) * self.batches.per_epoch, workers)
+
+    def _step(self, batch: Batch) -> None:
+        started, progress = perf_counter(), self.state.progress
+        step, images = progress.step, len(self.batches.indices(progress.step))
+        weight = self.batches.weight(step)
+        own = self.stepper(self.state, batch, weight)
+        loss = summed(self.fabric, own * weight)[0] / self.fabric.world_size
+        self._check_finite(loss, step)
+        progress.step += 1
+        progress.seen += images
+        progress.loss_sum += loss * images
+        elapsed = perf_counter() - started
+        progress.step_seconds += elapsed
+        progress.seconds += elapsed
+        self._report(step, loss)
+        if perf_counter() - self.saved_at > CHECKPOINT_EVERY_S:
+            self._save()
+
+    def _report(self, step: int, loss: float) -> None:
+        if self.fabric.is_global_zero:
+            report = StepReport(
+                step=step + 1,
+                total_steps=self.recipe.epochs * self.batches.per_epoch,
+                epoch=step // self.batches.per_epoch + 1,
+                epochs=self.recipe.epochs,
+                loss=loss,
+                lr=self.stepper.lr(step),
+            )
+            self.listeners.on_step(report)
+
+    def _check_finite(self, loss: float, step: int) -> None:
+        if not isfinite(loss):
+            raise CheckFailed(
+                f"the loss became {loss} at step {step + 1}; {self.out} keeps what was saved before; "
+                "train again elsewhere with a lower optim.lr"
+            )
+
+    def _validate(self) -> Score:
+        return validate(self.fabric, self.bundle, self.state.judged, self.validation)
+
+    def _end_epoch(self) -> Score:
+        """Validate, write the log anew, and start the next epoch's sums."""
+        started, progress = perf_counter(), self.state.progress
+        score = self._validate()
+        progress.seconds += perf_counter() - started
+        row = Epoch(
+            epoch=len(progress.history) + 1,
+            steps=progress.step,
+            lr=self.stepper.lr(progress.step - 1),
+            train_loss=progress.loss_sum / progress.seen,
+            validation_loss=score.loss,
+            validation_top1=score.top1.value if score.top1 else None,
+            seconds=round(progress.seconds, 3),
+            images_per_second=round(progress.seen / progress.step_seconds, 1),
         )
+        progress.history.append(row)
+        progress.loss_sum, progress.seen, progress.step_seconds = 0.0, 0, 0.0
+        if self.fabric.is_global_zero:
+            write_atomically(self.out / LOG, msgspec.json.Encoder().encode_lines(progress.history))
+            self.listeners.on_epoch(row)
+        return score
+
+    def _save(self) -> None:
+        if self.fabric.is_global_zero:
+            save_checkpoint(self.out, self.state)
+        self.saved_at = perf_counter()
 
 
 def _claim(out: Path, *, resume: bool) -> None:
@@ -161,53 +228,3 @@ def _claim(out: Path, *, resume: bool) -> None:
         raise EnvironmentFault(f"cannot write to {out}: {error.strerror}; choose a place you may write to") from error
     if taken and not resume:
         raise InputError(f"{out} is not empty; pass --resume to continue the run in it, or choose another place")
-
-
-def _describe(recipe: Recipe, source: Source) -> tuple[Model, Labels]:
-    """The bundle's document and labels, before there are weights."""
-    network = Network(
-        variant=recipe.model.variant,
-        num_classes=len(source.classes),
-        in_channels=recipe.preprocess.channels,
-        width=recipe.model.width,
-    )
-    step = Step(
-        verb="train",
-        parent=None,
-        tools={"torch": str(torch.__version__)},
-        settings={"recipe": recipe.digest, "data": source.name, "epochs": recipe.epochs, "seed": recipe.seed},
-    )
-    model = Model(
-        name=f"{recipe.model.variant}.{source.name.partition(':')[0]}",
-        network=network,
-        form="weights",
-        precision="float32",
-        preprocess=recipe.preprocess,
-        lineage=(step,),
-    )
-    return model, Labels(source.classes)
-
-
-def _in_memory(out: Path, model: Model, labels: Labels) -> Bundle:
-    """What an evaluation needs to know of a bundle that is not written yet."""
-    return Bundle(path=out / BUNDLE, model=model, labels=labels)
-
-
-def _end_epoch(state: TrainingState, out: Path, lr: float, epoch: int, bundle: Bundle, validation: Source) -> Epoch:
-    """Validate, write the log anew, and start the next epoch's sums."""
-    progress = state.progress
-    result = evaluate(bundle, TorchSession(state.network, (None, None)), validation)
-    state.network.train()
-    row = Epoch(
-        epoch=epoch,
-        steps=progress.step,
-        lr=lr,
-        train_loss=progress.loss_sum / progress.seen,
-        validation_loss=result.loss,
-        validation_top1=result.top1.value if result.top1 else None,
-        seconds=round(progress.seconds, 3),
-    )
-    progress.history.append(row)
-    progress.loss_sum, progress.seen = 0.0, 0
-    write_atomically(out / LOG, msgspec.json.Encoder().encode_lines(progress.history))
-    return row

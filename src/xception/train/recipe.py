@@ -53,6 +53,8 @@ class OptimSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     momentum: NotNegative = 0.9
     """For sgd."""
     weight_decay: NotNegative = 1e-4
+    clip_norm: Positive | None = None
+    """Largest norm of the whole gradient; larger ones are scaled down to it."""
 
 
 class ScheduleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,6 +62,19 @@ class ScheduleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     name: Literal["cosine", "linear", "constant"] = "cosine"
     warmup_epochs: NotNegative = 0.0
+
+
+class ComputeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the arithmetic is done; all of it touches the weights, if only in their last digits."""
+
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of activations and their products; weights and sums stay float32. float16 scales the loss."""
+    accumulate: Count = 1
+    """Parts that a batch is computed in, one after the other, where memory does not hold it whole."""
+    compile: bool = False
+    """Let `torch.compile` fuse what it can."""
+    sync_norm: bool = False
+    """Take batch statistics over all GPUs of the run instead of each GPU's own share."""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,8 +86,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     augment: Augment = Augment()
     optim: OptimSettings = OptimSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    compute: ComputeSettings = ComputeSettings()
     epochs: Count
     batch_size: Count = 64
+    """Images of one optimiser step, over all devices together."""
     label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     seed: int = 0
 
@@ -140,7 +157,16 @@ def _explained(name: str, message: str) -> UsageError:
     if "unknown field" not in message:
         return UsageError(f"recipe {name}: {message}")
     key = message.split("`")[1]
-    groups = (Recipe, ModelSettings, DataSettings, Augment, OptimSettings, ScheduleSettings, Preprocess)
+    groups = (
+        Recipe,
+        ModelSettings,
+        DataSettings,
+        Augment,
+        OptimSettings,
+        ScheduleSettings,
+        ComputeSettings,
+        Preprocess,
+    )
     near = get_close_matches(key, {field for group in groups for field in group.__struct_fields__}, n=2)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     return UsageError(f"recipe {name}: unknown key {key!r} ({message}){hint}")

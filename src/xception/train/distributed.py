@@ -1,0 +1,75 @@
+"""Devices and processes, through Fabric: one process here, or as many as torchrun started."""
+
+import os
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision, Precision
+
+from xception.data.source import Item, Source
+from xception.errors import EnvironmentFault, UsageError
+from xception.train.recipe import ComputeSettings
+
+
+def launch(settings: ComputeSettings) -> tuple[Fabric, torch.amp.GradScaler | None]:
+    """Join the other processes of the run, if torchrun started any; with the loss scaling that float16 needs.
+
+    Raises:
+        UsageError: batch statistics cannot be synchronised on this device.
+        EnvironmentFault: the other processes cannot be reached.
+    """
+    world, local = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if settings.sync_norm and device == "cpu" and world > 1:
+        raise UsageError("compute.sync_norm needs GPUs: torch synchronises batch statistics there only; leave it out")
+    scaler = torch.amp.GradScaler(device) if settings.precision == "float16" else None
+    fabric = Fabric(
+        accelerator=device,
+        devices=local,
+        num_nodes=world // local,
+        strategy="ddp" if world > 1 else "auto",
+        plugins=_precision(settings, device, scaler),
+    )
+    try:
+        fabric.launch()
+    except (RuntimeError, ValueError) as error:  # what torch.distributed raises where it finds nobody
+        raise EnvironmentFault(
+            f"cannot join the other {world - 1} processes of this run: {error}; check torchrun's --rdzv-endpoint "
+            "and that every node can reach it"
+        ) from error
+    return fabric, scaler
+
+
+def _precision(settings: ComputeSettings, device: str, scaler: torch.amp.GradScaler | None) -> Precision:
+    if settings.precision == "float32":
+        return Precision()
+    return MixedPrecision("16-mixed" if settings.precision == "float16" else "bf16-mixed", device, scaler)
+
+
+def summed(fabric: Fabric, *values: float) -> list[float]:
+    """The sum of each value over all processes, in float64."""
+    if fabric.world_size == 1:
+        return list(values)
+    reduced = fabric.all_reduce(torch.tensor(values, dtype=torch.float64), reduce_op="sum")
+    return cast(torch.Tensor, reduced).tolist()
+
+
+class Share:
+    """Every `world`-th item of a source, from `rank` on: the shares of all ranks hold every item once."""
+
+    def __init__(self, source: Source, rank: int, world: int) -> None:
+        self.name = source.name
+        self.classes = source.classes
+        self._source = source
+        self._indices = range(rank, len(source), world)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int, /) -> Item:
+        return self._source[self._indices[index]]
+
+    def __iter__(self) -> Iterator[Item]:
+        return (self._source[index] for index in self._indices)

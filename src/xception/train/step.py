@@ -1,0 +1,84 @@
+"""One optimiser step: rate, seed, forward, loss, backward, step."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from xception.train.batches import Batch
+from xception.train.recipe import Recipe
+from xception.train.schedule import rate
+from xception.train.state import TrainingState
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """Makes the steps of a run, whatever the device."""
+
+    fabric: Fabric
+    network: nn.Module
+    """As Fabric wrapped it."""
+    optimizer: Optimizer
+    """As Fabric wrapped it."""
+    recipe: Recipe
+    steps_per_epoch: int
+
+    def lr(self, step: int) -> float:
+        """The rate of step `step`, counted from 0."""
+        return rate(self.recipe.schedule, self.recipe.optim.lr, step, self.steps_per_epoch, self.recipe.epochs)
+
+    def __call__(self, state: TrainingState, batch: Batch, weight: float = 1.0) -> float:
+        """Make step `state.progress.step` with this process' share of its batch.
+
+        Args:
+            state: changed in place, except for its progress.
+            batch: the share.
+            weight: how much it counts beside the shares of the other processes; the mean of all is 1.
+
+        Returns:
+            The share's mean loss before the step.
+        """
+        step = state.progress.step
+        for group in state.optimizer.param_groups:
+            group["lr"] = self.lr(step)
+        # What a step draws at random depends on the step alone, so that a resumed run draws the same.
+        torch.manual_seed(self.recipe.seed + step)
+        pixels, targets = (self.fabric.to_device(tensor) for tensor in batch)
+        loss = self._gradients(pixels, targets, weight)
+        if self.recipe.optim.clip_norm is not None:
+            self.fabric.clip_gradients(
+                self.network, self.optimizer, max_norm=self.recipe.optim.clip_norm, error_if_nonfinite=False
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss
+
+    def _gradients(self, pixels: torch.Tensor, targets: torch.Tensor, weight: float) -> float:
+        """Add up the gradients, part by part; the processes exchange them with the last part."""
+        parts = list(_parts(pixels, targets, self.recipe.compute.accumulate))
+        total = 0.0
+        for index, (part, part_targets) in enumerate(parts, 1):
+            with self._unsynchronised(index < len(parts)):
+                loss = self.loss(self.network(part), part_targets) * (len(part) / len(pixels))
+                self.fabric.backward(loss * weight)
+            total += loss.item()
+        return total
+
+    def _unsynchronised(self, enabled: bool) -> AbstractContextManager[None]:
+        if self.fabric.world_size == 1:
+            return nullcontext()
+        return self.fabric.no_backward_sync(self.network, enabled=enabled)  # type: ignore[arg-type]
+
+    def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Mean over the images."""
+        return functional.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
+
+
+def _parts(pixels: torch.Tensor, targets: torch.Tensor, count: int) -> Iterator[Batch]:
+    count = min(count, len(pixels))
+    return zip(pixels.tensor_split(count), targets.tensor_split(count), strict=True)

@@ -1,0 +1,74 @@
+"""A small run's state, as the tests of the training modules need it."""
+
+import torch
+
+from xception.arch.variants import architecture
+from xception.models.network import build
+from xception.preprocess import Preprocess, Squash
+from xception.train.batches import Batch
+from xception.train.optim import optimizer
+from xception.train.recipe import ComputeSettings, DataSettings, ModelSettings, OptimSettings, Recipe
+from xception.train.state import Epoch, Progress, TrainingState
+
+EPOCH = Epoch(
+    epoch=1,
+    steps=3,
+    lr=0.1,
+    train_loss=1 / 3,
+    validation_loss=None,
+    validation_top1=0.1,
+    seconds=0.5,
+    images_per_second=99.5,
+)
+
+
+def small_recipe(
+    compute: ComputeSettings | None = None, optim: OptimSettings | None = None, batch_size: int = 4
+) -> Recipe:
+    return Recipe(
+        model=ModelSettings(variant="mini_xception", width=0.5),
+        data=DataSettings(source="digits"),
+        preprocess=Preprocess(resize=Squash(width_px=32, height_px=32)),
+        optim=optim or OptimSettings(lr=0.01),
+        compute=compute or ComputeSettings(),
+        epochs=2,
+        batch_size=batch_size,
+    )
+
+
+def fresh(name: str = "sgd", seed: int = 0, recipe: str = "r", data: str = "d", classes: int = 7) -> TrainingState:
+    """A state that no step was made from."""
+    torch.manual_seed(seed)
+    network = build(architecture("mini_xception", width=0.5, num_classes=classes))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    settings = OptimSettings(name=name, lr=0.01)  # type: ignore[arg-type]
+    progress = Progress(recipe=recipe, data=data, classes=classes)
+    return TrainingState(network, optimizer(network, settings), progress)
+
+
+def batch(step: int = 0, size: int = 4) -> Batch:
+    """Noise with labels in turn, a function of the step."""
+    generator = torch.Generator().manual_seed(step)
+    pixels = torch.randn(size, 1, 32, 32, generator=generator).contiguous(memory_format=torch.channels_last)
+    return pixels, torch.arange(size) % 4
+
+
+def train_steps(state: TrainingState, count: int) -> None:
+    """Plain steps, without the machinery of a run."""
+    state.network.train()
+    for _ in range(count):
+        pixels, targets = batch(state.progress.step)
+        loss = torch.nn.functional.cross_entropy(state.network(pixels), targets)
+        state.optimizer.zero_grad()
+        loss.backward()
+        state.optimizer.step()
+        state.progress.step += 1
+        state.progress.loss_sum += loss.item()
+
+
+def tensors_of(state: TrainingState) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in state.network.state_dict().items()}
+
+
+def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(tensor, second[name]) for name, tensor in first.items())

@@ -1,0 +1,37 @@
+import pytest
+
+from tests.samples import labelled
+from xception.errors import UsageError
+from xception.train.distributed import Share, launch, summed
+from xception.train.recipe import ComputeSettings
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 5, 13])
+def test_shares_hold_every_item_once(world: int) -> None:
+    source = labelled(11)
+    shares = [Share(source, rank, world) for rank in range(world)]
+    assert sorted(item.key for share in shares for item in share) == [item.key for item in source]
+    assert sum(map(len, shares)) == 11
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert {share.classes for share in shares} == {source.classes}
+
+
+def test_a_share_is_indexed_as_it_is_iterated() -> None:
+    share = Share(labelled(11), 1, 3)
+    assert (
+        [share[index].key for index in range(len(share))]
+        == [item.key for item in share]
+        == ["001", "004", "007", "010"]
+    )
+
+
+def test_one_process_sums_what_it_has() -> None:
+    fabric, scaler = launch(ComputeSettings())
+    assert (fabric.world_size, fabric.global_rank, scaler) == (1, 0, None)
+    assert summed(fabric, 1.5, 2) == [1.5, 2]
+
+
+def test_statistics_cannot_be_synchronised_on_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="sync_norm needs GPUs"):
+        launch(ComputeSettings(sync_norm=True))

@@ -1,0 +1,120 @@
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import nn
+
+from tests.train.samples import batch, equal, fresh, small_recipe, tensors_of
+from xception.train.distributed import launch
+from xception.train.recipe import ComputeSettings, OptimSettings
+from xception.train.state import TrainingState
+from xception.train.step import Stepper
+
+
+def stepper(
+    state: TrainingState, compute: ComputeSettings | None = None, clip_norm: float | None = None, lr: float = 0.01
+) -> Stepper:
+    recipe = small_recipe(compute, OptimSettings(lr=lr, clip_norm=clip_norm))
+    fabric, state.scaler = launch(recipe.compute)
+    wrapped, wrapped_optimizer = fabric.setup(state.network, state.optimizer)
+    wrapped.train()
+    return Stepper(fabric, wrapped, wrapped_optimizer, recipe, steps_per_epoch=5)
+
+
+def gradients(state: TrainingState) -> list[torch.Tensor]:
+    """Those of the next step, which is then not made."""
+    kept: list[torch.Tensor] = []
+
+    def keep(*_: object) -> None:
+        kept.extend(p.grad.clone() for p in state.network.parameters() if p.grad is not None)
+
+    state.optimizer.register_step_pre_hook(keep)
+    return kept
+
+
+def still(network: nn.Module) -> None:
+    """Keep batch statistics as they are, so that images do not see each other."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+
+
+def test_a_step_is_that_of_plain_torch() -> None:
+    state, plain = fresh(), fresh()
+    loss = stepper(state)(state, batch())
+    pixels, targets = batch()
+    plain.network.train()
+    expected = nn.functional.cross_entropy(plain.network(pixels), targets)
+    expected.backward()
+    plain.optimizer.param_groups[0]["lr"] = plain.optimizer.param_groups[1]["lr"] = 0.01
+    plain.optimizer.step()
+    assert loss == expected.item()
+    assert equal(tensors_of(state), tensors_of(plain))
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4, 9])
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(parts: int) -> None:
+    whole, divided = fresh(), fresh()
+    kept = [gradients(state) for state in (whole, divided)]
+    losses = []
+    for state, count in ((whole, 1), (divided, parts)):
+        step = stepper(state, ComputeSettings(accumulate=count))
+        still(state.network)
+        losses.append(step(state, batch()))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+    for first, second in zip(*kept, strict=True):
+        torch.testing.assert_close(second, first, rtol=1e-4, atol=1e-6)
+
+
+def test_a_gradient_is_clipped_to_its_norm_and_no_further() -> None:
+    norms = []
+    for limit in (None, 0.5, 1e9):
+        state = fresh()
+        kept = gradients(state)
+        stepper(state, clip_norm=limit)(state, batch())
+        norms.append(torch.cat([tensor.flatten() for tensor in kept]).norm().item())
+    free, clipped, loose = norms
+    assert clipped == pytest.approx(0.5, rel=1e-4)
+    assert clipped < free == loose
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.05), ("float16", 0.02)])
+def test_reduced_precision_stays_near_float32_and_keeps_its_weights_in_it(precision: str, tolerance: float) -> None:
+    exact, reduced = fresh(), fresh()
+    expected = stepper(exact)(exact, batch())
+    loss = stepper(reduced, ComputeSettings(precision=precision))(reduced, batch())  # type: ignore[arg-type]
+    assert loss == pytest.approx(expected, rel=tolerance)
+    assert loss != expected
+    assert {parameter.dtype for parameter in reduced.network.parameters()} == {torch.float32}
+
+
+def test_a_float16_step_whose_gradient_overflows_is_left_out_and_the_scale_lowered() -> None:
+    state = fresh()
+    step = stepper(state, ComputeSettings(precision="float16"))
+    assert state.scaler is not None
+    state.scaler.update(2.0**40)
+    before = deepcopy(dict(state.network.named_parameters()))
+    step(state, batch())
+    assert state.scaler.get_scale() == 2.0**39
+    assert equal(dict(state.network.named_parameters()), before)
+
+
+def test_what_a_step_draws_depends_on_the_step_alone() -> None:
+    drawn = []
+    for step in (3, 3, 4):
+        state = fresh()
+        state.progress.step = step
+        stepper(state)(state, batch())
+        drawn.append(torch.rand(1).item())
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_the_weight_of_a_share_scales_its_gradient_but_not_its_loss() -> None:
+    losses, kept = [], []
+    for weight in (1.0, 0.5):
+        state = fresh()
+        kept.append(gradients(state))
+        losses.append(stepper(state)(state, batch(), weight))
+    assert losses[0] == losses[1]
+    for first, second in zip(*kept, strict=True):
+        torch.testing.assert_close(second, first / 2)

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from tests.samples import CLASSES, labelled
+from tests.train.samples import small_recipe
+from xception.backends.torch import TorchSession
+from xception.bundle import Bundle, Network
+from xception.models.network import Xception, build
+from xception.tasks.evaluate import evaluate
+from xception.train.distributed import launch
+from xception.train.recipe import ComputeSettings
+from xception.train.result import described
+from xception.train.validation import validate
+
+
+@pytest.fixture
+def bundle(tmp_path: object) -> Bundle:
+    return described(small_recipe(), labelled(1), tmp_path)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def network(bundle: Bundle) -> Xception:
+    return build(Network(variant="mini_xception", num_classes=len(CLASSES), in_channels=3, width=0.5).architecture())
+
+
+def test_the_score_is_that_of_an_evaluation(bundle: Bundle, network: Xception) -> None:
+    fabric, _ = launch(ComputeSettings())
+    source = labelled(13, broken=(3,))
+    score = validate(fabric, bundle, network, source)
+    expected = evaluate(bundle, TorchSession(network, (None, None)), source).score()
+    assert (score.total, score.seen, score.failed) == (13, 12, 1)
+    assert (score.top1, score.top5) == (expected.top1, expected.top5)
+    assert score.loss == pytest.approx(expected.loss, rel=1e-12)
+    assert np.isfinite(score.loss or np.nan)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_network_goes_on_in_its_mode(bundle: Bundle, network: Xception, training: bool) -> None:
+    network.train(training)
+    validate(launch(ComputeSettings())[0], bundle, network, labelled(2))
+    assert network.training is training
