@@ -39,8 +39,8 @@ class ShorterSide(
     def size(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) after the resize."""
         short, long = sorted((width, height))
-        exact = self.px * long / short
-        scaled = max(1, round(exact) if self.long_side == "round" else int(exact))
+        # Each in its source's order of operations: the other order falls on the other side of some whole pixels.
+        scaled = round(long * (self.px / short)) if self.long_side == "round" else int(self.px * long / short)
         return (self.px, scaled) if width <= height else (scaled, self.px)
 
 
@@ -57,7 +57,8 @@ class Squash(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 class CenterCrop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The middle of the image; an odd margin's half pixel is rounded to even (torchvision) or floored (Paddle,
-    MindSpore). An image that is smaller than the crop is padded with black."""
+    MindSpore). An image that is smaller than the crop is padded with black, and an odd rest of that goes to the
+    right and below (torchvision) or to the left and above (MindSpore)."""
 
     width_px: int
     height_px: int
@@ -69,7 +70,9 @@ class CenterCrop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return left, top, left + self.width_px, top + self.height_px
 
     def _start(self, margin: int) -> int:
-        return round(margin / 2) if self.offset == "round" else margin // 2
+        if self.offset == "floor":
+            return margin // 2
+        return round(margin / 2) if margin > 0 else -(-margin // 2)
 
 
 class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):

@@ -1,0 +1,1 @@
+"""The libraries that the sources prepare images with, each a script for its own environment."""
