@@ -7,7 +7,7 @@ from torch import nn
 from tests.train.samples import batch, equal, fresh, small_recipe, tensors_of
 from xception.train.distributed import launch
 from xception.train.recipe import ComputeSettings, OptimSettings
-from xception.train.state import TrainingState
+from xception.train.state import TrainingState, encoded, restore
 from xception.train.step import Stepper
 
 
@@ -92,11 +92,26 @@ def test_a_float16_step_whose_gradient_overflows_is_left_out_and_the_scale_lower
     state = fresh()
     step = stepper(state, ComputeSettings(precision="float16"))
     assert state.scaler is not None
-    state.scaler.update(2.0**40)
+    state.scaler.load_state_dict(state.scaler.state_dict() | {"scale": 2.0**40})
     before = deepcopy(dict(state.network.named_parameters()))
     step(state, batch())
     assert state.scaler.get_scale() == 2.0**39
     assert equal(dict(state.network.named_parameters()), before)
+
+
+def test_a_restored_scale_goes_on_growing() -> None:
+    state, resumed = fresh(), fresh()
+    step = stepper(state, ComputeSettings(precision="float16"))
+    step(state, batch())
+    again = stepper(resumed, ComputeSettings(precision="float16"))
+    restore(resumed, encoded(state), "file")
+    step(state, batch(1))
+    again(resumed, batch(1))
+    assert state.scaler is not None
+    assert resumed.scaler is not None
+    assert resumed.scaler.state_dict() == state.scaler.state_dict()
+    assert state.scaler.state_dict()["_growth_tracker"] > 0
+    assert equal(tensors_of(state), tensors_of(resumed))
 
 
 def test_what_a_step_draws_depends_on_the_step_alone() -> None:

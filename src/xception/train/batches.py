@@ -12,6 +12,7 @@ from torch import Tensor
 from xception.data.augment import epoch_order
 from xception.data.decode import loaded_image
 from xception.data.source import Item, Source
+from xception.data.subset import share
 from xception.errors import DecodeError, InputError
 from xception.pipeline.overlap import overlap
 from xception.train.recipe import Recipe
@@ -56,12 +57,12 @@ class Batches:
     def weight(self, step: int) -> float:
         """What the mean over this process' share counts beside those of the others, whose mean weight is 1."""
         whole = self.indices(step)
-        return len(whole[self.rank :: self.world]) * self.world / len(whole)
+        return len(share(whole, self.rank, self.world)) * self.world / len(whole)
 
     def __call__(self, step: int) -> Batch:
         epoch, whole = step // self.per_epoch, self.indices(step)
         # A process without a share computes on an image of others, with no weight: all have to take part.
-        indices = whole[self.rank :: self.world] if self.rank < len(whole) else whole[:1]
+        indices = share(whole, self.rank, self.world) if self.rank < len(whole) else whole[:1]
         items = [self.source[int(index)] for index in indices]
         pixels = np.stack([self._pixels(item, epoch, int(index)) for item, index in zip(items, indices, strict=True)])
         targets = torch.tensor([item.target for item in items])

@@ -4,11 +4,13 @@ import os
 from collections.abc import Iterator
 from typing import cast
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision, Precision
 
 from xception.data.source import Item, Source
+from xception.data.subset import share
 from xception.errors import EnvironmentFault, UsageError
 from xception.train.recipe import ComputeSettings
 
@@ -57,19 +59,19 @@ def summed(fabric: Fabric, *values: float) -> list[float]:
 
 
 class Share:
-    """Every `world`-th item of a source, from `rank` on: the shares of all ranks hold every item once."""
+    """What one of `world` processes sees of a source: all shares together hold every item once."""
 
     def __init__(self, source: Source, rank: int, world: int) -> None:
         self.name = source.name
         self.classes = source.classes
         self._source = source
-        self._indices = range(rank, len(source), world)
+        self._indices = share(np.arange(len(source)), rank, world)
 
     def __len__(self) -> int:
         return len(self._indices)
 
     def __getitem__(self, index: int, /) -> Item:
-        return self._source[self._indices[index]]
+        return self._source[int(self._indices[index])]
 
     def __iter__(self) -> Iterator[Item]:
-        return (self._source[index] for index in self._indices)
+        return (self[index] for index in range(len(self)))
