@@ -44,7 +44,7 @@ class Progress(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     step_seconds: float = 0.0
     """Spent on the steps of the current epoch so far."""
     seconds: float = 0.0
-    scaler: dict[str, float] = {}
+    scaler: dict[str, int | float] = {}
     """State of the loss scaling of float16."""
     history: list[Epoch] = []
 
