@@ -9,7 +9,8 @@ import pytest
 from tests.samples import CLASSES, drawn_tensors
 from xception.arch.spec import Architecture
 from xception.bundle import Bundle, Form, Graph, Model, Network, write_bundle
-from xception.export.onnx import INPUT_NAME, OUTPUT_NAME, onnx_files
+from xception.export.onnx import onnx_files
+from xception.export.program import program
 from xception.labels import Labels
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide
 from xception.weights import weights_bytes
@@ -39,8 +40,8 @@ def labels() -> Labels:
 
 
 @pytest.fixture(scope="session")
-def onnx_bytes(spec: Architecture, tensors: dict[str, np.ndarray]) -> bytes:
-    return onnx_files(spec, tensors, PX, PX)["model.onnx"]
+def onnx_bytes(spec: Architecture, tensors: dict[str, np.ndarray], preprocess: Preprocess) -> bytes:
+    return onnx_files(program(spec, tensors, preprocess))["model.onnx"]
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +55,7 @@ def forms(
     """The model as weights, as an ONNX graph and as an OpenVINO graph. Not to be written to."""
     root = tmp_path_factory.mktemp("bundles")
     openvino.save_model(openvino.Core().read_model(onnx_bytes), root / "model.xml", compress_to_fp16=False)
-    graph = Graph(input_name=INPUT_NAME, input_shape=(None, 3, PX, PX), output_name=OUTPUT_NAME)
+    graph = Graph(input_name="pixels", input_shape=(None, 3, PX, PX), output_name="logits")
     contents: dict[Form, dict[str, bytes | Path]] = {
         "weights": {"weights.safetensors": weights_bytes(tensors)},
         "onnx": {"model.onnx": onnx_bytes},

@@ -28,7 +28,7 @@ MANIFEST = "model.json"
 LABELS = "labels.txt"
 
 Form = Literal["weights", "onnx", "openvino"]
-Precision = Literal["float32", "int8"]
+Precision = Literal["float32", "float16", "int8"]
 
 MAIN_FILE: Mapping[Form, str] = {"weights": "weights.safetensors", "onnx": "model.onnx", "openvino": "model.xml"}
 """The file a runtime opens, by form."""
@@ -63,11 +63,22 @@ class Network(_Document, frozen=True):
 
 
 class Graph(_Document, frozen=True):
-    """Names and shapes of an exported graph; None is a free size. Input NCHW, output (N, K) logits."""
+    """Names and shapes of an exported graph; None is a free size.
+
+    `input_shape` is (N, C, H, W) in any layout. An input of `image` takes the 8-bit images that `Preprocess.resized`
+    makes, and normalises them itself.
+    """
 
     input_name: str
     input_shape: tuple[int | None, int, int | None, int | None]
     output_name: str
+    input_layout: Literal["nchw", "nhwc"] = "nchw"
+    input_values: Literal["pixels", "image"] = "pixels"
+    output_values: Literal["logits", "probabilities"] = "logits"
+    top_k: int | None = None
+    """Whether the outputs `top_values` and `top_indices`, both (N, k), stand beside the main one."""
+    class_maps: bool = False
+    """Whether the output `class_maps`, (N, K, H', W'), stands beside the main one."""
 
 
 class Score(_Document, frozen=True):
@@ -90,6 +101,10 @@ class Agreement(_Document, frozen=True):
     relative_diff: float
     """Largest absolute difference over the largest absolute logit of the parent."""
     top1_agreement: float
+    batch_sizes: tuple[int, ...] = ()
+    """Images in one call; empty where this was not varied."""
+    sizes_px: tuple[tuple[int, int], ...] = ()
+    """(height, width) of the images; empty for the bundle's own."""
 
 
 class Certificate(_Document, frozen=True):

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -7,10 +8,12 @@ import torch
 
 from tests.conftest import PX
 from tests.samples import CLASSES
-from xception.backends.base import BACKENDS, Pixels, Session, default_backend, open_session, run
-from xception.bundle import MAIN_FILE, Bundle, Form
+from xception.backends.base import BACKENDS, Pixels, Session, default_backend, graph_input, logits_of, open_session, run
+from xception.bundle import MAIN_FILE, Bundle, Form, Graph
 from xception.errors import InputError, UnknownName, UsageError
+from xception.metrics import softmax
 from xception.models.network import build
+from xception.preprocess import Preprocess
 
 PAIRS = [(backend, form) for backend, row in BACKENDS.items() for form in row.forms]
 TOLERANCE = 1e-5
@@ -142,3 +145,34 @@ def test_many_images_are_run_in_batches(fixed: int | None, sizes: list[int]) -> 
     images = np.arange(7, dtype=np.float32).reshape(7, 1, 1, 1)
     assert run(session, images, 3).ravel().tolist() == list(range(7))
     assert session.sizes == sizes
+
+
+def image_graph(**options: Any) -> Graph:
+    return Graph(input_name="image", input_shape=(None, 3, PX, PX), output_name="probabilities", **options)
+
+
+def test_a_graph_of_images_is_given_the_images_that_pixels_were_made_of(preprocess: Preprocess) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8), np.uint8)
+    graph = image_graph(input_values="image", input_layout="nhwc")
+    for odd in (
+        {},
+        {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
+        {"divisor": 1.0, "std": (58.4,) * 3},
+    ):
+        kind = msgspec.structs.replace(preprocess, **odd)
+        given = graph_input(kind.normalize(images), graph, kind)
+        assert np.array_equal(given, images.transpose(0, 2, 3, 1))
+        assert given.dtype == np.uint8
+
+
+def test_what_was_no_image_is_not_rounded_to_one(preprocess: Preprocess) -> None:
+    with pytest.raises(UsageError, match="the graph takes 8-bit images"):
+        graph_input(pixels(1), image_graph(input_values="image"), preprocess)
+
+
+def test_probabilities_become_logits_of_the_same_meaning() -> None:
+    logits = np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 200.0]])
+    found = logits_of(softmax(logits), image_graph(output_values="probabilities"))
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(softmax(found), softmax(logits), atol=1e-7)

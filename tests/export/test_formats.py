@@ -4,11 +4,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from xception.backends.base import open_session
+from xception.backends.base import open_session, run
 from xception.bundle import Bundle, open_bundle, write_bundle
 from xception.errors import CheckFailed, InputError, UnknownName, UsageError
 from xception.export import formats
-from xception.export.formats import FORMATS, RELATIVE_TOLERANCE, export_bundle
+from xception.export.formats import FORMATS, export_bundle
+from xception.export.program import Options
+from xception.export.verify import TOLERANCES
+from xception.metrics import softmax
 from xception.tasks.agreement import probe_pixels
 from xception.weights import read_weights
 
@@ -21,7 +24,7 @@ def test_an_export_carries_its_agreement_with_the_weights_and_its_lineage(
     assert open_bundle(tmp_path / "out", verify=True) == exported
     assert exported.model.form == FORMATS[to].form
     assert exported.model.agreement
-    assert exported.model.agreement.relative_diff <= RELATIVE_TOLERANCE
+    assert exported.model.agreement.relative_diff <= TOLERANCES["float32"]
     (step,) = exported.model.lineage
     assert (step.verb, step.parent) == ("export", weights_bundle.model.digest)
     assert set(step.tools) == set(FORMATS[to].tools)
@@ -66,3 +69,42 @@ def test_preprocessing_without_a_fixed_size_is_refused(weights_bundle: Bundle, t
     free = write_bundle(tmp_path / "free", model, weights_bundle.labels, files)
     with pytest.raises(UsageError, match="fixes no input size"):
         export_bundle(free, "onnx", tmp_path / "out")
+    exported = export_bundle(free, "onnx", tmp_path / "out", options=Options(free_size=True))
+    assert exported.model.agreement
+    assert exported.model.agreement.sizes_px == ((64, 64), (48, 49))
+
+
+def test_options_stand_in_the_bundle_and_its_session_works(weights_bundle: Bundle, tmp_path: Path) -> None:
+    options = Options(opset=11, batch=3, image_input=True, softmax=True, top_k=2, class_maps=True)
+    exported = export_bundle(weights_bundle, "onnx", tmp_path / "out", options=options)
+    graph = exported.model.graph
+    assert graph
+    assert (graph.input_name, graph.input_shape, graph.output_name) == ("image", (3, 3, 32, 32), "probabilities")
+    assert (graph.input_values, graph.input_layout, graph.top_k, graph.class_maps) == ("image", "nhwc", 2, True)
+    assert exported.model.lineage[-1].settings == {
+        "to": "onnx",
+        "opset": 11,
+        "batch": 3,
+        "image_input": True,
+        "softmax": True,
+        "top_k": 2,
+        "class_maps": True,
+    }
+    pixels = probe_pixels(weights_bundle)
+    session, parent = open_session(exported), open_session(weights_bundle)
+    np.testing.assert_allclose(softmax(run(session, pixels, 8)), softmax(parent(pixels)), atol=1e-5)
+
+
+def test_a_half_precision_export_says_so(weights_bundle: Bundle, tmp_path: Path) -> None:
+    exported = export_bundle(weights_bundle, "onnx", tmp_path / "out", options=Options(precision="float16"))
+    assert exported.model.precision == "float16"
+    assert exported.model.agreement
+    assert TOLERANCES["float32"] < exported.model.agreement.relative_diff <= TOLERANCES["float16"]
+
+
+def test_an_option_that_a_format_has_not_is_refused(
+    weights_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(formats.FORMATS, "onnx", FORMATS["onnx"]._replace(options=frozenset({"batch"})))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="onnx has no softmax or top_k; it takes batch"):
+        export_bundle(weights_bundle, "onnx", tmp_path / "out", options=Options(softmax=True, top_k=1, batch=2))

@@ -1,14 +1,21 @@
 import numpy as np
 import openvino
+import pytest
 
 from tests.samples import drawn_tensors
 from xception.arch.variants import architecture
 from xception.export.openvino import openvino_files
+from xception.export.program import Options, program
+from xception.preprocess import CenterCrop, Preprocess
+
+PREPROCESS = Preprocess(color="gray", crop=CenterCrop(width_px=33, height_px=32), mean=(0.5,), std=(0.5,))
 
 
-def test_the_files_hold_the_graph_with_its_names_in_float32() -> None:
+@pytest.mark.parametrize(("precision", "dtype"), [("float32", openvino.Type.f32), ("float16", openvino.Type.f16)])
+def test_the_files_hold_the_graph_with_its_names_and_precision(precision: str, dtype: openvino.Type) -> None:
     spec = architecture("mini_xception", width=0.5)
-    files = openvino_files(spec, drawn_tensors(spec), 32, 33)
+    made = program(spec, drawn_tensors(spec), PREPROCESS, Options(precision=precision))  # type: ignore[arg-type]
+    files = openvino_files(made)
     assert sorted(files) == ["model.bin", "model.xml"]
     model = openvino.Core().read_model(files["model.xml"], files["model.bin"])
     assert model.input("pixels").get_partial_shape() == openvino.PartialShape([-1, 1, 32, 33])
@@ -16,4 +23,4 @@ def test_the_files_hold_the_graph_with_its_names_in_float32() -> None:
     constants = [node for node in model.get_ops() if node.get_type_name() == "Constant"]
     weights = [node for node in constants if np.prod(list(node.get_output_shape(0))) > 64]
     assert weights
-    assert {node.get_element_type() for node in weights} == {openvino.Type.f32}
+    assert {node.get_element_type() for node in weights} == {dtype}

@@ -66,12 +66,15 @@ def test_forms_of_one_network_agree_and_another_network_does_not(forms: dict[str
     assert agreement(unlike, unlike_order, indices(len(pixels))).relative_diff > 1e-2
 
 
-def test_probe_images_are_black_white_and_noise_and_always_the_same(weights_bundle: Bundle) -> None:
+def test_probe_images_are_black_white_gray_and_noise_and_always_the_same(weights_bundle: Bundle) -> None:
     pixels = probe_pixels(weights_bundle, 9)
     assert pixels.shape == (9, 3, 32, 32)
     assert (pixels[0] == -1).all()
     assert (pixels[1] == 1).all()
-    assert all(pixels[index].std() > 0.2 for index in range(2, 9))
+    assert all(pixels[index].std() > 0.2 for index in range(2, 9) if index != 4)
+    assert np.ptp(pixels[4]) == 0
+    assert (pixels[6, 0] == pixels[6, 1]).all()
+    assert (pixels[7, 0] != pixels[7, 1]).any()
     assert np.array_equal(pixels, probe_pixels(weights_bundle, 9))
 
 

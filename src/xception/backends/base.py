@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xception.bundle import Bundle, Form
+from xception.bundle import Bundle, Form, Graph
 from xception.errors import InputError, UnknownName, UsageError
+from xception.preprocess import Preprocess
 
 Pixels = NDArray[np.float32]
 Logits = NDArray[np.float32]
@@ -89,17 +90,22 @@ def default_backend(form: Form) -> str:
 def run(session: Session, pixels: Pixels, batch_size: int) -> Logits:
     """Logits of any number of images, (N, C, H, W) to (N, K), in batches of at most `batch_size`.
 
-    A session of a fixed batch size takes that one, and black images for the places that are left in the last.
+    A session of a fixed batch size takes that one, and the last image again in the places that are left over.
     """
     size = session.batch_size or batch_size
     missing = -len(pixels) % size if session.batch_size else 0
-    padded = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.float32)]) if missing else pixels
+    padded = np.concatenate([pixels, pixels[-1:].repeat(missing, axis=0)]) if missing else pixels
     rows = [session(padded[start : start + size]) for start in range(0, len(padded), size)]
     return (rows[0] if len(rows) == 1 else np.concatenate(rows))[: len(pixels)]
 
 
+SMALLEST = np.finfo(np.float32).tiny
+"""Probabilities below this become it before their logarithm is taken."""
+
+
 class GraphSession:
-    """What sessions of exported graphs have in common: the facts that their bundle states."""
+    """What sessions of exported graphs have in common: the facts that their bundle states, and the way from the
+    session's pixels and logits to what the graph takes and gives."""
 
     name: str
 
@@ -110,3 +116,43 @@ class GraphSession:
         self.batch_size, *shape = self.graph.input_shape
         self.input_shape: tuple[int, int | None, int | None] = tuple(shape)  # type: ignore[assignment]
         self.num_classes = bundle.model.network.num_classes
+        self._preprocess = bundle.model.preprocess
+
+    def __call__(self, pixels: Pixels, /) -> Logits:
+        return logits_of(self.outputs(pixels)[self.graph.output_name], self.graph)
+
+    def outputs(self, pixels: Pixels) -> dict[str, NDArray[Any]]:
+        """All outputs of the graph by name, as it gives them."""
+        return self._run(graph_input(pixels, self.graph, self._preprocess))
+
+    def _run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        raise NotImplementedError
+
+
+def graph_input(pixels: Pixels, graph: Graph, preprocess: Preprocess) -> NDArray[Any]:
+    """Normalised pixels (N, C, H, W) as a graph takes them: in its layout, and as 8-bit images where it normalises.
+
+    Raises:
+        UsageError: the graph takes 8-bit images and the pixels are not made of any.
+    """
+    values: NDArray[Any] = pixels
+    if graph.input_values == "image":
+        values = _images(pixels, preprocess)
+    return np.ascontiguousarray(values.transpose(0, 2, 3, 1)) if graph.input_layout == "nhwc" else values
+
+
+def _images(pixels: Pixels, preprocess: Preprocess) -> NDArray[np.uint8]:
+    mean, std = (np.array(row, np.float32)[:, None, None] for row in (preprocess.mean, preprocess.std))
+    exact = (pixels * std + mean) * np.float32(preprocess.divisor)
+    images = exact.round()
+    # Rounding of normalised 8-bit values and back stays below a thousandth; anything more was no image.
+    if not (np.abs(exact - images) < 0.01).all() or images.min(initial=0) < 0 or images.max(initial=0) > 255:
+        raise UsageError("the graph takes 8-bit images, and these pixels are not normalised from any; pass images")
+    return images.astype(np.uint8)
+
+
+def logits_of(values: NDArray[Any], graph: Graph) -> Logits:
+    """A graph's main output (N, K) as logits: those of a graph that ends in a softmax are logarithms of its
+    probabilities, which differ from the network's own by one number an image and so mean the same."""
+    values = np.array(values, np.float32)
+    return np.log(np.maximum(values, SMALLEST)) if graph.output_values == "probabilities" else values

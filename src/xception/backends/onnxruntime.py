@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
-from xception.backends.base import GraphSession, Logits, Pixels, Session
+from xception.backends.base import GraphSession, Session
 from xception.bundle import Bundle
 from xception.errors import InputError
 from xception.extras import require
@@ -19,9 +19,9 @@ class OnnxSession(GraphSession):
         super().__init__(bundle)
         self._runtime = runtime
 
-    def __call__(self, pixels: Pixels, /) -> Logits:
-        (logits,) = self._runtime.run([self.graph.output_name], {self.graph.input_name: pixels})
-        return np.asarray(logits, np.float32)
+    def _run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        names = [port.name for port in self._runtime.get_outputs()]
+        return dict(zip(names, self._runtime.run(names, {self.graph.input_name: values}), strict=True))
 
     def close(self) -> None:
         del self._runtime

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
-from xception.backends.base import GraphSession, Logits, Pixels, Session
+from xception.backends.base import GraphSession, Session
 from xception.bundle import Bundle
 from xception.errors import InputError
 from xception.extras import require
 
 
 class OpenVinoSession(GraphSession):
-    """One compiled model; it has a single input and a single output."""
+    """One compiled model; it has a single input."""
 
     name = "openvino"
 
@@ -19,8 +19,9 @@ class OpenVinoSession(GraphSession):
         super().__init__(bundle)
         self._compiled = compiled
 
-    def __call__(self, pixels: Pixels, /) -> Logits:
-        return np.array(self._compiled(pixels)[0], np.float32)
+    def _run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        results = self._compiled(values)
+        return {name: value for port, value in results.items() for name in port.get_names()}
 
     def close(self) -> None:
         del self._compiled

@@ -1,18 +1,36 @@
 """`xception export`"""
 
 from pathlib import Path
+from typing import Annotated
 
-from xception.bundle import open_bundle
+from cyclopts import Parameter
+
+from xception.bundle import Bundle, open_bundle
 from xception.cli.output import print_facts, say
+from xception.data.sources import open_source
 from xception.export.formats import FOLDERS, export_bundle, export_folder
+from xception.export.program import Options
+from xception.tasks.agreement import data_pixels
+
+PLAIN = Options()
 
 
-def export(bundle: Path, /, *, to: str, out: Path, overwrite: bool = False) -> None:
+def export(
+    bundle: Path,
+    /,
+    *,
+    to: str,
+    out: Path,
+    data: str | None = None,
+    options: Annotated[Options, Parameter(name="*")] = PLAIN,
+    overwrite: bool = False,
+) -> None:
     """Write a bundle's network in another form, after running it and comparing its logits.
 
     ```
     xception export runs/digits/bundle --to onnx --out digits-onnx
     xception export runs/digits/bundle --to openvino --out digits-openvino
+    xception export runs/digits/bundle --to onnx --opset 11 --batch 8 --out digits-onnx-8
     xception export xception41 --to timm --out timm-folder
     ```
 
@@ -20,20 +38,29 @@ def export(bundle: Path, /, *, to: str, out: Path, overwrite: bool = False) -> N
         bundle: The bundle with the weights.
         to: onnx or openvino; timm writes a model folder that timm loads.
         out: Folder of the new bundle.
+        data: Images to compare on, besides black, white, gray and noise.
         overwrite: Replace a bundle that lies there.
     """
+    opened = open_bundle(bundle)
     if to in FOLDERS:
-        print_facts({"folder": str(export_folder(open_bundle(bundle), to, out, overwrite=overwrite))})
+        print_facts({"folder": str(export_folder(opened, to, out, overwrite=overwrite))})
         say(f'next: timm.create_model("local-dir:{out}", pretrained=True)')
         return
-    exported = export_bundle(open_bundle(bundle), to, out, overwrite=overwrite)
+    pixels = data_pixels(open_source(data), opened.model.preprocess) if data else None
+    exported = export_bundle(opened, to, out, options=options, pixels=pixels, overwrite=overwrite)
+    print_facts(_facts(exported))
+    if to == "onnx":
+        say(f"next: xception quantize {out} --calibration DATA --out {out}-int8")
+
+
+def _facts(exported: Bundle) -> dict[str, str]:
     measured = exported.model.agreement
     facts = {"bundle": str(exported.path), "size": f"{exported.size_bytes:,} bytes"}
     if measured:
+        sizes = ", ".join(f"{height}x{width}" for height, width in measured.sizes_px)
         facts["agreement"] = (
             f"largest logit difference {measured.max_abs_diff:.1e} ({measured.relative_diff:.1e} relative), "
-            f"top-1 {measured.top1_agreement:.2%} on {measured.samples} samples"
+            f"top-1 {measured.top1_agreement:.2%} on {measured.samples} samples of {sizes} px "
+            f"in batches of {', '.join(map(str, measured.batch_sizes))}"
         )
-    print_facts(facts)
-    if to == "onnx":
-        say(f"next: xception quantize {out} --calibration DATA --out {out}-int8")
+    return facts

@@ -1,7 +1,7 @@
 """Export of a bundle: written, run by the real runtime, compared with its parent, and only then put in place."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -9,30 +9,37 @@ from typing import NamedTuple
 
 import msgspec
 
-from xception.backends.base import Pixels, open_session
-from xception.bundle import Agreement, Bundle, Form, Graph, Model, child, ensure_free, write_bundle
+from xception.backends.base import Pixels
+from xception.bundle import Bundle, Form, Model, child, ensure_free, write_bundle
 from xception.errors import CheckFailed, UnknownName, UsageError
-from xception.export.onnx import INPUT_NAME, OUTPUT_NAME
-from xception.tasks.agreement import agreement, probe_pixels
+from xception.export.program import Options, program
+from xception.export.verify import TOLERANCES, verify
+from xception.tasks.agreement import probe_pixels
 from xception.weights import read_weights
 
-RELATIVE_TOLERANCE = 1e-5
-"""Largest logit difference over the largest logit that an export in float32 may show. Rounding stays below
-1e-6, and the smallest mistake that one variant taken for another makes is 5e-3."""
+PROBES = 14
+"""Images of each size to compare on when no data is at hand."""
 
 
 class Format(NamedTuple):
-    """An export format: the function that makes its files, its form in a bundle, and the tools behind it."""
+    """An export format: the function that makes its files of a program, its form in a bundle, the tools behind it,
+    and the options that it takes."""
 
     module: str
     function: str
     form: Form
     tools: tuple[str, ...]
+    options: frozenset[str]
 
+
+PLAIN = frozenset({"batch", "free_size", "precision", "input_name", "output_name"})
+ADDED = frozenset({"image_input", "softmax", "top_k", "class_maps"})
 
 FORMATS: Mapping[str, Format] = {
-    "onnx": Format("xception.export.onnx", "onnx_files", "onnx", ("onnx",)),
-    "openvino": Format("xception.export.openvino", "openvino_files", "openvino", ("onnx", "openvino")),
+    "onnx": Format("xception.export.onnx", "onnx_files", "onnx", ("onnx",), PLAIN | ADDED | {"opset"}),
+    "openvino": Format(
+        "xception.export.openvino", "openvino_files", "openvino", ("onnx", "openvino"), PLAIN | ADDED | {"opset"}
+    ),
 }
 
 FOLDERS: Mapping[str, str] = {"timm": "xception.export.timm"}
@@ -61,7 +68,13 @@ def export_folder(bundle: Bundle, to: str, out: Path, *, overwrite: bool = False
 
 
 def export_bundle(
-    bundle: Bundle, to: str, out: Path, *, pixels: Pixels | None = None, overwrite: bool = False
+    bundle: Bundle,
+    to: str,
+    out: Path,
+    *,
+    options: Options | None = None,
+    pixels: Pixels | None = None,
+    overwrite: bool = False,
 ) -> Bundle:
     """Write the bundle's network in another form, with its agreement with the weights.
 
@@ -69,27 +82,31 @@ def export_bundle(
         bundle: one with weights.
         to: a key of `FORMATS`.
         out: where the new bundle is to lie.
-        pixels: what to compare on, (N, C, H, W); by default black, white and noise.
+        options: how the graph is to differ from its plain form.
+        pixels: images to compare on besides black, white, gray and noise, (N, C, H, W).
         overwrite: replace a bundle that lies there.
 
     Raises:
         UnknownName: no such format.
-        UsageError: the bundle holds no weights, or fixes no input size.
+        UsageError: the bundle holds no weights, or the options do not fit it or the format.
         CheckFailed: the runtime's logits differ; nothing is written.
     """
     if to not in FORMATS:
         raise UnknownName("export format", to, FORMATS.keys() | FOLDERS.keys())
+    options = options or Options()
     _check_weights(bundle)
+    _check_options(to, options)
     ensure_free(out, overwrite=overwrite)
-    model, files = _convert(bundle, FORMATS[to])
+    model, files = _convert(bundle, to, options)
     with tempfile.TemporaryDirectory() as folder:
         trial = write_bundle(Path(folder) / "trial", model, bundle.labels, files)
-        measured = _compare(trial, bundle, probe_pixels(bundle) if pixels is None else pixels)
-    if measured.relative_diff > RELATIVE_TOLERANCE:
-        raise CheckFailed(
-            f"the {to} export of {bundle.path} differs from its weights by {measured.relative_diff:.1e} of the largest "
-            f"logit, more than {RELATIVE_TOLERANCE:.0e}; nothing was written; report this with the versions in use"
-        )
+        measured = verify(trial, bundle, _probes(trial, pixels))
+        tolerance = TOLERANCES[model.precision]
+        if not measured.relative_diff <= tolerance:
+            raise CheckFailed(
+                f"the {to} export of {bundle.path} differs from its weights by {measured.relative_diff:.1e} of the "
+                f"largest logit, more than {tolerance:.0e}; nothing was written; report this with the versions in use"
+            )
     return write_bundle(
         out, msgspec.structs.replace(model, agreement=measured), bundle.labels, files, overwrite=overwrite
     )
@@ -102,22 +119,33 @@ def _check_weights(bundle: Bundle) -> None:
         )
 
 
-def _convert(bundle: Bundle, form: Format) -> tuple[Model, dict[str, bytes]]:
-    size = bundle.model.preprocess.output_px
-    if size is None:
-        raise UsageError(f"the preprocessing of {bundle.path} fixes no input size; expected a crop or a squash")
-    architecture = bundle.model.network.architecture()
-    make = getattr(import_module(form.module), form.function)
-    files: dict[str, bytes] = make(architecture, read_weights(bundle.main_file), *size)
-    graph = Graph(input_name=INPUT_NAME, input_shape=(None, architecture.in_channels, *size), output_name=OUTPUT_NAME)
-    model = child(bundle, "export", {tool: version(tool) for tool in form.tools}, to=form.form)
-    return msgspec.structs.replace(model, form=form.form, graph=graph), files
+def _check_options(to: str, options: Options) -> None:
+    refused = sorted(_departures(options).keys() - FORMATS[to].options)
+    if refused:
+        raise UsageError(f"{to} has no {' or '.join(refused)}; it takes {', '.join(sorted(FORMATS[to].options))}")
 
 
-def _compare(ours: Bundle, parent: Bundle, pixels: Pixels) -> Agreement:
-    session, reference = open_session(ours), open_session(parent)
-    try:
-        return agreement(session, reference, pixels)
-    finally:
-        session.close()
-        reference.close()
+def _departures(options: Options) -> dict[str, str | int | bool]:
+    """What the options say otherwise than the plain form."""
+    plain = Options()
+    return {name: value for name, value in vars(options).items() if value != getattr(plain, name)}
+
+
+def _convert(bundle: Bundle, to: str, options: Options) -> tuple[Model, dict[str, bytes]]:
+    form, model = FORMATS[to], bundle.model
+    made = program(model.network.architecture(), read_weights(bundle.main_file), model.preprocess, options)
+    files: dict[str, bytes] = getattr(import_module(form.module), form.function)(made)
+    tools = {tool: version(tool) for tool in form.tools}
+    opset = {"opset": options.opset} if "opset" in form.options else {}
+    step = child(bundle, "export", tools, to=to, **{**opset, **_departures(options)})
+    return msgspec.structs.replace(step, form=form.form, graph=made.graph, precision=options.precision), files
+
+
+def _probes(exported: Bundle, pixels: Pixels | None) -> Sequence[Pixels]:
+    """What to compare on: the images at hand and extremes, and where the graph takes any size a smaller one too."""
+    native = exported.model.preprocess.output_px or (exported.model.network.architecture().input_px,) * 2
+    probes = [probe_pixels(exported, PROBES, native)] + ([] if pixels is None else [pixels])
+    free = exported.model.graph is not None and exported.model.graph.input_shape[2] is None
+    # Odd where the other is even, since faults of padding show at one of the two alone.
+    smaller = (native[0] - native[0] // 4, native[1] - native[1] // 4 + 1)
+    return [*probes, probe_pixels(exported, PROBES, smaller)] if free else probes

@@ -21,7 +21,8 @@ def probe_pixels(bundle: Bundle, count: int = 16, size_px: tuple[int, int] | Non
     """Pixels of (height, width), by default the bundle's input size, to compare on when no data is at hand:
     (count, C, H, W) float32.
 
-    Black, white and random noise from fine to coarse, normalised as the bundle says; always the same.
+    Black, white, middle gray and random noise from fine to coarse, some of it without colour, normalised as the
+    bundle says; always the same.
 
     Raises:
         InputError: the bundle's preprocessing fixes no input size.
@@ -37,6 +38,8 @@ def probe_pixels(bundle: Bundle, count: int = 16, size_px: tuple[int, int] | Non
         cell = 2 ** (index % 6)
         coarse = rng.integers(0, 256, (images.shape[1], -(-height // cell), -(-width // cell)), np.uint8)
         images[index] = coarse.repeat(cell, 1).repeat(cell, 2)[:, :height, :width]
+    images[4:5] = 128
+    images[6:7] = images[6:7, :1]
     return bundle.model.preprocess.normalize(images)
 
 

@@ -1,0 +1,236 @@
+"""What every writer of a graph walks: folded operations with names, shapes and the parts that deployment adds."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from xception.arch.compute import Shape, output_shapes
+from xception.arch.graph import INPUT, Conv, Dense, GlobalAveragePool, Node
+from xception.arch.spec import Architecture
+from xception.bundle import Graph
+from xception.errors import UsageError
+from xception.export.fold import Tensors, folded
+from xception.preprocess import Preprocess
+
+IMAGE = "image"
+"""The graph's input where it is 8-bit images; `pixels` is then what normalisation makes of it."""
+
+SOFTMAX, TOP_K, CLASS_MAPS = "head.softmax", "head.top_k", "head.class_maps"
+TOP_VALUES, TOP_INDICES = "top_values", "top_indices"
+
+
+@dataclass(frozen=True, slots=True)
+class Normalize:
+    """8-bit images (N, H, W, C) to pixels (N, C, H, W): `value * NAME.factor + NAME.shift` a channel."""
+
+    name: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Softmax:
+    """(N, K) logits to probabilities."""
+
+    name: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class TopK:
+    """The largest of (N, K), in descending order: `NAME.values` and `NAME.indices`, both (N, count)."""
+
+    name: str
+    source: str
+    count: int
+
+
+Operation = Node | Normalize | Softmax | TopK
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a graph is to differ from its plain form: float32 pixels (N, C, H, W) in, logits out, any batch, the
+    bundle's own image size."""
+
+    opset: int = 17
+    """Version of the ONNX operators, from 11; converters of the last years agree on 17."""
+    batch: int | None = None
+    """Images in every call; by default any number."""
+    free_size: bool = False
+    """Any height and width, instead of the bundle's."""
+    precision: Literal["float32", "float16"] = "float32"
+    """float16 halves the file; inputs and outputs stay float32."""
+    input_name: str | None = None
+    """By default what the input is: `pixels` or `image`."""
+    output_name: str | None = None
+    """By default what the output is: `logits` or `probabilities`."""
+    image_input: bool = False
+    """8-bit images (N, H, W, C) in, normalised inside."""
+    softmax: bool = False
+    """Probabilities out."""
+    top_k: int | None = None
+    """Two more outputs: the k largest, and their class indices."""
+    class_maps: bool = False
+    """One more output: the class-activation maps (N, K, H', W'), whose spatial mean is the logits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """An output's name, and the value inside that it shows."""
+
+    name: str
+    value: str
+    dtype: Literal["float32", "int64"] = "float32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A network as it is written.
+
+    Weights are float32 whatever the options' precision. `graph.input_shape` is (N, C, H, W) in any layout.
+    """
+
+    architecture: Architecture
+    nodes: tuple[Operation, ...]
+    tensors: Tensors
+    graph: Graph
+    outputs: tuple[Output, ...]
+    options: Options
+
+    @property
+    def source(self) -> str:
+        """The value inside that the input is."""
+        return IMAGE if self.options.image_input else INPUT
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """(height, width): the fixed one, or where it is free the published one as an example."""
+        height, width = self.graph.input_shape[2:]
+        return height or self.architecture.input_px, width or self.architecture.input_px
+
+    def shapes(self) -> dict[str, Shape]:
+        """Shape of every value for one image of `size_px`, as `output_shapes`."""
+        found = output_shapes(self.architecture, *self.size_px)
+        classes = (self.architecture.num_classes,)
+        for node in self.nodes:
+            if node.name == CLASS_MAPS:
+                found[node.name] = classes + found[node.source][1:]
+            elif isinstance(node, Softmax):
+                found[node.name] = classes
+            elif isinstance(node, TopK):
+                found |= dict.fromkeys((f"{node.name}.values", f"{node.name}.indices"), (node.count,))
+            elif isinstance(node, Normalize):
+                found[IMAGE] = (*found[INPUT][1:], found[INPUT][0])
+        return found
+
+
+def program(
+    architecture: Architecture,
+    tensors: Mapping[str, np.ndarray],
+    preprocess: Preprocess,
+    options: Options | None = None,
+) -> Program:
+    """The network with what the options add to it.
+
+    Raises:
+        UsageError: the options contradict each other or the network, or the preprocessing fixes no input size.
+    """
+    options = options or Options()
+    nodes, values = folded(architecture, tensors)
+    graph = _graph(architecture, preprocess, options)
+    head = tuple(_head(nodes, options))
+    operations: tuple[Operation, ...] = (*nodes, *head)
+    if options.image_input:
+        operations = (Normalize(INPUT, IMAGE), *operations)
+        values |= _normalization(preprocess)
+    if any(node.name == CLASS_MAPS for node in head):
+        values |= _classifier_at_every_position(values, nodes[-1].name)
+    made = Program(
+        architecture=architecture,
+        nodes=operations,
+        tensors=values,
+        graph=graph,
+        outputs=tuple(_outputs(nodes, graph)),
+        options=options,
+    )
+    _check_names(made)
+    return made
+
+
+def _graph(architecture: Architecture, preprocess: Preprocess, options: Options) -> Graph:
+    classes = architecture.num_classes
+    if options.batch is not None and options.batch < 1:
+        raise UsageError(f"a graph for {options.batch} images makes no sense; expected at least one")
+    if options.top_k is not None and not 1 <= options.top_k <= classes:
+        raise UsageError(f"the {options.top_k} best of {classes} classes do not exist; expected 1 to {classes}")
+    if options.image_input and preprocess.channels != architecture.in_channels:
+        raise UsageError(
+            f"images of {preprocess.channels} channels do not fit a network of {architecture.in_channels}; "
+            "export without image input"
+        )
+    size = (None, None) if options.free_size else preprocess.output_px
+    if size is None:
+        raise UsageError("the preprocessing fixes no input size; expected a crop or a squash; or export a free size")
+    return Graph(
+        input_name=options.input_name or (IMAGE if options.image_input else INPUT),
+        input_shape=(options.batch, architecture.in_channels, *size),
+        output_name=options.output_name or ("probabilities" if options.softmax else "logits"),
+        input_layout="nhwc" if options.image_input else "nchw",
+        input_values="image" if options.image_input else "pixels",
+        output_values="probabilities" if options.softmax else "logits",
+        top_k=options.top_k,
+        class_maps=options.class_maps,
+    )
+
+
+def _head(nodes: tuple[Node, ...], options: Options) -> Iterator[Operation]:
+    """What comes behind the logits, or beside them."""
+    result = nodes[-1].name
+    if options.softmax:
+        yield Softmax(SOFTMAX, result)
+        result = SOFTMAX
+    if options.top_k:
+        yield TopK(TOP_K, result, options.top_k)
+    last = nodes[-1]
+    if options.class_maps and isinstance(last, Dense):
+        yield Conv(CLASS_MAPS, _features(nodes), last.in_features, last.out_features, 1, bias=True)
+
+
+def _features(nodes: tuple[Node, ...]) -> str:
+    return next(node.source for node in nodes if isinstance(node, GlobalAveragePool))
+
+
+def _classifier_at_every_position(values: Tensors, dense: str) -> Tensors:
+    return {
+        f"{CLASS_MAPS}.weight": values[f"{dense}.weight"][:, :, None, None],
+        f"{CLASS_MAPS}.bias": values[f"{dense}.bias"],
+    }
+
+
+def _normalization(preprocess: Preprocess) -> Tensors:
+    mean, std = (np.array(row, np.float64) for row in (preprocess.mean, preprocess.std))
+    scaled = {"factor": 1 / (preprocess.divisor * std), "shift": -mean / std}
+    return {f"{INPUT}.{leaf}": value.astype(np.float32) for leaf, value in scaled.items()}
+
+
+def _outputs(nodes: tuple[Node, ...], graph: Graph) -> Iterator[Output]:
+    last = nodes[-1]
+    probabilities = graph.output_values == "probabilities"
+    yield Output(name=graph.output_name, value=SOFTMAX if probabilities else last.name)
+    if graph.top_k:
+        yield Output(name=TOP_VALUES, value=f"{TOP_K}.values")
+        yield Output(name=TOP_INDICES, value=f"{TOP_K}.indices", dtype="int64")
+    if graph.class_maps:
+        yield Output(name="class_maps", value=CLASS_MAPS if isinstance(last, Dense) else _features(nodes))
+
+
+def _check_names(made: Program) -> None:
+    names = [made.graph.input_name, *(output.name for output in made.outputs)]
+    inside = {*made.shapes(), *made.tensors} - {made.source}
+    if len(set(names)) < len(names) or inside & set(names) or not all(map(str.strip, names)):
+        raise UsageError(
+            f"the names {', '.join(map(repr, names))} of inputs and outputs are not distinct, or name something inside "
+            "the graph; choose others"
+        )

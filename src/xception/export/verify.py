@@ -1,0 +1,136 @@
+"""An export beside its parent: run by the real runtime in several batch and image sizes, and compared."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from xception.backends.base import SMALLEST, GraphSession, Logits, Pixels, logits_of, open_session
+from xception.bundle import Agreement, Bundle, Graph, Precision
+from xception.errors import CheckFailed, InputError, XceptionError
+from xception.export.program import TOP_INDICES, TOP_VALUES
+from xception.extras import require
+from xception.metrics import log_softmax
+from xception.tasks.agreement import agreement_of
+from xception.weights import read_weights
+
+TOLERANCES: Mapping[Precision, float] = {"float32": 1e-5, "float16": 3e-2}
+"""Largest logit difference over the largest logit. Rounding stays below 1e-6 in float32, where the smallest mistake
+that one variant taken for another makes is 5e-3. Half precision keeps 11 bits, of which some hundred operations in a
+row cost about half."""
+
+BATCH_SIZES = (1, 2, 7)
+"""One image, the smallest number above it, and an odd one."""
+
+MAPS_FACTOR = 10
+"""How much more a class map may differ, whose numbers are not averaged over the image."""
+
+Values = Mapping[str, NDArray[Any]]
+Runner = Callable[[Mapping[str, Pixels]], Mapping[str, Values]]
+"""Batches of pixels by name to all outputs of the graph by the batch's name."""
+
+
+def verify(exported: Bundle, parent: Bundle, probes: Sequence[Pixels], run: Runner | None = None) -> Agreement:
+    """Compare every output of a graph with what its parent's network computes.
+
+    Args:
+        exported: a bundle with a graph.
+        parent: the bundle of weights that it was made from.
+        probes: pixels (N, C, H, W), one array for each image size.
+        run: what runs the graph; by default the bundle's own backend.
+
+    Raises:
+        CheckFailed: the runtime does not run the graph in some size, or an extra output differs. Whether the
+            agreement of the main output is good enough is the caller's to judge.
+    """
+    graph = exported.model.graph
+    if graph is None:
+        raise InputError(f"{exported.path} describes no graph; export it again")
+    batches = dict(_batches(probes, graph.input_shape[0]))
+    theirs = _network_outputs(parent, batches, class_maps=graph.class_maps)
+    ours = (run or partial(run_session, exported))(batches)
+    for name, values in ours.items():
+        _check_extras(values, theirs[name], exported)
+    measured = agreement_of(
+        _joined(logits_of(ours[name][graph.output_name], graph) for name in batches),
+        _joined(_as_given(theirs[name]["logits"], graph) for name in batches),
+    )
+    return msgspec.structs.replace(
+        measured,
+        samples=sum(map(len, probes)),
+        batch_sizes=tuple(sorted({len(pixels) for pixels in batches.values()})),
+        sizes_px=tuple((pixels.shape[2], pixels.shape[3]) for pixels in probes),
+    )
+
+
+def _batches(probes: Sequence[Pixels], fixed: int | None) -> Iterator[tuple[str, Pixels]]:
+    """All images in the largest batch size and the first ones in the others; a last batch starts over."""
+    for pixels in probes:
+        for size in (fixed,) if fixed else BATCH_SIZES:
+            count = len(pixels) if size == (fixed or max(BATCH_SIZES)) else min(len(pixels), 2 * size)
+            for start in range(0, count, size):
+                chosen = np.arange(start, start + size) % len(pixels)
+                yield f"{pixels.shape[2]}x{pixels.shape[3]} px, batch of {size}, from {start}", pixels[chosen]
+
+
+def run_session(exported: Bundle, batches: Mapping[str, Pixels]) -> dict[str, Values]:
+    """All outputs of a graph by the name of the batch, in the bundle's own backend.
+
+    Raises:
+        CheckFailed: the runtime stops at a batch.
+    """
+    found: dict[str, Values] = {}
+    with closing(open_session(exported)) as session:
+        for name, pixels in batches.items():
+            try:
+                found[name] = cast(GraphSession, session).outputs(pixels)
+            except XceptionError:
+                raise
+            # The runtimes raise types of their own, which share no base class but this one.
+            except Exception as error:
+                raise CheckFailed(f"{exported.path} does not run on {name}: {error}; export it again") from error
+    return found
+
+
+def _network_outputs(parent: Bundle, batches: Mapping[str, Pixels], *, class_maps: bool) -> dict[str, Values]:
+    torch = require("torch", "torch")
+    # The network's module imports torch, which nobody else who exports needs to have loaded.
+    from xception.models.network import build
+
+    network = build(parent.model.network.architecture(), read_weights(parent.main_file)).eval()
+    with torch.inference_mode():
+        return {name: _outputs(network, torch.from_numpy(pixels), class_maps) for name, pixels in batches.items()}
+
+
+def _outputs(network: Any, pixels: Any, class_maps: bool) -> Values:
+    values = {"logits": network(pixels).numpy()}
+    return {**values, "class_maps": network.class_maps(pixels).numpy()} if class_maps else values
+
+
+def _as_given(logits: Logits, graph: Graph) -> Logits:
+    """The network's logits as `logits_of` makes them of the graph's output."""
+    if graph.output_values == "logits":
+        return logits
+    return np.maximum(log_softmax(logits), np.log(SMALLEST)).astype(np.float32)
+
+
+def _joined(rows: Iterable[Logits]) -> Logits:
+    return np.concatenate(list(rows))
+
+
+def _check_extras(values: Values, expected: Values, exported: Bundle) -> None:
+    """The outputs beside the main one."""
+    model, graph = exported.model, exported.model.graph
+    if graph and graph.class_maps:
+        maps = agreement_of(values["class_maps"], expected["class_maps"])
+        if not maps.relative_diff <= MAPS_FACTOR * TOLERANCES[model.precision]:
+            raise CheckFailed(f"the class maps of {exported.path} differ by {maps.relative_diff:.1e}; export it again")
+    if graph and graph.top_k:
+        main, best, chosen = values[graph.output_name], values[TOP_VALUES], values[TOP_INDICES]
+        taken = np.take_along_axis(main, chosen.astype(np.int64), 1)
+        if not (np.array_equal(taken, best) and np.array_equal(best, -np.sort(-main, axis=1)[:, : graph.top_k])):
+            raise CheckFailed(f"the top values of {exported.path} are not the largest of its output; export it again")

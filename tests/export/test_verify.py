@@ -1,0 +1,75 @@
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from xception.backends.base import Pixels
+from xception.bundle import Bundle
+from xception.errors import CheckFailed, InputError
+from xception.export.formats import export_bundle
+from xception.export.program import Options
+from xception.export.verify import Values, run_session, verify
+from xception.tasks.agreement import probe_pixels
+
+
+def test_all_batch_sizes_and_image_sizes_are_compared(weights_bundle: Bundle, onnx_bundle: Bundle) -> None:
+    measured = verify(onnx_bundle, weights_bundle, [probe_pixels(weights_bundle, 9)])
+    assert (measured.samples, measured.batch_sizes, measured.sizes_px) == (9, (1, 2, 7), ((32, 32),))
+    assert measured.relative_diff < 1e-5
+
+
+def test_every_image_is_run_in_the_largest_batch(weights_bundle: Bundle, onnx_bundle: Bundle) -> None:
+    seen: list[int] = []
+
+    def run(batches: Mapping[str, Pixels]) -> Mapping[str, Values]:
+        seen.extend(map(len, batches.values()))
+        return run_session(onnx_bundle, batches)
+
+    verify(onnx_bundle, weights_bundle, [probe_pixels(weights_bundle, 9)], run)
+    assert seen == [1, 1, 2, 2, 7, 7]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7])
+def test_a_fault_at_one_batch_size_alone_is_measured(
+    batch_size: int, weights_bundle: Bundle, onnx_bundle: Bundle
+) -> None:
+    def faulty(batches: Mapping[str, Pixels]) -> Mapping[str, Values]:
+        found = run_session(onnx_bundle, batches)
+        return {
+            name: {"logits": values["logits"] + (len(values["logits"]) == batch_size)} for name, values in found.items()
+        }
+
+    assert verify(onnx_bundle, weights_bundle, [probe_pixels(weights_bundle)], faulty).max_abs_diff > 0.9
+
+
+def test_numbers_that_are_none_do_not_agree(weights_bundle: Bundle, onnx_bundle: Bundle) -> None:
+    def broken(batches: Mapping[str, Pixels]) -> Mapping[str, Values]:
+        return {name: {"logits": np.full((len(pixels), 7), np.nan)} for name, pixels in batches.items()}
+
+    assert not verify(onnx_bundle, weights_bundle, [probe_pixels(weights_bundle)], broken).relative_diff <= 1e9
+
+
+@pytest.mark.parametrize(
+    ("output", "message"), [("class_maps", "the class maps of .* differ by"), ("top_values", "not the largest")]
+)
+def test_faults_of_further_outputs_are_found(output: str, message: str, weights_bundle: Bundle, tmp_path: Path) -> None:
+    options = Options(top_k=2, class_maps=True)
+    exported = export_bundle(weights_bundle, "onnx", tmp_path / "out", options=options)
+
+    def faulty(batches: Mapping[str, Pixels]) -> Mapping[str, Any]:
+        found = run_session(exported, batches)
+        return {name: {**values, output: values[output] + 1} for name, values in found.items()}
+
+    with pytest.raises(CheckFailed, match=message):
+        verify(exported, weights_bundle, [probe_pixels(weights_bundle)], faulty)
+
+
+def test_a_bundle_without_a_graph_cannot_be_compared(weights_bundle: Bundle, onnx_bundle: Bundle) -> None:
+    bare = Bundle(
+        path=onnx_bundle.path, model=msgspec.structs.replace(onnx_bundle.model, graph=None), labels=onnx_bundle.labels
+    )
+    with pytest.raises(InputError, match="describes no graph"):
+        verify(bare, weights_bundle, [probe_pixels(weights_bundle)])
