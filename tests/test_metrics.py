@@ -1,10 +1,27 @@
+from itertools import pairwise
+from math import isnan
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.optimize import brentq
+from sklearn import metrics as theirs
 
-from xception.metrics import cross_entropy, log_softmax, rank_of_target, softmax, top_k
+from xception.metrics import (
+    ExactSum,
+    Reliability,
+    cross_entropy,
+    equal_error_rate,
+    log_softmax,
+    precision_recall_f1,
+    rank_of_target,
+    roc_auc,
+    softmax,
+    top_k,
+)
 
 LOGITS = arrays(np.float32, (3, 6), elements=st.floats(-1e4, 1e4, width=32))
 COARSE = arrays(np.float32, (3, 6), elements=st.integers(-2, 2).map(float))
@@ -59,3 +76,109 @@ def test_the_loss_of_an_even_guess_is_the_logarithm_of_the_classes() -> None:
 def test_the_loss_is_that_of_the_true_class() -> None:
     logits = np.log(np.array([[0.2, 0.8], [0.5, 0.5]]))
     assert cross_entropy(logits, np.array([1, 0])) == pytest.approx(-np.log([0.8, 0.5]))
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1), st.randoms())
+def test_a_sum_does_not_depend_on_the_order(values: list[float], order: Random) -> None:
+    first, second = ExactSum(), ExactSum()
+    for value in values:
+        first.add(value)
+    order.shuffle(values)
+    for value in values:
+        second.add(value)
+    assert first.mean(len(values)) == second.mean(len(values)) == pytest.approx(np.mean(values), rel=1e-12, abs=1e-17)
+
+
+def test_a_plain_sum_does_depend_on_the_order() -> None:
+    assert 0.1 + 0.2 + 0.3 != 0.3 + 0.2 + 0.1
+
+
+def test_nothing_has_no_mean() -> None:
+    assert ExactSum().mean(0) is None
+
+
+def test_the_calibration_error_is_the_definition() -> None:
+    rng = np.random.default_rng(0)
+    confidences = rng.uniform(0.1, 1, 500)
+    right = rng.random(500) < confidences**2
+    measured = Reliability(15)
+    for confidence, is_right in zip(confidences, right, strict=True):
+        measured.add(float(confidence), bool(is_right))
+    edges = np.linspace(0, 1, 16)
+    inside = [(confidences > low) & (confidences <= high) for low, high in pairwise(edges)]
+    expected = sum(abs(right[part].mean() - confidences[part].mean()) * part.mean() for part in inside if part.any())
+    assert measured.expected_calibration_error() == pytest.approx(expected, rel=1e-12)
+    assert measured.counts == [int(part.sum()) for part in inside]
+    assert measured.confidences[0] is None
+    assert measured.confidences[14] == pytest.approx(confidences[inside[14]].mean())
+
+
+def test_confidence_that_is_earned_has_no_calibration_error() -> None:
+    earned, doubted = Reliability(10), Reliability(10)
+    for index in range(10):
+        earned.add(0.7, index < 7)
+        doubted.add(0.7, True)
+    assert earned.expected_calibration_error() == pytest.approx(0, abs=1e-15)
+    assert doubted.expected_calibration_error() == pytest.approx(0.3)
+    assert Reliability(10).expected_calibration_error() is None
+
+
+def test_certainty_and_its_absence_fall_into_the_outer_bins() -> None:
+    measured = Reliability(4)
+    for confidence in (0.0, 0.25, 0.26, 1.0, 1.0000000002):
+        measured.add(confidence, True)
+    assert measured.counts == [2, 1, 0, 2]
+
+
+@given(arrays(np.int64, (4, 4), elements=st.integers(0, 5)).filter(np.any))
+def test_scores_of_classes_are_sklearns(confusion: np.ndarray) -> None:
+    targets, predicted = (np.repeat(index.ravel(), confusion.ravel()) for index in np.indices((4, 4)))
+    expected = theirs.precision_recall_fscore_support(targets, predicted, labels=range(4), zero_division=np.nan)
+    ours = precision_recall_f1(confusion)
+    np.testing.assert_allclose(ours[:, 0], expected[0])
+    np.testing.assert_allclose(ours[:, 1], expected[1])
+    known = ~np.isnan(ours[:, 2]) & ~np.isnan(expected[2])
+    np.testing.assert_allclose(ours[known, 2], expected[2][known])
+    assert [isnan(f1) for f1 in ours[:, 2]] == [not (confusion[:, k].any() or confusion[k].any()) for k in range(4)]
+
+
+SCORES = st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=30)
+
+
+@given(SCORES, SCORES)
+def test_the_area_under_the_roc_curve_is_sklearns(negatives: list[float], positives: list[float]) -> None:
+    targets = [0] * len(negatives) + [1] * len(positives)
+    ours = roc_auc(np.array(negatives), np.array(positives))
+    assert ours == pytest.approx(theirs.roc_auc_score(targets, negatives + positives), rel=1e-12)
+
+
+@given(SCORES, SCORES)
+def test_the_equal_error_rate_is_where_the_roc_curve_crosses_the_diagonal(
+    negatives: list[float], positives: list[float]
+) -> None:
+    targets = [0] * len(negatives) + [1] * len(positives)
+    false, true, _ = theirs.roc_curve(targets, negatives + positives, drop_intermediate=False)
+    length = np.arange(len(false), dtype=float)
+    place = brentq(lambda x: 1 - np.interp(x, length, true) - np.interp(x, length, false), 0, length[-1], xtol=1e-12)
+    assert equal_error_rate(np.array(negatives), np.array(positives)) == pytest.approx(
+        np.interp(place, length, false), abs=1e-9
+    )
+
+
+@given(SCORES, SCORES)
+def test_it_does_not_matter_which_class_is_the_positive_one(negatives: list[float], positives: list[float]) -> None:
+    first, second = np.array(negatives), np.array(positives)
+    assert roc_auc(first, second) == pytest.approx(roc_auc(-second, -first))
+    assert equal_error_rate(first, second) == pytest.approx(equal_error_rate(-second, -first), abs=1e-12)
+
+
+def test_scores_that_separate_the_classes_make_no_errors() -> None:
+    low, high = np.array([0.0, 1.0]), np.array([2.0, 3.0])
+    assert (roc_auc(low, high), equal_error_rate(low, high)) == (1, 0)
+    assert (roc_auc(high, low), equal_error_rate(high, low)) == (0, 1)
+    assert (roc_auc(low, low), equal_error_rate(low, low)) == (0.5, 0.5)
+
+
+def test_one_class_alone_has_no_roc_curve() -> None:
+    assert roc_auc(np.array([]), np.array([1.0])) is None
+    assert equal_error_rate(np.array([1.0]), np.array([])) is None

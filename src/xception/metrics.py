@@ -1,5 +1,6 @@
 """What logits are worth. Logits are (N, K), targets (N,) class indices; fractions, never percentages."""
 
+from math import ceil, fsum, ldexp
 from typing import Any
 
 import numpy as np
@@ -38,3 +39,84 @@ def rank_of_target(logits: FloatArray, targets: IntArray) -> IntArray:
 def cross_entropy(logits: FloatArray, targets: IntArray) -> NDArray[np.float64]:
     """Natural-log loss of each sample, (N,)."""
     return -log_softmax(logits)[np.arange(len(logits)), targets]
+
+
+class ExactSum:
+    """A sum of finite numbers that does not depend on their order: whole units of 2^-60 in an integer of any length."""
+
+    def __init__(self) -> None:
+        self._units = 0
+
+    def add(self, value: float) -> None:
+        self._units += round(ldexp(value, 60))
+
+    def mean(self, count: int) -> float | None:
+        """The sum over `count`; None if that is zero."""
+        return self._units / (count << 60) if count else None
+
+
+class Reliability:
+    """How often the likeliest class is right, by its probability, in bins of equal width (Guo et al. 2017).
+
+    Bin i of `bins` holds the confidences in (i / bins, (i + 1) / bins].
+    """
+
+    def __init__(self, bins: int) -> None:
+        self.counts, self.hits = [0] * bins, [0] * bins
+        self._confidences = [ExactSum() for _ in range(bins)]
+
+    def add(self, confidence: float, is_right: bool) -> None:
+        """Count one prediction."""
+        bins = len(self.counts)
+        index = min(max(ceil(confidence * bins) - 1, 0), bins - 1)
+        self.counts[index] += 1
+        self.hits[index] += is_right
+        self._confidences[index].add(confidence)
+
+    @property
+    def confidences(self) -> list[float | None]:
+        """The mean confidence of each bin; None for an empty one."""
+        return [total.mean(count) for total, count in zip(self._confidences, self.counts, strict=True)]
+
+    def expected_calibration_error(self) -> float | None:
+        """The mean distance between confidence and accuracy over the bins, each weighted by its predictions."""
+        seen = sum(self.counts)
+        rows = zip(self.counts, self.hits, self.confidences, strict=True)
+        return fsum(abs(hits - count * (mean or 0)) for count, hits, mean in rows) / seen if seen else None
+
+
+def precision_recall_f1(confusion: IntArray) -> FloatArray:
+    """Precision, recall and F1 of each class from its (K, K) counts, row = true class: (K, 3), NaN where 0 / 0."""
+    right, taken, own = np.diag(confusion), confusion.sum(axis=0), confusion.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.stack([right / taken, right / own, 2 * right / (taken + own)], axis=1)
+
+
+def roc_auc(negatives: FloatArray, positives: FloatArray) -> float | None:
+    """The probability that a positive's score is above a negative's, ties counting half; None without both kinds."""
+    if not len(negatives) or not len(positives):
+        return None
+    ordered = np.sort(negatives)
+    below = int(np.searchsorted(ordered, positives, "left").sum())
+    not_above = int(np.searchsorted(ordered, positives, "right").sum())
+    return (below + not_above) / (2 * len(negatives) * len(positives))
+
+
+def equal_error_rate(negatives: FloatArray, positives: FloatArray) -> float | None:
+    """Where the shares of accepted negatives and of rejected positives are equal, on the ROC curve with straight
+    lines between its points; None without both kinds."""
+    if not len(negatives) or not len(positives):
+        return None
+    thresholds = np.unique(np.concatenate([negatives, positives]))[::-1]
+    accepted = _share_from(negatives, thresholds)
+    gap = 1 - _share_from(positives, thresholds) - accepted
+    # From one, where nothing is accepted, to minus one, where everything is.
+    accepted, gap = np.concatenate([[0.0], accepted]), np.concatenate([[1.0], gap])
+    after = int(np.argmax(gap <= 0))
+    weight = gap[after - 1] / (gap[after - 1] - gap[after])
+    return float(accepted[after - 1] + weight * (accepted[after] - accepted[after - 1]))
+
+
+def _share_from(scores: FloatArray, thresholds: FloatArray) -> NDArray[np.float64]:
+    """The share of scores at or above each threshold."""
+    return 1 - np.searchsorted(np.sort(scores), thresholds, "left") / len(scores)

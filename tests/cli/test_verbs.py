@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Command
-from tests.samples import CLASSES
+from tests.samples import CLASSES, write_folder
 from xception.arch.compute import cost
 from xception.arch.variants import VARIANTS
 from xception.bundle import Bundle, open_bundle
@@ -127,6 +127,30 @@ def test_evaluate_counts_every_image(
     assert (result["total"], result["seen"], result["failed"]) == (seen + 2, seen, 2)
     assert [failure["path"].split("/")[-1] for failure in result["failures"]] == ["empty.jpg", "text.jpg"]
     assert set(result["top1"]) == {"value", "low", "high"}
+
+
+def test_evaluate_takes_several_right_answers_fewer_classes_and_mirror_images(
+    onnx_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_folder(tmp_path / "data", classes=CLASSES[:2])
+    answers = tmp_path / "real.json"
+    answers.write_text(json.dumps([["ant"], [0, 1], [], [1], [1], [1]]))
+    result = document(
+        capsys, "evaluate", onnx_bundle.path, folder, "--subset-classes", "--tta", "flip", "--real", answers, "--top=1"
+    )
+    assert (result["subset"], result["tta"], result["labels"]) == (True, "flip", list(CLASSES[:2]))
+    assert (result["real"]["counted"], result["real"]["uncounted"]) == (5, 1)
+    assert 0 <= result["equal_error_rate"] <= 1
+    assert len(result["top_k"]) == 1
+    assert run(["evaluate", str(onnx_bundle.path), str(folder), "--subset-classes", "--real", str(answers)]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("calibration error", "right answers", "ROC-AUC", "equal error rate"))
+
+
+@pytest.mark.parametrize("option", ["--batch=0", "--workers=0", "--top=0"])
+def test_evaluate_refuses_nonsense(option: str, onnx_bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evaluate", str(onnx_bundle.path), "digits", option]) == 2
+    assert "at least 1" in capsys.readouterr().err
 
 
 def test_predict_reports_failures_in_their_place(

@@ -1,4 +1,6 @@
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -9,9 +11,11 @@ from xception.backends.base import Session, open_session
 from xception.bundle import Bundle
 from xception.data.source import Item, Items
 from xception.errors import CheckFailed, InputError
+from xception.metrics import softmax
 from xception.pipeline.stream import Failure, Scored
 from xception.statistics import wilson
-from xception.tasks.evaluate import MOST_MISTAKES, Tally, evaluate, relabelled
+from xception.tasks.evaluate import MOST_MISTAKES, Evaluation, RealScore, Tally, evaluate, relabelled
+from xception.tasks.real import RealLabels
 
 COUNT = 60
 BROKEN = (3, 17, 18)
@@ -24,10 +28,12 @@ def session(onnx_bundle: Bundle) -> Iterator[Session]:
     opened.close()
 
 
-def direct_logits(bundle: Bundle, session: Session) -> tuple[np.ndarray, np.ndarray]:
-    good = [index for index in range(COUNT) if index not in BROKEN]
+def direct_logits(
+    bundle: Bundle, session: Session, broken: Sequence[int] = BROKEN, flip: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    good = [index for index in range(COUNT) if index not in broken]
     pixels = np.stack([bundle.model.preprocess(picture(seed=index)) for index in good])
-    return session(pixels).astype(np.float64), np.array(good) % len(CLASSES)
+    return session(np.flip(pixels, 3).copy() if flip else pixels).astype(np.float64), np.array(good) % len(CLASSES)
 
 
 def test_every_figure_is_the_direct_computation(onnx_bundle: Bundle, session: Session) -> None:
@@ -63,16 +69,20 @@ def test_mistakes_are_the_most_confident_ones_first(onnx_bundle: Bundle, session
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 @pytest.mark.parametrize("workers", [1, 4])
-def test_the_result_does_not_depend_on_batches_or_workers(
+def test_no_figure_depends_on_batches_workers_or_order(
     onnx_bundle: Bundle, session: Session, batch_size: int, workers: int
 ) -> None:
     source = labelled(COUNT, broken=BROKEN)
     expected = evaluate(onnx_bundle, session, source)
-    result = evaluate(onnx_bundle, session, source, batch_size=batch_size, workers=workers)
-    for name in ("total", "seen", "failed", "top1", "top5", "confusion", "failures"):
-        assert getattr(result, name) == getattr(expected, name)
-    assert result.loss == pytest.approx(expected.loss, rel=1e-5)
-    assert [mistake.path for mistake in result.mistakes] == [mistake.path for mistake in expected.mistakes]
+    order = np.random.default_rng(batch_size + workers).permutation(COUNT)
+    shuffled = Items(source.name, source.classes, tuple(source[index] for index in order))
+    assert evaluate(onnx_bundle, session, shuffled, batch_size=batch_size, workers=workers) == expected
+
+
+def test_another_set_of_images_gives_another_result(onnx_bundle: Bundle, session: Session) -> None:
+    source = labelled(COUNT, broken=BROKEN)
+    fewer = Items(source.name, source.classes, source.items[1:])
+    assert evaluate(onnx_bundle, session, fewer).loss != evaluate(onnx_bundle, session, source).loss
 
 
 def test_the_same_run_gives_the_same_document(onnx_bundle: Bundle, session: Session) -> None:
@@ -111,17 +121,141 @@ def test_without_a_readable_image_there_is_no_accuracy_and_no_loss(onnx_bundle: 
     assert (result.top1, result.top5, result.loss) == (None, None, None)
 
 
+def scored(key: str, target: int, *logits: float) -> Scored:
+    return Scored(Item(key, target, bytes), np.array(logits, np.float32))
+
+
+def tallied(*outcomes: Scored | Failure, names: tuple[str, ...] = CLASSES, top: int = 5) -> Evaluation:
+    tally = Tally(names)
+    for outcome in outcomes:
+        tally.add(outcome)
+    return tally.evaluation("bundle", "data", "backend", len(outcomes), top)
+
+
+def test_top_k_is_cumulative_and_ends_below_the_number_of_classes() -> None:
+    ranks = [0, 0, 1, 2, 2, 3]
+    outcomes = [scored(str(index), rank, 9, 8, 7, 6, 5, 4, 3) for index, rank in enumerate(ranks)]
+    result = tallied(*outcomes)
+    assert [interval.value * 6 for interval in result.top_k] == pytest.approx([2, 3, 5, 6, 6])
+    assert result.top_k[0] == result.top1
+    assert result.top_k[4] == result.top5
+    assert len(tallied(*outcomes, top=2).top_k) == 2
+    assert len(tallied(*outcomes, top=99).top_k) == 6
+
+
 def test_top_five_says_nothing_about_five_classes() -> None:
-    tally = Tally(5)
-    tally.add(Scored(Item("a", 1, bytes), np.arange(5, dtype=np.float32)))
-    assert (tally.hits1, tally.hits5, tally.seen) == (0, 1, 1)
+    result = tallied(scored("a", 1, *range(5)), names=CLASSES[:5])
+    assert result.top5 is None
+    assert [interval.value for interval in result.top_k] == [0, 0, 0, 1]
 
 
-def test_a_source_that_changes_while_it_is_read_is_refused(onnx_bundle: Bundle) -> None:
-    tally = Tally(7)
+def test_every_class_has_its_scores_and_its_support() -> None:
+    result = tallied(scored("a", 0, 2, 1, 0), scored("b", 0, 1, 2, 0), scored("c", 1, 1, 2, 0), names=CLASSES[:3])
+    ant, bee, cat = result.classes
+    assert (ant.label, ant.support, ant.precision, ant.recall, ant.f1) == ("ant", 2, 1.0, 0.5, pytest.approx(2 / 3))
+    assert (bee.support, bee.precision, bee.recall) == (1, 0.5, 1.0)
+    assert (cat.support, cat.precision, cat.recall, cat.f1) == (0, None, None, None)
+
+
+def test_confidence_is_compared_with_accuracy() -> None:
+    certain = np.log([0.9, 0.1])
+    result = tallied(*(scored(str(index), int(index > 5), *certain) for index in range(10)), names=CLASSES[:2])
+    assert result.expected_calibration_error == pytest.approx(0.3, abs=1e-6)
+    (full,) = (entry for entry in result.calibration if entry.images)
+    assert (full.images, full.accuracy, full.confidence) == (10, 0.6, pytest.approx(0.9))
+    assert full.low < 0.9 <= full.high
+
+
+def test_two_classes_have_a_roc_curve_and_three_have_none() -> None:
+    outcomes = [scored("a", 0, 2, 1), scored("b", 1, 1, 2), scored("c", 0, 1, 2.5), scored("d", 1, 0, 9)]
+    result = tallied(*outcomes, names=CLASSES[:2])
+    assert (result.roc_auc, result.equal_error_rate) == (0.75, 0.5)
+    three = tallied(scored("a", 0, 2, 1, 0), names=CLASSES[:3])
+    assert (three.roc_auc, three.equal_error_rate) == (None, None)
+
+
+def test_mistakes_of_one_confidence_are_in_the_order_of_their_names() -> None:
+    outcomes = [scored(f"{index:03d}", 0, 0, 1) for index in range(2 * MOST_MISTAKES)]
+    result = tallied(*outcomes[::-1], names=CLASSES[:2])
+    assert [mistake.path for mistake in result.mistakes] == [f"{index:03d}" for index in range(MOST_MISTAKES)]
+    assert result == tallied(*outcomes, names=CLASSES[:2])
+
+
+def test_every_failure_is_named_however_many_there_are() -> None:
+    result = tallied(*(Failure(f"{index:04d}", "gone") for index in reversed(range(1000))))
+    assert [failure.path for failure in result.failures] == [f"{index:04d}" for index in range(1000)]
+    assert (result.total, result.seen, result.failed, result.top_k, result.top1) == (1000, 0, 1000, (), None)
+
+
+def test_memory_does_not_grow_with_the_number_of_images() -> None:
+    tally = Tally(CLASSES)
+    rng = np.random.default_rng(0)
+    for index in range(20):
+        tally.add(scored(str(index), index % 7, *rng.normal(size=7)))
+    tracemalloc.start()
+    for index in range(3000):
+        tally.add(scored(str(index), index % 7, *rng.normal(size=7)))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert grown < 20_000
+
+
+def test_a_model_may_be_held_to_the_classes_of_the_data(onnx_bundle: Bundle, session: Session) -> None:
+    source = labelled(COUNT, ("gnu", "ant", "cat"))
+    free, held = (evaluate(onnx_bundle, session, source, subset=subset) for subset in (False, True))
+    assert (free.labels, held.labels) == (CLASSES, ("ant", "cat", "gnu"))
+    assert (free.subset, held.subset) == (False, True)
+    logits, _ = direct_logits(onnx_bundle, session, ())
+    targets = np.array([6, 0, 2])[np.arange(COUNT) % 3]
+    assert free.top1 == wilson(int((logits.argmax(1) == targets).sum()), COUNT)
+    columns = np.array([0, 2, 6])
+    assert held.top1 == wilson(int((columns[logits[:, columns].argmax(1)] == targets).sum()), COUNT)
+    assert free.top1 != held.top1
+    assert np.sum(held.confusion) == COUNT
+
+
+def test_flipped_images_are_averaged_as_probabilities(onnx_bundle: Bundle, session: Session) -> None:
+    result = evaluate(onnx_bundle, session, labelled(COUNT, broken=BROKEN), tta="flip")
+    upright, targets = direct_logits(onnx_bundle, session)
+    flipped, _ = direct_logits(onnx_bundle, session, flip=True)
+    probabilities = (softmax(upright) + softmax(flipped)) / 2
+    own = probabilities[np.arange(len(targets)), targets]
+    assert result.tta == "flip"
+    assert result.loss == pytest.approx(-np.log(own).mean(), rel=1e-5)
+    assert result.top1 == wilson(int((probabilities.argmax(1) == targets).sum()), len(targets))
+    assert result.loss != evaluate(onnx_bundle, session, labelled(COUNT, broken=BROKEN)).loss
+
+
+def test_several_right_answers_count_where_there_is_any(onnx_bundle: Bundle, session: Session) -> None:
+    source = labelled(COUNT, broken=BROKEN)
+    logits, _ = direct_logits(onnx_bundle, session, ())
+    predicted = logits.argmax(1).tolist()
+    # Right for every third image, wrong for every third, and none for every third.
+    lists = [[[guess, 3], [(guess + 1) % 7], []][index % 3] for index, guess in enumerate(predicted)]
+    real = RealLabels(Path("real.json"), lists, onnx_bundle.labels, COUNT)
+    result = evaluate(onnx_bundle, session, source, real=real)
+    seen = [index for index in range(COUNT) if index not in BROKEN]
+    hits, counted = (sum(index % 3 in kinds for index in seen) for kinds in ((0,), (0, 1)))
+    assert result.real == RealScore(top1=wilson(hits, counted), counted=counted, uncounted=len(seen) - counted)
+    assert result.seen == len(seen)
+    assert evaluate(onnx_bundle, session, source).real is None
+
+
+def test_right_answers_outside_the_data_s_classes_are_none_for_a_model_held_to_them(
+    onnx_bundle: Bundle, session: Session
+) -> None:
+    source = labelled(6, ("ant", "gnu"))
+    real = RealLabels(Path("real.json"), [[0], [6], [0, 6], [3], ["dog"], [3, 6]], onnx_bundle.labels, 6)
+    result = evaluate(onnx_bundle, session, source, subset=True, real=real)
+    assert result.real
+    assert (result.real.counted, result.real.uncounted) == (4, 2)
+
+
+def test_a_source_that_changes_while_it_is_read_is_refused() -> None:
+    tally = Tally(CLASSES)
     tally.add(Failure("a", "gone"))
     with pytest.raises(InputError, match="announced 2 images and gave 1"):
-        tally.evaluation(onnx_bundle, "data", "onnxruntime", 2)
+        tally.evaluation("bundle", "data", "onnxruntime", 2)
 
 
 def test_a_score_is_the_evaluation_in_short(onnx_bundle: Bundle, session: Session) -> None:
@@ -132,7 +266,7 @@ def test_a_score_is_the_evaluation_in_short(onnx_bundle: Bundle, session: Sessio
 
 
 def test_memory_of_mistakes_is_bounded() -> None:
-    tally = Tally(2)
+    tally = Tally(CLASSES[:2])
     for index in range(100):
         tally.add(Scored(Item(str(index), 0, lambda: encoded(picture())), np.array([0, index], np.float32)))
     assert len(tally.mistakes) == MOST_MISTAKES
@@ -140,7 +274,7 @@ def test_memory_of_mistakes_is_bounded() -> None:
 
 
 def test_no_accuracy_is_reported_for_logits_that_are_no_numbers() -> None:
-    tally = Tally(2)
+    tally = Tally(CLASSES[:2])
     item = Item("broken.png", 0, lambda: b"")
     tally.add(Scored(item, np.array([0, 1], np.float32)))
     with pytest.raises(CheckFailed, match=r"logits of broken\.png are not finite"):

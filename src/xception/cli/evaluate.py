@@ -1,13 +1,17 @@
 """`xception evaluate`"""
 
+from contextlib import closing
 from pathlib import Path
 
 from xception.backends.base import open_session
 from xception.bundle import open_bundle
 from xception.cli.output import Watched, percent, print_facts, print_json, progress_bar, say
 from xception.data.sources import open_source
+from xception.errors import UsageError
 from xception.tasks.evaluate import Evaluation
 from xception.tasks.evaluate import evaluate as run
+from xception.tasks.real import read_real
+from xception.tasks.sessions import Tta
 
 
 def evaluate(
@@ -18,6 +22,10 @@ def evaluate(
     batch: int = 8,
     workers: int = 2,
     backend: str | None = None,
+    top: int = 5,
+    subset_classes: bool = False,
+    tta: Tta | None = None,
+    real: Path | None = None,
     verify: bool = False,
     json: bool = False,
 ) -> None:
@@ -26,6 +34,7 @@ def evaluate(
     ```
     xception evaluate runs/digits/bundle digits
     xception evaluate runs/photos/bundle photos/val --batch 32 --json
+    xception evaluate timm-xception imagenette/val --subset-classes --tta flip
     ```
 
     Args:
@@ -34,15 +43,30 @@ def evaluate(
         batch: Images in one inference; the result does not depend on it.
         workers: Threads that read and decode.
         backend: torch, onnxruntime or openvino; by default the one for the bundle's form.
+        top: The largest k of the cumulative top-k accuracies.
+        subset_classes: Let the model choose among the classes of the data alone; by default among all of its own.
+        tta: Average the class probabilities of each image and its mirror image.
+        real: JSON with several right answers an image (ReaL): a list in the order of the images, or by their names.
         verify: Compare every byte of the bundle with its hashes first.
         json: Print one JSON document.
     """
+    if min(batch, workers, top) < 1:
+        raise UsageError("--batch, --workers and --top must be at least 1")
     opened = open_bundle(bundle, verify=verify)
     source = open_source(data)
-    session = open_session(opened, backend)
-    with progress_bar() as progress:
-        result = run(opened, session, Watched(source, progress, "evaluating"), batch_size=batch, workers=workers)
-    session.close()
+    answers = read_real(real, opened.labels, len(source)) if real else None
+    with closing(open_session(opened, backend)) as session, progress_bar() as progress:
+        result = run(
+            opened,
+            session,
+            Watched(source, progress, "evaluating"),
+            batch_size=batch,
+            workers=workers,
+            top=top,
+            subset=subset_classes,
+            tta=tta,
+            real=answers,
+        )
     if json:
         print_json(result)
         return
@@ -55,9 +79,27 @@ def _print(result: Evaluation) -> None:
         {
             "images": f"{result.total} = {result.seen} seen + {result.failed} failed",
             "top-1": percent(result.top1),
-            "top-5": percent(result.top5),
-            "loss": "-" if result.loss is None else f"{result.loss:.4f}",
+            **{f"top-{k}": percent(interval) for k, interval in enumerate(result.top_k[1:], 2)},
+            "loss": _decimal(result.loss),
+            "calibration error": _decimal(result.expected_calibration_error),
+            **_further(result),
         }
     )
     for failure in result.failures:
         say(f"failed: {failure.path}: {failure.reason}")
+
+
+def _further(result: Evaluation) -> dict[str, str]:
+    """What only some evaluations have."""
+    facts = {}
+    if result.real:
+        left_out = f"{result.real.uncounted} images without any" if result.real.uncounted else "all images have one"
+        facts["right answers"] = f"{percent(result.real.top1)}, {left_out}"
+    if len(result.labels) == 2:
+        facts["ROC-AUC"] = _decimal(result.roc_auc)
+        facts["equal error rate"] = "-" if result.equal_error_rate is None else f"{result.equal_error_rate:.2%}"
+    return facts
+
+
+def _decimal(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,18 +1,30 @@
 """Honest evaluation: every image of a labelled set is counted, and no result is without its interval."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from array import array
+from bisect import insort
+from collections.abc import Callable, Iterable, Iterator, Set
+from math import isnan
 
 import msgspec
 import numpy as np
 
-from xception.backends.base import Session
+from xception.backends.base import Logits, Session
 from xception.bundle import Bundle, Score
 from xception.data.source import Item, Source
 from xception.errors import CheckFailed, InputError
-from xception.metrics import cross_entropy, rank_of_target, softmax
+from xception.metrics import (
+    ExactSum,
+    Reliability,
+    equal_error_rate,
+    log_softmax,
+    precision_recall_f1,
+    rank_of_target,
+    roc_auc,
+)
 from xception.pipeline.stream import Clocks, Failure, Scored, infer
 from xception.statistics import Interval, wilson
+from xception.tasks.real import RealLabels
+from xception.tasks.sessions import VIEWS, Averaged, Restricted, Tta
 
 
 class FailedImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +42,37 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True):
     predicted: str
     probability: float
     """Of the predicted class."""
+
+
+class ClassScore(msgspec.Struct, frozen=True, kw_only=True):
+    """One class against all others. Fractions, None where no image decides them."""
+
+    label: str
+    support: int
+    """Images of this class that were seen."""
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class ConfidenceBin(msgspec.Struct, frozen=True, kw_only=True):
+    """The images whose likeliest class has a probability in (low, high]; means are None without any."""
+
+    low: float
+    high: float
+    images: int
+    confidence: float | None
+    """Mean probability of the likeliest class."""
+    accuracy: float | None
+
+
+class RealScore(msgspec.Struct, frozen=True, kw_only=True):
+    """Top-1 against several right answers an image; `counted + uncounted = seen`."""
+
+    top1: Interval | None
+    counted: int
+    uncounted: int
+    """Images for which no class of the model is right."""
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +95,23 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     mistakes: tuple[Mistake, ...]
     """The most confident ones first, at most `MOST_MISTAKES`."""
     failures: tuple[FailedImage, ...]
+    """All of them, by path."""
+    top_k: tuple[Interval, ...] = ()
+    """Top-1, top-2 and so on, cumulative, below the number of classes; empty if nothing was seen."""
+    expected_calibration_error: float | None = None
+    """Over `calibration`, whose bins are of equal width."""
+    calibration: tuple[ConfidenceBin, ...] = ()
+    classes: tuple[ClassScore, ...] = ()
+    """As in `labels`."""
+    roc_auc: float | None = None
+    """Of models of two classes alone, as is the next; the second class is the positive one, which changes neither."""
+    equal_error_rate: float | None = None
+    real: RealScore | None = None
+    """If several right answers an image were given."""
+    tta: Tta | None = None
+    """Test-time augmentation."""
+    subset: bool = False
+    """Whether the model was held to the classes of the data."""
 
     def score(self) -> Score:
         """What a bundle keeps of this."""
@@ -61,6 +121,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MOST_MISTAKES = 24
+BINS = 15
+"""Of confidence, as Guo et al. (2017) use."""
 
 
 def evaluate(
@@ -71,18 +133,45 @@ def evaluate(
     batch_size: int = 8,
     workers: int = 2,
     clocks: Clocks | None = None,
+    top: int = 5,
+    subset: bool = False,
+    tta: Tta | None = None,
+    real: RealLabels | None = None,
 ) -> Evaluation:
     """Run the model over a labelled data set.
 
+    No figure depends on the order of the images. Memory does not grow with their number, except by the failures,
+    which are all named, and by eight bytes an image for models of two classes.
+
+    Args:
+        bundle: the model, its preprocessing and its labels.
+        session: the bundle in a runtime.
+        source: labelled images of classes that the model knows.
+        batch_size: images in one inference.
+        workers: threads that read and decode.
+        clocks: where the time of each stage is counted.
+        top: the largest k of `top_k`.
+        subset: let the model choose among the classes of the data alone.
+        tta: average the class probabilities over several views of each image.
+        real: several right answers an image, for `Evaluation.real`.
+
     Raises:
-        InputError: a class of the data is none of the model's.
+        InputError: a class of the data is none of the model's, or an image is missing in `real`.
         CheckFailed: the model's logits are not numbers.
     """
-    targets = bundle.labels.targets(source.classes)
     clocks = clocks or Clocks()
-    tally = Tally(len(bundle.labels))
+    targets = bundle.labels.targets(source.classes)
+    classes = sorted(set(targets)) if subset else range(len(bundle.labels))
+    place = {model_class: index for index, model_class in enumerate(classes)}
+    session = Restricted(session, classes) if subset else session
+    session = Averaged(session, VIEWS[tta]) if tta else session
+
+    def valid(key: str, position: int) -> set[int]:
+        return {place[index] for index in real.valid(key, position) if index in place} if real else set()
+
+    tally = Tally(tuple(bundle.labels.names[index] for index in classes), valid if real else None)
     outcomes = infer(
-        relabelled(source, targets),
+        relabelled(source, tuple(place[target] for target in targets)),
         bundle.model.preprocess,
         session,
         batch_size=batch_size,
@@ -92,7 +181,8 @@ def evaluate(
     for outcome in outcomes:
         with clocks["postprocess"].measure():
             tally.add(outcome)
-    return tally.evaluation(bundle, source.name, session.name, len(source))
+    result = tally.evaluation(str(bundle.path), source.name, session.name, len(source), top)
+    return msgspec.structs.replace(result, tta=tta, subset=subset)
 
 
 def relabelled(items: Iterable[Item], targets: tuple[int, ...]) -> Iterator[Item]:
@@ -107,24 +197,26 @@ def relabelled(items: Iterable[Item], targets: tuple[int, ...]) -> Iterator[Item
         yield Item(item.key, targets[item.target], item.load)
 
 
-@dataclass
 class Tally:
-    """Running sums over outcomes; memory does not grow with the number of images, failures aside."""
+    """Running sums over outcomes, none of which depends on their order.
 
-    num_classes: int
-    hits1: int = 0
-    hits5: int = 0
-    loss: float = 0.0
-    failures: list[FailedImage] = field(default_factory=list)
-    mistakes: list[tuple[float, str, int, int]] = field(default_factory=list)
+    Args:
+        names: the classes, in the order of the logits.
+        valid: the right classes of an image, given its key and its place among the outcomes, if there may be several.
+    """
 
-    def __post_init__(self) -> None:
-        self.confusion = np.zeros((self.num_classes, self.num_classes), np.int64)
-
-    @property
-    def seen(self) -> int:
-        """Images that were scored."""
-        return int(self.confusion.sum())
+    def __init__(self, names: tuple[str, ...], valid: Callable[[str, int], Set[int]] | None = None) -> None:
+        self.names = names
+        self.confusion = np.zeros((len(names), len(names)), np.int64)
+        self.ranks = np.zeros(len(names), np.int64)
+        self.loss = ExactSum()
+        self.reliability = Reliability(BINS)
+        self.margins = (array("d"), array("d"))
+        self.failures: list[FailedImage] = []
+        self.mistakes: list[tuple[float, str, int, int]] = []
+        self.valid = valid
+        self.real_hits = self.real_counted = 0
+        self._added = 0
 
     def add(self, outcome: Scored | Failure) -> None:
         """Count one image.
@@ -134,53 +226,105 @@ class Tally:
         """
         if isinstance(outcome, Failure):
             self.failures.append(FailedImage(path=outcome.key, reason=outcome.reason))
-            return
-        logits, target = outcome.logits[None], int(outcome.item.target or 0)
-        if not np.isfinite(logits).all():
-            raise CheckFailed(
-                f"the logits of {outcome.item.key} are not finite numbers; the model is broken, "
-                "so that no accuracy is reported: convert or train it again"
-            )
-        rank = int(rank_of_target(logits, np.array([target]))[0])
-        predicted = int(logits[0].argmax())
-        self.hits1 += rank < 1
-        self.hits5 += rank < 5
-        self.loss += float(cross_entropy(logits, np.array([target]))[0])
+        else:
+            self._score(outcome.item.key, int(outcome.item.target or 0), finite(outcome))
+        self._added += 1
+
+    def _score(self, key: str, target: int, logits: Logits) -> None:
+        predicted = int(logits.argmax())
+        log_probabilities = log_softmax(logits[None])[0]
+        confidence = float(np.exp(log_probabilities[predicted]))
         self.confusion[target, predicted] += 1
+        self.ranks[rank_of_target(logits[None], np.array([target]))] += 1
+        self.loss.add(-float(log_probabilities[target]))
+        self.reliability.add(confidence, predicted == target)
+        if len(self.names) == 2:
+            self.margins[target].append(float(logits[1]) - float(logits[0]))
         if predicted != target:
-            self._remember(float(softmax(logits)[0, predicted]), outcome.item.key, target, predicted)
+            insort(self.mistakes, (-confidence, key, target, predicted))
+            del self.mistakes[MOST_MISTAKES:]
+        if self.valid and (right := self.valid(key, self._added)):
+            self.real_counted += 1
+            self.real_hits += predicted in right
 
-    def _remember(self, probability: float, key: str, target: int, predicted: int) -> None:
-        self.mistakes.append((-probability, key, target, predicted))
-        self.mistakes.sort()
-        del self.mistakes[MOST_MISTAKES:]
-
-    def evaluation(self, bundle: Bundle, data: str, backend: str, total: int) -> Evaluation:
+    def evaluation(self, bundle: str, data: str, backend: str, total: int, top: int = 5) -> Evaluation:
         """The document for what was counted.
 
         Raises:
             InputError: the source promised another number of images than it gave.
         """
-        seen, failed, names = self.seen, len(self.failures), bundle.labels.names
-        if seen + failed != total:
+        seen, failed = self._added - len(self.failures), len(self.failures)
+        if self._added != total:
             raise InputError(
-                f"{data} announced {total} images and gave {seen + failed}; do not change it while it is read"
+                f"{data} announced {total} images and gave {self._added}; do not change it while it is read"
             )
+        hits = [wilson(int(count), seen) for count in self.ranks.cumsum()]
+        negatives, positives = (np.array(margins) for margins in self.margins)
         return Evaluation(
-            bundle=str(bundle.path),
+            bundle=bundle,
             data=data,
             backend=backend,
             total=total,
             seen=seen,
             failed=failed,
-            top1=wilson(self.hits1, seen),
-            top5=wilson(self.hits5, seen) if len(names) > 5 else None,
-            loss=self.loss / seen if seen else None,
-            labels=names,
+            top1=hits[0],
+            top5=hits[4] if len(hits) > 5 else None,
+            top_k=tuple(interval for interval in hits[: min(top, max(1, len(hits) - 1))] if interval),
+            loss=self.loss.mean(seen),
+            expected_calibration_error=self.reliability.expected_calibration_error(),
+            calibration=self._calibration(),
+            roc_auc=roc_auc(negatives, positives),
+            equal_error_rate=equal_error_rate(negatives, positives),
+            real=self._real(seen),
+            labels=self.names,
             confusion=tuple(tuple(map(int, row)) for row in self.confusion),
+            classes=self._classes(),
             mistakes=tuple(
-                Mistake(path=key, label=names[target], predicted=names[predicted], probability=-negative)
+                Mistake(path=key, label=self.names[target], predicted=self.names[predicted], probability=-negative)
                 for negative, key, target, predicted in self.mistakes
             ),
-            failures=tuple(self.failures),
+            failures=tuple(sorted(self.failures, key=lambda failure: (failure.path, failure.reason))),
         )
+
+    def _calibration(self) -> tuple[ConfidenceBin, ...]:
+        measured = self.reliability
+        rows = zip(measured.counts, measured.hits, measured.confidences, strict=True)
+        return tuple(
+            ConfidenceBin(
+                low=index / BINS,
+                high=(index + 1) / BINS,
+                images=count,
+                confidence=confidence,
+                accuracy=hits / count if count else None,
+            )
+            for index, (count, hits, confidence) in enumerate(rows)
+        )
+
+    def _classes(self) -> tuple[ClassScore, ...]:
+        scores = precision_recall_f1(self.confusion).tolist()
+        support = self.confusion.sum(axis=1).tolist()
+        rows = ([None if isnan(score) else score for score in row] for row in scores)
+        return tuple(
+            ClassScore(label=label, support=images, precision=precision, recall=recall, f1=f1)
+            for label, images, (precision, recall, f1) in zip(self.names, support, rows, strict=True)
+        )
+
+    def _real(self, seen: int) -> RealScore | None:
+        if self.valid is None:
+            return None
+        counted = self.real_counted
+        return RealScore(top1=wilson(self.real_hits, counted), counted=counted, uncounted=seen - counted)
+
+
+def finite(outcome: Scored) -> Logits:
+    """The logits of an image.
+
+    Raises:
+        CheckFailed: they are not numbers.
+    """
+    if not np.isfinite(outcome.logits).all():
+        raise CheckFailed(
+            f"the logits of {outcome.item.key} are not finite numbers; the model is broken, "
+            "so that no accuracy is reported: convert or train it again"
+        )
+    return outcome.logits

@@ -1,0 +1,57 @@
+"""Sessions made of others: fewer classes, or several views of each image. They work with every backend."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from xception.backends.base import Logits, Pixels, Session
+from xception.metrics import log_softmax
+
+Tta = Literal["flip"]
+View = Callable[[Pixels], Pixels]
+
+VIEWS: dict[Tta, tuple[View, ...]] = {
+    "flip": (lambda pixels: pixels, lambda pixels: np.ascontiguousarray(pixels[..., ::-1])),
+}
+"""Test-time augmentations, each a function of (N, C, H, W) pixels."""
+
+
+class _Wrapped:
+    """The facts and the end of the session within."""
+
+    def __init__(self, session: Session, num_classes: int) -> None:
+        self._session = session
+        self.name = session.name
+        self.input_shape = session.input_shape
+        self.num_classes = num_classes
+        self.batch_size = session.batch_size
+
+    def close(self) -> None:
+        self._session.close()
+
+
+class Restricted(_Wrapped):
+    """A session that knows only some of its classes, in the given order."""
+
+    def __init__(self, session: Session, classes: Sequence[int]) -> None:
+        super().__init__(session, len(classes))
+        self._classes = np.array(classes, np.intp)
+
+    def __call__(self, pixels: Pixels, /) -> Logits:
+        return self._session(pixels)[:, self._classes]
+
+
+class Averaged(_Wrapped):
+    """A session whose class probabilities are the mean over several views of an image; gives their logarithms.
+
+    Probabilities are averaged, not logits, whose scale differs from view to view (Krizhevsky et al. 2012).
+    """
+
+    def __init__(self, session: Session, views: Sequence[View]) -> None:
+        super().__init__(session, session.num_classes)
+        self._views = views
+
+    def __call__(self, pixels: Pixels, /) -> Logits:
+        rows = [log_softmax(self._session(view(pixels))) for view in self._views]
+        return np.asarray(np.logaddexp.reduce(rows) - np.log(len(rows)), np.float32)
