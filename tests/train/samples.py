@@ -7,7 +7,8 @@ from xception.models.network import build
 from xception.preprocess import Preprocess, Squash
 from xception.train.batches import Batch
 from xception.train.optim import optimizer
-from xception.train.recipe import ComputeSettings, DataSettings, ModelSettings, OptimSettings, Recipe
+from xception.train.recipe import Recipe
+from xception.train.settings import ComputeSettings, DataSettings, ModelSettings, OptimSettings
 from xception.train.state import Epoch, Progress, TrainingState
 
 EPOCH = Epoch(

@@ -8,7 +8,8 @@ from xception.data.source import Items
 from xception.errors import InputError
 from xception.preprocess import Preprocess, Squash
 from xception.train.batches import Batches
-from xception.train.recipe import DataSettings, ModelSettings, Recipe
+from xception.train.recipe import Recipe
+from xception.train.settings import DataSettings, ModelSettings
 
 COUNT = 11
 

@@ -3,7 +3,7 @@ import pytest
 from tests.samples import labelled
 from xception.errors import UsageError
 from xception.train.distributed import Share, launch, summed
-from xception.train.recipe import ComputeSettings
+from xception.train.settings import ComputeSettings
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 5, 13])

@@ -10,7 +10,8 @@ from xception.errors import CheckFailed, EnvironmentFault, InputError, UnknownNa
 from xception.preprocess import Preprocess, Squash
 from xception.train.checkpoint import NAME
 from xception.train.loop import BUNDLE, LOG, StepReport, train_network
-from xception.train.recipe import DataSettings, ModelSettings, OptimSettings, Recipe
+from xception.train.recipe import Recipe
+from xception.train.settings import DataSettings, ModelSettings, OptimSettings
 
 
 @pytest.fixture(scope="module")

@@ -1,35 +1,52 @@
+import math
+
+import numpy as np
 import pytest
 import torch
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from xception.arch.variants import architecture
-from xception.models.network import build
-from xception.train.optim import optimizer
-from xception.train.recipe import OptimSettings
+from xception.errors import UsageError
+from xception.models.network import Xception, build
+from xception.train.optim import RMSprop, depth, optimizer, peak_rate, set_rate
+from xception.train.settings import OptimSettings
 
 
-@pytest.mark.parametrize(("name", "kind"), [("sgd", SGD), ("adamw", AdamW)])
-def test_the_named_optimiser_holds_every_parameter_once(name: str, kind: type[Optimizer]) -> None:
-    network = build(architecture("mini_xception", width=0.5))
-    made = optimizer(network, OptimSettings(name=name, lr=0.3))  # type: ignore[arg-type]
-    assert isinstance(made, kind)
+@pytest.fixture
+def network() -> Xception:
+    return build(architecture("mini_xception", width=0.5))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", SGD), ("rmsprop", RMSprop), ("adam", Adam), ("adamw", AdamW)])
+@pytest.mark.parametrize("layer_decay", [1.0, 0.5])
+def test_the_named_optimiser_holds_every_parameter_once(
+    name: str, kind: type[Optimizer], layer_decay: float, network: Xception
+) -> None:
+    made = optimizer(network, OptimSettings(name=name, lr=0.3, layer_decay=layer_decay))  # type: ignore[arg-type]
+    assert type(made) is kind
     held = [id(parameter) for group in made.param_groups for parameter in group["params"]]
     assert sorted(held) == sorted(id(parameter) for parameter in network.parameters())
     assert {group["lr"] for group in made.param_groups} == {0.3}
 
 
-def test_kernels_decay_and_norms_and_biases_do_not() -> None:
-    network = build(architecture("timm_xception", width=0.05))
-    made = optimizer(network, OptimSettings(weight_decay=0.01, momentum=0.8))
+def by_name(network: Xception, made: Optimizer, key: str) -> dict[str, float]:
     names = {id(parameter): name for name, parameter in network.named_parameters()}
-    decay = {names[id(p)]: group["weight_decay"] for group in made.param_groups for p in group["params"]}
-    assert decay["stem.0.conv.weight"] == decay["head.classifier.weight"] == 0.01
-    assert decay["stem.0.after.norm.weight"] == decay["head.classifier.bias"] == 0
-    assert {group["momentum"] for group in made.param_groups} == {0.8}
+    return {names[id(p)]: group[key] for group in made.param_groups for p in group["params"]}
 
 
-def test_a_step_shrinks_a_kernel_without_gradient_by_its_decay_alone() -> None:
-    network = build(architecture("mini_xception", width=0.5))
+def test_decay_reaches_what_the_settings_say() -> None:
+    network = build(architecture("timm_xception", width=0.05))
+    names = ("stem.0.conv.weight", "head.classifier.weight", "stem.0.after.norm.weight", "head.classifier.bias")
+    expected = {"kernels": (0.01, 0.01, 0, 0), "all": (0.01,) * 4, "stem": (0.01, 0, 0, 0)}
+    for decay_on, values in expected.items():
+        settings = OptimSettings(weight_decay=0.01, momentum=0.8, decay_on=decay_on)  # type: ignore[arg-type]
+        made = optimizer(network, settings)
+        decay = by_name(network, made, "weight_decay")
+        assert tuple(decay[name] for name in names) == values
+        assert {group["momentum"] for group in made.param_groups} == {0.8}
+
+
+def test_a_step_shrinks_a_kernel_without_gradient_by_its_decay_alone(network: Xception) -> None:
     made = optimizer(network, OptimSettings(lr=0.5, weight_decay=0.1, momentum=0))
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     for parameter in network.parameters():
@@ -38,3 +55,77 @@ def test_a_step_shrinks_a_kernel_without_gradient_by_its_decay_alone() -> None:
     for name, parameter in network.named_parameters():
         factor = 0.95 if parameter.ndim > 1 else 1
         torch.testing.assert_close(parameter.detach(), before[name] * factor)
+
+
+def test_layers_learn_the_more_slowly_the_nearer_they_are_to_the_input(network: Xception) -> None:
+    last = len(network.blocks) + 1
+    made = optimizer(network, OptimSettings(layer_decay=0.5))
+    set_rate(made, 0.8)
+    rates = by_name(network, made, "lr")
+    assert rates["head.classifier.weight"] == 0.8
+    assert rates["stem.0.conv.weight"] == 0.8 * 0.5**last
+    assert {rates[name] for name in rates if name.startswith("blocks.1.")} == {0.8 * 0.5 ** (last - 2)}
+    assert [depth(network, name) for name in ("stem.1.conv.weight", "blocks.0.a.b", "head.classifier.bias")] == [
+        0,
+        1,
+        last,
+    ]
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_rmsprop_is_tensorflows_formula(momentum: float, network: Xception) -> None:
+    settings = OptimSettings(name="rmsprop", lr=0.01, rho=0.8, momentum=momentum, epsilon=1e-3, weight_decay=0.1)
+    made = optimizer(network, settings)
+    kernel = network.head.classifier.weight
+    rng = np.random.Generator(np.random.PCG64(0))
+    weights = kernel.detach().double().numpy().copy()
+    square, velocity = np.ones_like(weights), np.zeros_like(weights)
+    for _ in range(4):
+        gradient = rng.normal(size=weights.shape).astype(np.float32)
+        kernel.grad = torch.from_numpy(gradient)
+        made.step()
+        penalised = gradient + 0.1 * weights
+        square = 0.8 * square + 0.2 * penalised**2
+        velocity = momentum * velocity + 0.01 * penalised / np.sqrt(square + 1e-3)
+        weights = weights - velocity
+    np.testing.assert_allclose(kernel.detach().numpy(), weights, rtol=1e-5, atol=1e-6)
+
+
+def test_rmsprop_leaves_what_has_no_gradient(network: Xception) -> None:
+    made = optimizer(network, OptimSettings(name="rmsprop", weight_decay=0.1))
+    before = network.tensors()
+    assert made.step(lambda: 0.5) == 0.5
+    assert all(np.array_equal(value, before[name]) for name, value in network.tensors().items())
+
+
+def test_the_rate_grows_with_the_step_only_where_that_is_asked() -> None:
+    assert peak_rate(OptimSettings(lr=0.4, lr_per=1024), 256) == 0.1
+    assert peak_rate(OptimSettings(lr=0.4), 256) == 0.4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "adamw", "nesterov": True}, "optim.nesterov has no meaning for adamw; .* optim.name sgd"),
+        ({"name": "sgd", "betas": (0.8, 0.9)}, "optim.betas has no meaning for sgd"),
+        ({"name": "adam", "rho": 0.5}, "optim.rho has no meaning for adam"),
+        ({"name": "sgd", "nesterov": True, "momentum": 0}, "nesterov needs a momentum"),
+    ],
+)
+def test_settings_that_another_optimiser_would_need_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        OptimSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_nesterov_looks_ahead(network: Xception) -> None:
+    moved = []
+    for nesterov in (False, True):
+        torch.manual_seed(0)
+        copy = build(network.spec)
+        made = optimizer(copy, OptimSettings(lr=1.0, momentum=0.5, weight_decay=0, nesterov=nesterov))
+        before = copy.head.classifier.bias.detach().clone()
+        copy.head.classifier.bias.grad = torch.ones_like(before)
+        made.step()
+        moved.append((before - copy.head.classifier.bias.detach()).mean().item())
+    assert math.isclose(moved[0], 1.0, rel_tol=1e-6)
+    assert math.isclose(moved[1], 1.5, rel_tol=1e-6)

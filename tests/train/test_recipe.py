@@ -4,7 +4,8 @@ import pytest
 
 from xception.arch.variants import VARIANTS, architecture
 from xception.errors import InputError, UnknownName, UsageError
-from xception.train.recipe import ModelSettings, load_recipe, shipped
+from xception.train.recipe import load_recipe, shipped
+from xception.train.settings import ModelSettings
 
 RECIPE = """
 epochs = 2
@@ -75,7 +76,11 @@ def test_later_changes_win(path: str) -> None:
         ("optim.lr=0", r"\$\.optim\.lr"),
         ("optim.weight_decay=-1", r"\$\.optim\.weight_decay"),
         ("optim.lr=fast", r"Expected `float`, got `str`.*\$\.optim\.lr"),
-        ("optim.name=adam", r"Invalid enum value 'adam'.*\$\.optim\.name"),
+        ("optim.name=adamv", r"unknown optim.name 'adamv'; did you mean adam"),
+        ("schedule.name=liner", r"unknown schedule.name 'liner'; did you mean linear"),
+        ("preprocess.color=grey", r"unknown preprocess.color 'grey'; did you mean gray"),
+        ("schedule.name=staged", r"needs schedule.every_epochs or schedule.every_images, one of them"),
+        ("schedule.patience=3", r"schedule.patience has no meaning for cosine; .* schedule.name plateau"),
         ("epochs=0", r"\$\.epochs"),
         ("epochs=1.5", r"\$\.epochs"),
         ("batch_size=0", r"\$\.batch_size"),

@@ -6,7 +6,8 @@ from torch import nn
 
 from tests.train.samples import batch, equal, fresh, small_recipe, tensors_of
 from xception.train.distributed import launch
-from xception.train.recipe import ComputeSettings, OptimSettings
+from xception.train.schedule import Course
+from xception.train.settings import ComputeSettings, OptimSettings
 from xception.train.state import TrainingState, encoded, restore
 from xception.train.step import Stepper
 
@@ -18,7 +19,8 @@ def stepper(
     fabric, state.scaler = launch(recipe.compute)
     wrapped, wrapped_optimizer = fabric.setup(state.network, state.optimizer)
     wrapped.train()
-    return Stepper(fabric, wrapped, wrapped_optimizer, recipe, steps_per_epoch=5)
+    course = Course(steps_per_epoch=5, epochs=recipe.epochs, batch_size=recipe.batch_size)
+    return Stepper(fabric, wrapped, wrapped_optimizer, recipe, course)
 
 
 def gradients(state: TrainingState) -> list[torch.Tensor]:

@@ -12,7 +12,7 @@ from lightning_fabric.plugins import MixedPrecision, Precision
 from xception.data.source import Item, Source
 from xception.data.subset import share
 from xception.errors import EnvironmentFault, UsageError
-from xception.train.recipe import ComputeSettings
+from xception.train.settings import ComputeSettings
 
 
 def launch(settings: ComputeSettings) -> tuple[Fabric, torch.amp.GradScaler | None]:

@@ -21,8 +21,10 @@ from xception.train.batches import Batch, Batches
 from xception.train.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from xception.train.distributed import launch, summed
 from xception.train.optim import optimizer
-from xception.train.recipe import DataSettings, Recipe
+from xception.train.recipe import Recipe
 from xception.train.result import described, written
+from xception.train.schedule import Course
+from xception.train.settings import DataSettings
 from xception.train.state import Epoch, Progress, TrainingState
 from xception.train.step import Stepper
 from xception.train.validation import validate
@@ -118,7 +120,8 @@ def set_up(fabric: Fabric, recipe: Recipe, state: TrainingState, steps_per_epoch
     wrapped, wrapped_optimizer = fabric.setup(module, state.optimizer)
     if state.average is not None:
         state.average.to(fabric.device)
-    return Stepper(fabric, wrapped, wrapped_optimizer, recipe, steps_per_epoch)
+    course = Course(steps_per_epoch=steps_per_epoch, epochs=recipe.epochs, batch_size=recipe.batch_size)
+    return Stepper(fabric, wrapped, wrapped_optimizer, recipe, course)
 
 
 @dataclass
@@ -177,7 +180,7 @@ class Run:
                 epoch=step // self.batches.per_epoch + 1,
                 epochs=self.recipe.epochs,
                 loss=loss,
-                lr=self.stepper.lr(step),
+                lr=self.stepper.lr(step, self.state.progress.history),
             )
             self.listeners.on_step(report)
 
@@ -199,7 +202,7 @@ class Run:
         row = Epoch(
             epoch=len(progress.history) + 1,
             steps=progress.step,
-            lr=self.stepper.lr(progress.step - 1),
+            lr=self.stepper.lr(progress.step - 1, progress.history),
             train_loss=progress.loss_sum / progress.seen,
             validation_loss=score.loss,
             validation_top1=score.top1.value if score.top1 else None,

@@ -1,16 +1,103 @@
-"""Optimisers over the network's parameters."""
+"""Optimisers over the network's parameters, and the rates of their groups."""
 
-from torch import nn
-from torch.optim import SGD, AdamW, Optimizer
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from xception.train.recipe import OptimSettings
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from xception.models.network import Xception
+from xception.train.settings import OptimSettings
+
+EPSILON, RMSPROP_EPSILON = 1e-8, 1e-10
 
 
-def optimizer(network: nn.Module, settings: OptimSettings) -> Optimizer:
-    """The configured optimiser; kernels decay, norms and biases do not."""
-    kernels = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    groups = [{"params": kernels, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    if settings.name == "adamw":
-        return AdamW(groups, lr=settings.lr)
-    return SGD(groups, lr=settings.lr, momentum=settings.momentum)
+class RMSprop(Optimizer):
+    """RMSprop as TensorFlow computes it, which the paper used: the mean square starts at 1, and epsilon is added
+    to it before the root is taken. torch's own starts at 0 and adds epsilon to the root."""
+
+    def __init__(self, groups: Iterable[dict[str, Any]], *, lr: float, rho: float, momentum: float, eps: float) -> None:
+        super().__init__(groups, {"lr": lr, "rho": rho, "momentum": momentum, "eps": eps, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Change every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._change(parameter, parameter.grad, group)
+        return loss
+
+    def _change(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        slots = self.state[parameter]
+        if not slots:
+            slots["square_average"] = torch.ones_like(parameter)
+            slots["momentum_buffer"] = torch.zeros_like(parameter)
+        gradient = gradient.add(parameter, alpha=group["weight_decay"])
+        average, velocity = slots["square_average"], slots["momentum_buffer"]
+        average.lerp_(gradient.square(), 1 - group["rho"])
+        velocity.mul_(group["momentum"]).addcdiv_(gradient, (average + group["eps"]).sqrt_(), value=group["lr"])
+        parameter.sub_(velocity)
+
+
+def optimizer(network: Xception, settings: OptimSettings) -> Optimizer:
+    """The configured optimiser. Its groups hold `lr_scale`, by which `set_rate` multiplies."""
+    groups = _groups(network, settings)
+    lr, momentum, betas = settings.lr, settings.momentum, settings.betas
+    match settings.name:
+        case "sgd":
+            return SGD(groups, lr=lr, momentum=momentum, nesterov=settings.nesterov)
+        case "rmsprop":
+            return RMSprop(groups, lr=lr, rho=settings.rho, momentum=momentum, eps=settings.epsilon or RMSPROP_EPSILON)
+        case "adam":
+            return Adam(groups, lr=lr, betas=betas, eps=settings.epsilon or EPSILON)
+        case "adamw":
+            return AdamW(groups, lr=lr, betas=betas, eps=settings.epsilon or EPSILON)
+
+
+def peak_rate(settings: OptimSettings, batch_size: int) -> float:
+    """The peak rate for steps of `batch_size` images, over all processes: in proportion, where `lr_per` says so."""
+    return settings.lr * batch_size / settings.lr_per if settings.lr_per else settings.lr
+
+
+def set_rate(optimizer: Optimizer, lr: float) -> None:
+    """Give every group its share of the rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_scale"]
+
+
+def _groups(network: Xception, settings: OptimSettings) -> list[dict[str, Any]]:
+    """Parameters by whether they decay and by their share of the rate."""
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = defaultdict(list)
+    for name, parameter in network.named_parameters():
+        scale = settings.layer_decay ** (len(network.blocks) + 1 - depth(network, name))
+        groups[_decays(name, parameter, settings), scale].append(parameter)
+    return [
+        {"params": parameters, "weight_decay": settings.weight_decay if decays else 0.0, "lr_scale": scale}
+        for (decays, scale), parameters in groups.items()
+    ]
+
+
+def depth(network: Xception, name: str) -> int:
+    """How far from the input a tensor lies: 0 in the stem, then its block's number, last the head."""
+    part, number, *_ = name.split(".")
+    if part == "stem":
+        return 0
+    return int(number) + 1 if part == "blocks" else len(network.blocks) + 1
+
+
+def _decays(name: str, parameter: Tensor, settings: OptimSettings) -> bool:
+    is_kernel = parameter.ndim > 1
+    match settings.decay_on:
+        case "kernels":
+            return is_kernel
+        case "all":
+            return True
+        case "stem":
+            return is_kernel and name.startswith("stem.")

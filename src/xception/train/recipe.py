@@ -1,83 +1,23 @@
 """A training configuration: typed, frozen, refused where it is wrong; files hold what differs from the defaults."""
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, get_args
 
 import msgspec
 
-from xception.arch.spec import Architecture, with_drop
 from xception.data.augment import Augment
 from xception.errors import InputError, UnknownName, UsageError
 from xception.preprocess import Preprocess
-
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
+from xception.train.settings import ComputeSettings, Count, DataSettings, ModelSettings, OptimSettings, ScheduleSettings, Settings, Share
 
 
-class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which network; classes and channels follow from the data and its preprocessing."""
-
-    variant: str
-    width: Positive = 1.0
-    drop_rate: float | None = None
-    norm_momentum: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
-    """Weight of a new batch in the running statistics; a short training wants more than a variant's own."""
-
-    def trained(self, spec: Architecture) -> Architecture:
-        """The specification with what applies in training only."""
-        if self.norm_momentum is not None:
-            spec = replace(spec, norm=replace(spec.norm, momentum=self.norm_momentum))
-        return with_drop(spec, self.drop_rate, None)
-
-
-class DataSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Data as `xception.data.sources.open_source` takes them: by default both parts of the one source."""
-
-    source: str
-    validation: str | None = None
-    """Where the validation part lies, if not in `source`, all of which then is for training."""
-
-
-class OptimSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`lr` is the peak rate. Weight decay reaches kernels only, not norms and biases."""
-
-    name: Literal["sgd", "adamw"] = "sgd"
-    lr: Positive = 0.1
-    momentum: NotNegative = 0.9
-    """For sgd."""
-    weight_decay: NotNegative = 1e-4
-    clip_norm: Positive | None = None
-    """Largest norm of the whole gradient; larger ones are scaled down to it."""
-
-
-class ScheduleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A rate a step: linear warm-up, then the named decay to the end."""
-
-    name: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup_epochs: NotNegative = 0.0
-
-
-class ComputeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the arithmetic is done; all of it touches the weights, if only in their last digits."""
-
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of activations and their products; weights and sums stay float32. float16 scales the loss."""
-    accumulate: Count = 1
-    """Parts that a batch is computed in, one after the other, where memory does not hold it whole."""
-    compile: bool = False
-    """Let `torch.compile` fuse what it can."""
-    sync_norm: bool = False
-    """Take batch statistics over all GPUs of the run instead of each GPU's own share."""
-
-
-class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Recipe(Settings, frozen=True, kw_only=True):
     """Everything that decides the weights. Equal recipes on equal data give equal weights."""
 
     model: ModelSettings
@@ -90,7 +30,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     epochs: Count
     batch_size: Count = 64
     """Images of one optimiser step, over all devices together."""
-    label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    label_smoothing: Share = 0.0
     seed: int = 0
 
     @property
@@ -154,19 +94,21 @@ def _apply(document: dict[str, Any], change: str) -> None:
 
 
 def _explained(name: str, message: str) -> UsageError:
+    if match := re.fullmatch(r"Invalid enum value '(.*)' - at `\$\.(.*)`", message):
+        return UnknownName(match[2], match[1], _choices(match[2]))
     if "unknown field" not in message:
         return UsageError(f"recipe {name}: {message}")
     key = message.split("`")[1]
-    groups = (
-        Recipe,
-        ModelSettings,
-        DataSettings,
-        Augment,
-        OptimSettings,
-        ScheduleSettings,
-        ComputeSettings,
-        Preprocess,
-    )
+    groups: list[type[msgspec.Struct]] = [Augment, Preprocess, *Settings.__subclasses__()]
     near = get_close_matches(key, {field for group in groups for field in group.__struct_fields__}, n=2)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     return UsageError(f"recipe {name}: unknown key {key!r} ({message}){hint}")
+
+
+def _choices(path: str) -> list[str]:
+    """The words that the setting at `path` may be, such as the names of the schedules."""
+    annotation: Any = Recipe
+    for key in path.split("."):
+        annotation = next(field.type for field in msgspec.structs.fields(annotation) if field.name == key)
+    options = [get_args(option) or (option,) for option in get_args(annotation)]
+    return [word for words in options for word in words if isinstance(word, str)]

@@ -1,6 +1,6 @@
 """One optimiser step: rate, seed, forward, loss, backward, step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -11,9 +11,10 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from xception.train.batches import Batch
+from xception.train.optim import peak_rate, set_rate
 from xception.train.recipe import Recipe
-from xception.train.schedule import rate
-from xception.train.state import TrainingState
+from xception.train.schedule import Course, rate
+from xception.train.state import Epoch, TrainingState
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,12 @@ class Stepper:
     optimizer: Optimizer
     """As Fabric wrapped it."""
     recipe: Recipe
-    steps_per_epoch: int
+    course: Course
 
-    def lr(self, step: int) -> float:
-        """The rate of step `step`, counted from 0."""
-        return rate(self.recipe.schedule, self.recipe.optim.lr, step, self.steps_per_epoch, self.recipe.epochs)
+    def lr(self, step: int, history: Sequence[Epoch]) -> float:
+        """The rate of step `step`, counted from 0, after the epochs before it."""
+        losses = [row.validation_loss for row in history if row.validation_loss is not None]
+        return rate(self.recipe.schedule, peak_rate(self.recipe.optim, self.recipe.batch_size), step, self.course, losses)
 
     def __call__(self, state: TrainingState, batch: Batch, weight: float = 1.0) -> float:
         """Make step `state.progress.step` with this process' share of its batch.
@@ -44,8 +46,7 @@ class Stepper:
             The share's mean loss before the step.
         """
         step = state.progress.step
-        for group in state.optimizer.param_groups:
-            group["lr"] = self.lr(step)
+        set_rate(state.optimizer, self.lr(step, state.progress.history))
         # What a step draws at random depends on the step alone, so that a resumed run draws the same.
         torch.manual_seed(self.recipe.seed + step)
         pixels, targets = (self.fabric.to_device(tensor) for tensor in batch)
