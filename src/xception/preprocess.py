@@ -129,18 +129,42 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def resized(self, image: Image.Image) -> NDArray[np.uint8]:
         """The 8-bit pixels that the network is to see, before normalisation: (C, H, W)."""
-        image = image.convert("L" if self.color == "gray" else "RGB")
+        image = self._converted(image)
         if self.resize:
-            size = self._target_size(*image.size)
-            if self.antialias:
-                image = image.resize(size, FILTERS[self.interpolation])
-            else:
-                image = Image.fromarray(resize_bilinear(np.asarray(image), *size))
+            image = self._to_size(image, self._target_size(*image.size))
         if self.crop:
             image = image.crop(self.crop.box(*image.size))
-        pixels = np.asarray(image)
+        return self.pixels(image)
+
+    def region(self, image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+        """The part (left, top, right, bottom) of an image, resized in one step to the size of all results.
+
+        Raises:
+            UsageError: results have no size of their own.
+        """
+        if self.output_px is None:
+            raise UsageError(
+                "a random crop needs an input of one size; expected preprocess.crop, or preprocess.resize by squashing"
+            )
+        height, width = self.output_px
+        return self._to_size(self._converted(image), (width, height), box)
+
+    def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
+        """(C, H, W) of an image that has its size already."""
+        pixels = np.asarray(self._converted(image))
         channels_first = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
         return channels_first[::-1] if self.color == "bgr" else channels_first
+
+    def _converted(self, image: Image.Image) -> Image.Image:
+        mode = "L" if self.color == "gray" else "RGB"
+        return image if image.mode == mode else image.convert(mode)
+
+    def _to_size(
+        self, image: Image.Image, size: tuple[int, int], box: tuple[int, int, int, int] | None = None
+    ) -> Image.Image:
+        if self.antialias:
+            return image.resize(size, FILTERS[self.interpolation], box)
+        return Image.fromarray(resize_bilinear(np.asarray(image.crop(box) if box else image), *size))
 
     def _target_size(self, width: int, height: int) -> tuple[int, int]:
         target = self.resize.size(width, height) if self.resize else (width, height)

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
 from tests.samples import picture
-from xception.data.augment import Augment, epoch_order
+from xception.data.augment import Augment, _generator, _random_box, balanced_order, batch_generator, epoch_order
+from xception.errors import UsageError
+from xception.preprocess import Preprocess, Squash
 
 FULL = Augment(rotate_degrees=20, translate=0.1, zoom=0.2, flip=True)
 SEED = st.integers(-(2**70), 2**70)
@@ -94,4 +96,138 @@ def test_epochs_and_seeds_have_different_orders() -> None:
 @pytest.mark.parametrize("settings", [{"rotate_degrees": -1}, {"translate": -0.1}, {"zoom": 1.0}, {"rotate": 5}])
 def test_settings_without_meaning_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(settings, Augment)
+
+
+NETWORK_INPUT = Preprocess(resize=Squash(width_px=24, height_px=16), interpolation="bilinear")
+
+
+def boxes(augment: Augment, size: tuple[int, int], count: int) -> np.ndarray:
+    assert augment.crop_scale
+    rows = [
+        _random_box(size, augment.crop_scale, augment.crop_ratio, _generator(0, 0, index, stream=1))
+        for index in range(count)
+    ]
+    return np.array(rows)
+
+
+def test_a_random_crops_scale_and_ratio_are_distributed_as_published() -> None:
+    made = boxes(Augment(crop_scale=(0.08, 1.0)), (500, 375), 4000)
+    width, height = made[:, 2] - made[:, 0], made[:, 3] - made[:, 1]
+    share, ratio = width * height / (500 * 375), width / height
+    assert (made[:, :2] >= 0).all()
+    assert (made[:, 2] <= 500).all()
+    assert (made[:, 3] <= 375).all()
+    assert share.min() > 0.078
+    assert ratio.min() > 0.74
+    assert ratio.max() < 1.35
+    # Small boxes fit at every aspect ratio, so that there both laws show unchanged: the share is uniform, the
+    # ratio's logarithm is uniform and thus symmetric.
+    small = share < 0.5
+    assert share[small].mean() == pytest.approx((0.08 + 0.5) / 2, abs=0.01)
+    assert np.log(ratio[small]).mean() == pytest.approx(0, abs=0.01)
+    assert np.log(ratio[small]).std() == pytest.approx(2 * np.log(4 / 3) / np.sqrt(12), abs=0.01)
+    # Between the borders a box lies anywhere alike.
+    assert (made[small, 0] / (500 - width[small])).mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_an_image_that_no_drawn_box_fits_is_cropped_in_its_middle() -> None:
+    augment = Augment(crop_scale=(0.9, 1.0))
+    assert set(map(tuple, boxes(augment, (400, 40), 20))) == {(173, 0, 226, 40)}
+    assert set(map(tuple, boxes(augment, (40, 400), 20))) == {(0, 173, 40, 226)}
+
+
+def test_a_random_crop_is_that_part_of_the_image_resized_once() -> None:
+    image, augment = picture(90, 70), Augment(crop_scale=(0.2, 0.5))
+    seen = augment.pixels(image, NETWORK_INPUT, 3, 4, 5)
+    box = _random_box(image.size, (0.2, 0.5), augment.crop_ratio, _generator(3, 4, 5, stream=1))
+    expected = np.asarray(image.resize((24, 16), Image.Resampling.BILINEAR, box)).transpose(2, 0, 1)
+    assert np.array_equal(seen, NETWORK_INPUT.normalize(expected))
+
+
+def test_opencvs_resize_serves_crops_too() -> None:
+    image = picture(90, 70)
+    preprocess = msgspec.structs.replace(NETWORK_INPUT, antialias=False)
+    expected = preprocess(image.crop((10, 20, 60, 50)))
+    region = preprocess.region(image, (10, 20, 60, 50))
+    assert np.array_equal(preprocess.normalize(preprocess.pixels(region)), expected)
+
+
+@given(seed=SEED, epoch=st.integers(0, 2**31 - 1), index=st.integers(0, 2**32 - 2))
+def test_a_crop_with_all_else_is_a_function_of_seed_epoch_and_index(seed: int, epoch: int, index: int) -> None:
+    augment = Augment(crop_scale=(0.1, 1.0), flip=True, jitter=0.4, rotate_degrees=5)
+    first, second = (augment.pixels(picture(), NETWORK_INPUT, seed, epoch, index) for _ in range(2))
+    assert np.array_equal(first, second)
+    assert first.shape == (3, 16, 24)
+
+
+@pytest.mark.parametrize("other", [(1, 0, 0), (0, 1, 0), (0, 0, 1)])
+def test_seed_epoch_and_index_each_change_the_crop(other: tuple[int, int, int]) -> None:
+    augment = Augment(crop_scale=(0.1, 1.0))
+    changed = augment.pixels(picture(), NETWORK_INPUT, *other)
+    assert not np.array_equal(augment.pixels(picture(), NETWORK_INPUT, 0, 0, 0), changed)
+
+
+def test_without_a_crop_the_preprocessing_is_that_of_evaluation() -> None:
+    assert np.array_equal(Augment().pixels(picture(), NETWORK_INPUT, 0, 0, 0), NETWORK_INPUT(picture()))
+
+
+def test_a_crop_for_a_network_of_any_size_is_refused() -> None:
+    with pytest.raises(UsageError, match="a random crop needs an input of one size"):
+        Augment(crop_scale=(0.1, 1.0)).pixels(picture(), Preprocess(), 0, 0, 0)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "CMYK"])
+def test_jitter_changes_brightness_by_at_most_its_share(mode: str) -> None:
+    image = Image.new("RGB", (8, 8), (100, 100, 100)).convert(mode)
+    grey = np.asarray(image.convert("L")).mean()
+    means = [np.asarray(Augment(jitter=0.4)(image, 0, 0, i).convert("L")).mean() / grey for i in range(100)]
+    assert 0.58 <= min(means) < 0.7
+    assert 1.3 < max(means) <= 1.42
+
+
+def test_jitter_changes_contrast_and_saturation_too() -> None:
+    image = picture()
+    saturations = [np.asarray(Augment(jitter=0.4)(image, 0, 0, i).convert("HSV"))[..., 1].mean() for i in range(30)]
+    deviations = [np.asarray(Augment(jitter=0.4)(image, 0, 0, i).convert("L")).std() for i in range(30)]
+    assert np.std(saturations) > 5
+    assert np.std(deviations) > 5
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=60).map(np.array), SEED, st.integers(0, 100))
+def test_a_balanced_order_shows_all_classes_equally_often(targets: np.ndarray, seed: int, epoch: int) -> None:
+    order = balanced_order(targets, seed, epoch)
+    assert len(order) == len(targets) == len(set(order))
+    shown = np.bincount(targets[order % len(targets)])
+    present = shown[np.unique(targets)]
+    assert present.max() - present.min() <= 1
+    assert np.array_equal(order, balanced_order(targets, seed, epoch))
+
+
+def test_a_balanced_order_repeats_the_rare_and_draws_a_part_of_the_frequent() -> None:
+    targets = np.array([0] * 90 + [1] * 10)
+    first, second = (balanced_order(targets, 0, epoch) for epoch in (0, 1))
+    assert sorted(first[targets[first % 100] == 1] // 100) == [turn for turn in range(5) for _ in range(10)]
+    assert set(first % 100) != set(second % 100)
+    assert len(set((first % 100)[targets[first % 100] == 0])) == 50
+
+
+def test_what_a_batch_draws_depends_on_seed_step_and_process() -> None:
+    drawn = [batch_generator(*key).integers(2**60) for key in ((0, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1), (0, 0, 0))]
+    assert drawn[0] == drawn[-1]
+    assert len(set(drawn)) == 4
+    assert drawn[0] != _generator(0, 0, 0).integers(2**60)
+
+
+def test_samples_draw_as_ever() -> None:
+    """Recipes that were trained with stay what they were."""
+    assert _generator(7, 3, 12).uniform(-1, 1, 2) == pytest.approx([0.6553894306175307, -0.7225057616125805], abs=0)
+    assert [int(index) for index in epoch_order(6, 7, 3)] == [1, 2, 0, 4, 5, 3]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"crop_scale": [0.5, 0.1]}, {"crop_scale": [0, 1]}, {"crop_scale": [0.1, 1.5]}, {"crop_ratio": [2, 1]}]
+)
+def test_crops_without_meaning_are_refused(settings: dict[str, list[float]]) -> None:
+    with pytest.raises(UsageError, match=r"augment\.crop_.* expected two numbers above 0, the smaller one first"):
         msgspec.convert(settings, Augment)

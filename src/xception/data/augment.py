@@ -1,42 +1,88 @@
 """Random changes to training images. Sample i of epoch e under seed s is a function of (s, e, i) alone."""
 
-from math import cos, radians, sin
-from typing import Annotated
+from math import cos, exp, log, radians, sin, sqrt
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance
+
+from xception.errors import UsageError
+from xception.preprocess import Preprocess
 
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+CROP_ATTEMPTS = 10
+"""Boxes that are drawn before the largest central one is taken, as every source does."""
 
 
 class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Largest changes, each drawn uniformly in both directions; 0 turns one off.
 
-    `translate` is a share of the image's size, `zoom` one of its scale.
+    `translate` is a share of the image's size, `zoom` one of its scale. A sample is changed where it is read, but for
+    `policy` and `erase`, which change whole batches on the device.
     """
 
+    crop_scale: tuple[float, float] | None = None
+    """Least and largest share of the image that a random crop takes, resized straight to the network's input."""
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Least and largest width of that crop over its height."""
     rotate_degrees: NotNegative = 0.0
     translate: NotNegative = 0.0
     zoom: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     flip: bool = False
     """Mirror left and right half of the time."""
+    jitter: NotNegative = 0.0
+    """Largest relative change of brightness, then contrast, then saturation."""
+    policy: Literal["autoaugment", "randaugment"] | None = None
+    """AutoAugment's policy for ImageNet (Cubuk et al. 2019), or RandAugment (Cubuk et al. 2020)."""
+    operations: Annotated[int, msgspec.Meta(ge=1)] = 2
+    """Of RandAugment, one after the other."""
+    magnitude: Annotated[float, msgspec.Meta(ge=0, le=10)] = 9.0
+    """Of RandAugment's operations."""
+    magnitude_std: NotNegative = 0.0
+    """Spread of that magnitude over images and operations."""
+    erase: Probability = 0.0
+    """Share of the images of which a random rectangle is erased (Zhong et al. 2020)."""
+
+    def __post_init__(self) -> None:
+        for name, (least, largest) in (("crop_scale", self.crop_scale or (1, 1)), ("crop_ratio", self.crop_ratio)):
+            if not 0 < least <= largest or (name == "crop_scale" and largest > 1):
+                raise UsageError(
+                    f"augment.{name} is [{least}, {largest}]; expected two numbers above 0, the smaller one first"
+                    + (", of at most 1" if name == "crop_scale" else "")
+                )
+
+    def pixels(
+        self, image: Image.Image, preprocess: Preprocess, seed: int, epoch: int, index: int
+    ) -> NDArray[np.float32]:
+        """What the network sees of sample `index` in epoch `epoch`: (C, H, W), normalised.
+
+        Raises:
+            UsageError: a random crop for a network input without a size of its own.
+        """
+        if self.crop_scale is None:
+            return preprocess(self(image, seed, epoch, index))
+        box = _random_box(image.size, self.crop_scale, self.crop_ratio, _generator(seed, epoch, index, stream=1))
+        return preprocess.normalize(preprocess.pixels(self(preprocess.region(image, box), seed, epoch, index)))
 
     def __call__(self, image: Image.Image, seed: int, epoch: int, index: int) -> Image.Image:
-        """The image of sample `index` as epoch `epoch` sees it."""
+        """The image of sample `index` as epoch `epoch` sees it, but for its random crop."""
         rng = _generator(seed, epoch, index)
         angle, dx, dy, zoom, coin = (float(value) for value in rng.uniform(-1, 1, 5))
         if self.flip and coin < 0:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        if not (self.rotate_degrees or self.translate or self.zoom):
-            return image
-        matrix = _inverse_affine(
-            image.size,
-            angle=radians(angle * self.rotate_degrees),
-            shift=(dx * self.translate * image.width, dy * self.translate * image.height),
-            scale=1 + zoom * self.zoom,
-        )
-        return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+        if self.rotate_degrees or self.translate or self.zoom:
+            matrix = _inverse_affine(
+                image.size,
+                angle=radians(angle * self.rotate_degrees),
+                shift=(dx * self.translate * image.width, dy * self.translate * image.height),
+                scale=1 + zoom * self.zoom,
+            )
+            image = image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+        return _jittered(image, self.jitter, rng) if self.jitter else image
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
@@ -44,10 +90,69 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     return _generator(seed, epoch, 0xFFFFFFFF).permutation(count)  # beyond every sample's own index
 
 
-def _generator(seed: int, epoch: int, index: int) -> np.random.Generator:
+def balanced_order(targets: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """Another order for as many samples, in which all classes are equally frequent.
+
+    A class with too few samples gives them again and again, one with too many a part of them, drawn anew every epoch.
+    The n-th repetition of sample `i` is `i + n * len(targets)`, so that it is augmented in its own way.
+    """
+    rng = _generator(seed, epoch, 0xFFFFFFFF)
+    classes = rng.permutation(np.unique(targets))
+    shares = np.diff(np.arange(len(classes) + 1) * len(targets) // len(classes))
+    drawn = [
+        _repeated(np.flatnonzero(targets == one), share, rng, len(targets))
+        for one, share in zip(classes, shares, strict=True)
+    ]
+    return rng.permutation(np.concatenate(drawn))
+
+
+def batch_generator(seed: int, step: int, rank: int = 0) -> np.random.Generator:
+    """What process `rank` draws for the batch of step `step`: a function of these alone."""
+    return _generator(seed, rank, step, stream=2)
+
+
+def _repeated(indices: np.ndarray, count: int, rng: np.random.Generator, offset: int) -> np.ndarray:
+    rounds = -(-count // len(indices))
+    return np.concatenate([rng.permutation(indices) + turn * offset for turn in range(rounds)])[:count]
+
+
+def _generator(seed: int, epoch: int, index: int, stream: int = 0) -> np.random.Generator:
     # As uint64, since numpy turns a list of large integers into floats, which would merge neighbouring keys.
     key = np.array([seed % 2**64, epoch << 32 | index], np.uint64)
-    return np.random.Generator(np.random.Philox(key=key))
+    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, stream]))
+
+
+def _random_box(
+    size: tuple[int, int], scale: tuple[float, float], ratio: tuple[float, float], rng: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom): area uniform in `scale`, logarithm of the aspect ratio uniform in `ratio`'s."""
+    width, height = size
+    for _ in range(CROP_ATTEMPTS):
+        area = width * height * rng.uniform(*scale)
+        aspect = exp(rng.uniform(log(ratio[0]), log(ratio[1])))
+        box_width, box_height = round(sqrt(area * aspect)), round(sqrt(area / aspect))
+        if 0 < box_width <= width and 0 < box_height <= height:
+            left, top = (int(rng.integers(0, rest, endpoint=True)) for rest in (width - box_width, height - box_height))
+            return left, top, left + box_width, top + box_height
+    return _central_box(width, height, ratio)
+
+
+def _central_box(width: int, height: int, ratio: tuple[float, float]) -> tuple[int, int, int, int]:
+    """The largest box in the middle whose aspect ratio is allowed."""
+    box_width, box_height = width, height
+    if width / height < ratio[0]:
+        box_height = max(1, round(width / ratio[0]))
+    elif width / height > ratio[1]:
+        box_width = max(1, round(height * ratio[1]))
+    left, top = (width - box_width) // 2, (height - box_height) // 2
+    return left, top, left + box_width, top + box_height
+
+
+def _jittered(image: Image.Image, most: float, rng: np.random.Generator) -> Image.Image:
+    image = image.convert("L" if image.mode in ("1", "L") else "RGB")
+    for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        image = change(image).enhance(float(rng.uniform(max(0.0, 1 - most), 1 + most)))
+    return image
 
 
 def _inverse_affine(
