@@ -1,3 +1,4 @@
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -104,3 +105,11 @@ def test_the_shares_of_all_processes_hold_every_image_of_a_step_once(world: int)
 def test_the_images_of_a_step_have_names() -> None:
     made = batches()
     assert sorted(key for step in range(3) for key in made.keys(step)) == [f"{index:03d}" for index in range(COUNT)]
+
+
+def test_batches_are_cropped_at_random_where_the_recipe_says_so() -> None:
+    cropping = msgspec.structs.replace(recipe(), augment=Augment(crop_scale=(0.1, 0.5)))
+    plain = msgspec.structs.replace(recipe(), augment=Augment())
+    cropped, whole = (Batches(labelled(COUNT), one)(0)[0] for one in (cropping, plain))
+    assert cropped.shape == whole.shape
+    assert not torch.equal(cropped, whole)

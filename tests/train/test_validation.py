@@ -8,8 +8,8 @@ from xception.bundle import Bundle, Network
 from xception.models.network import Xception, build
 from xception.tasks.evaluate import evaluate
 from xception.train.distributed import launch
-from xception.train.settings import ComputeSettings
 from xception.train.result import described
+from xception.train.settings import ComputeSettings
 from xception.train.validation import validate
 
 

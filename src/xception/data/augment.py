@@ -1,7 +1,7 @@
 """Random changes to training images. Sample i of epoch e under seed s is a function of (s, e, i) alone."""
 
 from math import cos, exp, log, radians, sin, sqrt
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -12,7 +12,6 @@ from xception.errors import UsageError
 from xception.preprocess import Preprocess
 
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
-Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 CROP_ATTEMPTS = 10
 """Boxes that are drawn before the largest central one is taken, as every source does."""
@@ -21,8 +20,7 @@ CROP_ATTEMPTS = 10
 class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Largest changes, each drawn uniformly in both directions; 0 turns one off.
 
-    `translate` is a share of the image's size, `zoom` one of its scale. A sample is changed where it is read, but for
-    `policy` and `erase`, which change whole batches on the device.
+    `translate` is a share of the image's size, `zoom` one of its scale.
     """
 
     crop_scale: tuple[float, float] | None = None
@@ -36,16 +34,6 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Mirror left and right half of the time."""
     jitter: NotNegative = 0.0
     """Largest relative change of brightness, then contrast, then saturation."""
-    policy: Literal["autoaugment", "randaugment"] | None = None
-    """AutoAugment's policy for ImageNet (Cubuk et al. 2019), or RandAugment (Cubuk et al. 2020)."""
-    operations: Annotated[int, msgspec.Meta(ge=1)] = 2
-    """Of RandAugment, one after the other."""
-    magnitude: Annotated[float, msgspec.Meta(ge=0, le=10)] = 9.0
-    """Of RandAugment's operations."""
-    magnitude_std: NotNegative = 0.0
-    """Spread of that magnitude over images and operations."""
-    erase: Probability = 0.0
-    """Share of the images of which a random rectangle is erased (Zhong et al. 2020)."""
 
     def __post_init__(self) -> None:
         for name, (least, largest) in (("crop_scale", self.crop_scale or (1, 1)), ("crop_ratio", self.crop_ratio)):

@@ -71,6 +71,6 @@ class Batches:
     def _pixels(self, item: Item, epoch: int, index: int) -> np.ndarray:
         try:
             image = loaded_image(item.load())
-            return self.recipe.preprocess(self.recipe.augment(image, self.recipe.seed, epoch, index))
+            return self.recipe.augment.pixels(image, self.recipe.preprocess, self.recipe.seed, epoch, index)
         except (DecodeError, OSError) as error:
             raise InputError(f"training image {item.key} cannot be used: {error}; mend or remove it") from error

@@ -14,7 +14,16 @@ import msgspec
 from xception.data.augment import Augment
 from xception.errors import InputError, UnknownName, UsageError
 from xception.preprocess import Preprocess
-from xception.train.settings import ComputeSettings, Count, DataSettings, ModelSettings, OptimSettings, ScheduleSettings, Settings, Share
+from xception.train.settings import (
+    ComputeSettings,
+    Count,
+    DataSettings,
+    ModelSettings,
+    OptimSettings,
+    ScheduleSettings,
+    Settings,
+    Share,
+)
 
 
 class Recipe(Settings, frozen=True, kw_only=True):

@@ -32,7 +32,9 @@ class Stepper:
     def lr(self, step: int, history: Sequence[Epoch]) -> float:
         """The rate of step `step`, counted from 0, after the epochs before it."""
         losses = [row.validation_loss for row in history if row.validation_loss is not None]
-        return rate(self.recipe.schedule, peak_rate(self.recipe.optim, self.recipe.batch_size), step, self.course, losses)
+        return rate(
+            self.recipe.schedule, peak_rate(self.recipe.optim, self.recipe.batch_size), step, self.course, losses
+        )
 
     def __call__(self, state: TrainingState, batch: Batch, weight: float = 1.0) -> float:
         """Make step `state.progress.step` with this process' share of its batch.
