@@ -153,6 +153,26 @@ def test_evaluate_refuses_nonsense(option: str, onnx_bundle: Bundle, capsys: pyt
     assert "at least 1" in capsys.readouterr().err
 
 
+def test_compare_judges_the_second_model_by_the_first(
+    forms: dict[str, Bundle], faulty_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["compare", str(forms["onnx"].path), str(forms["openvino"].path), str(faulty_folder)]
+    result = document(capsys, *arguments)
+    assert (result["total"], result["failed"]) == (2 * len(CLASSES) + 2, 2)
+    assert result["first"]["score"] | {"loss": 0} == result["second"]["score"] | {"loss": 0}
+    assert (result["first"]["backend"], result["second"]["backend"]) == ("onnxruntime", "openvino")
+    assert run([*arguments, "--margin", "0.5", "--require"]) == 0
+    shown = capsys.readouterr()
+    assert "within 50 % with 95 % confidence: yes" in shown.out
+    assert "empty.jpg" in shown.err
+    assert run([*arguments, "--require"]) == 1
+    shown = capsys.readouterr()
+    assert "not enough images (14), need about 381" in shown.err
+    assert "McNemar" in shown.out
+    assert run([*arguments, "--margin", "1"]) == 2
+    assert run([*arguments, "--batch", "0"]) == 2
+
+
 def test_predict_reports_failures_in_their_place(
     onnx_bundle: Bundle, faulty_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,7 +19,8 @@ TESTED_ELSEWHERE = {
     "backends/openvino.py": "backends/test_contract.py",
     "backends/torch.py": "backends/test_contract.py",
     **{
-        f"cli/{verb}.py": "cli/test_verbs.py" for verb in ("benchmark", "evaluate", "export", "info", "list", "predict")
+        f"cli/{verb}.py": "cli/test_verbs.py"
+        for verb in ("benchmark", "compare", "evaluate", "export", "info", "list", "predict")
     },
     "cli/output.py": "cli/test_verbs.py",
     "cli/quantize.py": "cli/test_verbs.py",

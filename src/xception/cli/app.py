@@ -26,6 +26,7 @@ COMMANDS = {
     "convert": Verb("xception.cli.convert:convert", "Make a bundle of any checkpoint."),
     "train": Verb("xception.cli.train:train", "Train a network from a recipe, or continue a killed run."),
     "evaluate": Verb("xception.cli.evaluate:evaluate", "Measure accuracy on labelled images."),
+    "compare": Verb("xception.cli.compare:compare", "Say on the same images whether one model is as good as another."),
     "predict": Verb("xception.cli.predict:predict", "Classify images."),
     "export": Verb("xception.cli.export:export", "Write a bundle in another form, with proof of its logits."),
     "quantize": Verb("xception.cli.quantize:quantize", "Make an int8 model that keeps its accuracy, or refuse."),

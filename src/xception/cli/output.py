@@ -52,6 +52,14 @@ def percent(interval: "Interval | None") -> str:
     return f"{interval.value:.2%} [{interval.low:.2%}, {interval.high:.2%}]"
 
 
+def points(difference: "Interval | None") -> str:
+    """A difference of two accuracies with its 95 % interval, in percentage points."""
+    if difference is None:
+        return "-"
+    value, low, high = (100 * part for part in (difference.value, difference.low, difference.high))
+    return f"{value:+.2f} points [{low:+.2f}, {high:+.2f}]"
+
+
 def certificate_sentence(certificate: "Certificate") -> str:
     """A certificate for the screen."""
     measured, versions = certificate.agreement, certificate.versions

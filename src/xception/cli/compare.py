@@ -1,0 +1,95 @@
+"""`xception compare`"""
+
+from contextlib import closing
+from pathlib import Path
+
+from xception.backends.base import open_session
+from xception.bundle import open_bundle
+from xception.cli.output import Watched, percent, points, print_facts, print_json, progress_bar, say
+from xception.data.sources import open_source
+from xception.errors import CheckFailed, UsageError
+from xception.tasks.compare import MARGIN, Comparison, Contender
+from xception.tasks.compare import compare as run
+
+SHOWN_FLIPS = 5
+
+
+def compare(
+    first: Path,
+    second: Path,
+    data: str,
+    /,
+    *,
+    margin: float = MARGIN,
+    require: bool = False,
+    batch: int = 8,
+    workers: int = 2,
+    backend: str | None = None,
+    verify: bool = False,
+    json: bool = False,
+) -> None:
+    """Compare two models on the same labelled images: is the second as good as the first?
+
+    ```
+    xception compare digits-onnx digits-int8 digits
+    xception compare model-onnx model-int8 photos/val --margin 0.005 --require
+    ```
+
+    Args:
+        first: The bundle to compare with.
+        second: The bundle that is judged.
+        data: An image folder with one folder a class, tar shards, or digits (their held-out test part).
+        margin: Largest loss of top-1 accuracy that does not matter, as a fraction: 0.01 is one point in a hundred.
+        require: Exit with code 1 unless the second is shown to lose less than the margin.
+        batch: Images in one inference; the result does not depend on it.
+        workers: Threads that read and decode, for each of the two.
+        backend: torch, onnxruntime or openvino, for both; by default the one for each bundle's form.
+        verify: Compare every byte of the bundles with their hashes first.
+        json: Print one JSON document.
+    """
+    if min(batch, workers) < 1:
+        raise UsageError("--batch and --workers must be at least 1")
+    bundles = [open_bundle(path, verify=verify) for path in (first, second)]
+    source = open_source(data)
+    with (
+        closing(open_session(bundles[0], backend)) as one,
+        closing(open_session(bundles[1], backend)) as other,
+        progress_bar() as progress,
+    ):
+        result = run(
+            Contender(bundles[0], one),
+            Contender(bundles[1], other),
+            Watched(source, progress, "comparing"),
+            margin=margin,
+            batch_size=batch,
+            workers=workers,
+        )
+    if json:
+        print_json(result)
+    else:
+        _print(result)
+    if require and result.non_inferiority.verdict != "yes":
+        raise CheckFailed(f"{second} is not shown to be as good as {first}: {result.non_inferiority.sentence()}")
+
+
+def _print(result: Comparison) -> None:
+    print_facts(
+        {
+            "images": f"{result.total} = {result.seen} seen + {result.failed} failed",
+            "first": f"{percent(result.first.score.top1)}  {result.first.bundle}",
+            "second": f"{percent(result.second.score.top1)}  {result.second.bundle}",
+            "difference": f"{points(result.difference)}, by bootstrap {points(result.bootstrap)}",
+            "right": f"{result.both_right} both, {result.first_only} only the first, "
+            f"{result.second_only} only the second, {result.both_wrong} neither",
+            "McNemar": f"p = {result.mcnemar_p:.3g}",
+            "same class": f"{percent(result.agreement)}, {result.flips} differ",
+            "as good": result.non_inferiority.sentence(),
+        }
+    )
+    for flip in result.worst_flips[:SHOWN_FLIPS]:
+        say(
+            f"{flip.path} ({flip.label}): {flip.first} {flip.first_probability:.1%} -> "
+            f"{flip.second} {flip.second_probability:.1%}"
+        )
+    for failure in result.failures:
+        say(f"failed: {failure.path}: {failure.reason}")

@@ -1,0 +1,224 @@
+"""Two models on the same images: where they differ, and whether the second is worse."""
+
+from bisect import insort
+from itertools import product, tee
+from typing import NamedTuple
+
+import msgspec
+
+from xception.backends.base import Session
+from xception.bundle import Bundle, Score
+from xception.data.source import Source
+from xception.errors import InputError, UsageError
+from xception.labels import Labels
+from xception.metrics import softmax
+from xception.pipeline.stream import Failure, Scored, infer
+from xception.statistics import (
+    Interval,
+    NonInferiority,
+    bootstrap_difference,
+    mcnemar,
+    non_inferiority,
+    paired_difference,
+    wilson,
+)
+from xception.tasks.evaluate import FailedImage, Tally, relabelled
+from xception.tasks.sessions import Restricted
+
+MARGIN = 0.01
+"""The loss of accuracy that a user may take for none: one point in a hundred."""
+
+MOST_FLIPS = 24
+
+
+class Contender(NamedTuple):
+    """A bundle that is compared, and the session that runs it."""
+
+    bundle: Bundle
+    session: Session
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the two models, on the images that both could be given."""
+
+    bundle: str
+    backend: str
+    score: Score
+
+
+class Flip(msgspec.Struct, frozen=True, kw_only=True):
+    """An image for which the two models name different classes."""
+
+    path: str
+    label: str
+    first: str
+    first_probability: float
+    """Of the class that the first model names."""
+    second: str
+    second_probability: float
+    swing: float
+    """By how much the probability of the true class rises from the first to the second; negative where it falls."""
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """The result document. Fractions, with 95 % intervals; differences are the second less the first.
+
+    `seen + failed = total`; an image that fails for either model has failed for both. The four counts of right
+    answers add up to `seen`.
+    """
+
+    first: Side
+    second: Side
+    data: str
+    total: int
+    seen: int
+    failed: int
+    agreement: Interval | None
+    """Images for which both name the same class; the others are `flips`."""
+    flips: int
+    both_right: int
+    first_only: int
+    second_only: int
+    both_wrong: int
+    difference: Interval | None
+    """Of top-1, by Tango's score interval, on which the verdict stands."""
+    bootstrap: Interval | None
+    """The same by resampling images."""
+    mcnemar_p: float
+    """Exact and two-sided."""
+    non_inferiority: NonInferiority
+    worst_flips: tuple[Flip, ...]
+    """Those with the largest swing first, at most `MOST_FLIPS`."""
+    failures: tuple[FailedImage, ...]
+
+
+def compare(
+    first: Contender,
+    second: Contender,
+    source: Source,
+    *,
+    margin: float = MARGIN,
+    batch_size: int = 8,
+    workers: int = 2,
+) -> Comparison:
+    """Run two models over the same labelled images, each with its own preprocessing.
+
+    Raises:
+        UsageError: a margin that is no fraction.
+        InputError: the models have different classes, or the data have others.
+        CheckFailed: logits that are not numbers.
+    """
+    if not 0 <= margin < 1:
+        raise UsageError(f"the margin {margin:g} is no fraction from 0 to 1; for one point in a hundred pass 0.01")
+    bundle, other = first.bundle, second.bundle
+    order = matched(bundle.labels, other.labels)
+    # The two runs keep step, so that the items between them stay few.
+    items, again = tee(relabelled(source, bundle.labels.targets(source.classes)))
+    pairs = zip(
+        infer(items, bundle.model.preprocess, first.session, batch_size=batch_size, workers=workers),
+        infer(again, other.model.preprocess, Restricted(second.session, order), batch_size=batch_size, workers=workers),
+        strict=True,
+    )
+    tally = PairedTally(bundle.labels.names)
+    for outcomes in pairs:
+        tally.add(*outcomes)
+    return tally.comparison(first, second, source.name, len(source), margin)
+
+
+def matched(first: Labels, second: Labels) -> tuple[int, ...]:
+    """The second model's index of each of the first's classes, found by ids or names.
+
+    Raises:
+        InputError: they are not the same classes.
+    """
+    for ours, theirs in product((first.ids, first.names), (second.ids, second.names)):
+        index = {name: place for place, name in enumerate(theirs)}
+        if ours and len(ours) == len(theirs) == len(index) and index.keys() == set(ours):
+            return tuple(index[name] for name in ours)
+    if first.names == second.names:
+        return tuple(range(len(first)))
+    strange = next((name for name in first.names if name not in second.names), first.names[0])
+    raise InputError(
+        f"the two models have different classes, {len(first)} and {len(second)}, such as {strange!r}; "
+        "expected models of the same classes, in any order"
+    )
+
+
+class PairedTally:
+    """Running sums over pairs of outcomes; memory does not grow with their number, failures aside."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.sides = (Tally(names), Tally(names))
+        self.same = 0
+        self.right = dict.fromkeys(product((True, False), repeat=2), 0)
+        """Images by whether the first and whether the second model is right."""
+        self.worst: list[tuple[float, str, Flip]] = []
+
+    def add(self, first: Scored | Failure, second: Scored | Failure) -> None:
+        """Count one image.
+
+        Raises:
+            CheckFailed: logits that are not numbers.
+        """
+        if isinstance(first, Failure) or isinstance(second, Failure):
+            failure = first if isinstance(first, Failure) else second
+            for tally in self.sides:
+                tally.add(failure)
+            return
+        for tally, outcome in zip(self.sides, (first, second), strict=True):
+            tally.add(outcome)
+        target = int(first.item.target or 0)
+        guess, other = (int(outcome.logits.argmax()) for outcome in (first, second))
+        self.right[guess == target, other == target] += 1
+        if guess == other:
+            self.same += 1
+        else:
+            self._remember(first, second, (target, guess, other))
+
+    def _remember(self, first: Scored, second: Scored, classes: tuple[int, int, int]) -> None:
+        target, guess, other = classes
+        before, after = (softmax(outcome.logits[None])[0] for outcome in (first, second))
+        flip = Flip(
+            path=first.item.key,
+            label=self.names[target],
+            first=self.names[guess],
+            first_probability=float(before[guess]),
+            second=self.names[other],
+            second_probability=float(after[other]),
+            swing=float(after[target] - before[target]),
+        )
+        insort(self.worst, (-abs(flip.swing), flip.path, flip), key=lambda row: row[:2])
+        del self.worst[MOST_FLIPS:]
+
+    def comparison(self, first: Contender, second: Contender, data: str, total: int, margin: float) -> Comparison:
+        """The document for what was counted.
+
+        Raises:
+            InputError: the source promised another number of images than it gave.
+        """
+        sides = [
+            tally.evaluation(str(side.bundle.path), data, side.session.name, total)
+            for tally, side in zip(self.sides, (first, second), strict=True)
+        ]
+        counts = (self.right[True, False], self.right[False, True], sides[0].seen)
+        return Comparison(
+            first=Side(bundle=sides[0].bundle, backend=sides[0].backend, score=sides[0].score()),
+            second=Side(bundle=sides[1].bundle, backend=sides[1].backend, score=sides[1].score()),
+            data=data,
+            total=total,
+            seen=sides[0].seen,
+            failed=sides[0].failed,
+            agreement=wilson(self.same, sides[0].seen),
+            flips=sides[0].seen - self.same,
+            both_right=self.right[True, True],
+            first_only=self.right[True, False],
+            second_only=self.right[False, True],
+            both_wrong=self.right[False, False],
+            difference=paired_difference(*counts),
+            bootstrap=bootstrap_difference(*counts),
+            mcnemar_p=mcnemar(*counts[:2]),
+            non_inferiority=non_inferiority(*counts, margin),
+            worst_flips=tuple(flip for _, _, flip in self.worst),
+            failures=sides[0].failures,
+        )
