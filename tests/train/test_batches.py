@@ -1,3 +1,5 @@
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
@@ -113,3 +115,19 @@ def test_batches_are_cropped_at_random_where_the_recipe_says_so() -> None:
     cropped, whole = (Batches(labelled(COUNT), one)(0)[0] for one in (cropping, plain))
     assert cropped.shape == whole.shape
     assert not torch.equal(cropped, whole)
+
+
+def test_balanced_batches_show_rare_classes_as_often_as_frequent_ones() -> None:
+    plain = labelled(COUNT)
+    source = Items(
+        plain.name,
+        plain.classes[:2],
+        tuple(dataclasses.replace(item, target=int(index == 0)) for index, item in enumerate(plain.items)),
+    )
+    made = Batches(source, msgspec.structs.replace(recipe(), sampling="balanced"))
+    targets = torch.cat([made(step)[1] for step in range(3)])
+    assert sorted(torch.bincount(targets).tolist()) == [5, 6]
+    assert made.class_counts.tolist() == [10, 1]
+    pixels = torch.cat([made(step)[0] for step in range(3)])[targets == 1]
+    assert not torch.equal(pixels[0], pixels[1])
+    assert {key for step in range(3) for key in made.keys(step)} <= {item.key for item in source}

@@ -11,7 +11,7 @@ from xception.preprocess import Preprocess, Squash
 from xception.train.checkpoint import NAME
 from xception.train.loop import BUNDLE, LOG, StepReport, train_network
 from xception.train.recipe import Recipe
-from xception.train.settings import DataSettings, ModelSettings, OptimSettings
+from xception.train.settings import AverageSettings, DataSettings, MixSettings, ModelSettings, OptimSettings
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +107,27 @@ def test_a_request_that_makes_no_sense_leaves_no_folder(recipe: Recipe, tmp_path
     with pytest.raises(UnknownName, match="did you mean mini_xception"):
         train_network(wrong, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+STRONG = {
+    "augment": Augment(crop_scale=(0.3, 1.0), flip=True, jitter=0.2, erase=0.3),
+    "mix": MixSettings(mixup=0.2, cutmix=1.0),
+    "average": AverageSettings(decay=0.9),
+    "sampling": "balanced",
+    "label_smoothing": 0.1,
+    "smoothing": "others",
+    "class_weights": "balanced",
+}
+
+
+def test_a_run_with_all_that_is_random_resumes_to_the_same_bits_and_publishes_its_average(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    strong = msgspec.structs.replace(recipe, **STRONG)
+    with pytest.raises(KeyboardInterrupt):
+        train_network(strong, tmp_path / "cut", on_step=stop_at(5))  # type: ignore[arg-type]
+    resumed = train_network(strong, tmp_path / "cut", resume=True, workers=1)
+    whole = train_network(strong, tmp_path / "whole")
+    assert resumed.main_file.read_bytes() == whole.main_file.read_bytes()
+    last = msgspec.structs.replace(strong, average=None)
+    assert train_network(last, tmp_path / "last").main_file.read_bytes() != whole.main_file.read_bytes()

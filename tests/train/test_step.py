@@ -6,6 +6,7 @@ from torch import nn
 
 from tests.train.samples import batch, equal, fresh, small_recipe, tensors_of
 from xception.train.distributed import launch
+from xception.train.losses import Loss
 from xception.train.schedule import Course
 from xception.train.settings import ComputeSettings, OptimSettings
 from xception.train.state import TrainingState, encoded, restore
@@ -20,7 +21,7 @@ def stepper(
     wrapped, wrapped_optimizer = fabric.setup(state.network, state.optimizer)
     wrapped.train()
     course = Course(steps_per_epoch=5, epochs=recipe.epochs, batch_size=recipe.batch_size)
-    return Stepper(fabric, wrapped, wrapped_optimizer, recipe, course)
+    return Stepper(fabric, wrapped, wrapped_optimizer, recipe, Loss(0.0), course)
 
 
 def gradients(state: TrainingState) -> list[torch.Tensor]:

@@ -12,6 +12,7 @@ from xception.errors import UsageError
 from xception.preprocess import Preprocess
 
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 CROP_ATTEMPTS = 10
 """Boxes that are drawn before the largest central one is taken, as every source does."""
@@ -34,6 +35,8 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Mirror left and right half of the time."""
     jitter: NotNegative = 0.0
     """Largest relative change of brightness, then contrast, then saturation."""
+    erase: Probability = 0.0
+    """Share of the images of which a random rectangle is erased, on the device (Zhong et al. 2020)."""
 
     def __post_init__(self) -> None:
         for name, (least, largest) in (("crop_scale", self.crop_scale or (1, 1)), ("crop_ratio", self.crop_ratio)):

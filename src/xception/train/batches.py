@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xception.data.augment import epoch_order
+from xception.data.augment import balanced_order, epoch_order
 from xception.data.decode import loaded_image
 from xception.data.source import Item, Source
 from xception.data.subset import share
@@ -30,7 +30,21 @@ class Batches:
         self.rank = rank
         self.world = world
         self.per_epoch = ceil(len(source) / recipe.batch_size)
-        self._order = lru_cache(maxsize=2)(lambda epoch: epoch_order(len(source), recipe.seed, epoch))
+        self._order = lru_cache(maxsize=2)(self._ordered)
+
+    @cached_property
+    def class_counts(self) -> np.ndarray:
+        """Images of each class, (K,)."""
+        return np.bincount(self._targets, minlength=len(self.source.classes))
+
+    @cached_property
+    def _targets(self) -> np.ndarray:
+        return np.array([item.target for item in self.source])
+
+    def _ordered(self, epoch: int) -> np.ndarray:
+        if self.recipe.sampling == "balanced":
+            return balanced_order(self._targets, self.recipe.seed, epoch)
+        return epoch_order(len(self.source), self.recipe.seed, epoch)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -52,7 +66,7 @@ class Batches:
 
     def keys(self, step: int) -> list[str]:
         """The items of the whole batch of a step, by name."""
-        return [self.source[int(index)].key for index in self.indices(step)]
+        return [self._item(index).key for index in self.indices(step)]
 
     def weight(self, step: int) -> float:
         """What the mean over this process' share counts beside those of the others, whose mean weight is 1."""
@@ -63,10 +77,14 @@ class Batches:
         epoch, whole = step // self.per_epoch, self.indices(step)
         # A process without a share computes on an image of others, with no weight: all have to take part.
         indices = share(whole, self.rank, self.world) if self.rank < len(whole) else whole[:1]
-        items = [self.source[int(index)] for index in indices]
+        items = [self._item(index) for index in indices]
         pixels = np.stack([self._pixels(item, epoch, int(index)) for item, index in zip(items, indices, strict=True)])
         targets = torch.tensor([item.target for item in items])
         return torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last), targets
+
+    def _item(self, index: int) -> Item:
+        # Balanced sampling counts an item's repetitions on top of its index.
+        return self.source[int(index) % len(self.source)]
 
     def _pixels(self, item: Item, epoch: int, index: int) -> np.ndarray:
         try:

@@ -17,9 +17,11 @@ from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.errors import CheckFailed, EnvironmentFault, InputError
 from xception.models.network import build
+from xception.train.average import averaged
 from xception.train.batches import Batch, Batches
 from xception.train.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from xception.train.distributed import launch, summed
+from xception.train.losses import Loss, loss_of
 from xception.train.optim import optimizer
 from xception.train.recipe import Recipe
 from xception.train.result import described, written
@@ -81,10 +83,11 @@ def train_network(
     bundle = described(recipe, training, out / BUNDLE)
     state = initial_state(recipe, bundle.model.network.architecture(), batches)
     state.scaler = scaler
+    loss = loss_of(recipe, batches.class_counts)
     _claim(out, resume=resume)
     if bundle.path.exists():
         return open_bundle(bundle.path)
-    stepper = set_up(fabric, recipe, state, batches.per_epoch)
+    stepper = set_up(fabric, recipe, state, loss, batches.per_epoch)
     load_checkpoint(out, state)
     listeners = Listeners(on_step=on_step, on_epoch=on_epoch)
     run = Run(fabric, recipe, out, batches, validation, bundle, state, stepper, listeners)
@@ -106,10 +109,11 @@ def initial_state(recipe: Recipe, spec: Architecture, batches: Batches) -> Train
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     source = batches.source
     progress = Progress(recipe=recipe.digest, data=batches.fingerprint, classes=len(source.classes), images=len(source))
-    return TrainingState(network, optimizer(network, recipe.optim), progress)
+    average = averaged(network) if recipe.average else None
+    return TrainingState(network, optimizer(network, recipe.optim), progress, average)
 
 
-def set_up(fabric: Fabric, recipe: Recipe, state: TrainingState, steps_per_epoch: int) -> Stepper:
+def set_up(fabric: Fabric, recipe: Recipe, state: TrainingState, loss: Loss, steps_per_epoch: int) -> Stepper:
     """Move the state to its device and make it known to the other processes."""
     module: nn.Module = state.network
     if recipe.compute.sync_norm:
@@ -121,7 +125,7 @@ def set_up(fabric: Fabric, recipe: Recipe, state: TrainingState, steps_per_epoch
     if state.average is not None:
         state.average.to(fabric.device)
     course = Course(steps_per_epoch=steps_per_epoch, epochs=recipe.epochs, batch_size=recipe.batch_size)
-    return Stepper(fabric, wrapped, wrapped_optimizer, recipe, course)
+    return Stepper(fabric, wrapped, wrapped_optimizer, recipe, loss, course)
 
 
 @dataclass

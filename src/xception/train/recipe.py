@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -15,11 +15,14 @@ from xception.data.augment import Augment
 from xception.errors import InputError, UnknownName, UsageError
 from xception.preprocess import Preprocess
 from xception.train.settings import (
+    AverageSettings,
     ComputeSettings,
     Count,
     DataSettings,
+    MixSettings,
     ModelSettings,
     OptimSettings,
+    Positive,
     ScheduleSettings,
     Settings,
     Share,
@@ -33,13 +36,22 @@ class Recipe(Settings, frozen=True, kw_only=True):
     data: DataSettings
     preprocess: Preprocess
     augment: Augment = Augment()
+    mix: MixSettings = MixSettings()
     optim: OptimSettings = OptimSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    average: AverageSettings | None = None
+    """By default the last weights are judged and published themselves."""
     compute: ComputeSettings = ComputeSettings()
     epochs: Count
     batch_size: Count = 64
     """Images of one optimiser step, over all devices together."""
+    sampling: Literal["shuffled", "balanced"] = "shuffled"
+    """Whether an epoch shows every image once, or every class equally often."""
     label_smoothing: Share = 0.0
+    smoothing: Literal["all", "others"] = "all"
+    """Which classes share it: all, or all but the right one (MindSpore's model zoo)."""
+    class_weights: Literal["balanced"] | tuple[Positive, ...] | None = None
+    """What an image of each class counts, in class order; balanced weights make up for unequal frequencies."""
     seed: int = 0
 
     @property

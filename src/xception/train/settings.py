@@ -127,6 +127,26 @@ class ScheduleSettings(Settings, frozen=True, kw_only=True):
             raise UsageError("the staged schedule needs schedule.every_epochs or schedule.every_images, one of them")
 
 
+class MixSettings(Settings, frozen=True, kw_only=True):
+    """Images blended with others of their batch, and their classes with them; 0 turns a kind off."""
+
+    mixup: NotNegative = 0.0
+    """Parameter of the beta distribution that shares are drawn from."""
+    cutmix: NotNegative = 0.0
+    """The same for images with a box of another one."""
+    cutmix_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+    """Share of the batches that cutmix takes where both are on."""
+
+
+class AverageSettings(Settings, frozen=True, kw_only=True):
+    """A moving average of the weights."""
+
+    decay: Share = 0.9999
+    """Share of the average that a step keeps."""
+    warmup: bool = True
+    """Begin with a smaller one."""
+
+
 class ComputeSettings(Settings, frozen=True, kw_only=True):
     """How the arithmetic is done; all of it touches the weights, if only in their last digits."""
 

@@ -1,4 +1,4 @@
-"""One optimiser step: rate, seed, forward, loss, backward, step."""
+"""One optimiser step: rate, seed, mixing, forward, loss, backward, step, average."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.nn import functional
 from torch.optim import Optimizer
 
+from xception.data.augment import batch_generator
+from xception.train.average import update
 from xception.train.batches import Batch
+from xception.train.losses import Loss
+from xception.train.mixing import erased, mixed
 from xception.train.optim import peak_rate, set_rate
 from xception.train.recipe import Recipe
 from xception.train.schedule import Course, rate
@@ -27,6 +30,7 @@ class Stepper:
     optimizer: Optimizer
     """As Fabric wrapped it."""
     recipe: Recipe
+    loss: Loss
     course: Course
 
     def lr(self, step: int, history: Sequence[Epoch]) -> float:
@@ -52,6 +56,7 @@ class Stepper:
         # What a step draws at random depends on the step alone, so that a resumed run draws the same.
         torch.manual_seed(self.recipe.seed + step)
         pixels, targets = (self.fabric.to_device(tensor) for tensor in batch)
+        pixels, targets = self._changed(pixels, targets, state)
         loss = self._gradients(pixels, targets, weight)
         if self.recipe.optim.clip_norm is not None:
             self.fabric.clip_gradients(
@@ -59,7 +64,15 @@ class Stepper:
             )
         self.optimizer.step()
         self.optimizer.zero_grad()
+        if state.average is not None and self.recipe.average:
+            update(state.average, state.network, self.recipe.average, step)
         return loss
+
+    def _changed(self, pixels: torch.Tensor, targets: torch.Tensor, state: TrainingState) -> Batch:
+        """The batch with what is changed on the device; classes may become probabilities (N, K)."""
+        rng = batch_generator(self.recipe.seed, state.progress.step, self.fabric.global_rank)
+        pixels = erased(pixels, self.recipe.augment.erase, rng)
+        return mixed(pixels, targets, state.network.spec.num_classes, self.recipe.mix, rng)
 
     def _gradients(self, pixels: torch.Tensor, targets: torch.Tensor, weight: float) -> float:
         """Add up the gradients, part by part; the processes exchange them with the last part."""
@@ -76,10 +89,6 @@ class Stepper:
         if self.fabric.world_size == 1:
             return nullcontext()
         return self.fabric.no_backward_sync(self.network, enabled=enabled)  # type: ignore[arg-type]
-
-    def loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Mean over the images."""
-        return functional.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
 
 
 def _parts(pixels: torch.Tensor, targets: torch.Tensor, count: int) -> Iterator[Batch]:
