@@ -1,5 +1,8 @@
 """A small run's state, as the tests of the training modules need it."""
 
+import signal
+from collections.abc import Callable
+
 import torch
 
 from xception.arch.variants import architecture
@@ -8,6 +11,7 @@ from xception.preprocess import Preprocess, Squash
 from xception.train.batches import Batch
 from xception.train.optim import optimizer
 from xception.train.recipe import Recipe
+from xception.train.run import StepReport
 from xception.train.settings import ComputeSettings, DataSettings, ModelSettings, OptimSettings
 from xception.train.state import Epoch, Progress, TrainingState
 
@@ -73,3 +77,19 @@ def tensors_of(state: TrainingState) -> dict[str, torch.Tensor]:
 
 def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+
+
+def stop_at(step: int) -> Callable[[StepReport], None]:
+    def stop(report: StepReport) -> None:
+        if report.step == step:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def signal_at(step: int, number: signal.Signals = signal.SIGTERM) -> Callable[[StepReport], None]:
+    def send(report: StepReport) -> None:
+        if report.step == step:
+            signal.raise_signal(number)
+
+    return send

@@ -1,54 +1,202 @@
 import errno
+import hashlib
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.test_bundle import room_for
-from tests.train.samples import fresh, train_steps
-from xception.errors import EnvironmentFault
-from xception.train.checkpoint import NAME, load_checkpoint, save_checkpoint, write_atomically
+from tests.train.samples import fresh
+from xception.errors import EnvironmentFault, InputError
+from xception.train.checkpoint import MANIFEST, Checkpoints, Manifest
+from xception.train.state import Epoch, TrainingState, encoded
+from xception.train.storage import LocalStorage
 
 
-def test_without_a_checkpoint_the_state_stays_fresh(tmp_path: Path) -> None:
-    state = fresh()
-    load_checkpoint(tmp_path, state)
-    assert state.progress.step == 0
+class Run:
+    """Checkpoints in a folder, with the warnings that came."""
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder = folder
+        self.warnings: list[str] = []
+        self.checkpoints = Checkpoints(LocalStorage(folder), keep, self.warnings.append)
+
+    def save(self, step: int, top1: float | None = None) -> TrainingState:
+        state = fresh()
+        state.progress.step = step
+        if top1 is not None:
+            state.progress.history.append(epoch(step, top1))
+        self.checkpoints.save(state)
+        return state
+
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir() if path.name != MANIFEST)
+
+    def steps(self) -> list[int]:
+        return [int(name.split("-")[1]) for name in self.files()]
+
+    def manifest(self) -> Manifest:
+        return msgspec.json.decode((self.folder / MANIFEST).read_bytes(), type=Manifest)
 
 
-def test_saving_again_replaces_the_file_and_leaves_no_other(tmp_path: Path) -> None:
-    state = fresh()
-    save_checkpoint(tmp_path, state)
-    first = (tmp_path / NAME).read_bytes()
-    train_steps(state, 1)
-    save_checkpoint(tmp_path, state)
-    assert [path.name for path in tmp_path.iterdir()] == [NAME]
-    assert (tmp_path / NAME).read_bytes() != first
+def epoch(step: int, top1: float) -> Epoch:
+    return Epoch(
+        epoch=1,
+        steps=step,
+        lr=0.1,
+        train_loss=1.0,
+        validation_loss=1.0,
+        validation_top1=top1,
+        seconds=1.0,
+        images_per_second=1.0,
+    )
 
 
-def test_without_room_the_old_checkpoint_stays(tmp_path: Path) -> None:
-    state = fresh()
-    save_checkpoint(tmp_path, state)
-    old = (tmp_path / NAME).read_bytes()
-    train_steps(state, 1)
-    with room_for(8192), pytest.raises(EnvironmentFault, match="what was there is unchanged"):
-        save_checkpoint(tmp_path, state)
-    assert (tmp_path / NAME).read_bytes() == old
-    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+def test_without_a_checkpoint_there_is_nothing_to_load(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    assert run.checkpoints.load() is None
+    assert run.checkpoints.newest is None
+    assert run.warnings == []
 
 
-def test_a_full_disk_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def test_what_was_saved_last_is_what_is_loaded(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.save(1)
+    state = run.save(2)
+    name, content = Run(tmp_path).checkpoints.load() or ("", b"")
+    assert name == run.checkpoints.newest
+    assert content == encoded(state)
+
+
+def test_the_last_ones_and_the_best_are_kept(tmp_path: Path) -> None:
+    run = Run(tmp_path, keep=2)
+    for step, top1 in ((1, 0.5), (2, 0.9), (3, 0.9), (4, None), (5, 0.7)):
+        run.save(step, top1)
+    assert run.steps() == [2, 4, 5]
+    manifest = run.manifest()
+    assert [saved.step for saved in manifest.checkpoints] == [5, 4, 2]
+    assert manifest.best == run.files()[0]
+
+
+def test_the_manifest_holds_the_checksums(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.save(1)
+    (saved,) = run.manifest().checkpoints
+    content = (tmp_path / saved.file).read_bytes()
+    assert (saved.sha256, saved.size_bytes) == (hashlib.sha256(content).hexdigest(), len(content))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = [truncate, empty, flip, Path.unlink]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_broken_checkpoint_is_named_and_the_one_before_taken(damage: object, tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    before, _ = run.save(1), run.save(2)
+    damage(tmp_path / run.files()[-1])  # type: ignore[operator]
+    again = Run(tmp_path)
+    name, content = again.checkpoints.load() or ("", b"")
+    assert name.endswith(run.files()[0])
+    assert content == encoded(before)
+    (warning,) = again.warnings
+    assert "checkpoint-000000002-" in warning
+    again.save(2)
+    assert again.steps() == [1, 2]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_without_a_readable_manifest_the_files_speak_for_themselves(damage: object, tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.save(1)
+    state = run.save(2)
+    damage(tmp_path / MANIFEST)  # type: ignore[operator]
+    again = Run(tmp_path)
+    assert (again.checkpoints.load() or ("", b""))[1] == encoded(state)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_where_none_is_whole_the_run_is_not_begun_anew_in_silence(damage: object, tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.save(1)
+    damage(tmp_path / run.files()[0])  # type: ignore[operator]
+    with pytest.raises(InputError, match=r"no checkpoint in .* is whole, checkpoint-000000001-.*start again"):
+        Run(tmp_path).checkpoints.load()
+
+
+def test_a_file_that_the_manifest_does_not_know_goes(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.save(1)
+    orphan = tmp_path / f"checkpoint-{2:09d}-{'0' * 16}.safetensors"
+    orphan.write_bytes(b"x")
+    (tmp_path / "notes.txt").write_text("mine")
+    assert Run(tmp_path).checkpoints.load()
+    assert not orphan.exists()
+    assert (tmp_path / "notes.txt").exists()
+
+
+def test_a_manifest_that_leads_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    state = run.save(1)
+    text = (tmp_path / MANIFEST).read_text()
+    (tmp_path / MANIFEST).write_text(text.replace("checkpoint-", "../../checkpoint-"))
+    again = Run(tmp_path)
+    assert (again.checkpoints.load() or ("", b""))[1] == encoded(state)
+    assert "is broken" in again.warnings[0]
+
+
+def test_a_manifest_of_another_version_is_refused(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.save(1)
+    text = (tmp_path / MANIFEST).read_text()
+    (tmp_path / MANIFEST).write_text(text.replace('"format_version": 1', '"format_version": 9'))
+    with pytest.raises(InputError, match="has format version 9, this program reads version 1"):
+        Run(tmp_path).checkpoints.load()
+
+
+def test_without_room_the_last_checkpoint_stays(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    state = run.save(1)
+    files = run.files()
+    with room_for(8192), pytest.raises(EnvironmentFault, match="what was there is unchanged; make room and resume"):
+        run.save(2)
+    assert run.files() == files
+    assert (Run(tmp_path).checkpoints.load() or ("", b""))[1] == encoded(state)
+
+
+@pytest.mark.parametrize("call", range(1, 5))
+def test_a_disk_that_fills_up_at_any_point_leaves_the_last_checkpoint(
+    call: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path)
+    first = run.save(1)
+    calls = 0
+
+    def full(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(EnvironmentFault, match=r"No space left on device; .*; make room and resume"):
-        write_atomically(tmp_path / "file", b"x")
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("place", ["none/file", "taken/file"])
-def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path, place: str) -> None:
-    (tmp_path / "taken").write_text("x")
-    with pytest.raises(EnvironmentFault, match="cannot write"):
-        write_atomically(tmp_path / place, b"x")
+    with pytest.raises(EnvironmentFault, match="No space left on device"):
+        run.save(2)
+    again = Run(tmp_path)
+    name, content = again.checkpoints.load() or ("", b"")
+    assert content == encoded(first) or (call == 4 and "checkpoint-000000002-" in name)
+    assert again.warnings == []
+    assert not list(tmp_path.glob(".*"))

@@ -3,52 +3,23 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.samples import CLASSES, write_folder
+from tests.samples import CLASSES
+from tests.train.samples import signal_at, stop_at
 from xception.bundle import open_bundle
 from xception.data.augment import Augment
-from xception.errors import CheckFailed, EnvironmentFault, InputError, UnknownName
-from xception.preprocess import Preprocess, Squash
-from xception.train.checkpoint import NAME
-from xception.train.loop import BUNDLE, LOG, StepReport, train_network
+from xception.errors import EnvironmentFault, InputError, UnknownName
+from xception.train.checkpoint import MANIFEST
+from xception.train.interruption import Stopped
+from xception.train.loop import BUNDLE, train_network
 from xception.train.recipe import Recipe
-from xception.train.settings import AverageSettings, DataSettings, MixSettings, ModelSettings, OptimSettings
-
-
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    root = tmp_path_factory.mktemp("data")
-    for split in ("train", "val"):
-        write_folder(root / split, 4)
-    return Recipe(
-        model=ModelSettings(variant="mini_xception", width=0.5, drop_rate=0.2),
-        data=DataSettings(source=str(root)),
-        preprocess=Preprocess(resize=Squash(width_px=32, height_px=32)),
-        augment=Augment(rotate_degrees=5, flip=True),
-        optim=OptimSettings(name="adamw", lr=0.02),
-        epochs=3,
-        batch_size=10,
-    )
-
-
-@pytest.fixture(scope="module")
-def whole(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run from beginning to end."""
-    out = tmp_path_factory.mktemp("whole") / "run"
-    train_network(recipe, out)
-    return out
-
-
-def stop_at(step: int) -> object:
-    def stop(report: StepReport) -> None:
-        if report.step == step:
-            raise KeyboardInterrupt
-
-    return stop
+from xception.train.run import LOG
+from xception.train.settings import AverageSettings, MixSettings, ModelSettings
 
 
 def test_a_run_ends_with_a_bundle_a_log_and_a_checkpoint(whole: Path, recipe: Recipe) -> None:
     bundle = open_bundle(whole, verify=True)
-    assert {path.name for path in whole.iterdir()} == {BUNDLE, LOG, NAME}
+    checkpoints = msgspec.json.decode((whole / MANIFEST).read_bytes())["checkpoints"]
+    assert {path.name for path in whole.iterdir()} == {BUNDLE, LOG, MANIFEST, *(row["file"] for row in checkpoints)}
     assert (bundle.labels.names, bundle.model.network.in_channels) == (CLASSES, 3)
     (score,) = bundle.model.metrics.values()
     assert (score.total, score.failed) == (28, 0)
@@ -62,7 +33,7 @@ def test_an_interrupted_and_resumed_run_ends_with_the_same_bits(
     step: int, recipe: Recipe, whole: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train_network(recipe, tmp_path / "run", on_step=stop_at(step))  # type: ignore[arg-type]
+        train_network(recipe, tmp_path / "run", on_step=stop_at(step))
     resumed = train_network(recipe, tmp_path / "run", resume=True, workers=1)
     assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
 
@@ -70,15 +41,6 @@ def test_an_interrupted_and_resumed_run_ends_with_the_same_bits(
 def test_another_seed_ends_elsewhere(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
     other = train_network(msgspec.structs.replace(recipe, seed=1), tmp_path / "run")
     assert other.main_file.read_bytes() != open_bundle(whole).main_file.read_bytes()
-
-
-def test_steps_are_reported_with_rates_and_losses(recipe: Recipe, tmp_path: Path) -> None:
-    reports: list[StepReport] = []
-    train_network(msgspec.structs.replace(recipe, epochs=2), tmp_path / "run", on_step=reports.append)
-    assert [report.step for report in reports] == [1, 2, 3, 4, 5, 6]
-    assert [report.epoch for report in reports] == [1, 1, 1, 2, 2, 2]
-    assert reports[0].lr == recipe.optim.lr > reports[-1].lr > 0
-    assert {report.total_steps for report in reports} == {6}
 
 
 def test_a_finished_run_is_opened_and_not_repeated(recipe: Recipe, whole: Path) -> None:
@@ -91,15 +53,35 @@ def test_a_folder_in_use_is_refused_unless_the_run_is_resumed(recipe: Recipe, tm
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="is not empty; pass --resume"):
         train_network(recipe, tmp_path)
-    with pytest.raises(EnvironmentFault, match="cannot write to"):
+    with pytest.raises(EnvironmentFault, match=r"cannot (read|write) "):
         train_network(recipe, tmp_path / "file" / "run")
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_what_was_saved(recipe: Recipe, tmp_path: Path) -> None:
-    diverging = msgspec.structs.replace(recipe, optim=OptimSettings(name="sgd", lr=1e30, momentum=0))
-    with pytest.raises(CheckFailed, match=r"loss became nan at step \d+; .* lower optim.lr"):
-        train_network(diverging, tmp_path / "run")
-    assert not (tmp_path / "run" / BUNDLE).exists()
+def test_a_broken_checkpoint_is_named_and_the_one_before_leads_to_the_same_bits(
+    recipe: Recipe, whole: Path, tmp_path: Path
+) -> None:
+    out, notes = tmp_path / "run", []
+    with pytest.raises(KeyboardInterrupt):
+        train_network(recipe, out, on_step=stop_at(7))
+    newest = max(out.glob("checkpoint-*"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    resumed = train_network(recipe, out, resume=True, on_note=notes.append)
+    assert any(newest.name in note and "is broken" in note for note in notes)
+    assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
+
+
+def test_a_finished_run_of_another_recipe_is_not_taken_for_this_one(recipe: Recipe, whole: Path) -> None:
+    with pytest.raises(InputError, match="finished run of another recipe"):
+        train_network(msgspec.structs.replace(recipe, seed=7), whole, resume=True)
+
+
+def test_a_run_behind_a_url_can_be_stopped_and_resumed_there(recipe: Recipe, whole: Path) -> None:
+    url = "memory://bucket/run"
+    with pytest.raises(Stopped):
+        train_network(recipe, url, on_step=signal_at(4))
+    resumed = train_network(recipe, url, resume=True)
+    assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
+    assert train_network(recipe, url, resume=True).model == resumed.model
 
 
 def test_a_request_that_makes_no_sense_leaves_no_folder(recipe: Recipe, tmp_path: Path) -> None:
@@ -125,7 +107,7 @@ def test_a_run_with_all_that_is_random_resumes_to_the_same_bits_and_publishes_it
 ) -> None:
     strong = msgspec.structs.replace(recipe, **STRONG)
     with pytest.raises(KeyboardInterrupt):
-        train_network(strong, tmp_path / "cut", on_step=stop_at(5))  # type: ignore[arg-type]
+        train_network(strong, tmp_path / "cut", on_step=stop_at(5))
     resumed = train_network(strong, tmp_path / "cut", resume=True, workers=1)
     whole = train_network(strong, tmp_path / "whole")
     assert resumed.main_file.read_bytes() == whole.main_file.read_bytes()

@@ -14,8 +14,8 @@ from xception.train.validation import validate
 
 
 @pytest.fixture
-def bundle(tmp_path: object) -> Bundle:
-    return described(small_recipe(), labelled(1), tmp_path)  # type: ignore[arg-type]
+def bundle() -> Bundle:
+    return described(small_recipe(), labelled(1))
 
 
 @pytest.fixture

@@ -85,8 +85,8 @@ def run(arguments: list[str]) -> int:
         return _complain(str(error), EXIT_USAGE, debug)
     except XceptionError as error:
         return _complain(str(error), error.exit_code, debug)
-    except KeyboardInterrupt:
-        return _complain("interrupted; nothing half-written was left behind", EXIT_INTERRUPTED, debug)
+    except KeyboardInterrupt as error:
+        return _complain(str(error) or "interrupted; nothing half-written was left behind", EXIT_INTERRUPTED, debug)
     except BrokenPipeError:
         # The reader of our output left, as `head` does; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -37,8 +37,9 @@ def train(
     """
     require("torch", "train")
     require("lightning_fabric", "train")
-    from xception.train.loop import StepReport, train_network
+    from xception.train.loop import train_network
     from xception.train.recipe import load_recipe
+    from xception.train.run import StepReport
     from xception.train.state import Epoch
 
     changes = (*set_, *([f"data.source='{data}'"] if data else []))

@@ -1,8 +1,8 @@
 """Devices and processes, through Fabric: one process here, or as many as torchrun started."""
 
 import os
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Callable, Iterator
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from xception.data.source import Item, Source
 from xception.data.subset import share
 from xception.errors import EnvironmentFault, UsageError
 from xception.train.settings import ComputeSettings
+
+T = TypeVar("T")
 
 
 def launch(settings: ComputeSettings) -> tuple[Fabric, torch.amp.GradScaler | None]:
@@ -48,6 +50,11 @@ def _precision(settings: ComputeSettings, device: str, scaler: torch.amp.GradSca
     if settings.precision == "float32":
         return Precision()
     return MixedPrecision("16-mixed" if settings.precision == "float16" else "bf16-mixed", device, scaler)
+
+
+def from_first(fabric: Fabric, make: Callable[[], T]) -> T:
+    """What `make` returns in the first process, which alone runs it, given to all."""
+    return fabric.broadcast(make() if fabric.is_global_zero else None)  # type: ignore[return-value]
 
 
 def summed(fabric: Fabric, *values: float) -> list[float]:

@@ -13,8 +13,8 @@ from xception.train.recipe import Recipe
 from xception.weights import weights_bytes
 
 
-def described(recipe: Recipe, source: Source, path: Path) -> Bundle:
-    """The bundle that is to lie at `path`, without weights and metrics."""
+def described(recipe: Recipe, source: Source) -> Bundle:
+    """The bundle that a run is to make, without weights, metrics and a place."""
     network = Network(
         variant=recipe.model.variant,
         num_classes=len(source.classes),
@@ -35,10 +35,10 @@ def described(recipe: Recipe, source: Source, path: Path) -> Bundle:
         preprocess=recipe.preprocess,
         lineage=(step,),
     )
-    return Bundle(path=path, model=model, labels=Labels(source.classes))
+    return Bundle(path=Path(), model=model, labels=Labels(source.classes))
 
 
-def written(bundle: Bundle, network: Xception, metrics: dict[str, Score]) -> Bundle:
+def written(path: Path, bundle: Bundle, network: Xception, metrics: dict[str, Score]) -> Bundle:
     """Write the described bundle with its weights and what they were found to be worth."""
     model = msgspec.structs.replace(bundle.model, metrics=metrics)
-    return write_bundle(bundle.path, model, bundle.labels, {"weights.safetensors": weights_bytes(network.tensors())})
+    return write_bundle(path, model, bundle.labels, {"weights.safetensors": weights_bytes(network.tensors())})

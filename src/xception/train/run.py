@@ -1,0 +1,181 @@
+"""A run under way: steps, epochs and checkpoints, in the order in which they happen."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from math import isfinite
+from time import perf_counter
+from typing import NoReturn
+
+import msgspec
+from lightning_fabric import Fabric
+
+from xception.bundle import Bundle, Score
+from xception.data.source import Source
+from xception.errors import CheckFailed
+from xception.train.batches import Batch, Batches
+from xception.train.checkpoint import Checkpoints
+from xception.train.distributed import summed
+from xception.train.interruption import Request, Stopped
+from xception.train.recipe import Recipe
+from xception.train.state import Epoch, TrainingState
+from xception.train.step import Stepper
+from xception.train.storage import Storage
+from xception.train.validation import validate
+
+CHECKPOINT_EVERY_S = 10.0
+"""Seconds of work that a killed run loses at most, besides the step that it was in, where saving is quick."""
+
+SAVING_SHARE = 0.05
+"""Of the time at most, where it is not."""
+
+MOST_KEYS = 8
+"""Images that a message names."""
+
+LOG = "log.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """What a progress display needs after each step."""
+
+    step: int
+    total_steps: int
+    epoch: int
+    epochs: int
+    loss: float
+    lr: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listeners:
+    """Whom a run tells how it goes on; only its first process does."""
+
+    on_step: Callable[[StepReport], None]
+    on_epoch: Callable[[Epoch], None]
+
+
+@dataclass
+class Run:
+    """A run under way."""
+
+    fabric: Fabric
+    recipe: Recipe
+    storage: Storage
+    checkpoints: Checkpoints
+    batches: Batches
+    validation: Source
+    bundle: Bundle
+    """As it is going to be, without weights."""
+    state: TrainingState
+    stepper: Stepper
+    listeners: Listeners
+    request: Request = field(default_factory=Request)
+    """Whether to stop."""
+    next_save: float = field(default_factory=lambda: perf_counter() + CHECKPOINT_EVERY_S)
+
+    def train(self, workers: int) -> Score:
+        """Go on from where the state stands to the end; returns the last validation's score."""
+        self.state.network.train()
+        score = None
+        while (epoch := len(self.state.progress.history)) < self.recipe.epochs:
+            for batch in self._rest_of(epoch, workers):
+                self._step(batch)
+            score = self._end_epoch()
+            self._save()
+        # A run that was killed between its last checkpoint and its bundle.
+        return score or self._validate()
+
+    def _rest_of(self, epoch: int, workers: int) -> Iterator[Batch]:
+        return self.batches.from_step(self.state.progress.step, (epoch + 1) * self.batches.per_epoch, workers)
+
+    def _step(self, batch: Batch) -> None:
+        started, progress = perf_counter(), self.state.progress
+        step, images = progress.step, len(self.batches.indices(progress.step))
+        weight = self.batches.weight(step)
+        own = self.stepper(self.state, batch, weight)
+        # One exchange for both, so that all processes stop after the same step.
+        total, stopping = summed(self.fabric, own * weight, self.request.signal is not None)
+        loss = total / self.fabric.world_size
+        self._check_finite(loss, step)
+        progress.step += 1
+        progress.seen += images
+        progress.loss_sum += loss * images
+        elapsed = perf_counter() - started
+        progress.step_seconds += elapsed
+        progress.seconds += elapsed
+        self._report(step, loss)
+        if stopping:
+            self._stop()
+        if perf_counter() > self.next_save:
+            self._save()
+
+    def _report(self, step: int, loss: float) -> None:
+        if self.fabric.is_global_zero:
+            report = StepReport(
+                step=step + 1,
+                total_steps=self.recipe.epochs * self.batches.per_epoch,
+                epoch=step // self.batches.per_epoch + 1,
+                epochs=self.recipe.epochs,
+                loss=loss,
+                lr=self.stepper.lr(step, self.state.progress.history),
+            )
+            self.listeners.on_step(report)
+
+    def _check_finite(self, loss: float, step: int) -> None:
+        if not isfinite(loss):
+            keys = self.batches.keys(step)
+            named = ", ".join(keys[:MOST_KEYS]) + f" and {len(keys) - MOST_KEYS} more" * (len(keys) > MOST_KEYS)
+            raise CheckFailed(
+                f"the loss became {loss} at step {step + 1} on the images {named}; the last good checkpoint is "
+                f"{self.checkpoints.newest or 'none'}; "
+                "train again elsewhere with a lower optim.lr, or with optim.clip_norm"
+            )
+
+    def _stop(self) -> NoReturn:
+        self._save()
+        raise Stopped(
+            f"stopped by {self.request.signal or 'another process'} after step {self.state.progress.step}; "
+            f"{self.storage.place} holds the run, which --resume continues"
+        )
+
+    def _validate(self) -> Score:
+        return validate(self.fabric, self.bundle, self.state.judged, self.validation)
+
+    def _end_epoch(self) -> Score:
+        """Validate, write the log anew, and start the next epoch's sums."""
+        started, progress = perf_counter(), self.state.progress
+        score = self._validate()
+        progress.seconds += perf_counter() - started
+        row = Epoch(
+            epoch=len(progress.history) + 1,
+            steps=progress.step,
+            lr=self.stepper.lr(progress.step - 1, progress.history),
+            train_loss=progress.loss_sum / progress.seen,
+            validation_loss=score.loss,
+            validation_top1=score.top1.value if score.top1 else None,
+            seconds=round(progress.seconds, 3),
+            images_per_second=round(progress.seen / progress.step_seconds, 1),
+        )
+        progress.history.append(row)
+        progress.loss_sum, progress.seen, progress.step_seconds = 0.0, 0, 0.0
+        if self.fabric.is_global_zero:
+            self.storage.write(LOG, msgspec.json.Encoder().encode_lines(progress.history))
+            self.listeners.on_epoch(row)
+        return score
+
+    def _save(self) -> None:
+        """Keep the state, and take care that this takes a small part of the time."""
+        started = perf_counter()
+        if self.fabric.is_global_zero:
+            self._check_weights()
+            self.checkpoints.save(self.state)
+        self.next_save = perf_counter() + max(CHECKPOINT_EVERY_S, (perf_counter() - started) / SAVING_SHARE)
+
+    def _check_weights(self) -> None:
+        """What is not a number would spoil the last good checkpoint, which the next loss would only then show."""
+        for name, tensor in self.state.network.state_dict().items():
+            if not tensor.isfinite().all():
+                raise CheckFailed(
+                    f"{name} is not finite after step {self.state.progress.step}; the last good checkpoint is "
+                    f"{self.checkpoints.newest or 'none'}; train again elsewhere with a lower optim.lr"
+                )

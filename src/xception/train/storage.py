@@ -1,0 +1,211 @@
+"""Where a run's files lie: a folder of this machine, or an object storage."""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+from xception.bundle import MANIFEST, Bundle, open_bundle
+from xception.errors import EnvironmentFault, UsageError
+from xception.extras import require
+
+PARTIAL = ".partial"
+"""End of the name of a file that is being written; whoever finds one later may remove it."""
+
+
+class Storage(Protocol):
+    """A folder for the files of one run, by their plain names. Whatever cannot be done is an EnvironmentFault."""
+
+    @property
+    def place(self) -> str:
+        """The folder, as messages call it."""
+        ...
+
+    def names(self) -> list[str]:
+        """The files and folders in it, in order; none where it does not exist."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        ...
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file so that its place always holds the old or the new content, whole."""
+        ...
+
+    def remove(self, name: str) -> None: ...
+
+    def claim(self) -> None:
+        """Make the folder if there is none, and remove what a killed process left half-written in it."""
+        ...
+
+    def publish(self, name: str, make: Callable[[Path], Bundle]) -> Bundle:
+        """Put the bundle that `make` writes to a path under `name`, whole or not at all; returns a local one."""
+        ...
+
+    def published(self, name: str) -> Bundle | None:
+        """The bundle under `name`, if there is one, as a local one."""
+        ...
+
+
+def open_storage(place: Path | str) -> Storage:
+    """The storage of a folder, or of a URL such as `s3://bucket/folder`.
+
+    Raises:
+        UsageError: a URL of no known kind.
+        MissingExtra: the package for URLs is not installed.
+    """
+    return RemoteStorage(str(place)) if "://" in str(place) else LocalStorage(Path(place))
+
+
+class LocalStorage:
+    """A folder of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.place = str(folder)
+
+    def names(self) -> list[str]:
+        with _explained(self.place, "read"):
+            return sorted(os.listdir(self.folder)) if self.folder.exists() else []  # noqa: PTH208 - the names alone
+
+    def read(self, name: str) -> bytes:
+        with _explained(f"{self.place}/{name}", "read"):
+            return (self.folder / name).read_bytes()
+
+    def write(self, name: str, content: bytes) -> None:
+        path, partial = self.folder / name, self.folder / f".{name}{PARTIAL}"
+        try:
+            with _explained(str(path), "write"):
+                _write_durably(partial, content)
+                partial.replace(path)
+                _sync_folder(self.folder)
+        finally:
+            with suppress(OSError):  # renamed already, or never made
+                partial.unlink()
+
+    def remove(self, name: str) -> None:
+        with _explained(f"{self.place}/{name}", "remove"):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def claim(self) -> None:
+        with _explained(self.place, "write"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        for name in self.names():
+            if name.startswith(".") and name.endswith(PARTIAL):
+                self.remove(name)
+
+    def publish(self, name: str, make: Callable[[Path], Bundle]) -> Bundle:
+        for folder in self.folder.glob(f".{name}.*"):  # of a process that was killed here
+            shutil.rmtree(folder, ignore_errors=True)
+        return make(self.folder / name)
+
+    def published(self, name: str) -> Bundle | None:
+        return open_bundle(self.folder / name) if (self.folder / name).exists() else None
+
+
+class RemoteStorage:
+    """What lies behind a URL, by way of fsspec. A file there is replaced whole; there is no renaming."""
+
+    def __init__(self, url: str) -> None:
+        self.place = url.rstrip("/")
+        core = require("fsspec.core", "cloud")
+        try:
+            self._fs, self._root = core.url_to_fs(self.place)
+        except ImportError as error:
+            raise EnvironmentFault(
+                f"cannot write to {url}: {error}; pip install 'xception[cloud]' brings what s3 needs"
+            ) from error
+        except ValueError as error:
+            raise UsageError(f"cannot write to {url}: {error}; expected a URL such as s3://bucket/folder") from error
+
+    def names(self) -> list[str]:
+        with _explained(self.place, "read"):
+            self._fs.invalidate_cache()
+            found = self._fs.find(self._root)
+        return sorted({path.removeprefix(self._root).strip("/").split("/")[0] for path in found})
+
+    def read(self, name: str) -> bytes:
+        with _explained(f"{self.place}/{name}", "read"):
+            return bytes(self._fs.cat_file(f"{self._root}/{name}"))
+
+    def write(self, name: str, content: bytes) -> None:
+        with _explained(f"{self.place}/{name}", "write"):
+            self._fs.pipe_file(f"{self._root}/{name}", content)
+
+    def remove(self, name: str) -> None:
+        with _explained(f"{self.place}/{name}", "remove"), suppress(FileNotFoundError):
+            self._fs.rm_file(f"{self._root}/{name}")
+
+    def claim(self) -> None:
+        """Nothing to do: there are no folders, and nothing is ever half-written."""
+
+    def publish(self, name: str, make: Callable[[Path], Bundle]) -> Bundle:
+        bundle = make(_scratch(name))
+        files = sorted(path.name for path in bundle.path.iterdir())
+        # A bundle is one once it has its document, so that this goes last.
+        for file in sorted(files, key=lambda file: file == MANIFEST):
+            self.write(f"{name}/{file}", (bundle.path / file).read_bytes())
+        return bundle
+
+    def published(self, name: str) -> Bundle | None:
+        try:
+            self.read(f"{name}/{MANIFEST}")
+        except FileNotFoundError:
+            return None
+        folder = _scratch(name)
+        with _explained(f"{self.place}/{name}", "read"):
+            self._fs.get(f"{self._root}/{name}/", f"{folder}/", recursive=True)
+        return open_bundle(folder, verify=True)
+
+
+def _scratch(name: str) -> Path:
+    """Where a bundle lies here that belongs elsewhere; the system clears such places away."""
+    return Path(tempfile.mkdtemp(prefix="xception-")) / name
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a renaming durable too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _explained(place: str, verb: str) -> Iterator[None]:
+    """One sentence for whatever a system or a client library raises; their errors share no base."""
+    try:
+        yield
+    except FileNotFoundError:
+        if verb != "write":
+            raise
+        raise EnvironmentFault(f"cannot write {place}: its folder or bucket does not exist; make it first") from None
+    except Exception as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        kept = "; what was there is unchanged" if verb == "write" else ""
+        raise EnvironmentFault(f"cannot {verb} {place}: {reason}{kept}; {_hint(error, verb)}") from error
+
+
+def _hint(error: Exception, verb: str) -> str:
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "make room and resume"
+    if type(error).__name__ == "NoCredentialsError":
+        return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    return f"choose a place you may {verb}, and check the network if it is a remote one"

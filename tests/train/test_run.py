@@ -1,0 +1,73 @@
+import signal
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from tests.train.samples import signal_at
+from xception.bundle import open_bundle
+from xception.errors import CheckFailed
+from xception.train.interruption import Stopped
+from xception.train.loop import BUNDLE, train_network
+from xception.train.recipe import Recipe
+from xception.train.run import StepReport
+from xception.train.settings import OptimSettings
+from xception.train.state import TrainingState
+from xception.train.step import Stepper
+
+
+def test_steps_are_reported_with_rates_and_losses(recipe: Recipe, tmp_path: Path) -> None:
+    reports: list[StepReport] = []
+    train_network(msgspec.structs.replace(recipe, epochs=2), tmp_path / "run", on_step=reports.append)
+    assert [report.step for report in reports] == [1, 2, 3, 4, 5, 6]
+    assert [report.epoch for report in reports] == [1, 1, 1, 2, 2, 2]
+    assert reports[0].lr == recipe.optim.lr > reports[-1].lr > 0
+    assert {report.total_steps for report in reports} == {6}
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_its_images_and_the_last_good_checkpoint(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    diverging = msgspec.structs.replace(recipe, optim=OptimSettings(name="sgd", lr=1e30, momentum=0))
+    message = (
+        r"loss became nan at step \d+ on the images \S+\.png, .* 2 more; the last good checkpoint is none; .*optim.lr"
+    )
+    with pytest.raises(CheckFailed, match=message):
+        train_network(diverging, tmp_path / "run")
+    assert not (tmp_path / "run" / BUNDLE).exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_stops_and_the_run_goes_on_later(
+    number: signal.Signals, recipe: Recipe, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(Stopped, match=rf"stopped by {number.name} after step \d; .* holds the run, which --resume"):
+        train_network(recipe, out, on_step=signal_at(4, number))
+    steps: list[StepReport] = []
+    resumed = train_network(recipe, out, resume=True, on_step=steps.append)
+    assert steps[0].step in (5, 6)
+    assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
+
+
+def test_weights_that_are_no_numbers_are_not_saved(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xception.train.run.CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr("xception.train.run.SAVING_SHARE", 1e9)
+    make, made = Stepper.__call__, []
+
+    def spoil(stepper: Stepper, state: TrainingState, *rest: object) -> float:
+        loss = make(stepper, state, *rest)  # type: ignore[arg-type]
+        made.append(state.network)
+        if len(made) == 2:
+            torch.nn.init.constant_(next(state.network.parameters()), float("inf"))
+        return loss
+
+    monkeypatch.setattr(Stepper, "__call__", spoil)
+    with pytest.raises(
+        CheckFailed, match=r"stem\S+ is not finite after step 2; the last good checkpoint is .*-000000001-"
+    ):
+        train_network(recipe, tmp_path / "run")
+    assert len(list((tmp_path / "run").glob("checkpoint-*"))) == 1
