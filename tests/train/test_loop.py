@@ -92,7 +92,7 @@ def test_a_request_that_makes_no_sense_leaves_no_folder(recipe: Recipe, tmp_path
 
 
 STRONG = {
-    "augment": Augment(crop_scale=(0.3, 1.0), flip=True, jitter=0.2, erase=0.3),
+    "augment": Augment(crop_scale=(0.3, 1.0), flip=True, jitter=0.2, erase=0.3, policy="randaugment"),
     "mix": MixSettings(mixup=0.2, cutmix=1.0),
     "average": AverageSettings(decay=0.9),
     "sampling": "balanced",

@@ -1,7 +1,7 @@
 """Random changes to training images. Sample i of epoch e under seed s is a function of (s, e, i) alone."""
 
 from math import cos, exp, log, radians, sin, sqrt
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -35,6 +35,14 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Mirror left and right half of the time."""
     jitter: NotNegative = 0.0
     """Largest relative change of brightness, then contrast, then saturation."""
+    policy: Literal["autoaugment", "randaugment"] | None = None
+    """AutoAugment's policy for ImageNet (Cubuk et al. 2019) or RandAugment (Cubuk et al. 2020), on the device."""
+    operations: Annotated[int, msgspec.Meta(ge=1)] = 2
+    """Of RandAugment, one after the other."""
+    magnitude: Annotated[float, msgspec.Meta(ge=0, le=10)] = 9.0
+    """Of RandAugment's operations."""
+    magnitude_std: NotNegative = 0.0
+    """Spread of that magnitude over images and operations."""
     erase: Probability = 0.0
     """Share of the images of which a random rectangle is erased, on the device (Zhong et al. 2020)."""
 

@@ -15,6 +15,7 @@ from xception.train.batches import Batch
 from xception.train.losses import Loss
 from xception.train.mixing import erased, mixed
 from xception.train.optim import peak_rate, set_rate
+from xception.train.policy import changed
 from xception.train.recipe import Recipe
 from xception.train.schedule import Course, rate
 from xception.train.state import Epoch, TrainingState
@@ -71,6 +72,7 @@ class Stepper:
     def _changed(self, pixels: torch.Tensor, targets: torch.Tensor, state: TrainingState) -> Batch:
         """The batch with what is changed on the device; classes may become probabilities (N, K)."""
         rng = batch_generator(self.recipe.seed, state.progress.step, self.fabric.global_rank)
+        pixels = changed(pixels, self.recipe.preprocess, self.recipe.augment, rng)
         pixels = erased(pixels, self.recipe.augment.erase, rng)
         return mixed(pixels, targets, state.network.spec.num_classes, self.recipe.mix, rng)
 
