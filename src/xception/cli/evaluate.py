@@ -6,6 +6,7 @@ from pathlib import Path
 from xception.backends.base import open_session
 from xception.bundle import open_bundle
 from xception.cli.output import Watched, percent, print_facts, print_json, progress_bar, say
+from xception.cli.vendor_results import NO_RESULTS, VendorResults, score
 from xception.data.sources import open_source
 from xception.errors import UsageError
 from xception.tasks.evaluate import Evaluation
@@ -15,8 +16,8 @@ from xception.tasks.sessions import Tta
 
 
 def evaluate(
-    bundle: Path,
-    data: str,
+    bundle: Path | None = None,
+    data: str | None = None,
     /,
     *,
     batch: int = 8,
@@ -27,18 +28,19 @@ def evaluate(
     tta: Tta | None = None,
     real: Path | None = None,
     verify: bool = False,
+    given: VendorResults = NO_RESULTS,
     json: bool = False,
 ) -> None:
     """Measure accuracy on labelled images; every image counts, as seen or as failed.
 
     ```
-    xception evaluate runs/digits/bundle digits
-    xception evaluate runs/photos/bundle photos/val --batch 32 --json
+    xception evaluate runs/digits/bundle digits --batch 32 --json
     xception evaluate timm-xception imagenette/val --subset-classes --tta flip
+    xception evaluate --results result --format ascend --labels val_label.txt
     ```
 
     Args:
-        bundle: The bundle's folder.
+        bundle: The bundle's folder; for --results it only tells the classes, which without it are ImageNet's.
         data: An image folder with one folder a class, or digits (their held-out test part).
         batch: Images in one inference; the result does not depend on it.
         workers: Threads that read and decode.
@@ -50,8 +52,10 @@ def evaluate(
         verify: Compare every byte of the bundle with its hashes first.
         json: Print one JSON document.
     """
-    if min(batch, workers, top) < 1:
-        raise UsageError("--batch, --workers and --top must be at least 1")
+    if given or bundle is None or data is None:
+        score(given, bundle, data, json=json)
+        return
+    _check_counts(batch, workers, top)
     opened = open_bundle(bundle, verify=verify)
     source = open_source(data)
     answers = read_real(real, opened.labels, len(source)) if real else None
@@ -69,12 +73,16 @@ def evaluate(
         )
     if json:
         print_json(result)
-        return
-    _print(result)
-    say(f"next: xception benchmark {bundle} {data}")
+    else:
+        _print(result, next_step=f"xception benchmark {bundle} {data}")
 
 
-def _print(result: Evaluation) -> None:
+def _check_counts(*counts: int) -> None:
+    if min(counts) < 1:
+        raise UsageError("--batch, --workers and --top must be at least 1")
+
+
+def _print(result: Evaluation, next_step: str) -> None:
     print_facts(
         {
             "images": f"{result.total} = {result.seen} seen + {result.failed} failed",
@@ -87,6 +95,7 @@ def _print(result: Evaluation) -> None:
     )
     for failure in result.failures:
         say(f"failed: {failure.path}: {failure.reason}")
+    say(f"next: {next_step}")
 
 
 def _further(result: Evaluation) -> dict[str, str]:

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from xception.backends.base import open_session
 from xception.bundle import open_bundle
-from xception.cli.output import Watched, progress_bar
+from xception.cli.output import Watched, print_facts, progress_bar, say
 from xception.data.folder import image_files
 from xception.errors import UsageError
 from xception.tasks.predict import predict as run
+from xception.tasks.results import Vendor, Written, write_results
 from xception.tasks.sinks import write_csv, write_json, write_table
 
 
@@ -21,12 +22,15 @@ def predict(
     backend: str | None = None,
     json: bool = False,
     csv: bool = False,
+    format: Vendor | None = None,  # noqa: A002 - the option's name
+    out: Path | None = None,
 ) -> None:
     """Classify images; a file that cannot be read is reported in its place.
 
     ```
     xception predict runs/digits/bundle photo.jpg
     xception predict runs/photos/bundle photos/ more.png --top 3 --json
+    xception predict runs/photos/bundle photos/ --format ascend --out results
     ```
 
     Args:
@@ -38,18 +42,36 @@ def predict(
         backend: torch, onnxruntime or openvino; by default the one for the bundle's form.
         json: Print one JSON document.
         csv: Print one line an image and class.
+        format: Write logits as a vendor's scorer reads them: ascend, mindspore or vastai.
+        out: Folder for these files.
     """
     if not sources:
         raise UsageError("no images were named; expected files or folders behind the bundle")
-    if json and csv:
-        raise UsageError("--json and --csv exclude each other; choose one")
+    if json + csv + bool(format) > 1:
+        raise UsageError("--json, --csv and --format exclude one another; choose one")
+    if (format is None) != (out is None):
+        raise UsageError("--format and --out belong together; pass both")
     if top < 1 or batch < 1:
         raise UsageError("--top and --batch must be at least 1")
     opened = open_bundle(bundle)
     source = image_files(sources)
     session = open_session(opened, backend)
+    if format and out:
+        with progress_bar() as progress:
+            watched = Watched(source, progress, "predicting")
+            written = write_results(format, out, opened, session, watched, batch_size=batch, workers=workers)
+        session.close()
+        _report(out, written)
+        return
     write = write_json if json else write_csv if csv else write_table
     with progress_bar() as progress:
         watched = Watched(source, progress, "predicting")
         write(run(opened, session, watched, top=top, batch_size=batch, workers=workers))
     session.close()
+
+
+def _report(out: Path, written: Written) -> None:
+    total = written.seen + len(written.failures)
+    print_facts({"folder": str(out), "images": f"{total} = {written.seen} seen + {len(written.failures)} failed"})
+    for failure in written.failures:
+        say(f"failed: {failure.key}: {failure.reason}")

@@ -1,0 +1,129 @@
+"""`xception evaluate --results`: what the verb does with results of a vendor's tool."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from xception.bundle import MANIFEST, open_bundle
+from xception.cli.output import percent, print_facts, print_json, say
+from xception.data.sources import open_source
+from xception.errors import UsageError
+from xception.interchange import ascend, mindspore, vastai
+from xception.labels import Labels, imagenet1k
+from xception.tasks.results import (
+    ScoredResults,
+    Truth,
+    Vendor,
+    read_results,
+    score_results,
+    truth_of_file,
+    truth_of_folders,
+    truth_of_source,
+)
+
+MOST_NAMED = 20
+"""Images and files that are named on the screen; the JSON document names all."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class VendorResults:
+    """Options of `xception evaluate` for results that a vendor's tool wrote."""
+
+    results: Annotated[
+        Path | None, Parameter(help="Score what a vendor's tool wrote here, instead of running a bundle.")
+    ] = None
+    format: Annotated[Vendor | None, Parameter(help="Whose tool.")] = None
+    labels: Annotated[
+        Path | None, Parameter(help="Their true classes where no data set is named: lines of NAME INDEX or NAME:INDEX.")
+    ] = None
+    datalist: Annotated[Path | None, Parameter(help="The inputs that VastAI's .npz outputs are of.")] = None
+    result_json: Annotated[Path | None, Parameter(help="Write the accuracies here as Ascend's scripts do.")] = None
+
+    def __bool__(self) -> bool:
+        """Whether any of them is used."""
+        return any((self.results, self.format, self.labels, self.datalist, self.result_json))
+
+
+NO_RESULTS = VendorResults()
+
+
+def score(given: VendorResults, bundle: Path | None, data: str | None, *, json: bool) -> None:
+    """Score results and print what came out.
+
+    Args:
+        given: the options; `results` and `format` are needed.
+        bundle: whose classes the results are of, or the data set if nothing else is named.
+        data: the data set that tells the true classes.
+        json: print one JSON document.
+
+    Raises:
+        UsageError: arguments that do not go together, or nothing that tells the true classes.
+        InputError: results, labels or data that cannot be used.
+    """
+    if not given:
+        raise UsageError("evaluate needs a bundle and a data set; to score a vendor's results, pass --results DIR")
+    if given.results is None or given.format is None:
+        raise UsageError("--results DIR and --format ascend|mindspore|vastai belong together; pass both")
+    classes, data = _classes_and_data(bundle, data)
+    truth = _truth(given.format, given.results, classes, data, given)
+    outcomes = read_results(given.format, given.results, len(classes), given.datalist)
+    scored = score_results(given.format, given.results, outcomes, truth)
+    if given.result_json:
+        ascend.write_summary(given.result_json, _summary(scored))
+    if json:
+        print_json(scored)
+    else:
+        _print(scored)
+    _warn(scored)
+
+
+def _classes_and_data(bundle: Path | None, data: str | None) -> tuple[Labels, str | None]:
+    if bundle and (data or any((bundle / place).is_file() for place in (MANIFEST, f"bundle/{MANIFEST}"))):
+        return open_bundle(bundle).labels, data
+    return imagenet1k(), str(bundle) if bundle else None
+
+
+def _truth(vendor: Vendor, results: Path, classes: Labels, data: str | None, given: VendorResults) -> Truth:
+    if data and given.labels:
+        raise UsageError("a data set and --labels both tell the classes; name one of them")
+    if data:
+        return truth_of_source(open_source(data), classes)
+    file = given.labels or _labels_beside(vendor, results)
+    if file:
+        return truth_of_file(file, len(classes))
+    if vendor != "vastai":
+        raise UsageError("the results do not tell the true classes; name a data set, or pass --labels FILE")
+    return truth_of_folders(vastai.image_paths(results, given.datalist), classes)
+
+
+def _labels_beside(vendor: Vendor, results: Path) -> Path | None:
+    """The label file that `xception predict --format` puts beside its results."""
+    names = {"ascend": ascend.LABEL_FILE, "mindspore": mindspore.LABEL_FILE}
+    file = results / names[vendor] if vendor in names else None
+    return file if file and file.is_file() else None
+
+
+def _summary(scored: ScoredResults) -> ascend.Summary:
+    shares = tuple(interval.value for interval in scored.top)
+    return ascend.Summary(images=scored.seen, classes=scored.classes, accuracies=shares)
+
+
+def _print(scored: ScoredResults) -> None:
+    facts = {"images": f"{scored.total} = {scored.seen} seen + {scored.failed} failed"}
+    print_facts(facts | {f"top-{k}": percent(interval) for k, interval in enumerate(scored.top, 1)})
+
+
+def _warn(scored: ScoredResults) -> None:
+    for failure in scored.failures[:MOST_NAMED]:
+        say(f"failed: {failure.path}: {failure.reason}")
+    for name in scored.extra[:MOST_NAMED]:
+        say(f"not scored, since it is of no image of {scored.truth}: {name}")
+    if scored.failed:
+        low, high = scored.top1_of_all
+        say(
+            f"WARNING: {scored.failed:,} of {scored.total:,} images were not scored, and the accuracy is of the others "
+            f"alone; top-1 of all lies between {low:.2%} and {high:.2%}"
+        )

@@ -1,0 +1,44 @@
+"""Files of MindSpore's inference on Ascend 310: a label file, and one raw result an image."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from xception.interchange.answers import Outcome, Scores, Unreadable, read_raw
+from xception.interchange.answers import result_files as files_in
+from xception.interchange.ascend import distinct_stems, stem
+
+LABEL_FILE = "label.txt"
+RESULTS = "result_Files"
+SUFFIX = "_0.bin"
+"""Of the network's first output, behind the image's stem."""
+
+
+def write_label_file(file: Path, rows: Iterable[tuple[str, int]]) -> None:
+    """`STEM:INDEX`, one image a line; `ascend.read_label_file` reads it."""
+    file.write_text("".join(f"{stem(name)}:{index}\n" for name, index in rows), encoding="utf-8")
+
+
+def read_results(folder: Path, num_classes: int) -> Iterator[Outcome]:
+    """The results in a folder, `STEM_0.bin`; anything else comes as unreadable under its own name.
+
+    Raises:
+        InputError: no such folder, or nothing in it.
+    """
+    for file in files_in(folder / RESULTS if (folder / RESULTS).is_dir() else folder):
+        if file.name.endswith(SUFFIX):
+            yield read_raw(file, file.name.removesuffix(SUFFIX), num_classes)
+        else:
+            yield Unreadable(file.name, f"is no STEM{SUFFIX}")
+
+
+def write_results(folder: Path, rows: Iterable[tuple[str, Scores]]) -> None:
+    """`result_Files/STEM_0.bin`: raw float32, (1, K).
+
+    Raises:
+        InputError: two images of the same stem.
+    """
+    (folder / RESULTS).mkdir()
+    for name, scores in distinct_stems(rows):
+        np.asarray(scores, "<f4").tofile(folder / RESULTS / (name + SUFFIX))

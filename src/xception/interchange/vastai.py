@@ -1,0 +1,251 @@
+"""Files of the VastAI tools: class names, `.npz` inputs with a datalist, `.npz` outputs, `result.txt`.
+
+An image's class is the name of the folder that it lies in.
+"""
+
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xception.errors import InputError
+from xception.interchange.answers import Answer, Outcome, Scores, Unreadable, from_scores, read_lines
+from xception.interchange.answers import result_files as files_in
+from xception.labels import Labels
+from xception.metrics import softmax, top_k
+
+NAMES, CLASS_INFO = "imagenet.txt", "imagenet_info.py"
+DATALIST, OUTPUT, RESULT = "datalist.txt", "output", "result.txt"
+
+TOP = 5
+"""Lines of one image in `result.txt`; the scorer counts on it."""
+
+LINE = re.compile(r"(?P<path>.+): Relay top-(?P<place>\d+) id: (?P<index>\d+), prob: \S+, class name: .*")
+
+BROKEN_NPZ = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    MemoryError,
+    TypeError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What NumPy and zipfile raise on a file that is not what it says."""
+
+
+def write_names(file: Path, labels: Labels) -> None:
+    """`imagenet.txt`: one class name a line, in the order of the classes."""
+    file.write_text("".join(f"{name}\n" for name in labels.names), encoding="utf-8")
+
+
+def read_names(file: Path) -> tuple[str, ...]:
+    """The inverse of `write_names`.
+
+    Raises:
+        InputError: it cannot be read, or holds nothing.
+    """
+    names = tuple(line.strip() for _, line in read_lines(file, "class names"))
+    if not names:
+        raise InputError(f"{file} is empty; expected one class name a line")
+    return names
+
+
+def write_class_info(file: Path, labels: Labels) -> None:
+    """`imagenet_info.py`, the scorer's table from folder name to class name."""
+    table = dict(zip(labels.ids or labels.names, labels.names, strict=True))
+    file.write_text(f"imagenet_info = {json.dumps(table, ensure_ascii=False)}\n", encoding="utf-8")
+
+
+def read_class_info(file: Path) -> Labels:
+    """The table of an `imagenet_info.py`, in the order of its rows; the file is parsed, not run.
+
+    Raises:
+        InputError: it holds no such table.
+    """
+    text = "".join(line for _, line in read_lines(file, "class table") if not line.lstrip().startswith("#"))
+    try:
+        table = json.loads(text.partition("=")[2])
+        return Labels(names=tuple(map(str, table.values())), ids=tuple(table))
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"{file} holds no table from folder names to class names: {error}") from error
+
+
+def write_input(file: Path, pixels: NDArray[np.uint8]) -> None:
+    """A decoded image, (3, H, W) RGB, as array `input_0`; the chip resizes and normalises it."""
+    np.savez(file, input_0=pixels)
+
+
+def read_input(file: Path) -> NDArray[np.uint8]:
+    """The inverse of `write_input`.
+
+    Raises:
+        InputError: no such array in it.
+    """
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            pixels: NDArray[np.uint8] = arrays["input_0"]
+    except BROKEN_NPZ as error:
+        raise InputError(f"cannot read the input {file}: {error}; expected an .npz with an array 'input_0'") from error
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or len(pixels) != 3:
+        raise InputError(f"{file} holds {pixels.dtype} of shape {pixels.shape}; expected uint8 of (3, H, W)")
+    return pixels
+
+
+def write_datalist(file: Path, paths: Iterable[str]) -> None:
+    """One absolute path a line, in the order in which the tool is to take them."""
+    file.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
+
+
+def read_datalist(file: Path) -> list[str]:
+    """The inverse of `write_datalist`.
+
+    Raises:
+        InputError: it cannot be read, or holds nothing.
+    """
+    paths = [line.strip() for _, line in read_lines(file, "datalist")]
+    if not paths:
+        raise InputError(f"the datalist {file} is empty; expected one path a line")
+    return paths
+
+
+def read_results(results: Path, num_classes: int, datalist: Path | None = None) -> Iterator[Outcome]:
+    """A `result.txt`, or a folder that holds one, or a folder of `.npz` outputs beside a datalist.
+
+    Raises:
+        InputError: none of these, or outputs that cannot be matched with the datalist.
+    """
+    if datalist is None and (results / RESULT).is_file():
+        results = results / RESULT
+    if results.is_file():
+        return _read_result_txt(results, num_classes)
+    if datalist is None:
+        raise InputError(
+            f"{results} holds no {RESULT}; outputs in .npz files are matched with their images by the datalist "
+            "that the tool was given: pass --datalist FILE"
+        )
+    return _read_outputs(results, read_datalist(datalist), num_classes)
+
+
+def image_paths(results: Path, datalist: Path | None = None) -> list[str]:
+    """The images that results are of, by their paths, each once.
+
+    Raises:
+        InputError: none are named.
+    """
+    if datalist:
+        return list(dict.fromkeys(read_datalist(datalist)))
+    file = results if results.is_file() else results / RESULT
+    matches = (LINE.fullmatch(line) for _, line in read_lines(file, "result"))
+    paths = list(dict.fromkeys(match["path"] for match in matches if match))
+    if not paths:
+        raise InputError(f"{file} holds no line of the form PATH: Relay top-K id: ...; expected {TOP} an image")
+    return paths
+
+
+def _read_result_txt(file: Path, num_classes: int) -> Iterator[Outcome]:
+    group: list[re.Match[str]] = []
+    for number, line in read_lines(file, "result"):
+        match = LINE.fullmatch(line)
+        if match is None:
+            yield Unreadable(f"line {number} of {file.name}", f"is {line[:80]!r}; expected PATH: Relay top-K id: ...")
+            continue
+        if group and (match["path"] != group[0]["path"] or match["place"] == "0"):
+            yield _from_lines(group, num_classes)
+            group = []
+        group.append(match)
+    if group:
+        yield _from_lines(group, num_classes)
+
+
+def _from_lines(lines: Sequence[re.Match[str]], num_classes: int) -> Outcome:
+    path = lines[0]["path"]
+    places = [int(line["place"]) for line in lines]
+    if places != list(range(TOP)):
+        return Unreadable(path, f"has lines for the places {places}; expected 0 to {TOP - 1}, each once and in order")
+    classes = tuple(int(line["index"]) for line in lines)
+    if max(classes) >= num_classes or len(set(classes)) < TOP:
+        return Unreadable(path, f"has the classes {list(classes)}; expected {TOP} different ones below {num_classes}")
+    return Answer(path, classes=classes)
+
+
+def _read_outputs(folder: Path, inputs: Sequence[str], num_classes: int) -> Iterator[Outcome]:
+    files = files_in(folder)
+    pairs = zip(inputs, files, strict=True) if len(files) == len(inputs) else _by_name(folder, files, inputs)
+    for path, file in pairs:
+        yield _read_output(file, path, num_classes)
+
+
+def _by_name(folder: Path, files: Sequence[Path], inputs: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    """Outputs that bear their inputs' names, where some are missing.
+
+    Only for a datalist in the order of its names, for which order and name cannot contradict each other.
+    """
+    stems = [PurePosixPath(path).stem for path in inputs]
+    by_stem = dict(zip(stems, inputs, strict=True))
+    if stems != sorted(by_stem) or not {file.stem for file in files} <= by_stem.keys():
+        raise InputError(
+            f"{folder} holds {len(files)} outputs for the {len(inputs)} images of the datalist, and their names do not "
+            "tell which is whose; expected one output an image, in the order of the datalist: run the tool again"
+        )
+    return ((by_stem[file.stem], file) for file in files)
+
+
+def _read_output(file: Path, path: str, num_classes: int) -> Outcome:
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            values = arrays["output_0"]
+    except BROKEN_NPZ as error:
+        return Unreadable(path, f"{file.name} holds no readable array 'output_0': {error}")
+    if values.dtype.kind not in "fiu":
+        return Unreadable(path, f"{file.name} holds {values.dtype}; expected numbers")
+    return from_scores(path, values if values.dtype.kind == "f" else values.astype(np.float64), num_classes)
+
+
+def write_results(folder: Path, rows: Iterable[tuple[str, Scores]], labels: Labels) -> None:
+    """What the two scripts read: `result.txt`, and `output/` with one `.npz` an image beside `datalist.txt`.
+
+    Scores are logits: `result.txt` has their probabilities, the outputs have them as they are. Paths are absolute.
+
+    Raises:
+        InputError: fewer than five classes, or a colon or slash where the scripts would cut.
+    """
+    _check_names(labels)
+    (folder / OUTPUT).mkdir()
+    write_names(folder / NAMES, labels)
+    write_class_info(folder / CLASS_INFO, labels)
+    with (folder / RESULT).open("w", encoding="utf-8") as result, (folder / DATALIST).open("w") as datalist:
+        for index, (path, scores) in enumerate(rows):
+            _check_path(path)
+            np.savez(folder / OUTPUT / f"output_{index:08d}.npz", output_0=scores)
+            result.writelines(_lines(path, scores, labels))
+            datalist.write(f"{path}\n")
+
+
+def _lines(path: str, scores: Scores, labels: Labels) -> Iterator[str]:
+    probabilities = softmax(scores[None])[0]
+    for place, index in enumerate(top_k(scores[None], TOP)[0]):
+        yield (
+            f"{path}: Relay top-{place} id: {index}, prob: {probabilities[index]:.8f}, "
+            f"class name: {labels.names[index]}\n"
+        )
+
+
+def _check_names(labels: Labels) -> None:
+    if len(labels) < TOP:
+        raise InputError(f"VastAI's result.txt names {TOP} classes an image; the model has {len(labels)}")
+    unfit = [name for name in labels.names if ":" in name or "/" in name]
+    if unfit:
+        raise InputError(f"the class name {unfit[0]!r} holds a colon or a slash, at which VastAI's scorer cuts it")
+
+
+def _check_path(path: str) -> None:
+    if ":" in path or "\n" in path or not PurePosixPath(path).is_absolute():
+        raise InputError(f"{path!r} cannot stand in VastAI's files; expected an absolute path without a colon")

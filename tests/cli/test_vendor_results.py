@@ -1,0 +1,102 @@
+"""`xception predict --format` and `xception evaluate --results`, as a user runs them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.tasks.test_results import folder_of_pictures
+from xception.bundle import Bundle
+from xception.cli.app import run
+from xception.interchange import mindspore, vastai
+from xception.interchange.ascend import read_summary
+from xception.labels import imagenet1k
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return folder_of_pictures(tmp_path / "data")
+
+
+def document(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict[str, Any]:
+    assert run([*map(str, arguments), "--json"]) == 0
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
+
+
+@pytest.mark.parametrize("vendor", ["ascend", "mindspore", "vastai"])
+def test_written_results_are_scored_with_and_without_the_data(
+    vendor: str, onnx_bundle: Bundle, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, bundle = tmp_path / "out", onnx_bundle.path
+    assert run(["predict", str(bundle), str(data), "--format", vendor, "--out", str(out)]) == 0
+    captured = capsys.readouterr()
+    assert "15 = 14 seen + 1 failed" in captured.out
+    assert "broken.png" in captured.err
+    expected = document(capsys, "evaluate", bundle, data)
+    scored = document(capsys, "evaluate", bundle, data, "--results", out, "--format", vendor)
+    assert (scored["total"], scored["seen"], scored["failed"]) == (15, 14, 1)
+    assert scored["top1"] == expected["top1"]
+    alone = document(capsys, "evaluate", bundle, "--results", out, "--format", vendor)
+    assert alone["top1"] == expected["top1"]
+    # VastAI's datalist cannot hold the image that could not be read; the label files of the others do.
+    assert alone["total"] == (14 if vendor == "vastai" else 15)
+
+
+def test_imagenets_classes_need_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scores = np.eye(1000, dtype=np.float32)
+    mindspore.write_results(tmp_path, [(f"val_{n}.JPEG", scores[n]) for n in (0, 1, 2)])
+    (tmp_path / "val_label.txt").write_text("val_0.JPEG 0\nval_1.JPEG 1\nval_2.JPEG 7\nval_3.JPEG 3\n")
+    arguments = ["evaluate", "--results", str(tmp_path), "--format", "mindspore"]
+    arguments += ["--labels", str(tmp_path / "val_label.txt"), "--result-json", str(tmp_path / "result.json")]
+    assert run(arguments) == 0
+    captured = capsys.readouterr()
+    assert "4 = 3 seen + 1 failed" in captured.out
+    assert "top-1   66.67%" in captured.out
+    assert "failed: val_3.JPEG: has no result" in captured.err
+    assert "WARNING: 1 of 4 images were not scored" in captured.err
+    assert "top-1 of all lies between 50.00% and 75.00%" in captured.err
+    summary = read_summary(tmp_path / "result.json")
+    assert (summary.images, summary.classes, summary.accuracies[0]) == (3, 1000, pytest.approx(0.6667))
+
+
+def test_vastais_outputs_tell_their_classes_by_the_datalist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels, scores = imagenet1k(), np.eye(1000, dtype=np.float32)
+    vastai.write_results(tmp_path, [(f"/d/{labels.ids[n]}/{n}.npz", scores[n]) for n in range(3)], labels)
+    arguments = ("evaluate", "--results", tmp_path / "output", "--format", "vastai")
+    result = document(capsys, *arguments, "--datalist", tmp_path / "datalist.txt")
+    assert (result["total"], result["top1"]["value"]) == (3, 1.0)
+    assert run([*map(str, arguments)]) == 3
+    assert "result.txt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["--results", "x"], "--format"),
+        (["--format", "ascend"], "--results"),
+        (["--results", "x", "--format", "ascend"], "--labels"),
+        (["digits", "--results", "x", "--format", "ascend", "--labels", "l.txt"], "name one of them"),
+        ([], "needs a bundle and a data set"),
+        (["bundle"], "needs a bundle and a data set"),
+    ],
+)
+def test_arguments_that_do_not_go_together_are_usage_errors(
+    arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["evaluate", *arguments]) == 2
+    assert hint in capsys.readouterr().err
+
+
+def test_predict_needs_a_place_for_the_files_and_one_form(
+    onnx_bundle: Bundle, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = ["predict", str(onnx_bundle.path), str(data)]
+    assert run([*start, "--format", "ascend"]) == 2
+    assert run([*start, "--out", str(tmp_path / "out")]) == 2
+    assert run([*start, "--format", "ascend", "--out", str(tmp_path / "out"), "--json"]) == 2
+    assert run([*start, "--format", "rknn", "--out", str(tmp_path / "out")]) == 2
+    assert "ascend" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,165 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xception.errors import InputError
+from xception.interchange import ascend
+from xception.interchange.answers import Answer, Unreadable
+from xception.interchange.ascend import InfoRow, Summary
+
+ROWS = [
+    ("/data/n01/ILSVRC2012_val_00000001.JPEG", np.array([0.25, 3.0, -1e-9, 2.5], np.float32)),
+    ("/data/n02/b.c.JPEG", np.array([4.0, 1.0, 3.0, 2.0], np.float32)),
+]
+
+
+def test_each_kind_of_result_that_is_written_comes_back(tmp_path: Path) -> None:
+    ascend.write_results(tmp_path, ROWS)
+    for kind in (ascend.SCORES, ascend.BINARY, ascend.CLASSES):
+        answers = list(ascend.read_results(tmp_path / kind, 4))
+        assert [answer.path for answer in answers] == ["ILSVRC2012_val_00000001", "b"]
+        for answer, (_, scores) in zip(answers, ROWS, strict=True):
+            assert isinstance(answer, Answer)
+            assert [answer.rank(k) for k in range(4)] == np.argsort(np.argsort(-scores)).tolist()
+
+
+def test_scores_come_back_bit_for_bit_as_text(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=100).astype(np.float32)
+    ascend.write_results(tmp_path, [("/a.jpg", values)])
+    (answer,) = ascend.read_results(tmp_path, 100)
+    assert isinstance(answer, Answer)
+    assert answer.scores is not None
+    assert answer.scores.tobytes() == values.tobytes()
+
+
+def result(folder: Path, text: str, num_classes: int = 4) -> Answer | Unreadable:
+    (folder / "a_1.txt").write_text(text)
+    (outcome,) = ascend.read_results(folder, num_classes)
+    return outcome
+
+
+@pytest.mark.parametrize("text", ["3 1 0 2 \n", "3 1\n"])
+def test_different_whole_numbers_are_classes_best_first(text: str, tmp_path: Path) -> None:
+    answer = result(tmp_path, text)
+    assert isinstance(answer, Answer)
+    assert answer.classes[:2] == (3, 1)
+    assert not answer.background
+
+
+def test_a_list_of_all_classes_and_one_more_counts_the_background(tmp_path: Path) -> None:
+    answer = result(tmp_path, "4 0 1 2 3")
+    assert isinstance(answer, Answer)
+    assert (answer.background, answer.rank(3), answer.rank(0)) == (True, 0, 2)
+
+
+@pytest.mark.parametrize("text", ["0 0 1 0", "3.0 1.0 0.0 2.0", "-3 1 0 2", "1e2 1 0 2"])
+def test_other_numbers_are_scores(text: str, tmp_path: Path) -> None:
+    answer = result(tmp_path, text)
+    assert isinstance(answer, Answer)
+    assert answer.scores is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "0 lines"),
+        ("\n", "0 lines"),
+        ("0.1 0.2 0.3 0.4\n0.1 0.2 0.3 0.4\n", "2 lines"),
+        ("0.1 0.2", "holds 2 values"),
+        ("0.1 0.2 0.3 abc", "no number"),
+        ("4 1", "names class 4"),
+        ("5 0 1 2 3", "names class 5"),
+    ],
+)
+def test_a_broken_text_says_why(text: str, reason: str, tmp_path: Path) -> None:
+    outcome = result(tmp_path, text)
+    assert isinstance(outcome, Unreadable)
+    assert reason in outcome.reason
+
+
+def test_other_files_come_under_their_own_names(tmp_path: Path) -> None:
+    for name in ("sumary.json", "noindex.txt", "a_1.npy"):
+        (tmp_path / name).write_text("{}")
+    outcomes = list(ascend.read_results(tmp_path, 4))
+    assert [outcome.path for outcome in outcomes] == ["a_1.npy", "noindex.txt", "sumary.json"]
+    assert all(isinstance(outcome, Unreadable) for outcome in outcomes)
+
+
+def test_two_images_of_one_stem_would_overwrite_each_other(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="share the stem 'a'"):
+        ascend.write_results(tmp_path, [("/x/a.jpg", ROWS[0][1]), ("/y/a.png", ROWS[0][1])])
+
+
+def test_label_files_of_both_forms_are_read(tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text("ILSVRC2012_val_00000001.JPEG 65\r\nwith space.JPEG\t7\nstem:12\n\na:b.jpg: 3\n")
+    assert ascend.read_label_file(tmp_path / "l.txt") == {
+        "ILSVRC2012_val_00000001.JPEG": 65,
+        "with space.JPEG": 7,
+        "stem": 12,
+        "a:b.jpg": 3,
+    }
+
+
+@pytest.mark.parametrize("text", ["a.jpg\n", "a.jpg x\n", "a.jpg -1\n", "5\n", "a.jpg 1\na.jpg 2\n", ""])
+def test_a_label_file_of_another_form_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text(text)
+    with pytest.raises(InputError, match=r"l\.txt"):
+        ascend.read_label_file(tmp_path / "l.txt")
+
+
+def test_a_label_file_comes_back(tmp_path: Path) -> None:
+    ascend.write_label_file(tmp_path / "l.txt", [("a.JPEG", 3), ("b.JPEG", 0)])
+    assert (tmp_path / "l.txt").read_text() == "a.JPEG 3\nb.JPEG 0\n"
+    with pytest.raises(InputError, match="space"):
+        ascend.write_label_file(tmp_path / "l.txt", [("a b.JPEG", 3)])
+
+
+def test_inputs_come_back(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32)
+    ascend.write_input(tmp_path / "a.bin", pixels)
+    assert (tmp_path / "a.bin").stat().st_size == 4 * pixels.size
+    assert np.array_equal(ascend.read_input(tmp_path / "a.bin", (3, 5, 4)), pixels)
+    with pytest.raises(InputError, match="has 240 bytes; expected 300"):
+        ascend.read_input(tmp_path / "a.bin", (3, 5, 5))
+
+
+def test_an_info_file_comes_back(tmp_path: Path) -> None:
+    rows = [InfoRow("inputs/a.bin", 299, 299), InfoRow("in puts/b.bin", 299, 320)]
+    ascend.write_info(tmp_path / "x.info", rows)
+    assert (tmp_path / "x.info").read_text().splitlines()[0] == "0 inputs/a.bin 299 299"
+    assert ascend.read_info(tmp_path / "x.info") == rows
+
+
+@pytest.mark.parametrize("text", ["1 a.bin 299 299\n", "0 a.bin 299\n", "a.bin\n"])
+def test_an_info_file_of_another_form_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "x.info").write_text(text)
+    with pytest.raises(InputError, match="line 1"):
+        ascend.read_info(tmp_path / "x.info")
+
+
+def test_a_summary_has_strings_alone_and_comes_back(tmp_path: Path) -> None:
+    summary = Summary(images=50000, classes=1000, accuracies=(0.7835, 0.8658, 0.9021, 0.925, 0.9431))
+    ascend.write_summary(tmp_path / "result.json", summary)
+    document = json.loads((tmp_path / "result.json").read_text())
+    assert document["title"] == "Overall statistical evaluation"
+    assert [pair["value"] for pair in document["value"]] == [
+        "50000",
+        "1000",
+        "78.35%",
+        "86.58%",
+        "90.21%",
+        "92.5%",
+        "94.31%",
+    ]
+    back = ascend.read_summary(tmp_path / "result.json")
+    assert back.images == 50000
+    assert back.accuracies == pytest.approx(summary.accuracies)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"title": "x", "value": []}', '{"title": "x", "value": [{"key": "a"}]}'])
+def test_a_summary_of_another_form_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(InputError, match=r"no result\.json"):
+        ascend.read_summary(tmp_path / "result.json")
