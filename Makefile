@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check format parity fuzz bench clean
+.PHONY: install demo test check format parity fuzz siege bench clean
 
 install: $(STAMP)
 
@@ -36,6 +36,10 @@ parity: $(STAMP)
 
 fuzz: $(STAMP)
 	$(BIN)/python tests/fuzz/fuzz_readers.py --cases 100000
+
+# Training runs that are killed, find the disk full or their checkpoints broken, and end as if nothing had been.
+siege: $(STAMP)
+	$(BIN)/python -m tests.attacks.kill_training --runs 100
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision, Precision
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from xception.data.source import Item, Source
 from xception.data.subset import share
@@ -34,7 +35,7 @@ def launch(settings: ComputeSettings) -> tuple[Fabric, torch.amp.GradScaler | No
         devices=local,
         num_nodes=world // local,
         strategy="ddp" if world > 1 else "auto",
-        plugins=_precision(settings, device, scaler),
+        plugins=[_precision(settings, device, scaler), *([TorchElasticEnvironment()] if world > 1 else [])],
     )
     try:
         fabric.launch()

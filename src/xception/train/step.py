@@ -54,8 +54,8 @@ class Stepper:
         """
         step = state.progress.step
         set_rate(state.optimizer, self.lr(step, state.progress.history))
-        # What a step draws at random depends on the step alone, so that a resumed run draws the same.
-        torch.manual_seed(self.recipe.seed + step)
+        # What a step draws at random depends on the step and the process alone, so that a resumed run draws the same.
+        torch.manual_seed(self.recipe.seed + step + (self.fabric.global_rank << 32))
         pixels, targets = (self.fabric.to_device(tensor) for tensor in batch)
         pixels, targets = self._changed(pixels, targets, state)
         loss = self._gradients(pixels, targets, weight)

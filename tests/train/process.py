@@ -1,0 +1,48 @@
+"""One of several processes that train together, as torchrun starts them; called by the tests with a list of jobs.
+
+    python tests/train/process.py JOBS.json
+
+Batch statistics stay as they are: torch takes them over all processes on GPUs only.
+"""
+
+import sys
+from pathlib import Path
+
+import msgspec
+import torch
+from torch import nn
+
+from xception.train.loop import train_network
+from xception.train.recipe import Recipe
+
+
+class Job(msgspec.Struct, kw_only=True):
+    """One call of `train_network`."""
+
+    recipe: Recipe
+    out: str
+    resume: bool = False
+    stop_after: int | None = None
+
+
+def hold_statistics() -> None:
+    """Keep batch normalisation as at inference."""
+    nn.BatchNorm2d.train = lambda self, mode=True: nn.Module.train(self, False)  # type: ignore[method-assign]
+
+
+def run(job: Job) -> None:
+    from tests.train.samples import signal_at
+    from xception.train.interruption import Stopped
+
+    try:
+        listener = {"on_step": signal_at(job.stop_after)} if job.stop_after else {}
+        train_network(job.recipe, job.out, resume=job.resume, **listener)
+    except Stopped as stopped:
+        sys.stderr.write(f"{stopped}\n")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    hold_statistics()
+    for each in msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=list[Job]):
+        run(each)
