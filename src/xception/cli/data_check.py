@@ -1,0 +1,84 @@
+"""`xception data check`"""
+
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+
+from xception.cli.output import Watched, print_facts, print_json, progress_bar
+from xception.data.findings import KINDS, Finding
+from xception.data.sources import open_source
+from xception.errors import CheckFailed
+from xception.tasks.check import Check
+from xception.tasks.check import check as run
+
+MOST_LINES = 10
+"""How many findings of a kind the terminal shows."""
+
+
+def data_check(
+    data: str,
+    /,
+    *,
+    against: str | None = None,
+    workers: int = 2,
+    json: bool = False,
+) -> None:
+    """Find what is wrong with a data set: broken files, copies, leaks between two sets, labels.
+
+    ```
+    xception data check photos
+    xception data check photos:train --against photos:validation
+    ```
+
+    Exit code 1 if there is an error among the findings; warnings and notes alone leave it at 0.
+
+    Args:
+        data: A data set, in any of the forms that `evaluate` takes.
+        against: Another data set, which should have no image in common with this one.
+        workers: Threads that read and decode.
+        json: Print one JSON document.
+    """
+    source = open_source(data)
+    other = open_source(against) if against else None
+    with progress_bar() as progress:
+        result = run(
+            Watched(source, progress, "checking"),
+            Watched(other, progress, "checking the other") if other else None,
+            workers=workers,
+        )
+    if json:
+        print_json(result)
+    else:
+        _print(result)
+    if result.errors:
+        raise CheckFailed(
+            f"errors found in {result.data}: {result.errors}; mend or remove what is listed, and check again"
+        )
+
+
+def _print(result: Check) -> None:
+    print_facts(
+        {
+            "images": f"{result.total} = {result.seen} sound + {result.failed} failed",
+            "classes": str(len(result.classes)),
+            "formats": _counted(result.formats),
+            "modes": _counted(result.modes),
+            "findings": ", ".join(f"{result.of(severity)} {severity}s" for severity in ("error", "warning", "note")),
+        }
+    )
+    for kind, group in groupby(result.findings, key=lambda each: each.kind):
+        _print_kind(kind, list(group))
+
+
+def _print_kind(kind: str, found: Sequence[Finding]) -> None:
+    severity, meaning = KINDS[kind]
+    sys.stdout.write(f"\n{severity}: {kind}, {len(found)}: {meaning}\n")
+    for each in found[:MOST_LINES]:
+        detail = "" if each.detail == meaning else f": {each.detail}"
+        sys.stdout.write(f"  {', '.join(each.paths)}{detail}\n")
+    if len(found) > MOST_LINES:
+        sys.stdout.write(f"  and {len(found) - MOST_LINES} more; --json lists them all\n")
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "-"
