@@ -3,7 +3,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.samples import CLASSES
+from tests.samples import CLASSES, write_folder
 from tests.train.samples import signal_at, stop_at
 from xception.bundle import open_bundle
 from xception.data.augment import Augment
@@ -13,7 +13,7 @@ from xception.train.interruption import Stopped
 from xception.train.loop import BUNDLE, train_network
 from xception.train.recipe import Recipe
 from xception.train.run import LOG
-from xception.train.settings import AverageSettings, MixSettings, ModelSettings
+from xception.train.settings import AverageSettings, DataSettings, MixSettings, ModelSettings, OptimSettings
 
 
 def test_a_run_ends_with_a_bundle_a_log_and_a_checkpoint(whole: Path, recipe: Recipe) -> None:
@@ -113,3 +113,34 @@ def test_a_run_with_all_that_is_random_resumes_to_the_same_bits_and_publishes_it
     assert resumed.main_file.read_bytes() == whole.main_file.read_bytes()
     last = msgspec.structs.replace(strong, average=None)
     assert train_network(last, tmp_path / "last").main_file.read_bytes() != whole.main_file.read_bytes()
+
+
+def test_a_run_that_no_longer_improves_ends_and_publishes_its_best_epoch(recipe: Recipe, tmp_path: Path) -> None:
+    # At such a rate the first epochs are the best ones, and everything after them is worse.
+    wild = msgspec.structs.replace(
+        recipe, optim=OptimSettings(name="adamw", lr=0.3), epochs=30, stop_after=2, publish="best"
+    )
+    made = train_network(wild, tmp_path / "run", keep=1)
+    rows = [msgspec.json.decode(line) for line in (tmp_path / "run" / LOG).read_bytes().splitlines()]
+    losses = [row["validation_loss"] for row in rows]
+    assert len(rows) < 30
+    assert min(losses[-2:]) >= min(losses[:-2])
+    (score,) = made.model.metrics.values()
+    assert score.top1 is not None
+    assert score.top1.value == max(row["validation_top1"] for row in rows)
+    last = train_network(msgspec.structs.replace(wild, publish="last"), tmp_path / "last")
+    assert last.main_file.read_bytes() != made.main_file.read_bytes()
+
+
+def test_validation_on_other_classes_than_those_trained_on_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+    other = write_folder(tmp_path / "other", 1, ("ant", "yak"))
+    data = DataSettings(source=f"{recipe.data.source}/train", validation=str(other))
+    with pytest.raises(InputError, match="1 of the 2 classes of the validation data, such as 'yak'"):
+        train_network(msgspec.structs.replace(recipe, data=data), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_for_data_that_are_not_here_says_how_to_give_them(recipe: Recipe, tmp_path: Path) -> None:
+    far = msgspec.structs.replace(recipe, data=DataSettings(source="imagenet"))
+    with pytest.raises(InputError, match="this recipe is for imagenet, which is not here; pass --data"):
+        train_network(far, tmp_path / "run")

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from xception.arch.variants import VARIANTS, architecture
+from xception.bundle import Bundle
 from xception.errors import InputError, UnknownName, UsageError
 from xception.train.recipe import load_recipe, shipped
 from xception.train.settings import ModelSettings
@@ -31,11 +32,12 @@ def test_there_is_a_shipped_recipe() -> None:
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_every_shipped_recipe_is_valid_and_names_a_variant(name: str) -> None:
-    recipe = load_recipe(name)
+def test_every_shipped_recipe_is_valid_and_names_a_variant(name: str, weights_bundle: Bundle) -> None:
+    changes = [f"model.start={weights_bundle.path}"] if name == "finetune" else []
+    recipe = load_recipe(name, changes)
     assert recipe.model.variant in VARIANTS
     assert recipe.preprocess.output_px
-    assert load_recipe(str(shipped()[name])) == recipe
+    assert load_recipe(str(shipped()[name]), changes) == recipe
 
 
 def test_what_a_file_does_not_say_is_the_default(path: str) -> None:

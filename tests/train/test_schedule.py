@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xception.train.schedule import DECAYS, Course, rate
+from xception.train.schedule import DECAYS, Course, has_stalled, rate
 from xception.train.settings import ScheduleSettings
 
 STEPS_PER_EPOCH, EPOCHS, BATCH_SIZE, PEAK = 7, 20, 32, 0.4
@@ -161,3 +161,11 @@ def test_every_schedule_has_a_rate_for_every_step_of_a_run_that_is_all_warm_up(n
     values = rates(ScheduleSettings(name=name, warmup_epochs=100, **staged))  # type: ignore[arg-type]
     assert values == sorted(values)
     assert 0 < values[-1] < PEAK
+
+
+def test_a_run_has_stalled_when_no_loss_of_late_is_lower_than_one_before() -> None:
+    assert not has_stalled([3.0, 2.0, 2.5], 2)
+    assert has_stalled([3.0, 2.0, 2.5, 2.0], 2)
+    assert not has_stalled([3.0, 2.0, 2.5, 1.9], 2)
+    assert not has_stalled([1.0, 2.0], 2)
+    assert not has_stalled([], 1)

@@ -15,6 +15,7 @@ def train(
     *,
     out: Path | None = None,
     data: str | None = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
     set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
     resume: bool = False,
     workers: int = 2,
@@ -31,6 +32,7 @@ def train(
         recipe: A shipped recipe's name, or a TOML file.
         out: Folder of the run: checkpoint, log, and at the end `bundle/`. By default runs/RECIPE.
         data: Data set to train on, instead of the recipe's: an image folder, or digits.
+        from_: Bundle whose network, preprocessing and weights to start from.
         set_: Change a setting of the recipe, such as optim.lr=0.1; may be given several times.
         resume: Continue the run that lies at --out, or start it if there is none.
         workers: Threads that prepare batches; the result does not depend on it.
@@ -42,7 +44,7 @@ def train(
     from xception.train.run import StepReport
     from xception.train.state import Epoch
 
-    changes = (*set_, *([f"data.source='{data}'"] if data else []))
+    changes = (*set_, *([f"data.source='{data}'"] if data else []), *([f"model.start='{from_}'"] if from_ else []))
     folder = out or Path("runs") / Path(recipe).stem
     with progress_bar() as progress:
         task = progress.add_task("training", total=None)

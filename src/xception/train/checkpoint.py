@@ -88,6 +88,12 @@ class Checkpoints:
             )
         return None
 
+    def best(self) -> tuple[str, bytes] | None:
+        """The state of the highest validation accuracy with its name, or None where there is none, or it is broken."""
+        entry = _best(self._saved)
+        content = self._whole(entry) if entry else None
+        return (f"{self._storage.place}/{entry.file}", content) if entry and content is not None else None
+
     def _listed(self) -> tuple[Saved, ...]:
         """What the manifest says; where it is lost, what the names of the files say."""
         try:

@@ -9,6 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision, Precision
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from xception.data.source import Item, Source
 from xception.data.subset import share
@@ -18,8 +19,12 @@ from xception.train.settings import ComputeSettings
 T = TypeVar("T")
 
 
-def launch(settings: ComputeSettings) -> tuple[Fabric, torch.amp.GradScaler | None]:
+def launch(settings: ComputeSettings, *, is_staged: bool = False) -> tuple[Fabric, torch.amp.GradScaler | None]:
     """Join the other processes of the run, if torchrun started any; with the loss scaling that float16 needs.
+
+    Args:
+        settings: the arithmetic.
+        is_staged: whether some weights do not learn in all epochs.
 
     Raises:
         UsageError: batch statistics cannot be synchronised on this device.
@@ -34,7 +39,7 @@ def launch(settings: ComputeSettings) -> tuple[Fabric, torch.amp.GradScaler | No
         accelerator=device,
         devices=local,
         num_nodes=world // local,
-        strategy="ddp" if world > 1 else "auto",
+        strategy=DDPStrategy(find_unused_parameters=is_staged) if world > 1 else "auto",
         plugins=[_precision(settings, device, scaler), *([TorchElasticEnvironment()] if world > 1 else [])],
     )
     try:

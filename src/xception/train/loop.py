@@ -25,6 +25,7 @@ from xception.train.result import described, written
 from xception.train.run import Listeners, Run, StepReport
 from xception.train.schedule import Course
 from xception.train.settings import DataSettings
+from xception.train.start import parent_of, starting_tensors
 from xception.train.state import Epoch, Progress, TrainingState, restore
 from xception.train.step import Stepper
 from xception.train.storage import Storage, open_storage
@@ -65,7 +66,7 @@ def train_network(
         CheckFailed: the loss or the weights are no longer numbers.
         Stopped: SIGTERM or SIGINT came; everything is saved.
     """
-    fabric, scaler = launch(recipe.compute)
+    fabric, scaler = launch(recipe.compute, is_staged=recipe.freeze.is_staged)
     training, validation = open_parts(recipe.data)
     batches = Batches(training, recipe, fabric.global_rank, fabric.world_size)
     bundle = described(recipe, training)
@@ -85,6 +86,8 @@ def train_network(
     run = Run(fabric, recipe, storage, checkpoints, batches, validation, bundle, state, stepper, listeners)
     with noted_signals() as run.request:
         score = run.train(workers)
+        if recipe.publish == "best":
+            score = run.return_to_best()
     metrics = {validation.name: score}
     return from_first(
         fabric, lambda: storage.publish(BUNDLE, lambda path: written(path, bundle, state.judged, metrics))
@@ -92,16 +95,33 @@ def train_network(
 
 
 def open_parts(data: DataSettings) -> tuple[Source, Source]:
-    """The training and the validation part."""
+    """The training and the validation part.
+
+    Raises:
+        InputError: there are no such data, or validation has a class that training lacks.
+    """
+    # A shipped recipe names the data set that it is for by a word, where a path is needed.
+    if data.source.isidentifier() and data.source != "digits" and not Path(data.source).exists():
+        raise InputError(f"this recipe is for {data.source}, which is not here; pass --data with where it lies")
     if data.validation is None:
-        return open_source(data.source, "train"), open_source(data.source, "validation")
-    return open_source(data.source), open_source(data.validation)
+        training, validation = open_source(data.source, "train"), open_source(data.source, "validation")
+    else:
+        training, validation = open_source(data.source), open_source(data.validation)
+    unknown = sorted(set(validation.classes) - set(training.classes))
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} of the {len(validation.classes)} classes of the validation data, such as {unknown[0]!r}, "
+            f"are not among the {len(training.classes)} classes of the training data; expected the same classes in both"
+        )
+    return training, validation
 
 
 def initial_state(recipe: Recipe, spec: Architecture, batches: Batches) -> TrainingState:
     """A fresh network and its optimiser, which the recipe's seed decides."""
     torch.manual_seed(recipe.seed)
-    network = build(recipe.model.trained(spec))
+    parent = parent_of(recipe.model)
+    start = starting_tensors(parent, spec.in_channels, batches.source.classes) if parent else None
+    network = build(recipe.model.trained(spec), start)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     source = batches.source
     progress = Progress(recipe=recipe.digest, data=batches.fingerprint, classes=len(source.classes), images=len(source))

@@ -19,6 +19,7 @@ from xception.train.settings import (
     ComputeSettings,
     Count,
     DataSettings,
+    FreezeSettings,
     MixSettings,
     ModelSettings,
     OptimSettings,
@@ -27,6 +28,7 @@ from xception.train.settings import (
     Settings,
     Share,
 )
+from xception.train.start import with_parent
 
 
 class Recipe(Settings, frozen=True, kw_only=True):
@@ -39,10 +41,15 @@ class Recipe(Settings, frozen=True, kw_only=True):
     mix: MixSettings = MixSettings()
     optim: OptimSettings = OptimSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    freeze: FreezeSettings = FreezeSettings()
     average: AverageSettings | None = None
     """By default the last weights are judged and published themselves."""
     compute: ComputeSettings = ComputeSettings()
     epochs: Count
+    stop_after: Count | None = None
+    """End after so many epochs without a lower validation loss."""
+    publish: Literal["last", "best"] = "last"
+    """Whether the weights of the last epoch become the bundle, or those of the highest validation accuracy."""
     batch_size: Count = 64
     """Images of one optimiser step, over all devices together."""
     sampling: Literal["shuffled", "balanced"] = "shuffled"
@@ -82,7 +89,7 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     for change in changes:
         _apply(document, change)
     try:
-        return msgspec.convert(document, Recipe)
+        return msgspec.convert(with_parent(document), Recipe)
     except msgspec.ValidationError as error:
         raise _explained(name, str(error)) from error
 

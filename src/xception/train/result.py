@@ -10,6 +10,7 @@ from xception.data.source import Source
 from xception.labels import Labels
 from xception.models.network import Xception
 from xception.train.recipe import Recipe
+from xception.train.start import parent_of
 from xception.weights import weights_bytes
 
 
@@ -21,9 +22,10 @@ def described(recipe: Recipe, source: Source) -> Bundle:
         in_channels=recipe.preprocess.channels,
         width=recipe.model.width,
     )
+    parent = parent_of(recipe.model)
     step = Step(
         verb="train",
-        parent=None,
+        parent=parent.model.digest if parent else None,
         tools={"torch": str(torch.__version__)},
         settings={"recipe": recipe.digest, "data": source.name, "epochs": recipe.epochs, "seed": recipe.seed},
     )
@@ -33,7 +35,7 @@ def described(recipe: Recipe, source: Source) -> Bundle:
         form="weights",
         precision="float32",
         preprocess=recipe.preprocess,
-        lineage=(step,),
+        lineage=(*(parent.model.lineage if parent else ()), step),
     )
     return Bundle(path=Path(), model=model, labels=Labels(source.classes))
 

@@ -14,10 +14,12 @@ from xception.data.source import Source
 from xception.errors import CheckFailed
 from xception.train.batches import Batch, Batches
 from xception.train.checkpoint import Checkpoints
-from xception.train.distributed import summed
+from xception.train.distributed import from_first, summed
+from xception.train.freezing import set_learning
 from xception.train.interruption import Request, Stopped
 from xception.train.recipe import Recipe
-from xception.train.state import Epoch, TrainingState
+from xception.train.schedule import has_stalled
+from xception.train.state import Epoch, TrainingState, restore
 from xception.train.step import Stepper
 from xception.train.storage import Storage
 from xception.train.validation import validate
@@ -75,15 +77,30 @@ class Run:
 
     def train(self, workers: int) -> Score:
         """Go on from where the state stands to the end; returns the last validation's score."""
-        self.state.network.train()
         score = None
-        while (epoch := len(self.state.progress.history)) < self.recipe.epochs:
+        while not self._is_over():
+            epoch = len(self.state.progress.history)
+            set_learning(self.state.network, self.recipe.freeze, epoch)
             for batch in self._rest_of(epoch, workers):
                 self._step(batch)
             score = self._end_epoch()
             self._save()
         # A run that was killed between its last checkpoint and its bundle.
         return score or self._validate()
+
+    def return_to_best(self) -> Score:
+        """Take up the state of the highest validation accuracy; returns its score."""
+        best = from_first(self.fabric, self.checkpoints.best)
+        if best:
+            progress = self.state.progress
+            restore(self.state, best[1], best[0])
+            self.state.progress = progress  # the run went further, which its history tells
+        return self._validate()
+
+    def _is_over(self) -> bool:
+        history, patience = self.state.progress.history, self.recipe.stop_after
+        losses = [row.validation_loss for row in history if row.validation_loss is not None]
+        return len(history) >= self.recipe.epochs or (patience is not None and has_stalled(losses, patience))
 
     def _rest_of(self, epoch: int, workers: int) -> Iterator[Batch]:
         return self.batches.from_step(self.state.progress.step, (epoch + 1) * self.batches.per_epoch, workers)

@@ -1,4 +1,4 @@
-"""The learning rate as a function of the step and of the validation losses so far: nothing else to save.
+"""The learning rate, and the end, as functions of the step and of the validation losses: nothing else to save.
 
 The formulas are those of the sources: MindSpore's model zoo (linear, poly, steps and a cosine of its own), MindCV and
 PaddleClas (cosine by the step), timm (cosine by the epoch), the paper (staged) and Keras (plateau).
@@ -51,6 +51,11 @@ def _rising(settings: ScheduleSettings, peak: float, step: int, warmup: int) -> 
     start = settings.warmup_from or 0.0
     reaches_peak = settings.warmup_from is None or settings.name == "mindspore_cosine"
     return start + (peak - start) * (step + reaches_peak) / warmup
+
+
+def has_stalled(losses: Sequence[float], patience: int) -> bool:
+    """Whether the last `patience` validation losses are none of them lower than one before them."""
+    return len(losses) > patience and min(losses[-patience:]) >= min(losses[:-patience])
 
 
 @dataclass(frozen=True)

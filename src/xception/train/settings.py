@@ -12,6 +12,7 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Epochs = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,6 +29,11 @@ class ModelSettings(Settings, frozen=True, kw_only=True):
     """Of the last block's residual branch; earlier ones are dropped more rarely (Huang et al. 2016)."""
     norm_momentum: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     """Weight of a new batch in the running statistics; a short training wants more than a variant's own."""
+
+    start: str | None = None
+    """A bundle whose network, preprocessing and weights the training starts from."""
+    parent: str | None = None
+    """That bundle's digest, which resolving a recipe fills in."""
 
     def trained(self, spec: Architecture) -> Architecture:
         """The specification with what applies in training only."""
@@ -125,6 +131,21 @@ class ScheduleSettings(Settings, frozen=True, kw_only=True):
         )
         if self.name == "staged" and (self.every_epochs is None) == (self.every_images is None):
             raise UsageError("the staged schedule needs schedule.every_epochs or schedule.every_images, one of them")
+
+
+class FreezeSettings(Settings, frozen=True, kw_only=True):
+    """Epochs at the start of which a flow of a trained network stays as it is; the stem goes with the entry flow."""
+
+    entry_until: Epochs = 0
+    middle_until: Epochs = 0
+    exit_until: Epochs = 0
+    norm_statistics: bool = False
+    """Keep the running statistics of all norms throughout, and normalise by them in training too."""
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether what learns changes from one epoch to another."""
+        return max(self.entry_until, self.middle_until, self.exit_until) > 0
 
 
 class MixSettings(Settings, frozen=True, kw_only=True):
