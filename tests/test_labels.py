@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xception.errors import InputError
-from xception.labels import Labels, imagenet1k, labels_text, parse_labels, read_labels
+from xception.labels import Labels, imagenet1k, index_classes, labels_text, parse_labels, read_labels
 
 NAME = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1).filter(str.strip)
 
@@ -50,6 +50,18 @@ def test_a_name_that_two_classes_share_is_not_guessed() -> None:
     assert labels.targets(["machine", "owl"]) == (1, 2)
     with pytest.raises(InputError, match="'crane'"):
         labels.targets(["crane", "owl"])
+
+
+def test_classes_without_names_are_the_models_own_indices() -> None:
+    assert Labels(("cat", "dog", "emu")).targets(index_classes(2)) == (0, 1)
+    with pytest.raises(InputError, match="'#2'"):
+        Labels(("cat", "dog")).targets(index_classes(3))
+
+
+def test_names_that_are_numbers_are_no_indices() -> None:
+    assert Labels(tuple("10")).targets("01") == (1, 0)
+    with pytest.raises(InputError, match="2 of the data's 2 classes"):
+        Labels(("cat", "dog")).targets("01")
 
 
 def test_a_label_file_is_read(tmp_path: Path) -> None:

@@ -23,13 +23,16 @@ class Labels:
     def targets(self, classes: Sequence[str]) -> tuple[int, ...]:
         """The logit index of each of a data set's classes, found by id or by name.
 
+        A class without a name is called by its index, see `index_classes`, and is the logit of that index.
+
         Raises:
             InputError: a class that these labels do not hold, or hold twice. Order is never guessed.
         """
         # ImageNet has two cranes: a name that several classes bear identifies none of them.
         bearers = Counter(self.names)
         unique = {name: i for i, name in enumerate(self.names) if bearers[name] == 1}
-        index = unique | {name: i for i, name in enumerate(self.ids)}
+        numbered = {name: i for i, name in enumerate(index_classes(len(self)))}
+        index = numbered | unique | {name: i for i, name in enumerate(self.ids)}
         unknown = [name for name in classes if name not in index]
         if unknown:
             raise InputError(
@@ -38,6 +41,14 @@ class Labels:
                 "use data of the model's classes, or rename the folders"
             )
         return tuple(index[name] for name in classes)
+
+
+def index_classes(count: int) -> tuple[str, ...]:
+    """What classes are called in data that hold nothing but class indices: `#0`, `#1`, ...
+
+    They are not written as `0`, `1`, ..., which may be names: handwritten digits are none of ten other classes.
+    """
+    return tuple(f"#{index}" for index in range(count))
 
 
 def parse_labels(text: str) -> Labels:

@@ -2,9 +2,27 @@ from pathlib import Path
 
 import pytest
 
+from tests.data.forms import CONTENT, FORMS
+from tests.data.web import WebServer
 from tests.samples import CLASSES, write_folder
 from xception.data.sources import open_source
 from xception.errors import InputError, UnknownName
+
+
+def content(data: str) -> list[tuple[str, object]]:
+    source = open_source(data)
+    return [(source.classes[item.target or 0], item.load()) for item in source]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("place", ["folder", "s3", "web"])
+def test_every_form_in_every_place_gives_the_same_items(
+    place: str, form: str, root: Path, s3: str, web: WebServer
+) -> None:
+    where = {"folder": str(root), "s3": s3, "web": web.url}[place]
+    found = content(f"{where}/{FORMS[form]}")
+    assert len(found) == 12
+    assert set(found) == CONTENT
 
 
 @pytest.mark.parametrize(

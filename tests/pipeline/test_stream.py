@@ -10,8 +10,8 @@ from PIL import Image
 
 from tests.samples import encoded, labelled, picture
 from xception.backends.base import Logits, Pixels
-from xception.data.folder import image_folder
 from xception.data.source import Item
+from xception.data.sources import open_source
 from xception.pipeline.stream import STAGES, Clocks, Failure, Ready, Scored, batched, infer, prepared
 from xception.preprocess import Preprocess, ShorterSide, Squash
 
@@ -84,7 +84,7 @@ def faulty_folder(root: Path) -> dict[str, bool]:
 def test_everything_in_a_folder_is_scored_or_fails_with_a_reason_in_its_place(tmp_path: Path, workers: int) -> None:
     expected = faulty_folder(tmp_path)
     preprocess = Preprocess(resize=ShorterSide(px=128))
-    source = image_folder(tmp_path, None)
+    source = open_source(str(tmp_path))
     outcomes = list(infer(source, preprocess, Means(), batch_size=4, workers=workers))
     seen = {item.item.key.removeprefix("class/"): True for item in outcomes if isinstance(item, Scored)}
     failed = {item.key.removeprefix("class/"): False for item in outcomes if isinstance(item, Failure)}

@@ -136,7 +136,7 @@ from xception.data.folder import image_files
 from xception.tasks.predict import predict
 assert len(VARIANTS) == 18 and all(cost(spec).parameters for spec in VARIANTS.values())
 bundle = open_bundle(Path({str(onnx_bundle.path)!r}), verify=True)
-(outcome,) = predict(bundle, open_session(bundle), image_files([Path({str(tmp_path)!r})]))
+(outcome,) = predict(bundle, open_session(bundle), image_files([{str(tmp_path)!r}]))
 print(outcome.top[0].label)
 assert "torch" not in sys.modules
 """

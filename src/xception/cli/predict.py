@@ -15,7 +15,7 @@ from xception.tasks.sinks import write_csv, write_json, write_table
 def predict(
     bundle: Path,
     /,
-    *sources: Path,
+    *sources: str,
     top: int = 5,
     batch: int = 8,
     workers: int = 2,

@@ -1,95 +1,71 @@
 """Image folders: one folder a class, or any files and folders without labels."""
 
-from collections.abc import Iterable, Sequence
-from hashlib import sha256
+from array import array
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from xception.data.source import Item, Items
+from xception.data.files import IMAGE_SUFFIXES, Files, is_image
+from xception.data.places import is_zip, locate, open_files
+from xception.data.remote import is_remote
+from xception.data.source import Item, Items, Lazy
 from xception.errors import InputError
 
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"}
-)
-"""What counts as an image in a folder; anything else is left alone."""
 
-SPLIT_FOLDERS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test", "validation", "val")}
-"""Under which names a data set's folder may hold each split, best first."""
-
-HOLD_OUT = 0.1
-"""Share of a folder without splits that training keeps for validation."""
-
-
-def image_folder(root: Path, split: str | None) -> Items:
-    """One folder a class, sorted by name; images in all depths below it, sorted by path.
-
-    With a split, `root/train`, `root/validation` (or `val`) and `root/test` are used where they exist.
-    Otherwise train and validation are parts of the one folder, drawn by a hash of each file's path.
+def image_folder(files: Files, name: str) -> Lazy:
+    """One folder a class, sorted by name; images in all depths below it, sorted by path, which is an item's key.
 
     Raises:
-        InputError: no folder, no classes, or no images.
+        OSError: the folder cannot be read.
+        InputError: no classes, or no images.
     """
-    folder = _split_folder(root, split)
-    classes = tuple(
-        sorted(entry.name for entry in _entries(folder) if entry.is_dir() and not entry.name.startswith("."))
-    )
+    classes = tuple(sorted(name[:-1] for name in files.entries() if name.endswith("/") and name[0] != "."))
     if not classes:
-        raise InputError(f"{folder} holds no class folders; expected one folder a class with images in it")
-    files = [(path, target) for target, name in enumerate(classes) for path in _images(folder / name)]
-    if not files:
-        raise InputError(
-            f"{folder} holds no images in its {len(classes)} class folders; known: {', '.join(sorted(SUFFIXES))}"
-        )
-    items = tuple(Item(path.relative_to(folder).as_posix(), target, path.read_bytes) for path, target in files)
-    if folder == root:
-        items = kept(items, split)
-    return Items(f"{root.name}:{split}" if split else root.name, classes, items)
+        raise InputError(f"{files.place} holds no class folders; expected one folder a class with images in it")
+    places = {label: target for target, label in enumerate(classes)}
+    keys: list[str] = []
+    targets = array("i")
+    for key in files.names():
+        label, below, _ = key.partition("/")
+        if below and label in places and is_image(key):
+            keys.append(key)
+            targets.append(places[label])
+    if not keys:
+        raise InputError(f"{files.place} holds no images in its {len(classes)} class folders; {_known()}")
+
+    def item(index: int) -> Item:
+        return Item(keys[index], targets[index], partial(files.read, keys[index]))
+
+    return Lazy(name, classes, range(len(keys)), item)
 
 
-def image_files(paths: Sequence[Path]) -> Items:
-    """Files, and all images below folders, without labels; an item's key is its path as given.
+def image_files(places: Sequence[str | Path]) -> Items:
+    """Files, and all images below folders and archives, without labels; an item's key is its path as given.
 
     Raises:
         InputError: a path that does not exist, or no images at all.
     """
-    files = [file for path in paths for file in _expand(path)]
-    if not files:
-        raise InputError(f"no images in {', '.join(map(str, paths))}; known: {', '.join(sorted(SUFFIXES))}")
-    return Items("files", (), tuple(Item(str(path), None, path.read_bytes) for path in files))
+    items = tuple(item for place in map(str, places) for item in _expand(place))
+    if not items:
+        raise InputError(f"no images in {', '.join(map(str, places))}; {_known()}")
+    return Items("files", (), items)
 
 
-def _expand(path: Path) -> Iterable[Path]:
-    if path.is_dir():
-        return _images(path)
-    if not path.exists():
-        raise InputError(f"{path} does not exist; expected an image or a folder of images")
-    return (path,)
+def _expand(place: str) -> Iterator[Item]:
+    folder = place.rstrip("/")
+    if _is_folder(place):
+        files = open_files(place)
+        names = filter(is_image, files.names())
+        return (Item(f"{folder}/{name}", None, partial(files.read, name)) for name in names)
+    if not is_remote(place) and not Path(place).exists():
+        raise InputError(f"{place} does not exist; expected an image or a folder of images")
+    files, name = locate(place)
+    return iter([Item(place, None, partial(files.read, name))])
 
 
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+def _is_folder(place: str) -> bool:
+    return Path(place).is_dir() or is_zip(place) or (is_remote(place) and not is_image(place))
 
 
-def _split_folder(root: Path, split: str | None) -> Path:
-    names = SPLIT_FOLDERS.get(split or "", ())
-    return next((root / name for name in names if (root / name).is_dir()), root)
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError as error:
-        raise InputError(f"cannot read the folder {folder}: {error.strerror}; expected one folder a class") from error
-
-
-def kept(items: Iterable[Item], split: str | None) -> tuple[Item, ...]:
-    """The part of undivided data that a split sees: train and validation share it out, all others see all of it.
-
-    Which part an item falls into depends on its key alone: neither on other items nor on where the data lie.
-    """
-    if split not in ("train", "validation"):
-        return tuple(items)
-    return tuple(item for item in items if _held_out(item.key) == (split == "validation"))
-
-
-def _held_out(key: str) -> bool:
-    return int.from_bytes(sha256(key.encode()).digest()[:8], "big") < HOLD_OUT * 2**64
+def _known() -> str:
+    return f"known: {', '.join(sorted(IMAGE_SUFFIXES))}"

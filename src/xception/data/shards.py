@@ -2,122 +2,179 @@
 
 import re
 import tarfile
+from array import array
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import product
-from pathlib import Path, PurePosixPath
+from itertools import chain, product
+from pathlib import PurePosixPath
+from typing import NamedTuple
 
-from xception.data.folder import SUFFIXES, kept
-from xception.data.source import Item, Items
+from xception.data.classes import named_or_indexed
+from xception.data.files import IMAGE_SUFFIXES, Files
+from xception.data.places import base_name, locate
+from xception.data.source import Item, Lazy
+from xception.data.splits import Split, divided
 from xception.errors import InputError
-from xception.labels import read_labels
 
-Span = tuple[Path, int, int]
-"""Where a file lies: the shard, its first byte there, and its length in bytes."""
+SUFFIX = ".tar"
+COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
-LABELS = ("labels.txt", "classes.txt")
-"""Under which names the class names may lie beside the shards, one a line."""
+CLASS = ".cls"
 
-
-def is_shards(data: str) -> bool:
-    """Whether a name is one of tar shards, such as `train-{000000..000009}.tar`."""
-    return data.endswith(".tar")
+MOST_TEXT = 64
+"""Bytes of a class index, at the very most."""
 
 
-def shards(pattern: str, split: str | None) -> Items:
-    """All samples of the shards, in order of shard and place; an item's key is `SHARD/KEY`.
+class Member(NamedTuple):
+    """A file in a shard: its suffix with the dot, its first byte, its length, and the text of a class."""
 
-    `KEY.cls` holds the class index as text. Class names come from `labels.txt` beside the shards; without it
-    they are the indices. With a split, train and validation are parts of the shards, drawn by a hash of each key.
+    suffix: str
+    start: int
+    length: int
+    text: str
+
+
+class Sample(NamedTuple):
+    """A sample's key within its shard, where its image lies there, and its class."""
+
+    key: str
+    start: int
+    length: int
+    target: int
+
+
+def shards(data: str, split: Split | None) -> Lazy:
+    """All samples of shards such as `train-{000..009}.tar`, in order of shard and place.
+
+    An item's key is `SHARD/KEY`. `KEY.cls` holds the class index as text. Class names come from `labels.txt` beside
+    the shards; without it the indices are the model's own. With a split, train and validation are parts of the shards.
 
     Raises:
-        InputError: a missing or broken shard, or a sample without an image or a class.
+        OSError: a shard cannot be read.
+        InputError: one is broken or compressed, or a sample lacks its image or its class, or has two.
     """
-    paths = [Path(path) for path in expand_braces(pattern)]
-    rows = [(f"{path.stem}/{key}", files) for path in paths for key, files in _samples(path)]
-    classes = [_class(key, files) for key, files in rows]
-    names = _class_names(paths[0].parent, max(classes, default=0) + 1)
-    items = (
-        Item(key, target, partial(_read, _image(key, files)))
-        for (key, files), target in zip(rows, classes, strict=True)
-    )
-    name = Path(pattern).name
-    return Items(f"{name}:{split}" if split else name, names, tuple(kept(items, split)))
+    if data.endswith(COMPRESSED):
+        raise InputError(f"{data} is compressed, so that no image in it can be read by itself; decompress it first")
+    return divided(indexed_shards(map(locate, expand_braces(data)), base_name(data)), split)
+
+
+def shard_folder(files: Files, name: str) -> Lazy:
+    """All shards that lie in a folder, in order of their names; see `shards`."""
+    names = sorted(entry for entry in files.entries() if entry.endswith(SUFFIX))
+    return indexed_shards([(files, entry) for entry in names], name)
+
+
+def indexed_shards(located: Iterable[tuple[Files, str]], name: str) -> Lazy:
+    """The source of shards, each read once from end to end to find its samples; see `shards`."""
+    located = list(located)
+    keys: list[str] = []
+    shard_of, starts, lengths, targets = array("i"), array("q"), array("q"), array("i")
+    for number, (files, shard) in enumerate(located):
+        stem = shard.removesuffix(SUFFIX)
+        for sample in samples(files, shard):
+            keys.append(f"{stem}/{sample.key}")
+            shard_of.append(number)
+            starts.append(sample.start)
+            lengths.append(sample.length)
+            targets.append(sample.target)
+    if not keys:
+        raise InputError(f"{name} holds no samples; expected images with their classes, KEY.jpg beside KEY.cls")
+
+    def item(index: int) -> Item:
+        files, shard = located[shard_of[index]]
+        return Item(keys[index], targets[index], partial(files.span, shard, starts[index], lengths[index]))
+
+    classes = named_or_indexed([located[0][0]], targets)
+    return Lazy(name, classes, range(len(keys)), item)
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """`a-{08..10}.tar` as its three names; the zeros in front are kept."""
+    """`a-{08..10}.tar` as its three names; the zeros in front are kept.
+
+    Raises:
+        InputError: a range that runs backwards.
+    """
     parts = re.split(r"\{(\d+)\.\.(\d+)\}", pattern)
-    fixed, firsts, lasts = parts[::3], parts[1::3], parts[2::3]
-    ranges = [
-        [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
-        for first, last in zip(firsts, lasts, strict=True)
-    ]
-    return ["".join(_interleaved(fixed, numbers)) for numbers in product(*ranges)]
+    ranges = [_numbers(first, last, pattern) for first, last in zip(parts[1::3], parts[2::3], strict=True)]
+    return ["".join(chain(*zip(parts[::3], (*numbers, ""), strict=True))) for numbers in product(*ranges)]
 
 
-def _interleaved(fixed: list[str], numbers: Iterable[str]) -> Iterator[str]:
-    yield fixed[0]
-    for number, text in zip(numbers, fixed[1:], strict=True):
-        yield from (number, text)
+def _numbers(first: str, last: str, pattern: str) -> list[str]:
+    if int(last) < int(first):
+        raise InputError(f"the range {{{first}..{last}}} of {pattern} runs backwards; expected the lower number first")
+    return [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
 
 
-def _samples(path: Path) -> Iterator[tuple[str, dict[str, Span]]]:
-    """Keys with their files by suffix; only neighbours belong together, as in WebDataset."""
-    last, files = None, {}
-    for name, span in _members(path):
-        folder, base = PurePosixPath(name).parent, PurePosixPath(name).name
-        stem, _, suffix = base.partition(".")
-        key = str(folder / stem)
+def samples(files: Files, shard: str) -> Iterator[Sample]:
+    """The samples of one shard; files of one sample lie beside one another, as in WebDataset.
+
+    Raises:
+        OSError: it cannot be read.
+        InputError: see `shards`.
+    """
+    place = f"{files.place}/{shard}"
+    seen: set[str] = set()
+    for key, members in _grouped(_members(files, shard, place)):
+        if key in seen:
+            raise InputError(f"the key {key} comes again in {place}; expected the files of a sample beside one another")
+        seen.add(key)
+        yield _sample(key, members, place)
+
+
+def _grouped(named: Iterable[tuple[str, Member]]) -> Iterator[tuple[str, list[Member]]]:
+    last, group = None, []
+    for key, member in named:
         if key != last and last is not None:
-            yield last, files
-            files = {}
+            yield last, group
+            group = []
         last = key
-        files["." + suffix.lower()] = span
+        group.append(member)
     if last is not None:
-        yield last, files
+        yield last, group
 
 
-def _members(path: Path) -> Iterator[tuple[str, Span]]:
+def _members(files: Files, shard: str, place: str) -> Iterator[tuple[str, Member]]:
+    """Each file with its key: its name up to the first dot. Hidden files and those without a suffix are no samples."""
     try:
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                if member.isfile():
-                    yield member.name, (path, member.offset_data, member.size)
-    except OSError as error:
-        raise InputError(f"cannot read the shard {path}: {error.strerror or error}; expected a tar file") from error
+        with files.open(shard) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            for entry in archive:
+                if entry.issparse() or not (entry.isreg() or entry.isdir()):
+                    raise InputError(f"{place} holds {entry.name}, which is a link or device; expected files alone")
+                path = PurePosixPath(entry.name)
+                stem, dot, suffix = path.name.partition(".")
+                if entry.isreg() and stem and dot:
+                    suffix = f".{suffix.lower()}"
+                    text = _text(archive, entry) if suffix == CLASS else ""
+                    yield str(path.with_name(stem)), Member(suffix, entry.offset_data, entry.size, text)
+            file.seek(archive.offset)
+            _check_end(file.read(tarfile.RECORDSIZE), place)
     except tarfile.TarError as error:
-        raise InputError(f"the shard {path} is broken or compressed: {error}; expected a plain tar file") from error
+        raise InputError(f"{place} is broken, cut off, compressed or no tar file: {error}; fetch it again") from error
 
 
-def _read(span: Span) -> bytes:
-    path, first, length = span
-    with path.open("rb") as file:
-        file.seek(first)
-        return file.read(length)
+def _check_end(rest: bytes, place: str) -> None:
+    """A tar file ends in blocks of zeros. The library takes a broken header in the middle for the end."""
+    if len(rest) < tarfile.BLOCKSIZE or any(rest):
+        raise InputError(
+            f"{place} does not end as a tar file does: it was cut off, damaged or appended to; fetch or make it again"
+        )
 
 
-def _image(key: str, files: dict[str, Span]) -> Span:
-    for suffix, span in files.items():
-        if suffix in SUFFIXES:
-            return span
-    raise InputError(f"the sample {key} has no image, only {', '.join(files)}; expected one of {', '.join(SUFFIXES)}")
+def _text(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> str:
+    file = archive.extractfile(entry) if entry.size <= MOST_TEXT else None
+    return file.read().decode("ascii", "replace").strip() if file else "a long text"
 
 
-def _class(key: str, files: dict[str, Span]) -> int:
-    if ".cls" not in files:
-        raise InputError(f"the sample {key} has no class, only {', '.join(files)}; expected {key}.cls")
-    text = _read(files[".cls"]).decode(errors="replace").strip()
-    if not text.isdecimal():
-        raise InputError(f"the class of the sample {key} is {text[:20]!r}; expected an index, counted from 0")
-    return int(text)
-
-
-def _class_names(folder: Path, count: int) -> tuple[str, ...]:
-    for path in (folder / name for name in LABELS):
-        if path.is_file():
-            labels = read_labels(path)
-            if len(labels) < count:
-                raise InputError(f"{path} names {len(labels)} classes, but the shards use {count}; add the others")
-            return labels.ids or labels.names
-    return tuple(map(str, range(count)))
+def _sample(key: str, members: list[Member], place: str) -> Sample:
+    """The one image and the one class of a sample."""
+    suffixes = [member.suffix for member in members]
+    images = [member for member in members if member.suffix in IMAGE_SUFFIXES]
+    classes = [member.text for member in members if member.suffix == CLASS]
+    if len(images) != 1 or len(classes) != 1 or len(set(suffixes)) < len(suffixes):
+        raise InputError(
+            f"the sample {key} in {place} consists of {', '.join(suffixes)}; expected one image, and its class in "
+            f"{key}{CLASS}"
+        )
+    if not re.fullmatch("[0-9]{1,7}", classes[0]):
+        raise InputError(f"the class of {key} in {place} is {classes[0][:20]!r}; expected an index, counted from 0")
+    return Sample(key, images[0].start, images[0].length, int(classes[0]))

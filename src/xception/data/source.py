@@ -1,8 +1,9 @@
 """What every data source offers: a sequence of items that are read only when they are needed."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 from PIL import Image
 
@@ -51,3 +52,29 @@ class Items:
 
     def __iter__(self) -> Iterator[Item]:
         return iter(self.items)
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """A source that makes each item when it is asked for, so that a million of them take no room.
+
+    `indices` are what `make` takes, in the order of the source.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    indices: Sequence[int]
+    make: Callable[[int], Item]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int, /) -> Item:
+        return self.make(self.indices[index])
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(self.make, self.indices)
+
+    def part(self, name: str, wanted: Callable[[Item], bool]) -> Self:
+        """The items that are wanted, under another name."""
+        return replace(self, name=name, indices=array("q", (i for i in self.indices if wanted(self.make(i)))))

@@ -1,45 +1,109 @@
 """From what a user writes (`DATA`) to a data source."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, get_args
+from typing import NamedTuple
 
 from xception.data.digits import digits
+from xception.data.files import Below, Files, is_image, sentence
 from xception.data.folder import image_folder
-from xception.data.shards import is_shards, shards
+from xception.data.ground_truth import DEVKIT, LABEL_FILE
+from xception.data.imagenet import flat_folder
+from xception.data.listed import SUFFIXES as LIST_SUFFIXES
+from xception.data.listed import listed
+from xception.data.parquet import SUFFIX as PARQUET
+from xception.data.parquet import parquet, parquet_folder
+from xception.data.places import above, base_name, is_zip, open_files
+from xception.data.remote import is_remote
+from xception.data.shards import COMPRESSED, shard_folder, shards
+from xception.data.shards import SUFFIX as TAR
 from xception.data.source import Source
+from xception.data.splits import SPLITS, Split, divided, split_folder
+from xception.data.synthetic import FORM as SYNTHETIC
+from xception.data.synthetic import PREFIX, synthetic
 from xception.errors import InputError, UnknownName
 
-Split = Literal["train", "validation", "test"]
+
+class Form(NamedTuple):
+    """A form of data: how it is written, how it is recognised by its name, and what opens it."""
+
+    written: str
+    fits: Callable[[str], bool]
+    open: Callable[[str, Split | None], Source]
 
 
 def open_source(data: str, split: Split | None = None) -> Source:
     """Open a labelled data set.
 
     Args:
-        data: the path of an image folder, of tar shards (`name-{000..009}.tar`), or `digits`; `:train`,
-            `:validation` or `:test` behind it picks a split and overrides `split`.
+        data: its path, its URL or its name, see `FORMS`; `:train`, `:validation` or `:test` behind it picks a split and
+            overrides `split`.
         split: the part that the caller is to see. `digits` without any is its held-out test part.
 
     Raises:
         InputError: no such data, or none that can be used.
         UnknownName: no such split.
+        EnvironmentFault: what reads this form is not installed.
     """
-    name, _, suffix = data.partition(":")
-    if name == "digits":
-        return digits(_split(suffix) or split or "test")
-    if data and Path(data).is_dir():
-        return image_folder(Path(data), split)
-    if is_shards(data):
-        return shards(data, split)
-    path, _, suffix = data.rpartition(":")
-    if path and Path(path).is_dir():
-        return image_folder(Path(path), _split(suffix))
-    if is_shards(path):
-        return shards(path, _split(suffix))
-    raise InputError(f"no data at {data!r}; expected 'digits' or an image folder with one folder a class")
+    base, _, suffix = data.rpartition(":")
+    if suffix in SPLITS and not Path(data).exists():
+        data, split = base, suffix
+    form = _form(data)
+    if form is None and base and _form(base):
+        raise UnknownName("split", suffix, SPLITS)
+    if form is None:
+        raise InputError(f"no data at {data!r}; expected {'; '.join(form.written for form in FORMS)}")
+    try:
+        return form.open(data, split)
+    except OSError as error:
+        raise InputError(sentence(error, data)) from error
 
 
-def _split(text: str) -> Split | None:
-    if text and text not in get_args(Split):
-        raise UnknownName("split", text, get_args(Split))
-    return text or None  # type: ignore[return-value]
+def _form(data: str) -> Form | None:
+    return next((form for form in FORMS if data and form.fits(data)), None)
+
+
+def _open_folder(data: str, split: Split | None) -> Source:
+    """What lies in a folder says what it is."""
+    whole, name = open_files(data), base_name(data)
+    folder = split_folder(whole, split)
+    files: Files = Below(whole, folder) if folder else whole
+    if folder:
+        name, split = f"{name}:{split}", None
+    entries = files.entries()
+    if _any(entries, PARQUET):
+        return parquet_folder(files, name, split)
+    if "data/" in entries and _any(files.entries("data/"), PARQUET):
+        return parquet_folder(Below(files, "data/"), name, split)
+    if _any(entries, TAR):
+        return divided(shard_folder(files, name), split)
+    has_folders = any(
+        entry.endswith("/") and entry not in (f"{DEVKIT}/", "data/") and entry[0] != "." for entry in entries
+    )
+    if not has_folders and any(map(is_image, entries)):
+        return divided(flat_folder(files, name, [whole] if folder else above(data)), split)
+    return divided(image_folder(files, name), split)
+
+
+def _any(entries: set[str], suffix: str) -> bool:
+    return any(entry.endswith(suffix) for entry in entries)
+
+
+def _ends(*suffixes: str) -> Callable[[str], bool]:
+    return lambda data: data.lower().endswith(suffixes) and not Path(data).is_dir()
+
+
+FORMS = (
+    Form("digits", lambda data: data == "digits", lambda _, split: digits(split or "test")),
+    Form(SYNTHETIC, lambda data: data.startswith(PREFIX), synthetic),
+    Form("tar shards as name-{000..009}.tar", _ends(TAR, *COMPRESSED), shards),
+    Form("parquet files as name-{000..009}.parquet", _ends(PARQUET), parquet),
+    Form("a list file as val_list.txt, with a path and a class index a line", _ends(*LIST_SUFFIXES), listed),
+    Form(
+        "a folder, a zip archive or a URL of one, with class folders, with shards or parquet files, or with images and "
+        f"{LABEL_FILE} or ImageNet's {DEVKIT}",
+        lambda data: Path(data).is_dir() or is_zip(data) or is_remote(data),
+        _open_folder,
+    ),
+)
+"""All forms of data; the first one that fits is taken."""

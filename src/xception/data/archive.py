@@ -1,0 +1,102 @@
+"""Zip archives as trees of files. What is in one is read in place and never unpacked."""
+
+import io
+import struct
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import BinaryIO
+from zipfile import BadZipFile, ZipExtFile, ZipFile, ZipInfo
+from zlib import error as ZlibError  # noqa: N812 - it is a class
+
+from xception.data.files import Files, is_image
+from xception.errors import DecodeError, InputError
+
+MOST_BYTES = 1 << 30
+"""What one member may grow to when it is decompressed; no photograph does."""
+
+ENCRYPTED = 1
+JUNK = "__MACOSX/"
+"""Where one system's archiver keeps things that are not in the folder."""
+
+HEADER = struct.Struct("<26xHH")
+"""In front of a member's data: 26 bytes, then the lengths of its name and of its extra field, which follow."""
+
+
+class ZipFiles:
+    """The members of an archive that lies among other files; a folder around all of them is left out of their names."""
+
+    def __init__(self, files: Files, name: str) -> None:
+        """Read the archive's directory.
+
+        Raises:
+            OSError: the archive cannot be read.
+            InputError: it is no zip archive, cut off, encrypted, or has two members of one name.
+        """
+        self.place = f"{files.place}/{name}"
+        self._files, self._name = files, name
+        members, self._size = _directory(files, name, self.place)
+        self._starts = sorted(info.header_offset for info in members)
+        root = _wrapper([info.filename for info in members])
+        self._members = {info.filename.removeprefix(root): info for info in members if info.filename.startswith(root)}
+        self._names = sorted((name for name in self._members if name), key=lambda name: name.split("/"))
+
+    def entries(self, folder: str = "") -> set[str]:
+        below = (name[len(folder) :] for name in self._names if name.startswith(folder) and name != folder)
+        return {"".join(name.partition("/")[:2]) for name in below}
+
+    def names(self, folder: str = "") -> Iterator[str]:
+        return (name for name in self._names if name.startswith(folder) and not name.endswith("/"))
+
+    def size(self, name: str) -> int:
+        return self._member(name).file_size
+
+    def read(self, name: str) -> bytes:
+        info = self._member(name)
+        if info.file_size > MOST_BYTES:
+            raise DecodeError(f"{self.place}/{name} would grow to {info.file_size:,} bytes; expected an image")
+        # Up to the next member in one piece, since only the member's own header tells where its data begin.
+        following = bisect_right(self._starts, info.header_offset)
+        end = self._starts[following] if following < len(self._starts) else self._size
+        raw = self._files.span(self._name, info.header_offset, end - info.header_offset)
+        try:
+            start = HEADER.size + sum(HEADER.unpack_from(raw))
+            with ZipExtFile(io.BytesIO(raw[start : start + info.compress_size]), "r", info) as file:
+                return file.read()
+        except (BadZipFile, ZlibError, EOFError, NotImplementedError, struct.error, ValueError) as error:
+            raise DecodeError(f"damaged in the archive {self.place}: {error or 'it ends early'}") from error
+
+    def span(self, name: str, start: int, length: int) -> bytes:
+        return self.read(name)[start : start + length]
+
+    def open(self, name: str) -> BinaryIO:
+        return io.BytesIO(self.read(name))
+
+    def _member(self, name: str) -> ZipInfo:
+        if name not in self._members:
+            raise FileNotFoundError(f"{self.place} holds no {name}")
+        return self._members[name]
+
+
+def _directory(files: Files, name: str, place: str) -> tuple[list[ZipInfo], int]:
+    """An archive's members and its size in bytes."""
+    try:
+        with files.open(name) as file, ZipFile(file) as archive:
+            members = [info for info in archive.infolist() if not info.filename.startswith(JUNK)]
+    except (BadZipFile, NotImplementedError, ValueError) as error:
+        raise InputError(f"{place} is no zip archive, or was cut off: {error}; fetch or make it again") from error
+    if any(info.header_offset < 0 for info in members):
+        raise InputError(f"{place} lacks its beginning; fetch or make it again")
+    if any(info.flag_bits & ENCRYPTED for info in members):
+        raise InputError(f"{place} is encrypted; expected an archive without a password")
+    names = [info.filename for info in members]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{place} holds {twice} twice; expected one file of each name")
+    return members, files.size(name)
+
+
+def _wrapper(names: list[str]) -> str:
+    """The one folder below which all images lie, none of them directly: the folder that was archived."""
+    parts = [name.split("/") for name in names if is_image(name)]
+    tops = {first for first, *_ in parts}
+    return f"{tops.pop()}/" if len(tops) == 1 and all(len(path) > 2 for path in parts) else ""

@@ -1,0 +1,189 @@
+"""Trees of files that data lie in, wherever these are; sources are written on this alone."""
+
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Protocol
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"}
+)
+"""What counts as an image among other files."""
+
+BUFFER_BYTES = 4 << 20
+"""How much a file that is opened in place reads at once: one request of a remote file."""
+
+
+class Files(Protocol):
+    """Files by their name below a root, `/` between its parts; to be used from several threads at once.
+
+    Whatever cannot be read is an OSError, whose text is a sentence where it does not come from the system itself.
+    """
+
+    @property
+    def place(self) -> str:
+        """The root, as messages call it."""
+        ...
+
+    def entries(self, folder: str = "") -> set[str]:
+        """What lies directly in a folder (`""`, or ending in `/`); a folder's name ends in `/`."""
+        ...
+
+    def names(self, folder: str = "") -> Iterator[str]:
+        """All files below a folder in all depths, named from the root, in order of their names part by part."""
+        ...
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        ...
+
+    def read(self, name: str) -> bytes: ...
+
+    def span(self, name: str, start: int, length: int) -> bytes:
+        """Exactly these bytes of a file."""
+        ...
+
+    def open(self, name: str) -> BinaryIO:
+        """A file to seek in, for one thread."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """A folder of this machine."""
+
+    root: Path
+
+    @property
+    def place(self) -> str:
+        return str(self.root)
+
+    def entries(self, folder: str = "") -> set[str]:
+        with os.scandir(self.root / folder) as entries:
+            # A link that leads nowhere is listed too, so that it fails where it is read and does not go unnoticed.
+            return {
+                f"{entry.name}/" if entry.is_dir() else entry.name
+                for entry in entries
+                if entry.is_dir() or entry.is_file() or entry.is_symlink()
+            }
+
+    def names(self, folder: str = "") -> Iterator[str]:
+        for name in sorted(self.entries(folder), key=lambda name: name.rstrip("/")):
+            if not name.endswith("/"):
+                yield folder + name
+            elif not self._leads_back(folder + name):
+                yield from self.names(folder + name)
+
+    def _leads_back(self, folder: str) -> bool:
+        path = self.root / folder
+        return path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())
+
+    def size(self, name: str) -> int:
+        return (self.root / name).stat().st_size
+
+    def read(self, name: str) -> bytes:
+        return (self.root / name).read_bytes()
+
+    def span(self, name: str, start: int, length: int) -> bytes:
+        with (self.root / name).open("rb", buffering=0) as file:
+            file.seek(start)
+            return whole(file.read(length), length, f"{self.place}/{name}")
+
+    def open(self, name: str) -> BinaryIO:
+        return (self.root / name).open("rb")
+
+
+@dataclass(frozen=True)
+class Below:
+    """A folder of other files; its name ends in `/`."""
+
+    files: Files
+    folder: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.files.place}/{self.folder.rstrip('/')}"
+
+    def entries(self, folder: str = "") -> set[str]:
+        return self.files.entries(self.folder + folder)
+
+    def names(self, folder: str = "") -> Iterator[str]:
+        return (name.removeprefix(self.folder) for name in self.files.names(self.folder + folder))
+
+    def size(self, name: str) -> int:
+        return self.files.size(self.folder + name)
+
+    def read(self, name: str) -> bytes:
+        return self.files.read(self.folder + name)
+
+    def span(self, name: str, start: int, length: int) -> bytes:
+        return self.files.span(self.folder + name, start, length)
+
+    def open(self, name: str) -> BinaryIO:
+        return self.files.open(self.folder + name)
+
+
+class Spans(io.RawIOBase):
+    """A file to seek in, made of spans of it."""
+
+    def __init__(self, files: Files, name: str) -> None:
+        self._files = files
+        self._name = name
+        self._size = files.size(name)
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        length = max(0, min(len(buffer), self._size - self._position))
+        if length:
+            buffer[:length] = self._files.span(self._name, self._position, length)
+            self._position += length
+        return length
+
+
+def buffered(files: Files, name: str) -> BinaryIO:
+    """A file to seek in that fetches a few large spans instead of many small ones."""
+    return io.BufferedReader(Spans(files, name), BUFFER_BYTES)
+
+
+def whole(data: bytes, length: int, place: str) -> bytes:
+    """The bytes themselves, if there are as many as were asked for.
+
+    Raises:
+        OSError: fewer, of a file that was cut; or more, from a server that cannot send parts.
+    """
+    if len(data) > length:
+        raise OSError(f"the server of {place} sends whole files only; fetch the file first, and use its path")
+    if len(data) < length:
+        raise OSError(f"{place} ends early: {len(data)} bytes came where {length} were expected; fetch it again")
+    return data
+
+
+def sentence(error: OSError, place: str) -> str:
+    """What could not be read, and why; errors without a system's own text are sentences already."""
+    if error.strerror is None:
+        return str(error)
+    name = error.filename or place
+    if isinstance(error, FileNotFoundError):
+        return f"{name} does not exist; check its spelling"
+    return f"cannot read {name}: {error.strerror}; check the path and its permissions"
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is one of an image, by its name."""
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES

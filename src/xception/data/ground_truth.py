@@ -1,0 +1,158 @@
+"""The classes of images that lie in one folder: from a label file, or from ImageNet's development kit."""
+
+import io
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from xception.data.classes import imagenet_classes, read_text
+from xception.data.files import Files, sentence
+from xception.data.listed import parse_rows
+from xception.data.places import locate, open_files
+from xception.errors import InputError
+from xception.extras import require
+
+LABEL_FILE = "val_label.txt"
+DEVKIT = "ILSVRC2012_devkit_t12"
+GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
+SYNSETS = "meta.mat"
+
+DEVKIT_FOLDERS = (f"{DEVKIT}/data/", "data/", "")
+"""Where the kit's two files may lie, seen from a folder that may hold labels."""
+
+MOST_BYTES = 64 << 20
+"""Of the kit's files; the real ones have less than one megabyte."""
+
+
+class Truth(NamedTuple):
+    """For every image the place of its class in `classes`, which is empty where the labels give no names."""
+
+    targets: dict[str, int]
+    """By stem, in the order of the labels."""
+    classes: tuple[str, ...]
+    place: str
+
+
+def stem(name: str) -> str:
+    """What identifies an image whatever its suffix: its name up to the first dot."""
+    return PurePosixPath(name).name.partition(".")[0]
+
+
+def find_truth(files: Files) -> Truth | None:
+    """The labels in a folder: `val_label.txt`, or the kit as a folder or an archive; None where there are none.
+
+    Raises:
+        OSError: they cannot be read.
+        InputError: they are of another form.
+    """
+    text = read_text(files, LABEL_FILE)
+    if text is not None:
+        return listed_truth(text, f"{files.place}/{LABEL_FILE}")
+    for folder in DEVKIT_FOLDERS:
+        text = read_text(files, folder + GROUND_TRUTH)
+        if text is not None:
+            return devkit_truth(text, files.read(folder + SYNSETS), f"{files.place}/{folder}{GROUND_TRUTH}")
+    if f"{DEVKIT}.tar.gz" in files.entries():
+        return archived_truth(files, f"{DEVKIT}.tar.gz")
+    return None
+
+
+def read_truth(place: str) -> Truth:
+    """The labels that a user names: a label file, the kit's folder or its archive.
+
+    Raises:
+        InputError: there are none, or of another form.
+    """
+    try:
+        if Path(place).is_dir():
+            truth = find_truth(open_files(place))
+        else:
+            files, name = locate(place)
+            is_archive = name.endswith((".tar", ".tar.gz", ".tgz"))
+            truth = archived_truth(files, name) if is_archive else listed_truth(files.read(name).decode(), place)
+    except OSError as error:
+        raise InputError(f"no labels: {sentence(error, place)}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"the labels {place} are not UTF-8 text: {error}; {_expected()}") from error
+    if truth is None:
+        raise InputError(f"{place} holds no labels; {_expected()}")
+    return truth
+
+
+def listed_truth(text: str, place: str) -> Truth:
+    """A name and a class index a line; those of ImageNet's own images have the WordNet ids for names.
+
+    Raises:
+        InputError: a line of another form, or an image that comes twice.
+    """
+    rows = parse_rows(text, place)
+    targets = {stem(row.path): row.target for row in rows}
+    if len(targets) < len(rows):
+        raise InputError(f"{place} lists {len(rows) - len(targets)} images twice; expected one line an image")
+    return Truth(targets, imagenet_classes(targets, targets.values()), place)
+
+
+def devkit_truth(text: str, synsets: bytes, place: str) -> Truth:
+    """Line n is the ILSVRC id of image n; the synsets lead from there to a WordNet id, and its rank is the class.
+
+    Raises:
+        InputError: a line that is no such id, or synsets that cannot be read.
+    """
+    wordnet = dict(_leaves(synsets, place))
+    classes = tuple(sorted(wordnet.values()))
+    rank = {identifier: index for index, identifier in enumerate(classes)}
+    targets = {}
+    for number, line in enumerate(text.split(), 1):
+        if line not in wordnet:
+            raise InputError(
+                f"line {number} of {place} is {line[:20]!r}; expected the number of a synset without children"
+            )
+        targets[f"ILSVRC2012_val_{number:08d}"] = rank[wordnet[line]]
+    if not targets:
+        raise InputError(f"{place} is empty; expected a class number a line")
+    return Truth(targets, classes, place)
+
+
+def archived_truth(files: Files, name: str) -> Truth:
+    """The kit in the archive that it is distributed in, which is read in place.
+
+    Raises:
+        OSError: the archive cannot be read.
+        InputError: it is broken, or another one.
+    """
+    place = f"{files.place}/{name}"
+    wanted: dict[str, bytes] = {}
+    try:
+        with files.open(name) as file, tarfile.open(fileobj=file, mode="r:*") as archive:
+            for entry in archive:
+                base = PurePosixPath(entry.name).name
+                if base in (GROUND_TRUTH, SYNSETS) and entry.isreg() and entry.size <= MOST_BYTES:
+                    content = archive.extractfile(entry)
+                    wanted[base] = content.read() if content else b""
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise InputError(f"{place} is no tar archive, or broken: {error}; fetch it again") from error
+    if len(wanted) < 2:
+        raise InputError(f"{place} does not hold {GROUND_TRUTH} and {SYNSETS}; expected {DEVKIT}.tar.gz")
+    return devkit_truth(wanted[GROUND_TRUTH].decode("ascii", "replace"), wanted[SYNSETS], place)
+
+
+def _leaves(synsets: bytes, place: str) -> Iterator[tuple[str, str]]:
+    """ILSVRC id and WordNet id of every synset without children: these are the classes, all others their parents."""
+    try:
+        table = require("scipy.io", "data").loadmat(io.BytesIO(synsets), simplify_cells=True)["synsets"]
+        for row in _rows(table):
+            if int(row["num_children"]) == 0:
+                yield str(int(row["ILSVRC2012_ID"])), str(row["WNID"])
+    except Exception as error:  # of a damaged file, whatever its parser stumbles over
+        raise InputError(f"{SYNSETS} of {place} cannot be read: {error}; expected that of {DEVKIT}") from error
+
+
+def _rows(table: Any) -> Iterable[Any]:
+    """One synset alone is not a list in such a file."""
+    return [table] if isinstance(table, dict) else table
+
+
+def _expected() -> str:
+    return f"expected {LABEL_FILE} with a name and a class index a line, or {DEVKIT} as a folder or .tar.gz"

@@ -1,0 +1,56 @@
+"""Images flat in one folder, as ImageNet's validation images are distributed, with their classes in another file."""
+
+from array import array
+from collections.abc import Iterable
+from functools import partial
+
+from xception.data.classes import class_names
+from xception.data.files import Files, is_image
+from xception.data.ground_truth import GROUND_TRUTH, LABEL_FILE, SYNSETS, find_truth, stem
+from xception.data.source import Item, Lazy
+from xception.errors import InputError
+from xception.labels import index_classes
+
+
+def flat_folder(files: Files, name: str, around: Iterable[Files]) -> Lazy:
+    """Images in one folder, with `val_label.txt` or ImageNet's development kit in it or `around` it.
+
+    The labels say which images there are, in their order: one that is not in the folder fails where it is read.
+
+    Raises:
+        OSError: something cannot be read.
+        InputError: no labels, unusable ones, or images that these do not mention.
+    """
+    places = (files, *around)
+    truth = next((found for files in places if (found := find_truth(files))), None)
+    if truth is None:
+        raise InputError(
+            f"{files.place} holds images and no class folders; expected their classes in {LABEL_FILE}, "
+            f"or in {GROUND_TRUTH} and {SYNSETS}, there or in the folder above"
+        )
+    images = _by_stem(files)
+    unknown = sorted(images.keys() - truth.targets.keys())
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} images of {files.place}, such as {images[unknown[0]]}, are not in {truth.place}; "
+            "add them, or name the label file instead of the folder to use only what it holds"
+        )
+    keys = [images.get(stem, stem) for stem in truth.targets]
+    targets = array("i", truth.targets.values())
+    count = max(targets) + 1
+
+    def item(index: int) -> Item:
+        return Item(keys[index], targets[index], partial(files.read, keys[index]))
+
+    classes = truth.classes or class_names(places, count) or index_classes(count)
+    return Lazy(name, classes, range(len(keys)), item)
+
+
+def _by_stem(files: Files) -> dict[str, str]:
+    images = sorted(entry for entry in files.entries() if is_image(entry))
+    by_stem = {stem(name): name for name in images}
+    if len(by_stem) < len(images):
+        raise InputError(
+            f"{files.place} holds images that differ only in what follows the first dot; rename or remove them"
+        )
+    return by_stem

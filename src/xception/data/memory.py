@@ -1,0 +1,47 @@
+"""Images that a program holds already."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from xception.data.source import Item, Lazy
+from xception.errors import InputError
+
+
+def in_memory(
+    images: Sequence[Image.Image | NDArray[np.uint8]],
+    targets: Sequence[int] | NDArray[np.integer],
+    classes: Sequence[str],
+    name: str = "memory",
+) -> Lazy:
+    """A source of images with their class indices; an item's key is its number.
+
+    Args:
+        images: Pillow's, or 8-bit arrays, each (H, W) or (H, W, 3); one array (N, H, W[, 3]) is such a sequence too.
+        targets: for each image the place of its class in `classes`.
+        classes: the names, or for the model's own indices `xception.labels.index_classes(count)`.
+        name: what results are to call the data.
+
+    Raises:
+        InputError: another number of targets than of images, or a target that is no class.
+    """
+    if len(images) != len(targets):
+        raise InputError(f"{len(images)} images came with {len(targets)} targets; expected one for each")
+    wrong = [int(target) for target in targets if not 0 <= target < len(classes)]
+    if wrong:
+        raise InputError(f"the target {wrong[0]} is none of {len(classes)} classes; expected 0 to {len(classes) - 1}")
+
+    def item(index: int) -> Item:
+        return Item(f"{index:09d}", int(targets[index]), lambda: _image(images[index]))
+
+    return Lazy(name, tuple(classes), range(len(images)), item)
+
+
+def _image(image: Image.Image | NDArray[np.uint8]) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image
+    if image.dtype != np.uint8:
+        raise InputError(f"an image has the type {image.dtype}; expected 8-bit values, uint8")
+    return Image.fromarray(image)

@@ -1,0 +1,210 @@
+"""Parquet files with encoded images in a column, as the Hugging Face hub keeps data sets."""
+
+import json
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from threading import Lock
+from typing import Any, NamedTuple
+
+from xception.data.classes import named_or_indexed
+from xception.data.files import Files
+from xception.data.places import base_name, locate
+from xception.data.shards import expand_braces
+from xception.data.source import Item, Lazy
+from xception.data.splits import FOLDERS, Split, divided
+from xception.errors import DecodeError, InputError
+from xception.extras import require
+
+SUFFIX = ".parquet"
+
+NAMES = {"Image": ("image", "img"), "ClassLabel": ("label", "labels")}
+"""What a column of each kind is called where the metadata do not tell, and which is meant where they tell several."""
+
+CACHED_GROUPS = 3
+"""Groups of rows that are held in memory: readers that run ahead are seldom in more."""
+
+UNKNOWN = -1
+"""The hub's class index of a row without a label."""
+
+
+class Group(NamedTuple):
+    """A group of rows: the smallest part of a file that is read at once."""
+
+    files: Files
+    file: str
+    metadata: Any
+    number: int
+    column: str
+
+
+@dataclass
+class Columns:
+    """Where in a file the images and the labels are, and the classes' names if it holds them."""
+
+    image: str
+    label: str
+    classes: tuple[str, ...]
+
+
+def parquet(data: str, split: Split | None) -> Lazy:
+    """The rows of files such as `train-{00000..00004}-of-00005.parquet`; see `parquet_rows`."""
+    return divided(parquet_rows([locate(place) for place in expand_braces(data)], base_name(data)), split)
+
+
+def parquet_folder(files: Files, name: str, split: Split | None) -> Lazy:
+    """The rows of all files in a folder; a split's are those whose names begin with it, where any do.
+
+    Raises:
+        InputError: see `parquet_rows`; or several splits lie there and none was asked for, or not the one.
+    """
+    found = sorted(entry for entry in files.entries() if entry.endswith(SUFFIX))
+    by_split = {first: [entry for entry in found if entry.startswith(first[:-1])] for first in _beginnings()}
+    if not any(by_split.values()):
+        return divided(parquet_rows([(files, entry) for entry in found], name), split)
+    chosen = next((by_split[first] for first in FOLDERS[split] if by_split[first]), []) if split else found
+    if not chosen or (split is None and sum(map(bool, by_split.values())) > 1):
+        raise InputError(
+            f"{files.place} holds the splits {', '.join(first[:-1] for first, own in by_split.items() if own)}; "
+            f"write {files.place}:SPLIT with one of them"
+        )
+    return parquet_rows([(files, entry) for entry in chosen], f"{name}:{split}" if split else name)
+
+
+def _beginnings() -> list[str]:
+    return list(dict.fromkeys(first for firsts in FOLDERS.values() for first in firsts))
+
+
+def parquet_rows(located: list[tuple[Files, str]], name: str) -> Lazy:
+    """The rows of parquet files, one file after the other; an item's key is `FILE/ROW`, counted from 0.
+
+    Images are a column of encoded files, or of structures with these in a field `bytes`; labels one of class indices,
+    whose names the metadata may hold. A few groups of rows are in memory at any time, so reading in order is quick.
+
+    Raises:
+        OSError: a file cannot be read.
+        InputError: it is no parquet file, lacks these columns, or names other classes than the first one.
+        MissingExtra: pyarrow is not installed.
+    """
+    rows = ImageRows()
+    keys: list[tuple[int, str]] = []
+    targets = array("q")
+    named: dict[tuple[str, ...], str] = {}
+    for files, file in located:
+        keys.append((len(targets), file.rpartition("/")[2].removesuffix(SUFFIX)))
+        with _opened(files, file) as opened:
+            columns = _columns(opened.schema_arrow, f"{files.place}/{file}")
+            named[columns.classes] = file
+            targets.extend(_labels(opened, columns, f"{files.place}/{file}"))
+            for number in range(opened.metadata.num_row_groups):
+                rows.add(Group(files, file, opened.metadata, number, columns.image))
+    if len(named) > 1:
+        raise InputError(
+            f"{' and '.join(list(named.values())[:2])} name different classes; expected those of one data set"
+        )
+    classes = next(iter(named), ()) or named_or_indexed([files for files, _ in located[:1]], targets)
+    if max(targets, default=UNKNOWN) >= len(classes):
+        raise InputError(f"{name} uses class {max(targets)}, but names {len(classes)} classes; expected lower indices")
+    firsts = [first for first, _ in keys]
+
+    def item(index: int) -> Item:
+        first, stem = keys[bisect_right(firsts, index) - 1]
+        target = None if targets[index] == UNKNOWN else targets[index]
+        return Item(f"{stem}/{index - first}", target, partial(rows.image, index))
+
+    return Lazy(name, classes, range(len(targets)), item)
+
+
+class ImageRows:
+    """Images by their number over all groups of rows."""
+
+    def __init__(self) -> None:
+        self._groups: list[Group] = []
+        self._firsts: list[int] = []
+        self._count = 0
+        self._lock = Lock()
+        self._column = lru_cache(CACHED_GROUPS)(_read_group)
+
+    def add(self, group: Group) -> None:
+        """Append the rows of one group."""
+        self._groups.append(group)
+        self._firsts.append(self._count)
+        self._count += group.metadata.row_group(group.number).num_rows
+
+    def image(self, row: int) -> bytes:
+        """The encoded image of a row.
+
+        Raises:
+            OSError: the file cannot be read.
+            DecodeError: the row holds none, or its part of the file is damaged.
+        """
+        number = bisect_right(self._firsts, row) - 1
+        with self._lock:  # of several threads that want the same rows, one reads them
+            column = self._column(self._groups[number])
+        value = column[row - self._firsts[number]].as_py()
+        data = value.get("bytes") if isinstance(value, dict) else value
+        if not isinstance(data, bytes):
+            raise DecodeError("the row holds no image")
+        return data
+
+
+def _read_group(group: Group) -> Any:
+    try:
+        with _opened(group.files, group.file, metadata=group.metadata) as opened:
+            return opened.read_row_group(group.number, columns=[group.column]).column(0)
+    except InputError as error:
+        raise DecodeError(str(error)) from error
+
+
+@contextmanager
+def _opened(files: Files, file: str, **options: object) -> Iterator[Any]:
+    parquet = require("pyarrow.parquet", "data")
+    with files.open(file) as stream:
+        try:
+            yield parquet.ParquetFile(stream, **options)
+        except (ValueError, OSError) as error:  # Arrow's own errors are either
+            raise InputError(f"{files.place}/{file} is no parquet file, or damaged: {error}; fetch it again") from error
+
+
+def _columns(schema: Any, place: str) -> Columns:
+    features = _features(schema.metadata or {})
+    image, label = (_column(kind, features, schema.names, place) for kind in NAMES)
+    is_struct = require("pyarrow", "data").types.is_struct(schema.field(image).type)
+    return Columns(f"{image}.bytes" if is_struct else image, label, _class_names(features.get(label, {})))
+
+
+def _column(kind: str, features: Mapping[str, Any], names: list[str], place: str) -> str:
+    told = [name for name in names if features.get(name, {}).get("_type") == kind] or names
+    found = [name for name in NAMES[kind] if name in told] or (told if told is not names else [])
+    if len(found) != 1:
+        raise InputError(
+            f"{place} has the columns {', '.join(names)}; expected images in one called {NAMES['Image'][0]}, "
+            f"and class indices in one called {NAMES['ClassLabel'][0]}"
+        )
+    return found[0]
+
+
+def _features(metadata: Mapping[bytes, bytes]) -> dict[str, dict[str, Any]]:
+    """What the hub's library noted of the columns."""
+    try:
+        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return {name: row for name, row in features.items() if isinstance(row, dict)} if isinstance(features, dict) else {}
+
+
+def _class_names(feature: Mapping[str, Any]) -> tuple[str, ...]:
+    names = feature.get("names") or ()
+    if isinstance(names, dict):  # by index, as text
+        names = [names[key] for key in sorted(names, key=int)]
+    return tuple(map(str, names))
+
+
+def _labels(opened: Any, columns: Columns, place: str) -> list[int]:
+    column = opened.read(columns=[columns.label]).column(0)
+    if not require("pyarrow", "data").types.is_integer(column.type):
+        raise InputError(f"the column {columns.label} of {place} holds {column.type}; expected class indices")
+    return [UNKNOWN if value is None else max(UNKNOWN, value) for value in column.to_pylist()]

@@ -1,0 +1,58 @@
+"""Which part of a data set training, validation and test see."""
+
+from dataclasses import replace
+from hashlib import sha256
+from typing import Literal, get_args
+
+from xception.data.files import Files
+from xception.data.source import Lazy
+from xception.errors import InputError
+
+Split = Literal["train", "validation", "test"]
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+FOLDERS: dict[Split, tuple[str, ...]] = {
+    "train": ("train/",),
+    "validation": ("validation/", "val/"),
+    "test": ("test/", "validation/", "val/"),
+}
+"""Under which names a data set's folder may hold each split, best first."""
+
+HOLD_OUT = 0.1
+"""Share of undivided data that training keeps for validation."""
+
+
+def split_folder(files: Files, split: Split | None) -> str:
+    """The folder of a split, or `""` where the data are not divided into folders.
+
+    Raises:
+        InputError: the data are divided, and no split was asked for.
+    """
+    entries = files.entries()
+    folders = {entry for entry in entries if entry.endswith("/") and not entry.startswith(".")}
+    if split:
+        return next((name for name in FOLDERS[split] if name in folders), "")
+    if folders and folders <= {name for names in FOLDERS.values() for name in names}:
+        raise InputError(
+            f"{files.place} holds no classes but the splits {', '.join(sorted(folders))}; "
+            f"write {files.place}:validation, or name the folder itself"
+        )
+    return ""
+
+
+def divided(source: Lazy, split: Split | None) -> Lazy:
+    """The part of undivided data that a split sees: train and validation share it out, all others see all of it.
+
+    Which part an item falls into depends on its key alone: neither on other items nor on where the data lie.
+    """
+    if split is None:
+        return source
+    name = f"{source.name}:{split}"
+    if split == "test":
+        return replace(source, name=name)
+    return source.part(name, lambda item: _held_out(item.key) == (split == "validation"))
+
+
+def _held_out(key: str) -> bool:
+    return int.from_bytes(sha256(key.encode()).digest()[:8], "big") < HOLD_OUT * 2**64

@@ -1,0 +1,43 @@
+"""Pictures that are made on demand, always the same: for measuring how a program behaves with a great many."""
+
+import re
+
+import numpy as np
+from PIL import Image
+
+from xception.data.source import Item, Lazy
+from xception.data.splits import Split, divided
+from xception.errors import UsageError
+from xception.labels import index_classes
+
+PREFIX = "synthetic:"
+FORM = "synthetic:COUNT[,WIDTHxHEIGHT[,CLASSES]]"
+PATTERN = re.compile(r"synthetic:(\d{1,9})(?:,(\d{1,5})x(\d{1,5})(?:,(\d{1,6}))?)?")
+
+
+def synthetic(data: str, split: Split | None) -> Lazy:
+    """Pictures by such a name, of 96 x 64 px and two classes where it says nothing else; see `pictures`.
+
+    Raises:
+        UsageError: a name of another form, or a number below one.
+    """
+    match = PATTERN.fullmatch(data)
+    numbers = [int(text) for text in match.groups("0")] if match else []
+    if not match or numbers[0] < 1 or (match[2] and 0 in numbers[1:3]) or (match[4] and numbers[3] < 1):
+        raise UsageError(f"{data!r} names no pictures; expected {FORM}, all from 1, such as {PREFIX}1000,320x240,10")
+    count, width, height, classes = numbers
+    return divided(pictures(count, width or 96, height or 64, classes or 2, name=data), split)
+
+
+def pictures(count: int, width: int = 96, height: int = 64, classes: int = 2, *, name: str = "synthetic") -> Lazy:
+    """`count` pictures of coarse random colours, no two alike; the classes, by index alone, take turns."""
+
+    def item(index: int) -> Item:
+        return Item(f"{index:09d}", index % classes, lambda: _picture(index, width, height))
+
+    return Lazy(name, index_classes(classes), range(count), item)
+
+
+def _picture(index: int, width: int, height: int) -> Image.Image:
+    coarse = np.random.Generator(np.random.Philox(key=index)).integers(0, 256, (4, 6, 3), np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.NEAREST)

@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import pytest
+
+from tests.samples import encoded, picture
+from xception.data.listed import parse_rows
+from xception.data.sources import open_source
+from xception.errors import InputError
+from xception.labels import Labels, imagenet1k
+
+
+def write(root: Path, text: str, *images: str, labels: str = "") -> str:
+    for index, name in enumerate(images):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(encoded(picture(seed=index)))
+    if labels:
+        (root / "labels.txt").write_text(labels)
+    (root / "list.txt").write_text(text)
+    return str(root / "list.txt")
+
+
+def test_a_path_may_hold_spaces_and_lines_may_end_as_they_like(tmp_path: Path) -> None:
+    data = write(tmp_path, "\ufeffa b/c d.png 1\r\n\r\ne.png\t0", "a b/c d.png", "e.png")
+    source = open_source(data)
+    assert [(item.key, item.target) for item in source] == [("a b/c d.png", 1), ("e.png", 0)]
+    assert source[1].load() == encoded(picture(seed=1))
+    assert source.name == "list.txt"
+
+
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [("a.png", 2), ("a.png -1", 2), ("a.png 1.5", 2), ("a.png cat", 2), ("7", 2), ("a.png ٣", 2), ("a 99999999", 2)],
+)
+def test_a_line_of_another_form_is_named_by_its_number(line: str, number: int) -> None:
+    with pytest.raises(InputError, match=rf"line {number} of L is .*expected a path, a space and a class index"):
+        parse_rows(f"ok.png 1\n{line}\n", "L")
+
+
+def test_an_empty_list_is_refused() -> None:
+    with pytest.raises(InputError, match="L is empty"):
+        parse_rows(" \n\n", "L")
+
+
+def test_classes_are_named_by_labels_beside_the_list_or_else_by_index(tmp_path: Path) -> None:
+    data = write(tmp_path, "a.png 2\nb.png 0\n", "a.png", "b.png")
+    assert open_source(data).classes == ("#0", "#1", "#2")
+    assert Labels(("x", "y", "z")).targets(open_source(data).classes) == (0, 1, 2)
+    with pytest.raises(InputError, match="3 classes are not among the model's 2 labels"):
+        Labels(("x", "y")).targets(open_source(data).classes)
+    write(tmp_path, "a.png 2\nb.png 0\n", labels="x\ny\nz\n")
+    assert open_source(data).classes == ("x", "y", "z")
+    write(tmp_path, "a.png 2\nb.png 0\n", labels="x\ny\n")
+    with pytest.raises(InputError, match="names 2 classes, but the data use 3"):
+        open_source(data)
+
+
+def test_imagenets_own_images_have_imagenets_classes(tmp_path: Path) -> None:
+    name = "ILSVRC2012_val_00000001.JPEG"
+    source = open_source(write(tmp_path, f"val/{name} 65\n", f"val/{name}"))
+    assert source.classes == imagenet1k().ids
+    assert source[0].target == 65
+
+
+def test_paths_may_begin_in_the_folder_val(tmp_path: Path) -> None:
+    source = open_source(write(tmp_path, "a.png 0\n", "val/a.png"))
+    assert (source[0].key, source[0].load()) == ("a.png", encoded(picture()))
+
+
+def test_one_missing_image_fails_where_it_is_read_and_all_missing_ones_at_once(tmp_path: Path) -> None:
+    source = open_source(write(tmp_path, "gone.png 0\na.png 0\n", "a.png"))
+    assert len(source) == 2
+    with pytest.raises(FileNotFoundError):
+        source[0].load()
+    with pytest.raises(InputError, match=r"none of the first 1 images of .* such as gone\.png"):
+        open_source(write(tmp_path, "gone.png 0\n"))
+
+
+def test_a_list_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.txt does not exist; expected a list file"):
+        open_source(str(tmp_path / "none.txt"))
+    (tmp_path / "list.txt").write_bytes(b"\xff\xfe 1")
+    with pytest.raises(InputError, match="is not UTF-8 text"):
+        open_source(str(tmp_path / "list.txt"))
+
+
+def test_a_list_is_shared_out_between_training_and_validation(tmp_path: Path) -> None:
+    names = [f"{index}.png" for index in range(100)]
+    data = write(tmp_path, "".join(f"{name} 0\n" for name in names), "0.png")
+    train, validation = ([item.key for item in open_source(f"{data}:{split}")] for split in ("train", "validation"))
+    assert sorted([*train, *validation]) == sorted(names)
+    assert 2 <= len(validation) <= 25

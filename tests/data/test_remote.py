@@ -1,0 +1,131 @@
+"""Reading from a web server and from an S3 server on this machine, and what goes wrong there."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.data.forms import CLASSES, FORMS, all_files
+from tests.data.web import WebServer
+from xception.data.folder import image_files
+from xception.data.remote import RemoteFiles, is_remote
+from xception.data.sources import open_source
+from xception.errors import EnvironmentFault, InputError, UsageError
+
+FILES = all_files()
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"), [("s3://a", True), ("zip::a.zip", True), ("a:b", False), ("C:/data", False)]
+)
+def test_urls_are_told_from_paths(place: str, expected: bool) -> None:
+    assert is_remote(place) is expected
+
+
+@pytest.mark.parametrize("place", ["s3", "web"])
+def test_files_behind_a_url_are_listed_and_read(place: str, s3: str, web: WebServer) -> None:
+    files = RemoteFiles(s3 if place == "s3" else web.url)
+    assert list(files.names()) == sorted(FILES, key=lambda name: name.split("/"))
+    assert files.entries() == {f"{name.partition('/')[0]}/" if "/" in name else name for name in FILES}
+    assert files.entries("folder/") == {f"{name}/" for name in CLASSES}
+    name = f"folder/{CLASSES[0]}/im age 0.png"
+    assert files.read(name) == FILES[name]
+    assert files.size(name) == len(FILES[name])
+    assert files.span(name, 5, 7) == FILES[name][5:12]
+    assert files.span(name, 5, 0) == b""
+    with files.open(name) as file:
+        file.seek(9)
+        assert file.read() == FILES[name][9:]
+
+
+def test_many_threads_read_at_once(s3: str) -> None:
+    files = RemoteFiles(f"{s3}/flat/val")
+    names = list(files.names())
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(files.read, names)) == [FILES[f"flat/val/{name}"] for name in names]
+
+
+def test_a_shard_is_indexed_with_few_requests_and_its_images_are_read_in_parts(web: WebServer) -> None:
+    web.requests.clear()
+    source = open_source(f"{web.url}/shards/s-000.tar")
+    assert len([path for method, path, _ in web.requests if method == "GET" and path.endswith(".tar")]) == 1
+    web.requests.clear()
+    data = source[2].load()
+    (part,) = [asked for _, _, asked in web.requests]
+    first, last = (int(number) for number in str(part).removeprefix("bytes=").split("-"))
+    assert last - first + 1 == len(data)  # type: ignore[arg-type]
+
+
+def test_pictures_behind_urls_can_be_predicted(s3: str, web: WebServer) -> None:
+    one, some, archived = (
+        image_files([place])
+        for place in (f"{s3}/flat/val/ILSVRC2012_val_00000001.JPEG", f"{web.url}/flat/val", f"{s3}/folder.zip")
+    )
+    assert one[0].load() == some[0].load() == FILES["flat/val/ILSVRC2012_val_00000001.JPEG"]
+    assert (len(one), len(some), len(archived)) == (1, 12, 12)
+    assert some[0].key == f"{web.url}/flat/val/ILSVRC2012_val_00000001.JPEG"
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["s3://no-such-bucket/images", "{s3}/none", "{s3}/none.zip", "{s3}/none.tar", "{web}/none", "{web}/none.tar"],
+)
+def test_what_is_not_there_is_said_to_be_missing(data: str, s3: str, web: WebServer) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        open_source(data.format(s3=s3, web=web.url))
+
+
+def test_an_item_that_vanished_fails_as_a_file_does(web: WebServer, root: Path) -> None:
+    files = RemoteFiles(web.url)
+    with pytest.raises(FileNotFoundError, match=r"none\.png does not exist"):
+        files.read("none.png")
+
+
+def test_missing_credentials_are_named(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(InputError, match="credentials; set AWS_ACCESS_KEY_ID"):
+        open_source(f"{s3}/folder")
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_a_refused_connection_is_named() -> None:
+    with pytest.raises(InputError, match=r"cannot read http://127\.0\.0\.1:9.*Connect.*check the address"):
+        open_source("http://127.0.0.1:9/folder")
+
+
+@pytest.mark.parametrize(("status", "words"), [(403, "Forbidden"), (500, "Internal Server Error")])
+def test_what_a_server_refuses_is_named(
+    status: int, words: str, web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "status", status)
+    with pytest.raises(InputError, match=words):
+        open_source(f"{web.url}/folder")
+
+
+def test_a_server_that_sends_no_parts_is_found_out(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = open_source(f"{web.url}/{FORMS['tar shards']}")
+    monkeypatch.setattr(web, "takes_ranges", False)
+    with pytest.raises(OSError, match="sends whole files only; fetch the file first"):
+        source[1].load()
+
+
+def test_an_unknown_kind_of_url_is_refused() -> None:
+    with pytest.raises(UsageError, match="cannot read gopher://a/b"):
+        open_source("gopher://a/b")
+
+
+def test_a_kind_whose_package_is_missing_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec.core
+
+    def missing(url: str) -> None:
+        raise ImportError("Install gcsfs to access Google Storage")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
+    with pytest.raises(EnvironmentFault, match=r"Install gcsfs.*pip install 'xception\[cloud\]'"):
+        open_source("gs://a/b")
