@@ -84,4 +84,4 @@ def test_a_drawing_is_written_or_the_place_is_refused(tmp_path: Path) -> None:
     write_drawing(spec, tmp_path / "mini.svg")
     assert (tmp_path / "mini.svg").read_text(encoding="utf-8") == draw(spec)
     with pytest.raises(EnvironmentFault, match="choose a place"):
-        write_drawing(spec, tmp_path / "none" / "mini.svg")
+        write_drawing(spec, tmp_path / "mini.svg" / "under a file.svg")

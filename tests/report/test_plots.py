@@ -10,7 +10,8 @@ from PIL import Image
 
 from tests.report.pages import curves
 from xception.report.document import FormRow, Report
-from xception.report.plots import THEME, THUMBNAIL_PX, overlay, png_uri, throughput, training_curves
+from xception.report.plots import THEME, THUMBNAIL_PX, overlay, png_uri, reliability, throughput, training_curves
+from xception.tasks.evaluate import ConfidenceBin
 
 
 def opened(uri: str) -> Image.Image:
@@ -127,3 +128,15 @@ def test_the_range_of_a_class_map_does_not_matter() -> None:
 
 def test_a_flat_class_map_colours_nothing() -> None:
     assert (np.asarray(overlay(Image.new("L", (9, 9), 70), np.full((3, 3), 5.0))) == 70).all()
+
+
+def test_the_reliability_diagram_draws_a_bar_a_filled_bin() -> None:
+    def bars(images: list[int]) -> int:
+        entries = [
+            ConfidenceBin(low=index / 4, high=(index + 1) / 4, images=count, confidence=0.5, accuracy=0.5)
+            for index, count in enumerate(images)
+        ]
+        return len(re.findall(r"fill: var\(--(?:blue|grey)\)", reliability(entries)))
+
+    # The dots of the line are drawn from one definition, which adds none.
+    assert bars([3, 0, 2, 1]) - bars([3, 0, 0, 1]) == 2

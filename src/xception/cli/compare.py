@@ -6,8 +6,11 @@ from pathlib import Path
 from xception.backends.base import open_session
 from xception.bundle import open_bundle
 from xception.cli.output import Watched, percent, points, print_facts, print_json, progress_bar, say
+from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.errors import CheckFailed, UsageError
+from xception.extras import require
+from xception.outputs import write_file
 from xception.tasks.compare import MARGIN, Comparison, Contender
 from xception.tasks.compare import compare as run
 
@@ -27,6 +30,7 @@ def compare(
     backend: str | None = None,
     verify: bool = False,
     json: bool = False,
+    html: Path | None = None,
 ) -> None:
     """Compare two models on the same labelled images: is the second as good as the first?
 
@@ -46,9 +50,9 @@ def compare(
         backend: torch, onnxruntime or openvino, for both; by default the one for each bundle's form.
         verify: Compare every byte of the bundles with their hashes first.
         json: Print one JSON document.
+        html: Write a page with the images that the two take for different classes.
     """
-    if min(batch, workers) < 1:
-        raise UsageError("--batch and --workers must be at least 1")
+    _check(batch, workers, html)
     bundles = [open_bundle(path, verify=verify) for path in (first, second)]
     source = open_source(data)
     with (
@@ -64,12 +68,30 @@ def compare(
             batch_size=batch,
             workers=workers,
         )
+    if html:
+        _write(html, result, source)
     if json:
         print_json(result)
     else:
         _print(result)
     if require and result.non_inferiority.verdict != "yes":
         raise CheckFailed(f"{second} is not shown to be as good as {first}: {result.non_inferiority.sentence()}")
+
+
+def _check(batch: int, workers: int, html: Path | None) -> None:
+    """Refuse before the work what cannot be done behind it."""
+    if min(batch, workers) < 1:
+        raise UsageError("--batch and --workers must be at least 1")
+    if html:
+        require("jinja2", "report")
+
+
+def _write(html: Path, result: Comparison, source: Source) -> None:
+    from xception.report.comparison import render_comparison
+    from xception.report.pictures import thumbnails
+
+    pictures = thumbnails(source, (flip.path for flip in result.worst_flips))
+    write_file(html, render_comparison(result, pictures).encode())
 
 
 def _print(result: Comparison) -> None:

@@ -17,6 +17,7 @@ from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.errors import EnvironmentFault, InputError
 from xception.extras import require
+from xception.outputs import write_file
 from xception.tasks.benchmark import Benchmark, benchmark
 from xception.tasks.evaluate import Evaluation, evaluate
 
@@ -164,8 +165,8 @@ def _write(out: Path, result: DemoResult, bundles: Mapping[str, Bundle], test: S
         mistakes=tuple(_mistakes(bundles["weights"], result.forms[0].evaluation, test)),
         environment={key: value for form in result.forms for key, value in form.benchmark.environment.items()},
     )
-    (out / "report.html").write_text(render(report), encoding="utf-8")
-    (out / "demo.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+    write_file(out / "report.html", render(report).encode())
+    write_file(out / "demo.json", msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
 
 
 def _cards(result: DemoResult) -> "tuple[Card, ...]":

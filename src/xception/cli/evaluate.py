@@ -1,18 +1,59 @@
 """`xception evaluate`"""
 
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from xception.backends.base import open_session
 from xception.bundle import open_bundle
 from xception.cli.output import Watched, percent, print_facts, print_json, progress_bar, say
 from xception.cli.vendor_results import NO_RESULTS, VendorResults, score
+from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.errors import UsageError
+from xception.extras import require
+from xception.outputs import write_file
 from xception.tasks.evaluate import Evaluation
 from xception.tasks.evaluate import evaluate as run
 from xception.tasks.real import read_real
 from xception.tasks.sessions import Tta
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ResultFiles:
+    """Where the figures are written to, beside the screen."""
+
+    csv: Annotated[Path | None, Parameter(help="Write all figures into one table, a figure a line.")] = None
+    html: Annotated[
+        Path | None, Parameter(help="Write a page with the worst mistakes, the reliability diagram and every class.")
+    ] = None
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.csv or self.html)
+
+    def check(self) -> None:
+        """Refuse before the work what cannot be done behind it."""
+        for module in ("jinja2", "matplotlib") if self.html else ():
+            require(module, "report")
+
+    def write(self, result: Evaluation, source: Source) -> None:
+        """Write them; the pictures come from the data."""
+        from xception.report.evaluation import evaluation_csv, render_evaluation
+        from xception.report.pictures import thumbnails
+
+        if self.csv:
+            write_file(self.csv, evaluation_csv(result).encode())
+        if self.html:
+            pictures = thumbnails(source, (mistake.path for mistake in result.mistakes))
+            write_file(self.html, render_evaluation(result, pictures).encode())
+
+
+NO_FILES = ResultFiles()
 
 
 def evaluate(
@@ -30,6 +71,7 @@ def evaluate(
     verify: bool = False,
     given: VendorResults = NO_RESULTS,
     json: bool = False,
+    files: ResultFiles = NO_FILES,
 ) -> None:
     """Measure accuracy on labelled images; every image counts, as seen or as failed.
 
@@ -52,10 +94,13 @@ def evaluate(
         verify: Compare every byte of the bundle with its hashes first.
         json: Print one JSON document.
     """
+    if given and files:
+        raise UsageError("--csv and --html are not written for --results; use --json")
     if given or bundle is None or data is None:
         score(given, bundle, data, json=json)
         return
-    _check_counts(batch, workers, top)
+    _check(batch, workers, top)
+    files.check()
     opened = open_bundle(bundle, verify=verify)
     source = open_source(data)
     answers = read_real(real, opened.labels, len(source)) if real else None
@@ -71,13 +116,14 @@ def evaluate(
             tta=tta,
             real=answers,
         )
+    files.write(result, source)
     if json:
         print_json(result)
     else:
         _print(result, next_step=f"xception benchmark {bundle} {data}")
 
 
-def _check_counts(*counts: int) -> None:
+def _check(*counts: int) -> None:
     if min(counts) < 1:
         raise UsageError("--batch, --workers and --top must be at least 1")
 

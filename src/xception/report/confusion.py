@@ -40,6 +40,16 @@ class Pair:
     total: int
 
 
+def shown(evaluation: Evaluation) -> dict[str, object]:
+    """What the page shows of the matrix: the heat map with its margins, or the worst pairs."""
+    is_small = len(evaluation.labels) <= MOST_CLASSES
+    return {
+        "heat_map": heat_map(evaluation) if is_small else (),
+        "precisions": precisions(evaluation) if is_small else (),
+        "worst_pairs": () if is_small else worst_pairs(evaluation),
+    }
+
+
 def heat_map(evaluation: Evaluation) -> tuple[HeatRow, ...]:
     """One row a true class, classes in the order of the labels."""
     return tuple(

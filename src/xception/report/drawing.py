@@ -6,7 +6,7 @@ from pathlib import Path
 
 from xception.arch.compute import cost
 from xception.arch.spec import Architecture
-from xception.errors import EnvironmentFault
+from xception.outputs import write_file
 from xception.report.anatomy import Card, Row, cards
 
 CHIP_WIDTH, LANE_WIDTH, PADDING, GAP = 110, 46, 9, 15
@@ -68,10 +68,7 @@ def write_drawing(architecture: Architecture, path: Path) -> None:
     Raises:
         EnvironmentFault: the file cannot be written.
     """
-    try:
-        path.write_text(draw(architecture), encoding="utf-8")
-    except OSError as error:
-        raise EnvironmentFault(f"cannot write {path}: {error.strerror}; choose a place you may write to") from error
+    write_file(path, draw(architecture).encode())
 
 
 def _document(name: str, width: float, height: float, body: Sequence[str]) -> str:

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xception.extras import require
-from xception.report.confusion import MOST_CLASSES, heat_map, precisions, worst_pairs
-from xception.report.document import FormRow, Report
+from xception.report.confusion import shown
+from xception.report.document import Report
 from xception.report.plots import overlay, png_uri, throughput, training_curves
+from xception.statistics import Interval
 
 MOST_FAILURES = 20
 
 
 @dataclass(frozen=True)
 class Strip:
-    """An interval on an axis that all forms share: percentages of the axis."""
+    """An interval on an axis that several share: percentages of the axis."""
 
     left: float
     width: float
@@ -26,6 +27,27 @@ def render(report: Report) -> str:
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
     """
+    evaluation = report.forms[0].evaluation
+    return page(
+        "report.html.j2",
+        report=report,
+        result=evaluation,
+        name=report.forms[0].name,
+        curves=training_curves(report.curves) if report.curves else "",
+        throughput=throughput(report.forms),
+        strips=strips([form.evaluation.top1 for form in report.forms]),
+        failures=evaluation.failures[:MOST_FAILURES],
+        overlay=overlay,
+        **shown(evaluation),
+    )
+
+
+def page(template: str, **facts: object) -> str:
+    """A template of this package with its facts filled in.
+
+    Raises:
+        MissingExtra: jinja2 is not installed.
+    """
     jinja2 = require("jinja2", "report")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("xception.report"),
@@ -35,30 +57,16 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(percent=percent, megabytes=megabytes, rate=rate, png_uri=png_uri)
-    evaluation = report.forms[0].evaluation
-    is_small = len(evaluation.labels) <= MOST_CLASSES
-    html: str = environment.get_template("report.html.j2").render(
-        report=report,
-        evaluation=evaluation,
-        curves=training_curves(report.curves) if report.curves else "",
-        throughput=throughput(report.forms),
-        strips=strips(report.forms),
-        heat_map=heat_map(evaluation) if is_small else (),
-        precisions=precisions(evaluation) if is_small else (),
-        worst_pairs=() if is_small else worst_pairs(evaluation),
-        failures=evaluation.failures[:MOST_FAILURES],
-        overlay=overlay,
-    )
+    html: str = environment.get_template(template).render(facts)
     return html
 
 
-def strips(forms: Sequence[FormRow]) -> tuple[Strip | None, ...]:
-    """Where each form's top-1 interval lies between the lowest and the highest bound of all; None without one."""
-    intervals = [form.evaluation.top1 for form in forms]
+def strips(intervals: Sequence[Interval | None]) -> tuple[Strip | None, ...]:
+    """Where each interval lies between the lowest and the highest bound of all; None without one."""
     bounds = [bound for interval in intervals if interval for bound in (interval.low, interval.high)]
     lowest, span = min(bounds, default=0.0), max(bounds, default=0.0) - min(bounds, default=0.0)
     if not span:
-        return (None,) * len(forms)
+        return (None,) * len(intervals)
     return tuple(
         Strip(
             left=100 * (interval.low - lowest) / span,

@@ -13,6 +13,7 @@ from PIL import Image
 from xception.extras import require
 from xception.report.document import CurvePoint, FormRow
 from xception.tasks.benchmark import Run
+from xception.tasks.evaluate import ConfidenceBin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,29 +103,50 @@ def throughput(forms: Sequence[FormRow]) -> str:
     return _svg("throughput", (10, 0.3 + 2.15 * rows), draw)
 
 
+def reliability(bins: Sequence[ConfidenceBin]) -> str:
+    """Accuracy by confidence beside the diagonal of a model that knows how good it is, and images by confidence."""
+
+    def draw(figure: "Figure") -> None:
+        accuracy, images = figure.subplots(1, 2)
+        filled = [entry for entry in bins if entry.images]
+        left = [100 * entry.low for entry in filled]
+        width = 100 / max(1, len(bins))
+        heights = [100 * (entry.accuracy or 0) for entry in filled]
+        accuracy.bar(left, heights, 0.92 * width, align="edge", color=BLUE)
+        means = [100 * (entry.confidence or 0) for entry in filled]
+        accuracy.plot([0, 100], [0, 100], color=GREY, linestyle=(0, (3, 2)), linewidth=1.2)
+        accuracy.plot(means, heights, "o", color=WARM, markersize=4)
+        accuracy.set(title="Accuracy (%)", xlabel="confidence (%)", xlim=(0, 100), ylim=(0, 100))
+        images.bar(left, [entry.images for entry in filled], 0.92 * width, align="edge", color=GREY)
+        images.set(title="Images", xlabel="confidence (%)", xlim=(0, 100))
+
+    return _svg("reliability", (10, 3.3), draw)
+
+
 def png_uri(image: Image.Image) -> str:
     """The image, thumbnail size, as a data URI. Small images keep their hard pixels."""
     file = io.BytesIO()
-    _thumbnail(image).save(file, "PNG", optimize=True)
+    thumbnail(image).save(file, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def thumbnail(image: Image.Image) -> Image.Image:
+    """The image with its longer side of `THUMBNAIL_PX`, RGB."""
+    scale = THUMBNAIL_PX / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.convert("RGB").resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
 
 
 def overlay(image: Image.Image, class_map: npt.NDArray[np.floating]) -> Image.Image:
     """The image in grey with the (H, W) class map in colour over it, stronger where there is more evidence."""
-    thumbnail = _thumbnail(image)
+    small = thumbnail(image)
     span = float(np.ptp(class_map))
     scaled = (class_map - class_map.min()) / span if span else np.zeros_like(class_map)
-    evidence = Image.fromarray(np.uint8(np.round(255 * scaled))).resize(thumbnail.size, Image.Resampling.BICUBIC)
+    evidence = Image.fromarray(np.uint8(np.round(255 * scaled))).resize(small.size, Image.Resampling.BICUBIC)
     colours = require("matplotlib", "report").colormaps["inferno"](np.asarray(evidence))[..., :3]
     strength = 0.85 * np.asarray(evidence)[..., None] / 255
-    grey = np.asarray(thumbnail.convert("L"))[..., None] / 255
+    grey = np.asarray(small.convert("L"))[..., None] / 255
     return Image.fromarray(np.uint8(np.round(255 * (grey * (1 - strength) + colours * strength))))
-
-
-def _thumbnail(image: Image.Image) -> Image.Image:
-    scale = THUMBNAIL_PX / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.convert("RGB").resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
 
 
 def _mark_best(axes: "Axes", points: Sequence[CurvePoint]) -> None:

@@ -1,0 +1,123 @@
+"""The page of an evaluation, and its figures as a table."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from xception.report.confusion import MOST_CLASSES, shown
+from xception.report.document import Card
+from xception.report.html import page, percent
+from xception.report.plots import reliability
+from xception.statistics import Interval
+from xception.tasks.evaluate import Evaluation
+
+Row = tuple[str | int | float | None, ...]
+
+COLUMNS = ("table", "name", "figure", "value", "low", "high")
+
+
+def render_evaluation(evaluation: Evaluation, pictures: Mapping[str, Image.Image]) -> str:
+    """The HTML document.
+
+    Args:
+        evaluation: what was measured.
+        pictures: images by the path of their mistake; one that is missing is named without its picture.
+
+    Raises:
+        MissingExtra: jinja2 or matplotlib is not installed.
+    """
+    return page(
+        "evaluation.html.j2",
+        result=evaluation,
+        name=Path(evaluation.bundle).name,
+        conditions=_conditions(evaluation),
+        cards=tuple(_cards(evaluation)),
+        reliability=reliability(evaluation.calibration) if evaluation.seen else "",
+        is_small=len(evaluation.labels) <= MOST_CLASSES,
+        failures=evaluation.failures,
+        pictures=pictures,
+        **shown(evaluation),
+    )
+
+
+def evaluation_csv(evaluation: Evaluation) -> str:
+    """All figures in one table, a figure a line, fractions as they are: `table,name,figure,value,low,high`.
+
+    The tables are summary, class, calibration (named by the bin), confusion (true and predicted class, counts
+    above zero), mistake and failure (path and reason).
+    """
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_rows(evaluation))
+    return file.getvalue()
+
+
+def _conditions(evaluation: Evaluation) -> str:
+    """What the figures hold for."""
+    conditions = [evaluation.bundle, evaluation.backend]
+    if evaluation.subset:
+        conditions.append(f"held to the {len(evaluation.labels)} classes of the data")
+    if evaluation.tta:
+        conditions.append(f"test-time augmentation {evaluation.tta!r}")
+    return ", ".join(conditions)
+
+
+def _cards(evaluation: Evaluation) -> Iterator[Card]:
+    counts = f"{evaluation.seen:,} seen + {evaluation.failed:,} failed"
+    yield Card(label="Images", value=f"{evaluation.total:,}", note=counts)
+    yield accuracy_card("Top-1 accuracy", evaluation.top1)
+    if evaluation.top5:
+        yield accuracy_card("Top-5 accuracy", evaluation.top5)
+    if evaluation.real:
+        yield accuracy_card("Any right answer", evaluation.real.top1, f", without {evaluation.real.uncounted:,} images")
+    if evaluation.loss is not None:
+        yield Card(label="Loss", value=f"{evaluation.loss:.4f}", note="mean cross-entropy in nats")
+    if evaluation.expected_calibration_error is not None:
+        note = f"in {len(evaluation.calibration)} bins of confidence"
+        yield Card(label="Calibration error", value=percent(evaluation.expected_calibration_error), note=note)
+    if evaluation.roc_auc is not None:
+        note = f"equal error rate {percent(evaluation.equal_error_rate)}"
+        yield Card(label="ROC-AUC", value=f"{evaluation.roc_auc:.4f}", note=note)
+
+
+def accuracy_card(label: str, interval: Interval | None, note: str = "") -> Card:
+    """An accuracy with its interval."""
+    if interval is None:
+        return Card(label=label, value="\u2013", note="no images")
+    bounds = f"{100 * interval.low:.2f}\u2013{percent(interval.high)}"
+    return Card(label=label, value=percent(interval.value), note=bounds + note)
+
+
+def _rows(evaluation: Evaluation) -> Iterator[Row]:
+    yield from _summary(evaluation)
+    for entry in evaluation.classes:
+        for figure in ("support", "precision", "recall", "f1"):
+            yield "class", entry.label, figure, getattr(entry, figure), None, None
+    for row in evaluation.calibration:
+        for figure in ("images", "confidence", "accuracy"):
+            yield "calibration", f"{row.low:.4f}-{row.high:.4f}", figure, getattr(row, figure), None, None
+    for label, counts in zip(evaluation.labels, evaluation.confusion, strict=True):
+        for predicted, count in zip(evaluation.labels, counts, strict=True):
+            if count:
+                yield "confusion", label, predicted, count, None, None
+    for mistake in evaluation.mistakes:
+        yield "mistake", mistake.path, f"{mistake.label} as {mistake.predicted}", mistake.probability, None, None
+    for failure in evaluation.failures:
+        yield "failure", failure.path, failure.reason, None, None, None
+
+
+def _summary(evaluation: Evaluation) -> Iterator[Row]:
+    for figure in ("bundle", "data", "backend", "tta", "subset", "total", "seen", "failed"):
+        yield "summary", None, figure, getattr(evaluation, figure), None, None
+    for k, interval in enumerate(evaluation.top_k, 1):
+        yield "summary", None, f"top{k}", interval.value, interval.low, interval.high
+    for figure in ("loss", "expected_calibration_error", "roc_auc", "equal_error_rate"):
+        yield "summary", None, figure, getattr(evaluation, figure), None, None
+    if evaluation.real:
+        top1 = evaluation.real.top1
+        yield "summary", None, "real", *((top1.value, top1.low, top1.high) if top1 else (None,) * 3)
+        yield "summary", None, "real_counted", evaluation.real.counted, None, None

@@ -1,0 +1,136 @@
+import csv
+import io
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.report.browser import Page, outside_references
+from tests.report.pages import mistake
+from xception.data.source import Item
+from xception.pipeline.stream import Failure, Scored
+from xception.report.evaluation import evaluation_csv, render_evaluation
+from xception.report.html import percent
+from xception.tasks.evaluate import Evaluation, Tally
+
+NAMES = ("ant", "bee", "<b>cat</b>")
+HOSTILE = '<script>alert("1")</script>'
+
+
+def evaluated(names: tuple[str, ...], images: int = 40) -> Evaluation:
+    """Random logits, one image without pixels, and several right answers."""
+    tally = Tally(names, lambda _, position: {0} if position % 2 else set())
+    rng = np.random.default_rng(0)
+    for index in range(images):
+        logits = rng.normal(size=len(names)).astype(np.float32)
+        tally.add(Scored(Item(f"{index:02d}.png", index % len(names), bytes), logits))
+    tally.add(Failure(HOSTILE, "truncated"))
+    result = tally.evaluation("runs/faces", "faces:test", "onnxruntime", images + 1)
+    return msgspec.structs.replace(result, tta="flip", subset=True)
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    return evaluated(NAMES)
+
+
+@pytest.fixture(scope="module")
+def html(evaluation: Evaluation) -> str:
+    pictures = {one.path: mistake("0001").image for one in evaluation.mistakes[1:]}
+    return render_evaluation(evaluation, pictures)
+
+
+def test_the_page_is_well_formed_and_fetches_nothing(html: str) -> None:
+    page = Page(html)
+    assert page.open == []
+    assert outside_references(html) == []
+    assert "script" not in {tag for tag, _ in page.elements}
+    assert HOSTILE in page.text
+    ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert {attrs["aria-labelledby"] for _, attrs in page.elements if "aria-labelledby" in attrs} <= set(ids)
+
+
+def test_every_figure_is_on_the_page(evaluation: Evaluation, html: str) -> None:
+    text = Page(html).text
+    assert "faces on faces:test" in text
+    assert "runs/faces, onnxruntime, held to the 3 classes of the data, test-time augmentation 'flip'" in text
+    assert "40 seen + 1 failed" in text
+    assert evaluation.real
+    for interval in (*evaluation.top_k, evaluation.real.top1):
+        assert interval
+        assert percent(interval.value) in text
+        assert f"{100 * interval.low:.2f}\u2013{percent(interval.high)}" in text
+    assert f"{evaluation.loss:.4f}" in text
+    assert text.count(percent(evaluation.expected_calibration_error)) == 2
+    for entry in evaluation.classes:
+        scores = "".join(map(percent, (entry.precision, entry.recall, entry.f1)))
+        assert f"{entry.label}{entry.support}{scores}" in text
+    for row in evaluation.calibration:
+        assert not row.images or f"{row.images}{percent(row.confidence)}{percent(row.accuracy)}" in text
+
+
+def test_mistakes_have_their_pictures_and_one_that_is_gone_is_still_named(evaluation: Evaluation, html: str) -> None:
+    page = Page(html)
+    assert sum(tag == "img" for tag, _ in page.elements) == len(evaluation.mistakes) - 1 > 5
+    assert page.text.count("The picture cannot be read any more.") == 1
+    assert all(f"{one.predicted} at {percent(one.probability)}" in page.text for one in evaluation.mistakes)
+
+
+def test_every_failure_is_named(evaluation: Evaluation, html: str) -> None:
+    assert "1 of 41 images could not be read" in html
+    assert f"{HOSTILE}truncated" in Page(html).text
+
+
+def test_nothing_that_could_be_read_has_no_figures() -> None:
+    text = Page(render_evaluation(evaluated(NAMES, images=0), {})).text
+    assert "0 seen + 1 failed" in text
+    assert "What is taken for what" not in text
+    assert "truncated" in text
+
+
+def test_many_classes_are_folded_away_and_two_have_a_roc_curve() -> None:
+    many = render_evaluation(evaluated(tuple(f"class {index}" for index in range(51))), {})
+    assert "<details open>" not in many
+    assert "51 classes" in many
+    two = Page(render_evaluation(evaluated(("no", "yes")), {})).text
+    assert "ROC-AUC" in two
+    assert "equal error rate" in two
+
+
+def rows(evaluation: Evaluation) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(evaluation_csv(evaluation))))
+
+
+def test_the_table_holds_every_figure_as_a_fraction(evaluation: Evaluation) -> None:
+    table = rows(evaluation)
+    summary = {row["figure"]: row for row in table if row["table"] == "summary"}
+    assert [int(summary[name]["value"]) for name in ("total", "seen", "failed")] == [41, 40, 1]
+    assert evaluation.top1
+    bounds = [float(summary["top1"][name]) for name in ("value", "low", "high")]
+    assert bounds == [evaluation.top1.value, evaluation.top1.low, evaluation.top1.high]
+    assert float(summary["loss"]["value"]) == evaluation.loss
+    assert summary["roc_auc"]["value"] == ""
+    assert evaluation.real
+    assert int(summary["real_counted"]["value"]) == evaluation.real.counted
+    counts = {(row["name"], row["figure"]): int(row["value"]) for row in table if row["table"] == "confusion"}
+    assert sum(counts.values()) == 40
+    assert all(
+        counts.get((true, taken), 0) == evaluation.confusion[row][column]
+        for row, true in enumerate(NAMES)
+        for column, taken in enumerate(NAMES)
+    )
+    recalls = [row["value"] for row in table if (row["table"], row["figure"]) == ("class", "recall")]
+    assert recalls == [str(entry.recall) for entry in evaluation.classes]
+    assert [row["name"] for row in table if row["table"] == "mistake"] == [one.path for one in evaluation.mistakes]
+    assert [(row["name"], row["figure"]) for row in table if row["table"] == "failure"] == [(HOSTILE, "truncated")]
+
+
+def test_without_a_readable_image_the_table_has_no_accuracy() -> None:
+    assert not [row for row in rows(evaluated(NAMES, images=0)) if row["figure"].startswith("top")]
+
+
+def test_pictures_are_thumbnails_of_any_mode(evaluation: Evaluation) -> None:
+    first = evaluation.mistakes[0].path
+    assert "data:image/png" in render_evaluation(evaluation, {first: Image.new("L", (3, 900))})
