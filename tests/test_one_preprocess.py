@@ -1,0 +1,170 @@
+"""One file becomes one tensor: whoever reads it, the network sees the same bits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from lightning_fabric import Fabric
+from PIL import Image
+
+from tests.data import faulty
+from tests.samples import CLASSES, encoded, labelled, picture
+from xception.backends.base import Logits, Pixels, Session, open_session
+from xception.bundle import Bundle
+from xception.cli.demo import _mistakes
+from xception.data.decode import decode
+from xception.data.source import Item, Items
+from xception.errors import XceptionError
+from xception.models.network import Xception, build
+from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
+from xception.quantize.static import quantize_bundle
+from xception.tasks.agreement import data_pixels
+from xception.tasks.benchmark import benchmark
+from xception.tasks.compare import Contender, compare
+from xception.tasks.evaluate import evaluate
+from xception.tasks.predict import predict
+from xception.train.validation import validate
+from xception.weights import read_weights
+
+PX = 32
+CROP = CenterCrop(width_px=PX, height_px=PX)
+RULES = {
+    "torchvision": Preprocess(resize=ShorterSide(px=37), crop=CROP),
+    "Paddle": Preprocess(
+        resize=ShorterSide(px=37, long_side="round"),
+        interpolation="bilinear",
+        antialias=False,
+        crop=CenterCrop(width_px=PX, height_px=PX, offset="floor"),
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    ),
+    "squash": Preprocess(color="bgr", resize=Squash(width_px=PX, height_px=PX), interpolation="bilinear"),
+}
+FILES = (
+    faulty.jpeg(0),
+    faulty.turned(1),
+    encoded(picture(51, 90, 2, "L")),
+    encoded(picture(64, 33, 3, "CMYK"), "JPEG"),
+    faulty.sixteen_bit_gray(4),
+    encoded(picture(40, 47, 5, "P")),
+    encoded(picture(35, 35, 6, "RGBA")),
+)
+
+
+class Recorder:
+    """A session that keeps what it is given."""
+
+    def __init__(self, session: Session) -> None:
+        self.name, self.input_shape = session.name, session.input_shape
+        self.num_classes, self.batch_size = session.num_classes, session.batch_size
+        self._session = session
+        self.seen: set[bytes] = set()
+
+    def __call__(self, pixels: Pixels, /) -> Logits:
+        self.seen |= {row.tobytes() for row in pixels}
+        return self._session(pixels)
+
+    def close(self) -> None:
+        self._session.close()
+
+
+@pytest.fixture(params=RULES)
+def bundle(request: pytest.FixtureRequest, onnx_bundle: Bundle) -> Bundle:
+    return with_rule(onnx_bundle, request.param)
+
+
+def with_rule(bundle: Bundle, rule: str) -> Bundle:
+    return replace(bundle, model=msgspec.structs.replace(bundle.model, preprocess=RULES[rule]))
+
+
+@pytest.fixture
+def recorder(bundle: Bundle) -> Iterator[Recorder]:
+    recorder = Recorder(open_session(bundle))
+    yield recorder
+    recorder.close()
+
+
+def source() -> Items:
+    items = [Item(f"{index}", index, lambda data=data: data) for index, data in enumerate(FILES)]
+    return Items("files", CLASSES, tuple(items))
+
+
+def expected(bundle: Bundle) -> set[bytes]:
+    tensors = {bundle.model.preprocess(decode(data)).tobytes() for data in FILES}
+    assert len(tensors) == len(FILES)
+    return tensors
+
+
+def test_evaluation_prediction_comparison_and_benchmark_see_the_same(bundle: Bundle, recorder: Recorder) -> None:
+    for work in (
+        lambda: evaluate(bundle, recorder, source(), batch_size=3),
+        lambda: list(predict(bundle, recorder, source(), workers=1)),
+        lambda: compare(Contender(bundle, recorder), Contender(bundle, recorder), source()),
+        lambda: benchmark(bundle, recorder, source(), batches=(2,), images=len(FILES)),
+    ):
+        recorder.seen.clear()
+        work()
+        assert recorder.seen == expected(bundle)
+
+
+def test_the_proof_of_an_export_sees_the_same(bundle: Bundle) -> None:
+    assert {row.tobytes() for row in data_pixels(source(), bundle.model.preprocess)} == expected(bundle)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_validation_in_training_sees_the_same(rule: str, weights_bundle: Bundle) -> None:
+    bundle = with_rule(weights_bundle, rule)
+    network = build(bundle.model.network.architecture(), read_weights(bundle.main_file))
+    seen: set[bytes] = set()
+    network.register_forward_pre_hook(lambda _, inputs: seen.update(row.numpy().tobytes() for row in inputs[0]))
+    validate(Fabric(accelerator="cpu"), bundle, network, source())
+    assert seen == expected(bundle)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_maps_of_the_demo_see_the_same(rule: str, weights_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = with_rule(weights_bundle, rule)
+    seen: set[bytes] = set()
+    class_maps = Xception.class_maps
+    monkeypatch.setattr(
+        Xception, "class_maps", lambda self, pixels: seen.add(pixels.numpy().tobytes()) or class_maps(self, pixels)
+    )
+    session = open_session(bundle)
+    cards = list(_mistakes(bundle, evaluate(bundle, session, source()), source()))
+    session.close()
+    assert cards
+    assert seen <= expected(bundle)
+    assert len(seen) == len(cards)
+
+
+@contextmanager
+def prepared_images(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[bytes, bytes]]]:
+    """All images that are prepared meanwhile, each with what it became."""
+    became: list[tuple[bytes, bytes]] = []
+    original = Preprocess.__call__
+
+    def spy(self: Preprocess, image: Image.Image) -> np.ndarray:
+        pixels = original(self, image)
+        became.append((image.tobytes(), pixels.tobytes()))
+        return pixels
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Preprocess, "__call__", spy)
+        yield became
+
+
+def test_calibration_sees_the_same(onnx_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = with_rule(onnx_bundle, "Paddle")
+    with prepared_images(monkeypatch) as became, suppress(XceptionError):
+        quantize_bundle(bundle, source(), tmp_path / "int8", validation=labelled(7), method="max")
+    files = {decode(data).tobytes() for data in FILES}
+    assert {pixels for image, pixels in became if image in files} == expected(bundle)
+
+
+def test_a_path_with_a_preprocessing_of_its_own_would_be_noticed(bundle: Bundle) -> None:
+    other = msgspec.structs.replace(bundle.model.preprocess, interpolation="nearest", antialias=True)
+    assert {row.tobytes() for row in data_pixels(source(), other)} != expected(bundle)
