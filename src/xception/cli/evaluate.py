@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from xception.backends.base import open_session
-from xception.bundle import open_bundle
+from xception.bundle import Bundle, open_bundle
 from xception.cli.output import Watched, percent, print_facts, print_json, progress_bar, say
 from xception.cli.vendor_results import NO_RESULTS, VendorResults, score
 from xception.data.source import Source
@@ -18,8 +18,32 @@ from xception.extras import require
 from xception.outputs import write_file
 from xception.tasks.evaluate import Evaluation
 from xception.tasks.evaluate import evaluate as run
-from xception.tasks.real import read_real
+from xception.tasks.real import RealLabels, read_real
 from xception.tasks.sessions import Tta
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """What counts as right."""
+
+    top: Annotated[int, Parameter(help="The largest k of the cumulative top-k accuracies.")] = 5
+    subset_classes: Annotated[
+        bool, Parameter(help="Let the model choose among the data's classes alone; by default among all of its own.")
+    ] = False
+    tta: Annotated[
+        Tta | None, Parameter(help="Average the class probabilities of each image and its mirror image.")
+    ] = None
+    real: Annotated[
+        Path | None,
+        Parameter(
+            help="JSON with several right answers an image (ReaL), by their names or in the order of the images."
+        ),
+    ] = None
+
+    def answers(self, bundle: Bundle, source: Source) -> RealLabels | None:
+        """The several right answers, if there are any."""
+        return read_real(self.real, bundle.labels, len(source)) if self.real else None
 
 
 @Parameter(name="*")
@@ -53,6 +77,7 @@ class ResultFiles:
             write_file(self.html, render_evaluation(result, pictures).encode())
 
 
+DEFAULT_SCORING = Scoring()
 NO_FILES = ResultFiles()
 
 
@@ -64,11 +89,8 @@ def evaluate(
     batch: int = 8,
     workers: int = 2,
     backend: str | None = None,
-    top: int = 5,
-    subset_classes: bool = False,
-    tta: Tta | None = None,
-    real: Path | None = None,
     verify: bool = False,
+    scoring: Scoring = DEFAULT_SCORING,
     given: VendorResults = NO_RESULTS,
     json: bool = False,
     files: ResultFiles = NO_FILES,
@@ -87,10 +109,6 @@ def evaluate(
         batch: Images in one inference; the result does not depend on it.
         workers: Threads that read and decode.
         backend: torch, onnxruntime or openvino; by default the one for the bundle's form.
-        top: The largest k of the cumulative top-k accuracies.
-        subset_classes: Let the model choose among the classes of the data alone; by default among all of its own.
-        tta: Average the class probabilities of each image and its mirror image.
-        real: JSON with several right answers an image (ReaL): a list in the order of the images, or by their names.
         verify: Compare every byte of the bundle with its hashes first.
         json: Print one JSON document.
     """
@@ -99,11 +117,11 @@ def evaluate(
     if given or bundle is None or data is None:
         score(given, bundle, data, json=json)
         return
-    _check(batch, workers, top)
+    _check(batch, workers, scoring.top)
     files.check()
     opened = open_bundle(bundle, verify=verify)
     source = open_source(data)
-    answers = read_real(real, opened.labels, len(source)) if real else None
+    answers = scoring.answers(opened, source)
     with closing(open_session(opened, backend)) as session, progress_bar() as progress:
         result = run(
             opened,
@@ -111,9 +129,9 @@ def evaluate(
             Watched(source, progress, "evaluating"),
             batch_size=batch,
             workers=workers,
-            top=top,
-            subset=subset_classes,
-            tta=tta,
+            top=scoring.top,
+            subset=scoring.subset_classes,
+            tta=scoring.tta,
             real=answers,
         )
     files.write(result, source)
