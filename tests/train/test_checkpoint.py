@@ -50,6 +50,8 @@ def epoch(step: int, top1: float) -> Epoch:
         validation_top1=top1,
         seconds=1.0,
         images_per_second=1.0,
+        ms_per_step=9.0,
+        devices=1,
     )
 
 

@@ -10,21 +10,30 @@ from xception.data.augment import Augment
 from xception.errors import EnvironmentFault, InputError, UnknownName
 from xception.train.checkpoint import MANIFEST
 from xception.train.interruption import Stopped
+from xception.train.logs import CSV, EVENTS, JSON_LINES
 from xception.train.loop import BUNDLE, train_network
+from xception.train.manifest import NAME, manifest_at
 from xception.train.recipe import Recipe
-from xception.train.run import LOG
 from xception.train.settings import AverageSettings, DataSettings, MixSettings, ModelSettings, OptimSettings
 
 
 def test_a_run_ends_with_a_bundle_a_log_and_a_checkpoint(whole: Path, recipe: Recipe) -> None:
     bundle = open_bundle(whole, verify=True)
     checkpoints = msgspec.json.decode((whole / MANIFEST).read_bytes())["checkpoints"]
-    assert {path.name for path in whole.iterdir()} == {BUNDLE, LOG, MANIFEST, *(row["file"] for row in checkpoints)}
+    assert {path.name for path in whole.iterdir()} == {
+        BUNDLE,
+        CSV,
+        EVENTS,
+        JSON_LINES,
+        MANIFEST,
+        NAME,
+        *(row["file"] for row in checkpoints),
+    }
     assert (bundle.labels.names, bundle.model.network.in_channels) == (CLASSES, 3)
     (score,) = bundle.model.metrics.values()
     assert (score.total, score.failed) == (28, 0)
     assert bundle.model.lineage[0].settings["recipe"] == recipe.digest
-    rows = [msgspec.json.decode(line) for line in (whole / LOG).read_bytes().splitlines()]
+    rows = [msgspec.json.decode(line) for line in (whole / JSON_LINES).read_bytes().splitlines()]
     assert [(row["epoch"], row["steps"]) for row in rows] == [(1, 3), (2, 6), (3, 9)]
 
 
@@ -44,9 +53,9 @@ def test_another_seed_ends_elsewhere(recipe: Recipe, whole: Path, tmp_path: Path
 
 
 def test_a_finished_run_is_opened_and_not_repeated(recipe: Recipe, whole: Path) -> None:
-    before = (whole / LOG).stat().st_mtime_ns
+    before = (whole / JSON_LINES).stat().st_mtime_ns
     assert train_network(recipe, whole, resume=True) == open_bundle(whole)
-    assert (whole / LOG).stat().st_mtime_ns == before
+    assert (whole / JSON_LINES).stat().st_mtime_ns == before
 
 
 def test_a_folder_in_use_is_refused_unless_the_run_is_resumed(recipe: Recipe, tmp_path: Path) -> None:
@@ -70,9 +79,43 @@ def test_a_broken_checkpoint_is_named_and_the_one_before_leads_to_the_same_bits(
     assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
 
 
-def test_a_finished_run_of_another_recipe_is_not_taken_for_this_one(recipe: Recipe, whole: Path) -> None:
-    with pytest.raises(InputError, match="finished run of another recipe"):
-        train_network(msgspec.structs.replace(recipe, seed=7), whole, resume=True)
+@pytest.mark.parametrize("finished", [True, False])
+def test_another_recipe_is_refused_with_what_differs(
+    finished: bool, recipe: Recipe, whole: Path, tmp_path: Path
+) -> None:
+    out = whole if finished else tmp_path / "run"
+    if not finished:
+        with pytest.raises(Stopped):
+            train_network(recipe, out, on_step=signal_at(2))
+    other = msgspec.structs.replace(recipe, seed=7, label_smoothing=0.1)
+    with pytest.raises(InputError, match=r"another recipe: label_smoothing was 0.0, is 0.1; seed was 0, is 7; resume"):
+        train_network(other, out, resume=True)
+
+
+def test_a_run_is_repeated_from_its_manifest_to_the_same_bits(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
+    manifest, notes = manifest_at(str(whole / NAME)), []
+    again = train_network(manifest.recipe, tmp_path / "run", like=manifest, on_note=notes.append)
+    assert notes == []
+    assert again.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
+
+
+def test_a_run_is_not_repeated_on_other_data(whole: Path, tmp_path: Path) -> None:
+    manifest = manifest_at(str(whole))
+    elsewhere = write_folder(tmp_path / "data" / "train", 3).parent
+    write_folder(elsewhere / "val", 1)
+    other = msgspec.structs.replace(manifest.recipe, data=DataSettings(source=str(elsewhere)))
+    with pytest.raises(InputError, match=r"not those of the run to repeat: .* had 28 images of 7 classes, .* has 21"):
+        train_network(other, tmp_path / "run", like=manifest)
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_surroundings_are_noted(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
+    manifest, notes = manifest_at(str(whole)), []
+    older = msgspec.structs.replace(manifest, environment=manifest.environment | {"torch": "1.0"})
+    with pytest.raises(Stopped):
+        train_network(recipe, tmp_path / "run", like=older, on_note=notes.append, on_step=signal_at(1))
+    assert len(notes) == 1
+    assert "torch was 1.0, is " in notes[0]
 
 
 def test_a_run_behind_a_url_can_be_stopped_and_resumed_there(recipe: Recipe, whole: Path) -> None:
@@ -121,7 +164,7 @@ def test_a_run_that_no_longer_improves_ends_and_publishes_its_best_epoch(recipe:
         recipe, optim=OptimSettings(name="adamw", lr=0.3), epochs=30, stop_after=2, publish="best"
     )
     made = train_network(wild, tmp_path / "run", keep=1)
-    rows = [msgspec.json.decode(line) for line in (tmp_path / "run" / LOG).read_bytes().splitlines()]
+    rows = [msgspec.json.decode(line) for line in (tmp_path / "run" / JSON_LINES).read_bytes().splitlines()]
     losses = [row["validation_loss"] for row in rows]
     assert len(rows) < 30
     assert min(losses[-2:]) >= min(losses[:-2])

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from time import time
 
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
 from xception.arch.spec import Architecture
-from xception.bundle import Bundle
+from xception.bundle import Bundle, Score
 from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.errors import InputError
@@ -19,10 +20,19 @@ from xception.train.checkpoint import Checkpoints
 from xception.train.distributed import from_first, launch
 from xception.train.interruption import noted_signals
 from xception.train.losses import Loss, loss_of
+from xception.train.manifest import (
+    RunManifest,
+    changes,
+    check_same_data,
+    check_same_recipe,
+    manifest_of,
+    read_manifest,
+    write_manifest,
+)
 from xception.train.optim import optimizer
 from xception.train.recipe import Recipe
 from xception.train.result import described, written
-from xception.train.run import Listeners, Run, StepReport
+from xception.train.run import Listeners, Parts, Run, StepReport
 from xception.train.schedule import Course
 from xception.train.settings import DataSettings
 from xception.train.start import parent_of, starting_tensors
@@ -40,11 +50,12 @@ def train_network(
     resume: bool = False,
     workers: int = 2,
     keep: int = 2,
+    like: RunManifest | None = None,
     on_step: Callable[[StepReport], None] = lambda _: None,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     on_note: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
-    """Train a network and write `out/bundle`; `out` also holds checkpoints and the log, a line an epoch.
+    """Train a network and write `out/bundle`; `out` also holds `run.json`, checkpoints and logs, a row an epoch.
 
     On a CPU the weights depend on the recipe, the data and torch's number of threads alone: an interrupted
     and resumed run ends with the same bits, and so does one with another number of workers.
@@ -56,6 +67,7 @@ def train_network(
         resume: go on with the run that lies at `out`, if there is one.
         workers: threads that prepare batches.
         keep: how many of the last checkpoints to keep, besides the best.
+        like: the run to repeat, whose data are insisted on.
         on_step: told after each step.
         on_epoch: told after each epoch.
         on_note: told in a sentence what else a person should know.
@@ -66,32 +78,41 @@ def train_network(
         CheckFailed: the loss or the weights are no longer numbers.
         Stopped: SIGTERM or SIGINT came; everything is saved.
     """
+    parts = assemble(recipe)
+    storage = open_storage(out)
+    listeners = Listeners(on_step=on_step, on_epoch=on_epoch, on_note=on_note)
+    if like:
+        check_same_data(like, parts.batches)
+    finished = from_first(parts.fabric, lambda: _claimed(storage, parts, like, listeners, resume=resume))
+    if finished:
+        return finished
+    checkpoints = Checkpoints(storage, keep, on_note)
+    found = from_first(parts.fabric, checkpoints.load)
+    if found:
+        restore(parts.state, found[1], found[0])
+    run = Run(parts, storage, checkpoints, listeners)
+    with noted_signals() as run.request:
+        score = run.train(workers)
+        if recipe.publish == "best":
+            score = run.return_to_best()
+    return from_first(parts.fabric, lambda: _published(storage, parts, score))
+
+
+def assemble(recipe: Recipe) -> Parts:
+    """Everything of a run but its place, with a fresh state on its device.
+
+    Raises:
+        InputError: data that cannot be read.
+        UsageError: settings that do not fit the network, the data or the machine.
+    """
     fabric, scaler = launch(recipe.compute, is_staged=recipe.freeze.is_staged)
     training, validation = open_parts(recipe.data)
     batches = Batches(training, recipe, fabric.global_rank, fabric.world_size)
     bundle = described(recipe, training)
     state = initial_state(recipe, bundle.model.network.architecture(), batches)
     state.scaler = scaler
-    loss = loss_of(recipe, batches.class_counts)
-    storage = open_storage(out)
-    finished = from_first(fabric, lambda: _claimed(storage, recipe, resume=resume))
-    if finished:
-        return finished
-    stepper = set_up(fabric, recipe, state, loss, batches.per_epoch)
-    checkpoints = Checkpoints(storage, keep, on_note)
-    found = from_first(fabric, checkpoints.load)
-    if found:
-        restore(state, found[1], found[0])
-    listeners = Listeners(on_step=on_step, on_epoch=on_epoch)
-    run = Run(fabric, recipe, storage, checkpoints, batches, validation, bundle, state, stepper, listeners)
-    with noted_signals() as run.request:
-        score = run.train(workers)
-        if recipe.publish == "best":
-            score = run.return_to_best()
-    metrics = {validation.name: score}
-    return from_first(
-        fabric, lambda: storage.publish(BUNDLE, lambda path: written(path, bundle, state.judged, metrics))
-    )
+    stepper = set_up(fabric, recipe, state, loss_of(recipe, batches.class_counts), batches.per_epoch)
+    return Parts(fabric, recipe, batches, validation, bundle, state, stepper)
 
 
 def open_parts(data: DataSettings) -> tuple[Source, Source]:
@@ -124,7 +145,13 @@ def initial_state(recipe: Recipe, spec: Architecture, batches: Batches) -> Train
     network = build(recipe.model.trained(spec), start)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     source = batches.source
-    progress = Progress(recipe=recipe.digest, data=batches.fingerprint, classes=len(source.classes), images=len(source))
+    progress = Progress(
+        recipe=recipe.digest,
+        data=batches.fingerprint,
+        classes=len(source.classes),
+        images=len(source),
+        started_at=time(),
+    )
     average = averaged(network) if recipe.average else None
     return TrainingState(network, optimizer(network, recipe.optim), progress, average)
 
@@ -144,7 +171,9 @@ def set_up(fabric: Fabric, recipe: Recipe, state: TrainingState, loss: Loss, ste
     return Stepper(fabric, wrapped, wrapped_optimizer, recipe, loss, course)
 
 
-def _claimed(storage: Storage, recipe: Recipe, *, resume: bool) -> Bundle | None:
+def _claimed(
+    storage: Storage, parts: Parts, like: RunManifest | None, listeners: Listeners, *, resume: bool
+) -> Bundle | None:
     """Take the place of the run; returns the bundle of one that is finished there.
 
     Raises:
@@ -154,11 +183,19 @@ def _claimed(storage: Storage, recipe: Recipe, *, resume: bool) -> Bundle | None
         raise InputError(
             f"{storage.place} is not empty; pass --resume to continue the run in it, or choose another place"
         )
+    found = read_manifest(storage)
+    if found:
+        check_same_recipe(found, parts.recipe, storage.place)
+    here = manifest_of(parts.recipe, parts.batches, parts.fabric.device.type)
+    for earlier in filter(None, (found, like)):
+        if changed := changes(earlier, here):
+            listeners.on_note(f"the last bits of the weights may differ from the earlier run's: {'; '.join(changed)}")
     storage.claim()
-    bundle = storage.published(BUNDLE)
-    if bundle and bundle.model.lineage[-1].settings.get("recipe") != recipe.digest:
-        raise InputError(
-            f"{storage.place} holds a finished run of another recipe; choose another place, "
-            "or the recipe that it was trained with"
-        )
-    return bundle
+    if not found:
+        write_manifest(storage, here)
+    return storage.published(BUNDLE)
+
+
+def _published(storage: Storage, parts: Parts, score: Score) -> Bundle:
+    metrics = {parts.validation.name: score}
+    return storage.publish(BUNDLE, lambda path: written(path, parts.bundle, parts.state.judged, metrics))

@@ -6,7 +6,6 @@ from math import isfinite
 from time import perf_counter
 from typing import NoReturn
 
-import msgspec
 from lightning_fabric import Fabric
 
 from xception.bundle import Bundle, Score
@@ -17,6 +16,7 @@ from xception.train.checkpoint import Checkpoints
 from xception.train.distributed import from_first, summed
 from xception.train.freezing import set_learning
 from xception.train.interruption import Request, Stopped
+from xception.train.logs import write_logs
 from xception.train.recipe import Recipe
 from xception.train.schedule import has_stalled
 from xception.train.state import Epoch, TrainingState, restore
@@ -33,8 +33,6 @@ SAVING_SHARE = 0.05
 MOST_KEYS = 8
 """Images that a message names."""
 
-LOG = "log.jsonl"
-
 
 @dataclass(frozen=True, kw_only=True)
 class StepReport:
@@ -44,6 +42,8 @@ class StepReport:
     total_steps: int
     epoch: int
     epochs: int
+    images: int
+    """In this step, over all devices."""
     loss: float
     lr: float
 
@@ -54,33 +54,44 @@ class Listeners:
 
     on_step: Callable[[StepReport], None]
     on_epoch: Callable[[Epoch], None]
+    on_note: Callable[[str], None]
 
 
-@dataclass
-class Run:
-    """A run under way."""
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of, wherever it is kept."""
 
     fabric: Fabric
     recipe: Recipe
-    storage: Storage
-    checkpoints: Checkpoints
     batches: Batches
     validation: Source
     bundle: Bundle
     """As it is going to be, without weights."""
     state: TrainingState
     stepper: Stepper
+
+
+@dataclass
+class Run:
+    """A run under way."""
+
+    parts: Parts
+    storage: Storage
+    checkpoints: Checkpoints
     listeners: Listeners
     request: Request = field(default_factory=Request)
     """Whether to stop."""
+    clock: float = 0.0
+    """When the last lap ended."""
     next_save: float = field(default_factory=lambda: perf_counter() + CHECKPOINT_EVERY_S)
 
     def train(self, workers: int) -> Score:
         """Go on from where the state stands to the end; returns the last validation's score."""
         score = None
+        self.clock = perf_counter()
         while not self._is_over():
-            epoch = len(self.state.progress.history)
-            set_learning(self.state.network, self.recipe.freeze, epoch)
+            epoch = len(self.parts.state.progress.history)
+            set_learning(self.parts.state.network, self.parts.recipe.freeze, epoch)
             for batch in self._rest_of(epoch, workers):
                 self._step(batch)
             score = self._end_epoch()
@@ -90,57 +101,64 @@ class Run:
 
     def return_to_best(self) -> Score:
         """Take up the state of the highest validation accuracy; returns its score."""
-        best = from_first(self.fabric, self.checkpoints.best)
+        best = from_first(self.parts.fabric, self.checkpoints.best)
         if best:
-            progress = self.state.progress
-            restore(self.state, best[1], best[0])
-            self.state.progress = progress  # the run went further, which its history tells
+            progress = self.parts.state.progress
+            restore(self.parts.state, best[1], best[0])
+            self.parts.state.progress = progress  # the run went further, which its history tells
         return self._validate()
 
     def _is_over(self) -> bool:
-        history, patience = self.state.progress.history, self.recipe.stop_after
+        history, patience = self.parts.state.progress.history, self.parts.recipe.stop_after
         losses = [row.validation_loss for row in history if row.validation_loss is not None]
-        return len(history) >= self.recipe.epochs or (patience is not None and has_stalled(losses, patience))
+        return len(history) >= self.parts.recipe.epochs or (patience is not None and has_stalled(losses, patience))
 
     def _rest_of(self, epoch: int, workers: int) -> Iterator[Batch]:
-        return self.batches.from_step(self.state.progress.step, (epoch + 1) * self.batches.per_epoch, workers)
+        return self.parts.batches.from_step(
+            self.parts.state.progress.step, (epoch + 1) * self.parts.batches.per_epoch, workers
+        )
 
     def _step(self, batch: Batch) -> None:
-        started, progress = perf_counter(), self.state.progress
-        step, images = progress.step, len(self.batches.indices(progress.step))
-        weight = self.batches.weight(step)
-        own = self.stepper(self.state, batch, weight)
+        progress = self.parts.state.progress
+        step, images = progress.step, len(self.parts.batches.indices(progress.step))
+        weight = self.parts.batches.weight(step)
+        own = self.parts.stepper(self.parts.state, batch, weight)
         # One exchange for both, so that all processes stop after the same step.
-        total, stopping = summed(self.fabric, own * weight, self.request.signal is not None)
-        loss = total / self.fabric.world_size
+        total, stopping = summed(self.parts.fabric, own * weight, self.request.signal is not None)
+        loss = total / self.parts.fabric.world_size
         self._check_finite(loss, step)
         progress.step += 1
         progress.seen += images
         progress.loss_sum += loss * images
-        elapsed = perf_counter() - started
-        progress.step_seconds += elapsed
-        progress.seconds += elapsed
-        self._report(step, loss)
+        progress.step_seconds += self._lap()
+        self._report(step, loss, images)
         if stopping:
             self._stop()
         if perf_counter() > self.next_save:
             self._save()
 
-    def _report(self, step: int, loss: float) -> None:
-        if self.fabric.is_global_zero:
+    def _lap(self) -> float:
+        """Seconds since the last call, which count as the run's."""
+        before, self.clock = self.clock, perf_counter()
+        self.parts.state.progress.seconds += self.clock - before
+        return self.clock - before
+
+    def _report(self, step: int, loss: float, images: int) -> None:
+        if self.parts.fabric.is_global_zero:
             report = StepReport(
                 step=step + 1,
-                total_steps=self.recipe.epochs * self.batches.per_epoch,
-                epoch=step // self.batches.per_epoch + 1,
-                epochs=self.recipe.epochs,
+                total_steps=self.parts.recipe.epochs * self.parts.batches.per_epoch,
+                epoch=step // self.parts.batches.per_epoch + 1,
+                epochs=self.parts.recipe.epochs,
+                images=images,
                 loss=loss,
-                lr=self.stepper.lr(step, self.state.progress.history),
+                lr=self.parts.stepper.lr(step, self.parts.state.progress.history),
             )
             self.listeners.on_step(report)
 
     def _check_finite(self, loss: float, step: int) -> None:
         if not isfinite(loss):
-            keys = self.batches.keys(step)
+            keys = self.parts.batches.keys(step)
             named = ", ".join(keys[:MOST_KEYS]) + f" and {len(keys) - MOST_KEYS} more" * (len(keys) > MOST_KEYS)
             raise CheckFailed(
                 f"the loss became {loss} at step {step + 1} on the images {named}; the last good checkpoint is "
@@ -151,48 +169,52 @@ class Run:
     def _stop(self) -> NoReturn:
         self._save()
         raise Stopped(
-            f"stopped by {self.request.signal or 'another process'} after step {self.state.progress.step}; "
+            f"stopped by {self.request.signal or 'another process'} after step {self.parts.state.progress.step}; "
             f"{self.storage.place} holds the run, which --resume continues"
         )
 
     def _validate(self) -> Score:
-        return validate(self.fabric, self.bundle, self.state.judged, self.validation)
+        return validate(self.parts.fabric, self.parts.bundle, self.parts.state.judged, self.parts.validation)
 
     def _end_epoch(self) -> Score:
-        """Validate, write the log anew, and start the next epoch's sums."""
-        started, progress = perf_counter(), self.state.progress
-        score = self._validate()
-        progress.seconds += perf_counter() - started
-        row = Epoch(
+        """Validate, write the logs, and start the next epoch's sums."""
+        score, progress = self._validate(), self.parts.state.progress
+        self._lap()
+        row = self._row(score)
+        progress.history.append(row)
+        progress.loss_sum, progress.seen, progress.step_seconds = 0.0, 0, 0.0
+        if self.parts.fabric.is_global_zero:
+            write_logs(self.storage, progress.history, progress.started_at)
+            self.listeners.on_epoch(row)
+        return score
+
+    def _row(self, score: Score) -> Epoch:
+        progress = self.parts.state.progress
+        return Epoch(
             epoch=len(progress.history) + 1,
             steps=progress.step,
-            lr=self.stepper.lr(progress.step - 1, progress.history),
+            lr=self.parts.stepper.lr(progress.step - 1, progress.history),
             train_loss=progress.loss_sum / progress.seen,
             validation_loss=score.loss,
             validation_top1=score.top1.value if score.top1 else None,
             seconds=round(progress.seconds, 3),
             images_per_second=round(progress.seen / progress.step_seconds, 1),
+            ms_per_step=round(1000 * progress.step_seconds / self.parts.batches.per_epoch, 2),
+            devices=self.parts.fabric.world_size,
         )
-        progress.history.append(row)
-        progress.loss_sum, progress.seen, progress.step_seconds = 0.0, 0, 0.0
-        if self.fabric.is_global_zero:
-            self.storage.write(LOG, msgspec.json.Encoder().encode_lines(progress.history))
-            self.listeners.on_epoch(row)
-        return score
 
     def _save(self) -> None:
         """Keep the state, and take care that this takes a small part of the time."""
-        started = perf_counter()
-        if self.fabric.is_global_zero:
+        if self.parts.fabric.is_global_zero:
             self._check_weights()
-            self.checkpoints.save(self.state)
-        self.next_save = perf_counter() + max(CHECKPOINT_EVERY_S, (perf_counter() - started) / SAVING_SHARE)
+            self.checkpoints.save(self.parts.state)
+        self.next_save = perf_counter() + max(CHECKPOINT_EVERY_S, self._lap() / SAVING_SHARE)
 
     def _check_weights(self) -> None:
         """What is not a number would spoil the last good checkpoint, which the next loss would only then show."""
-        for name, tensor in self.state.network.state_dict().items():
+        for name, tensor in self.parts.state.network.state_dict().items():
             if not tensor.isfinite().all():
                 raise CheckFailed(
-                    f"{name} is not finite after step {self.state.progress.step}; the last good checkpoint is "
+                    f"{name} is not finite after step {self.parts.state.progress.step}; the last good checkpoint is "
                     f"{self.checkpoints.newest or 'none'}; train again elsewhere with a lower optim.lr"
                 )

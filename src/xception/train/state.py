@@ -24,7 +24,9 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     seconds: float
     """Since the start of the run, without its interruptions."""
     images_per_second: float
-    """Of this epoch's training steps, over all devices."""
+    """Of this epoch's training, over all devices, with the waiting for data and without validation."""
+    ms_per_step: float
+    devices: int
 
 
 class Progress(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -42,8 +44,10 @@ class Progress(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Over the images of the current epoch so far."""
     seen: int = 0
     step_seconds: float = 0.0
-    """Spent on the steps of the current epoch so far."""
+    """Spent on training in the current epoch so far."""
     seconds: float = 0.0
+    started_at: float = 0.0
+    """When the run began, in seconds since 1970."""
     scaler: dict[str, int | float] = {}
     """State of the loss scaling of float16."""
     history: list[Epoch] = []

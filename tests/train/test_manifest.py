@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.samples import CLASSES, labelled
+from tests.train.samples import small_recipe
+from xception.errors import InputError
+from xception.train.batches import Batches
+from xception.train.manifest import (
+    NAME,
+    RunManifest,
+    changes,
+    check_same_data,
+    check_same_recipe,
+    manifest_at,
+    manifest_of,
+    read_manifest,
+    write_manifest,
+)
+from xception.train.storage import open_storage
+
+
+@pytest.fixture
+def manifest() -> RunManifest:
+    return manifest_of(small_recipe(), Batches(labelled(9), small_recipe()), "cpu")
+
+
+def test_a_manifest_says_what_decides_the_weights(manifest: RunManifest) -> None:
+    assert manifest.recipe == small_recipe()
+    assert (manifest.data.images, manifest.data.classes, manifest.processes) == (9, len(CLASSES), 1)
+    assert manifest.data.fingerprint == Batches(labelled(9), small_recipe()).fingerprint
+    assert manifest.threads >= 1
+    assert {"torch", "numpy", "pillow", "python", "xception", "cpu"} <= manifest.environment.keys()
+
+
+def test_it_is_read_as_it_was_written_by_any_name_of_the_run(manifest: RunManifest, tmp_path: Path) -> None:
+    write_manifest(open_storage(tmp_path), manifest)
+    assert read_manifest(open_storage(tmp_path)) == manifest
+    assert [manifest_at(str(place)) for place in (tmp_path, tmp_path / NAME, f"{tmp_path}/")] == [manifest] * 3
+
+
+def test_a_folder_without_one_is_named(tmp_path: Path) -> None:
+    assert read_manifest(open_storage(tmp_path)) is None
+    with pytest.raises(InputError, match=r"no run\.json in .*; expected the folder of a training run"):
+        manifest_at(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"format_version": 1', '"format_version": 2', "format version 2, this program reads version 1"),
+        ('"threads"', '"thread"', "not a valid description of a run: .*thread"),
+        ("{", "", "not a valid description"),
+    ],
+)
+def test_a_changed_manifest_is_refused(old: str, new: str, message: str, manifest: RunManifest, tmp_path: Path) -> None:
+    write_manifest(open_storage(tmp_path), manifest)
+    (tmp_path / NAME).write_text((tmp_path / NAME).read_text().replace(old, new, 1))
+    with pytest.raises(InputError, match=message):
+        manifest_at(str(tmp_path))
+
+
+def test_the_same_recipe_passes_and_another_is_told_by_its_settings(manifest: RunManifest) -> None:
+    check_same_recipe(manifest, small_recipe(), "runs/a")
+    with pytest.raises(InputError, match="the run in runs/a is of another recipe: batch_size was 4, is 8; resume with"):
+        check_same_recipe(manifest, small_recipe(batch_size=8), "runs/a")
+
+
+def test_the_same_data_pass_and_others_are_counted(manifest: RunManifest) -> None:
+    check_same_data(manifest, Batches(labelled(9), small_recipe()))
+    with pytest.raises(InputError, match="had 9 images of 7 classes, pictures has 10 of 7"):
+        check_same_data(manifest, Batches(labelled(10), small_recipe()))
+
+
+def test_changed_surroundings_are_listed(manifest: RunManifest) -> None:
+    assert changes(manifest, manifest) == []
+    other = msgspec.structs.replace(manifest, processes=2, environment=manifest.environment | {"numpy": "0"})
+    assert changes(manifest, other) == [f"numpy was {manifest.environment['numpy']}, is 0", "processes was 1, is 2"]
