@@ -17,7 +17,14 @@ from xception.bundle import Bundle, open_bundle
 from xception.preprocess import Preprocess, Squash
 from xception.train.loop import train_network
 from xception.train.recipe import Recipe
-from xception.train.settings import ComputeSettings, DataSettings, ModelSettings, OptimSettings
+from xception.train.settings import (
+    AverageSettings,
+    ComputeSettings,
+    DataSettings,
+    FreezeSettings,
+    ModelSettings,
+    OptimSettings,
+)
 from xception.weights import read_weights
 
 ROOT = Path(__file__).parents[2]
@@ -44,20 +51,34 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def alone(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def staged(recipe: Recipe) -> Recipe:
+    """The entry flow learns in the second epoch only, and what is published is the weights' average."""
+    return msgspec.structs.replace(
+        recipe, freeze=FreezeSettings(entry_until=1), average=AverageSettings(decay=0.5), class_weights="balanced"
+    )
+
+
+def train_alone(recipe: Recipe, out: Path) -> Bundle:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nn.BatchNorm2d, "train", lambda self, mode=True: nn.Module.train(self, False))
-        return train_network(recipe, tmp_path_factory.mktemp("runs") / "alone")
+        return train_network(recipe, out)
 
 
 @pytest.fixture(scope="module")
-def together(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the runs of two processes: `whole`, `parts` in two parts each, `cut` stopped and resumed."""
+def alone(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return train_alone(recipe, tmp_path_factory.mktemp("runs") / "alone")
+
+
+@pytest.fixture(scope="module")
+def together(recipe: Recipe, staged: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the runs of two processes: `whole`, `parts` in two parts each, `staged`, and `cut`, which is
+    stopped and resumed."""
     folder = tmp_path_factory.mktemp("runs")
     parts = msgspec.structs.replace(recipe, compute=ComputeSettings(accumulate=2))
     jobs = [
         Job(recipe=recipe, out=str(folder / "whole")),
         Job(recipe=parts, out=str(folder / "parts")),
+        Job(recipe=staged, out=str(folder / "staged")),
         Job(recipe=recipe, out=str(folder / "cut"), stop_after=3),
         Job(recipe=recipe, out=str(folder / "cut"), resume=True),
     ]
@@ -106,6 +127,14 @@ def furthest(first: Bundle, second: Bundle) -> float:
 @pytest.mark.parametrize("run", ["whole", "parts"])
 def test_two_processes_end_where_one_does(run: str, alone: Bundle, together: Path) -> None:
     assert furthest(alone, open_bundle(together / run)) < TOLERANCE
+
+
+def test_two_processes_agree_on_what_learns_and_on_the_average(
+    staged: Recipe, alone: Bundle, together: Path, tmp_path: Path
+) -> None:
+    single = train_alone(staged, tmp_path / "run")
+    assert furthest(single, open_bundle(together / "staged")) < TOLERANCE
+    assert furthest(single, alone) > 100 * TOLERANCE
 
 
 def test_the_tolerance_would_show_a_forgotten_image(recipe: Recipe, alone: Bundle, tmp_path: Path) -> None:
