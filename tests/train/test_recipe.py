@@ -1,10 +1,15 @@
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from tests.samples import CLASSES, write_folder
 from xception.arch.variants import VARIANTS, architecture
 from xception.bundle import Bundle
+from xception.convert.defaults import default_preprocess
 from xception.errors import InputError, UnknownName, UsageError
+from xception.preprocess import Preprocess, Squash
+from xception.train.loop import train_network
 from xception.train.recipe import load_recipe, shipped
 from xception.train.settings import ModelSettings
 
@@ -132,3 +137,57 @@ def test_training_may_use_another_momentum_and_drop_rate() -> None:
     trained = ModelSettings(variant="mini_xception", drop_rate=0.3, norm_momentum=0.1).trained(spec)
     assert (trained.norm.momentum, trained.norm.epsilon, trained.head.drop_rate) == (0.1, spec.norm.epsilon, 0.3)
     assert ModelSettings(variant="mini_xception").trained(spec) == spec
+
+
+def test_without_preprocessing_a_recipe_has_its_networks_own(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text('epochs = 1\n[model]\nvariant = "ppcls_xception41"\n[data]\nsource = "digits"\n')
+    own = default_preprocess(architecture("ppcls_xception41"))
+    assert load_recipe(str(path)).preprocess == own
+    changed = load_recipe(str(path), ["preprocess.interpolation=bicubic", "preprocess.antialias=true"]).preprocess
+    assert changed == msgspec.structs.replace(own, interpolation="bicubic", antialias=True)
+    assert load_recipe(str(path), ["preprocess.color=gray"]).preprocess.mean == own.mean[:1]
+
+
+def test_preprocessing_that_a_file_states_is_not_completed_by_anothers() -> None:
+    assert load_recipe("digits").preprocess.antialias
+    assert not default_preprocess(architecture("mini_xception")).antialias
+
+
+# What the sources' own files say: variant, epochs, images a step, optimiser, peak rate, decay, smoothing, schedule.
+PUBLISHED = {
+    "mindcv": ("mindcv_xception", 200, 32 * 8, "sgd", 0.045, 1e-5, 0.1, "cosine"),
+    "mindspore_zoo": ("mindspore_xception", 250, 128 * 8, "sgd", 0.4, 1e-4, 0.1, "linear"),
+    "mini_xception": ("mini_xception", 10_000, 32, "adam", 0.001, 0.02, 0.0, "plateau"),
+    "paper": ("keras_xception", 120, 256, "rmsprop", 0.001, 1e-5, 0.0, "staged"),
+    "paper_sgd": ("keras_xception", 120, 256, "sgd", 0.045, 1e-5, 0.0, "staged"),
+    "ppcls_xception41": ("ppcls_xception41", 120, 64 * 4, "sgd", 0.045, 1e-4, 0.1, "cosine"),
+    "ppcls_xception65": ("ppcls_xception65", 200, 64 * 4, "sgd", 0.045, 1e-4, 0.1, "cosine"),
+    "ppcls_xception71": ("ppcls_xception71", 200, 32 * 4, "sgd", 0.0225, 1e-4, 0.1, "cosine"),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_sources_recipe_says_what_the_source_does(name: str) -> None:
+    recipe = load_recipe(name)
+    optim = recipe.optim
+    found = (recipe.model.variant, recipe.epochs, recipe.batch_size, optim.name, optim.lr, optim.weight_decay)
+    assert (*found, recipe.label_smoothing, recipe.schedule.name) == PUBLISHED[name]
+    assert recipe.preprocess == default_preprocess(architecture(recipe.model.variant))
+    assert optim.lr_per in (None, recipe.batch_size)
+    assert recipe.mix.mixup == (0.2 if name in ("ppcls_xception65", "ppcls_xception71") else 0)
+
+
+@pytest.mark.parametrize("name", sorted(set(shipped()) - {"finetune"}))
+def test_a_recipe_makes_steps_at_a_small_size(name: str, tmp_path: Path) -> None:
+    """Every part that a recipe asks for works together, on a narrow network and a few pictures."""
+    for split in ("train", "val"):
+        write_folder(tmp_path / "data" / split, 1)
+    small = ["model.width=0.02" if "mini" not in load_recipe(name).model.variant else "model.width=0.5"]
+    small += [f"data.source={tmp_path / 'data'}", "epochs=1", "batch_size=4"]
+    recipe = msgspec.structs.replace(
+        load_recipe(name, small), preprocess=Preprocess(resize=Squash(width_px=48, height_px=48))
+    )
+    bundle = train_network(recipe, tmp_path / "run")
+    (score,) = bundle.model.metrics.values()
+    assert score.seen == len(CLASSES)

@@ -28,7 +28,7 @@ from xception.train.settings import (
     Settings,
     Share,
 )
-from xception.train.start import with_parent
+from xception.train.start import completed
 
 
 class Recipe(Settings, frozen=True, kw_only=True):
@@ -86,10 +86,11 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
         UsageError: a value that is of the wrong kind or out of range, or a change without '='.
     """
     document = _read(name)
+    has_preprocess = "preprocess" in document
     for change in changes:
         _apply(document, change)
     try:
-        return msgspec.convert(with_parent(document), Recipe)
+        return msgspec.convert(completed(document, has_preprocess=has_preprocess), Recipe)
     except msgspec.ValidationError as error:
         raise _explained(name, str(error)) from error
 

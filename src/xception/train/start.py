@@ -1,4 +1,4 @@
-"""Training that starts from a bundle: its network, its preprocessing and its weights, fitted to other data."""
+"""What a recipe leaves to the network that it is for, and training that starts from a bundle's weights."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from xception.arch.variants import architecture
 from xception.bundle import Bundle, open_bundle
 from xception.convert.adapt import StemRule, adapt_stem
-from xception.convert.defaults import with_channels
+from xception.convert.defaults import default_preprocess, with_channels
 from xception.convert.fit import CLASSIFIER, CLASSIFIER_BIAS
 from xception.errors import InputError, UsageError
 from xception.labels import Labels
@@ -20,18 +21,33 @@ from xception.weights import read_weights
 CHANNELS = {"gray": 1, "rgb": 3, "bgr": 3}
 
 
-def with_parent(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe's document with what follows from the bundle that its `model.start` names, if it names one.
+def completed(document: Mapping[str, Any], *, has_preprocess: bool) -> dict[str, Any]:
+    """A recipe's document with what follows from its network.
 
-    The network is the bundle's, and so is the preprocessing as far as the document does not state another.
+    Where `model.start` names a bundle, the network is the bundle's, and so is the preprocessing as far as the document
+    does not state another. Without one, a recipe that states no preprocessing has that of the variant's first
+    published weights.
+
+    Args:
+        document: the recipe as TOML has it, with the changes that were asked for.
+        has_preprocess: whether it had preprocessing before those changes.
 
     Raises:
         UsageError: no bundle is named where one is needed, one that is a graph, or another network than its own.
         InputError: it cannot be opened.
     """
     given = document.get("model", {})
-    if not isinstance(given, dict) or not isinstance(given.get("start"), str):
+    if isinstance(given, dict) and isinstance(given.get("start"), str):
+        return _continued(document, given)
+    variant = given.get("variant") if isinstance(given, dict) else None
+    if has_preprocess or not isinstance(variant, str):
         return dict(document)
+    published = default_preprocess(architecture(variant))
+    return {**document, "preprocess": _preprocess(published, document.get("preprocess", {}))}
+
+
+def _continued(document: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of a run that starts from the bundle of its settings `given` for the model."""
     parent = _opened(given["start"])
     own = {"variant": parent.model.network.variant, "width": parent.model.network.width}
     for key, value in own.items():
@@ -91,7 +107,7 @@ def _opened(start: str) -> Bundle:
 
 
 def _preprocess(own: Preprocess, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the document gives, and for the rest the parent's, with its first channel's statistics for gray images."""
+    """What the document gives, and for the rest `own`, with its first channel's statistics for gray images."""
     channels = CHANNELS.get(given.get("color", own.color), own.channels)
     builtins: dict[str, Any] = msgspec.to_builtins(with_channels(own, channels))
     return {**builtins, **given}
