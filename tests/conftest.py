@@ -9,6 +9,7 @@ import pytest
 from tests.samples import CLASSES, drawn_tensors
 from xception.arch.spec import Architecture
 from xception.bundle import Bundle, Form, Graph, Model, Network, write_bundle
+from xception.export.litert import litert_files
 from xception.export.onnx import onnx_files
 from xception.export.program import program
 from xception.labels import Labels
@@ -52,28 +53,32 @@ def forms(
     tensors: dict[str, np.ndarray],
     onnx_bytes: bytes,
 ) -> dict[Form, Bundle]:
-    """The model as weights, as an ONNX graph and as an OpenVINO graph. Not to be written to."""
+    """The model as weights and in all graph forms that a backend opens. Not to be written to."""
     root = tmp_path_factory.mktemp("bundles")
     openvino.save_model(openvino.Core().read_model(onnx_bytes), root / "model.xml", compress_to_fp16=False)
     graph = Graph(input_name="pixels", input_shape=(None, 3, PX, PX), output_name="logits")
+    nhwc = program(NETWORK.architecture(), tensors, preprocess, layout="nhwc")
     contents: dict[Form, dict[str, bytes | Path]] = {
         "weights": {"weights.safetensors": weights_bytes(tensors)},
         "onnx": {"model.onnx": onnx_bytes},
         "openvino": {"model.xml": root / "model.xml", "model.bin": root / "model.bin"},
+        "litert": {**litert_files(nhwc)},
     }
+    graphs = {"onnx": graph, "openvino": graph, "litert": nhwc.graph}
     return {
-        form: write_bundle(root / form, _model(form, preprocess, graph), labels, contents[form]) for form in contents
+        form: write_bundle(root / form, _model(form, preprocess, graphs.get(form)), labels, contents[form])
+        for form in contents
     }
 
 
-def _model(form: Form, preprocess: Preprocess, graph: Graph) -> Model:
+def _model(form: Form, preprocess: Preprocess, graph: Graph | None) -> Model:
     return Model(
         name="small",
         network=NETWORK,
         form=form,
         precision="float32",
         preprocess=preprocess,
-        graph=None if form == "weights" else graph,
+        graph=graph,
     )
 
 

@@ -27,10 +27,17 @@ FORMAT_VERSION = 1
 MANIFEST = "model.json"
 LABELS = "labels.txt"
 
-Form = Literal["weights", "onnx", "openvino"]
+Form = Literal["weights", "onnx", "openvino", "litert", "pt2", "torchscript"]
 Precision = Literal["float32", "float16", "int8"]
 
-MAIN_FILE: Mapping[Form, str] = {"weights": "weights.safetensors", "onnx": "model.onnx", "openvino": "model.xml"}
+MAIN_FILE: Mapping[Form, str] = {
+    "weights": "weights.safetensors",
+    "onnx": "model.onnx",
+    "openvino": "model.xml",
+    "litert": "model.tflite",
+    "pt2": "model.pt2",
+    "torchscript": "model.pt",
+}
 """The file a runtime opens, by form."""
 
 
@@ -79,6 +86,12 @@ class Graph(_Document, frozen=True):
     """Whether the outputs `top_values` and `top_indices`, both (N, k), stand beside the main one."""
     class_maps: bool = False
     """Whether the output `class_maps`, (N, K, H', W'), stands beside the main one."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """All outputs in their order."""
+        best = ("top_values", "top_indices") if self.top_k else ()
+        return (self.output_name, *best, *(("class_maps",) if self.class_maps else ()))
 
 
 class Score(_Document, frozen=True):

@@ -98,11 +98,18 @@ def test_a_broken_file_is_refused_in_one_sentence(
 
 
 def test_every_form_has_a_default_backend_that_runs_it() -> None:
-    assert {form: default_backend(form) for form in MAIN_FILE} == {
+    assert {form: default_backend(form) for row in BACKENDS.values() for form in row.forms} == {
         "weights": "torch",
         "onnx": "onnxruntime",
         "openvino": "openvino",
+        "litert": "litert",
     }
+
+
+def test_a_form_for_other_programs_is_not_opened() -> None:
+    assert "torchscript" in MAIN_FILE
+    with pytest.raises(UsageError, match="no backend opens the form 'torchscript'"):
+        default_backend("torchscript")
 
 
 def test_an_unknown_backend_is_refused_with_the_nearest(onnx_bundle: Bundle) -> None:

@@ -16,7 +16,7 @@ from xception.tasks.agreement import probe_pixels
 from xception.weights import read_weights
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", [to for to, row in FORMATS.items() if row.run is None])
 def test_an_export_carries_its_agreement_with_the_weights_and_its_lineage(
     to: str, weights_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -41,7 +41,7 @@ def test_an_export_that_differs_is_not_written(
         return tensors | {"head.classifier.bias": tensors["head.classifier.bias"] + np.float32(0.01)}
 
     monkeypatch.setattr(formats, "read_weights", perturbed)
-    with pytest.raises(CheckFailed, match=r"the onnx export of .* differs .* nothing was written"):
+    with pytest.raises(CheckFailed, match=r"nothing was written: .* it first differs at head\.classifier, by"):
         export_bundle(weights_bundle, "onnx", tmp_path / "out")
     assert not list(tmp_path.iterdir())
 

@@ -55,7 +55,7 @@ print(json.dumps({"files": opened, "threads": threading.active_count() - threads
                   "environment": dict(os.environ) != environment}))
 """
 
-TORCH_LAYERS = ("xception.models", "xception.train", "xception.backends.torch")
+TORCH_LAYERS = ("xception.models", "xception.train", "xception.backends.torch", "xception.export.torch")
 
 
 def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:

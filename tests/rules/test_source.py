@@ -15,6 +15,7 @@ TESTS = Path(__file__).parent.parent
 # Modules whose tests do not lie in a namesake, and where they lie.
 TESTED_ELSEWHERE = {
     "backends/base.py": "backends/test_contract.py",
+    "backends/litert.py": "backends/test_contract.py",
     "backends/onnxruntime.py": "backends/test_contract.py",
     "backends/openvino.py": "backends/test_contract.py",
     "backends/torch.py": "backends/test_contract.py",

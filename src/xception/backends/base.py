@@ -52,6 +52,7 @@ BACKENDS: Mapping[str, Backend] = {
     "torch": Backend("xception.backends.torch", ("weights",)),
     "onnxruntime": Backend("xception.backends.onnxruntime", ("onnx",)),
     "openvino": Backend("xception.backends.openvino", ("openvino", "onnx")),
+    "litert": Backend("xception.backends.litert", ("litert",)),
 }
 """In order of preference: the first that runs a bundle's form is its default."""
 
@@ -66,7 +67,7 @@ def open_session(bundle: Bundle, backend: str | None = None, *, threads: int | N
 
     Raises:
         UnknownName: no such backend.
-        UsageError: the backend does not run the bundle's form.
+        UsageError: the backend, or none, runs the bundle's form.
         MissingExtra: the runtime is not installed.
         InputError: the runtime refuses the file.
     """
@@ -83,8 +84,18 @@ def open_session(bundle: Bundle, backend: str | None = None, *, threads: int | N
 
 
 def default_backend(form: Form) -> str:
-    """The preferred runtime for a form."""
-    return next(name for name, row in BACKENDS.items() if form in row.forms)
+    """The preferred runtime for a form.
+
+    Raises:
+        UsageError: none runs it.
+    """
+    name = next((name for name, row in BACKENDS.items() if form in row.forms), None)
+    if name is None:
+        raise UsageError(
+            f"no backend opens the form {form!r}, which was compared when it was exported and is for programs of your "
+            "own; use the bundle it was exported from, or its onnx form"
+        )
+    return name
 
 
 def run(session: Session, pixels: Pixels, batch_size: int) -> Logits:

@@ -30,13 +30,14 @@ def export(
     ```
     xception export runs/digits/bundle --to onnx --out digits-onnx
     xception export runs/digits/bundle --to openvino --out digits-openvino
+    xception export runs/digits/bundle --to litert --image-input --softmax --out digits-litert
     xception export runs/digits/bundle --to onnx --opset 11 --batch 8 --out digits-onnx-8
     xception export xception41 --to timm --out timm-folder
     ```
 
     Args:
         bundle: The bundle with the weights.
-        to: onnx or openvino; timm writes a model folder that timm loads.
+        to: onnx, openvino, litert, pt2 or torchscript; timm writes a model folder that timm loads.
         out: Folder of the new bundle.
         data: Images to compare on, besides black, white, gray and noise.
         overwrite: Replace a bundle that lies there.

@@ -1,9 +1,11 @@
 """A bundle's network as an ONNX graph, written node by node from its specification; torch takes no part."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xception.arch.graph import INPUT, Add, BatchNorm, Conv, Dense, GlobalAveragePool, MaxPool, Relu, Scale
 from xception.errors import UsageError
@@ -214,3 +216,30 @@ OPERATIONS: Mapping[type[Operation], Callable[[_Writer, Any], None]] = {
     Softmax: _softmax,
     TopK: _top_k,
 }
+
+
+def open_taps(file: Path) -> "OnnxTaps":
+    """An ONNX file that shows what it computes inside, in ONNX Runtime without its optimisations."""
+    return OnnxTaps(require("onnx", "onnx").load(file))
+
+
+class OnnxTaps:
+    """The first operations of a graph, each an output of its own."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._ends = [index for index, node in enumerate(model.graph.node, 1) for _ in node.output]
+        self.names = [name for node in model.graph.node for name in node.output]
+
+    def __call__(self, values: NDArray[Any], count: int) -> dict[str, NDArray[Any]]:
+        onnx, onnxruntime = require("onnx", "onnx"), require("onnxruntime", "onnx")
+        part = onnx.ModelProto()
+        part.CopyFrom(self._model)
+        del part.graph.node[self._ends[count - 1] :], part.graph.output[:]
+        part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in self.names[:count])
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session = onnxruntime.InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        results = session.run(self.names[:count], {session.get_inputs()[0].name: values})
+        return dict(zip(self.names, results, strict=False))

@@ -3,6 +3,9 @@
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from xception.export.onnx import onnx_files
 from xception.export.program import Program
@@ -24,3 +27,31 @@ def openvino_files(program: Program) -> dict[str, bytes]:
         xml = Path(folder) / "model.xml"
         openvino.save_model(openvino.Core().read_model(graph), xml, compress_to_fp16=compress)
         return {name: (Path(folder) / name).read_bytes() for name in ("model.xml", "model.bin")}
+
+
+def open_taps(file: Path) -> "OpenVinoTaps":
+    """A model that shows what it computes inside."""
+    openvino = require("openvino", "openvino")
+    return OpenVinoTaps(openvino, openvino.Core().read_model(file))
+
+
+class OpenVinoTaps:
+    """The first named operations of a model, each an output of its own."""
+
+    def __init__(self, openvino: Any, model: Any) -> None:
+        self._openvino, self._model = openvino, model
+        named = ((port, sorted(port.get_names())) for node in model.get_ordered_ops() for port in node.outputs())
+        self._ports = {
+            names[0]: port for port, names in named if names and port.get_node().get_type_name() not in INERT
+        }
+        self.names = list(self._ports)
+
+    def __call__(self, values: NDArray[Any], count: int) -> dict[str, NDArray[Any]]:
+        names = self.names[:count]
+        part = self._openvino.Model([self._ports[name] for name in names], self._model.get_parameters())
+        settings = {"INFERENCE_PRECISION_HINT": "f32"}
+        results = self._openvino.Core().compile_model(part, "CPU", settings)(values)
+        return {name: results[index] for index, name in enumerate(names)}
+
+
+INERT = ("Parameter", "Constant", "Result")

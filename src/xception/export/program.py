@@ -21,6 +21,9 @@ SOFTMAX, TOP_K, CLASS_MAPS = "head.softmax", "head.top_k", "head.class_maps"
 TOP_VALUES, TOP_INDICES = "top_values", "top_indices"
 
 
+Layout = Literal["nchw", "nhwc"]
+
+
 @dataclass(frozen=True, slots=True)
 class Normalize:
     """8-bit images (N, H, W, C) to pixels (N, C, H, W): `value * NAME.factor + NAME.shift` a channel."""
@@ -131,15 +134,16 @@ def program(
     tensors: Mapping[str, np.ndarray],
     preprocess: Preprocess,
     options: Options | None = None,
+    layout: Layout = "nchw",
 ) -> Program:
-    """The network with what the options add to it.
+    """The network with what the options add to it; `layout` is that of float images, 8-bit ones are (N, H, W, C).
 
     Raises:
         UsageError: the options contradict each other or the network, or the preprocessing fixes no input size.
     """
     options = options or Options()
     nodes, values = folded(architecture, tensors)
-    graph = _graph(architecture, preprocess, options)
+    graph = _graph(architecture, preprocess, options, layout)
     head = tuple(_head(nodes, options))
     operations: tuple[Operation, ...] = (*nodes, *head)
     if options.image_input:
@@ -159,7 +163,7 @@ def program(
     return made
 
 
-def _graph(architecture: Architecture, preprocess: Preprocess, options: Options) -> Graph:
+def _graph(architecture: Architecture, preprocess: Preprocess, options: Options, layout: Layout) -> Graph:
     classes = architecture.num_classes
     if options.batch is not None and options.batch < 1:
         raise UsageError(f"a graph for {options.batch} images makes no sense; expected at least one")
@@ -177,7 +181,7 @@ def _graph(architecture: Architecture, preprocess: Preprocess, options: Options)
         input_name=options.input_name or (IMAGE if options.image_input else INPUT),
         input_shape=(options.batch, architecture.in_channels, *size),
         output_name=options.output_name or ("probabilities" if options.softmax else "logits"),
-        input_layout="nhwc" if options.image_input else "nchw",
+        input_layout="nhwc" if options.image_input else layout,
         input_values="image" if options.image_input else "pixels",
         output_values="probabilities" if options.softmax else "logits",
         top_k=options.top_k,

@@ -1,6 +1,6 @@
 """An export beside its parent: run by the real runtime in several batch and image sizes, and compared."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any, cast
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xception.backends.base import SMALLEST, GraphSession, Logits, Pixels, logits_of, open_session
 from xception.bundle import Agreement, Bundle, Graph, Precision
 from xception.errors import CheckFailed, InputError, XceptionError
+from xception.export.bisect import Values, first_mismatch
 from xception.export.program import TOP_INDICES, TOP_VALUES
 from xception.extras import require
 from xception.metrics import log_softmax
@@ -29,7 +30,6 @@ BATCH_SIZES = (1, 2, 7)
 MAPS_FACTOR = 10
 """How much more a class map may differ, whose numbers are not averaged over the image."""
 
-Values = Mapping[str, NDArray[Any]]
 Runner = Callable[[Mapping[str, Pixels]], Mapping[str, Values]]
 """Batches of pixels by name to all outputs of the graph by the batch's name."""
 
@@ -44,27 +44,50 @@ def verify(exported: Bundle, parent: Bundle, probes: Sequence[Pixels], run: Runn
         run: what runs the graph; by default the bundle's own backend.
 
     Raises:
-        CheckFailed: the runtime does not run the graph in some size, or an extra output differs. Whether the
-            agreement of the main output is good enough is the caller's to judge.
+        CheckFailed: the runtime does not run the graph in some size, or an output differs; the message names the
+            first operation that does, where the runtime shows what it computes inside.
     """
     graph = exported.model.graph
     if graph is None:
         raise InputError(f"{exported.path} describes no graph; export it again")
     batches = dict(_batches(probes, graph.input_shape[0]))
     theirs = _network_outputs(parent, batches, class_maps=graph.class_maps)
-    ours = (run or partial(run_session, exported))(batches)
+    ours = (run or partial(run_session, exported, parent))(batches)
+    rows = {
+        name: (logits_of(ours[name][graph.output_name], graph), _as_given(theirs[name]["logits"], graph))
+        for name in batches
+    }
+    measured = agreement_of(*(np.concatenate(side) for side in zip(*rows.values(), strict=True)))
+    tolerance = TOLERANCES[exported.model.precision]
+    if not measured.relative_diff <= tolerance:
+        worst = max(rows, key=lambda name: _differences(*rows[name]).max())
+        where = _where(exported, parent, batches[worst], _differences(*rows[worst]).argmax())
+        raise CheckFailed(
+            f"the {exported.model.form} graph differs from the weights of {parent.path} "
+            f"by {measured.relative_diff:.1e} of the largest logit, more than {tolerance:.0e}: {where}; "
+            "report this with the versions in use"
+        )
     for name, values in ours.items():
         _check_extras(values, theirs[name], exported)
-    measured = agreement_of(
-        _joined(logits_of(ours[name][graph.output_name], graph) for name in batches),
-        _joined(_as_given(theirs[name]["logits"], graph) for name in batches),
-    )
     return msgspec.structs.replace(
         measured,
         samples=sum(map(len, probes)),
         batch_sizes=tuple(sorted({len(pixels) for pixels in batches.values()})),
         sizes_px=tuple((pixels.shape[2], pixels.shape[3]) for pixels in probes),
     )
+
+
+def _differences(ours: Logits, theirs: Logits) -> NDArray[np.float32]:
+    """The largest difference of each image; numbers that are none count as the largest of all."""
+    return np.asarray(np.nan_to_num(np.abs(ours - theirs).max(axis=1), nan=np.inf), np.float32)
+
+
+def _where(exported: Bundle, parent: Bundle, batch: Pixels, image: np.intp) -> str:
+    """What in the graph differs on this image, or else on its batch."""
+    graph, tolerance = exported.model.graph, TOLERANCES[exported.model.precision]
+    alone = [batch[image : image + 1]] if graph and graph.input_shape[0] is None else []
+    found = (first_mismatch(exported, parent, pixels, tolerance) for pixels in (*alone, batch))
+    return next((mismatch.sentence() for mismatch in found if mismatch), "no operation inside it shows where")
 
 
 def _batches(probes: Sequence[Pixels], fixed: int | None) -> Iterator[tuple[str, Pixels]]:
@@ -77,7 +100,7 @@ def _batches(probes: Sequence[Pixels], fixed: int | None) -> Iterator[tuple[str,
                 yield f"{pixels.shape[2]}x{pixels.shape[3]} px, batch of {size}, from {start}", pixels[chosen]
 
 
-def run_session(exported: Bundle, batches: Mapping[str, Pixels]) -> dict[str, Values]:
+def run_session(exported: Bundle, parent: Bundle, batches: Mapping[str, Pixels]) -> dict[str, Values]:
     """All outputs of a graph by the name of the batch, in the bundle's own backend.
 
     Raises:
@@ -92,7 +115,12 @@ def run_session(exported: Bundle, batches: Mapping[str, Pixels]) -> dict[str, Va
                 raise
             # The runtimes raise types of their own, which share no base class but this one.
             except Exception as error:
-                raise CheckFailed(f"{exported.path} does not run on {name}: {error}; export it again") from error
+                mismatch = first_mismatch(exported, parent, pixels, TOLERANCES[exported.model.precision])
+                where = mismatch.sentence() if mismatch else str(error)
+                raise CheckFailed(
+                    f"the {exported.model.form} graph does not run on {name}: {where}; report this with the versions "
+                    "in use"
+                ) from error
     return found
 
 
@@ -116,10 +144,6 @@ def _as_given(logits: Logits, graph: Graph) -> Logits:
     if graph.output_values == "logits":
         return logits
     return np.maximum(log_softmax(logits), np.log(SMALLEST)).astype(np.float32)
-
-
-def _joined(rows: Iterable[Logits]) -> Logits:
-    return np.concatenate(list(rows))
 
 
 def _check_extras(values: Values, expected: Values, exported: Bundle) -> None:

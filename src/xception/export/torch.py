@@ -1,0 +1,181 @@
+"""A bundle's network in torch's own formats, traced from a module of the very operations that all writers walk."""
+
+import io
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from xception.arch.graph import INPUT, Add, BatchNorm, Conv, Dense, GlobalAveragePool, MaxPool, Relu, Scale, unfold
+from xception.arch.spec import Architecture
+from xception.backends.base import graph_input
+from xception.bundle import Bundle
+from xception.errors import CheckFailed, InputError
+from xception.export.program import Normalize, Operation, Program, TopK
+
+EXAMPLES = 2
+"""Images to trace with: torch takes a batch of one for a constant."""
+
+Values = dict[str, NDArray[Any]]
+
+
+def pt2_files(program: Program) -> dict[str, bytes]:
+    """`model.pt2`, what `torch.export` makes of the program: ATen operations, free or fixed sizes as the program's."""
+    file = io.BytesIO()
+    torch.export.save(_exported(program), file)
+    return {"model.pt2": file.getvalue()}
+
+
+def torchscript_files(program: Program) -> dict[str, bytes]:
+    """`model.pt`, the traced program as TorchScript, which takes any batch and size."""
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch prefers its newer format, users of the older remain
+        traced = torch.jit.trace(Walk(program), _example(program), check_trace=False)  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, file)
+    return {"model.pt": file.getvalue()}
+
+
+def run_pt2(exported: Bundle, batches: Mapping[str, NDArray[Any]]) -> dict[str, Values]:
+    """All outputs of an own `.pt2` file on named batches of pixels."""
+    return _run(exported, torch.export.load(exported.main_file).module(), batches)
+
+
+def run_torchscript(exported: Bundle, batches: Mapping[str, NDArray[Any]]) -> dict[str, Values]:
+    """All outputs of an own TorchScript file on named batches of pixels."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return _run(exported, torch.jit.load(exported.main_file), batches)  # type: ignore[no-untyped-call]
+
+
+def _run(exported: Bundle, module: Any, batches: Mapping[str, NDArray[Any]]) -> dict[str, Values]:
+    graph = exported.model.graph
+    if graph is None:
+        raise InputError(f"{exported.path} describes no graph; export it again")
+    found: dict[str, Values] = {}
+    for batch, pixels in batches.items():
+        source = torch.from_numpy(graph_input(pixels, graph, exported.model.preprocess))
+        try:
+            with torch.inference_mode():
+                results = module(source)
+        except (RuntimeError, AssertionError) as error:
+            raise CheckFailed(f"the {exported.model.form} file does not run on {batch}: {error}") from error
+        found[batch] = {name: value.numpy() for name, value in zip(graph.outputs, results, strict=True)}
+    return found
+
+
+def network_values(
+    architecture: Architecture, tensors: Mapping[str, NDArray[Any]], pixels: NDArray[Any]
+) -> dict[str, NDArray[Any]]:
+    """What every operation of the unfolded network makes of pixels (N, C, H, W), by its name and in their order."""
+    values = {INPUT: torch.from_numpy(pixels)}
+    with torch.inference_mode():
+        for node in unfold(architecture):
+            values |= Step(node, tensors)(values)
+    return {name: value.numpy() for name, value in values.items()}
+
+
+class Walk(nn.Module):
+    """A program as a module: its input to its outputs, in their order."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__()
+        self.source = program.source
+        self.outputs = [output.value for output in program.outputs]
+        # A module's name may hold no dot.
+        self.steps = nn.ModuleDict({node.name.replace(".", "_"): Step(node, program.tensors) for node in program.nodes})
+        self.eval()
+
+    def forward(self, source: Tensor) -> tuple[Tensor, ...]:
+        values = {self.source: source}
+        for step in self.steps.values():
+            values |= step(values)
+        return tuple(values[name] for name in self.outputs)
+
+
+class Step(nn.Module):
+    """One operation, with its tensors as buffers."""
+
+    weight: Tensor
+    bias: Tensor | None
+    running_mean: Tensor
+    running_var: Tensor
+    factor: Tensor
+    shift: Tensor
+
+    def __init__(self, node: Operation, tensors: Mapping[str, NDArray[Any]]) -> None:
+        super().__init__()
+        self.node = node
+        self.register_buffer("bias", None)
+        for name, value in tensors.items():
+            owner, _, leaf = name.rpartition(".")
+            if owner == node.name:
+                self.register_buffer(leaf, torch.from_numpy(np.array(value, np.float32)))
+
+    def forward(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The operation's values by name, of those computed before."""
+        node, x = self.node, values[self.node.source]
+        match node:
+            case TopK():
+                best, indices = x.topk(node.count, 1)
+                return {f"{node.name}.values": best, f"{node.name}.indices": indices}
+            case Add():
+                return {node.name: x + values[node.other]}
+            case _:
+                return {node.name: self._unary(node, x)}
+
+    def _unary(self, node: Operation, x: Tensor) -> Tensor:
+        match node:
+            case Normalize():
+                return (x.to(torch.float32) * self.factor + self.shift).permute(0, 3, 1, 2)
+            case Conv():
+                return functional.conv2d(
+                    x, self.weight, self.bias, node.stride, node.padding, node.dilation, node.groups
+                )
+            case BatchNorm():
+                return functional.batch_norm(
+                    x, self.running_mean, self.running_var, self.weight, self.bias, eps=node.epsilon
+                )
+            case Relu():
+                return functional.relu(x)
+            case MaxPool():
+                return _max_pool(x, node)
+            case Scale():
+                return x * node.factor
+            case GlobalAveragePool():
+                return x.mean((2, 3))
+            case Dense():
+                return functional.linear(x, self.weight, self.bias)
+            case _:
+                return x.softmax(1)
+
+
+def _max_pool(x: Tensor, node: MaxPool) -> Tensor:
+    if node.padding == "symmetric" or node.stride == 1:
+        return functional.max_pool2d(x, 3, node.stride, padding=1)
+    # TensorFlow's padding as arithmetic on the size, which a trace keeps, instead of a choice, which it would not.
+    before = [size % 2 for size in (x.shape[3], x.shape[2])]
+    padded = functional.pad(x, (before[0], 1, before[1], 1), value=float("-inf"))
+    return functional.max_pool2d(padded, 3, node.stride)
+
+
+def _example(program: Program) -> Tensor:
+    batch, channels = program.graph.input_shape[:2]
+    shape = (batch or EXAMPLES, channels, *program.size_px)
+    if program.graph.input_values == "image":
+        return torch.zeros([shape[axis] for axis in (0, 2, 3, 1)], dtype=torch.uint8)
+    return torch.zeros(shape)
+
+
+def _exported(program: Program) -> torch.export.ExportedProgram:
+    dim = torch.export.Dim
+    free = [axis for axis in (0, 2, 3) if program.graph.input_shape[axis] is None]
+    if program.graph.input_layout == "nhwc":
+        free = [{0: 0, 2: 1, 3: 2}[axis] for axis in free]
+    dynamic = (dict.fromkeys(free, dim.DYNAMIC),) if free else None
+    return torch.export.export(Walk(program), (_example(program),), dynamic_shapes=dynamic)
