@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xception.errors import InputError
-from xception.labels import Labels, imagenet1k, index_classes, labels_text, parse_labels, read_labels
+from xception.labels import Labels, imagenet1k, index_classes, labels_text, parse_labels, read_class_map, read_labels
 
 NAME = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1).filter(str.strip)
 
@@ -94,3 +94,15 @@ def test_imagenets_two_cranes_are_told_apart_by_id_alone() -> None:
     assert imagenet1k().targets(["n02012849", "n03126707"]) == (134, 517)
     with pytest.raises(InputError, match="fit several"):
         imagenet1k().targets(["crane"])
+
+
+def test_a_class_map_is_read_from_json(tmp_path: Path) -> None:
+    path = tmp_path / "map.json"
+    path.write_text('{"car": "automobile"}')
+    assert read_class_map(path) == {"car": "automobile"}
+    for content in (b"[1]", b'{"car": 1}', b"\xff", b""):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="cannot read the class map"):
+            read_class_map(path)
+    with pytest.raises(InputError, match="No such file"):
+        read_class_map(tmp_path / "none.json")

@@ -7,6 +7,8 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+import msgspec
+
 from xception.errors import InputError
 
 
@@ -89,6 +91,20 @@ def read_labels(path: Path) -> Labels:
     if not text.strip():
         raise InputError(f"the label file {path} is empty; expected one class a line")
     return parse_labels(text)
+
+
+def read_class_map(path: Path) -> dict[str, str]:
+    """A model's class by a data set's, from JSON: `{"DATA CLASS": "MODEL CLASS", ...}`, each by its id or name.
+
+    Raises:
+        InputError: the file cannot be read or is of another form.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise InputError(
+            f'cannot read the class map {path}: {error}; expected JSON, {{"data class": "model class", ...}}'
+        ) from error
 
 
 @cache

@@ -132,17 +132,18 @@ def test_evaluate_counts_every_image(
 def test_evaluate_takes_several_right_answers_fewer_classes_and_mirror_images(
     onnx_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = write_folder(tmp_path / "data", classes=CLASSES[:2])
+    folder = write_folder(tmp_path / "data", classes=("ant", "biene"))
+    class_map = tmp_path / "map.json"
+    class_map.write_text('{"biene": "bee"}')
     answers = tmp_path / "real.json"
     answers.write_text(json.dumps([["ant"], [0, 1], [], [1], [1], [1]]))
-    result = document(
-        capsys, "evaluate", onnx_bundle.path, folder, "--subset-classes", "--tta", "flip", "--real", answers, "--top=1"
-    )
+    command = ["evaluate", onnx_bundle.path, folder, "--class-map", class_map, "--subset-classes", "--real", answers]
+    result = document(capsys, *command, "--tta", "flip", "--top=1")
     assert (result["subset"], result["tta"], result["labels"]) == (True, "flip", list(CLASSES[:2]))
     assert (result["real"]["counted"], result["real"]["uncounted"]) == (5, 1)
     assert 0 <= result["equal_error_rate"] <= 1
     assert len(result["top_k"]) == 1
-    assert run(["evaluate", str(onnx_bundle.path), str(folder), "--subset-classes", "--real", str(answers)]) == 0
+    assert run([*map(str, command)]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in ("calibration error", "right answers", "ROC-AUC", "equal error rate"))
 

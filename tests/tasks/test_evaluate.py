@@ -214,6 +214,31 @@ def test_a_model_may_be_held_to_the_classes_of_the_data(onnx_bundle: Bundle, ses
     assert np.sum(held.confusion) == COUNT
 
 
+def test_a_model_is_held_to_classes_that_have_images_not_to_all_that_the_data_name(
+    onnx_bundle: Bundle, session: Session
+) -> None:
+    some = Items("pictures", CLASSES, tuple(item for item in labelled(COUNT) if item.target in (2, 5)))
+    result = evaluate(onnx_bundle, session, some, subset=True)
+    assert result.labels == ("cat", "fox")
+    assert result.seen == len(some)
+    with pytest.raises(InputError, match="no labelled images"):
+        evaluate(onnx_bundle, session, Items("pictures", CLASSES, ()), subset=True)
+
+
+def test_classes_of_another_name_are_mapped(onnx_bundle: Bundle, session: Session) -> None:
+    plain = labelled(COUNT)
+    other = Items("pictures", ("ant", "abeille", "chat", "dog", "eel", "fox", "gnu"), plain.items)
+    class_map = {"abeille": "bee", "chat": "cat"}
+    assert evaluate(onnx_bundle, session, other, class_map=class_map) == evaluate(onnx_bundle, session, plain)
+    two_in_one = Items("pictures", ("tabby", "siamese", "dog"), labelled(30, CLASSES[:3]).items)
+    result = evaluate(onnx_bundle, session, two_in_one, class_map={"tabby": "cat", "siamese": "cat"}, subset=True)
+    assert [(entry.label, entry.support) for entry in result.classes] == [("cat", 20), ("dog", 10)]
+    with pytest.raises(InputError, match="'vache', which is none of the data's 7 classes"):
+        evaluate(onnx_bundle, session, plain, class_map={"vache": "cow"})
+    with pytest.raises(InputError, match="'abeille'"):
+        evaluate(onnx_bundle, session, other, class_map={"chat": "cat"})
+
+
 def test_flipped_images_are_averaged_as_probabilities(onnx_bundle: Bundle, session: Session) -> None:
     result = evaluate(onnx_bundle, session, labelled(COUNT, broken=BROKEN), tta="flip")
     upright, targets = direct_logits(onnx_bundle, session)

@@ -15,6 +15,7 @@ from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.errors import UsageError
 from xception.extras import require
+from xception.labels import read_class_map
 from xception.outputs import write_file
 from xception.tasks.evaluate import Evaluation
 from xception.tasks.evaluate import evaluate as run
@@ -28,6 +29,9 @@ class Scoring:
     """What counts as right."""
 
     top: Annotated[int, Parameter(help="The largest k of the cumulative top-k accuracies.")] = 5
+    class_map: Annotated[
+        Path | None, Parameter(help='JSON with the model\'s class by the data\'s, {"car": "automobile", ...}.')
+    ] = None
     subset_classes: Annotated[
         bool, Parameter(help="Let the model choose among the data's classes alone; by default among all of its own.")
     ] = False
@@ -130,6 +134,7 @@ def evaluate(
             batch_size=batch,
             workers=workers,
             top=scoring.top,
+            class_map=read_class_map(scoring.class_map) if scoring.class_map else {},
             subset=scoring.subset_classes,
             tta=scoring.tta,
             real=answers,

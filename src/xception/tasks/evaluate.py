@@ -2,8 +2,9 @@
 
 from array import array
 from bisect import insort
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from math import isnan
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -134,6 +135,7 @@ def evaluate(
     workers: int = 2,
     clocks: Clocks | None = None,
     top: int = 5,
+    class_map: Mapping[str, str] = MappingProxyType({}),
     subset: bool = False,
     tta: Tta | None = None,
     real: RealLabels | None = None,
@@ -151,7 +153,8 @@ def evaluate(
         workers: threads that read and decode.
         clocks: where the time of each stage is counted.
         top: the largest k of `top_k`.
-        subset: let the model choose among the classes of the data alone.
+        class_map: the model's class by the data's, for those of another name.
+        subset: let the model choose among the classes of which there are images alone.
         tta: average the class probabilities over several views of each image.
         real: several right answers an image, for `Evaluation.real`.
 
@@ -160,8 +163,8 @@ def evaluate(
         CheckFailed: the model's logits are not numbers.
     """
     clocks = clocks or Clocks()
-    targets = bundle.labels.targets(source.classes)
-    classes = sorted(set(targets)) if subset else range(len(bundle.labels))
+    targets = bundle.labels.targets(renamed(source.classes, class_map))
+    classes = present(source, targets) if subset else range(len(bundle.labels))
     place = {model_class: index for index, model_class in enumerate(classes)}
     session = Restricted(session, classes) if subset else session
     session = Averaged(session, VIEWS[tta]) if tta else session
@@ -171,7 +174,7 @@ def evaluate(
 
     tally = Tally(tuple(bundle.labels.names[index] for index in classes), valid if real else None)
     outcomes = infer(
-        relabelled(source, tuple(place[target] for target in targets)),
+        relabelled(source, tuple(place.get(target, -1) for target in targets)),
         bundle.model.preprocess,
         session,
         batch_size=batch_size,
@@ -183,6 +186,34 @@ def evaluate(
             tally.add(outcome)
     result = tally.evaluation(str(bundle.path), source.name, session.name, len(source), top)
     return msgspec.structs.replace(result, tta=tta, subset=subset)
+
+
+def renamed(classes: Sequence[str], class_map: Mapping[str, str]) -> tuple[str, ...]:
+    """The model's names of a data set's classes.
+
+    Raises:
+        InputError: a class is mapped that the data do not have.
+    """
+    strange = sorted(class_map.keys() - set(classes))
+    if strange:
+        raise InputError(
+            f"the class map names {strange[0]!r}, which is none of the data's {len(classes)} classes, "
+            f"such as {', '.join(classes[:3])}; expected the data's classes on its left side"
+        )
+    return tuple(class_map.get(name, name) for name in classes)
+
+
+def present(source: Source, targets: Sequence[int]) -> tuple[int, ...]:
+    """Those of the model's classes of which there are images, in the model's order.
+
+    Raises:
+        InputError: there are no labelled images.
+    """
+    # By index, since iterating moves a progress bar.
+    found = {source[index].target for index in range(len(source))} - {None}
+    if not found:
+        raise InputError(f"{source.name} has no labelled images; expected some to hold the model to their classes")
+    return tuple(sorted({targets[target] for target in found if target is not None}))
 
 
 def relabelled(items: Iterable[Item], targets: tuple[int, ...]) -> Iterator[Item]:
