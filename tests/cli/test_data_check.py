@@ -53,6 +53,21 @@ def test_the_document_holds_all_that_was_found(xception: Command, tmp_path: Path
     }
 
 
+def test_a_list_with_faults_is_checked_where_others_refuse_it(xception: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(faulty.jpeg(0))
+    (tmp_path / "labels.txt").write_text("ant\n")
+    (tmp_path / "list.txt").write_text("a.jpg 0\na.jpg 0\ngone.jpg 0\na.jpg\na.jpg 7\n")
+    result = xception("data", "check", tmp_path / "list.txt", "--json")
+    assert result.returncode == 1
+    assert json.loads(result.stdout)["counts"] == {
+        "missing": 1,
+        "conflicting_labels": 1,
+        "bad_line": 1,
+        "index_out_of_range": 1,
+        "listed_twice": 1,
+    }
+
+
 def test_data_that_are_not_there_are_an_input_error(xception: Command, tmp_path: Path) -> None:
     result = xception("data", "check", tmp_path / "nowhere")
     assert result.returncode == 3

@@ -7,6 +7,7 @@ from itertools import groupby
 from xception.cli.output import Watched, print_facts, print_json, progress_bar
 from xception.data.findings import KINDS, Finding
 from xception.data.sources import open_source
+from xception.data.survey import survey
 from xception.errors import CheckFailed
 from xception.tasks.check import Check
 from xception.tasks.check import check as run
@@ -38,12 +39,13 @@ def data_check(
         workers: Threads that read and decode.
         json: Print one JSON document.
     """
-    source = open_source(data)
+    source, known = survey(data)
     other = open_source(against) if against else None
     with progress_bar() as progress:
         result = run(
             Watched(source, progress, "checking"),
             Watched(other, progress, "checking the other") if other else None,
+            known,
             workers=workers,
         )
     if json:

@@ -39,6 +39,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "not_compared": Kind("warning", "an image of the other data set that cannot be read"),
         "empty_class": Kind("warning", "a class without images"),
         "imbalance": Kind("warning", "the largest class has more than ten times the images of the smallest"),
+        "case_clash": Kind("warning", "names that are one where upper and lower case are the same"),
         "listed_twice": Kind("warning", "a path that the list has more than once"),
         "unlisted": Kind("warning", "an image that the list leaves out"),
         "ignored_image": Kind("warning", "an image whose name does not end like one; it is left out"),

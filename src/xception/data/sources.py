@@ -45,10 +45,9 @@ def open_source(data: str, split: Split | None = None) -> Source:
         UnknownName: no such split.
         EnvironmentFault: what reads this form is not installed.
     """
-    base, _, suffix = data.rpartition(":")
-    if suffix in SPLITS and not Path(data).exists():
-        data, split = base, suffix
+    data, split = named_split(data, split)
     form = _form(data)
+    base, _, suffix = data.rpartition(":")
     if form is None and base and _form(base):
         raise UnknownName("split", suffix, SPLITS)
     if form is None:
@@ -57,6 +56,14 @@ def open_source(data: str, split: Split | None = None) -> Source:
         return form.open(data, split)
     except OSError as error:
         raise InputError(sentence(error, data)) from error
+
+
+def named_split(data: str, split: Split | None) -> tuple[str, Split | None]:
+    """The data without the split that their name ends in, and that split; or both as they are."""
+    base, _, suffix = data.rpartition(":")
+    if suffix in SPLITS and not Path(data).exists():
+        return base, suffix
+    return data, split
 
 
 def _form(data: str) -> Form | None:
