@@ -187,3 +187,10 @@ def test_a_recipe_for_data_that_are_not_here_says_how_to_give_them(recipe: Recip
     far = msgspec.structs.replace(recipe, data=DataSettings(source="imagenet"))
     with pytest.raises(InputError, match="this recipe is for imagenet, which is not here; pass --data"):
         train_network(far, tmp_path / "run")
+
+
+def test_a_run_says_at_which_rate_it_trains_where_the_batch_decides_it(recipe: Recipe, tmp_path: Path) -> None:
+    notes: list[str] = []
+    scaled = msgspec.structs.replace(recipe, epochs=1, optim=OptimSettings(lr=0.1, lr_per=100))
+    train_network(scaled, tmp_path / "run", on_note=notes.append)
+    assert "optim.lr 0.1 is for steps of 100 images; with 10 the peak rate is 0.01" in notes

@@ -8,7 +8,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from xception.arch.variants import architecture
 from xception.errors import UsageError
 from xception.models.network import Xception, build
-from xception.train.optim import RMSprop, depth, optimizer, peak_rate, set_rate
+from xception.train.optim import RMSprop, depth, optimizer, peak_rate, scaling_remark, set_rate
 from xception.train.settings import OptimSettings
 
 
@@ -101,6 +101,14 @@ def test_rmsprop_leaves_what_has_no_gradient(network: Xception) -> None:
 def test_the_rate_grows_with_the_step_only_where_that_is_asked() -> None:
     assert peak_rate(OptimSettings(lr=0.4, lr_per=1024), 256) == 0.1
     assert peak_rate(OptimSettings(lr=0.4), 256) == 0.4
+
+
+def test_a_scaled_rate_is_told() -> None:
+    assert scaling_remark(OptimSettings(lr=0.4, lr_per=1024), 256) == (
+        "optim.lr 0.4 is for steps of 1024 images; with 256 the peak rate is 0.1"
+    )
+    assert scaling_remark(OptimSettings(lr=0.4, lr_per=256), 256) is None
+    assert scaling_remark(OptimSettings(lr=0.4), 256) is None
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from xception.train.manifest import (
     read_manifest,
     write_manifest,
 )
-from xception.train.optim import optimizer
+from xception.train.optim import optimizer, scaling_remark
 from xception.train.recipe import Recipe
 from xception.train.result import described, written
 from xception.train.run import Listeners, Parts, Run, StepReport
@@ -86,6 +86,8 @@ def train_network(
     finished = from_first(parts.fabric, lambda: _claimed(storage, parts, like, listeners, resume=resume))
     if finished:
         return finished
+    if parts.fabric.is_global_zero and (remark := scaling_remark(recipe.optim, recipe.batch_size)):
+        on_note(remark)
     checkpoints = Checkpoints(storage, keep, on_note)
     found = from_first(parts.fabric, checkpoints.load)
     if found:

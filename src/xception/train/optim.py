@@ -66,6 +66,16 @@ def peak_rate(settings: OptimSettings, batch_size: int) -> float:
     return settings.lr * batch_size / settings.lr_per if settings.lr_per else settings.lr
 
 
+def scaling_remark(settings: OptimSettings, batch_size: int) -> str | None:
+    """What a person should know of a peak rate that is not `lr` itself."""
+    if settings.lr_per in (None, batch_size):
+        return None
+    return (
+        f"optim.lr {settings.lr:g} is for steps of {settings.lr_per} images; with {batch_size} the peak rate is "
+        f"{peak_rate(settings, batch_size):g}"
+    )
+
+
 def set_rate(optimizer: Optimizer, lr: float) -> None:
     """Give every group its share of the rate."""
     for group in optimizer.param_groups:
