@@ -28,6 +28,7 @@ TESTED_ELSEWHERE = {
     "data/classes.py": "data/test_listed.py",
     "data/ground_truth.py": "data/test_imagenet.py",
     "data/splits.py": "data/test_folder.py",
+    "data/tars.py": "data/test_shards.py",
     "convert/gluon.py": "convert/test_sources.py",
     "convert/mindspore.py": "convert/test_sources.py",
     "convert/paddle.py": "convert/test_sources.py",

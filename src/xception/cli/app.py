@@ -31,6 +31,7 @@ COMMANDS = {
     "export": Verb("xception.cli.export:export", "Write a bundle in another form, with proof of its logits."),
     "quantize": Verb("xception.cli.quantize:quantize", "Make an int8 model that keeps its accuracy, or refuse."),
     "benchmark": Verb("xception.cli.benchmark:benchmark", "Measure how fast a bundle runs here."),
+    "data prepare": Verb("xception.cli.data_prepare:data_prepare", "Sort ImageNet, or draw images to calibrate on."),
     "data check": Verb("xception.cli.data_check:data_check", "Find broken files, copies, leaks and wrong labels."),
     "demo": Verb("xception.cli.demo:demo", "Run the whole life cycle on real images and write a report."),
 }

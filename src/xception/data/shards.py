@@ -1,7 +1,6 @@
 """Tar shards in the WebDataset layout: the files of a sample share a key, `KEY.jpg` beside `KEY.cls`."""
 
 import re
-import tarfile
 from array import array
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -14,6 +13,7 @@ from xception.data.files import IMAGE_SUFFIXES, Files
 from xception.data.places import base_name, locate
 from xception.data.source import Item, Lazy
 from xception.data.splits import Split, divided
+from xception.data.tars import Entry, entries
 from xception.errors import InputError
 
 SUFFIX = ".tar"
@@ -135,34 +135,18 @@ def _grouped(named: Iterable[tuple[str, Member]]) -> Iterator[tuple[str, list[Me
 
 def _members(files: Files, shard: str, place: str) -> Iterator[tuple[str, Member]]:
     """Each file with its key: its name up to the first dot. Hidden files and those without a suffix are no samples."""
-    try:
-        with files.open(shard) as file, tarfile.open(fileobj=file, mode="r:") as archive:
-            for entry in archive:
-                if entry.issparse() or not (entry.isreg() or entry.isdir()):
-                    raise InputError(f"{place} holds {entry.name}, which is a link or device; expected files alone")
-                path = PurePosixPath(entry.name)
-                stem, dot, suffix = path.name.partition(".")
-                if entry.isreg() and stem and dot:
-                    suffix = f".{suffix.lower()}"
-                    text = _text(archive, entry) if suffix == CLASS else ""
-                    yield str(path.with_name(stem)), Member(suffix, entry.offset_data, entry.size, text)
-            file.seek(archive.offset)
-            _check_end(file.read(tarfile.RECORDSIZE), place)
-    except tarfile.TarError as error:
-        raise InputError(f"{place} is broken, cut off, compressed or no tar file: {error}; fetch it again") from error
+    with files.open(shard) as file:
+        for entry in entries(file, place):
+            path = PurePosixPath(entry.name)
+            stem, dot, suffix = path.name.partition(".")
+            if stem and dot:
+                suffix = f".{suffix.lower()}"
+                text = _text(entry) if suffix == CLASS else ""
+                yield str(path.with_name(stem)), Member(suffix, entry.start, entry.length, text)
 
 
-def _check_end(rest: bytes, place: str) -> None:
-    """A tar file ends in blocks of zeros. The library takes a broken header in the middle for the end."""
-    if len(rest) < tarfile.BLOCKSIZE or any(rest):
-        raise InputError(
-            f"{place} does not end as a tar file does: it was cut off, damaged or appended to; fetch or make it again"
-        )
-
-
-def _text(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> str:
-    file = archive.extractfile(entry) if entry.size <= MOST_TEXT else None
-    return file.read().decode("ascii", "replace").strip() if file else "a long text"
+def _text(entry: Entry) -> str:
+    return entry.read().decode("ascii", "replace").strip() if entry.length <= MOST_TEXT else "a long text"
 
 
 def _sample(key: str, members: list[Member], place: str) -> Sample:

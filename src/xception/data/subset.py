@@ -1,27 +1,36 @@
 """Parts of a data set: class-balanced samples, and proof that two parts share no image."""
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable
-from itertools import chain, zip_longest
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 
 from xception.data.source import Item, Items, Source
-from xception.errors import InputError, UsageError
+from xception.errors import DecodeError, InputError, UsageError
 
 
 def balanced(source: Source, count: int, seed: int = 0) -> tuple[Items, Items]:
     """`count` items, as evenly over the classes as they allow, and all the others; both in source order."""
-    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(source))
-    by_class: dict[int | None, list[int]] = defaultdict(list)
-    for index in order:
-        by_class[source[int(index)].target].append(int(index))
-    rounds = zip_longest(*(by_class[key] for key in sorted(by_class, key=str)))
-    chosen = set([index for index in chain.from_iterable(rounds) if index is not None][:count])
+    chosen = set(islice(turns(source, seed), count))
     parts = ([source[i] for i in range(len(source)) if (i in chosen) == wanted] for wanted in (True, False))
     first, second = (Items(source.name, source.classes, tuple(items)) for items in parts)
     return first, second
+
+
+def turns(source: Source, seed: int, accept: Callable[[Item], bool] = lambda _: True) -> Iterator[int]:
+    """Indices of accepted items: one of each class, then another of each, in an order that the seed decides."""
+    by_class: dict[int | None, list[int]] = defaultdict(list)
+    for index in np.random.Generator(np.random.PCG64(seed)).permutation(len(source)):
+        by_class[source[int(index)].target].append(int(index))
+    queues = deque(iter(by_class[key]) for key in sorted(by_class, key=str))
+    while queues:
+        queue = queues.popleft()
+        index = next((index for index in queue if accept(source[index])), None)
+        if index is not None:
+            yield index
+            queues.append(queue)
 
 
 def share(order: np.ndarray, rank: int, world: int) -> np.ndarray:
@@ -43,8 +52,8 @@ def check_disjoint(first: Iterable[Item], second: Iterable[Item]) -> None:
     Raises:
         InputError: with the number of shared images and one of them.
     """
-    known = {_content(item) for item in first}
-    shared = [item.key for item in second if _content(item) in known]
+    known = {content(item) for item in first}
+    shared = [item.key for item in second if content(item) in known]
     if shared:
         raise InputError(
             f"{len(shared)} images, such as {shared[0]}, are in both the calibration and the validation data; "
@@ -52,10 +61,11 @@ def check_disjoint(first: Iterable[Item], second: Iterable[Item]) -> None:
         )
 
 
-def _content(item: Item) -> bytes:
+def content(item: Item) -> bytes:
+    """What identifies an image whatever it is called: the SHA-256 of its file, or of its pixels where there is none."""
     try:
         loaded = item.load()
-    except OSError:
+    except (DecodeError, OSError):
         return item.key.encode()  # unreadable: reported where it is used
     data = loaded if isinstance(loaded, bytes) else repr(loaded.size).encode() + loaded.tobytes()
     return hashlib.sha256(data).digest()

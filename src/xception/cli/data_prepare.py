@@ -1,0 +1,102 @@
+"""`xception data prepare`"""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from xception.cli.output import print_facts, print_json, progress_bar, say
+from xception.data.calibration import Calibration, draw
+from xception.data.prepare import Prepared, prepare
+from xception.data.sources import open_source
+from xception.errors import UsageError
+
+
+def data_prepare(
+    source: str,
+    /,
+    *,
+    out: Path,
+    labels: str | None = None,
+    expect: int | None = None,
+    calibration: int | None = None,
+    not_in: Annotated[tuple[str, ...], Parameter(name="--not-in")] = (),
+    seed: int | None = None,
+    json: bool = False,
+) -> None:
+    """Sort ImageNet's downloads into a folder a class, or draw images to calibrate on.
+
+    ```
+    xception data prepare downloads/ --out imagenet
+    xception data prepare ILSVRC2012_img_val.tar --labels ILSVRC2012_devkit_t12.tar.gz --out imagenet/val
+    xception data prepare imagenet/train --calibration 1000 --not-in imagenet/val --out calibration
+    ```
+
+    An interrupted run continues when it is started again; what was counted is what lies there.
+
+    Args:
+        source: ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar, a folder with either or with unsorted images;
+            with --calibration a data set in any form.
+        out: Folder of the result.
+        labels: Classes of unsorted images: val_label.txt, or the development kit as a folder or archive; by default
+            what lies beside them.
+        expect: How many images an archive holds that is a part of ImageNet.
+        calibration: Draw so many images instead, one of each class and then again; 1000 is one a class of ImageNet.
+        not_in: A data set that a model is judged on, with which none of these images may be shared; may be repeated.
+        seed: Which images are drawn, 0 by default.
+        json: Print one JSON document.
+    """
+    if calibration is None:
+        if not_in or seed is not None:
+            raise UsageError(
+                "--not-in and --seed choose images to calibrate on; expected --calibration COUNT with them"
+            )
+        _sort(Path(source), out, labels, expect, json=json)
+        return
+    if labels is not None or expect is not None:
+        raise UsageError("--labels and --expect are for ImageNet's archives; leave them out with --calibration")
+    apart = [open_source(data) for data in not_in]
+    drawn = draw(open_source(source), out, calibration, not_in=apart, seed=seed or 0)
+    if json:
+        print_json(drawn)
+        return
+    _print_drawn(drawn, out)
+
+
+def _sort(source: Path, out: Path, labels: str | None, expect: int | None, *, json: bool) -> None:
+    with progress_bar() as progress:
+        task = progress.add_task("sorting", total=expect)
+        found = prepare(
+            source,
+            out,
+            labels=labels,
+            expect=expect,
+            on_image=lambda count: progress.update(task, completed=count),
+        )
+    if json:
+        print_json({"folders": found})
+        return
+    for row in found:
+        print_facts(_facts(row))
+    say(f"next: xception data check {found[-1].folder}")
+
+
+def _facts(row: Prepared) -> dict[str, str]:
+    return {
+        "folder": row.folder,
+        "images": f"{row.images:,} in {row.classes:,} classes = {row.written:,} written + {row.kept:,} there before",
+    }
+
+
+def _print_drawn(drawn: Calibration, out: Path) -> None:
+    print_facts(
+        {
+            "folder": str(out),
+            "images": f"{len(drawn.images):,} of {drawn.classes:,} classes, seed {drawn.seed}",
+            "passed over": f"{drawn.passed_over:,}",
+            "none is in": ", ".join(drawn.not_in) or "-",
+        }
+    )
+    if not drawn.not_in:
+        say("no set was named that a model is judged on; --not-in keeps these images out of it")
+    say(f"next: xception quantize BUNDLE --calibration {out} --out BUNDLE-int8")

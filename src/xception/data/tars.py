@@ -1,0 +1,64 @@
+"""Tar files, read from end to end; nothing is unpacked, and nothing that was cut off passes for a whole."""
+
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import IO, cast
+
+from xception.data.files import whole
+from xception.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A regular file in a tar file, to be opened before the next one is asked for."""
+
+    name: str
+    place: str
+    """What messages call it."""
+    start: int
+    """Its first byte in the tar file."""
+    length: int
+    open: Callable[[], IO[bytes]]
+
+    def read(self) -> bytes:
+        """All of it.
+
+        Raises:
+            OSError: it cannot be read, or the tar file was cut.
+        """
+        try:
+            return whole(self.open().read(), self.length, self.place)
+        except tarfile.TarError as error:
+            raise OSError(f"{self.place} ends early; fetch the archive again") from error
+
+
+def entries(file: IO[bytes], place: str) -> Iterator[Entry]:
+    """The files of an uncompressed tar file that can be sought in.
+
+    Raises:
+        OSError: it cannot be read.
+        InputError: it is broken, compressed, or holds something besides files and folders.
+    """
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            for member in archive:
+                if member.isreg() and not member.issparse():
+                    # Of a regular file `extractfile` returns a file, never None.
+                    opened = cast(Callable[[], IO[bytes]], partial(archive.extractfile, member))
+                    yield Entry(member.name, f"{place}/{member.name}", member.offset_data, member.size, opened)
+                elif not member.isdir():
+                    raise InputError(f"{place} holds {member.name}, which is a link or device; expected files alone")
+            file.seek(archive.offset)
+            _check_end(file.read(tarfile.RECORDSIZE), place)
+    except tarfile.TarError as error:
+        raise InputError(f"{place} is broken, cut off, compressed or no tar file: {error}; fetch it again") from error
+
+
+def _check_end(rest: bytes, place: str) -> None:
+    """A tar file ends in blocks of zeros. The library takes a broken header in the middle for the end."""
+    if len(rest) < tarfile.BLOCKSIZE or any(rest):
+        raise InputError(
+            f"{place} does not end as a tar file does: it was cut off, damaged or appended to; fetch or make it again"
+        )
