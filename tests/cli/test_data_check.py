@@ -72,3 +72,12 @@ def test_data_that_are_not_there_are_an_input_error(xception: Command, tmp_path:
     result = xception("data", "check", tmp_path / "nowhere")
     assert result.returncode == 3
     assert result.stdout == ""
+
+
+def test_a_page_with_pictures_is_written(xception: Command, tmp_path: Path) -> None:
+    train, held = folder(tmp_path / "train"), folder(tmp_path / "held")
+    result = xception("data", "check", train, "--against", held, "--html", tmp_path / "check.html")
+    assert result.returncode == 1
+    page = (tmp_path / "check.html").read_text(encoding="utf-8")
+    assert 'alt="Image ant/0.png"' in page
+    assert 'alt="Image held: ant/0.png"' in page

@@ -3,12 +3,16 @@
 import sys
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 
 from xception.cli.output import Watched, print_facts, print_json, progress_bar
 from xception.data.findings import KINDS, Finding
+from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.data.survey import survey
 from xception.errors import CheckFailed
+from xception.extras import require
+from xception.outputs import write_file
 from xception.tasks.check import Check
 from xception.tasks.check import check as run
 
@@ -21,6 +25,7 @@ def data_check(
     /,
     *,
     against: str | None = None,
+    html: Path | None = None,
     workers: int = 2,
     json: bool = False,
 ) -> None:
@@ -28,7 +33,7 @@ def data_check(
 
     ```
     xception data check photos
-    xception data check photos:train --against photos:validation
+    xception data check photos:train --against photos:validation --html check.html
     ```
 
     Exit code 1 if there is an error among the findings; warnings and notes alone leave it at 0.
@@ -36,9 +41,12 @@ def data_check(
     Args:
         data: A data set, in any of the forms that `evaluate` takes.
         against: Another data set, which should have no image in common with this one.
+        html: Also write a page with pictures of the findings.
         workers: Threads that read and decode.
         json: Print one JSON document.
     """
+    if html:
+        require("jinja2", "report")
     source, known = survey(data)
     other = open_source(against) if against else None
     with progress_bar() as progress:
@@ -48,6 +56,8 @@ def data_check(
             known,
             workers=workers,
         )
+    if html:
+        _write(html, result, source, other)
     if json:
         print_json(result)
     else:
@@ -56,6 +66,18 @@ def data_check(
         raise CheckFailed(
             f"errors found in {result.data}: {result.errors}; mend or remove what is listed, and check again"
         )
+
+
+def _write(html: Path, result: Check, source: Source, other: Source | None) -> None:
+    from xception.report.check import render_check, shown_paths
+    from xception.report.pictures import thumbnails
+
+    paths = set(shown_paths(result))
+    pictures = thumbnails(source, paths)
+    if other:
+        named = {path.removeprefix(f"{other.name}: ") for path in paths}
+        pictures |= {f"{other.name}: {key}": image for key, image in thumbnails(other, named).items()}
+    write_file(html, render_check(result, pictures).encode())
 
 
 def _print(result: Check) -> None:

@@ -1,0 +1,84 @@
+"""The page of a data set's check."""
+
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from typing import NamedTuple
+
+from PIL import Image
+
+from xception.data.findings import KINDS, Finding, Severity
+from xception.report.document import Card
+from xception.report.html import page
+from xception.tasks.check import Check
+
+MOST_SHOWN = 24
+"""Findings of a kind with pictures."""
+
+MOST_PICTURES = 4
+"""Of one finding."""
+
+MOST_CLASSES = 100
+"""More than these are only counted."""
+
+COLOURS: Mapping[Severity, str] = {"error": "bad", "warning": "slowest", "note": ""}
+"""By class of the style sheet."""
+
+REASONS: Mapping[Severity, str] = {"error": "make the check fail", "warning": "to look at", "note": "good to know"}
+
+
+class Group(NamedTuple):
+    """The findings of one kind."""
+
+    kind: str
+    severity: Severity
+    meaning: str
+    colour: str
+    findings: tuple[Finding, ...]
+    """Those that are shown."""
+    total: int
+
+    @property
+    def title(self) -> str:
+        """The kind in words."""
+        return self.kind.replace("_", " ").replace("cmyk", "CMYK").replace("exif", "EXIF")
+
+
+def render_check(check: Check, pictures: Mapping[str, Image.Image]) -> str:
+    """The HTML document.
+
+    Args:
+        check: what was found.
+        pictures: images by the path that a finding has for them; one that is missing is named without its picture.
+
+    Raises:
+        MissingExtra: jinja2 is not installed.
+    """
+    return page(
+        "check.html.j2",
+        check=check,
+        cards=tuple(_cards(check)),
+        groups=groups(check),
+        most_pictures=MOST_PICTURES,
+        classes=check.classes if len(check.classes) <= MOST_CLASSES else {},
+        largest=max(check.classes.values(), default=0),
+        pictures=pictures,
+    )
+
+
+def groups(check: Check) -> tuple[Group, ...]:
+    """The findings by kind, worst first; of each kind as many as a page can show."""
+    return tuple(
+        Group(kind, *KINDS[kind], COLOURS[KINDS[kind].severity], tuple(found[:MOST_SHOWN]), len(found))
+        for kind, found in ((kind, list(group)) for kind, group in groupby(check.findings, lambda each: each.kind))
+    )
+
+
+def shown_paths(check: Check) -> Iterator[str]:
+    """The paths whose pictures the page shows."""
+    return (path for group in groups(check) for each in group.findings for path in each.paths[:MOST_PICTURES])
+
+
+def _cards(check: Check) -> Iterator[Card]:
+    yield Card(label="Images", value=f"{check.total:,}", note=f"{check.seen:,} sound + {check.failed:,} failed")
+    for severity, reason in REASONS.items():
+        yield Card(label=f"{severity.capitalize()}s", value=f"{check.of(severity):,}", note=reason)
