@@ -10,6 +10,7 @@ import pytest
 from tests.tasks.test_results import folder_of_pictures
 from xception.bundle import Bundle
 from xception.cli.app import run
+from xception.export.packs.verify import check_pack
 from xception.interchange import mindspore, vastai
 from xception.interchange.ascend import read_summary
 from xception.labels import imagenet1k
@@ -100,3 +101,15 @@ def test_predict_needs_a_place_for_the_files_and_one_form(
     assert run([*start, "--format", "rknn", "--out", str(tmp_path / "out")]) == 2
     assert "ascend" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("vendor", ["ascend", "vastai"])
+def test_a_pack_is_exported_and_checks_itself(
+    vendor: str, weights_bundle: Bundle, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pack"
+    assert run(["export", str(weights_bundle.path), "--to", vendor, "--data", str(data), "--out", str(out)]) == 0
+    assert str(out / "verify.py") in capsys.readouterr().err
+    assert check_pack(out)["inputs"]["unreadable"] == ["bee/broken.png"]
+    assert run(["export", str(weights_bundle.path), "--to", vendor, "--out", str(out)]) == 3
+    assert "--overwrite" in capsys.readouterr().err

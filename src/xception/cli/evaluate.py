@@ -109,7 +109,7 @@ def evaluate(
 
     Args:
         bundle: The bundle's folder; for --results it only tells the classes, which without it are ImageNet's.
-        data: A data set in any form, such as class folders, shards, a list file or a URL; digits are their test part.
+        data: An image folder with one folder a class, or digits (their held-out test part).
         batch: Images in one inference; the result does not depend on it.
         workers: Threads that read and decode.
         backend: torch, onnxruntime or openvino; by default the one for the bundle's form.

@@ -1,5 +1,6 @@
 """`xception export`"""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,8 @@ from cyclopts import Parameter
 from xception.bundle import Bundle, open_bundle
 from xception.cli.output import print_facts, say
 from xception.data.sources import open_source
-from xception.export.formats import FOLDERS, export_bundle, export_folder
+from xception.export.formats import FOLDERS, PACKS, export_bundle, export_folder
+from xception.export.packs.pack import Request
 from xception.export.program import Options
 from xception.tasks.agreement import data_pixels
 
@@ -22,6 +24,7 @@ def export(
     to: str,
     out: Path,
     data: str | None = None,
+    calibration: str | None = None,
     options: Annotated[Options, Parameter(name="*")] = PLAIN,
     overwrite: bool = False,
 ) -> None:
@@ -33,13 +36,16 @@ def export(
     xception export runs/digits/bundle --to litert --image-input --softmax --out digits-litert
     xception export runs/digits/bundle --to onnx --opset 11 --batch 8 --out digits-onnx-8
     xception export xception41 --to timm --out timm-folder
+    xception export xception41 --to ascend --calibration photos/train --data photos/val --out ascend-pack
     ```
 
     Args:
         bundle: The bundle with the weights.
-        to: onnx, openvino, litert, pt2 or torchscript; timm writes a model folder that timm loads.
+        to: onnx, openvino, litert, pt2 or torchscript; timm writes a model folder that timm loads; ascend and vastai
+            write packs to carry to these chips.
         out: Folder of the new bundle.
-        data: Images to compare on, besides black, white, gray and noise.
+        data: Images to compare on, besides black, white, gray and noise; for a pack labelled ones.
+        calibration: Images for a pack to calibrate int8 on, none of which may be among data.
         overwrite: Replace a bundle that lies there.
     """
     opened = open_bundle(bundle)
@@ -47,11 +53,27 @@ def export(
         print_facts({"folder": str(export_folder(opened, to, out, overwrite=overwrite))})
         say(f'next: timm.create_model("local-dir:{out}", pretrained=True)')
         return
+    if to in PACKS:
+        _export_pack(opened, to, out, calibration, data, overwrite=overwrite)
+        return
     pixels = data_pixels(open_source(data), opened.model.preprocess) if data else None
     exported = export_bundle(opened, to, out, options=options, pixels=pixels, overwrite=overwrite)
     print_facts(_facts(exported))
     if to == "onnx":
         say(f"next: xception quantize {out} --calibration DATA --out {out}-int8")
+
+
+def _export_pack(
+    bundle: Bundle, to: str, out: Path, calibration: str | None, data: str | None, *, overwrite: bool
+) -> None:
+    request = Request(
+        bundle=bundle,
+        calibration=open_source(calibration, "train") if calibration else None,
+        data=open_source(data) if data else None,
+    )
+    pack = import_module(PACKS[to]).write(request, out, overwrite=overwrite)
+    print_facts({"pack": str(pack)})
+    say(f"next: python3 {pack / 'verify.py'}, then {pack / 'README.md'}")
 
 
 def _facts(exported: Bundle) -> dict[str, str]:

@@ -59,6 +59,9 @@ FORMATS: Mapping[str, Format] = {
 FOLDERS: Mapping[str, str] = {"timm": "xception.export.timm"}
 """Formats of other libraries, which are no bundles: modules with `write_folder(bundle, out, overwrite=)`."""
 
+PACKS: Mapping[str, str] = {"ascend": "xception.export.packs.ascend", "vastai": "xception.export.packs.vastai"}
+"""What is carried to the machine with a vendor's chip: modules with `write(request, out, overwrite=)`."""
+
 
 def export_folder(bundle: Bundle, to: str, out: Path, *, overwrite: bool = False) -> Path:
     """Write the bundle's network as a folder that another library loads.
@@ -75,8 +78,8 @@ def export_folder(bundle: Bundle, to: str, out: Path, *, overwrite: bool = False
         InputError: `out` holds something else.
     """
     if to not in FOLDERS:
-        raise UnknownName("export format", to, FORMATS.keys() | FOLDERS.keys())
-    _check_weights(bundle)
+        raise UnknownName("export format", to, FORMATS.keys() | FOLDERS.keys() | PACKS.keys())
+    check_weights(bundle)
     folder: Path = import_module(FOLDERS[to]).write_folder(bundle, out, overwrite=overwrite)
     return folder
 
@@ -106,9 +109,9 @@ def export_bundle(
         CheckFailed: the runtime's logits differ; nothing is written.
     """
     if to not in FORMATS:
-        raise UnknownName("export format", to, FORMATS.keys() | FOLDERS.keys())
+        raise UnknownName("export format", to, FORMATS.keys() | FOLDERS.keys() | PACKS.keys())
     options = options or Options()
-    _check_weights(bundle)
+    check_weights(bundle)
     _check_options(to, options)
     ensure_free(out, overwrite=overwrite)
     model, files = _convert(bundle, to, options)
@@ -123,7 +126,12 @@ def export_bundle(
     )
 
 
-def _check_weights(bundle: Bundle) -> None:
+def check_weights(bundle: Bundle) -> None:
+    """Refuse a bundle without weights.
+
+    Raises:
+        UsageError: it holds a graph.
+    """
     if bundle.model.form != "weights":
         raise UsageError(
             f"{bundle.path} holds a graph of the form {bundle.model.form!r}; export from the bundle of weights"

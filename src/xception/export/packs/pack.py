@@ -1,0 +1,277 @@
+"""What the packs of all vendors have in common: graphs, a sample of inputs with golden logits, and a manifest."""
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+import msgspec
+import numpy as np
+from PIL import Image
+
+from xception.backends.base import Logits, open_session, run
+from xception.bundle import Agreement, Bundle, Score, staged_folder
+from xception.data.decode import loaded_image
+from xception.data.source import Item, Source
+from xception.data.subset import balanced, check_disjoint
+from xception.errors import CheckFailed, DecodeError, InputError
+from xception.export.formats import check_weights, export_bundle
+from xception.export.packs import verify
+from xception.export.program import Options
+from xception.pipeline.stream import Ready, prepared
+from xception.preprocess import Preprocess
+from xception.statistics import Interval
+from xception.tasks.agreement import agreement_of
+from xception.tasks.benchmark import noise_source
+from xception.tasks.evaluate import evaluate
+
+OPSET = 11
+"""Version of the ONNX operators that both vendors' compilers take."""
+
+INPUTS = 64
+"""Images of the evaluation data that are prepared for the chip, with golden logits."""
+
+CALIBRATION_IMAGES = 1000
+"""At most; as evenly over the classes as the data allow, so one for each of ImageNet's."""
+
+LEAST_AGREEMENT = 0.95
+"""Share of inputs whose top-1 class on the chip has to be the source's. Half precision keeps nearly all; int8 files
+that lose four points of accuracy, as published ones do, fall short of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Images for the chip under distinct names, with their classes where known, and which could not be read."""
+
+    names: tuple[str, ...]
+    items: tuple[Item, ...]
+    targets: tuple[int | None, ...]
+    unreadable: tuple[str, ...]
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a preprocessing that the chip cannot do costs: the nearest that it can beside the model's own."""
+
+    data: str
+    own_top1: Interval | None
+    chip_top1: Interval | None
+    images: int
+    logits: Agreement
+    """On the pack's inputs."""
+
+
+@dataclass(kw_only=True)
+class Request:
+    """What a pack is made of. `data` are labelled images to evaluate on, and to take inputs from."""
+
+    bundle: Bundle
+    calibration: Source | None = None
+    data: Source | None = None
+
+    @cached_property
+    def expected(self) -> dict[str, Score]:
+        """The source's accuracy: what the bundle says, and what it reaches on the data."""
+        scores = dict(self.bundle.model.metrics)
+        if self.data is not None:
+            scores[self.data.name] = _evaluated(self.bundle, self.data)
+        return scores
+
+    @property
+    def name(self) -> str:
+        """A file name for the model."""
+        return safe(self.bundle.model.name)
+
+
+Contents = Callable[[Path, Request, Sample], Mapping[str, object]]
+"""Writes a vendor's files into a folder, and returns what the manifest is to say beside the common facts."""
+
+
+def write_pack(request: Request, vendor: str, out: Path, contents: Contents, *, overwrite: bool = False) -> Path:
+    """Write a whole pack beside `out`, let it check itself, and rename it into place.
+
+    Raises:
+        UsageError: a bundle without weights, or one that the vendor's tools cannot take.
+        InputError: `out` holds something else, or the data sets share an image.
+        CheckFailed: a graph differs from the weights; nothing is written.
+    """
+    check_weights(request.bundle)
+    _ensure_free(out, overwrite=overwrite)
+    if request.calibration is not None and request.data is not None:
+        check_disjoint(request.calibration, request.data)
+    sample = sample_of(request)
+    with staged_folder(out) as folder:
+        said = contents(folder, request, sample)
+        shutil.copyfile(verify.__file__, folder / "verify.py")
+        _write_manifest(folder, {**_facts(request, vendor, sample), **said})
+        try:
+            verify.check_pack(folder)
+        except verify.Fault as fault:
+            raise CheckFailed(f"the pack does not verify: {fault}; report this with the bundle") from fault
+    return out
+
+
+def _ensure_free(out: Path, *, overwrite: bool) -> None:
+    taken = out.exists() and not (out.is_dir() and not any(out.iterdir()))
+    if taken and not (overwrite and (out / verify.MANIFEST).is_file()):
+        raise InputError(f"{out} exists; choose another place, or pass --overwrite to replace a pack")
+
+
+def safe(text: str) -> str:
+    """The text with nothing in it at which a tool or a shell would cut."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", text)
+
+
+def sample_of(request: Request) -> Sample:
+    """The inputs: images of the data, or noise that is always the same."""
+    data, preprocess = request.data, request.bundle.model.preprocess
+    source: Source = noise_source(preprocess, 16) if data is None else balanced(data, INPUTS)[0]
+    targets = () if data is None else request.bundle.labels.targets(source.classes)
+    ready: list[Item] = []
+    failed: list[Item] = []
+    for item, entry in zip(source, prepared(source, preprocess), strict=True):
+        (ready if isinstance(entry, Ready) else failed).append(item)
+    if not ready:
+        raise InputError(f"none of the images of {source.name} can be read; expected at least one")
+    return Sample(
+        names=_names(ready),
+        items=tuple(ready),
+        targets=tuple(None if item.target is None or not targets else targets[item.target] for item in ready),
+        unreadable=tuple(item.key for item in failed),
+    )
+
+
+def _names(items: Sequence[Item]) -> tuple[str, ...]:
+    """Stems where they tell the items apart, else whole keys; always without a dot, which cuts a stem."""
+    stems = tuple(safe(PurePosixPath(item.key).stem) for item in items)
+    if len(set(stems)) == len(stems):
+        return stems
+    return tuple(f"{index:06d}_{stem}" for index, stem in enumerate(stems))
+
+
+def pixels_of(sample: Sample, preprocess: Preprocess) -> Iterator[np.ndarray]:
+    """Each input as the network takes it, (C, H, W) float32."""
+    for entry in prepared(sample.items, preprocess):
+        if not isinstance(entry, Ready):
+            raise InputError(f"{entry.key} cannot be read: {entry.reason}; take it out of the data")
+        yield entry.pixels
+
+
+def write_goldens(
+    folder: Path, request: Request, sample: Sample, preprocess: Preprocess, name: str = "logits"
+) -> Logits:
+    """`goldens/NAME.npy`: the source's logits of the inputs under a preprocessing, (N, K)."""
+    with closing(open_session(request.bundle)) as session:
+        rows = [run(session, pixels[None], 1) for pixels in pixels_of(sample, preprocess)]
+    logits: Logits = np.concatenate(rows)
+    (folder / "goldens").mkdir(exist_ok=True)
+    np.save(folder / "goldens" / f"{name}.npy", logits)
+    return logits
+
+
+def write_graphs(
+    folder: Path, request: Request, batches: Sequence[int], input_name: str, output_name: str
+) -> dict[str, Agreement | None]:
+    """`onnx/NAME_bsN.onnx` for each fixed batch size, run and compared with the weights."""
+    (folder / "onnx").mkdir()
+    found: dict[str, Agreement | None] = {}
+    for batch in batches:
+        options = Options(opset=OPSET, batch=batch, input_name=input_name, output_name=output_name)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as place:
+            exported = export_bundle(request.bundle, "onnx", Path(place) / "graph", options=options)
+            name = f"onnx/{request.name}_bs{batch}.onnx"
+            exported.main_file.rename(folder / name)
+        found[name] = exported.model.agreement
+    return found
+
+
+def calibration_items(request: Request) -> tuple[tuple[str, Item], ...]:
+    """(name, item) of the class-balanced calibration images."""
+    if request.calibration is None:
+        return ()
+    chosen = balanced(request.calibration, CALIBRATION_IMAGES)[0].items
+    return tuple(zip(_names(chosen), chosen, strict=True))
+
+
+def write_images(folder: Path, request: Request) -> str:
+    """`calibration/CLASS/NAME.SUFFIX` with the calibration images; returns the suffix.
+
+    JPEG files go as they are; if any image is no JPEG file, all are written as PNG, without loss.
+    """
+    rows = [(name, item, _load(item)) for name, item in calibration_items(request)]
+    jpeg = all(isinstance(data, bytes) and data.startswith(b"\xff\xd8\xff") for _, _, data in rows)
+    suffix = "JPEG" if jpeg else "png"
+    classes = request.calibration.classes if request.calibration else ()
+    for name, item, data in rows:
+        place = folder / "calibration" / safe(classes[item.target] if item.target is not None else "unknown")
+        place.mkdir(parents=True, exist_ok=True)
+        if jpeg and isinstance(data, bytes):
+            (place / f"{name}.{suffix}").write_bytes(data)
+        else:
+            loaded_image(data).convert("RGB").save(place / f"{name}.{suffix}")
+    return suffix
+
+
+def _load(item: Item) -> bytes | Image.Image:
+    """What the item loads, after a look at whether it is an image."""
+    try:
+        data = item.load()
+        loaded_image(data)
+    except (OSError, DecodeError) as error:
+        raise InputError(f"{item.key} cannot be read: {error}; take it out of the data") from error
+    return data
+
+
+def cost_of(request: Request, chip: Preprocess, own: Logits, theirs: Logits) -> Cost | None:
+    """Accuracy of the source on the data under its own preprocessing and under the chip's; None without data."""
+    if request.data is None:
+        return None
+    changed = msgspec.structs.replace(request.bundle.model, preprocess=chip)
+    score = _evaluated(replace(request.bundle, model=changed), request.data)
+    return Cost(
+        data=request.data.name,
+        own_top1=request.expected[request.data.name].top1,
+        chip_top1=score.top1,
+        images=score.seen,
+        logits=agreement_of(theirs, own),
+    )
+
+
+def _evaluated(bundle: Bundle, data: Source) -> Score:
+    with closing(open_session(bundle)) as session:
+        return evaluate(bundle, session, data).score()
+
+
+def _facts(request: Request, vendor: str, sample: Sample) -> dict[str, object]:
+    model = request.bundle.model
+    return {
+        "format_version": verify.FORMAT_VERSION,
+        "vendor": vendor,
+        "model": {
+            "name": model.name,
+            "variant": model.network.variant,
+            "digest": model.digest,
+            "num_classes": model.network.num_classes,
+        },
+        "preprocess": model.preprocess,
+        "inputs": {"names": sample.names, "targets": sample.targets, "unreadable": sample.unreadable},
+        "expected": request.expected,
+        "least_agreement": LEAST_AGREEMENT,
+    }
+
+
+def _write_manifest(folder: Path, facts: Mapping[str, object]) -> None:
+    files = {
+        path.relative_to(folder).as_posix(): {"sha256": verify.sha256_of(path), "size_bytes": path.stat().st_size}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    document = {**msgspec.to_builtins(facts), "files": files, "digest": ""}
+    # As the script will read it, since its digest is of what comes back from the text.
+    document = json.loads(json.dumps(document))
+    document["digest"] = verify.digest_of(document)
+    (folder / verify.MANIFEST).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,174 @@
+"""What a pack says of itself: what it holds, what was run, what is left to run, with the exact commands."""
+
+from collections.abc import Mapping
+
+from xception.bundle import Agreement, Score
+from xception.export.packs.pack import OPSET, Cost, Request, Sample
+from xception.statistics import Interval
+
+COMMON = """# {title}
+
+`{variant}`, {classes} classes, bundle `{digest}`.
+
+## Check it first
+
+```
+python3 verify.py
+```
+
+needs Python 3.7 and NumPy. `pack.json` holds the hash of every file.
+
+## What was run, and what was not
+
+{agreement}
+- Run: the graphs were written with the operators of ONNX opset {opset}, checked, run by ONNX Runtime, and compared with
+  the weights; the golden logits were computed from the weights.
+- Not run: {not_run}
+  Nothing here says what these tools make of the graph; what the chip returns can be checked with `verify.py`.
+
+## Expected of the source
+
+{expected}
+
+## Inputs
+
+{inputs}
+
+"""
+
+
+def ascend_readme(request: Request, sample: Sample, said: Mapping[str, object]) -> str:
+    """For a pack of `ascend.write`."""
+    height, width = request.bundle.model.preprocess.output_px or (0, 0)
+    text = _common(
+        request, sample, said, "Ascend", "`atc`, AMCT, `benchmark` and `ais_bench`, so that no OM file is here."
+    )
+    return (
+        text
+        + _calibration(said, "normalised tensors in `calibration/*.bin`, for AMCT")
+        + f"""
+## Compile
+
+```
+source /usr/local/Ascend/ascend-toolkit/set_env.sh
+SOC=Ascend310P3 sh compile.sh          # float tensors from inputs/
+SOC=Ascend310P3 AIPP=1 sh compile.sh   # 8-bit RGB images (H, W, C) from inputs_uint8/, normalised on the chip
+```
+
+Normalisation on the chip is in half precision, to which it rounds the constants in `aipp.cfg`. Images that were decoded
+as BGR, as OpenCV does, need `rbuv_swap_switch` turned over.
+
+## Run and check
+
+```
+mkdir results
+python3 -m ais_bench --model om/{request.name}_bs1.om --input inputs --output results --outfmt BIN --batchsize 1
+benchmark -model_type=vision -device_id=0 -batch_size=1 -om_path=om/{request.name}_bs1.om \\
+    -input_text_path=inputs.info -input_width={width} -input_height={height} -output_binary=True -useDvpp=False
+python3 verify.py results
+```
+
+`ais_bench` puts its files into a folder below `results`, `benchmark` into `result/dumpOutput_device0`: name that one.
+"""
+    )
+
+
+def vastai_readme(request: Request, sample: Sample, said: Mapping[str, object]) -> str:
+    """For a pack of `vastai.write`."""
+    name, (height, width) = request.name, request.bundle.model.preprocess.output_px or (0, 0)
+    text = _common(request, sample, said, "VastAI", "`vamc` and `vamp`, so that no compiled model is here.")
+    return (
+        text
+        + _preprocessing(said)
+        + _calibration(said, "images in `calibration/`, for the int8 file")
+        + f"""
+## Compile
+
+```
+vamc compile build_fp16.yaml
+vamc compile build_int8.yaml
+```
+
+`model_info_*.json` names the three files of a compiled model; `hw_config_file` is your machine's.
+
+## Run and check
+
+```
+sed "s|^|$PWD/|" datalist.txt > ../datalist_here.txt
+vamp -m deploy_weights/{name}_fp16/mod --vdsp_params vdsp_params.json -i 1 -p 1 -b 1 -s [3,{height},{width}] \\
+    --datalist ../datalist_here.txt --path_output ../output
+python3 verify.py ../output
+```
+"""
+    )
+
+
+def _common(request: Request, sample: Sample, said: Mapping[str, object], vendor: str, not_run: str) -> str:
+    model = request.bundle.model
+    unreadable = f" {len(sample.unreadable)} more could not be read: {', '.join(sample.unreadable)}."
+    known = sum(target is not None for target in sample.targets)
+    return COMMON.format(
+        title=f"{model.name} for {vendor}",
+        variant=model.network.variant,
+        classes=model.network.num_classes,
+        digest=model.digest[:16],
+        agreement=_agreements(said),
+        opset=OPSET,
+        not_run=not_run,
+        expected=_expected(request.expected),
+        inputs=f"{len(sample.names)} images"
+        + (f" of {request.data.name}" if request.data else " of noise, since no data were named")
+        + f", {known} with a true class."
+        + unreadable * bool(sample.unreadable),
+    )
+
+
+def _agreements(said: Mapping[str, object]) -> str:
+    rows = said["agreement"]
+    pairs = rows.items() if isinstance(rows, Mapping) else ()
+    return "\n".join(
+        f"- `{name}`: largest logit difference {found.max_abs_diff:.1e} ({found.relative_diff:.1e} relative), "
+        f"top-1 {found.top1_agreement:.2%} on {found.samples} samples"
+        for name, found in pairs
+        if isinstance(found, Agreement)
+    )
+
+
+def _expected(scores: Mapping[str, Score]) -> str:
+    rows = [
+        f"- {data}: top-1 {_percent(score.top1)}, top-5 {_percent(score.top5)}; "
+        f"{score.total} images = {score.seen} seen + {score.failed} failed"
+        for data, score in scores.items()
+    ]
+    return "\n".join(rows) or "No accuracy is known: the bundle holds none, and no data were named."
+
+
+def _percent(interval: Interval | None) -> str:
+    return f"{interval.value:.2%} [{interval.low:.2%}, {interval.high:.2%}]" if interval else "unknown"
+
+
+def _calibration(said: Mapping[str, object], what: str) -> str:
+    count = said["calibration_images"]
+    words = (
+        f"{count} {what}, as evenly over the classes as the data allow."
+        if count
+        else "None, since no data were named; an int8 file needs some."
+    )
+    return f"\n## Calibration\n\n{words}\n"
+
+
+def _preprocessing(said: Mapping[str, object]) -> str:
+    departures, cost = said["departures"], said["cost"]
+    if not isinstance(departures, list) or not departures:
+        return "## Preprocessing\n\nThe chip's preprocessing is the model's own.\n"
+    text = "## Preprocessing\n\n**The chip cannot prepare images as the model expects them:**\n\n"
+    text += "".join(f"- {words}\n" for words in departures)
+    if not isinstance(cost, Cost):
+        return text + "\nWhat this costs was not measured, since no data were named.\n"
+    return text + (
+        f"\nMeasured on {cost.images} images of {cost.data} with the source's weights: top-1 {_percent(cost.own_top1)} "
+        f"with the model's own preprocessing, {_percent(cost.chip_top1)} with the chip's. On the "
+        f"{cost.logits.samples} inputs here logits differ by {cost.logits.relative_diff:.1%} of the largest, and "
+        f"{cost.logits.top1_agreement:.2%} have the same top-1 class.\n"
+        "`goldens/logits.npy` are of the chip's preprocessing, `goldens/logits_own_preprocess.npy` of the model's.\n"
+    )

@@ -1,0 +1,103 @@
+"""The pack for VastAI: a graph, compiler and preprocessing files, inputs with a datalist, and how to go on."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from xception.data.decode import loaded_image
+from xception.export.packs.pack import (
+    CALIBRATION_IMAGES,
+    Request,
+    Sample,
+    calibration_items,
+    cost_of,
+    safe,
+    write_goldens,
+    write_graphs,
+    write_images,
+    write_pack,
+)
+from xception.export.packs.readme import vastai_readme
+from xception.interchange import vamc, vastai, vdsp
+from xception.preprocess import Preprocess
+
+INPUT, OUTPUT = "input", "output"
+
+
+def write(request: Request, out: Path, *, overwrite: bool = False) -> Path:
+    """Write the pack, see `pack.write_pack`."""
+    return write_pack(request, "vastai", out, _contents, overwrite=overwrite)
+
+
+def _contents(folder: Path, request: Request, sample: Sample) -> Mapping[str, object]:
+    preprocess = request.bundle.model.preprocess
+    chip, departures = vdsp.expressible(preprocess), vdsp.departures(preprocess)
+    graphs = write_graphs(folder, request, (1,), INPUT, OUTPUT)
+    vdsp.write_params(folder / "vdsp_params.json", vdsp.params_of(preprocess))
+    suffix = write_images(folder, request)
+    calibration = len(calibration_items(request))
+    _write_builds(folder, request, chip, suffix, calibration)
+    _write_inputs(folder, request, sample)
+    (folder / "labels").mkdir()
+    vastai.write_names(folder / "labels" / vastai.NAMES, request.bundle.labels)
+    vastai.write_class_info(folder / "labels" / vastai.CLASS_INFO, request.bundle.labels)
+    theirs = write_goldens(folder, request, sample, chip)
+    own = write_goldens(folder, request, sample, preprocess, "logits_own_preprocess")
+    said: dict[str, object] = {
+        "input": INPUT,
+        "output": OUTPUT,
+        "agreement": graphs,
+        "calibration_images": calibration,
+        "chip_preprocess": chip,
+        "departures": departures,
+        "cost": cost_of(request, chip, own, theirs) if departures else None,
+    }
+    (folder / "README.md").write_text(vastai_readme(request, sample, said), encoding="utf-8")
+    return said
+
+
+def _write_builds(folder: Path, request: Request, chip: Preprocess, suffix: str, calibration: int) -> None:
+    """`build_int8.yaml` and `build_fp16.yaml` for the compiler, and the model's facts for its runtime."""
+    own = request.bundle.model.preprocess
+    # The compiler computes in single precision, so that mean and deviation are not rounded there.
+    exact = msgspec.structs.replace(chip, divisor=own.divisor, mean=own.mean, std=own.std)
+    for dtype in ("int8", "fp16"):
+        config = vamc.config_of(
+            vamc.Build(
+                preprocess=exact,
+                name=f"{request.name}_{dtype}",
+                checkpoint=f"./onnx/{request.name}_bs1.onnx",
+                input_name=INPUT,
+                dtype="int8" if dtype == "int8" else "fp16",
+                calibration="./calibration",
+                images=calibration or CALIBRATION_IMAGES,
+                suffix=suffix,
+            )
+        )
+        (folder / f"build_{dtype}.yaml").write_text(vamc.yaml_text(config), encoding="utf-8")
+        place = f"./deploy_weights/{request.name}_{dtype}/mod"
+        info = {
+            "model_name": f"{request.name}_{dtype}",
+            "model_lib_path": f"{place}.so",
+            "model_graph_path": f"{place}.json",
+            "model_params_path": f"{place}.params",
+            "hw_config_file": "",
+            "output_layout": {"name": OUTPUT, "shape": [1, request.bundle.model.network.num_classes]},
+        }
+        (folder / f"model_info_{dtype}.json").write_text(json.dumps(info, indent=4) + "\n", encoding="utf-8")
+
+
+def _write_inputs(folder: Path, request: Request, sample: Sample) -> None:
+    """`inputs/CLASS/NAME.npz`, whole images, and `datalist.txt` in the same order."""
+    labels, paths = request.bundle.labels, []
+    for name, item, target in zip(sample.names, sample.items, sample.targets, strict=True):
+        place = "unknown" if target is None else safe((labels.ids or labels.names)[target])
+        path = Path("inputs") / place / f"{name}.npz"
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        image = np.asarray(loaded_image(item.load()).convert("RGB"))
+        vastai.write_input(folder / path, np.ascontiguousarray(image.transpose(2, 0, 1)))
+        paths.append(path.as_posix())
+    vastai.write_datalist(folder / vastai.DATALIST, paths)

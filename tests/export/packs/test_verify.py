@@ -1,0 +1,200 @@
+"""The script that travels with a pack, run as it is run there: with NumPy and nothing else."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.export.packs.conftest import Copy
+from xception.export.packs import verify
+
+NUMPY_ALONE = """
+import runpy, sys
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        root = name.partition(".")[0]
+        if root != "numpy" and root not in sys.stdlib_module_names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Nothing())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def run(pack: Path, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-W", "error", "-c", NUMPY_ALONE, str(pack / "verify.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+
+
+def test_nothing_but_numpy_can_be_imported_there(tmp_path: Path) -> None:
+    (tmp_path / "verify.py").write_text("import msgspec")
+    assert "No module named 'msgspec'" in run(tmp_path).stderr
+
+
+def test_the_script_is_one_that_old_interpreters_read() -> None:
+    ast.parse(Path(verify.__file__).read_text(encoding="utf-8"), feature_version=(3, 7))
+
+
+@pytest.mark.parametrize("vendor", ["ascend", "vastai"])
+def test_a_whole_pack_and_a_perfect_chip_pass(vendor: str, copy: Copy) -> None:
+    pack = copy(vendor)
+    alone = run(pack)
+    assert (alone.returncode, alone.stderr) == (0, "")
+    assert "the pack is whole" in alone.stdout
+    scored = run(pack, pack.parent / "results")
+    assert (scored.returncode, scored.stderr) == (0, "")
+    assert "top-1 agreement with the source: 100.00% of 14 inputs" in scored.stdout
+    assert "top-1 of the chip" in scored.stdout
+    assert "expected on photos" in scored.stdout
+
+
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def first(folder: Path, pattern: str) -> Path:
+    return sorted(folder.glob(pattern))[0]
+
+
+def swap(folder: Path) -> None:
+    """The results of all inputs, shifted by one."""
+    files = sorted(folder.iterdir())
+    contents = [file.read_bytes() for file in files]
+    for file, content in zip(files, [*contents[1:], contents[0]], strict=True):
+        file.write_bytes(content)
+
+
+def changed_manifest(pack: Path) -> None:
+    document = json.loads((pack / "pack.json").read_bytes())
+    document["least_agreement"] = 0
+    (pack / "pack.json").write_text(json.dumps(document))
+
+
+PACK_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a bit of a graph": (lambda pack: flipped(first(pack, "onnx/*")), "was changed after it was packed"),
+    "a graph cut short": (lambda pack: os.truncate(first(pack, "onnx/*"), 1000), "has 1,000 bytes instead of"),
+    "a graph gone": (lambda pack: first(pack, "onnx/*").unlink(), "is missing"),
+    "other golden logits": (lambda pack: flipped(pack / "goldens" / "logits.npy"), "logits.npy was changed"),
+    "an input swapped": (lambda pack: flipped(sorted((pack / "inputs").rglob("*.*"))[0]), "was changed"),
+    "a class renamed": (lambda pack: flipped(first(pack, "labels/*.txt")), "was changed"),
+    "a file too many": (lambda pack: (pack / "inputs" / "more.bin").touch(), "inputs/more.bin, are not of the pack"),
+    "a manifest edited": (changed_manifest, "pack.json was changed"),
+    "a manifest cut": (lambda pack: os.truncate(pack / "pack.json", 500), "no description of a pack"),
+    "a manifest gone": (lambda pack: (pack / "pack.json").unlink(), "pack.json is missing"),
+    "the README edited": (lambda pack: flipped(pack / "README.md"), "README.md was changed"),
+}
+
+
+@pytest.mark.parametrize("vendor", ["ascend", "vastai"])
+@pytest.mark.parametrize("fault", PACK_FAULTS)
+def test_a_corrupt_pack_fails_with_a_sentence(
+    fault: str, vendor: str, copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = copy(vendor)
+    spoil, sentence = PACK_FAULTS[fault]
+    spoil(pack)
+    monkeypatch.setattr(verify, "__file__", str(pack / "verify.py"))
+    assert verify.main([]) == 1
+    failed = capsys.readouterr().err
+    assert failed.startswith("FAILED: ")
+    assert sentence in failed
+
+
+def nan(file: Path) -> None:
+    if file.suffix == ".bin":
+        np.full(7, np.nan, np.float32).tofile(file)
+    else:
+        np.savez(file, output_0=np.full(7, np.nan, np.float32))
+
+
+RESULT_FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, str]]] = {
+    "one missing": (lambda folder: first(folder, "*").unlink(), ("1 of 14 inputs", "13 outputs; expected 14")),
+    "one cut short": (
+        lambda folder: os.truncate(first(folder, "*"), 10),
+        ("10 bytes; expected 28", "no readable array"),
+    ),
+    "not numbers": (lambda folder: nan(first(folder, "*")), ("no finite numbers", "no finite numbers")),
+    "in another order": (swap, ("expected 95.00% at least", "expected 95.00% at least")),
+    "none at all": (lambda folder: [path.unlink() for path in folder.iterdir()], ("14 of 14", "holds 0 outputs")),
+    "no folder": (lambda folder: folder.rename(folder.parent / "gone"), ("cannot be read", "cannot be read")),
+}
+
+
+@pytest.mark.parametrize("vendor", ["ascend", "vastai"])
+@pytest.mark.parametrize("fault", RESULT_FAULTS)
+def test_corrupt_results_fail_with_a_sentence(
+    fault: str, vendor: str, copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = copy(vendor)
+    spoil, sentences = RESULT_FAULTS[fault]
+    spoil(pack.parent / "results")
+    monkeypatch.setattr(verify, "__file__", str(pack / "verify.py"))
+    assert verify.main([str(pack.parent / "results")]) == 1
+    assert sentences[vendor == "vastai"] in capsys.readouterr().err
+
+
+def scored(pack: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+    monkeypatch.setattr(verify, "__file__", str(pack / "verify.py"))
+    code = verify.main([str(pack.parent / "results")])
+    captured = capsys.readouterr()
+    return code, captured.out + captured.err
+
+
+def test_probabilities_are_compared_with_probabilities(
+    copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = copy("vastai")
+    for file, row in zip(
+        sorted((pack.parent / "results").iterdir()), np.load(pack / "goldens" / "logits.npy"), strict=True
+    ):
+        shares = np.exp(row - row.max())
+        np.savez(file, output_0=shares / shares.sum())
+    code, said = scored(pack, capsys, monkeypatch)
+    assert code == 0
+    assert "largest difference of probabilities" in said
+
+
+def test_classes_in_text_are_read_as_the_tools_write_them(
+    copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = copy("ascend")
+    rows = np.load(pack / "goldens" / "logits.npy")
+    for number, (file, row) in enumerate(zip(sorted((pack.parent / "results").iterdir()), rows, strict=True)):
+        ranked = np.argsort(-row)
+        words = (row.tolist(), ranked, [0, *(ranked + 1)])[number % 3]
+        file.with_suffix(".txt").write_text(" ".join(map(str, words)))
+        file.unlink()
+    code, said = scored(pack, capsys, monkeypatch)
+    assert (code, "100.00% of 14" in said) == (0, True)
+    file.with_suffix(".txt").write_text("1.0 2.0")
+    assert scored(pack, capsys, monkeypatch)[0] == 1
+
+
+def test_a_result_txt_is_read_with_its_lines_in_order(
+    copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = copy("vastai")
+    names = json.loads((pack / "pack.json").read_bytes())["inputs"]["names"]
+    lines = [
+        f"/x/unknown/{name}.npz: Relay top-{place} id: {index}, prob: 0.1, class name: x"
+        for name, row in zip(names, np.load(pack / "goldens" / "logits.npy"), strict=True)
+        for place, index in enumerate(np.argsort(-row)[:5])
+    ]
+    result = pack.parent / "results" / "result.txt"
+    result.write_text("\n".join(lines))
+    assert scored(pack, capsys, monkeypatch)[0] == 0
+    result.write_text("\n".join(lines[:-1]))
+    assert "has 4 lines" in scored(pack, capsys, monkeypatch)[1]
+    result.write_text("\n".join(lines[1:]))
+    assert "out of turn" in scored(pack, capsys, monkeypatch)[1]
+    result.write_text("nonsense")
+    assert "expected PATH" in scored(pack, capsys, monkeypatch)[1]
