@@ -75,6 +75,17 @@ def test_split_folders_are_used_where_they_exist(
     assert source.name == f"{tmp_path.name}:{split}"
 
 
+@pytest.mark.parametrize(
+    ("folders", "suffix"),
+    [(("train",), ":validation"), (("test",), ":train"), (("train", "val"), ""), (("train", "validation", "kit"), "")],
+)
+def test_splits_are_not_taken_for_classes(folders: tuple[str, ...], suffix: str, tmp_path: Path) -> None:
+    for name in folders:
+        write_folder(tmp_path / name, 1)
+    with pytest.raises(InputError, match=r"holds the splits (train/|test/).* and no .*:SPLIT, or name its folder"):
+        open_source(f"{tmp_path}{suffix}")
+
+
 def test_one_folder_is_split_into_parts_that_share_nothing_and_miss_nothing(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "d", 60)
     train, validation = ({item.key for item in open_source(str(root), split)} for split in PARTS)

@@ -44,7 +44,8 @@ def test_what_lies_above_is_known(place: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "expected"), [("a/photos/", "photos"), ("s3://b/photos/", "photos"), ("zip://x::s3://b/a.zip", "a.zip")]
+    ("place", "expected"),
+    [("a/photos/", "photos"), ("s3://b/photos/", "photos"), ("zip://x::s3://b/a.zip", "a.zip"), ("zip::c", "c")],
 )
 def test_a_place_is_called_by_its_last_part(place: str, expected: str) -> None:
     assert base_name(place) == expected

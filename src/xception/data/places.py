@@ -56,4 +56,5 @@ def locate(place: str) -> tuple[Files, str]:
 
 def base_name(place: str) -> str:
     """What a place is called: its last part."""
+    place = _parts(place)[1]
     return Path(place).resolve().name if not is_remote(place) else place.rstrip("/").rpartition("/")[2]

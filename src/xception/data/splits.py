@@ -27,18 +27,18 @@ def split_folder(files: Files, split: Split | None) -> str:
     """The folder of a split, or `""` where the data are not divided into folders.
 
     Raises:
-        InputError: the data are divided, and no split was asked for.
+        InputError: the data are divided, and no split was asked for or one that is not there.
     """
-    entries = files.entries()
-    folders = {entry for entry in entries if entry.endswith("/") and not entry.startswith(".")}
-    if split:
-        return next((name for name in FOLDERS[split] if name in folders), "")
-    if folders and folders <= {name for names in FOLDERS.values() for name in names}:
+    folders = {entry for entry in files.entries() if entry.endswith("/") and not entry.startswith(".")}
+    found = next((name for name in FOLDERS[split] if name in folders), "") if split else ""
+    names = {name for names in FOLDERS.values() for name in names}
+    are_splits = folders <= names or ("train/" in folders and not folders.isdisjoint({"val/", "validation/"}))
+    if folders and are_splits and not found:
         raise InputError(
-            f"{files.place} holds no classes but the splits {', '.join(sorted(folders))}; "
-            f"write {files.place}:validation, or name the folder itself"
+            f"{files.place} holds the splits {', '.join(sorted(folders & names))} and no {split or 'classes'}; "
+            f"write one of them as {files.place}:SPLIT, or name its folder itself"
         )
-    return ""
+    return found
 
 
 def divided(source: Lazy, split: Split | None) -> Lazy:
