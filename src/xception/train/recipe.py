@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
@@ -59,7 +59,7 @@ class Recipe(Settings, frozen=True, kw_only=True):
     """Which classes share it: all, or all but the right one (MindSpore's model zoo)."""
     class_weights: Literal["balanced"] | tuple[Positive, ...] | None = None
     """What an image of each class counts, in class order; balanced weights make up for unequal frequencies."""
-    seed: int = 0
+    seed: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] = 0
 
     @property
     def digest(self) -> str:
@@ -89,10 +89,11 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     has_preprocess = "preprocess" in document
     for change in changes:
         _apply(document, change)
+    document = completed(document, has_preprocess=has_preprocess)
     try:
-        return msgspec.convert(completed(document, has_preprocess=has_preprocess), Recipe)
+        return msgspec.convert(document, Recipe)
     except msgspec.ValidationError as error:
-        raise _explained(name, str(error)) from error
+        raise _explained(name, document, str(error)) from error
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -122,9 +123,11 @@ def _apply(document: dict[str, Any], change: str) -> None:
         document[leaf] = text.strip()  # a bare word, as one writes it on a command line
 
 
-def _explained(name: str, message: str) -> UsageError:
+def _explained(name: str, document: dict[str, Any], message: str) -> UsageError:
     if match := re.fullmatch(r"Invalid enum value '(.*)' - at `\$\.(.*)`", message):
         return UnknownName(match[2], match[1], _choices(match[2]))
+    if match := re.fullmatch(r"(Expected .*) - at `\$\.(.*)`", message):
+        return UsageError(f"recipe {name}: {match[2]} is {_value(document, match[2])!r}; {match[1].lower()}")
     if "unknown field" not in message:
         return UsageError(f"recipe {name}: {message}")
     key = message.split("`")[1]
@@ -132,6 +135,13 @@ def _explained(name: str, message: str) -> UsageError:
     near = get_close_matches(key, {field for group in groups for field in group.__struct_fields__}, n=2)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     return UsageError(f"recipe {name}: unknown key {key!r} ({message}){hint}")
+
+
+def _value(document: Any, path: str) -> Any:
+    """What stands at a path such as `schedule.milestones[1]`."""
+    for key in re.findall(r"\w+", path):
+        document = document[int(key) if isinstance(document, list) else key]
+    return document
 
 
 def _choices(path: str) -> list[str]:
