@@ -10,6 +10,7 @@ from xception.backends.graphs import GraphFacts, describe_graph
 from xception.bundle import Bundle, open_bundle
 from xception.cli.list import WeightsRow, describe, describe_entry
 from xception.cli.output import certificate_sentence, percent, print_facts, print_json
+from xception.cli.vendor_files import describe_vendor_files
 from xception.convert.catalog import identify, resolve_entry
 from xception.convert.doctor import Diagnosis, diagnose
 from xception.convert.readers import read_checkpoint
@@ -28,11 +29,12 @@ def info(target: str, /, *, verify: bool = False, drawing: Path | None = None, j
     xception info keras_xception.imagenet
     xception info runs/digits/bundle --verify --json
     xception info model_best.pth.tar
+    xception info keras-xception-vdsp_params.json
     ```
 
     Args:
-        target: The name of a variant or of a weights entry, a bundle's folder, a checkpoint of any source, or an
-            ONNX or OpenVINO file.
+        target: The name of a variant or of a weights entry, a bundle's folder, a checkpoint of any source, an
+            ONNX or OpenVINO file, or a vendor's files on preprocessing, whose contradictions are named.
         verify: Compare every byte of a bundle with its hashes.
         drawing: Write a drawing of the variant to this file, as SVG.
         json: Print one JSON document.
@@ -59,6 +61,9 @@ def info(target: str, /, *, verify: bool = False, drawing: Path | None = None, j
 
 def _describe_path(path: Path, *, verify: bool) -> tuple[dict[str, object], dict[str, str]]:
     """The document, and what of it is for the screen."""
+    vendor = describe_vendor_files(path)
+    if vendor:
+        return vendor
     if path.is_dir() and not (path / "config.json").is_file():
         bundle = open_bundle(path, verify=verify)
         return {"kind": "bundle", "path": str(bundle.path), **msgspec.to_builtins(bundle.model)}, _bundle_facts(bundle)
