@@ -1,11 +1,14 @@
 """Training from the command line: killed at any moment, resumed, and the same to the last bit."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Command, command_line
+from xception.cli.train import train
+from xception.errors import UsageError
 
 SMALL = [
     f"--set={change}"
@@ -57,3 +60,55 @@ def test_a_folder_in_use_is_refused_without_resume(uninterrupted: Path, xception
     result = xception("train", "digits", *SMALL, "--out", uninterrupted)
     assert result.returncode == 3
     assert "--resume" in result.stderr
+
+
+def test_a_run_is_repeated_from_its_folder_to_the_same_bits(uninterrupted: Path, tmp_path: Path) -> None:
+    train(rerun=str(uninterrupted), out=str(tmp_path / "again"))
+    assert weights(tmp_path / "again") == weights(uninterrupted)
+    assert "ms_per_step" in (tmp_path / "again" / "log.csv").read_text()
+    assert "<svg" in (tmp_path / "again" / "report.html").read_text()
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train(rerun=str(uninterrupted), dry_run=True)
+    facts = capsys.readouterr().out
+    assert "102 = 3 epochs of 34" in facts
+    assert "optim.lr " in facts
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "needs a recipe, or --rerun"),
+        ({"recipe": "digits", "rerun": "runs/a"}, "expected one of them"),
+        ({"rerun": "runs/a", "set_": ("seed=1",)}, "leave --set and --from out"),
+        ({"recipe": "digits", "workers": 0}, "at least 1"),
+        ({"recipe": "digits", "keep": 0}, "at least 1"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(arguments: dict[str, object], message: str) -> None:
+    recipe = arguments.pop("recipe", None)
+    with pytest.raises(UsageError, match=message):
+        train(recipe, **arguments)  # type: ignore[arg-type]
+
+
+def test_sigterm_saves_says_so_and_the_run_goes_on(uninterrupted: Path, xception: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        command_line("train", "digits", *SMALL, "--out", run),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("epoch 1:")
+    process.terminate()
+    rest = process.stderr.read()
+    assert process.wait() == 130, rest
+    assert re.search(r"stopped by SIGTERM after step \d+; .* holds the run, which --resume continues\n", rest)
+    assert xception("train", "digits", *SMALL, "--out", run, "--resume").returncode == 0
+    assert weights(run) == weights(uninterrupted)

@@ -1,9 +1,8 @@
 """What a run is made of, as far as it decides the weights: enough to make it again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import torch
@@ -45,6 +44,19 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     threads: int
     """Of torch, in each process."""
     format_version: int = FORMAT_VERSION
+
+
+def settings_of(recipe: Recipe) -> dict[str, object]:
+    """All settings by their names, as `--set` takes them: `optim.lr`."""
+    return dict(_flat("", msgspec.to_builtins(recipe)))
+
+
+def _flat(prefix: str, group: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    for name, value in group.items():
+        if isinstance(value, Mapping):
+            yield from _flat(f"{prefix}{name}.", value)
+        else:
+            yield f"{prefix}{name}", value
 
 
 def manifest_of(recipe: Recipe, batches: Batches, device: str) -> RunManifest:
@@ -102,7 +114,9 @@ def check_same_recipe(found: RunManifest, recipe: Recipe, place: str) -> None:
     """
     if found.recipe_digest == recipe.digest:
         return
-    differences = list(_differences(msgspec.to_builtins(found.recipe), msgspec.to_builtins(recipe)))
+    ours, theirs = settings_of(found.recipe), settings_of(recipe)
+    names = [name for name in sorted(ours | theirs) if ours.get(name) != theirs.get(name)]
+    differences = [f"{name} was {ours.get(name)}, is {theirs.get(name)}" for name in names]
     more = f" and {len(differences) - MOST_DIFFERENCES} more" * (len(differences) > MOST_DIFFERENCES)
     raise InputError(
         f"the run in {place} is of another recipe: {'; '.join(differences[:MOST_DIFFERENCES])}{more}; "
@@ -129,14 +143,6 @@ def changes(found: RunManifest, here: RunManifest) -> list[str]:
     """What differs between two runs' surroundings, because of which their weights may differ in the last bits."""
     ours, theirs = ({**m.environment, "device": m.device, "processes": m.processes} for m in (found, here))
     return [f"{key} was {ours.get(key)}, is {theirs.get(key)}" for key in ours if ours.get(key) != theirs.get(key)]
-
-
-def _differences(ours: Any, theirs: Any, path: str = "") -> Iterator[str]:
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        for key in sorted(ours.keys() | theirs.keys()):
-            yield from _differences(ours.get(key), theirs.get(key), f"{path}.{key}" if path else key)
-    elif ours != theirs:
-        yield f"{path} was {ours}, is {theirs}"
 
 
 def _decoded(content: bytes, name: str) -> RunManifest:
