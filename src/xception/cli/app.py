@@ -57,6 +57,7 @@ def build_app(tokens: Sequence[str] = ()) -> App:
         help_epilogue=EPILOGUE,
         default_parameter=Parameter(negative=()),
         result_action="return_value",
+        suppress_keyboard_interrupt=False,  # `run` has a sentence for it
     )
     groups = {name: App(name=name, help=text) for name, text in GROUPS.items()}
     for group in groups.values():
