@@ -185,6 +185,7 @@ def _claimed(
         raise InputError(
             f"{storage.place} is not empty; pass --resume to continue the run in it, or choose another place"
         )
+    storage.claim()
     found = read_manifest(storage)
     if found:
         check_same_recipe(found, parts.recipe, storage.place)
@@ -192,7 +193,6 @@ def _claimed(
     for earlier in filter(None, (found, like)):
         if changed := changes(earlier, here):
             listeners.on_note(f"the last bits of the weights may differ from the earlier run's: {'; '.join(changed)}")
-    storage.claim()
     if not found:
         write_manifest(storage, here)
     return storage.published(BUNDLE)
