@@ -1,9 +1,11 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from xception.backends.base import run
 from xception.metrics import log_softmax, softmax
-from xception.tasks.sessions import VIEWS, Averaged, Restricted
+from xception.tasks.sessions import VIEWS, Averaged, Restricted, Shared
 
 
 class Linear:
@@ -53,3 +55,26 @@ def test_facts_and_end_are_those_of_the_session_within(session: Restricted | Ave
     assert run(session, PIXELS, 8).shape == (5, 3)
     session.close()
     assert session._session.closed
+
+
+def test_threads_take_turns_with_a_shared_session() -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    class Watched:
+        name, input_shape, num_classes, batch_size = "watched", (1, 2, 2), 2, None
+
+        def __call__(self, pixels: np.ndarray, /) -> np.ndarray:
+            inside.append(1)
+            most.append(len(inside))
+            np.linalg.inv(np.eye(60))
+            inside.pop()
+            return pixels[:, 0, 0]
+
+        def close(self) -> None:
+            pass
+
+    shared = Shared(Watched())
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: shared(np.zeros((1, 1, 2, 2), np.float32)), range(200)))
+    assert (shared.name, set(most)) == ("watched", {1})

@@ -1,6 +1,7 @@
-"""Sessions made of others: fewer classes, or several views of each image. They work with every backend."""
+"""Sessions made of others: for several threads, fewer classes, or several views of an image. All backends will do."""
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Literal
 
 import numpy as np
@@ -29,6 +30,18 @@ class _Wrapped:
 
     def close(self) -> None:
         self._session.close()
+
+
+class Shared(_Wrapped):
+    """A session that several threads may call: they take turns."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session, session.num_classes)
+        self._turn = Lock()
+
+    def __call__(self, pixels: Pixels, /) -> Logits:
+        with self._turn:
+            return self._session(pixels)
 
 
 class Restricted(_Wrapped):

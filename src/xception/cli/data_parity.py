@@ -1,0 +1,77 @@
+"""`xception data parity`"""
+
+from contextlib import closing
+from pathlib import Path
+
+from xception.backends.base import open_session
+from xception.bundle import open_bundle
+from xception.cli.output import Watched, percent, points, print_json, print_rows, progress_bar, say
+from xception.data.folder import image_files
+from xception.data.sources import open_source
+from xception.tasks.alternatives import alternative, alternatives
+from xception.tasks.parity import Parity, Swap
+from xception.tasks.parity import parity as run
+
+
+def data_parity(
+    bundle: Path,
+    data: str,
+    /,
+    *,
+    preprocess: str | None = None,
+    unlabelled: bool = False,
+    batch: int = 8,
+    workers: int = 2,
+    backend: str | None = None,
+    json: bool = False,
+) -> None:
+    """Measure what another preprocessing does to a model's logits and accuracy, on the same files.
+
+    ```
+    xception data parity runs/photos/bundle photos/val
+    xception data parity runs/photos/bundle photos/val --preprocess squash,no_antialias,crop_pct=0.875
+    xception data parity runs/photos/bundle photos/val --preprocess ppcls_xception41,vdsp_params.json
+    ```
+
+    Args:
+        bundle: The bundle's folder.
+        data: A data set, in any of the forms that `evaluate` takes.
+        preprocess: What to try in place of the model's own, separated by commas: names that the table shows without
+            this option, crop_pct=FRACTION, published weights, bundles, JSON files with a preprocessing or vdsp_params.
+            By default all named ones.
+        unlabelled: The data are an image or a folder of images, in any depth and without labels.
+        batch: Images in one inference; the result does not depend on it.
+        workers: Threads that read and decode, for each preprocessing.
+        backend: torch, onnxruntime or openvino; by default the one for the bundle's form.
+        json: Print one JSON document.
+    """
+    opened = open_bundle(bundle)
+    own = opened.model.preprocess
+    named = {text: alternative(text, own) for text in preprocess.split(",")} if preprocess else alternatives(own)
+    source = image_files([data]) if unlabelled else open_source(data)
+    with closing(open_session(opened, backend)) as session, progress_bar() as progress:
+        watched = Watched(source, progress, "comparing")
+        result = run(opened, session, watched, named, batch_size=batch, workers=workers)
+    if json:
+        print_json(result)
+    else:
+        _print(result)
+
+
+def _print(result: Parity) -> None:
+    header = ("preprocessing", "images", "same top-1", "max diff", "mean diff", "relative", "top-1", "difference")
+    own = ("the model's own", "", "", "", "", "", percent(result.swaps[0].own_top1), "")
+    print_rows(header, (own, *map(_row, result.swaps)))
+    if result.unlabelled:
+        say(f"no accuracy: {result.unlabelled}")
+    for swap in result.swaps:
+        for failure in swap.failures:
+            say(f"{swap.name} failed: {failure.path}: {failure.reason}")
+
+
+def _row(swap: Swap) -> tuple[str, ...]:
+    found = swap.agreement
+    measured = (found.max_abs_diff, found.mean_abs_diff, found.relative_diff) if found else ()
+    figures = tuple(f"{value:.3g}" for value in measured) or ("-",) * 3
+    seen = f"{swap.seen} of {swap.total}"
+    return swap.name, seen, percent(swap.same_top1), *figures, percent(swap.top1), points(swap.difference)

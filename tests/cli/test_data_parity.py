@@ -1,0 +1,33 @@
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Command
+from tests.samples import write_folder
+from xception.bundle import Bundle
+
+
+def test_all_alternatives_stand_in_the_table(xception: Command, onnx_bundle: Bundle, tmp_path: Path) -> None:
+    result = xception("data", "parity", onnx_bundle.path, write_folder(tmp_path / "data", per_class=1))
+    assert (result.returncode, result.stderr) == (0, "")
+    first, own, *others = result.stdout.splitlines()
+    assert first.split()[0] == "preprocessing"
+    assert own.startswith("the model's own")
+    assert {"bicubic", "squash", "bgr", "caffe", "vastai"} <= {line.split()[0] for line in others}
+    assert all("7 of 7" in line for line in others)
+
+
+def test_named_ones_are_measured_without_labels_too(xception: Command, onnx_bundle: Bundle, tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "data", per_class=1)
+    named = "squash,crop_pct=1"
+    result = xception("data", "parity", onnx_bundle.path, data, "--unlabelled", "--preprocess", named, "--json")
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["unlabelled"] == "the data have no labels"
+    assert [swap["name"] for swap in document["swaps"]] == ["squash", "crop_pct=1"]
+    assert document["swaps"][0]["preprocess"]["resize"] == {"rule": "squash", "width_px": 36, "height_px": 36}
+
+
+def test_an_unknown_name_is_a_usage_error(xception: Command, onnx_bundle: Bundle, tmp_path: Path) -> None:
+    result = xception("data", "parity", onnx_bundle.path, tmp_path, "--preprocess", "squahs")
+    assert result.returncode == 2
+    assert "did you mean squash" in result.stderr
