@@ -1,6 +1,9 @@
 """One small model, written once in each of its forms."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
@@ -90,3 +93,33 @@ def weights_bundle(forms: dict[Form, Bundle]) -> Bundle:
 @pytest.fixture(scope="session")
 def onnx_bundle(forms: dict[Form, Bundle]) -> Bundle:
     return forms["onnx"]
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """An object storage on this machine."""
+
+    client: Any
+
+    def bucket(self, name: str) -> str:
+        """Make a bucket; returns its URL."""
+        self.client.create_bucket(Bucket=name)
+        return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server, which the environment names; one for all, since its clients are kept."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "name")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield S3Server(boto3.client("s3"))
+    server.stop()

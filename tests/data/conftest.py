@@ -7,10 +7,9 @@ from threading import Thread
 
 import pytest
 
+from tests.conftest import S3Server
 from tests.data.forms import all_files, write_all
 from tests.data.web import WebServer
-
-BUCKET = "pictures"
 
 
 @pytest.fixture(scope="session")
@@ -31,22 +30,9 @@ def web(root: Path) -> Iterator[WebServer]:
 
 
 @pytest.fixture(scope="session")
-def s3() -> Iterator[str]:
+def s3(s3_server: S3Server) -> str:
     """The URL of a bucket with all forms on an S3 server, which the environment names."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "name")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        client = boto3.client("s3")
-        client.create_bucket(Bucket=BUCKET)
-        for name, data in all_files().items():
-            client.put_object(Bucket=BUCKET, Key=name, Body=data)
-        yield f"s3://{BUCKET}"
-    server.stop()
+    url = s3_server.bucket("pictures")
+    for name, data in all_files().items():
+        s3_server.client.put_object(Bucket="pictures", Key=name, Body=data)
+    return url

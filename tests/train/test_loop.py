@@ -3,6 +3,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.conftest import S3Server
 from tests.samples import CLASSES, write_folder
 from tests.train.samples import signal_at, stop_at
 from xception.bundle import open_bundle
@@ -118,11 +119,19 @@ def test_other_surroundings_are_noted(recipe: Recipe, whole: Path, tmp_path: Pat
     assert "torch was 1.0, is " in notes[0]
 
 
-def test_a_run_behind_a_url_can_be_stopped_and_resumed_there(recipe: Recipe, whole: Path) -> None:
-    url = "memory://bucket/run"
+def test_a_run_in_an_object_storage_can_be_stopped_damaged_resumed_and_opened_there(
+    recipe: Recipe, whole: Path, s3_server: S3Server
+) -> None:
+    url, notes = f"{s3_server.bucket('runs')}/a/run", []
     with pytest.raises(Stopped):
-        train_network(recipe, url, on_step=signal_at(4))
-    resumed = train_network(recipe, url, resume=True)
+        train_network(recipe, url, on_step=signal_at(7))
+    keys = [
+        entry["Key"]
+        for entry in s3_server.client.list_objects_v2(Bucket="runs", Prefix="a/run/checkpoint-")["Contents"]
+    ]
+    s3_server.client.put_object(Bucket="runs", Key=max(keys), Body=b"broken")
+    resumed = train_network(recipe, url, resume=True, on_note=notes.append)
+    assert any(f"{url}/checkpoint-" in note and "is broken" in note for note in notes)
     assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
     assert train_network(recipe, url, resume=True).model == resumed.model
 

@@ -3,14 +3,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import S3Server
 from xception.bundle import Bundle, write_bundle
 from xception.errors import EnvironmentFault, UsageError
 from xception.train.storage import PARTIAL, Storage, open_storage
 
 
-@pytest.fixture(params=["local", "memory"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    return open_storage(tmp_path / "run" if request.param == "local" else f"memory://{tmp_path.name}/run")
+@pytest.fixture(scope="module")
+def bucket(s3_server: S3Server) -> str:
+    return s3_server.bucket("storage")
+
+
+@pytest.fixture(params=["folder", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path, bucket: str) -> Storage:
+    return open_storage(tmp_path / "run" if request.param == "folder" else f"{bucket}/{tmp_path.name}/run")
 
 
 def test_a_new_place_is_empty(storage: Storage) -> None:
@@ -76,3 +82,9 @@ def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
 def test_a_url_of_no_known_kind_is_refused() -> None:
     with pytest.raises(UsageError, match=r"cannot write to nowhere://x: .* expected a URL such as s3://"):
         open_storage("nowhere://x")
+
+
+def test_a_bucket_that_does_not_exist_is_named(s3_server: S3Server) -> None:
+    storage = open_storage("s3://nowhere/run")
+    with pytest.raises(EnvironmentFault, match=r"cannot write s3://nowhere/run/a: .*bucket does not exist"):
+        storage.write("a", b"x")
