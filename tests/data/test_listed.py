@@ -29,7 +29,16 @@ def test_a_path_may_hold_spaces_and_lines_may_end_as_they_like(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("line", "number"),
-    [("a.png", 2), ("a.png -1", 2), ("a.png 1.5", 2), ("a.png cat", 2), ("7", 2), ("a.png ٣", 2), ("a 99999999", 2)],
+    [
+        ("a.png", 2),
+        ("a.png -1", 2),
+        ("a.png 1.5", 2),
+        ("a.png cat", 2),
+        ("7", 2),
+        ("a.png ٣", 2),
+        ("a 99999999", 2),
+        ("a\0b 1", 2),
+    ],
 )
 def test_a_line_of_another_form_is_named_by_its_number(line: str, number: int) -> None:
     with pytest.raises(InputError, match=rf"line {number} of L is .*expected a path, a space and a class index"):

@@ -1,18 +1,17 @@
 """The classes of images that lie in one folder: from a label file, or from ImageNet's development kit."""
 
-import io
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from xception.data.classes import imagenet_classes, read_text
 from xception.data.files import Files, sentence
 from xception.data.listed import parse_rows
+from xception.data.matlab import read_structures
 from xception.data.places import locate, open_files
 from xception.errors import InputError
-from xception.extras import require
 
 LABEL_FILE = "val_label.txt"
 DEVKIT = "ILSVRC2012_devkit_t12"
@@ -141,17 +140,14 @@ def archived_truth(files: Files, name: str) -> Truth:
 def _leaves(synsets: bytes, place: str) -> Iterator[tuple[str, str]]:
     """ILSVRC id and WordNet id of every synset without children: these are the classes, all others their parents."""
     try:
-        table = require("scipy.io", "data").loadmat(io.BytesIO(synsets), simplify_cells=True)["synsets"]
-        for row in _rows(table):
-            if int(row["num_children"]) == 0:
-                yield str(int(row["ILSVRC2012_ID"])), str(row["WNID"])
-    except Exception as error:  # of a damaged file, whatever its parser stumbles over
+        for row in read_structures(synsets, "synsets"):
+            number, identifier = row.get("ILSVRC2012_ID"), row.get("WNID")
+            if not isinstance(number, int | float) or not isinstance(identifier, str) or "num_children" not in row:
+                raise InputError("a synset lacks its number, its WordNet id or its children")
+            if row["num_children"] == 0:
+                yield f"{number:.0f}", identifier
+    except InputError as error:
         raise InputError(f"{SYNSETS} of {place} cannot be read: {error}; expected that of {DEVKIT}") from error
-
-
-def _rows(table: Any) -> Iterable[Any]:
-    """One synset alone is not a list in such a file."""
-    return [table] if isinstance(table, dict) else table
 
 
 def _expected() -> str:

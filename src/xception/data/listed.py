@@ -67,7 +67,7 @@ def parse_rows(text: str, place: str) -> list[Row]:
     """
     rows = []
     for number, line in enumerate(text.split("\n"), 1):
-        match = LINE.fullmatch(line)
+        match = None if "\0" in line else LINE.fullmatch(line)
         if match:
             rows.append(Row(match[1], int(match[2])))
         elif line.strip():
