@@ -136,7 +136,7 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             image = image.crop(self.crop.box(*image.size))
         return self.pixels(image)
 
-    def region(self, image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    def region(self, image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
         """The part (left, top, right, bottom) of an image, resized in one step to the size of all results.
 
         Raises:
@@ -160,11 +160,14 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return image if image.mode == mode else image.convert(mode)
 
     def _to_size(
-        self, image: Image.Image, size: tuple[int, int], box: tuple[int, int, int, int] | None = None
+        self, image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
     ) -> Image.Image:
         if self.antialias:
             return image.resize(size, FILTERS[self.interpolation], box)
-        return Image.fromarray(resize_bilinear(np.asarray(image.crop(box) if box else image), *size))
+        if box:
+            left, top, right, bottom = map(round, box)
+            image = image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+        return Image.fromarray(resize_bilinear(np.asarray(image), *size))
 
     def _target_size(self, width: int, height: int) -> tuple[int, int]:
         target = self.resize.size(width, height) if self.resize else (width, height)

@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageChops
+from PIL import ExifTags, Image, ImageChops
 
-from tests.samples import picture
+from tests.samples import encoded, picture
 from xception.data.augment import Augment, _generator, _random_box, balanced_order, batch_generator, epoch_order
+from xception.data.decode import decode
 from xception.errors import UsageError
 from xception.preprocess import Preprocess, Squash
 
@@ -231,3 +232,36 @@ def test_samples_draw_as_ever() -> None:
 def test_crops_without_meaning_are_refused(settings: dict[str, list[float]]) -> None:
     with pytest.raises(UsageError, match=r"augment\.crop_.* expected two numbers above 0, the smaller one first"):
         msgspec.convert(settings, Augment)
+
+
+def smooth(width: int, height: int) -> Image.Image:
+    """A picture without fine detail, so that every good way of making it smaller gives nearly the same."""
+    return picture(4, 4).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_crop_of_a_photo_is_decoded_no_finer_than_needed_and_shows_the_same(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    file = encoded(smooth(640, 480), "JPEG", quality=95, exif=exif)
+    augment = Augment(crop_scale=(0.5, 1.0))
+    for index in range(6):
+        fine = augment.pixels(decode(file), NETWORK_INPUT, 0, 0, index)
+        coarse = augment.pixels(file, NETWORK_INPUT, 0, 0, index)
+        assert not np.array_equal(fine, coarse)
+        assert np.abs(fine - coarse).max() < 0.1
+
+
+def test_files_that_cannot_be_decoded_coarsely_give_the_very_pixels() -> None:
+    augment = Augment(crop_scale=(0.5, 1.0))
+    for kind in ("PNG", "TIFF", "WEBP"):
+        file = encoded(smooth(200, 160), kind)
+        fine = augment.pixels(decode(file), NETWORK_INPUT, 0, 0, 1)
+        assert np.array_equal(augment.pixels(file, NETWORK_INPUT, 0, 0, 1), fine)
+
+
+def test_a_small_crop_of_a_photo_is_decoded_in_full() -> None:
+    file = encoded(picture(40, 30), "JPEG", quality=95)
+    augment = Augment(crop_scale=(0.3, 0.4))
+    fine = augment.pixels(decode(file), NETWORK_INPUT, 0, 0, 1)
+    assert np.array_equal(augment.pixels(file, NETWORK_INPUT, 0, 0, 1), fine)

@@ -173,3 +173,14 @@ def test_a_damaged_file_gives_pixels_or_a_decode_error(file_format: str) -> None
         except DecodeError:
             refused += 1
     assert refused
+
+
+def test_a_photo_comes_as_much_smaller_as_it_may_and_says_its_upright_size() -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    file = encoded(picture(160, 80), "JPEG", exif=exif)
+    told: list[tuple[int, int]] = []
+    for times, size in ((1, (80, 160)), (3, (40, 80)), (4, (20, 40)), (99, (10, 20))):
+        assert decode(file, lambda upright, times=times: (told.append(upright), times)[1]).size == size
+    assert set(told) == {(80, 160)}
+    assert decode(encoded(picture(160, 80)), lambda _: 4).size == (160, 80)

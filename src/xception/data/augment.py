@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
+from xception.data.decode import loaded_image
 from xception.errors import UsageError
 from xception.preprocess import Preprocess
 
@@ -55,17 +56,35 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 )
 
     def pixels(
-        self, image: Image.Image, preprocess: Preprocess, seed: int, epoch: int, index: int
+        self, loaded: bytes | Image.Image, preprocess: Preprocess, seed: int, epoch: int, index: int
     ) -> NDArray[np.float32]:
         """What the network sees of sample `index` in epoch `epoch`: (C, H, W), normalised.
 
         Raises:
+            DecodeError: an encoded image that cannot be decoded.
             UsageError: a random crop for a network input without a size of its own.
         """
         if self.crop_scale is None:
-            return preprocess(self(image, seed, epoch, index))
-        box = _random_box(image.size, self.crop_scale, self.crop_ratio, _generator(seed, epoch, index, stream=1))
-        return preprocess.normalize(preprocess.pixels(self(preprocess.region(image, box), seed, epoch, index)))
+            return preprocess(self(loaded_image(loaded), seed, epoch, index))
+        image = self._region(loaded, preprocess, _generator(seed, epoch, index, stream=1))
+        return preprocess.normalize(preprocess.pixels(self(image, seed, epoch, index)))
+
+    def _region(self, loaded: bytes | Image.Image, preprocess: Preprocess, rng: np.random.Generator) -> Image.Image:
+        """A random part at the network's size, of an image that is decoded no finer than this needs."""
+        crop: list[tuple[tuple[int, int], tuple[int, int, int, int]]] = []
+
+        def reduction(size: tuple[int, int]) -> int:
+            box = _random_box(size, self.crop_scale or (1, 1), self.crop_ratio, rng)
+            crop.append((size, box))
+            height, width = preprocess.output_px or size[::-1]
+            return max(1, min((box[2] - box[0]) // width, (box[3] - box[1]) // height))
+
+        image = loaded_image(loaded, reduction)
+        if not crop:
+            reduction(image.size)
+        (((width, height), box),) = crop
+        x, y = image.width / width, image.height / height
+        return preprocess.region(image, (box[0] * x, box[1] * y, box[2] * x, box[3] * y))
 
     def __call__(self, image: Image.Image, seed: int, epoch: int, index: int) -> Image.Image:
         """The image of sample `index` as epoch `epoch` sees it, but for its random crop."""

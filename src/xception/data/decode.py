@@ -1,28 +1,38 @@
 """Encoded bytes to an upright 8-bit image, or a DecodeError that says why not."""
 
 import io
+from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from xception.errors import DecodeError
 
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
-def loaded_image(loaded: bytes | Image.Image) -> Image.Image:
+Reduction = Callable[[tuple[int, int]], int]
+"""Of an image's upright (width, height) the number of times that it may come smaller."""
+
+
+def loaded_image(loaded: bytes | Image.Image, reduction: Reduction | None = None) -> Image.Image:
     """What `Item.load` returned as an image: decoded, where it is an encoded file.
 
     Raises:
         DecodeError: see `decode`.
     """
-    return decode(loaded) if isinstance(loaded, bytes) else loaded
+    return decode(loaded, reduction) if isinstance(loaded, bytes) else loaded
 
 
-def decode(data: bytes) -> Image.Image:
+def decode(data: bytes, reduction: Reduction | None = None) -> Image.Image:
     """Decode one image file: the first frame, rotated as its EXIF data says, with 8 bits a channel.
 
     Files up to Pillow's limit of about 179 million pixels are decoded.
+
+    Args:
+        data: the file.
+        reduction: how many times smaller the image may be where its format can skip the work of the rest, as JPEG
+            can 2, 4 or 8 times; by default it has its own size.
 
     Raises:
         DecodeError: empty, truncated, corrupt, too large, of no image format, or with values of no known range.
@@ -31,6 +41,8 @@ def decode(data: bytes) -> Image.Image:
         raise DecodeError("the file is empty")
     try:
         with Image.open(io.BytesIO(data)) as image:
+            if reduction and image.format in ("JPEG", "MPO"):
+                _reduce(image, reduction)
             image.load()
             return _eight_bit(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
@@ -45,6 +57,13 @@ def decode(data: bytes) -> Image.Image:
     # Pillow's plugins let their own parsing errors through: struct.error, SyntaxError, ZeroDivisionError, ...
     except Exception as error:
         raise DecodeError(f"corrupt image: {error or type(error).__name__}") from error
+
+
+def _reduce(image: Image.Image, reduction: Reduction) -> None:
+    width, height = image.size
+    is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    times = reduction((height, width) if is_turned else (width, height))
+    image.draft(image.mode, (max(1, width // times), max(1, height // times)))
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

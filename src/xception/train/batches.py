@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from xception.data.augment import balanced_order, epoch_order
-from xception.data.decode import loaded_image
 from xception.data.source import Item, Source
 from xception.data.subset import share
 from xception.errors import DecodeError, InputError
@@ -88,7 +87,6 @@ class Batches:
 
     def _pixels(self, item: Item, epoch: int, index: int) -> np.ndarray:
         try:
-            image = loaded_image(item.load())
-            return self.recipe.augment.pixels(image, self.recipe.preprocess, self.recipe.seed, epoch, index)
+            return self.recipe.augment.pixels(item.load(), self.recipe.preprocess, self.recipe.seed, epoch, index)
         except (DecodeError, OSError) as error:
             raise InputError(f"training image {item.key} cannot be used: {error}; mend or remove it") from error
