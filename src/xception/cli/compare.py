@@ -42,7 +42,7 @@ def compare(
     Args:
         first: The bundle to compare with.
         second: The bundle that is judged.
-        data: An image folder with one folder a class, tar shards, or digits (their held-out test part).
+        data: A folder or zip with class folders, a list file, tar shards, parquet files, a URL of these, or digits.
         margin: Largest loss of top-1 accuracy that does not matter, as a fraction: 0.01 is one point in a hundred.
         require: Exit with code 1 unless the second is shown to lose less than the margin.
         batch: Images in one inference; the result does not depend on it.

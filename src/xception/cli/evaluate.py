@@ -109,7 +109,7 @@ def evaluate(
 
     Args:
         bundle: The bundle's folder; for --results it only tells the classes, which without it are ImageNet's.
-        data: An image folder with one folder a class, or digits (their held-out test part).
+        data: A folder or zip with class folders, a list file, tar shards, parquet files, a URL of these, or digits.
         batch: Images in one inference; the result does not depend on it.
         workers: Threads that read and decode.
         backend: torch, onnxruntime or openvino; by default the one for the bundle's form.

@@ -5,6 +5,7 @@ L. Beyer et al., Are we done with ImageNet? (2020)
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -47,12 +48,19 @@ class RealLabels:
 
     def _index(self, key: str, name: int | str) -> int:
         if isinstance(name, str):
-            return self.labels.targets((name,))[0]
+            return self._named[name]
         if not 0 <= name < len(self.labels):
             raise InputError(
                 f"{self.path} gives {key} the class {name}; expected indices below {len(self.labels)}, or class names"
             )
         return name
+
+    @cached_property
+    def _named(self) -> dict[str, int]:
+        """The index of every class that is given by name anywhere."""
+        entries = self.entries.values() if isinstance(self.entries, dict) else self.entries
+        names = sorted({name for entry in entries for name in entry if isinstance(name, str)})
+        return dict(zip(names, self.labels.targets(names), strict=True))
 
 
 def read_real(path: Path, labels: Labels, images: int) -> RealLabels:
