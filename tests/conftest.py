@@ -9,6 +9,7 @@ import numpy as np
 import openvino
 import pytest
 
+from tests.reader import blown_up_tensors, digits_bundle, reader_spec, reader_tensors
 from tests.samples import CLASSES, drawn_tensors
 from xception.arch.spec import Architecture
 from xception.bundle import Bundle, Form, Graph, Model, Network, write_bundle
@@ -123,3 +124,18 @@ def s3_server() -> Iterator[S3Server]:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         yield S3Server(boto3.client("s3"))
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A float ONNX bundle that is right on about 96 % of the digits. Not to be written to."""
+    spec = reader_spec()
+    return digits_bundle(tmp_path_factory.mktemp("reader") / "onnx", spec, reader_tensors(spec))
+
+
+@pytest.fixture(scope="session")
+def blown_up(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The same network in numbers that eight bits cannot hold."""
+    spec = reader_spec()
+    tensors = blown_up_tensors(reader_tensors(spec))
+    return digits_bundle(tmp_path_factory.mktemp("blown_up") / "onnx", spec, tensors)

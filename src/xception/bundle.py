@@ -185,8 +185,8 @@ class Bundle:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of weights and graph, without labels and manifest."""
-        return sum(entry.size_bytes for name, entry in self.model.files.items() if name != LABELS)
+        """Bytes of weights and graph, without labels, manifest and records."""
+        return sum(entry.size_bytes for name, entry in self.model.files.items() if not name.endswith((".txt", ".json")))
 
 
 def open_bundle(path: Path, *, verify: bool = False) -> Bundle:

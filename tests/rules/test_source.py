@@ -24,7 +24,6 @@ TESTED_ELSEWHERE = {
         for verb in ("benchmark", "compare", "evaluate", "export", "info", "list", "predict")
     },
     "cli/output.py": "cli/test_verbs.py",
-    "cli/quantize.py": "cli/test_verbs.py",
     "data/classes.py": "data/test_listed.py",
     "data/ground_truth.py": "data/test_imagenet.py",
     "data/splits.py": "data/test_folder.py",

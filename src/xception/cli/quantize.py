@@ -1,13 +1,27 @@
 """`xception quantize`"""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from xception.bundle import open_bundle
-from xception.cli.output import print_facts, print_json, say
+import msgspec
+
+from xception.bundle import Bundle, open_bundle
+from xception.cli.output import percent, print_facts, print_json, print_rows, say
+from xception.data.files import is_image
+from xception.data.folder import image_files
+from xception.data.source import Source
 from xception.data.sources import open_source
+from xception.data.splits import Split
+from xception.errors import UsageError
+from xception.quantize.calibration import IMAGES
 from xception.quantize.gate import TOLERANCE
-from xception.quantize.static import CALIBRATION_IMAGES, quantize_bundle
+from xception.quantize.ladder import Method
+from xception.quantize.processor import WeightBits
+from xception.quantize.qdq import Scale, scales_csv
+from xception.quantize.static import GateFailed, Options, Quantization, Trial, quantize_bundle
+from xception.quantize.targets import Target
 
 
 def quantize(
@@ -17,9 +31,15 @@ def quantize(
     calibration: str,
     out: Path,
     validation: str | None = None,
-    method: Literal["auto", "max", "percentile", "entropy"] = "auto",
-    images: int = CALIBRATION_IMAGES,
+    method: Method | Literal["auto"] = "auto",
+    to: Target = "onnx",
+    images: int = IMAGES,
     tolerance: float = TOLERANCE,
+    symmetric: bool = False,
+    weight_bits: WeightBits = 7,
+    strict: bool = False,
+    sensitivity: bool = False,
+    scales: Path | None = None,
     keep_failed: bool = False,
     overwrite: bool = False,
     json: bool = False,
@@ -28,43 +48,77 @@ def quantize(
 
     ```
     xception quantize digits-onnx --calibration digits --out digits-int8
-    xception quantize model-onnx --calibration photos/train --validation photos/val --out model-int8
+    xception quantize model-onnx --calibration photos/train --validation photos/val --to openvino --out model-int8
     ```
 
     Args:
         bundle: The float32 ONNX bundle.
         calibration: Images to find the ranges of activations on; digits are their training part.
         out: Folder of the int8 bundle.
-        validation: Labelled images that judge the result; by default the calibration data's own validation
-            part (digits), or what calibration leaves of its images.
-        method: How a range is chosen; auto climbs from max over percentile to entropy until the gate holds.
+        validation: Images that judge the result, with or without labels; by default the calibration data's own
+            validation part (digits), or what calibration leaves of its images.
+        method: How it is done; auto climbs from the cheapest method to the strongest until the gate holds.
+        to: The runtime that the bundle is for.
         images: How many images to calibrate on, balanced over the classes.
         tolerance: Largest loss of top-1 accuracy, as a fraction.
-        keep_failed: Write a model that failed all the same, marked as failed.
+        symmetric: Make activations' ranges symmetric about zero, as some compilers demand.
+        weight_bits: 7 gives the same result on every processor; 8 only on those with VNNI, AMX or dot products.
+        strict: Pass only what is shown to be within the tolerance with 95 % confidence.
+        sensitivity: Measure what each layer alone costs.
+        scales: File for the table of all scales and zero points, .csv or .json.
+        keep_failed: Write the model that came closest all the same, marked as failed.
         overwrite: Replace a bundle that lies at --out.
         json: Print one JSON document.
     """
-    if validation is None and calibration == "digits":
-        validation = "digits:validation"
-    written, result = quantize_bundle(
-        open_bundle(bundle),
-        open_source(calibration, "train"),
-        out,
-        validation=open_source(validation, "validation") if validation else None,
-        method=method,
-        images=images,
-        tolerance=tolerance,
-        keep_failed=keep_failed,
-        overwrite=overwrite,
-    )
-    if json:
-        print_json(result)
-        return
-    verdict = result.verdicts[-1]
-    facts = {
-        "bundle": str(written.path),
-        "size": f"{written.size_bytes:,} bytes",
-        "gate": f"passed, {verdict.sentence()}",
-    }
-    print_facts(facts)
-    say(f"next: xception evaluate {out} {calibration}")
+    if scales and scales.suffix not in (".csv", ".json"):
+        raise UsageError(f"--scales {scales} ends in {scales.suffix!r}; expected .csv or .json")
+    judged_on = "digits:validation" if validation is None and calibration == "digits" else validation
+    held_out = _open(judged_on, "validation") if judged_on else None
+    options = Options(is_symmetric=symmetric, weight_bits=weight_bits, is_strict=strict, with_sensitivity=sensitivity)
+    job = partial(quantize_bundle, open_bundle(bundle), _open(calibration, "train"), out, validation=held_out, to=to)
+    job = partial(job, method=method, images=images, tolerance=tolerance, options=options, overwrite=overwrite)
+    _report(partial(job, keep_failed=keep_failed), scales, as_json=json)
+    say(f"next: xception evaluate {out} {judged_on or calibration}")
+
+
+def _report(job: Callable[[], tuple[Bundle, Quantization]], scales: Path | None, *, as_json: bool) -> None:
+    """Run, and tell what came of it whether the gate held or not."""
+    failure: GateFailed | None = None
+    try:
+        _, result = job()
+    except GateFailed as error:
+        failure, result = error, error.quantization
+    if scales:
+        scales.write_bytes(_table(result.scales, scales.suffix))
+    print_json(result) if as_json else _print(result)
+    if failure:
+        raise failure
+
+
+def _open(data: str, split: Split) -> Source:
+    """A data set as every verb takes it, or a folder that holds nothing but images, which then have no labels."""
+    folder = Path(data)
+    if folder.is_dir() and all(is_image(entry.name) for entry in folder.iterdir()):
+        return image_files([folder])
+    return open_source(data, split)
+
+
+def _table(scales: tuple[Scale, ...], suffix: str) -> bytes:
+    if suffix == ".csv":
+        return scales_csv(scales).encode()
+    return msgspec.json.format(msgspec.json.encode(scales), indent=2) + b"\n"
+
+
+def _print(result: Quantization) -> None:
+    print_rows(("method", "top-1", "loss", "agreement", "seconds", "gate"), map(_row, result.trials))
+    if result.passed and result.bundle:
+        print_facts({"bundle": result.bundle, "gate": f"passed, {result.sentence()}"})
+
+
+def _row(trial: Trial) -> tuple[str, ...]:
+    verdict, seconds = trial.verdict, f"{trial.seconds:.1f}"
+    if verdict is None:
+        return trial.method, "-", "-", "-", seconds, f"not tried: {trial.error}"
+    loss = "-" if verdict.drop is None else f"{100 * verdict.drop:+.2f}"
+    agreement, gate = f"{verdict.top1_agreement:.2%}", "passed" if verdict.passed else "failed"
+    return trial.method, percent(verdict.candidate.top1), loss, agreement, seconds, gate

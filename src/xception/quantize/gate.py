@@ -1,49 +1,141 @@
 """The gate: int8 is accepted only if it keeps the accuracy of the model that it came from."""
 
-from typing import Literal
-
 import msgspec
+import numpy as np
 
-from xception.tasks.evaluate import Evaluation
-
-Method = Literal["max", "percentile", "entropy"]
-"""How the range of an activation is chosen from what calibration saw of it."""
+from xception.bundle import Score
+from xception.errors import CheckFailed
+from xception.quantize.answers import Answers
+from xception.statistics import Interval, NonInferiority, mcnemar, non_inferiority, paired_difference
 
 TOLERANCE = 0.005
 """Largest loss of top-1 accuracy, as a fraction: half a point."""
 
+LEAST_SHARE = 0.99
+"""Of the parent's accuracy, which is the stricter demand where that accuracy is below one half."""
+
+LEAST_AGREEMENT = 0.98
+"""Without labels: share of images with the parent's class. Models that lose half a point agree on about that many."""
+
+MOST_LOGIT_ERROR = 0.25
+"""Without labels: root mean square of the logits' differences over that of the parent's logits about their mean."""
+
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """Parent and candidate on the same held-out images."""
+    """Parent and candidate on the same held-out images. Fractions; `reasons` say why the gate did not pass."""
 
-    method: Method
-    parent: Evaluation
-    candidate: Evaluation
-    drop: float
-    """Parent's top-1 less the candidate's; negative where the candidate is better."""
+    data: str
+    parent: Score
+    candidate: Score
+    drop: float | None
+    """Parent's top-1 less the candidate's; negative where the candidate is better. None without labels."""
+    difference: Interval | None
+    """The candidate's top-1 less the parent's, with its paired 95 % interval."""
+    p_value: float | None
+    """Of McNemar's exact test that the two are equally accurate."""
+    non_inferiority: NonInferiority | None
+    top1_agreement: float
+    logit_error: float
     tolerance: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether the loss is within the tolerance."""
-        return self.drop <= self.tolerance
+    passed: bool
+    reasons: tuple[str, ...]
 
     def sentence(self) -> str:
         """The verdict in words, with percentages."""
-        parent, candidate = (_top1(evaluation) for evaluation in (self.parent, self.candidate))
-        comparison = "within" if self.passed else "more than"
-        return (
-            f"int8 by {self.method}: {candidate:.2%} of {self.candidate.seen} held-out images against {parent:.2%}, "
-            f"a loss of {self.drop * 100:+.2f} points, {comparison} the {self.tolerance * 100:g} allowed"
+        if self.candidate.top1 is None or self.parent.top1 is None or self.drop is None or not self.non_inferiority:
+            words = (
+                f"the parent's class on {self.top1_agreement:.2%} of {self.candidate.seen} held-out images without "
+                f"labels, with a logit error of {self.logit_error:.3f}"
+            )
+        else:
+            words = (
+                f"{self.candidate.top1.value:.2%} of {self.candidate.seen} held-out images against "
+                f"{self.parent.top1.value:.2%}, a loss of {self.drop * 100:+.2f} points; "
+                f"{self.non_inferiority.sentence()}"
+            )
+        return "; ".join((words, *self.reasons))
+
+
+def judge(parent: Answers, candidate: Answers, tolerance: float = TOLERANCE, *, is_strict: bool = False) -> Verdict:
+    """Compare two models' answers on the same images, by their labels or, without any, with each other.
+
+    Args:
+        parent: answers of the model in float.
+        candidate: answers of the model in int8.
+        tolerance: largest loss of top-1 accuracy, as a fraction.
+        is_strict: pass only what is shown to be within the tolerance with 95 % confidence.
+    """
+    first, second = int((parent.right & ~candidate.right).sum()), int((candidate.right & ~parent.right).sum())
+    seen, is_labelled = len(parent.logits), parent.targets is not None
+    test = non_inferiority(first, second, seen, tolerance) if is_labelled else None
+    agreement, error = float((parent.predicted == candidate.predicted).mean()), _logit_error(parent, candidate)
+    drop = (first - second) / seen
+    if test:
+        kept = float(candidate.right.sum() / max(1, parent.right.sum()))
+        reasons = _labelled_reasons(drop, kept, test, tolerance, is_strict=is_strict)
+    else:
+        reasons = _unlabelled_reasons(agreement, error)
+    return Verdict(
+        data=parent.data,
+        parent=parent.score(),
+        candidate=candidate.score(),
+        drop=drop if is_labelled else None,
+        difference=paired_difference(first, second, seen) if is_labelled else None,
+        p_value=mcnemar(first, second) if is_labelled else None,
+        non_inferiority=test,
+        top1_agreement=agreement,
+        logit_error=error,
+        tolerance=tolerance,
+        passed=not reasons,
+        reasons=reasons,
+    )
+
+
+def check_parent(parent: Answers) -> None:
+    """Refuse a model that is no better than guessing: a copy of it would pass every comparison.
+
+    Raises:
+        CheckFailed: its accuracy may be that of chance, or without labels, it gives every image the same class.
+    """
+    top1, classes = parent.score().top1, parent.logits.shape[1]
+    if top1 and classes > 1 and top1.low <= 1 / classes:
+        raise CheckFailed(
+            f"the float model is right on {top1.value:.2%} [{top1.low:.2%}, {top1.high:.2%}] of {len(parent.logits)} "
+            f"images of {parent.data}, which guessing among {classes} classes may reach too; nothing was quantized: "
+            "mend the model, its labels or its preprocessing first"
+        )
+    if not top1 and classes > 1 and len(parent.logits) > 1 and len(np.unique(parent.predicted)) == 1:
+        raise CheckFailed(
+            f"the float model gives all {len(parent.logits)} images of {parent.data} the same class; "
+            "nothing was quantized: mend the model, or pass images of more than one class"
         )
 
 
-def judge(method: Method, parent: Evaluation, candidate: Evaluation, tolerance: float = TOLERANCE) -> Verdict:
-    """Compare two evaluations of the same data."""
-    # Rounded, so that a loss of exactly the tolerance does not fail by the last bit of a subtraction.
-    drop = round(_top1(parent) - _top1(candidate), 12)
-    return Verdict(method=method, parent=parent, candidate=candidate, drop=drop, tolerance=tolerance)
+def _labelled_reasons(
+    drop: float, kept: float, test: NonInferiority, tolerance: float, *, is_strict: bool
+) -> tuple[str, ...]:
+    reasons = []
+    if drop > tolerance:
+        reasons.append(f"more than the {tolerance * 100:g} points allowed")
+    if kept < LEAST_SHARE:
+        reasons.append(f"{kept:.2%} of the parent's accuracy, less than the {LEAST_SHARE:.0%} demanded")
+    if test.verdict == "no" or (is_strict and test.verdict != "yes"):
+        reasons.append(
+            "not shown to be within the tolerance, as --strict demands" if is_strict else "shown to be worse"
+        )
+    return tuple(reasons)
 
 
-def _top1(evaluation: Evaluation) -> float:
-    return evaluation.top1.value if evaluation.top1 else 0.0
+def _unlabelled_reasons(agreement: float, error: float) -> tuple[str, ...]:
+    reasons = []
+    if agreement < LEAST_AGREEMENT:
+        reasons.append(f"less than the agreement of {LEAST_AGREEMENT:.0%} demanded")
+    if error > MOST_LOGIT_ERROR:
+        reasons.append(f"more than the logit error of {MOST_LOGIT_ERROR:g} allowed")
+    return tuple(reasons)
+
+
+def _logit_error(parent: Answers, candidate: Answers) -> float:
+    # A constant added to all logits of an image changes no probability.
+    ours, theirs = (logits - logits.mean(1, keepdims=True) for logits in (candidate.logits, parent.logits))
+    return float(np.sqrt(((ours - theirs) ** 2).mean() / max((theirs**2).mean(), np.finfo(np.float32).tiny)))

@@ -1,36 +1,133 @@
-"""Static int8 in ONNX's QDQ form: per-channel weights, activations calibrated on images, behind the gate."""
+"""Static int8 of a bundle: one method after another until the gate holds, and a record of all of them."""
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from time import perf_counter
+from typing import Any, Literal
 
 import msgspec
 
-from xception.backends.base import Pixels, Session, open_session
-from xception.bundle import Agreement, Bundle, Model, child, ensure_free, write_bundle
+from xception.backends.base import open_session
+from xception.bundle import Bundle, Graph, Model, child, ensure_free, write_bundle
 from xception.data.source import Items, Source
-from xception.data.subset import balanced, check_disjoint
-from xception.errors import CheckFailed, InputError, UsageError
+from xception.errors import CheckFailed, UnknownName, UsageError, XceptionError
 from xception.extras import require
-from xception.pipeline.stream import Failure, prepared
-from xception.quantize.gate import TOLERANCE, Method, Verdict, judge
-from xception.tasks.agreement import agreement, data_pixels
-from xception.tasks.evaluate import evaluate
+from xception.quantize.answers import Answers, answers
+from xception.quantize.calibration import IMAGES, Calibration, Provenance, check_calibration, split
+from xception.quantize.gate import TOLERANCE, Verdict, check_parent, judge
+from xception.quantize.ladder import LADDER, METHODS, Method, Quantizer
+from xception.quantize.layers import LayerError, layer_errors
+from xception.quantize.processor import Processor, WeightBits, check_weight_bits, processor
+from xception.quantize.qdq import Scale, scales
+from xception.quantize.targets import TARGETS, Target
+from xception.tasks.agreement import agreement_of
 
-LADDER: tuple[Method, ...] = ("max", "percentile", "entropy")
-"""From the cheapest to the dearest calibration; `auto` takes the first that passes."""
+RECORD = "quantization.json"
+"""In an int8 bundle: how it came about."""
 
-CALIBRATION_IMAGES = 200
+
+ADVICE = "calibrate on other or more images, or allow a larger loss"
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What is seldom wanted otherwise."""
+
+    is_symmetric: bool = False
+    """Activations' ranges are symmetric about zero, as some compilers demand."""
+    weight_bits: WeightBits = 7
+    """8 for processors that do not saturate, see `xception.quantize.processor`."""
+    is_strict: bool = False
+    """Pass only what is shown to be within the tolerance with 95 % confidence."""
+    with_sensitivity: bool = False
+    """Measure each layer alone even if no method needs it."""
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One method: what the gate said, or why there was nothing to judge."""
+
+    method: Method
+    verdict: Verdict | None
+    error: str | None
+    seconds: float
+    """For making and judging it; what methods share counts for the first that needs it."""
+    size_bytes: int | None
+    range_error: float | None
+    """Mean squared rounding and clipping error of the activations over their mean square; None if NNCF chose."""
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict is not None and self.verdict.passed
 
 
 class Quantization(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it: every method tried, in order; the last one is the bundle's, if any was written."""
+    """What came of it: every method that was tried, in order, and the one that was chosen."""
 
-    verdicts: tuple[Verdict, ...]
-    bundle: str | None
+    source: str
+    """The float bundle's digest."""
+    target: Target
+    is_symmetric: bool
+    weight_bits: WeightBits
+    calibration: Provenance
+    processor: Processor
+    trials: tuple[Trial, ...]
+    chosen: Method | None
+    """The first that passed, or with none the one that came closest; None if nothing could be judged."""
+    passed: bool
+    layers: tuple[LayerError, ...]
+    """Of the chosen one, in graph order; empty for OpenVINO's own graphs."""
+    sensitivity: tuple[LayerError, ...]
+    """The logits' error with one layer alone in int8, worst first; empty unless it was asked for or needed."""
+    scales: tuple[Scale, ...]
+    """The grids of the chosen one; empty for OpenVINO's own graphs."""
+    bundle: str | None = None
+    """Where it was written, if it was."""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Of the chosen method."""
+        return next((trial.verdict for trial in self.trials if trial.method == self.chosen), None)
+
+    def sentence(self) -> str:
+        """The outcome in words."""
+        if self.verdict is None:
+            return "; ".join(f"int8 by {trial.method}: {trial.error}" for trial in self.trials)
+        return f"int8 by {self.chosen}: {self.verdict.sentence()}"
+
+
+class GateFailed(CheckFailed):
+    """No method kept the accuracy; `quantization` says what was tried."""
+
+    def __init__(self, message: str, quantization: Quantization) -> None:
+        super().__init__(message)
+        self.quantization = quantization
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    trial: Trial
+    graph: Any = None
+    files: Mapping[str, bytes] | None = None
+    answered: Answers | None = None
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Higher is better: the accuracy, then the agreement."""
+        verdict = self.trial.verdict
+        return (-(verdict.drop or 0), verdict.top1_agreement) if verdict else (-2, 0)
+
+
+@dataclass(frozen=True)
+class _Job:
+    bundle: Bundle
+    quantizer: Quantizer
+    held_out: Source
+    parent: Answers
+    tolerance: float
+    options: Options
 
 
 def quantize_bundle(
@@ -40,8 +137,10 @@ def quantize_bundle(
     *,
     validation: Source | None = None,
     method: Method | Literal["auto"] = "auto",
-    images: int = CALIBRATION_IMAGES,
+    to: Target = "onnx",
+    images: int = IMAGES,
     tolerance: float = TOLERANCE,
+    options: Options | None = None,
     keep_failed: bool = False,
     overwrite: bool = False,
 ) -> tuple[Bundle, Quantization]:
@@ -51,128 +150,185 @@ def quantize_bundle(
         bundle: one in the form onnx, in float32.
         calibration: images to find the ranges of activations on; `images` of them, balanced over the classes.
         out: where the int8 bundle is to lie.
-        validation: labelled images for the gate; by default what calibration leaves of its own source.
-        method: how ranges are chosen, or `auto` for the first of `LADDER` that passes.
+        validation: images for the gate, with or without labels; by default what calibration leaves of its source.
+        method: a key of `METHODS`, or `auto` for the first of `LADDER` that passes.
+        to: a key of `TARGETS`.
         images: how many images to calibrate on.
         tolerance: largest loss of top-1 accuracy, as a fraction.
-        keep_failed: write a model that failed all the same, marked as failed, before reporting.
+        options: what is seldom wanted otherwise.
+        keep_failed: write the model that came closest all the same, marked as failed, before reporting.
         overwrite: replace a bundle that lies at `out`.
 
     Raises:
-        UsageError: a bundle of another form or precision.
-        InputError: data that overlap, are too few or cannot be read.
-        CheckFailed: no method keeps the accuracy; nothing is written unless `keep_failed`.
+        UsageError: a bundle of another form or precision, or no such method or target.
+        InputError: data that overlap, are too few, cannot be read or do not fit the model.
+        EnvironmentFault: weights of eight bits on a processor that saturates.
+        GateFailed: no method keeps the accuracy; nothing is written unless `keep_failed`.
+        CheckFailed: the bundle itself is no better than guessing.
     """
-    if bundle.model.form != "onnx" or bundle.model.precision != "float32":
+    _check_request(bundle, method, to)
+    ensure_free(out, overwrite=overwrite)
+    job = _job(bundle, *split(calibration, validation, images), tolerance, to, options or Options())
+    attempts = _climb(job, LADDER if method == "auto" else (method,))
+    best = max(attempts, key=lambda attempt: (attempt.trial.passed, attempt.rank))
+    result = _result(job, attempts, best)
+    if not result.passed and (not keep_failed or best.files is None):
+        raise GateFailed(f"{result.sentence()}; no bundle was written; {ADVICE}", result)
+    result = msgspec.structs.replace(result, bundle=str(out))
+    written = _write(job, best, result, out, overwrite=overwrite)
+    if not result.passed:
+        raise GateFailed(f"{result.sentence()}; the bundle {out} is marked as failed", result)
+    return written, result
+
+
+def _job(
+    bundle: Bundle, calibration: Items, held_out: Source, tolerance: float, target: Target, options: Options
+) -> _Job:
+    """All that the attempts have in common, after the bundle and the images were found fit."""
+    check_weight_bits(options.weight_bits, processor())
+    pictures = Calibration(calibration, bundle.model.preprocess)
+    parent = _checked_parent(bundle, pictures, held_out)
+    model = require("onnx", "quantize").load(bundle.main_file)
+    quantizer = Quantizer(model, pictures, options.is_symmetric, options.weight_bits, target)
+    return _Job(bundle, quantizer, held_out, parent, tolerance, options)
+
+
+def _check_request(bundle: Bundle, method: str, to: str) -> None:
+    model, graph = bundle.model, bundle.model.graph
+    if model.form != "onnx" or model.precision != "float32" or graph is None:
         raise UsageError(
-            f"{bundle.path} is {bundle.model.precision} in the form {bundle.model.form!r}; "
+            f"{bundle.path} is {model.precision} in the form {model.form!r}; "
             "quantization starts from a float32 ONNX bundle: run xception export --to onnx first"
         )
-    ensure_free(out, overwrite=overwrite)
-    chosen, held_out = _split(calibration, validation, images)
-    parent_session = open_session(bundle)
-    parent = evaluate(bundle, parent_session, held_out)
-    verdicts: list[Verdict] = []
-    for rung in LADDER if method == "auto" else (method,):
-        graph = _quantized(bundle, chosen, rung)
-        with _trial(bundle, graph, rung, len(chosen)) as (trial, session):
-            verdicts.append(judge(rung, parent, evaluate(trial, session, held_out), tolerance))
-            measured = agreement(session, parent_session, data_pixels(held_out, bundle.model.preprocess))
-        if verdicts[-1].passed:
-            break
-    verdict = verdicts[-1]
-    if not verdict.passed and not keep_failed:
-        raise CheckFailed(f"{verdict.sentence()}; no bundle was written; calibrate on other or more images")
-    written = _write(bundle, out, graph, verdict, measured, len(chosen), overwrite=overwrite)
-    if not verdict.passed:
-        raise CheckFailed(f"{verdict.sentence()}; the bundle {out} is marked as failed")
-    return written, Quantization(verdicts=tuple(verdicts), bundle=str(out))
-
-
-class CalibrationReader:
-    """The calibration images as ONNX Runtime's quantizer asks for them: one batch a call, None at the end."""
-
-    def __init__(self, bundle: Bundle, images: Items) -> None:
-        if bundle.model.graph is None:
-            raise InputError(f"{bundle.path} describes no graph for its ONNX file; export it again")
-        self._input_name = bundle.model.graph.input_name
-        self._entries = prepared(images, bundle.model.preprocess)
-
-    def get_next(self) -> dict[str, Pixels] | None:
-        """A batch of one image.
-
-        Raises:
-            InputError: a calibration image cannot be read.
-        """
-        entry = next(self._entries, None)
-        if isinstance(entry, Failure):
-            raise InputError(f"calibration image {entry.key} cannot be used: {entry.reason}; mend or remove it")
-        return None if entry is None else {self._input_name: entry.pixels[None]}
-
-
-def _split(calibration: Source, validation: Source | None, images: int) -> tuple[Items, Source]:
-    """Calibration images and, sharing none with them, the images of the gate."""
-    chosen, rest = balanced(calibration, images)
-    if validation is not None:
-        check_disjoint(chosen, validation)
-        return chosen, validation
-    if not len(chosen) or not len(rest):
-        raise InputError(
-            f"{calibration.name} has {len(calibration)} images, which leaves none to judge the result on after "
-            f"{images} for calibration; pass --validation DATA or fewer --images"
+    if graph != Graph(
+        input_name=graph.input_name, input_shape=(None, *graph.input_shape[1:]), output_name=graph.output_name
+    ):
+        raise UsageError(
+            f"the graph of {bundle.path} has a fixed batch, 8-bit images as input or other outputs than logits; "
+            "quantization starts from the plain graph: run xception export --to onnx without further options"
         )
-    return chosen, rest
+    if method not in ("auto", *METHODS):
+        raise UnknownName("method", method, ("auto", *METHODS))
+    if to not in TARGETS:
+        raise UnknownName("target", to, TARGETS)
 
 
-@contextmanager
-def _trial(bundle: Bundle, graph: bytes, method: Method, images: int) -> Iterator[tuple[Bundle, Session]]:
-    """The candidate as a bundle in a temporary place, and a session of it."""
-    with tempfile.TemporaryDirectory() as folder:
-        model = msgspec.structs.replace(_child(bundle, method, images), precision="int8")
-        trial = write_bundle(Path(folder) / "trial", model, bundle.labels, {"model.onnx": graph})
-        session = open_session(trial)
+def _checked_parent(bundle: Bundle, calibration: Calibration, held_out: Source) -> Answers:
+    """The float model's answers to the gate's images, after it and the calibration images were found fit."""
+    with closing(open_session(bundle)) as session:
+        parent = answers(bundle, session, held_out)
+        check_parent(parent)
+        check_calibration(bundle, calibration, answers(bundle, session, calibration.source), held_out, parent)
+    return parent
+
+
+def _climb(job: _Job, methods: tuple[Method, ...]) -> list[_Attempt]:
+    """One attempt after another, up to the first that passes. In a ladder, a method that cannot be had is noted."""
+    attempts: list[_Attempt] = []
+    for method in methods:
+        start = perf_counter()
         try:
-            yield trial, session
-        finally:
-            session.close()
+            attempts.append(_attempt(job, method, start))
+        except XceptionError as error:
+            if len(methods) == 1:
+                raise
+            attempts.append(_Attempt(_trial(method, start, error=str(error))))
+        if attempts[-1].trial.passed:
+            break
+    return attempts
 
 
-def _child(bundle: Bundle, method: Method, images: int) -> Model:
-    tools = {"onnxruntime": version("onnxruntime")}
-    return child(bundle, "quantize", tools, method=method, calibration_images=images, per_channel=True)
-
-
-def _write(
-    bundle: Bundle, out: Path, graph: bytes, verdict: Verdict, measured: Agreement, images: int, *, overwrite: bool
-) -> Bundle:
-    model = msgspec.structs.replace(
-        _child(bundle, verdict.method, images),
-        precision="int8",
-        agreement=measured,
-        passed_gate=verdict.passed,
-        metrics={verdict.candidate.data: verdict.candidate.score()},
-    )
-    return write_bundle(out, model, bundle.labels, {"model.onnx": graph}, overwrite=overwrite)
-
-
-def _quantized(bundle: Bundle, calibration: Items, method: Method) -> bytes:
-    """The int8 graph: unsigned asymmetric activations, signed symmetric weights a channel."""
-    quantization = require("onnxruntime.quantization", "quantize")
-    methods = quantization.CalibrationMethod
-    calibrators = {"max": methods.MinMax, "percentile": methods.Percentile, "entropy": methods.Entropy}
+def _attempt(job: _Job, method: Method, start: float) -> _Attempt:
+    graph = job.quantizer.graph(method)
+    form, make_files = TARGETS[job.quantizer.target]
+    files = make_files(graph)
     with tempfile.TemporaryDirectory() as folder:
-        prepared_path, out = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
-        quantization.quant_pre_process(
-            bundle.main_file, prepared_path, skip_optimization=True, skip_symbolic_shape=True
-        )
-        quantization.quantize_static(
-            prepared_path,
-            out,
-            CalibrationReader(bundle, calibration),
-            quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-            calibrate_method=calibrators[method],
-        )
-        return out.read_bytes()
+        model = msgspec.structs.replace(job.bundle.model, form=form, precision="int8")
+        trial = write_bundle(Path(folder) / "trial", model, job.bundle.labels, files)
+        with closing(open_session(trial)) as session:
+            answered = answers(trial, session, job.held_out)
+    verdict = judge(job.parent, answered, job.tolerance, is_strict=job.options.is_strict)
+    error = job.quantizer.range_error(method)
+    return _Attempt(
+        _trial(method, start, verdict=verdict, size_bytes=trial.size_bytes, range_error=error), graph, files, answered
+    )
+
+
+def _trial(
+    method: Method,
+    start: float,
+    *,
+    verdict: Verdict | None = None,
+    error: str | None = None,
+    size_bytes: int | None = None,
+    range_error: float | None = None,
+) -> Trial:
+    return Trial(
+        method=method,
+        verdict=verdict,
+        error=error,
+        seconds=round(perf_counter() - start, 3),
+        size_bytes=size_bytes,
+        range_error=range_error,
+    )
+
+
+def _result(job: _Job, attempts: list[_Attempt], best: _Attempt) -> Quantization:
+    quantizer, method = job.quantizer, best.trial.method
+    is_onnx = hasattr(best.graph, "graph")
+    is_needed = any(METHODS[attempt.trial.method].float_layers for attempt in attempts if attempt.graph is not None)
+    return Quantization(
+        source=job.bundle.model.digest,
+        target=quantizer.target,
+        is_symmetric=quantizer.is_symmetric,
+        weight_bits=quantizer.weight_bits,
+        calibration=quantizer.calibration.provenance(),
+        processor=processor(),
+        trials=tuple(attempt.trial for attempt in attempts),
+        chosen=method if best.trial.verdict else None,
+        passed=best.trial.passed,
+        layers=layer_errors(quantizer.reference(method), best.graph, quantizer.calibration) if is_onnx else (),
+        sensitivity=quantizer.sensitivity if job.options.with_sensitivity or is_needed else (),
+        scales=scales(best.graph) if is_onnx else (),
+    )
+
+
+def _write(job: _Job, best: _Attempt, result: Quantization, out: Path, *, overwrite: bool) -> Bundle:
+    verdict = best.trial.verdict
+    if verdict is None or best.files is None or best.answered is None:
+        raise CheckFailed(f"{result.sentence()}; there is no model to write")
+    model = msgspec.structs.replace(
+        _child(job, best.trial.method, verdict, result.calibration),
+        form=TARGETS[result.target][0],
+        precision="int8",
+        agreement=agreement_of(best.answered.logits, job.parent.logits),
+        passed_gate=verdict.passed,
+        metrics={verdict.data: verdict.candidate},
+    )
+    record = msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+    return write_bundle(out, model, job.bundle.labels, {**best.files, RECORD: record}, overwrite=overwrite)
+
+
+def _child(job: _Job, method: Method, verdict: Verdict, calibration: Provenance) -> Model:
+    """The document with this step in its history; `RECORD` has the rest."""
+    packages = ["onnxruntime", *(["nncf"] if METHODS[method].correction else [])]
+    packages += ["openvino"] if job.quantizer.target == "openvino" else []
+    test = verdict.non_inferiority
+    return child(
+        job.bundle,
+        "quantize",
+        {package: version(package) for package in packages},
+        method=method,
+        to=job.quantizer.target,
+        is_symmetric=job.quantizer.is_symmetric,
+        weight_bits=job.quantizer.weight_bits,
+        calibration_data=calibration.data,
+        calibration_images=calibration.images,
+        calibration_classes=calibration.classes,
+        calibration_digest=calibration.digest,
+        tolerance=verdict.tolerance,
+        drop=verdict.drop,
+        top1_agreement=verdict.top1_agreement,
+        non_inferiority=test.verdict if test else None,
+        images_needed=test.images_needed if test else None,
+    )

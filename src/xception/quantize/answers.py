@@ -1,0 +1,73 @@
+"""What a model answers on every image of a set, kept side by side so that two models can be compared image by image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xception.backends.base import Logits, Session
+from xception.bundle import Bundle, Score
+from xception.data.source import Source
+from xception.errors import CheckFailed, InputError
+from xception.metrics import cross_entropy, rank_of_target
+from xception.pipeline.stream import Scored, infer
+from xception.statistics import wilson
+from xception.tasks.evaluate import relabelled
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """Logits (N, K) of the images that could be read, and their true classes where the data have labels."""
+
+    data: str
+    logits: Logits
+    targets: NDArray[np.int64] | None
+    failed: int
+
+    @property
+    def predicted(self) -> NDArray[np.intp]:
+        """The likeliest class of each image."""
+        return np.asarray(self.logits.argmax(1))
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Which images are classified rightly; none without labels."""
+        return np.zeros(len(self.logits), bool) if self.targets is None else self.predicted == self.targets
+
+    def score(self) -> Score:
+        """The accuracy in short, with 95 % Wilson intervals; None in place of each figure without labels."""
+        seen = len(self.logits)
+        counts = {"total": seen + self.failed, "seen": seen, "failed": self.failed}
+        if self.targets is None or not seen:
+            return Score(**counts, top1=None, top5=None, loss=None)
+        ranks = rank_of_target(self.logits, self.targets)
+        return Score(
+            **counts,
+            top1=wilson(int(self.right.sum()), seen),
+            top5=wilson(int((ranks < 5).sum()), seen) if self.logits.shape[1] > 5 else None,
+            loss=float(cross_entropy(self.logits, self.targets).mean()),
+        )
+
+
+def answers(bundle: Bundle, session: Session, source: Source) -> Answers:
+    """Run a model over a data set, with or without labels.
+
+    Raises:
+        InputError: no image can be read, or a class of the data is none of the model's.
+        CheckFailed: logits that are not finite numbers.
+    """
+    is_labelled = len(source) > 0 and source[0].target is not None
+    items = relabelled(source, bundle.labels.targets(source.classes)) if is_labelled else source
+    outcomes = list(infer(items, bundle.model.preprocess, session))
+    scored = [outcome for outcome in outcomes if isinstance(outcome, Scored)]
+    if not scored:
+        raise InputError(f"none of the {len(outcomes)} images of {source.name} can be read; expected at least one")
+    logits = np.stack([outcome.logits for outcome in scored])
+    if not np.isfinite(logits).all():
+        raise CheckFailed(f"logits of {bundle.path} are not finite numbers; the model is broken: make it again")
+    return Answers(
+        data=source.name,
+        logits=logits,
+        targets=np.array([outcome.item.target for outcome in scored]) if is_labelled else None,
+        failed=len(outcomes) - len(scored),
+    )

@@ -1,0 +1,143 @@
+"""The methods, from the cheapest to the strongest, and the int8 graph that each of them makes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import msgspec
+
+from xception.extras import require
+from xception.quantize.calibration import Calibration
+from xception.quantize.equalize import equalized
+from xception.quantize.layers import LayerError, sensitivity
+from xception.quantize.nncf import Correction, quantize_by_nncf
+from xception.quantize.observe import Observation, observe
+from xception.quantize.processor import WeightBits
+from xception.quantize.qdq import Scheme, float_island, quantize_graph
+from xception.quantize.ranges import RangeMethod
+from xception.quantize.targets import Target
+
+Method = Literal[
+    "per-tensor",
+    "max",
+    "equalized",
+    "percentile-99.999",
+    "percentile-99.99",
+    "percentile-99.9",
+    "mse",
+    "entropy",
+    "nncf",
+    "nncf-full",
+    "nncf-smooth",
+    "fallback-2",
+    "fallback-6",
+]
+
+
+class Rung(msgspec.Struct, frozen=True, kw_only=True):
+    """What a method does."""
+
+    ranges: RangeMethod = "max"
+    per_channel: bool = True
+    is_equalized: bool = False
+    correction: Correction | None = None
+    """Through NNCF, which then chooses ranges itself."""
+    float_layers: int = 0
+    """How many of the layers that hurt most stay in float, see `float_island`."""
+
+
+METHODS: Mapping[Method, Rung] = {
+    "per-tensor": Rung(per_channel=False),
+    "max": Rung(),
+    "equalized": Rung(is_equalized=True),
+    "percentile-99.999": Rung(ranges="percentile-99.999"),
+    "percentile-99.99": Rung(ranges="percentile-99.99"),
+    "percentile-99.9": Rung(ranges="percentile-99.9"),
+    "mse": Rung(ranges="mse"),
+    "entropy": Rung(ranges="entropy"),
+    "nncf": Rung(correction="fast"),
+    "nncf-full": Rung(correction="full"),
+    "nncf-smooth": Rung(correction="smooth"),
+    "fallback-2": Rung(is_equalized=True, float_layers=2),
+    "fallback-6": Rung(is_equalized=True, float_layers=6),
+}
+
+LADDER: tuple[Method, ...] = tuple(method for method in METHODS if method != "per-tensor")
+"""What `auto` climbs; one scale for a whole kernel only ever loses, and is there for compilers that know no other."""
+
+
+@dataclass(frozen=True)
+class Quantizer:
+    """One float graph and its calibration images; what several methods need is computed once."""
+
+    model: Any
+    """An `onnx.ModelProto`."""
+    calibration: Calibration
+    is_symmetric: bool = False
+    weight_bits: WeightBits = 7
+    target: Target = "onnx"
+
+    def graph(self, method: Method) -> Any:
+        """The int8 graph in QDQ form; NNCF's for OpenVINO is an `openvino.Model`.
+
+        Raises:
+            MissingExtra: the method's library is not installed.
+            InputError: the method's library refuses the model.
+        """
+        rung = METHODS[method]
+        if rung.correction:
+            model = self._model_for_nncf(rung.correction)
+            return quantize_by_nncf(model, self.calibration, rung.correction, weight_bits=self.weight_bits)
+        scheme = Scheme(per_channel=rung.per_channel, is_symmetric=self.is_symmetric, weight_bits=self.weight_bits)
+        ranges = self.observation(method).ranges(rung.ranges, is_symmetric=self.is_symmetric)
+        model = self.reference(method)
+        worst = self.sensitivity[: rung.float_layers] if rung.float_layers else ()
+        exclude = [name for layer in worst for name in float_island(model, layer.name)]
+        return quantize_graph(model, ranges, scheme, exclude=exclude)
+
+    def reference(self, method: Method) -> Any:
+        """The float graph that the method starts from: the same function, channels equalised or not."""
+        return self._equalized if METHODS[method].is_equalized else self.model
+
+    def observation(self, method: Method) -> Observation:
+        """What calibration saw of that graph."""
+        return self._observation_equalized if METHODS[method].is_equalized else self._observation
+
+    def range_error(self, method: Method) -> float | None:
+        """What rounding costs the activations over the method's ranges, see `Observation.error`."""
+        rung = METHODS[method]
+        if rung.correction:
+            return None
+        observation = self.observation(method)
+        return observation.error(observation.ranges(rung.ranges, is_symmetric=self.is_symmetric))
+
+    @cached_property
+    def sensitivity(self) -> tuple[LayerError, ...]:
+        """The logits' error when a layer of the equalised graph alone is quantized, worst first."""
+        scheme = Scheme(is_symmetric=self.is_symmetric, weight_bits=self.weight_bits)
+        ranges = self._observation_equalized.ranges("max", is_symmetric=self.is_symmetric)
+        return sensitivity(self._equalized, ranges, scheme, self.calibration)
+
+    @cached_property
+    def _observation(self) -> Observation:
+        return observe(self.model, self.calibration)
+
+    @cached_property
+    def _equalized(self) -> Any:
+        return equalized(self.model, self._observation)
+
+    @cached_property
+    def _observation_equalized(self) -> Observation:
+        return observe(self._equalized, self.calibration)
+
+    def _model_for_nncf(self, correction: Correction) -> Any:
+        """A model of the target's own kind, which NNCF may change.
+
+        NNCF corrects no biases in OpenVINO's graphs of these networks, so the full correction takes the ONNX graph.
+        """
+        if self.target == "openvino" and correction != "full":
+            return require("openvino", "openvino").Core().read_model(self.model.SerializeToString())
+        copied = require("onnx", "quantize").ModelProto()
+        copied.CopyFrom(self.model)
+        return copied

@@ -1,0 +1,73 @@
+"""Where the error comes from: layer by layer within an int8 graph, and by quantizing one layer alone."""
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from xception.backends.base import Pixels
+from xception.quantize.observe import exposed_session
+from xception.quantize.qdq import LAYERS, Scheme, layers, quantize_graph, with_activation
+from xception.quantize.ranges import Range
+
+IMAGES = 16
+"""On which errors are measured; they are averages over all positions, so that few images suffice."""
+
+
+class LayerError(msgspec.Struct, frozen=True, kw_only=True):
+    """Root mean square of a difference over that of the float values, by a layer's name."""
+
+    name: str
+    error: float
+
+
+def sensitivity(
+    model: Any, ranges: Mapping[str, Range], scheme: Scheme, images: Iterable[Pixels]
+) -> tuple[LayerError, ...]:
+    """The error of the logits when one layer alone is quantized, for each layer, worst first."""
+    pixels = np.concatenate(list(islice(images, IMAGES)))
+    output = model.graph.output[0].name
+    (reference,) = _values(model, [output], pixels)
+    rows = []
+    for name in layers(model):
+        (logits,) = _values(quantize_graph(model, ranges, scheme, only=with_activation(model, name)), [output], pixels)
+        rows.append(LayerError(name=name, error=_relative(logits, reference)))
+    return tuple(sorted(rows, key=lambda row: -row.error))
+
+
+def layer_errors(reference: Any, quantized: Any, images: Iterable[Pixels]) -> tuple[LayerError, ...]:
+    """How far the output of each layer is off in an int8 graph, all errors before it included; in graph order.
+
+    Args:
+        reference: the float graph that the int8 graph was made of.
+        quantized: the int8 graph, in QDQ form.
+        images: batches of images.
+    """
+    pixels = np.concatenate(list(islice(images, IMAGES)))
+    known = {output: node.op_type for node in reference.graph.node for output in node.output}
+    made = {node.name: node.output[0] for node in quantized.graph.node if node.op_type in LAYERS}
+    names = {layer: tensor for layer, tensor in made.items() if tensor in known}
+    ours, theirs = (_values(model, list(names.values()), pixels) for model in (quantized, reference))
+    # A layer that has taken over a ReLU leaves the clipping to the grid behind it, which starts at zero.
+    clipped = [
+        np.maximum(value, 0) if known[name] == "Relu" else value
+        for name, value in zip(names.values(), ours, strict=True)
+    ]
+    return tuple(
+        LayerError(name=layer, error=_relative(value, float_value))
+        for layer, value, float_value in zip(names, clipped, theirs, strict=True)
+    )
+
+
+def _values(model: Any, names: list[str], pixels: Pixels) -> list[NDArray[np.float32]]:
+    # Unoptimised, since fusing would remove the tensors that are asked for.
+    session = exposed_session(model, names, is_optimized=False)
+    return list(session.run(names, {model.graph.input[0].name: pixels}))
+
+
+def _relative(values: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
+    power = float((reference.astype(np.float64) ** 2).mean())
+    return float(np.sqrt(((values.astype(np.float64) - reference) ** 2).mean() / max(power, np.finfo(np.float32).tiny)))

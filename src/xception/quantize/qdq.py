@@ -1,0 +1,143 @@
+"""int8 in ONNX's QDQ form through ONNX Runtime's quantizer, with ranges that were chosen beforehand."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from xception.extras import require
+from xception.quantize.ranges import Range
+
+LAYERS = ("Conv", "Gemm")
+"""Operations with weights."""
+
+QUANTIZED = (*LAYERS, "Add", "Flatten", "GlobalAveragePool", "MaxPool", "Mul", "Relu")
+
+
+class Scheme(msgspec.Struct, frozen=True, kw_only=True):
+    """The grids. Activations are unsigned: from zero up after a ReLU, and with the zero point 128 where they are
+    symmetric, which is the grid of signed integers about zero."""
+
+    per_channel: bool = True
+    """A scale for each output channel of a kernel rather than one for all of it."""
+    is_symmetric: bool = False
+    """Activations' ranges are symmetric about zero."""
+    weight_bits: int = 7
+    """7: sums of two products fit 16 bits, so that processors with and without VNNI give the same result."""
+
+
+class Scale(msgspec.Struct, frozen=True, kw_only=True):
+    """The grid of one tensor: value = (integer - zero_point) * scale, a scale for each channel or one for all."""
+
+    tensor: str
+    kind: str
+    """weight, bias or activation."""
+    dtype: str
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+
+
+def quantize_graph(
+    model: Any, ranges: Mapping[str, Range], scheme: Scheme, *, only: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> Any:
+    """The int8 form of a float ONNX model; logits stay in float.
+
+    Args:
+        model: an `onnx.ModelProto`.
+        ranges: of every activation.
+        scheme: which grids.
+        only: names of the nodes to quantize, if not all.
+        exclude: names of nodes to leave in float.
+
+    Raises:
+        MissingExtra: onnx or onnxruntime is not installed.
+    """
+    onnx, quantization = require("onnx", "quantize"), require("onnxruntime.quantization", "quantize")
+    calibrate = require("onnxruntime.quantization.calibrate", "quantize")
+    bounds = {name: tuple(np.array(bound, np.float32) for bound in pair) for name, pair in ranges.items()}
+    quantizer = quantization.QDQQuantizer(
+        onnx.shape_inference.infer_shapes(model),
+        scheme.per_channel,
+        scheme.weight_bits == 7,
+        quantization.QuantType.QInt8,
+        quantization.QuantType.QUInt8,
+        calibrate.TensorsData(quantization.CalibrationMethod.MinMax, bounds),
+        list(only) or [node.name for node in model.graph.node],
+        [*exclude, *_tail(model)],
+        list(QUANTIZED),
+        {"OpTypesToExcludeOutputQuantization": ["Gemm"], "ForceQuantizeNoInputCheck": False},
+    )
+    quantizer.quantize_model()
+    return quantizer.model.model
+
+
+def layers(model: Any) -> tuple[str, ...]:
+    """Names of the nodes with weights, in the order of the graph."""
+    return tuple(node.name for node in model.graph.node if node.op_type in LAYERS)
+
+
+def with_activation(model: Any, layer: str) -> tuple[str, ...]:
+    """A layer and the ReLUs that read it, which the layer computes itself once it is in int8."""
+    return (layer, *(node.name for node in _readers(model, layer) if node.op_type == "Relu"))
+
+
+def float_island(model: Any, layer: str) -> tuple[str, ...]:
+    """What has to stay in float so that a layer does.
+
+    A convolution with float weights alone between eight-bit tensors is quantized by ONNX Runtime when it loads the
+    file, with one scale for the whole kernel; so what reads the layer's result stays in float with it.
+    """
+    own = with_activation(model, layer)
+    return (*own, *(reader.name for name in own for reader in _readers(model, name)))
+
+
+def scales(model: Any) -> tuple[Scale, ...]:
+    """The grid of every quantized tensor, in the order of the graph.
+
+    A compiler that quantizes on its own takes them as they are; a signed grid of a symmetric activation has the
+    same scale and the zero point 0.
+    """
+    onnx = require("onnx", "quantize")
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    sources = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    rows: dict[str, Scale] = {}
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear":
+            source = node.input[0]
+            name = sources.get(source, source)
+            scale = np.atleast_1d(values[node.input[1]])
+            zero = np.atleast_1d(values[node.input[2]]) if len(node.input) > 2 else np.zeros(scale.shape, np.int32)
+            rows[name] = Scale(
+                tensor=name.removesuffix("_quantized"),
+                kind="activation" if source in sources else "bias" if zero.dtype == np.int32 else "weight",
+                dtype=str(zero.dtype),
+                scales=tuple(map(float, scale)),
+                zero_points=tuple(map(int, zero)),
+            )
+    return tuple(rows.values())
+
+
+def scales_csv(rows: Sequence[Scale]) -> str:
+    """The table with a line for each tensor and channel."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("tensor", "kind", "dtype", "channel", "scale", "zero_point"))
+    for row in rows:
+        for channel, (scale, zero) in enumerate(zip(row.scales, row.zero_points, strict=True)):
+            writer.writerow((row.tensor, row.kind, row.dtype, channel if len(row.scales) > 1 else "", scale, zero))
+    return text.getvalue()
+
+
+def _readers(model: Any, name: str) -> list[Any]:
+    outputs = {output for node in model.graph.node if node.name == name for output in node.output}
+    return [node for node in model.graph.node if outputs & set(node.input)]
+
+
+def _tail(model: Any) -> list[str]:
+    """What follows the last layer: it only rearranges logits, which eight bits would round for nothing."""
+    nodes = list(model.graph.node)
+    last = max((index for index, node in enumerate(nodes) if node.op_type in LAYERS), default=-1)
+    return [node.name for node in nodes[last + 1 :]]
