@@ -227,7 +227,13 @@ def test_samples_draw_as_ever() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"crop_scale": [0.5, 0.1]}, {"crop_scale": [0, 1]}, {"crop_scale": [0.1, 1.5]}, {"crop_ratio": [2, 1]}]
+    "settings",
+    [
+        {"crop_scale": [0.5, 0.1]},
+        {"crop_scale": [0, 1]},
+        {"crop_scale": [0.1, 1.5]},
+        {"crop_scale": [0.1, 1], "crop_ratio": [2, 1]},
+    ],
 )
 def test_crops_without_meaning_are_refused(settings: dict[str, list[float]]) -> None:
     with pytest.raises(UsageError, match=r"augment\.crop_.* expected two numbers above 0, the smaller one first"):

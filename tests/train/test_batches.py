@@ -131,3 +131,11 @@ def test_balanced_batches_show_rare_classes_as_often_as_frequent_ones() -> None:
     pixels = torch.cat([made(step)[0] for step in range(3)])[targets == 1]
     assert not torch.equal(pixels[0], pixels[1])
     assert {key for step in range(3) for key in made.keys(step)} <= {item.key for item in source}
+
+
+def test_images_without_a_label_cannot_be_trained_on() -> None:
+    plain = labelled(COUNT)
+    unknown = [dataclasses.replace(item, target=None) for item in plain.items[:2]]
+    source = Items(plain.name, plain.classes, (*unknown, *plain.items[2:]))
+    with pytest.raises(InputError, match="2 of the 11 training images, such as 000, have no label"):
+        _ = Batches(source, recipe()).class_counts

@@ -79,3 +79,9 @@ def test_a_single_class_has_nothing_to_be_blended_with(settings: dict[str, objec
 def test_weights_for_another_number_of_classes_are_refused() -> None:
     with pytest.raises(UsageError, match="class_weights holds 3 numbers, and the data have 5 classes"):
         loss_of(recipe(class_weights=(1.0, 2.0, 3.0)), np.ones(CLASSES))
+
+
+def test_smoothing_that_would_make_the_right_class_the_least_likely_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"label_smoothing 0\.6 over the others .* of 2 classes .* at most 0\.5"):
+        loss_of(recipe(label_smoothing=0.6, smoothing="others"), np.ones(2))
+    assert loss_of(recipe(label_smoothing=0.5, smoothing="others"), np.ones(2)).smoothing == 1

@@ -48,12 +48,23 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Share of the images of which a random rectangle is erased, on the device (Zhong et al. 2020)."""
 
     def __post_init__(self) -> None:
+        self._check_use()
         for name, (least, largest) in (("crop_scale", self.crop_scale or (1, 1)), ("crop_ratio", self.crop_ratio)):
             if not 0 < least <= largest or (name == "crop_scale" and largest > 1):
                 raise UsageError(
                     f"augment.{name} is [{least}, {largest}]; expected two numbers above 0, the smaller one first"
                     + (", of at most 1" if name == "crop_scale" else "")
                 )
+
+    def _check_use(self) -> None:
+        """Refuse settings that nothing looks at, rather than ignore them."""
+        needs = dict.fromkeys(("operations", "magnitude", "magnitude_std"), "augment.policy 'randaugment'")
+        needs = {} if self.policy == "randaugment" else needs
+        needs |= {} if self.crop_scale else {"crop_ratio": "augment.crop_scale"}
+        defaults = dict(zip(self.__struct_fields__, self.__struct_defaults__, strict=True))
+        for name, needed in needs.items():
+            if getattr(self, name) != defaults[name]:
+                raise UsageError(f"augment.{name} has no meaning without {needed}; leave it out, or add that")
 
     def pixels(
         self, loaded: bytes | Image.Image, preprocess: Preprocess, seed: int, epoch: int, index: int

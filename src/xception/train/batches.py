@@ -38,6 +38,12 @@ class Batches:
 
     @cached_property
     def _targets(self) -> np.ndarray:
+        unlabelled = [item.key for item in self.source if item.target is None]
+        if unlabelled:
+            raise InputError(
+                f"{len(unlabelled)} of the {len(self.source)} training images, such as {unlabelled[0]}, have no label; "
+                "expected one for each"
+            )
         return np.array([item.target for item in self.source])
 
     def _ordered(self, epoch: int) -> np.ndarray:

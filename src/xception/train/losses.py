@@ -44,6 +44,11 @@ def loss_of(recipe: Recipe, counts: np.ndarray) -> Loss:
             "or label_smoothing, mix.mixup and mix.cutmix of 0"
         )
     smoothing = smoothing_over_all(recipe.label_smoothing, recipe.smoothing, len(counts))
+    if smoothing > 1:
+        raise UsageError(
+            f"label_smoothing {recipe.label_smoothing:g} over the others leaves the right one of {len(counts)} classes "
+            f"less than each of them; expected at most {1 - 1 / len(counts):g}"
+        )
     return Loss(smoothing, _weights(recipe.class_weights, counts))
 
 

@@ -78,7 +78,7 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
 
     Args:
         name: a shipped recipe's name, or the path of a TOML file.
-        changes: `key=value`, dots between nested keys.
+        changes: `key=value`, dots between nested keys; an empty value takes the default back.
 
     Raises:
         UnknownName: no such recipe, or a key that recipes do not have.
@@ -117,6 +117,9 @@ def _apply(document: dict[str, Any], change: str) -> None:
         document = document.setdefault(parent, {})
         if not isinstance(document, dict):
             raise UsageError(f"--set {change!r}: {parent!r} is a value, not a group of settings")
+    if not text.strip():
+        document.pop(leaf, None)
+        return
     try:
         document[leaf] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
