@@ -14,6 +14,7 @@ from xception.arch.compute import cost
 from xception.arch.variants import VARIANTS
 from xception.bundle import Bundle, open_bundle
 from xception.cli.app import run
+from xception.cli.output import print_json
 from xception.convert.catalog import CATALOG
 
 
@@ -226,6 +227,21 @@ def test_export_writes_a_bundle_with_its_agreement(
     assert run(["export", str(weights_bundle.path), "--to", to, "--out", str(out)]) == 3
     assert "--overwrite" in capsys.readouterr().err
     assert run(["export", str(weights_bundle.path), "--to", to, "--out", str(out), "--overwrite"]) == 0
+
+
+def test_a_matrix_in_json_looks_like_one(capsys: pytest.CaptureFixture[str]) -> None:
+    content = {
+        "matrix": [[1, 0], [-2, 2.5e-7]],
+        "texts": ["[\n 1\n]", "1"],
+        "mixed": [1, None],
+        "empty": [],
+        "one": [7],
+    }
+    print_json(content)
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == content
+    assert "    [1, 0],\n    [-2, 2.5e-7]\n" in shown
+    assert '"one": [7]' in shown
 
 
 def test_json_is_all_that_stdout_holds(xception: Command, onnx_bundle: Bundle, faulty_folder: Path) -> None:

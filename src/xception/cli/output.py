@@ -1,5 +1,6 @@
 """What every verb prints the same way: JSON and tables on stdout, progress and hints on stderr."""
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,9 +17,14 @@ if TYPE_CHECKING:
     from xception.statistics import Interval
 
 
+NUMBERS = re.compile(r"\[\n\s+((?:[-+.\deE]+,\n\s+)*[-+.\deE]+)\n\s+\]")
+"""An array of numbers alone, as it is written a line each."""
+
+
 def print_json(document: object) -> None:
-    """One JSON document on stdout."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+    """One JSON document on stdout; arrays of numbers are written in a row, so that a matrix looks like one."""
+    text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    sys.stdout.write(NUMBERS.sub(lambda numbers: f"[{' '.join(numbers[1].split())}]", text) + "\n")
 
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
