@@ -174,11 +174,9 @@ def _ascend_row(script: Path, results: Path, labels: Path, folder: Path) -> Row:
     theirs = _ascend_document(script, results, labels, folder)
     scored = ours("ascend", results, truth_of_file(labels, len(LABELS)))
     shares = tuple(interval.value for interval in scored.top)
-    ascend.write_summary(
-        folder / "ours.json", ascend.Summary(images=scored.seen, classes=scored.classes, accuracies=shares)
-    )
+    summary = ascend.summary_bytes(ascend.Summary(images=scored.seen, classes=scored.classes, accuracies=shares))
     name, kind = f"{script.parent.name}/{script.name}", f"{results.name}, {scored.classes} values"
-    return Row(name, kind, scored.total, _short(theirs), _short(json.loads((folder / "ours.json").read_bytes())))
+    return Row(name, kind, scored.total, _short(theirs), _short(json.loads(summary)))
 
 
 def _ascend_document(script: Path, results: Path, labels: Path, folder: Path) -> dict[str, object]:

@@ -63,6 +63,19 @@ def test_imagenets_classes_need_no_bundle(tmp_path: Path, capsys: pytest.Capture
     assert (summary.images, summary.classes, summary.accuracies[0]) == (3, 1000, pytest.approx(0.6667))
 
 
+def test_only_the_first_of_many_failures_and_strays_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mindspore.write_results(tmp_path, [(f"val_{n}.JPEG", np.eye(1, 1000, n, np.float32)[0]) for n in range(30)])
+    rows = [*((f"val_{n}.JPEG", n) for n in range(5)), *((f"other_{n}.JPEG", n) for n in range(21))]
+    mindspore.write_label_file(tmp_path / "label.txt", rows)
+    assert run(["evaluate", "--results", str(tmp_path), "--format", "mindspore"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert "failed: 1 more, which --json names" in said
+    assert "of no image of label.txt, so not scored: 5 more, which --json names" in said
+    assert "of no image of label.txt, so not scored: val_10" in said
+
+
 def test_vastais_outputs_tell_their_classes_by_the_datalist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     labels, scores = imagenet1k(), np.eye(1000, dtype=np.float32)
     vastai.write_results(tmp_path, [(f"/d/{labels.ids[n]}/{n}.npz", scores[n]) for n in range(3)], labels)
@@ -113,3 +126,14 @@ def test_a_pack_is_exported_and_checks_itself(
     assert check_pack(out)["inputs"]["unreadable"] == ["bee/broken.png"]
     assert run(["export", str(weights_bundle.path), "--to", vendor, "--out", str(out)]) == 3
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_options_that_a_pack_or_a_graph_has_not_are_refused(
+    weights_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = ["export", str(weights_bundle.path), "--out", str(tmp_path / "out"), "--to"]
+    assert run([*start, "ascend", "--opset", "13"]) == 2
+    assert "leave their options out" in capsys.readouterr().err
+    assert run([*start, "onnx", "--calibration", "digits"]) == 2
+    assert "xception quantize" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

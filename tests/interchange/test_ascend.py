@@ -141,7 +141,7 @@ def test_an_info_file_of_another_form_is_refused(text: str, tmp_path: Path) -> N
 
 def test_a_summary_has_strings_alone_and_comes_back(tmp_path: Path) -> None:
     summary = Summary(images=50000, classes=1000, accuracies=(0.7835, 0.8658, 0.9021, 0.925, 0.9431))
-    ascend.write_summary(tmp_path / "result.json", summary)
+    (tmp_path / "result.json").write_bytes(ascend.summary_bytes(summary))
     document = json.loads((tmp_path / "result.json").read_text())
     assert document["title"] == "Overall statistical evaluation"
     assert [pair["value"] for pair in document["value"]] == [

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from xception.bundle import Bundle, open_bundle
 from xception.cli.output import print_facts, say
 from xception.data.sources import open_source
+from xception.errors import UsageError
 from xception.export.formats import FOLDERS, PACKS, export_bundle, export_folder
 from xception.export.packs.pack import Request
 from xception.export.program import Options
@@ -48,6 +49,10 @@ def export(
         calibration: Images for a pack to calibrate int8 on, none of which may be among data.
         overwrite: Replace a bundle that lies there.
     """
+    if to in PACKS and options != PLAIN:
+        raise UsageError(f"the graphs of a pack are as {to}'s compiler needs them; leave their options out")
+    if to not in PACKS and calibration:
+        raise UsageError(f"--calibration is for packs ({', '.join(PACKS)}); for int8 here, see xception quantize")
     opened = open_bundle(bundle)
     if to in FOLDERS:
         print_facts({"folder": str(export_folder(opened, to, out, overwrite=overwrite))})

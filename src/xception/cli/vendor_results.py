@@ -1,5 +1,6 @@
 """`xception evaluate --results`: what the verb does with results of a vendor's tool."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from xception.data.sources import open_source
 from xception.errors import UsageError
 from xception.interchange import ascend, mindspore, vastai
 from xception.labels import Labels, imagenet1k
+from xception.outputs import write_file
 from xception.tasks.results import (
     ScoredResults,
     Truth,
@@ -72,7 +74,7 @@ def score(given: VendorResults, bundle: Path | None, data: str | None, *, json: 
     outcomes = read_results(given.format, given.results, len(classes), given.datalist)
     scored = score_results(given.format, given.results, outcomes, truth)
     if given.result_json:
-        ascend.write_summary(given.result_json, _summary(scored))
+        write_file(given.result_json, ascend.summary_bytes(_summary(scored)))
     if json:
         print_json(scored)
     else:
@@ -117,13 +119,18 @@ def _print(scored: ScoredResults) -> None:
 
 
 def _warn(scored: ScoredResults) -> None:
-    for failure in scored.failures[:MOST_NAMED]:
-        say(f"failed: {failure.path}: {failure.reason}")
-    for name in scored.extra[:MOST_NAMED]:
-        say(f"not scored, since it is of no image of {scored.truth}: {name}")
+    _name("failed", [f"{failure.path}: {failure.reason}" for failure in scored.failures])
+    _name(f"of no image of {scored.truth}, so not scored", scored.extra)
     if scored.failed:
         low, high = scored.top1_of_all
         say(
             f"WARNING: {scored.failed:,} of {scored.total:,} images were not scored, and the accuracy is of the others "
             f"alone; top-1 of all lies between {low:.2%} and {high:.2%}"
         )
+
+
+def _name(what: str, rows: Sequence[str]) -> None:
+    for row in rows[:MOST_NAMED]:
+        say(f"{what}: {row}")
+    if len(rows) > MOST_NAMED:
+        say(f"{what}: {len(rows) - MOST_NAMED:,} more, which --json names")

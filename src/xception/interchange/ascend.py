@@ -204,8 +204,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     accuracies: tuple[float, ...]
 
 
-def write_summary(file: Path, summary: Summary) -> None:
-    """`result.json`: all values are strings, accuracies in percent with at most two decimals."""
+def summary_bytes(summary: Summary) -> bytes:
+    """The content of `result.json`: all values are strings, accuracies in percent with at most two decimals."""
     values = {"Number of images": str(summary.images), "Number of classes": str(summary.classes)}
     # NumPy's rounding, which the scripts use, and which differs from Python's on halves such as 57.445.
     percents = np.round(np.array(summary.accuracies) * 100, 2).tolist()
@@ -214,11 +214,11 @@ def write_summary(file: Path, summary: Summary) -> None:
         "title": "Overall statistical evaluation",
         "value": [{"key": key, "value": value} for key, value in values.items()],
     }
-    file.write_text(json.dumps(document), encoding="utf-8")
+    return json.dumps(document).encode()
 
 
 def read_summary(file: Path) -> Summary:
-    """The inverse of `write_summary`.
+    """The inverse of `summary_bytes`.
 
     Raises:
         InputError: it is no such document.

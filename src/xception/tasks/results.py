@@ -235,7 +235,7 @@ def write_results(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} exists and is not an empty folder; choose another place")
-    paths = [str(Path(source[index].key).absolute()) for index in range(len(source))]
+    paths = [_absolute(source[index].key) for index in range(len(source))]
     if vendor != "vastai":
         _distinct(paths, ascend.stem)
     failures: list[Failure] = []
@@ -256,6 +256,10 @@ def write_results(
             write(folder, rows())
             _write_labels(vendor, folder, paths, bundle.labels)
     return Written(len(paths) - len(failures), tuple(failures))
+
+
+def _absolute(key: str) -> str:
+    return key if "://" in key else str(Path(key).absolute())
 
 
 def _write_labels(vendor: Vendor, folder: Path, paths: list[str], labels: Labels) -> None:
