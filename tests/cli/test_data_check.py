@@ -68,6 +68,14 @@ def test_a_list_with_faults_is_checked_where_others_refuse_it(xception: Command,
     }
 
 
+def test_images_without_labels_are_checked_too(xception: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(faulty.jpeg(0))
+    (tmp_path / "b.jpg").write_bytes(faulty.jpeg(0))
+    result = xception("data", "check", tmp_path, "--unlabelled")
+    assert result.returncode == 0
+    assert "exact_duplicate, 1" in result.stdout
+
+
 def test_data_that_are_not_there_are_an_input_error(xception: Command, tmp_path: Path) -> None:
     result = xception("data", "check", tmp_path / "nowhere")
     assert result.returncode == 3

@@ -1,3 +1,5 @@
+import re
+from pathlib import Path
 from typing import get_args
 
 from xception.data.findings import KINDS, finding
@@ -17,3 +19,9 @@ def test_every_fault_and_trait_of_a_file_is_a_kind() -> None:
 def test_the_kinds_stand_worst_first() -> None:
     severities = [kind.severity for kind in KINDS.values()]
     assert severities == sorted(severities, key=["error", "warning", "note"].index)
+
+
+def test_the_page_in_the_documentation_lists_every_kind() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/data.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (error|warning|note) \| (.*) \|$", page, re.MULTILINE)
+    assert {kind: (severity, meaning) for kind, severity, meaning in rows} == KINDS

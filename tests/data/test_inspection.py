@@ -84,6 +84,17 @@ def test_a_jpeg_that_was_cut_and_closed_again_ends_in_gray() -> None:
     assert found.image is not None
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_whose_rest_is_zeros_is_truncated(progressive: bool) -> None:
+    data = faulty.cut(faulty.jpeg(1, progressive=progressive), 0.8)
+    assert faults(data + bytes(5000)) == ["truncated"]
+
+
+def test_a_progressive_jpeg_that_was_cut_and_closed_again_lacks_its_last_scans() -> None:
+    found = inspect(faulty.closed_again(faulty.jpeg(0, progressive=True)), "a.jpg")
+    assert found.faults == (("blank_end", "its last scans, which hold the details, are missing"),)
+
+
 def test_a_gray_image_is_not_taken_for_a_cut_one() -> None:
     assert faults(encoded(Image.new("RGB", (40, 40), (128, 128, 128)), "JPEG")) == []
 

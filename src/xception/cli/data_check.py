@@ -7,6 +7,7 @@ from pathlib import Path
 
 from xception.cli.output import Watched, print_facts, print_json, progress_bar
 from xception.data.findings import KINDS, Finding
+from xception.data.folder import image_files
 from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.data.survey import survey
@@ -25,6 +26,7 @@ def data_check(
     /,
     *,
     against: str | None = None,
+    unlabelled: bool = False,
     html: Path | None = None,
     workers: int = 2,
     json: bool = False,
@@ -41,14 +43,15 @@ def data_check(
     Args:
         data: A data set, in any of the forms that `evaluate` takes.
         against: Another data set, which should have no image in common with this one.
+        unlabelled: The data are an image or a folder of images, in any depth and without labels; the other ones too.
         html: Also write a page with pictures of the findings.
         workers: Threads that read and decode.
         json: Print one JSON document.
     """
     if html:
         require("jinja2", "report")
-    source, known = survey(data)
-    other = open_source(against) if against else None
+    source, known = (image_files([data]), []) if unlabelled else survey(data)
+    other = _opened(against, unlabelled=unlabelled) if against else None
     with progress_bar() as progress:
         result = run(
             Watched(source, progress, "checking"),
@@ -66,6 +69,10 @@ def data_check(
         raise CheckFailed(
             f"errors found in {result.data}: {result.errors}; mend or remove what is listed, and check again"
         )
+
+
+def _opened(data: str, *, unlabelled: bool) -> Source:
+    return image_files([data]) if unlabelled else open_source(data)
 
 
 def _write(html: Path, result: Check, source: Source, other: Source | None) -> None:

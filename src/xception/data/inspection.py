@@ -1,6 +1,7 @@
 """What is wrong, or unusual, with one image file: looked at more closely than decoding needs."""
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
@@ -9,6 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from xception.data.decode import SIXTEEN_BIT, decode
+from xception.data.jpeg import has_end, lacks_scans
 from xception.errors import DecodeError
 
 Fault = Literal["empty", "truncated", "corrupt", "blank_end"]
@@ -22,6 +24,7 @@ UPRIGHT = 1
 BITS_PER_SAMPLE = 258
 """TIFF's tag."""
 
+JPEG_START = b"\xff\xd8"
 PNG_END = b"IEND\xaeB`\x82"
 
 PNG_DEPTH_AT = 24
@@ -60,14 +63,20 @@ def inspect(data: bytes, name: str) -> Inspection:
         return Inspection(None, ((_fault(data, str(error)), str(error)),))
     except Exception as error:  # Pillow's plugins let errors of all kinds through
         return Inspection(None, (("corrupt", f"damaged beside its pixels: {error or type(error).__name__}"),))
-    faults: tuple[tuple[Fault, str], ...] = ()
-    if file_format in ("JPEG", "MPO") and _is_filled(image):
-        faults = (("blank_end", "it ends in the flat gray with which decoders fill what is missing"),)
-    return Inspection(image, faults, traits, file_format, mode)
+    return Inspection(image, tuple(_suspicions(image, data)), traits, file_format, mode)
+
+
+def _suspicions(image: Image.Image, data: bytes) -> Iterator[tuple[Fault, str]]:
+    """What a file looks like that was cut off and closed again."""
+    if data.startswith(JPEG_START):
+        if _is_filled(image):
+            yield "blank_end", "it ends in the flat gray with which decoders fill what is missing"
+        elif lacks_scans(data):
+            yield "blank_end", "its last scans, which hold the details, are missing"
 
 
 def _verify(data: bytes) -> None:
-    """Read what decoding does not: a PNG's checksums and its end, a GIF's end.
+    """Read what decoding does not: a PNG's checksums and its end, and the ends of other formats.
 
     Raises:
         DecodeError: it is damaged or missing.
@@ -80,6 +89,8 @@ def _verify(data: bytes) -> None:
                 image.verify()
         except Exception as error:
             raise DecodeError(f"damaged beside its pixels: {error}") from error
+    if data.startswith(JPEG_START) and not has_end(data):
+        raise DecodeError("truncated: the end mark is missing")
     if data.startswith(b"GIF8") and not data.rstrip(b"\0").endswith(b";"):
         raise DecodeError("truncated: the end mark is missing")
 
