@@ -1,5 +1,6 @@
 """`xception train`"""
 
+import logging
 import os
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
@@ -41,7 +42,7 @@ def train(
     xception train digits --data photos/ --set optim.lr=0.002 --set epochs=30 --out runs/photos
     xception train digits --dry-run
     xception train --rerun runs/digits --out runs/again
-    torchrun --nproc-per-node 8 --no-python xception train timm_modern --data imagenet/ --out s3://bucket/run
+    torchrun --nproc-per-node 8 --no-python xception train modern --data imagenet/ --out s3://bucket/run
     ```
 
     Args:
@@ -107,6 +108,7 @@ def _moved(recipe: "Recipe", data: str | None) -> "Recipe":
 def _train(recipe: "Recipe", out: str, like: "RunManifest | None", *, resume: bool, workers: int, keep: int) -> None:
     from xception.train.loop import train_network
 
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every process
     options = {"resume": resume, "workers": workers, "keep": keep, "like": like}
     if os.environ.get("RANK", "0") != "0":  # one of several processes, of which the first tells
         train_network(recipe, out, **options)  # type: ignore[arg-type]
