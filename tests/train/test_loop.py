@@ -110,6 +110,19 @@ def test_a_run_is_not_repeated_on_other_data(whole: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_whose_data_changed_is_not_resumed(recipe: Recipe, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for split in ("train", "val"):
+        write_folder(data / split, 3)
+    other = msgspec.structs.replace(recipe, data=DataSettings(source=str(data)))
+    with pytest.raises(Stopped):
+        train_network(other, tmp_path / "run", on_step=signal_at(1))
+    for split in ("train", "val"):
+        write_folder(data / split, 3, ("yak",))
+    with pytest.raises(InputError, match=r"not those of the run in .*: .* 21 images of 7 classes, .* has 24 of 8"):
+        train_network(other, tmp_path / "run", resume=True)
+
+
 def test_other_surroundings_are_noted(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
     manifest, notes = manifest_at(str(whole)), []
     older = msgspec.structs.replace(manifest, environment=manifest.environment | {"torch": "1.0"})

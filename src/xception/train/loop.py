@@ -82,7 +82,7 @@ def train_network(
     storage = open_storage(out)
     listeners = Listeners(on_step=on_step, on_epoch=on_epoch, on_note=on_note)
     if like:
-        check_same_data(like, parts.batches)
+        check_same_data(like, parts.batches, "the run to repeat")
     finished = from_first(parts.fabric, lambda: _claimed(storage, parts, like, listeners, resume=resume))
     if finished:
         return finished
@@ -92,9 +92,9 @@ def train_network(
     found = from_first(parts.fabric, checkpoints.load)
     if found:
         restore(parts.state, found[1], found[0])
-    run = Run(parts, storage, checkpoints, listeners)
+    run = Run(parts, storage, checkpoints, listeners, workers)
     with noted_signals() as run.request:
-        score = run.train(workers)
+        score = run.train()
         if recipe.publish == "best":
             score = run.return_to_best()
     return from_first(parts.fabric, lambda: _published(storage, parts, score))
@@ -189,6 +189,7 @@ def _claimed(
     found = read_manifest(storage)
     if found:
         check_same_recipe(found, parts.recipe, storage.place)
+        check_same_data(found, parts.batches, f"the run in {storage.place}")
     here = manifest_of(parts.recipe, parts.batches, parts.fabric.device.type)
     for earlier in filter(None, (found, like)):
         if changed := changes(earlier, here):

@@ -124,18 +124,18 @@ def check_same_recipe(found: RunManifest, recipe: Recipe, place: str) -> None:
     )
 
 
-def check_same_data(found: RunManifest, batches: Batches) -> None:
-    """Refuse to repeat a run on other data.
+def check_same_data(found: RunManifest, batches: Batches, whose: str) -> None:
+    """Refuse to go on with a run, or to repeat one, on other data; `whose` says which run in the error.
 
     Raises:
-        InputError: the data are not those of the manifest.
+        InputError: with how many images and classes there were and are.
     """
     if found.data.fingerprint != batches.fingerprint:
         source = batches.source
         raise InputError(
-            f"the data are not those of the run to repeat: {found.data.name} had {found.data.images} images of "
+            f"the data are not those of {whose}: {found.data.name} had {found.data.images} images of "
             f"{found.data.classes} classes, {source.name} has {len(source)} of {len(source.classes)}, or others; "
-            "pass --data with the place where the same images lie"
+            "pass --data with the place where the same images lie, or choose another place for a new run"
         )
 
 

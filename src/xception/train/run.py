@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from math import isfinite
+from math import ceil, isfinite
 from time import perf_counter
 from typing import NoReturn
 
@@ -79,20 +79,21 @@ class Run:
     storage: Storage
     checkpoints: Checkpoints
     listeners: Listeners
+    workers: int = 2
     request: Request = field(default_factory=Request)
     """Whether to stop."""
     clock: float = 0.0
     """When the last lap ended."""
     next_save: float = field(default_factory=lambda: perf_counter() + CHECKPOINT_EVERY_S)
 
-    def train(self, workers: int) -> Score:
+    def train(self) -> Score:
         """Go on from where the state stands to the end; returns the last validation's score."""
         score = None
         self.clock = perf_counter()
         while not self._is_over():
             epoch = len(self.parts.state.progress.history)
             set_learning(self.parts.state.network, self.parts.recipe.freeze, epoch)
-            for batch in self._rest_of(epoch, workers):
+            for batch in self._rest_of(epoch):
                 self._step(batch)
             score = self._end_epoch()
             self._save()
@@ -113,9 +114,9 @@ class Run:
         losses = [row.validation_loss for row in history if row.validation_loss is not None]
         return len(history) >= self.parts.recipe.epochs or (patience is not None and has_stalled(losses, patience))
 
-    def _rest_of(self, epoch: int, workers: int) -> Iterator[Batch]:
+    def _rest_of(self, epoch: int) -> Iterator[Batch]:
         return self.parts.batches.from_step(
-            self.parts.state.progress.step, (epoch + 1) * self.parts.batches.per_epoch, workers
+            self.parts.state.progress.step, (epoch + 1) * self.parts.batches.per_epoch, self.workers
         )
 
     def _step(self, batch: Batch) -> None:
@@ -174,7 +175,16 @@ class Run:
         )
 
     def _validate(self) -> Score:
-        return validate(self.parts.fabric, self.parts.bundle, self.parts.state.judged, self.parts.validation)
+        parts, recipe = self.parts, self.parts.recipe
+        return validate(
+            parts.fabric,
+            parts.bundle,
+            parts.state.judged,
+            parts.validation,
+            # What memory holds in training it holds here.
+            batch_size=ceil(recipe.batch_size / (parts.fabric.world_size * recipe.compute.accumulate)),
+            workers=self.workers,
+        )
 
     def _end_epoch(self) -> Score:
         """Validate, write the logs, and start the next epoch's sums."""

@@ -11,7 +11,9 @@ from xception.tasks.evaluate import Evaluation, evaluate
 from xception.train.distributed import Share, summed
 
 
-def validate(fabric: Fabric, bundle: Bundle, network: Xception, source: Source) -> Score:
+def validate(
+    fabric: Fabric, bundle: Bundle, network: Xception, source: Source, *, batch_size: int = 8, workers: int = 2
+) -> Score:
     """Judge the network on `source`, of which each process takes a share; all get the score of the whole.
 
     Raises:
@@ -19,7 +21,7 @@ def validate(fabric: Fabric, bundle: Bundle, network: Xception, source: Source) 
     """
     share = Share(source, fabric.global_rank, fabric.world_size)
     was_training = network.training
-    result = evaluate(bundle, TorchSession(network, (None, None)), share)
+    result = evaluate(bundle, TorchSession(network, (None, None)), share, batch_size=batch_size, workers=workers)
     network.train(was_training)
     return _score(summed(fabric, *_counts(result)), has_top5=len(bundle.labels) > 5)
 
