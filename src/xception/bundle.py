@@ -27,7 +27,7 @@ FORMAT_VERSION = 1
 MANIFEST = "model.json"
 LABELS = "labels.txt"
 
-Form = Literal["weights", "onnx", "openvino", "litert", "pt2", "torchscript"]
+Form = Literal["weights", "onnx", "openvino", "litert", "pt2", "torchscript", "mindir"]
 Precision = Literal["float32", "float16", "int8"]
 
 MAIN_FILE: Mapping[Form, str] = {
@@ -37,6 +37,7 @@ MAIN_FILE: Mapping[Form, str] = {
     "litert": "model.tflite",
     "pt2": "model.pt2",
     "torchscript": "model.pt",
+    "mindir": "model.mindir",
 }
 """The file a runtime opens, by form."""
 

@@ -26,6 +26,7 @@ def export(
     out: Path,
     data: str | None = None,
     calibration: str | None = None,
+    python: str | None = None,
     options: Annotated[Options, Parameter(name="*")] = PLAIN,
     overwrite: bool = False,
 ) -> None:
@@ -42,11 +43,12 @@ def export(
 
     Args:
         bundle: The bundle with the weights.
-        to: onnx, openvino, litert, pt2 or torchscript; timm writes a model folder that timm loads; ascend and vastai
-            write packs to carry to these chips.
+        to: onnx, openvino, litert, pt2, torchscript or mindir; timm writes a model folder that timm loads; ascend and
+            vastai write packs to carry to these chips.
         out: Folder of the new bundle.
         data: Images to compare on, besides black, white, gray and noise; for a pack labelled ones.
         calibration: Images for a pack to calibrate int8 on, none of which may be among data.
+        python: An interpreter that has MindSpore, which mindir needs.
         overwrite: Replace a bundle that lies there.
     """
     if to in PACKS and options != PLAIN:
@@ -62,7 +64,7 @@ def export(
         _export_pack(opened, to, out, calibration, data, overwrite=overwrite)
         return
     pixels = data_pixels(open_source(data), opened.model.preprocess) if data else None
-    exported = export_bundle(opened, to, out, options=options, pixels=pixels, overwrite=overwrite)
+    exported = export_bundle(opened, to, out, options=options, pixels=pixels, python=python, overwrite=overwrite)
     print_facts(_facts(exported))
     if to == "onnx":
         say(f"next: xception quantize {out} --calibration DATA --out {out}-int8")

@@ -41,6 +41,13 @@ def folded(architecture: Architecture, tensors: Mapping[str, np.ndarray]) -> tup
 LEAVES = ("weight", "bias", "running_mean", "running_var")
 
 
+def affine(norm: BatchNorm, tensors: Mapping[str, np.ndarray]) -> Tensors:
+    """A norm with stored statistics as `value * factor + shift` a channel, float32."""
+    scale, shift, mean, variance = (tensors[f"{norm.name}.{leaf}"].astype(np.float64) for leaf in LEAVES)
+    factor = scale / np.sqrt(variance + norm.epsilon)
+    return {"factor": factor.astype(np.float32), "shift": (shift - mean * factor).astype(np.float32)}
+
+
 def _fold(norm: BatchNorm, statistics: Tensors, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scale, shift, mean, variance = (statistics[leaf].astype(np.float64) for leaf in LEAVES)
     factor = scale / np.sqrt(variance + norm.epsilon)

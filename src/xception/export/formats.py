@@ -13,7 +13,7 @@ import msgspec
 from xception.backends.base import Pixels
 from xception.bundle import Bundle, Form, Model, child, ensure_free, write_bundle
 from xception.errors import CheckFailed, UnknownName, UsageError
-from xception.export.program import Layout, Options, program
+from xception.export.program import Layout, Options, Program, program
 from xception.export.verify import Runner, verify
 from xception.extras import require
 from xception.tasks.agreement import probe_pixels
@@ -35,14 +35,30 @@ class Format(NamedTuple):
     layout: Layout = "nchw"
     run: str | None = None
     """The function that runs a bundle of this form where no backend does, as `verify` asks."""
+    foreign: bool = False
+    """Whether another interpreter writes and runs it, which the functions are then given; the module's `tools` asks
+    it for versions."""
 
-    def runner(self, exported: Bundle) -> Runner | None:
-        return partial(getattr(import_module(self.module), self.run), exported) if self.run else None
+    def write(self, made: Program, python: str | None) -> tuple[dict[str, bytes], dict[str, str]]:
+        """The files, and the versions of the tools."""
+        if "torch" in self.tools:
+            require("torch", "torch")  # the module imports it
+        module = import_module(self.module)
+        if self.foreign:
+            return getattr(module, self.function)(made, python), module.tools(python)
+        return getattr(module, self.function)(made), {tool: version(tool) for tool in self.tools}
+
+    def runner(self, exported: Bundle, python: str | None) -> Runner | None:
+        """What `verify` is to run the bundle with; None leaves it to a backend."""
+        if self.run is None:
+            return None
+        run = partial(getattr(import_module(self.module), self.run), exported)
+        return partial(run, python=python) if self.foreign else run
 
 
 PLAIN = frozenset({"batch", "free_size", "precision", "input_name", "output_name"})
 ADDED = frozenset({"image_input", "softmax", "top_k", "class_maps"})
-TORCH = frozenset({"batch", "free_size"}) | ADDED
+NAMELESS = frozenset({"batch", "free_size"}) | ADDED
 
 FORMATS: Mapping[str, Format] = {
     "onnx": Format("xception.export.onnx", "onnx_files", "onnx", ("onnx",), PLAIN | ADDED | {"opset"}),
@@ -50,10 +66,11 @@ FORMATS: Mapping[str, Format] = {
         "xception.export.openvino", "openvino_files", "openvino", ("onnx", "openvino"), PLAIN | ADDED | {"opset"}
     ),
     "litert": Format("xception.export.litert", "litert_files", "litert", ("ai-edge-litert",), PLAIN | ADDED, "nhwc"),
-    "pt2": Format("xception.export.torch", "pt2_files", "pt2", ("torch",), TORCH, run="run_pt2"),
+    "pt2": Format("xception.export.torch", "pt2_files", "pt2", ("torch",), NAMELESS, run="run_pt2"),
     "torchscript": Format(
-        "xception.export.torch", "torchscript_files", "torchscript", ("torch",), TORCH, run="run_torchscript"
+        "xception.export.torch", "torchscript_files", "torchscript", ("torch",), NAMELESS, run="run_torchscript"
     ),
+    "mindir": Format("xception.export.mindir", "mindir_files", "mindir", (), NAMELESS, run="run_mindir", foreign=True),
 }
 
 FOLDERS: Mapping[str, str] = {"timm": "xception.export.timm"}
@@ -91,6 +108,7 @@ def export_bundle(
     *,
     options: Options | None = None,
     pixels: Pixels | None = None,
+    python: str | None = None,
     overwrite: bool = False,
 ) -> Bundle:
     """Write the bundle's network in another form, with its agreement with the weights.
@@ -101,11 +119,13 @@ def export_bundle(
         out: where the new bundle is to lie.
         options: how the graph is to differ from its plain form.
         pixels: images to compare on besides black, white, gray and noise, (N, C, H, W).
+        python: the interpreter of an environment that has the format's framework, where this one cannot hold it.
         overwrite: replace a bundle that lies there.
 
     Raises:
         UnknownName: no such format.
         UsageError: the bundle holds no weights, or the options do not fit it or the format.
+        EnvironmentFault: the other interpreter or the framework in it does not work.
         CheckFailed: the runtime's logits differ; nothing is written.
     """
     if to not in FORMATS:
@@ -113,12 +133,13 @@ def export_bundle(
     options = options or Options()
     check_weights(bundle)
     _check_options(to, options)
+    _check_python(to, python)
     ensure_free(out, overwrite=overwrite)
-    model, files = _convert(bundle, to, options)
+    model, files = _convert(bundle, to, options, python)
     with tempfile.TemporaryDirectory() as folder:
         trial = write_bundle(Path(folder) / "trial", model, bundle.labels, files)
         try:
-            measured = verify(trial, bundle, _probes(trial, pixels), FORMATS[to].runner(trial))
+            measured = verify(trial, bundle, _probes(trial, pixels), FORMATS[to].runner(trial, python))
         except CheckFailed as error:
             raise CheckFailed(f"the {to} export of {bundle.path} is wrong, nothing was written: {error}") from error
     return write_bundle(
@@ -150,13 +171,20 @@ def _departures(options: Options) -> dict[str, str | int | bool]:
     return {name: value for name, value in vars(options).items() if value != getattr(plain, name)}
 
 
-def _convert(bundle: Bundle, to: str, options: Options) -> tuple[Model, dict[str, bytes]]:
+def _check_python(to: str, python: str | None) -> None:
+    if FORMATS[to].foreign and python is None:
+        raise UsageError(
+            f"{to} needs an environment of its own; pass an interpreter that has the framework as --python"
+        )
+    if python is not None and not FORMATS[to].foreign:
+        raise UsageError(f"{to} is written by this interpreter; pass no --python")
+
+
+def _convert(bundle: Bundle, to: str, options: Options, python: str | None) -> tuple[Model, dict[str, bytes]]:
     form, model = FORMATS[to], bundle.model
-    if "torch" in form.tools:
-        require("torch", "torch")  # the module imports it
-    made = program(model.network.architecture(), read_weights(bundle.main_file), model.preprocess, options, form.layout)
-    files: dict[str, bytes] = getattr(import_module(form.module), form.function)(made)
-    tools = {tool: version(tool) for tool in form.tools}
+    weights = read_weights(bundle.main_file)
+    made = program(model.network.architecture(), weights, model.preprocess, options, form.layout)
+    files, tools = form.write(made, python)
     opset = {"opset": options.opset} if "opset" in form.options else {}
     step = child(bundle, "export", tools, to=to, **{**opset, **_departures(options)})
     return msgspec.structs.replace(step, form=form.form, graph=made.graph, precision=options.precision), files

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from xception.arch.graph import Add, BatchNorm, Conv, Dense, GlobalAveragePool, MaxPool, Relu, Scale
 from xception.errors import UsageError
-from xception.export.fold import LEAVES
+from xception.export.fold import affine
 from xception.export.program import Normalize, Operation, Program, Softmax, TopK
 from xception.extras import require
 
@@ -238,13 +238,11 @@ def _pad(writer: _Writer, source: str, name: str, width: int, lowest: bool = Fal
 
 
 def _batch_norm(writer: _Writer, node: BatchNorm) -> None:
-    scale, shift, mean, variance = (writer.program.tensors[f"{node.name}.{leaf}"].astype(np.float64) for leaf in LEAVES)
-    factor = scale / np.sqrt(variance + node.epsilon)
-    values = {"factor": factor, "shift": shift - mean * factor}
-    by, to = (writer.constant(f"{node.name}.{leaf}", value.astype(np.float32)) for leaf, value in values.items())
+    values = affine(node, writer.program.tensors)
+    factor, shift = (writer.constant(f"{node.name}.{leaf}", values[leaf]) for leaf in SCALING)
     scaled = writer.value(f"{node.name}.scaled", writer.shapes[node.name])
-    writer.add("MUL", [node.source, by], scaled)
-    writer.add("ADD", [scaled, to], node.name)
+    writer.add("MUL", [node.source, factor], scaled)
+    writer.add("ADD", [scaled, shift], node.name)
 
 
 def _relu(writer: _Writer, node: Relu) -> None:

@@ -5,8 +5,6 @@ other. What runs there is the script `xception.upstream.logits`, which loads the
 """
 
 import json
-import os
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,8 +17,9 @@ from xception.arch.spec import Architecture
 from xception.backends.base import Logits, Pixels, open_session, run
 from xception.bundle import Bundle, Certificate
 from xception.convert.load import Converted
-from xception.errors import CheckFailed, EnvironmentFault, UsageError
+from xception.errors import CheckFailed, UsageError
 from xception.tasks.agreement import BATCH_SIZE, agreement_of, probe_pixels
+from xception.tasks.interpreter import run_script
 from xception.upstream import logits as script
 
 RELATIVE_TOLERANCE = 1e-5
@@ -32,9 +31,6 @@ SAMPLES = 4
 
 FIXED_SIZES_PX = {"mindspore_xception": (299, 320)}
 """Networks that take few sizes: MindSpore's own averages exactly 10x10 positions."""
-
-MOST_WORDS = 300
-"""Characters of a framework's complaint that are passed on."""
 
 PIXELS, LOGITS = "pixels.npz", "logits.npz"
 
@@ -120,20 +116,7 @@ def _upstream_logits(
     """Versions of the framework, and its logits by the images' names."""
     np.savez(folder / PIXELS, **pixels)  # type: ignore[arg-type]
     files = [f"--pixels={folder / PIXELS}", f"--out={folder / LOGITS}"]
-    # Another interpreter has packages of its own; ours are not to get in their way.
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    try:
-        done = subprocess.run([*command, *files], check=False, capture_output=True, text=True, env=environment)  # noqa: S603
-    except OSError as error:
-        raise EnvironmentFault(
-            f"{command[0]} cannot be run ({error.strerror}); expected the Python interpreter of an environment"
-        ) from error
-    if done.returncode:
-        last_words = done.stderr.strip().rpartition("\n")[2][:MOST_WORDS]
-        raise EnvironmentFault(
-            f"the source's framework did not run the file: {last_words}; "
-            f"see whether {command[0]} has it and whether the file loads there"
-        )
+    run_script([*command, *files], "the source's framework did not run the file")
     with np.load(folder / LOGITS) as arrays:
         found = dict(arrays)
     return json.loads(str(found.pop("versions"))), found

@@ -1,0 +1,81 @@
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.export import mindspore_double
+from tests.export.test_onnx import preprocess
+from tests.samples import drawn_tensors
+from xception.arch.variants import architecture
+from xception.bundle import Bundle
+from xception.errors import CheckFailed, EnvironmentFault, UsageError
+from xception.export import mindir
+from xception.export.formats import export_bundle
+from xception.export.program import Options, program
+from xception.export.torch import network_values
+from xception.upstream import mindir as script
+from xception.weights import read_weights
+
+PYTHON = "an interpreter"
+
+
+@pytest.fixture(autouse=True)
+def interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script runs in this process, on a stand-in for MindSpore."""
+
+    def run_script(command: Sequence[str], complaint: str) -> None:
+        assert list(command[:2]) == [PYTHON, script.__file__]
+        monkeypatch.setattr(sys, "argv", list(command[1:]))
+        script.main()
+
+    monkeypatch.setitem(sys.modules, "mindspore", mindspore_double)
+    monkeypatch.setattr(mindir, "run_script", run_script)
+
+
+@pytest.mark.parametrize(
+    "name", ["keras_xception", "timm_xception65p", "ppcls_xception41_deeplab", "gluon_xception65", "mini_xception"]
+)
+def test_the_cells_compute_the_network(name: str, tmp_path: Path) -> None:
+    spec = architecture(name, width=0.05, num_classes=6)
+    tensors = drawn_tensors(spec)
+    mindir.mindir_files(program(spec, tensors, preprocess(spec), Options(free_size=True)), PYTHON)
+    pixels = np.random.default_rng(0).normal(size=(2, spec.in_channels, 48, 47)).astype(np.float32)
+    *_, expected = network_values(spec, tensors, pixels).values()
+    (logits,) = mindspore_double.exported[-1](mindspore_double.Tensor(pixels))
+    np.testing.assert_allclose(logits.asnumpy(), expected, atol=2e-5 * np.abs(expected).max())
+
+
+def test_an_export_is_run_by_a_second_process_and_compared(weights_bundle: Bundle, tmp_path: Path) -> None:
+    options = Options(image_input=True, softmax=True, top_k=2, class_maps=True)
+    exported = export_bundle(weights_bundle, "mindir", tmp_path / "out", options=options, python=PYTHON)
+    assert exported.main_file.read_bytes().endswith(b"[None, 32, 32, 3] uint8")
+    assert exported.model.lineage[-1].tools == {"mindspore": "2.10.0", "numpy": np.__version__}
+    assert exported.model.agreement
+    assert exported.model.agreement.relative_diff < 1e-5
+
+
+def test_a_wrong_number_is_noticed(weights_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def perturbed(path: Path) -> dict[str, np.ndarray]:
+        tensors = read_weights(path)
+        return tensors | {"head.classifier.bias": tensors["head.classifier.bias"] + np.float32(0.01)}
+
+    monkeypatch.setattr("xception.export.formats.read_weights", perturbed)
+    with pytest.raises(CheckFailed, match="the mindir graph differs from the weights"):
+        export_bundle(weights_bundle, "mindir", tmp_path / "out", python=PYTHON)
+
+
+def test_an_interpreter_is_asked_for_where_it_is_needed_and_only_there(weights_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"mindir needs an environment of its own; pass .* --python"):
+        export_bundle(weights_bundle, "mindir", tmp_path / "out")
+    with pytest.raises(UsageError, match="onnx is written by this interpreter; pass no --python"):
+        export_bundle(weights_bundle, "onnx", tmp_path / "out", python=PYTHON)
+
+
+def test_an_interpreter_without_mindspore_is_named(
+    weights_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    with pytest.raises(EnvironmentFault, match="MindSpore did not do its part: ModuleNotFoundError"):
+        export_bundle(weights_bundle, "mindir", tmp_path / "out", python=sys.executable)
