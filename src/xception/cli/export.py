@@ -1,5 +1,6 @@
 """`xception export`"""
 
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -11,11 +12,36 @@ from xception.cli.output import print_facts, say
 from xception.data.sources import open_source
 from xception.errors import UsageError
 from xception.export.formats import FOLDERS, PACKS, export_bundle, export_folder
-from xception.export.packs.pack import Request
+from xception.export.packs.pack import INPUTS, Request
 from xception.export.program import Options
 from xception.tasks.agreement import data_pixels
 
 PLAIN = Options()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """Options of packs alone."""
+
+    calibration: Annotated[
+        str | None, Parameter(help="Images for a pack to calibrate int8 on, none of which may be among data.")
+    ] = None
+    inputs: Annotated[
+        int, Parameter(help="How many images of data a pack prepares for the chip, balanced over the classes.")
+    ] = INPUTS
+
+    def request(self, bundle: Bundle, data: str | None) -> Request:
+        """What the pack is made of."""
+        if self.inputs < 1:
+            raise UsageError("--inputs must be at least 1")
+        calibration = open_source(self.calibration, "train") if self.calibration else None
+        return Request(
+            bundle=bundle, calibration=calibration, data=open_source(data) if data else None, inputs=self.inputs
+        )
+
+
+NOT_PACKED = Packed()
 
 
 def export(
@@ -25,8 +51,8 @@ def export(
     to: str,
     out: Path,
     data: str | None = None,
-    calibration: str | None = None,
     python: str | None = None,
+    packed: Packed = NOT_PACKED,
     options: Annotated[Options, Parameter(name="*")] = PLAIN,
     overwrite: bool = False,
 ) -> None:
@@ -47,22 +73,23 @@ def export(
             vastai write packs to carry to these chips.
         out: Folder of the new bundle.
         data: Images to compare on, besides black, white, gray and noise; for a pack labelled ones.
-        calibration: Images for a pack to calibrate int8 on, none of which may be among data.
         python: An interpreter that has MindSpore, which mindir needs.
         overwrite: Replace a bundle that lies there.
     """
-    if to in PACKS and options != PLAIN:
-        raise UsageError(f"the graphs of a pack are as {to}'s compiler needs them; leave their options out")
-    if to not in PACKS and calibration:
-        raise UsageError(f"--calibration is for packs ({', '.join(PACKS)}); for int8 here, see xception quantize")
     opened = open_bundle(bundle)
     if to in FOLDERS:
         print_facts({"folder": str(export_folder(opened, to, out, overwrite=overwrite))})
         say(f'next: timm.create_model("local-dir:{out}", pretrained=True)')
         return
     if to in PACKS:
-        _export_pack(opened, to, out, calibration, data, overwrite=overwrite)
+        if options != PLAIN:
+            raise UsageError(f"the graphs of a pack are as {to}'s compiler needs them; leave their options out")
+        _export_pack(packed.request(opened, data), to, out, overwrite=overwrite)
         return
+    if packed != NOT_PACKED:
+        raise UsageError(
+            f"--calibration and --inputs are for packs ({', '.join(PACKS)}); for int8, see xception quantize"
+        )
     pixels = data_pixels(open_source(data), opened.model.preprocess) if data else None
     exported = export_bundle(opened, to, out, options=options, pixels=pixels, python=python, overwrite=overwrite)
     print_facts(_facts(exported))
@@ -70,14 +97,7 @@ def export(
         say(f"next: xception quantize {out} --calibration DATA --out {out}-int8")
 
 
-def _export_pack(
-    bundle: Bundle, to: str, out: Path, calibration: str | None, data: str | None, *, overwrite: bool
-) -> None:
-    request = Request(
-        bundle=bundle,
-        calibration=open_source(calibration, "train") if calibration else None,
-        data=open_source(data) if data else None,
-    )
+def _export_pack(request: Request, to: str, out: Path, *, overwrite: bool) -> None:
     pack = import_module(PACKS[to]).write(request, out, overwrite=overwrite)
     print_facts({"pack": str(pack)})
     say(f"next: python3 {pack / 'verify.py'}, then {pack / 'README.md'}")

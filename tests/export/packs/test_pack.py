@@ -48,6 +48,7 @@ def test_items_of_one_stem_get_distinct_names(weights_bundle: Bundle) -> None:
     items = [Item(f"{name}/0.x.png", 0, lambda: encoded(picture())) for name in ("ant", "bee")]
     sample = sample_of(Request(bundle=weights_bundle, data=Items("two", ("ant",), tuple(items))))
     assert sample.names == ("000000_0_x", "000001_0_x")
+    assert len(sample_of(Request(bundle=weights_bundle, data=labelled(9), inputs=5)).names) == 5
     assert safe("a b/c:ü.d") == "a_b_c___d"
 
 

@@ -34,7 +34,7 @@ OPSET = 11
 """Version of the ONNX operators that both vendors' compilers take."""
 
 INPUTS = 64
-"""Images of the evaluation data that are prepared for the chip, with golden logits."""
+"""Images of the evaluation data that are prepared for the chip, with golden logits, unless more are asked for."""
 
 CALIBRATION_IMAGES = 1000
 """At most; as evenly over the classes as the data allow, so one for each of ImageNet's."""
@@ -67,11 +67,12 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(kw_only=True)
 class Request:
-    """What a pack is made of. `data` are labelled images to evaluate on, and to take inputs from."""
+    """What a pack is made of. `data` are labelled images to evaluate on, and to take `inputs` inputs from."""
 
     bundle: Bundle
     calibration: Source | None = None
     data: Source | None = None
+    inputs: int = INPUTS
 
     @cached_property
     def expected(self) -> dict[str, Score]:
@@ -129,7 +130,7 @@ def safe(text: str) -> str:
 def sample_of(request: Request) -> Sample:
     """The inputs: images of the data, or noise that is always the same."""
     data, preprocess = request.data, request.bundle.model.preprocess
-    source: Source = noise_source(preprocess, 16) if data is None else balanced(data, INPUTS)[0]
+    source: Source = noise_source(preprocess, 16) if data is None else balanced(data, request.inputs)[0]
     targets = () if data is None else request.bundle.labels.targets(source.classes)
     ready: list[Item] = []
     failed: list[Item] = []
