@@ -11,6 +11,8 @@ from xception.data.folder import image_files
 from xception.data.remote import RemoteFiles, is_remote
 from xception.data.sources import open_source
 from xception.errors import EnvironmentFault, InputError, UsageError
+from xception.pipeline.stream import Failure, prepared
+from xception.preprocess import Preprocess
 
 FILES = all_files()
 
@@ -79,6 +81,16 @@ def test_an_item_that_vanished_fails_as_a_file_does(web: WebServer, root: Path) 
     files = RemoteFiles(web.url)
     with pytest.raises(FileNotFoundError, match=r"none\.png does not exist"):
         files.read("none.png")
+
+
+def test_what_a_server_no_longer_sends_is_a_failure_in_its_place(
+    web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = open_source(f"{web.url}/flat/val")
+    monkeypatch.setattr(web, "status", 503)
+    outcomes = list(prepared(source, Preprocess()))
+    assert [outcome.key for outcome in outcomes if isinstance(outcome, Failure)] == [item.key for item in source]
+    assert all("Service Unavailable" in outcome.reason for outcome in outcomes if isinstance(outcome, Failure))
 
 
 def test_missing_credentials_are_named(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def benchmark(
 
     Args:
         bundle: The bundle's folder.
-        data: An image folder, or digits; without it, JPEG files of noise.
+        data: A data set in any form, such as class folders, shards or a URL; without it, JPEG files of noise.
         batch: Batch sizes, separated by commas.
         images: How many images each round processes.
         workers: Threads that read and decode.

@@ -35,7 +35,7 @@ def predict(
 
     Args:
         bundle: The bundle's folder.
-        sources: Images, and folders of images.
+        sources: Images, and folders or zip archives of images; also as URLs.
         top: How many classes to name for each image.
         batch: Images in one inference; the result does not depend on it.
         workers: Threads that read and decode.
