@@ -226,3 +226,15 @@ def test_a_place_that_cannot_be_written_is_named(downloads: Path, tmp_path: Path
 def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="none does not exist"):
         prepare(tmp_path / "none", tmp_path / "out")
+
+
+def test_nothing_half_written_stays_where_writing_failed(
+    downloads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(EnvironmentFault, match="No space left on device; mend that, and run the same again"):
+        prepare(downloads / "ILSVRC2012_img_val.tar", tmp_path / "out")
+    assert tree(tmp_path / "out") == {}

@@ -182,11 +182,14 @@ def _store(image: Image, target: Path, source: Path) -> bool:
         return False
     with _readable(source):
         data = image.read()
+    partial = target.with_name(f"{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f"{target.name}.partial")
-        partial.write_bytes(data)
-        partial.replace(target)
+        try:
+            partial.write_bytes(data)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)  # after an interruption
     except OSError as error:
         raise EnvironmentFault(f"cannot write {target}: {error.strerror}; mend that, and run the same again") from error
     return True
