@@ -17,22 +17,30 @@ def quantize(bundle: Bundle, out: Path, *options: object) -> int:
 
 def test_a_good_model_is_written_and_its_record_printed(reader: Bundle, tmp_path: Path, capsys: Captured) -> None:
     table = tmp_path / "scales.json"
-    code = quantize(reader, tmp_path / "q", "--images", 100, "--json", "--scales", table, "--tolerance", 0.05)
+    page = tmp_path / "page.html"
+    code = quantize(
+        reader, tmp_path / "q", "--images", 100, "--json", "--scales", table, "--tolerance", 0.05, "--html", page
+    )
     document = json.loads(capsys.readouterr().out)
     assert code == 0
     assert (document["passed"], document["chosen"], document["calibration"]["images"]) == (True, "max", 100)
     assert open_bundle(tmp_path / "q", verify=True).model.passed_gate is True
     assert json.loads(table.read_bytes()) == document["scales"]
+    text = page.read_text(encoding="utf-8")
+    assert "images/s, onnxruntime int8" in text
+    assert "<svg" in text
 
 
 def test_a_bad_one_is_reported_with_exit_code_1(blown_up: Bundle, tmp_path: Path, capsys: Captured) -> None:
-    code = quantize(blown_up, tmp_path / "q", "--method", "per-tensor", "--scales", tmp_path / "scales.csv")
+    files = ("--scales", tmp_path / "scales.csv", "--html", tmp_path / "page.html")
+    code = quantize(blown_up, tmp_path / "q", "--method", "per-tensor", *files)
     printed = capsys.readouterr()
     assert code == 1
     assert "failed" in printed.out
     assert "no bundle was written" in printed.err
     assert "more than the 0.5 points allowed" in printed.err
     assert not (tmp_path / "q").exists()
+    assert "more than the 0.5 points allowed" in (tmp_path / "page.html").read_text(encoding="utf-8")
     assert (tmp_path / "scales.csv").read_text().startswith("tensor,kind,dtype,channel,scale,zero_point\n")
 
 

@@ -1,12 +1,14 @@
 """`xception quantize`"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from xception.backends.base import open_session
 from xception.bundle import Bundle, open_bundle
 from xception.cli.output import percent, print_facts, print_json, print_rows, say
 from xception.data.files import is_image
@@ -15,6 +17,7 @@ from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.data.splits import Split
 from xception.errors import UsageError
+from xception.outputs import write_file
 from xception.quantize.calibration import IMAGES
 from xception.quantize.gate import TOLERANCE
 from xception.quantize.ladder import Method
@@ -22,6 +25,10 @@ from xception.quantize.processor import WeightBits
 from xception.quantize.qdq import Scale, scales_csv
 from xception.quantize.static import GateFailed, Options, Quantization, Trial, quantize_bundle
 from xception.quantize.targets import Target
+from xception.tasks.benchmark import benchmark, noise_source
+
+if TYPE_CHECKING:
+    from xception.report.quantization import RateRow
 
 
 def quantize(
@@ -40,6 +47,7 @@ def quantize(
     strict: bool = False,
     sensitivity: bool = False,
     scales: Path | None = None,
+    html: Path | None = None,
     keep_failed: bool = False,
     overwrite: bool = False,
     json: bool = False,
@@ -66,6 +74,7 @@ def quantize(
         strict: Pass only what is shown to be within the tolerance with 95 % confidence.
         sensitivity: Measure what each layer alone costs.
         scales: File for the table of all scales and zero points, .csv or .json.
+        html: Write a page with all of it, passed or not.
         keep_failed: Write the model that came closest all the same, marked as failed.
         overwrite: Replace a bundle that lies at --out.
         json: Print one JSON document.
@@ -73,15 +82,23 @@ def quantize(
     if scales and scales.suffix not in (".csv", ".json"):
         raise UsageError(f"--scales {scales} ends in {scales.suffix!r}; expected .csv or .json")
     judged_on = "digits:validation" if validation is None and calibration == "digits" else validation
-    held_out = _open(judged_on, "validation") if judged_on else None
+    # Data that are named for judging are judged on whole, unless they are divided already.
+    held_out = _open(judged_on, "test") if judged_on else None
     options = Options(is_symmetric=symmetric, weight_bits=weight_bits, is_strict=strict, with_sensitivity=sensitivity)
     job = partial(quantize_bundle, open_bundle(bundle), _open(calibration, "train"), out, validation=held_out, to=to)
     job = partial(job, method=method, images=images, tolerance=tolerance, options=options, overwrite=overwrite)
-    _report(partial(job, keep_failed=keep_failed), scales, as_json=json)
+    _report(partial(job, keep_failed=keep_failed), bundle, scales, html, as_json=json)
     say(f"next: xception evaluate {out} {judged_on or calibration}")
 
 
-def _report(job: Callable[[], tuple[Bundle, Quantization]], scales: Path | None, *, as_json: bool) -> None:
+def _report(
+    job: Callable[[], tuple[Bundle, Quantization]],
+    bundle: Path,
+    scales: Path | None,
+    html: Path | None,
+    *,
+    as_json: bool,
+) -> None:
     """Run, and tell what came of it whether the gate held or not."""
     failure: GateFailed | None = None
     try:
@@ -89,7 +106,9 @@ def _report(job: Callable[[], tuple[Bundle, Quantization]], scales: Path | None,
     except GateFailed as error:
         failure, result = error, error.quantization
     if scales:
-        scales.write_bytes(_table(result.scales, scales.suffix))
+        write_file(scales, _table(result.scales, scales.suffix))
+    if html:
+        write_file(html, _page(open_bundle(bundle), result).encode())
     print_json(result) if as_json else _print(result)
     if failure:
         raise failure
@@ -107,6 +126,54 @@ def _table(scales: tuple[Scale, ...], suffix: str) -> bytes:
     if suffix == ".csv":
         return scales_csv(scales).encode()
     return msgspec.json.format(msgspec.json.encode(scales), indent=2) + b"\n"
+
+
+def _page(parent: Bundle, result: Quantization) -> str:
+    from xception.report.quantization import MethodRow, QuantizationPage, render_quantization
+
+    def row(trial: Trial) -> MethodRow:
+        verdict = trial.verdict
+        if verdict is None:
+            return MethodRow(name=trial.method, seconds=trial.seconds, outcome=f"not tried: {trial.error}")
+        return MethodRow(
+            name=trial.method,
+            top1=verdict.candidate.top1,
+            difference=verdict.difference,
+            agreement=verdict.top1_agreement,
+            logit_error=verdict.logit_error,
+            range_error=trial.range_error,
+            size_bytes=trial.size_bytes,
+            seconds=trial.seconds,
+            outcome="; ".join(("passed" if verdict.passed else "failed", *verdict.reasons)),
+        )
+
+    seen = result.calibration
+    return render_quantization(
+        QuantizationPage(
+            title=parent.model.name,
+            sentence=result.sentence(),
+            passed=result.passed,
+            parent=result.verdict.parent.top1 if result.verdict else None,
+            methods=tuple(map(row, result.trials)),
+            layers={layer.name: layer.error for layer in result.layers},
+            sensitivity={layer.name: layer.error for layer in result.sensitivity},
+            rates=tuple(_rates(parent, open_bundle(Path(result.bundle)))) if result.bundle else (),
+            calibration=f"Calibrated on {seen.images} images of {seen.data}",
+        )
+    )
+
+
+def _rates(*bundles: Bundle) -> "Iterator[RateRow]":
+    """Both models in one run, on noise, since speed does not depend on the images."""
+    from xception.report.quantization import RateRow
+
+    for bundle in bundles:
+        with closing(open_session(bundle)) as session:
+            source = noise_source(bundle.model.preprocess)
+            (run,) = benchmark(bundle, session, source, batches=(1,), images=len(source)).runs
+        name = f"{session.name} {bundle.model.precision}"
+        speed = run.stages["infer"].images_per_second
+        yield RateRow(name=name, images_per_second=speed, size_bytes=bundle.size_bytes)
 
 
 def _print(result: Quantization) -> None:

@@ -3,7 +3,7 @@
 import base64
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 THUMBNAIL_PX = 168
+
+MOST_NAMED = 6
+"""Layers whose names fit below a chart."""
 
 INK, MUTED, LINE, BLUE, WARM, GREY = "#101010", "#202020", "#303030", "#404040", "#505050", "#606060"
 THEME = {
@@ -121,6 +124,31 @@ def reliability(bins: Sequence[ConfidenceBin]) -> str:
         images.set(title="Images", xlabel="confidence (%)", xlim=(0, 100))
 
     return _svg("reliability", (10, 3.3), draw)
+
+
+def layer_errors(together: Mapping[str, float], alone: Mapping[str, float]) -> str:
+    """Errors by layer, first to last, as shares: of each layer's values, and of the logits with it alone in int8."""
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.subplots()
+        names = list(together)
+        axes.bar(range(len(names)), [together[name] for name in names], color=BLUE, label="layer, all in int8")
+        if alone:
+            places = [index for index, name in enumerate(names) if name in alone]
+            axes.plot(
+                places,
+                [alone[names[index]] for index in places],
+                "o",
+                color=WARM,
+                markersize=4,
+                label="logits, this layer alone in int8",
+            )
+        worst = sorted(names, key=lambda name: -together[name])[:MOST_NAMED]
+        axes.set_xticks([names.index(name) for name in worst], worst, rotation=20, ha="right")
+        axes.set(title="Error by layer", xlim=(-1, len(names)))
+        axes.legend()
+
+    return _svg("layers", (10, 3.4), draw)
 
 
 def png_uri(image: Image.Image) -> str:
