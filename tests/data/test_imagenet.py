@@ -47,7 +47,9 @@ def test_the_kit_is_read_as_a_folder_and_as_the_archive_it_comes_in(val: Path) -
     for name, data in KIT.items():
         (val.parent / name).parent.mkdir(parents=True, exist_ok=True)
         (val.parent / name).write_bytes(data)
-    assert labels_of(val) == EXPECTED
+    assert labels_of(val) == labels_of(f"{val.parent}:validation") == EXPECTED
+    with pytest.raises(InputError, match="holds the splits val/ and no classes"):
+        open_source(str(val.parent))
 
 
 def test_labels_may_lie_among_the_images_and_the_split_folder_may_be_meant(val: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.forms import CLASSES, FORMS, all_files
+from tests.data.forms import CLASSES, CONTENT, FORMS, all_files, zip_bytes
 from tests.data.web import WebServer
 from xception.data.folder import image_files
 from xception.data.remote import RemoteFiles, is_remote
@@ -56,6 +56,18 @@ def test_a_shard_is_indexed_with_few_requests_and_its_images_are_read_in_parts(w
     (part,) = [asked for _, _, asked in web.requests]
     first, last = (int(number) for number in str(part).removeprefix("bytes=").split("-"))
     assert last - first + 1 == len(data)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("data", ["zip::{s3}/folder.zip", "zip::{web}/folder.zip", "zip://folder::{s3}/wrapped.zip"])
+def test_an_archive_behind_a_url_may_be_called_one(data: str, s3: str, web: WebServer) -> None:
+    import fsspec
+
+    members = {name: content for name, content in FILES.items() if name.startswith(("folder/", "kit/images/"))}
+    with fsspec.open(f"{s3}/wrapped.zip", "wb") as file:
+        file.write(zip_bytes(members))
+    source = open_source(data.format(s3=s3, web=web.url))
+    assert {(source.classes[item.target or 0], item.load()) for item in source} == CONTENT
+    fsspec.filesystem("s3").rm(f"{s3}/wrapped.zip")
 
 
 def test_pictures_behind_urls_can_be_predicted(s3: str, web: WebServer) -> None:

@@ -9,6 +9,9 @@ from xception.labels import imagenet1k, index_classes, parse_labels
 
 IMAGENET = re.compile(r"(?:.*/)?ILSVRC2012_val_[0-9]{8}(?:\.JPEG)?", re.IGNORECASE)
 
+DEVKIT = "ILSVRC2012_devkit_t12"
+"""What ImageNet's development kit is called, as a folder and as an archive."""
+
 LABEL_FILES = ("labels.txt", "classes.txt")
 """Under which names the class names may lie beside the data, one a line."""
 

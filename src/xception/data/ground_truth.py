@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from xception.data.classes import imagenet_classes, read_text
+from xception.data.classes import DEVKIT, imagenet_classes, read_text
 from xception.data.files import Files, sentence
 from xception.data.listed import parse_rows
 from xception.data.matlab import read_structures
@@ -14,11 +14,10 @@ from xception.data.places import locate, open_files
 from xception.errors import InputError
 
 LABEL_FILE = "val_label.txt"
-DEVKIT = "ILSVRC2012_devkit_t12"
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 SYNSETS = "meta.mat"
 
-DEVKIT_FOLDERS = (f"{DEVKIT}/data/", "data/", "")
+DEVKIT_FOLDERS = (f"{DEVKIT}/data/", "devkit/data/", "data/", "")
 """Where the kit's two files may lie, seen from a folder that may hold labels."""
 
 MOST_BYTES = 64 << 20

@@ -4,6 +4,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Literal, get_args
 
+from xception.data.classes import DEVKIT
 from xception.data.files import Files
 from xception.data.source import Lazy
 from xception.errors import InputError
@@ -29,7 +30,7 @@ def split_folder(files: Files, split: Split | None) -> str:
     Raises:
         InputError: the data are divided, and no split was asked for or one that is not there.
     """
-    folders = {entry for entry in files.entries() if entry.endswith("/") and not entry.startswith(".")}
+    folders = {entry for entry in files.entries() if entry.endswith("/") and entry[0] != "."} - {f"{DEVKIT}/"}
     found = next((name for name in FOLDERS[split] if name in folders), "") if split else ""
     names = {name for names in FOLDERS.values() for name in names}
     are_splits = folders <= names or ("train/" in folders and not folders.isdisjoint({"val/", "validation/"}))
