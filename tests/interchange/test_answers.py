@@ -74,3 +74,8 @@ def test_a_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="cannot read the datalist"):
         list(read_lines(tmp_path / "a.txt", "datalist"))
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_a_line(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("\ufeffone\r\n\r\ntwo\r\n".encode())
+    assert list(read_lines(tmp_path / "a.txt", "list")) == [(1, "one"), (3, "two")]

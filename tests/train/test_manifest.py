@@ -69,9 +69,7 @@ def test_the_same_recipe_passes_and_another_is_told_by_its_settings(manifest: Ru
 
 def test_the_same_data_pass_and_others_are_counted(manifest: RunManifest) -> None:
     check_same_data(manifest, Batches(labelled(9), small_recipe()), "the run")
-    with pytest.raises(
-        InputError, match="the run: pictures had 9 images of 7 classes, pictures has 10 of 7"
-    ):
+    with pytest.raises(InputError, match="the run: pictures had 9 images of 7 classes, pictures has 10 of 7"):
         check_same_data(manifest, Batches(labelled(10), small_recipe()), "the run")
 
 

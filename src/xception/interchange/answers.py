@@ -104,7 +104,8 @@ def read_lines(file: Path, what: str) -> Iterator[tuple[int, str]]:
         InputError: it cannot be read.
     """
     try:
-        with file.open(encoding="utf-8") as lines:
+        # Editors of some systems put a byte order mark in front, which is no part of the first name.
+        with file.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield number, line.rstrip("\r\n")

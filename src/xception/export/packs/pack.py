@@ -147,7 +147,7 @@ def sample_of(request: Request) -> Sample:
 
 
 def _names(items: Sequence[Item]) -> tuple[str, ...]:
-    """Stems where they tell the items apart, else whole keys; always without a dot, which cuts a stem."""
+    """Stems, numbered where they do not tell the items apart; always without a dot, which cuts a stem."""
     stems = tuple(safe(PurePosixPath(item.key).stem) for item in items)
     if len(set(stems)) == len(stems):
         return stems
