@@ -18,6 +18,11 @@ from xception.tasks.agreement import data_pixels
 
 PLAIN = Options()
 
+NEXT = {
+    "timm": 'next: timm.create_model("local-dir:{out}", pretrained=True)',
+    "triton": "next: tritonserver --model-repository {parent}, or here: xception evaluate {out}/1 DATA",
+}
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +74,8 @@ def export(
 
     Args:
         bundle: The bundle with the weights.
-        to: onnx, openvino, litert, pt2, torchscript or mindir; timm writes a model folder that timm loads; ascend and
-            vastai write packs to carry to these chips.
+        to: onnx, openvino, litert, pt2, torchscript or mindir; timm and triton write folders that these load; ascend
+            and vastai write packs to carry to these chips.
         out: Folder of the new bundle.
         data: Images to compare on, besides black, white, gray and noise; for a pack labelled ones.
         python: An interpreter that has MindSpore, which mindir needs.
@@ -78,8 +83,8 @@ def export(
     """
     opened = open_bundle(bundle)
     if to in FOLDERS:
-        print_facts({"folder": str(export_folder(opened, to, out, overwrite=overwrite))})
-        say(f'next: timm.create_model("local-dir:{out}", pretrained=True)')
+        print_facts({"folder": str(export_folder(opened, to, out, options=options, overwrite=overwrite))})
+        say(NEXT[to].format(out=out, parent=out.parent))
         return
     if to in PACKS:
         if options != PLAIN:

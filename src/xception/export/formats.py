@@ -73,31 +73,34 @@ FORMATS: Mapping[str, Format] = {
     "mindir": Format("xception.export.mindir", "mindir_files", "mindir", (), NAMELESS, run="run_mindir", foreign=True),
 }
 
-FOLDERS: Mapping[str, str] = {"timm": "xception.export.timm"}
-"""Formats of other libraries, which are no bundles: modules with `write_folder(bundle, out, overwrite=)`."""
+FOLDERS: Mapping[str, str] = {"timm": "xception.export.timm", "triton": "xception.export.triton"}
+"""Formats of other programs, which are no bundles: modules with `write_folder(bundle, out, options=, overwrite=)`."""
 
 PACKS: Mapping[str, str] = {"ascend": "xception.export.packs.ascend", "vastai": "xception.export.packs.vastai"}
 """What is carried to the machine with a vendor's chip: modules with `write(request, out, overwrite=)`."""
 
 
-def export_folder(bundle: Bundle, to: str, out: Path, *, overwrite: bool = False) -> Path:
-    """Write the bundle's network as a folder that another library loads.
+def export_folder(
+    bundle: Bundle, to: str, out: Path, *, options: Options | None = None, overwrite: bool = False
+) -> Path:
+    """Write the bundle's network as a folder that another program loads.
 
     Args:
         bundle: one with weights.
         to: a key of `FOLDERS`.
         out: where the folder is to lie.
+        options: how a graph in it is to differ from its plain form.
         overwrite: replace such a folder that lies there.
 
     Raises:
         UnknownName: no such format.
-        UsageError: the bundle holds no weights, or the library has no such network or preprocessing.
+        UsageError: the bundle holds no weights, or the program has no such network, preprocessing or options.
         InputError: `out` holds something else.
     """
     if to not in FOLDERS:
         raise UnknownName("export format", to, FORMATS.keys() | FOLDERS.keys() | PACKS.keys())
     check_weights(bundle)
-    folder: Path = import_module(FOLDERS[to]).write_folder(bundle, out, overwrite=overwrite)
+    folder: Path = import_module(FOLDERS[to]).write_folder(bundle, out, options=options, overwrite=overwrite)
     return folder
 
 

@@ -11,6 +11,7 @@ from xception.convert.readers import read_checkpoint
 from xception.convert.rename import rename, rename_back
 from xception.convert.timm_config import config_of, preprocess_of
 from xception.errors import CheckFailed, InputError, UsageError
+from xception.export.program import Options
 from xception.weights import read_weights, weights_bytes
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -19,14 +20,16 @@ UPSTREAM_NAMES = {"timm_xception": "legacy_xception"}
 """Where timm calls a variant otherwise than the variant without its prefix."""
 
 
-def write_folder(bundle: Bundle, out: Path, *, overwrite: bool = False) -> Path:
+def write_folder(bundle: Bundle, out: Path, *, options: Options | None = None, overwrite: bool = False) -> Path:
     """Write timm's configuration and weights, read them back, and only then put them in place.
 
     Raises:
-        UsageError: timm has no such network or preprocessing.
+        UsageError: timm has no such network or preprocessing, or there are options of graphs.
         InputError: `out` holds something that is not to be replaced.
         CheckFailed: what was written does not read back as the bundle; nothing is left behind.
     """
+    if options not in (None, Options()):
+        raise UsageError("a folder for timm holds weights and no graph; pass no options of graphs")
     _check_network(bundle)
     _ensure_free(out, overwrite=overwrite)
     network = bundle.model.network

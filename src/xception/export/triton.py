@@ -1,0 +1,113 @@
+"""A bundle as a model for Triton: `config.pbtxt`, labels, and the folder of a version, which is an ONNX bundle."""
+
+from pathlib import Path
+from typing import Any
+
+from xception.backends.graphs import Port, describe_graph
+from xception.bundle import Bundle, Graph, staged_folder
+from xception.errors import CheckFailed, InputError, UsageError
+from xception.export.formats import export_bundle
+from xception.export.pbtxt import Word, read_pbtxt, write_pbtxt
+from xception.export.program import TOP_INDICES, Options
+from xception.labels import labels_text
+
+CONFIG, LABELS, VERSION = "config.pbtxt", "labels.txt", "1"
+CONTENT = frozenset({CONFIG, LABELS, VERSION})
+
+MOST_IMAGES = 32
+"""The largest batch that the server makes of waiting requests; a graph of a free batch size takes any."""
+
+MOST_DELAY_US = 500
+"""How long the server lets a request wait for company, a small part of what one inference takes."""
+
+TYPES = {"tensor(float)": "TYPE_FP32", "tensor(uint8)": "TYPE_UINT8", "tensor(int64)": "TYPE_INT64"}
+"""Triton's names for ONNX Runtime's types."""
+
+
+def write_folder(bundle: Bundle, out: Path, *, options: Options | None = None, overwrite: bool = False) -> Path:
+    """Write the model, named like its folder, read its configuration back, and only then put it in place.
+
+    The graph is compared with the weights as every export is; the numbers stand in `1/model.json`.
+
+    Raises:
+        UsageError: the options do not fit.
+        InputError: `out` holds something that is not to be replaced.
+        CheckFailed: the graph differs from the weights, or the configuration from the graph; nothing is left behind.
+    """
+    _ensure_free(out, overwrite=overwrite)
+    with staged_folder(out) as folder:
+        exported = export_bundle(bundle, "onnx", folder / VERSION, options=options)
+        (folder / LABELS).write_text(labels_text(bundle.labels), encoding="utf-8")
+        (folder / CONFIG).write_text(write_pbtxt(configuration(out.name, exported)), encoding="utf-8")
+        _check(folder)
+    return out
+
+
+def configuration(name: str, exported: Bundle) -> dict[str, Any]:
+    """The fields of `config.pbtxt` for an ONNX bundle."""
+    graph = _graph(exported)
+    facts = describe_graph(exported.main_file)
+    batched = graph.input_shape[0] is None
+    ports = {
+        "input": [_port(port, batched) for port in facts.inputs or ()],
+        "output": [_port(port, batched) for port in facts.outputs or ()],
+    }
+    for port in ports["output"]:
+        if port["name"] not in (TOP_INDICES, "class_maps"):
+            port["label_filename"] = LABELS
+    batching = {
+        "preferred_batch_size": [4, 8, 16, MOST_IMAGES],
+        "max_queue_delay_microseconds": MOST_DELAY_US,
+    }
+    return {
+        "name": name,
+        "backend": "onnxruntime",
+        "default_model_filename": exported.main_file.name,
+        "max_batch_size": MOST_IMAGES if batched else 0,
+        **ports,
+        **({"dynamic_batching": batching} if batched else {}),
+        "instance_group": [{"count": 1, "kind": Word("KIND_AUTO")}],
+        "version_policy": {"latest": {"num_versions": 1}},
+    }
+
+
+def _graph(exported: Bundle) -> Graph:
+    if exported.model.graph is None:
+        raise InputError(f"{exported.path} describes no graph; export it again")
+    return exported.model.graph
+
+
+def _port(port: Port, batched: bool) -> dict[str, Any]:
+    """Triton adds the batch axis itself where it batches; -1 is a free size."""
+    dims = [size if isinstance(size, int) else -1 for size in port.shape]
+    return {"name": port.name, "data_type": Word(TYPES[port.dtype]), "dims": dims[1:] if batched else dims}
+
+
+def _check(folder: Path) -> None:
+    """Whether the configuration, as it reads, announces what the graph itself does."""
+    found = read_pbtxt((folder / CONFIG).read_text(encoding="utf-8"))
+    (most,), (file,) = found["max_batch_size"], found["default_model_filename"]
+    facts = describe_graph(folder / VERSION / file)
+    for kind, ports in (("input", facts.inputs), ("output", facts.outputs)):
+        announced = [(port["name"], port["data_type"], port["dims"]) for port in found[kind]]
+        real = [
+            ([port["name"]], [port["data_type"]], port["dims"]) for port in (_port(p, most > 0) for p in ports or ())
+        ]
+        if announced != real:
+            raise CheckFailed(
+                f"{CONFIG} announces {announced} as {kind} and the graph has {real}; nothing was written; report this"
+            )
+
+
+def _ensure_free(out: Path, *, overwrite: bool) -> None:
+    """Refuse a place that holds anything but an earlier export, and a name that is none to Triton."""
+    if not out.name:
+        raise UsageError(f"{out} has no name, which the model would bear; pass a folder of its own")
+    if not out.exists():
+        return
+    held = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    if held and not (overwrite and held <= CONTENT):
+        raise InputError(
+            f"{out} holds {', '.join(sorted(held)[:3])}; choose another place, "
+            "or pass --overwrite to replace a model for Triton"
+        )
