@@ -18,7 +18,8 @@ from xception.tasks.check import Check
 from xception.tasks.check import check as run
 
 MOST_LINES = 10
-"""How many findings of a kind the terminal shows."""
+MOST_PATHS = 6
+"""How many findings of a kind the terminal shows, and paths of one."""
 
 
 def data_check(
@@ -106,7 +107,8 @@ def _print_kind(kind: str, found: Sequence[Finding]) -> None:
     sys.stdout.write(f"\n{severity}: {kind}, {len(found)}: {meaning}\n")
     for each in found[:MOST_LINES]:
         detail = "" if each.detail == meaning else f": {each.detail}"
-        sys.stdout.write(f"  {', '.join(each.paths)}{detail}\n")
+        more = f" and {len(each.paths) - MOST_PATHS} more" if len(each.paths) > MOST_PATHS else ""
+        sys.stdout.write(f"  {', '.join(each.paths[:MOST_PATHS])}{more}{detail}\n")
     if len(found) > MOST_LINES:
         sys.stdout.write(f"  and {len(found) - MOST_LINES} more; --json lists them all\n")
 

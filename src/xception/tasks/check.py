@@ -193,7 +193,9 @@ def _leaks(images: Iterable[_Looked], others: Sequence[_Looked], other_name: str
 
 
 def _paths(ours: Iterable[_Looked], theirs: Iterable[_Looked], other_name: str) -> list[str]:
-    return list(dict.fromkeys([*(each.key for each in ours), *(f"{other_name}: {each.key}" for each in theirs)]))
+    """One of each first, so that whoever shows only a few shows both."""
+    mine, foreign = [each.key for each in ours], [f"{other_name}: {each.key}" for each in theirs]
+    return list(dict.fromkeys([*mine[:1], *foreign[:1], *mine[1:], *foreign[1:]]))
 
 
 def _look_alikes(
