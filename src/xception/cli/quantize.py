@@ -17,6 +17,7 @@ from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.data.splits import Split
 from xception.errors import UsageError
+from xception.extras import require
 from xception.outputs import write_file
 from xception.quantize.calibration import IMAGES
 from xception.quantize.gate import TOLERANCE
@@ -29,6 +30,8 @@ from xception.tasks.benchmark import benchmark, noise_source
 
 if TYPE_CHECKING:
     from xception.report.quantization import RateRow
+
+Job = Callable[[], tuple[Bundle, Quantization]]
 
 
 def quantize(
@@ -79,8 +82,7 @@ def quantize(
         overwrite: Replace a bundle that lies at --out.
         json: Print one JSON document.
     """
-    if scales and scales.suffix not in (".csv", ".json"):
-        raise UsageError(f"--scales {scales} ends in {scales.suffix!r}; expected .csv or .json")
+    _check(scales, html)
     judged_on = "digits:validation" if validation is None and calibration == "digits" else validation
     # Data that are named for judging are judged on whole, unless they are divided already.
     held_out = _open(judged_on, "test") if judged_on else None
@@ -91,14 +93,16 @@ def quantize(
     say(f"next: xception evaluate {out} {judged_on or calibration}")
 
 
-def _report(
-    job: Callable[[], tuple[Bundle, Quantization]],
-    bundle: Path,
-    scales: Path | None,
-    html: Path | None,
-    *,
-    as_json: bool,
-) -> None:
+def _check(scales: Path | None, html: Path | None) -> None:
+    """Refuse before the work what cannot be done behind it."""
+    if scales and scales.suffix not in (".csv", ".json"):
+        raise UsageError(f"--scales {scales} ends in {scales.suffix!r}; expected .csv or .json")
+    if html:
+        require("jinja2", "report")
+        require("matplotlib", "report")
+
+
+def _report(job: Job, bundle: Path, scales: Path | None, html: Path | None, *, as_json: bool) -> None:
     """Run, and tell what came of it whether the gate held or not."""
     failure: GateFailed | None = None
     try:
