@@ -5,7 +5,7 @@ import torch
 from xception.arch.variants import architecture
 from xception.errors import UsageError
 from xception.models.network import build
-from xception.train.settings import ModelSettings, OptimSettings, ScheduleSettings
+from xception.train.settings import MixSettings, ModelSettings, OptimSettings, ScheduleSettings
 
 
 @pytest.mark.parametrize("settings", [{"drop_rate": 0.5}, {"drop_path_rate": 0.5}])
@@ -39,3 +39,9 @@ def test_a_setting_that_the_choice_does_not_look_at_is_refused() -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(settings, OptimSettings)
+
+
+def test_a_share_of_cutmix_needs_both_kinds_of_mixing() -> None:
+    with pytest.raises(UsageError, match="cutmix_share has no meaning unless"):
+        MixSettings(mixup=0.2, cutmix_share=0.1)
+    assert MixSettings(mixup=0.2, cutmix=1.0, cutmix_share=0.1).cutmix_share == 0.1

@@ -158,6 +158,12 @@ class MixSettings(Settings, frozen=True, kw_only=True):
     cutmix_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     """Share of the batches that cutmix takes where both are on."""
 
+    def __post_init__(self) -> None:
+        if self.cutmix_share != 0.5 and not (self.mixup and self.cutmix):
+            raise UsageError(
+                "mix.cutmix_share has no meaning unless mix.mixup and mix.cutmix are both on; leave it out"
+            )
+
 
 class AverageSettings(Settings, frozen=True, kw_only=True):
     """A moving average of the weights."""
