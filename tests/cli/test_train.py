@@ -45,11 +45,6 @@ def test_a_killed_run_resumes_to_the_same_bits(uninterrupted: Path, xception: Co
     assert weights(run) == weights(uninterrupted)
 
 
-def test_another_seed_gives_other_weights(uninterrupted: Path, xception: Command, tmp_path: Path) -> None:
-    xception("train", "digits", *SMALL, "--set", "seed=1", "--out", tmp_path / "run")
-    assert weights(tmp_path / "run") != weights(uninterrupted)
-
-
 def test_a_finished_run_is_not_trained_again(uninterrupted: Path, xception: Command) -> None:
     before = (uninterrupted / "bundle" / "model.json").stat().st_mtime_ns
     assert xception("train", "digits", *SMALL, "--out", uninterrupted, "--resume").returncode == 0

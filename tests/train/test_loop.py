@@ -2,6 +2,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 
 from tests.conftest import S3Server
 from tests.samples import CLASSES, write_folder
@@ -15,7 +16,14 @@ from xception.train.logs import CSV, EVENTS, JSON_LINES
 from xception.train.loop import BUNDLE, train_network
 from xception.train.manifest import NAME, manifest_at
 from xception.train.recipe import Recipe
-from xception.train.settings import AverageSettings, DataSettings, MixSettings, ModelSettings, OptimSettings
+from xception.train.settings import (
+    AverageSettings,
+    ComputeSettings,
+    DataSettings,
+    MixSettings,
+    ModelSettings,
+    OptimSettings,
+)
 
 
 def test_a_run_ends_with_a_bundle_a_log_and_a_checkpoint(whole: Path, recipe: Recipe) -> None:
@@ -108,6 +116,20 @@ def test_a_run_is_not_repeated_on_other_data(whole: Path, tmp_path: Path) -> Non
     with pytest.raises(InputError, match=r"not those of the run to repeat: .* had 28 images of 7 classes, .* has 21"):
         train_network(other, tmp_path / "run", like=manifest)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_compiled_network_trains_and_resumes_under_its_own_names(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = torch.compile
+    # Compiled to the same operations, which takes no C compiler and gives the same bits.
+    monkeypatch.setattr(torch, "compile", lambda module, **options: compiled(module, **options | {"backend": "eager"}))
+    fused = msgspec.structs.replace(recipe, epochs=1, compute=ComputeSettings(compile=True))
+    with pytest.raises(Stopped):
+        train_network(fused, tmp_path / "fused", on_step=signal_at(1))
+    bundle = train_network(fused, tmp_path / "fused", resume=True)
+    plain = train_network(msgspec.structs.replace(recipe, epochs=1), tmp_path / "plain")
+    assert bundle.main_file.read_bytes() == plain.main_file.read_bytes()
 
 
 def test_a_run_whose_data_changed_is_not_resumed(recipe: Recipe, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from tests.train.samples import signal_at
 from xception.bundle import open_bundle
-from xception.errors import CheckFailed
+from xception.errors import CheckFailed, EnvironmentFault
 from xception.train.interruption import Stopped
 from xception.train.loop import BUNDLE, train_network
 from xception.train.recipe import Recipe
@@ -71,3 +71,14 @@ def test_weights_that_are_no_numbers_are_not_saved(
     ):
         train_network(recipe, tmp_path / "run")
     assert len(list((tmp_path / "run").glob("checkpoint-*"))) == 1
+
+
+def test_a_step_that_memory_does_not_hold_says_what_to_change(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> float:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(Stepper, "__call__", full)
+    with pytest.raises(EnvironmentFault, match=r"does not hold the 10 images of a step; .* raise compute\.accumulate"):
+        train_network(recipe, tmp_path / "run")

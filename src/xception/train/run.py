@@ -6,11 +6,12 @@ from math import ceil, isfinite
 from time import perf_counter
 from typing import NoReturn
 
+import torch
 from lightning_fabric import Fabric
 
 from xception.bundle import Bundle, Score
 from xception.data.source import Source
-from xception.errors import CheckFailed
+from xception.errors import CheckFailed, EnvironmentFault
 from xception.train.batches import Batch, Batches
 from xception.train.checkpoint import Checkpoints
 from xception.train.distributed import from_first, summed
@@ -123,7 +124,7 @@ class Run:
         progress = self.parts.state.progress
         step, images = progress.step, len(self.parts.batches.indices(progress.step))
         weight = self.parts.batches.weight(step)
-        own = self.parts.stepper(self.parts.state, batch, weight)
+        own = self._stepped(batch, weight)
         # One exchange for both, so that all processes stop after the same step.
         total, stopping = summed(self.parts.fabric, own * weight, self.request.signal is not None)
         loss = total / self.parts.fabric.world_size
@@ -137,6 +138,15 @@ class Run:
             self._stop()
         if perf_counter() > self.next_save:
             self._save()
+
+    def _stepped(self, batch: Batch, weight: float) -> float:
+        try:
+            return self.parts.stepper(self.parts.state, batch, weight)
+        except torch.OutOfMemoryError as error:
+            raise EnvironmentFault(
+                f"the device's memory does not hold the {len(batch[0])} images of a step; lower batch_size, "
+                f"or raise compute.accumulate, which is {self.parts.recipe.compute.accumulate}"
+            ) from error
 
     def _lap(self) -> float:
         """Seconds since the last call, which count as the run's."""
