@@ -15,6 +15,9 @@ def test_a_clean_set_passes(xception: Command, tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     assert "6 = 6 sound + 0 failed" in result.stdout
     assert "0 errors, 0 warnings, 0 notes" in result.stdout
+    flat = xception("data", "check", tmp_path / "clean" / "ant", "--unlabelled")
+    assert (flat.returncode, flat.stderr) == (0, "")
+    assert "3 = 3 sound + 0 failed" in flat.stdout
 
 
 def test_warnings_alone_pass_and_are_listed(xception: Command, tmp_path: Path) -> None:
@@ -66,20 +69,6 @@ def test_a_list_with_faults_is_checked_where_others_refuse_it(xception: Command,
         "index_out_of_range": 1,
         "listed_twice": 1,
     }
-
-
-def test_images_without_labels_are_checked_too(xception: Command, tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(faulty.jpeg(0))
-    (tmp_path / "b.jpg").write_bytes(faulty.jpeg(0))
-    result = xception("data", "check", tmp_path, "--unlabelled")
-    assert result.returncode == 0
-    assert "exact_duplicate, 1" in result.stdout
-
-
-def test_data_that_are_not_there_are_an_input_error(xception: Command, tmp_path: Path) -> None:
-    result = xception("data", "check", tmp_path / "nowhere")
-    assert result.returncode == 3
-    assert result.stdout == ""
 
 
 def test_a_page_with_pictures_is_written(xception: Command, tmp_path: Path) -> None:

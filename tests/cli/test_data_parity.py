@@ -25,9 +25,3 @@ def test_named_ones_are_measured_without_labels_too(xception: Command, onnx_bund
     assert document["unlabelled"] == "the data have no labels"
     assert [swap["name"] for swap in document["swaps"]] == ["squash", "crop_pct=1"]
     assert document["swaps"][0]["preprocess"]["resize"] == {"rule": "squash", "width_px": 36, "height_px": 36}
-
-
-def test_an_unknown_name_is_a_usage_error(xception: Command, onnx_bundle: Bundle, tmp_path: Path) -> None:
-    result = xception("data", "parity", onnx_bundle.path, tmp_path, "--preprocess", "squahs")
-    assert result.returncode == 2
-    assert "did you mean squash" in result.stderr
