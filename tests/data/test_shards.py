@@ -37,6 +37,11 @@ def test_a_range_stands_for_its_names(pattern: str, expected: list[str]) -> None
     assert expand_braces(pattern) == expected
 
 
+def test_a_range_beyond_all_measure_is_refused() -> None:
+    with pytest.raises(InputError, match="is too long; expected 1,000,000 files at most"):
+        expand_braces("a-{0..99999999999}.tar")
+
+
 def test_a_range_that_runs_backwards_is_refused() -> None:
     with pytest.raises(InputError, match=r"\{3\.\.1\} of a-\{3\.\.1\}\.tar runs backwards"):
         expand_braces("a-{3..1}.tar")
@@ -163,6 +168,18 @@ def test_a_shard_that_was_cut_later_fails_where_it_is_read(tmp_path: Path) -> No
     Path(data).write_bytes(b"")
     with pytest.raises(OSError, match="ends early"):
         source[0].load()
+
+
+def test_shards_of_several_splits_are_not_mixed(tmp_path: Path) -> None:
+    write(tmp_path, sample("a") | sample("b"), "train-000.tar")
+    write(tmp_path, sample("c"), "val-000.tar")
+    assert [item.key for item in open_source(f"{tmp_path}:train")] == ["train-000/a", "train-000/b"]
+    assert [item.key for item in open_source(f"{tmp_path}:validation")] == ["val-000/c"]
+    assert open_source(f"{tmp_path}:test").name == f"{tmp_path.name}:test"
+    with pytest.raises(InputError, match="holds the splits train, val; write"):
+        open_source(str(tmp_path))
+    write(tmp_path, sample("d"), "value-000.tar")
+    assert len(open_source(f"{tmp_path}:validation")) == 1
 
 
 def test_shards_are_shared_out_between_training_and_validation(tmp_path: Path) -> None:

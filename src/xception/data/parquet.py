@@ -15,7 +15,7 @@ from xception.data.files import Files
 from xception.data.places import base_name, locate
 from xception.data.shards import expand_braces
 from xception.data.source import Item, Lazy
-from xception.data.splits import FOLDERS, Split, divided
+from xception.data.splits import Split, divided
 from xception.errors import DecodeError, InputError
 from xception.extras import require
 
@@ -53,29 +53,6 @@ class Columns:
 def parquet(data: str, split: Split | None) -> Lazy:
     """The rows of files such as `train-{00000..00004}-of-00005.parquet`; see `parquet_rows`."""
     return divided(parquet_rows([locate(place) for place in expand_braces(data)], base_name(data)), split)
-
-
-def parquet_folder(files: Files, name: str, split: Split | None) -> Lazy:
-    """The rows of all files in a folder; a split's are those whose names begin with it, where any do.
-
-    Raises:
-        InputError: see `parquet_rows`; or several splits lie there and none was asked for, or not the one.
-    """
-    found = sorted(entry for entry in files.entries() if entry.endswith(SUFFIX))
-    by_split = {first: [entry for entry in found if entry.startswith(first[:-1])] for first in _beginnings()}
-    if not any(by_split.values()):
-        return divided(parquet_rows([(files, entry) for entry in found], name), split)
-    chosen = next((by_split[first] for first in FOLDERS[split] if by_split[first]), []) if split else found
-    if not chosen or (split is None and sum(map(bool, by_split.values())) > 1):
-        raise InputError(
-            f"{files.place} holds the splits {', '.join(first[:-1] for first, own in by_split.items() if own)}; "
-            f"write {files.place}:SPLIT with one of them"
-        )
-    return parquet_rows([(files, entry) for entry in chosen], f"{name}:{split}" if split else name)
-
-
-def _beginnings() -> list[str]:
-    return list(dict.fromkeys(first for firsts in FOLDERS.values() for first in firsts))
 
 
 def parquet_rows(located: list[tuple[Files, str]], name: str) -> Lazy:

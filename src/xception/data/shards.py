@@ -21,6 +21,8 @@ COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 CLASS = ".cls"
 
+MOST_NUMBERS = 1_000_000
+
 MOST_TEXT = 64
 """Bytes of a class index, at the very most."""
 
@@ -58,12 +60,6 @@ def shards(data: str, split: Split | None) -> Lazy:
     return divided(indexed_shards(map(locate, expand_braces(data)), base_name(data)), split)
 
 
-def shard_folder(files: Files, name: str) -> Lazy:
-    """All shards that lie in a folder, in order of their names; see `shards`."""
-    names = sorted(entry for entry in files.entries() if entry.endswith(SUFFIX))
-    return indexed_shards([(files, entry) for entry in names], name)
-
-
 def indexed_shards(located: Iterable[tuple[Files, str]], name: str) -> Lazy:
     """The source of shards, each read once from end to end to find its samples; see `shards`."""
     located = list(located)
@@ -92,7 +88,7 @@ def expand_braces(pattern: str) -> list[str]:
     """`a-{08..10}.tar` as its three names; the zeros in front are kept.
 
     Raises:
-        InputError: a range that runs backwards.
+        InputError: a range that runs backwards or is far too long.
     """
     parts = re.split(r"\{(\d+)\.\.(\d+)\}", pattern)
     ranges = [_numbers(first, last, pattern) for first, last in zip(parts[1::3], parts[2::3], strict=True)]
@@ -102,6 +98,10 @@ def expand_braces(pattern: str) -> list[str]:
 def _numbers(first: str, last: str, pattern: str) -> list[str]:
     if int(last) < int(first):
         raise InputError(f"the range {{{first}..{last}}} of {pattern} runs backwards; expected the lower number first")
+    if int(last) - int(first) > MOST_NUMBERS:
+        raise InputError(
+            f"the range {{{first}..{last}}} of {pattern} is too long; expected {MOST_NUMBERS:,} files at most"
+        )
     return [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
 
 

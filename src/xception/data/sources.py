@@ -13,13 +13,13 @@ from xception.data.imagenet import flat_folder
 from xception.data.listed import SUFFIXES as LIST_SUFFIXES
 from xception.data.listed import listed
 from xception.data.parquet import SUFFIX as PARQUET
-from xception.data.parquet import parquet, parquet_folder
+from xception.data.parquet import parquet, parquet_rows
 from xception.data.places import above, base_name, is_zip, open_files
 from xception.data.remote import is_remote
-from xception.data.shards import COMPRESSED, shard_folder, shards
+from xception.data.shards import COMPRESSED, indexed_shards, shards
 from xception.data.shards import SUFFIX as TAR
 from xception.data.source import Source
-from xception.data.splits import SPLITS, Split, divided, split_folder
+from xception.data.splits import SPLITS, Split, divided, split_files, split_folder
 from xception.data.synthetic import FORM as SYNTHETIC
 from xception.data.synthetic import PREFIX, synthetic
 from xception.errors import InputError, UnknownName
@@ -78,23 +78,30 @@ def _open_folder(data: str, split: Split | None) -> Source:
     files: Files = Below(whole, folder) if folder else whole
     if folder:
         name, split = f"{name}:{split}", None
-    entries = files.entries()
-    if _any(entries, PARQUET):
-        return parquet_folder(files, name, split)
-    if "data/" in entries and _any(files.entries("data/"), PARQUET):
-        return parquet_folder(Below(files, "data/"), name, split)
-    if _any(entries, TAR):
-        return divided(shard_folder(files, name), split)
-    has_folders = any(
-        entry.endswith("/") and entry not in (f"{DEVKIT}/", "data/") and entry[0] != "." for entry in entries
-    )
-    if not has_folders and any(map(is_image, entries)):
+    packed = _packed(files, name, split)
+    if packed:
+        return packed
+    if _is_flat(files.entries()):
         return divided(flat_folder(files, name, [whole] if folder else above(data)), split)
     return divided(image_folder(files, name), split)
 
 
-def _any(entries: set[str], suffix: str) -> bool:
-    return any(entry.endswith(suffix) for entry in entries)
+def _packed(files: Files, name: str, split: Split | None) -> Source | None:
+    """The parquet files or shards that lie in a folder, or in `data` in it, if there are any."""
+    for place in (files, Below(files, "data/")) if "data/" in files.entries() else (files,):
+        for suffix, open_them in ((PARQUET, parquet_rows), (TAR, indexed_shards)):
+            found = sorted(entry for entry in place.entries() if entry.endswith(suffix))
+            if found:
+                chosen, rest = split_files(found, split, files.place)
+                named = name if rest == split else f"{name}:{split}"
+                return divided(open_them([(place, entry) for entry in chosen], named), rest)
+    return None
+
+
+def _is_flat(entries: set[str]) -> bool:
+    """Whether images lie in a folder itself, and no classes beside them."""
+    folders = {entry for entry in entries if entry.endswith("/") and entry[0] != "."} - {f"{DEVKIT}/", "data/"}
+    return not folders and any(map(is_image, entries))
 
 
 def _ends(*suffixes: str) -> Callable[[str], bool]:

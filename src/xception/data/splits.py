@@ -1,5 +1,6 @@
 """Which part of a data set training, validation and test see."""
 
+import re
 from dataclasses import replace
 from hashlib import sha256
 from typing import Literal, get_args
@@ -19,6 +20,9 @@ FOLDERS: dict[Split, tuple[str, ...]] = {
     "test": ("test/", "validation/", "val/"),
 }
 """Under which names a data set's folder may hold each split, best first."""
+
+BEGINNINGS = ("train", "validation", "val", "test")
+"""With which the names of a split's files may begin, where several splits lie in one folder."""
 
 HOLD_OUT = 0.1
 """Share of undivided data that training keeps for validation."""
@@ -40,6 +44,24 @@ def split_folder(files: Files, split: Split | None) -> str:
             f"write one of them as {files.place}:SPLIT, or name its folder itself"
         )
     return found
+
+
+def split_files(names: list[str], split: Split | None, place: str) -> tuple[list[str], Split | None]:
+    """Of files that lie in one folder those of a split, by how their names begin, and the split that is left to take.
+
+    Raises:
+        InputError: the files are those of several splits and none was asked for, or one that is not there.
+    """
+    own = {part: [name for name in names if re.match(rf"{part}(?![a-z])", name)] for part in BEGINNINGS}
+    present = [part for part in BEGINNINGS if own[part]]
+    if not present:
+        return names, split
+    if split is None and len(present) == 1:
+        return names, None
+    chosen = next((own[folder[:-1]] for folder in FOLDERS[split] if own[folder[:-1]]), []) if split else []
+    if not chosen:
+        raise InputError(f"{place} holds the splits {', '.join(present)}; write {place}:SPLIT with one of them")
+    return chosen, None
 
 
 def divided(source: Lazy, split: Split | None) -> Lazy:
