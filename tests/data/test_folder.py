@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,16 @@ def test_items_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
     (tmp_path / "d" / source[0].key).unlink()
     with pytest.raises(OSError, match="No such file"):
         source[0].load()
+
+
+def test_names_that_are_no_text_are_shown_as_bytes_and_found_all_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"cl\xffass")
+    folder.mkdir()
+    (folder / os.fsdecode(b"\xfe.png")).write_bytes(encoded(picture()))
+    source = open_source(str(tmp_path))
+    assert source.classes == ("cl\\xffass",)
+    assert source[0].key == "cl\\xffass/\\xfe.png"
+    assert source[0].load() == encoded(picture())
 
 
 def test_other_files_and_hidden_folders_are_left_alone(tmp_path: Path) -> None:

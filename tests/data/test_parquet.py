@@ -2,6 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -167,6 +168,13 @@ def test_what_is_no_parquet_file_or_was_cut_is_refused(cut: int, tmp_path: Path)
     Path(data).write_bytes(Path(data).read_bytes()[:cut])
     with pytest.raises(InputError, match=r"a\.parquet is no parquet file, or damaged"):
         open_source(data)
+
+
+def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
+    data = write(tmp_path, {"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())})
+    for place in (data, str(tmp_path)):
+        with pytest.raises(InputError, match="holds no rows"):
+            open_source(place)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

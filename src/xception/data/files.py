@@ -174,6 +174,11 @@ def whole(data: bytes, length: int, place: str) -> bytes:
     return data
 
 
+def printable(name: str) -> str:
+    """A file's name as text: bytes that are none in UTF-8 stand as `\\xff`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def sentence(error: OSError, place: str) -> str:
     """What could not be read, and why; errors without a system's own text are sentences already."""
     if error.strerror is None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from xception.data.files import IMAGE_SUFFIXES, Files, is_image
+from xception.data.files import IMAGE_SUFFIXES, Files, is_image, printable
 from xception.data.places import is_zip, locate, open_files
 from xception.data.remote import is_remote
 from xception.data.source import Item, Items, Lazy
@@ -34,9 +34,9 @@ def image_folder(files: Files, name: str) -> Lazy:
         raise InputError(f"{files.place} holds no images in its {len(classes)} class folders; {_known()}")
 
     def item(index: int) -> Item:
-        return Item(keys[index], targets[index], partial(files.read, keys[index]))
+        return Item(printable(keys[index]), targets[index], partial(files.read, keys[index]))
 
-    return Lazy(name, classes, range(len(keys)), item)
+    return Lazy(name, tuple(map(printable, classes)), range(len(keys)), item)
 
 
 def image_files(places: Sequence[str | Path]) -> Items:
@@ -56,7 +56,7 @@ def _expand(place: str) -> Iterator[Item]:
     if _is_folder(place):
         files = open_files(place)
         names = filter(is_image, files.names())
-        return (Item(f"{folder}/{name}", None, partial(files.read, name)) for name in names)
+        return (Item(f"{folder}/{printable(name)}", None, partial(files.read, name)) for name in names)
     if not is_remote(place) and not Path(place).exists():
         raise InputError(f"{place} does not exist; expected an image or a folder of images")
     files, name = locate(place)

@@ -78,6 +78,8 @@ def parquet_rows(located: list[tuple[Files, str]], name: str) -> Lazy:
             targets.extend(_labels(opened, columns, f"{files.place}/{file}"))
             for number in range(opened.metadata.num_row_groups):
                 rows.add(Group(files, file, opened.metadata, number, columns.image))
+    if not targets:
+        raise InputError(f"{name} holds no rows; expected a column of images and one of class indices")
     if len(named) > 1:
         raise InputError(
             f"{' and '.join(list(named.values())[:2])} name different classes; expected those of one data set"

@@ -79,7 +79,7 @@ def _open_folder(data: str, split: Split | None) -> Source:
     if folder:
         name, split = f"{name}:{split}", None
     packed = _packed(files, name, split)
-    if packed:
+    if packed is not None:
         return packed
     if _is_flat(files.entries()):
         return divided(flat_folder(files, name, [whole] if folder else above(data)), split)
