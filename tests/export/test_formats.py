@@ -8,7 +8,7 @@ from xception.backends.base import open_session, run
 from xception.bundle import Bundle, open_bundle, write_bundle
 from xception.errors import CheckFailed, InputError, UnknownName, UsageError
 from xception.export import formats
-from xception.export.formats import FORMATS, export_bundle
+from xception.export.formats import FORMATS, PROBES, export_bundle
 from xception.export.program import Options
 from xception.export.verify import TOLERANCES
 from xception.metrics import softmax
@@ -93,6 +93,13 @@ def test_options_stand_in_the_bundle_and_its_session_works(weights_bundle: Bundl
     pixels = probe_pixels(weights_bundle)
     session, parent = open_session(exported), open_session(weights_bundle)
     np.testing.assert_allclose(softmax(run(session, pixels, 8)), softmax(parent(pixels)), atol=1e-5)
+
+
+def test_images_at_hand_are_compared_beside_the_extremes(weights_bundle: Bundle, tmp_path: Path) -> None:
+    images = probe_pixels(weights_bundle, 20)[14:]
+    exported = export_bundle(weights_bundle, "onnx", tmp_path / "out", pixels=images)
+    assert exported.model.agreement
+    assert (exported.model.agreement.samples, exported.model.agreement.sizes_px) == (PROBES + 6, ((32, 32),))
 
 
 def test_a_half_precision_export_says_so(weights_bundle: Bundle, tmp_path: Path) -> None:

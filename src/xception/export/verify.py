@@ -40,7 +40,7 @@ def verify(exported: Bundle, parent: Bundle, probes: Sequence[Pixels], run: Runn
     Args:
         exported: a bundle with a graph.
         parent: the bundle of weights that it was made from.
-        probes: pixels (N, C, H, W), one array for each image size.
+        probes: pixels (N, C, H, W), in any number of arrays.
         run: what runs the graph; by default the bundle's own backend.
 
     Raises:
@@ -50,6 +50,7 @@ def verify(exported: Bundle, parent: Bundle, probes: Sequence[Pixels], run: Runn
     graph = exported.model.graph
     if graph is None:
         raise InputError(f"{exported.path} describes no graph; export it again")
+    probes = _by_size(probes)
     batches = dict(_batches(probes, graph.input_shape[0]))
     theirs = _network_outputs(parent, batches, class_maps=graph.class_maps)
     ours = (run or partial(run_session, exported, parent))(batches)
@@ -88,6 +89,12 @@ def _where(exported: Bundle, parent: Bundle, batch: Pixels, image: np.intp) -> s
     alone = [batch[image : image + 1]] if graph and graph.input_shape[0] is None else []
     found = (first_mismatch(exported, parent, pixels, tolerance) for pixels in (*alone, batch))
     return next((mismatch.sentence() for mismatch in found if mismatch), "no operation inside it shows where")
+
+
+def _by_size(probes: Sequence[Pixels]) -> list[Pixels]:
+    """One array for each image size."""
+    sizes = dict.fromkeys(pixels.shape[2:] for pixels in probes)
+    return [np.concatenate([pixels for pixels in probes if pixels.shape[2:] == size]) for size in sizes]
 
 
 def _batches(probes: Sequence[Pixels], fixed: int | None) -> Iterator[tuple[str, Pixels]]:
