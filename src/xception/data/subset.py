@@ -1,22 +1,23 @@
 """Parts of a data set: class-balanced samples, and proof that two parts share no image."""
 
 import hashlib
+from array import array
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import numpy as np
 
-from xception.data.source import Item, Items, Source
+from xception.data.source import Item, Items, Lazy, Source
 from xception.errors import DecodeError, InputError, UsageError
 
 
-def balanced(source: Source, count: int, seed: int = 0) -> tuple[Items, Items]:
+def balanced(source: Source, count: int, seed: int = 0) -> tuple[Items, Lazy]:
     """`count` items, as evenly over the classes as they allow, and all the others; both in source order."""
     chosen = set(islice(turns(source, seed), count))
-    parts = ([source[i] for i in range(len(source)) if (i in chosen) == wanted] for wanted in (True, False))
-    first, second = (Items(source.name, source.classes, tuple(items)) for items in parts)
-    return first, second
+    first = Items(source.name, source.classes, tuple(source[index] for index in sorted(chosen)))
+    others = array("q", (index for index in range(len(source)) if index not in chosen))
+    return first, Lazy(source.name, source.classes, others, source.__getitem__)
 
 
 def turns(source: Source, seed: int, accept: Callable[[Item], bool] = lambda _: True) -> Iterator[int]:
