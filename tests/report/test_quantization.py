@@ -47,3 +47,12 @@ def test_what_was_not_measured_has_no_section() -> None:
     assert "<svg" not in html
     assert "Rate on this machine" not in html
     assert "no labels" in html
+
+
+def test_names_below_the_chart_are_those_of_high_bars_that_lie_apart() -> None:
+    names = [f"layer{index:02d}" for index in range(48)]
+    errors = dict.fromkeys(names, 0.01) | {"layer20": 0.9, "layer21": 0.8, "layer40": 0.7}
+    html = render_quantization(replace(PAGE, layers=errors, sensitivity={}))
+    assert "layer20<" in html
+    assert "layer40<" in html
+    assert "layer21<" not in html

@@ -143,8 +143,8 @@ def layer_errors(together: Mapping[str, float], alone: Mapping[str, float]) -> s
                 markersize=4,
                 label="logits, this layer alone in int8",
             )
-        worst = sorted(names, key=lambda name: -together[name])[:MOST_NAMED]
-        axes.set_xticks([names.index(name) for name in worst], worst, rotation=20, ha="right")
+        named = _far_apart([together[name] for name in names])
+        axes.set_xticks(named, [names[index] for index in named], rotation=20, ha="right")
         axes.set(title="Error by layer", xlim=(-1, len(names)))
         axes.legend()
 
@@ -175,6 +175,15 @@ def overlay(image: Image.Image, class_map: npt.NDArray[np.floating]) -> Image.Im
     strength = 0.85 * np.asarray(evidence)[..., None] / 255
     grey = np.asarray(small.convert("L"))[..., None] / 255
     return Image.fromarray(np.uint8(np.round(255 * (grey * (1 - strength) + colours * strength))))
+
+
+def _far_apart(heights: Sequence[float]) -> list[int]:
+    """The highest places, with room for a name between each two."""
+    chosen: list[int] = []
+    for index in sorted(range(len(heights)), key=lambda index: -heights[index]):
+        if len(chosen) < MOST_NAMED and all(abs(index - other) >= len(heights) / 12 for other in chosen):
+            chosen.append(index)
+    return sorted(chosen)
 
 
 def _mark_best(axes: "Axes", points: Sequence[CurvePoint]) -> None:
