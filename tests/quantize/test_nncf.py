@@ -20,7 +20,7 @@ def images(reader: Bundle) -> Calibration:
 
 @pytest.mark.parametrize("correction", ["fast", "full", "smooth"])
 @pytest.mark.filterwarnings("ignore")
-def test_nncf_quantizes_and_keeps_quiet(
+def test_nncf_quantizes_and_keeps_quiet_about_its_user(
     correction: Correction, reader: Bundle, images: Calibration, capsys: pytest.CaptureFixture[str]
 ) -> None:
     graph = quantize_by_nncf(onnx.load(reader.main_file), images, correction, weight_bits=7)
@@ -29,11 +29,7 @@ def test_nncf_quantizes_and_keeps_quiet(
     assert ("Mul" in kinds) is (correction == "smooth")
     assert capsys.readouterr().out == ""
     assert "NNCF_CI" not in os.environ
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_nncf_does_not_report_on_its_user(reader: Bundle, images: Calibration) -> None:
-    quantize_by_nncf(onnx.load(reader.main_file), images, "fast", weight_bits=7)
+    # What would report to its makers is a stand-in.
     assert type(sys.modules["nncf.telemetry.wrapper"].telemetry).__name__ == "MagicMock"
 
 
