@@ -44,6 +44,15 @@ def test_a_fault_at_one_batch_size_alone_is_found(batch_size: int, weights_bundl
         verify(onnx_bundle, weights_bundle, [probe_pixels(weights_bundle)], faulty)
 
 
+def test_a_row_for_each_image_is_demanded(weights_bundle: Bundle, onnx_bundle: Bundle) -> None:
+    def first_alone(batches: Mapping[str, Pixels]) -> Mapping[str, Values]:
+        found = run_session(onnx_bundle, weights_bundle, batches)
+        return {name: {"logits": values["logits"][:1]} for name, values in found.items()}
+
+    with pytest.raises(CheckFailed, match=r"the shape \(1, 7\) for 32x32 px, batch of 2, from 0, expected \(2, 7\)"):
+        verify(onnx_bundle, weights_bundle, [probe_pixels(weights_bundle, 4)], first_alone)
+
+
 def test_numbers_that_are_none_do_not_agree(weights_bundle: Bundle, onnx_bundle: Bundle) -> None:
     def broken(batches: Mapping[str, Pixels]) -> Mapping[str, Values]:
         return {name: {"logits": np.full((len(pixels), 7), np.nan)} for name, pixels in batches.items()}

@@ -58,11 +58,17 @@ def verify(exported: Bundle, parent: Bundle, probes: Sequence[Pixels], run: Runn
         name: (logits_of(ours[name][graph.output_name], graph), _as_given(theirs[name]["logits"], graph))
         for name in batches
     }
+    for name, (found, expected) in rows.items():
+        if found.shape != expected.shape:
+            raise CheckFailed(
+                f"the {exported.model.form} graph gives logits of the shape {found.shape} for {name}, expected "
+                f"{expected.shape}: {_where(exported, parent, batches[name], 0)}; report this with the versions in use"
+            )
     measured = agreement_of(*(np.concatenate(side) for side in zip(*rows.values(), strict=True)))
     tolerance = TOLERANCES[exported.model.precision]
     if not measured.relative_diff <= tolerance:
         worst = max(rows, key=lambda name: _differences(*rows[name]).max())
-        where = _where(exported, parent, batches[worst], _differences(*rows[worst]).argmax())
+        where = _where(exported, parent, batches[worst], int(_differences(*rows[worst]).argmax()))
         raise CheckFailed(
             f"the {exported.model.form} graph differs from the weights of {parent.path} "
             f"by {measured.relative_diff:.1e} of the largest logit, more than {tolerance:.0e}: {where}; "
@@ -83,7 +89,7 @@ def _differences(ours: Logits, theirs: Logits) -> NDArray[np.float32]:
     return np.asarray(np.nan_to_num(np.abs(ours - theirs).max(axis=1), nan=np.inf), np.float32)
 
 
-def _where(exported: Bundle, parent: Bundle, batch: Pixels, image: np.intp) -> str:
+def _where(exported: Bundle, parent: Bundle, batch: Pixels, image: int) -> str:
     """What in the graph differs on this image, or else on its batch."""
     graph, tolerance = exported.model.graph, TOLERANCES[exported.model.precision]
     alone = [batch[image : image + 1]] if graph and graph.input_shape[0] is None else []
