@@ -1,0 +1,118 @@
+"""Every variant in every export format: agreement, size and versions, as JSON for `docs/reference/export-matrix.md`.
+
+    python benchmarks/export_matrix.py                                       everything but MindIR
+    python benchmarks/export_matrix.py --formats mindir --python PYTHON      with an interpreter that has MindSpore
+
+Weights are seeded. What was measured before is kept unless it is measured again.
+"""
+
+import argparse
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from parity import seeded
+from xception.arch.compute import tensors
+from xception.arch.spec import Architecture
+from xception.arch.variants import VARIANTS
+from xception.bundle import Bundle, Model, Network, write_bundle
+from xception.errors import XceptionError
+from xception.export.formats import FORMATS, export_bundle
+from xception.export.program import Options
+from xception.labels import Labels
+from xception.preprocess import CenterCrop, Preprocess
+from xception.weights import weights_bytes
+
+DATA = Path(__file__).parents[1] / "docs/reference/export-matrix.json"
+
+PX = 64
+"""Where a graph takes any size, 48x49 px are compared too. Larger images change no operation."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A format with the options it is measured under."""
+
+    to: str
+    options: Mapping[str, Any]
+
+
+COLUMNS = {
+    "onnx": Column("onnx", {"free_size": True}),
+    "onnx-11": Column("onnx", {"opset": 11, "free_size": True}),
+    "onnx-float16": Column("onnx", {"precision": "float16"}),
+    "openvino": Column("openvino", {"free_size": True}),
+    "litert": Column("litert", {"free_size": True}),
+    "pt2": Column("pt2", {}),
+    "torchscript": Column("torchscript", {"free_size": True}),
+    "mindir": Column("mindir", {"free_size": True}),
+}
+
+
+def main() -> None:
+    """Measure cell by cell; each is written as soon as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--formats", nargs="*", default=[name for name in COLUMNS if name != "mindir"])
+    parser.add_argument("--python", help="an interpreter that has MindSpore")
+    parser.add_argument("--width", type=float, default=1.0, help="of the networks, as a fraction")
+    arguments = parser.parse_args()
+    for variant in arguments.variants:
+        for name in arguments.formats:
+            with tempfile.TemporaryDirectory() as folder:
+                bundle = weights(variant, arguments.width, Path(folder))
+                cell = measured(bundle, COLUMNS[name], Path(folder) / "out", arguments.python)
+            found = msgspec.json.decode(DATA.read_bytes()) if DATA.exists() else {}
+            found.setdefault(variant, {})[name] = {**cell, "width": arguments.width, "machine": platform.machine()}
+            DATA.write_bytes(msgspec.json.format(msgspec.json.encode(found, order="sorted"), indent=1) + b"\n")
+            print(variant, name, cell, flush=True)
+
+
+def weights(variant: str, width: float, folder: Path) -> Bundle:
+    """The variant with seeded weights, taking small images."""
+    spec = VARIANTS[variant]
+    gray = spec.in_channels == 1
+    rows: dict[str, Any] = {"color": "gray", "mean": (0.5,), "std": (0.5,)} if gray else {}
+    network = Network(variant=variant, num_classes=spec.num_classes, in_channels=spec.in_channels, width=width)
+    model = Model(
+        name=variant,
+        network=network,
+        form="weights",
+        precision="float32",
+        preprocess=Preprocess(crop=CenterCrop(width_px=PX, height_px=PX), **rows),
+    )
+    labels = Labels(tuple(f"class {index}" for index in range(spec.num_classes)))
+    return write_bundle(
+        folder / "weights", model, labels, {"weights.safetensors": weights_bytes(drawn(network.architecture()))}
+    )
+
+
+def drawn(spec: Architecture) -> dict[str, np.ndarray]:
+    """Seeded tensors by our names."""
+    return {
+        name: seeded.tensor(name, shape, seeded.kind_of(name, shape), int(np.prod(shape[1:])) or 1)
+        for name, shape in tensors(spec).items()
+    }
+
+
+def measured(bundle: Bundle, column: Column, out: Path, python: str | None) -> dict[str, Any]:
+    """Agreement, size and tools of one export, or the sentence that says why there is none."""
+    interpreter = python if FORMATS[column.to].foreign else None
+    try:
+        made = export_bundle(bundle, column.to, out, options=Options(**column.options), python=interpreter)
+    except XceptionError as error:
+        return {"reason": str(error).replace(str(bundle.path), "the bundle")}
+    agreement = msgspec.to_builtins(made.model.agreement)
+    kept = ("relative_diff", "top1_agreement", "samples", "batch_sizes", "sizes_px")
+    tools = made.model.lineage[-1].tools
+    return {**{name: agreement[name] for name in kept}, "size_bytes": made.size_bytes, "tools": tools}
+
+
+if __name__ == "__main__":
+    main()
