@@ -229,6 +229,19 @@ def test_export_writes_a_bundle_with_its_agreement(
     assert run(["export", str(weights_bundle.path), "--to", to, "--out", str(out), "--overwrite"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("to", "option"),
+    [("timm", "--data"), ("triton", "--data"), ("triton", "--python"), ("onnx", "--python"), ("onnx", "--calibration")],
+)
+def test_an_option_that_an_export_has_no_use_for_is_refused(
+    to: str, option: str, weights_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["export", str(weights_bundle.path), "--to", to, "--out", str(tmp_path / "out"), option, "x"]
+    assert run(arguments) == 2
+    assert option in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_matrix_in_json_looks_like_one(capsys: pytest.CaptureFixture[str]) -> None:
     content = {
         "matrix": [[1, 0], [-2, 2.5e-7]],

@@ -82,7 +82,15 @@ def export(
         overwrite: Replace a bundle that lies there.
     """
     opened = open_bundle(bundle)
+    if packed != NOT_PACKED and to not in PACKS:
+        raise UsageError(
+            f"--calibration and --inputs are for packs ({', '.join(PACKS)}); for int8, see xception quantize"
+        )
+    if python and (to in FOLDERS or to in PACKS):
+        raise UsageError(f"{to} is written by this interpreter; pass no --python")
     if to in FOLDERS:
+        if data:
+            raise UsageError(f"a folder for {to} is compared on black, white, gray and noise; pass no --data")
         print_facts({"folder": str(export_folder(opened, to, out, options=options, overwrite=overwrite))})
         say(NEXT[to].format(out=out, parent=out.parent))
         return
@@ -91,10 +99,6 @@ def export(
             raise UsageError(f"the graphs of a pack are as {to}'s compiler needs them; leave their options out")
         _export_pack(packed.request(opened, data), to, out, overwrite=overwrite)
         return
-    if packed != NOT_PACKED:
-        raise UsageError(
-            f"--calibration and --inputs are for packs ({', '.join(PACKS)}); for int8, see xception quantize"
-        )
     pixels = data_pixels(open_source(data), opened.model.preprocess) if data else None
     exported = export_bundle(opened, to, out, options=options, pixels=pixels, python=python, overwrite=overwrite)
     print_facts(_facts(exported))
