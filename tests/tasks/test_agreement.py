@@ -2,10 +2,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.samples import labelled
+from tests.samples import encoded, labelled, picture
 from xception.backends.base import open_session
 from xception.bundle import Bundle
+from xception.data.source import Item
 from xception.errors import InputError
+from xception.preprocess import Preprocess
 from xception.tasks.agreement import BATCH_SIZE, agreement, data_pixels, probe_pixels
 
 
@@ -90,3 +92,10 @@ def test_unreadable_images_are_passed_over(weights_bundle: Bundle) -> None:
     assert len(data_pixels(labelled(10, broken=(1, 2)), preprocess, 6)) == 4
     with pytest.raises(InputError, match="none of the images can be read"):
         data_pixels(labelled(3, broken=range(3)), preprocess)
+
+
+def test_images_that_keep_their_own_sizes_are_not_compared_at_once() -> None:
+    files = [encoded(picture(width=width)) for width in (40, 44)]
+    items = [Item(str(index), None, lambda file=file: file) for index, file in enumerate(files)]  # type: ignore[misc]
+    with pytest.raises(InputError, match="the images are of 2 sizes"):
+        data_pixels(items, Preprocess())

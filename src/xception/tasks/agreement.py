@@ -47,11 +47,16 @@ def data_pixels(items: Iterable[Item], preprocess: Preprocess, count: int = 64) 
     """The first `count` readable images, (N, C, H, W) float32.
 
     Raises:
-        InputError: none can be read.
+        InputError: none can be read, or they are of several sizes.
     """
     images = [entry.pixels for entry in prepared(islice(items, count), preprocess) if isinstance(entry, Ready)]
     if not images:
         raise InputError("none of the images can be read; expected at least one to compare on")
+    sizes = {image.shape[1:] for image in images}
+    if len(sizes) > 1:
+        raise InputError(
+            f"the images are of {len(sizes)} sizes, which the preprocessing leaves; pass images of one size"
+        )
     return np.stack(images)
 
 
