@@ -16,8 +16,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/xception demo --out demo --overwrite
 
+# Two test files at a time, each with one thread of arithmetic; the longest, of the command line, come first.
 test: check
-	$(BIN)/python -m pytest --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

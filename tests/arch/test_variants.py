@@ -39,7 +39,7 @@ def test_the_table_cannot_be_changed() -> None:
         VARIANTS["mine"] = VARIANTS["timm_xception"]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(NAMES))
 def test_a_full_name_resolves_to_itself(name: str) -> None:
     assert resolve(name) == name
 

@@ -23,9 +23,11 @@ TOLERANCE = 1e-5
 @pytest.fixture(params=PAIRS, ids=["-".join(pair) for pair in PAIRS])
 def session(request: pytest.FixtureRequest, forms: dict[Form, Bundle]) -> Iterator[Session]:
     backend, form = request.param
+    threads = torch.get_num_threads()  # which torch has for the whole process
     session = open_session(forms[form], backend, threads=1)
     yield session
     session.close()
+    torch.set_num_threads(threads)
 
 
 def pixels(count: int, seed: int = 0) -> Pixels:

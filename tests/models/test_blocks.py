@@ -61,6 +61,7 @@ ODD_BATCH = """
 import torch
 from xception.arch.variants import architecture
 from xception.models.network import build
+torch.set_num_threads(2)
 network = build(architecture("mini_xception")).train().to(memory_format=torch.channels_last)
 pixels = torch.randn(23, 1, 48, 48).contiguous(memory_format=torch.channels_last)
 for _ in range(3):
