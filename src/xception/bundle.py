@@ -267,6 +267,18 @@ def child(parent: Bundle, verb: str, tools: Mapping[str, str], **settings: str |
     )
 
 
+def check_version(document: bytes, place: str, expected: int, advice: str) -> None:
+    """Refuse a JSON document whose `format_version` is not the expected one.
+
+    Raises:
+        InputError: with both versions and the advice.
+        msgspec.DecodeError: it is no JSON, or has no version.
+    """
+    found = msgspec.json.decode(document, type=_Versioned).format_version
+    if found != expected:
+        raise InputError(f"{place} has format version {found}, this program reads version {expected}; {advice}")
+
+
 def _read_manifest(path: Path) -> bytes:
     try:
         return (path / MANIFEST).read_bytes()
@@ -281,12 +293,8 @@ def _read_manifest(path: Path) -> bytes:
 
 def _decode(path: Path, raw: bytes) -> Model:
     try:
-        version = msgspec.json.decode(raw, type=_Versioned).format_version
-        if version != FORMAT_VERSION:
-            raise InputError(
-                f"{path / MANIFEST} has format version {version}, this program reads version {FORMAT_VERSION}; "
-                "use the version of xception that wrote it, or make the bundle again"
-            )
+        advice = "use the version of xception that wrote it, or make the bundle again"
+        check_version(raw, str(path / MANIFEST), FORMAT_VERSION, advice)
         model = msgspec.json.decode(raw, type=Model)
     except (msgspec.DecodeError, UnicodeDecodeError, UsageError) as error:
         raise InputError(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from xception.bundle import check_version
 from xception.errors import EnvironmentFault, InputError
 from xception.train.state import TrainingState, encoded
 from xception.train.storage import Storage
@@ -153,14 +154,5 @@ def _best(saved: tuple[Saved, ...]) -> Saved | None:
 
 
 def _decoded(content: bytes, name: str) -> Manifest:
-    version = msgspec.json.decode(content, type=_Versioned).format_version
-    if version != FORMAT_VERSION:
-        raise InputError(
-            f"{name} has format version {version}, this program reads version {FORMAT_VERSION}; "
-            "resume with the version of xception that wrote it"
-        )
+    check_version(content, name, FORMAT_VERSION, "resume with the version of xception that wrote it")
     return msgspec.json.decode(content, type=Manifest)
-
-
-class _Versioned(msgspec.Struct):
-    format_version: int

@@ -8,6 +8,7 @@ import msgspec
 import torch
 
 from xception import __version__
+from xception.bundle import check_version
 from xception.errors import InputError
 from xception.tasks.benchmark import environment
 from xception.train.batches import Batches
@@ -147,16 +148,7 @@ def changes(found: RunManifest, here: RunManifest) -> list[str]:
 
 def _decoded(content: bytes, name: str) -> RunManifest:
     try:
-        found = msgspec.json.decode(content, type=_Versioned).format_version
-        if found != FORMAT_VERSION:
-            raise InputError(
-                f"{name} has format version {found}, this program reads version {FORMAT_VERSION}; "
-                "use the version of xception that wrote it"
-            )
+        check_version(content, name, FORMAT_VERSION, "use the version of xception that wrote it")
         return msgspec.json.decode(content, type=RunManifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{name} is not a valid description of a run: {error}; start the run anew") from error
-
-
-class _Versioned(msgspec.Struct):
-    format_version: int
