@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote, unquote
 
 from xception.data.files import buffered, whole
@@ -20,6 +20,25 @@ def is_remote(place: str) -> bool:
     return "://" in place or "::" in place
 
 
+def filesystem(url: str, verb: str) -> tuple[Any, str]:
+    """What fsspec has for a URL, and its root there; `verb` says what is wanted of it. No server is asked.
+
+    Raises:
+        UsageError: a URL of no known kind.
+        EnvironmentFault: the package for this kind is not installed.
+    """
+    core = require("fsspec.core", "cloud")
+    try:
+        fs, root = core.url_to_fs(url)
+    except ImportError as error:
+        raise EnvironmentFault(
+            f"cannot {verb} {url}: {error}; pip install 'xception[cloud]' brings s3 and http"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"cannot {verb} {url}: {error}; expected a URL such as s3://bucket/folder") from error
+    return fs, root
+
+
 class RemoteFiles:
     """The files below a URL."""
 
@@ -31,15 +50,7 @@ class RemoteFiles:
             EnvironmentFault: the package for this kind is not installed.
         """
         self.place = url.rstrip("/")
-        core = require("fsspec.core", "cloud")
-        try:
-            self._fs, root = core.url_to_fs(self.place)
-        except ImportError as error:
-            raise EnvironmentFault(
-                f"cannot read {url}: {error}; pip install 'xception[cloud]' brings s3 and http"
-            ) from error
-        except ValueError as error:
-            raise UsageError(f"cannot read {url}: {error}; expected a URL such as s3://bucket/folder") from error
+        self._fs, root = filesystem(self.place, "read")
         self._root = root.rstrip("/")
         self._is_web = self._root.startswith(("http://", "https://"))
         self._fs.invalidate_cache()

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from xception.bundle import MANIFEST, Bundle, open_bundle
-from xception.errors import EnvironmentFault, UsageError
-from xception.extras import require
+from xception.data.remote import filesystem
+from xception.errors import EnvironmentFault
 
 PARTIAL = ".partial"
 """End of the name of a file that is being written; whoever finds one later may remove it."""
@@ -117,15 +117,7 @@ class RemoteStorage:
 
     def __init__(self, url: str) -> None:
         self.place = url.rstrip("/")
-        core = require("fsspec.core", "cloud")
-        try:
-            self._fs, self._root = core.url_to_fs(self.place)
-        except ImportError as error:
-            raise EnvironmentFault(
-                f"cannot write to {url}: {error}; pip install 'xception[cloud]' brings what s3 needs"
-            ) from error
-        except ValueError as error:
-            raise UsageError(f"cannot write to {url}: {error}; expected a URL such as s3://bucket/folder") from error
+        self._fs, self._root = filesystem(self.place, "write to")
 
     def names(self) -> list[str]:
         with _explained(self.place, "read"):
