@@ -1,7 +1,7 @@
 """Every variant in every export format: agreement, size and versions, as JSON for `docs/reference/export-matrix.md`.
 
-    python benchmarks/export_matrix.py                                       everything but MindIR
-    python benchmarks/export_matrix.py --formats mindir --python PYTHON      with an interpreter that has MindSpore
+    python -m benchmarks.export_matrix                                       everything but MindIR
+    python -m benchmarks.export_matrix --formats mindir --python PYTHON      with an interpreter that has MindSpore
 
 Weights are seeded. What was measured before is kept unless it is measured again.
 """

@@ -5,7 +5,7 @@ of this toolkit in bfloat16, with and without compilation, the same step on timm
 (float32, no channels_last) as a tutorial would write it. Then the `cifar10` recipe, wider and with larger batches than
 on a CPU, for as many epochs as the remaining time allows, to its accuracy on held-out images.
 
-    python benchmarks/gpu_train.py --data 'cifar10-train-{000000..000008}.tar' --validation cifar10-train-000009.tar
+    python -m benchmarks.gpu_train --data 'cifar10-train-{000000..000008}.tar' --validation cifar10-train-000009.tar
 
 Without a GPU, `--smoke` runs every line of it on a tiny scale, which proves the script and measures nothing.
 """
@@ -28,6 +28,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from parity.torch_network import declare_torchvision_operators
 from xception.arch.variants import architecture
 from xception.data.source import Item, Items
 from xception.models.network import build
@@ -113,7 +114,10 @@ def ours(setting: Setting) -> Step:
 
 def timm_step(setting: Setting) -> Step:
     """The same step on timm's own model, written out by hand as its training script makes it."""
-    _declare_torchvision_operators()
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:  # one built for another torch
+        declare_torchvision_operators()
     network = importlib.import_module("timm").create_model(TIMM_MODEL).to(_device())
     network = network.to(memory_format=torch.channels_last).train()
     return _by_hand(torch.compile(network) if setting.compiled else network, torch.bfloat16)
@@ -236,16 +240,6 @@ def _recipe(setting: Setting) -> Recipe:
         f"compute.compile={str(setting.compiled).lower()}",
     )
     return load_recipe("cifar10", changes)
-
-
-def _declare_torchvision_operators() -> None:
-    """timm imports torchvision, which may be built for another torch; Xception uses none of its operators."""
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError:
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def _device() -> str:
