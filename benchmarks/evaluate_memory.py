@@ -14,7 +14,7 @@ from pathlib import Path
 from time import perf_counter
 
 from xception.arch.variants import architecture
-from xception.backends.base import open_session
+from xception.backends.base import Compute, open_session
 from xception.bundle import Bundle, Model, Network, write_bundle
 from xception.data.source import Item, Source
 from xception.data.sources import open_source
@@ -82,7 +82,7 @@ def main() -> None:
     source = open_source(f"synthetic:{arguments.images},48x32,{arguments.classes}")
     with tempfile.TemporaryDirectory() as name:
         bundle = narrow(Path(name), arguments.classes)
-        with closing(open_session(bundle, threads=1)) as session:
+        with closing(open_session(bundle, compute=Compute(threads=1))) as session:
             print(f"{'images':>9} {'RSS MB':>9} {'images/s':>9}")
             result = evaluate(bundle, session, Metered(source), batch_size=arguments.batch)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

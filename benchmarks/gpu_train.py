@@ -31,8 +31,8 @@ from torch.nn import functional
 from parity.torch_network import declare_torchvision_operators
 from xception.arch.variants import architecture
 from xception.data.source import Item, Items
+from xception.machine import fingerprint
 from xception.models.network import build
-from xception.tasks.benchmark import environment
 from xception.train.batches import Batch, Batches
 from xception.train.distributed import launch
 from xception.train.loop import initial_state, set_up, train_network
@@ -253,7 +253,7 @@ def _wait() -> None:
 
 def _environment() -> Row:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    return {"gpu": gpu, "cuda": torch.version.cuda, **environment("torch")}
+    return {"gpu": gpu, "cuda": torch.version.cuda, **fingerprint("torch", "pillow")}
 
 
 def _write(path: Path, document: Row) -> None:

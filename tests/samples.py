@@ -9,6 +9,7 @@ from PIL import Image
 
 from xception.arch.compute import tensors
 from xception.arch.spec import Architecture
+from xception.backends.base import InputValues
 from xception.data.source import Item, Items
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu")
@@ -55,3 +56,11 @@ def write_folder(root: Path, per_class: int = 3, classes: Sequence[str] = CLASSE
         for index in range(per_class):
             (root / name / f"{index}.png").write_bytes(encoded(picture(seed=100 * number + index)))
     return root
+
+
+class OneAtATime:
+    """What a session says of itself that takes pixels, from one thread at a time."""
+
+    input_values: InputValues = "pixels"
+    instances: int = 1
+    threads: int = 1

@@ -7,8 +7,18 @@ import pytest
 import torch
 
 from tests.conftest import PX
-from tests.samples import CLASSES
-from xception.backends.base import BACKENDS, Pixels, Session, default_backend, graph_input, logits_of, open_session, run
+from tests.samples import CLASSES, OneAtATime
+from xception.backends.base import (
+    BACKENDS,
+    Compute,
+    Pixels,
+    Session,
+    default_backend,
+    graph_input,
+    logits_of,
+    open_session,
+    run,
+)
 from xception.bundle import MAIN_FILE, Bundle, Form, Graph
 from xception.errors import InputError, UnknownName, UsageError
 from xception.metrics import softmax
@@ -24,7 +34,7 @@ TOLERANCE = 1e-5
 def session(request: pytest.FixtureRequest, forms: dict[Form, Bundle]) -> Iterator[Session]:
     backend, form = request.param
     threads = torch.get_num_threads()  # which torch has for the whole process
-    session = open_session(forms[form], backend, threads=1)
+    session = open_session(forms[form], backend, compute=Compute(threads=1))
     yield session
     session.close()
     torch.set_num_threads(threads)
@@ -130,7 +140,7 @@ def test_a_graph_without_description_is_refused(onnx_bundle: Bundle) -> None:
         open_session(Bundle(path=onnx_bundle.path, model=model, labels=onnx_bundle.labels))
 
 
-class Recorder:
+class Recorder(OneAtATime):
     """A session of a given batch size that returns the first pixel of every image."""
 
     name = "recorder"

@@ -11,8 +11,9 @@ from tests.convert.file_server import FileServer, Served, serving
 from xception.convert import hub
 from xception.convert.catalog import CATALOG
 from xception.convert.entry import Digest
-from xception.convert.hub import cache_folder, fetch, is_remote
+from xception.convert.hub import fetch, is_remote
 from xception.errors import EnvironmentFault, InputError, UsageError
+from xception.machine import cache_folder
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

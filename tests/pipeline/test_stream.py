@@ -8,17 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.samples import encoded, labelled, picture
+from tests.samples import OneAtATime, encoded, labelled, picture
 from xception.backends.base import Logits, Pixels
 from xception.data.source import Item
 from xception.data.sources import open_source
+from xception.pipeline.cores import Cores
 from xception.pipeline.stream import STAGES, Clocks, Failure, Ready, Scored, batched, infer, prepared
 from xception.preprocess import Preprocess, ShorterSide, Squash
 
 SMALL = Preprocess(resize=Squash(width_px=4, height_px=4))
 
 
-class Means:
+class Means(OneAtATime):
     """A session whose logits are the channel means of each image, and which remembers its batches."""
 
     name = "means"
@@ -126,10 +127,10 @@ def test_logits_belong_to_their_items_whatever_the_batches(batch_size: int, work
             np.testing.assert_allclose(outcome.logits, SMALL(picture(seed=index)).mean((1, 2)), rtol=1e-5)
 
 
-def test_full_batches_are_formed_across_failures_and_the_last_is_a_smaller_one() -> None:
+def test_a_batch_is_so_many_items_in_a_row_less_those_that_fail() -> None:
     session = Means()
-    list(infer(labelled(11, broken=(0, 4)), SMALL, session, batch_size=4))
-    assert [shape[0] for shape in session.batches] == [4, 4, 1]
+    list(infer(labelled(11, broken=(0, 4, 5, 6, 7)), SMALL, session, batch_size=4, workers=1))
+    assert [shape[0] for shape in session.batches] == [3, 3]
 
 
 def test_a_fixed_batch_size_is_always_filled() -> None:
@@ -143,29 +144,81 @@ def test_images_of_different_sizes_are_never_in_one_batch() -> None:
     sizes = [(8, 8), (8, 8), (9, 8), (9, 8), (8, 8)]
     items = [Item(str(i), 0, lambda size=size: picture(*size)) for i, size in enumerate(sizes)]
     session = Means()
-    outcomes = list(infer(items, Preprocess(), session, batch_size=4))
+    outcomes = list(infer(items, Preprocess(), session, batch_size=4, workers=1))
     assert [shape[0] for shape in session.batches] == [2, 2, 1]
-    assert len(outcomes) == 5
+    assert [outcome.item for outcome in outcomes if isinstance(outcome, Scored)] == items
 
 
-ENTRY = st.one_of(
-    st.builds(Failure, st.just("f"), st.just("r")),
-    st.integers(1, 2).map(lambda px: Ready(Item("r", 0, bytes), np.zeros((3, px, 1), np.float32))),
+class Images(Means):
+    """Takes 8-bit images, and keeps their type."""
+
+    input_values = "image"
+
+    def __call__(self, pixels: Pixels, /) -> Logits:
+        assert pixels.dtype == np.uint8
+        return super().__call__(pixels)
+
+
+def test_a_session_that_normalises_is_given_the_eight_bit_images() -> None:
+    (outcome,) = infer([Item("a", 0, picture)], SMALL, Images())
+    assert isinstance(outcome, Scored)
+    np.testing.assert_allclose(outcome.logits, SMALL.resized(picture()).mean((1, 2)), rtol=1e-5)
+
+
+class Crowded(Means):
+    """Knows how many threads were in it at once at most."""
+
+    def __init__(self, instances: int, threads: int) -> None:
+        super().__init__()
+        self.instances, self.threads = instances, threads
+        self.most = self._inside = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, pixels: Pixels, /) -> Logits:
+        with self._lock:
+            self._inside += 1
+            self.most = max(self.most, self._inside)
+        logits = super().__call__(np.repeat(pixels, 2000, 2))
+        with self._lock:
+            self._inside -= 1
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("instances", "threads", "most"), [(1, 0, 1), (3, 0, 3), (8, 1, 4), (8, 2, 2), (8, 4, 1), (2, 9, 1)]
 )
+def test_a_session_is_called_by_no_more_threads_than_it_takes_and_the_cores_bear(
+    instances: int, threads: int, most: int
+) -> None:
+    session = Crowded(instances, threads)
+    assert len(list(infer(labelled(60), SMALL, session, batch_size=1, workers=8, cores=Cores(4)))) == 60
+    assert 0 < session.most <= most
+
+
+class Meeting(Means):
+    """Gives no answer before so many threads are in it."""
+
+    def __init__(self, instances: int) -> None:
+        super().__init__()
+        self.instances, self.threads = instances, 0
+        self._barrier = threading.Barrier(instances)
+
+    def __call__(self, pixels: Pixels, /) -> Logits:
+        self._barrier.wait(10)
+        return super().__call__(pixels)
+
+
+def test_instances_run_at_once() -> None:
+    assert len(list(infer(labelled(9), SMALL, Meeting(3), batch_size=1, workers=3, cores=Cores(1)))) == 9
 
 
 @settings(max_examples=60)
-@given(st.lists(ENTRY, max_size=30), st.integers(1, 5))
-def test_batching_keeps_every_entry_in_its_place(entries: Sequence[Ready | Failure], batch_size: int) -> None:
-    groups = list(batched(entries, batch_size))
-    flat = [entry for group in groups for entry in group]
-    assert len(flat) == len(entries)
-    assert all(ours is theirs for ours, theirs in zip(flat, entries, strict=True))
-    for group in groups:
-        shapes = [entry.pixels.shape for entry in group if isinstance(entry, Ready)]
-        assert len(shapes) <= batch_size
-        assert len(set(shapes)) <= 1
-        assert group
+@given(st.lists(st.integers(), max_size=30), st.integers(1, 5))
+def test_batching_keeps_every_item_in_its_place(items: Sequence[int], size: int) -> None:
+    groups = list(batched(items, size))
+    assert [item for group in groups for item in group] == list(items)
+    assert all(len(group) == size for group in groups[:-1])
+    assert all(groups)
 
 
 def test_nothing_in_is_nothing_out() -> None:

@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from tests.samples import labelled
+from tests.samples import OneAtATime, labelled
 from xception.backends.base import open_session
 from xception.bundle import Bundle
 from xception.data.source import Items
@@ -40,7 +40,7 @@ def test_nothing_readable_is_no_answer(onnx_bundle: Bundle) -> None:
 
 
 @dataclass
-class Broken:
+class Broken(OneAtATime):
     name: str = "broken"
     input_shape: tuple[int, int, int] = (3, 32, 32)
     num_classes: int = 7

@@ -3,6 +3,7 @@ import pytest
 
 from tests.report.browser import Page, outside_references
 from tests.report.pages import bundle, mistake
+from tests.samples import OneAtATime
 from xception.data.source import Item
 from xception.pipeline.stream import Failure, Scored
 from xception.report.comparison import points, render_comparison
@@ -13,7 +14,7 @@ from xception.tasks.compare import Comparison, Contender, PairedTally
 HOSTILE = '<script>alert("1")</script>'
 
 
-class Named:
+class Named(OneAtATime):
     """As much of a session as a document needs."""
 
     name, input_shape, num_classes, batch_size = "onnxruntime", (1, 2, 2), 7, None

@@ -2,7 +2,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.samples import encoded, labelled, picture
+from tests.samples import OneAtATime, encoded, labelled, picture
 from xception.backends.base import open_session
 from xception.bundle import Bundle
 from xception.data.source import Item
@@ -11,7 +11,7 @@ from xception.preprocess import Preprocess
 from xception.tasks.agreement import BATCH_SIZE, agreement, data_pixels, probe_pixels
 
 
-class Table:
+class Table(OneAtATime):
     """A session that returns given logits, row by row."""
 
     name = "table"

@@ -4,18 +4,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import labelled
-from xception.backends.base import open_session
+from xception.backends.base import Compute, open_session
 from xception.bundle import Bundle
 from xception.data.decode import decode
 from xception.errors import InputError, UsageError
 from xception.pipeline.stream import STAGES
 from xception.preprocess import Preprocess, Squash
-from xception.tasks.benchmark import Benchmark, benchmark, bound, environment, noise_source
+from xception.tasks.benchmark import Benchmark, benchmark, bound, noise_source
 
 
 @pytest.fixture(scope="module")
 def result(onnx_bundle: Bundle) -> Benchmark:
-    session = open_session(onnx_bundle, threads=1)
+    session = open_session(onnx_bundle, compute=Compute(threads=1))
     return benchmark(onnx_bundle, session, labelled(5, broken=(1,)), batches=(1, 4), images=9)
 
 
@@ -76,7 +76,7 @@ def test_noise_needs_no_data_and_is_always_the_same() -> None:
     assert decode(data[0]).size == (50, 25)
 
 
-def test_the_environment_names_what_the_figures_depend_on() -> None:
-    facts = environment("onnxruntime")
+def test_the_environment_names_what_the_figures_depend_on(result: Benchmark) -> None:
+    facts = result.environment
     assert {"cpu", "cores", "system", "python", "onnxruntime", "pillow"} == set(facts)
     assert all(facts.values())

@@ -4,8 +4,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.samples import CLASSES, labelled, picture
-from xception.backends.base import Logits, Pixels, Session, open_session
+from tests.samples import CLASSES, OneAtATime, labelled, picture
+from xception.backends.base import Compute, Logits, Pixels, Session, open_session
 from xception.bundle import Bundle
 from xception.data.source import Item, Items
 from xception.errors import CheckFailed, InputError, UsageError
@@ -22,12 +22,12 @@ BROKEN = (3, 17)
 
 @pytest.fixture(scope="module")
 def session(onnx_bundle: Bundle) -> Iterator[Session]:
-    opened = open_session(onnx_bundle, threads=1)
+    opened = open_session(onnx_bundle, compute=Compute(threads=1))
     yield opened
     opened.close()
 
 
-class Changed:
+class Changed(OneAtATime):
     """Another session with an offset a class, its classes in another order."""
 
     def __init__(self, session: Session, order: Sequence[int] = range(len(CLASSES)), offset: float = 40) -> None:

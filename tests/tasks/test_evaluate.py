@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.samples import CLASSES, encoded, labelled, picture
-from xception.backends.base import Session, open_session
+from xception.backends.base import Compute, Session, open_session
 from xception.bundle import Bundle
 from xception.data.source import Item, Items
 from xception.errors import CheckFailed, InputError
@@ -23,7 +23,7 @@ BROKEN = (3, 17, 18)
 
 @pytest.fixture(scope="module")
 def session(onnx_bundle: Bundle) -> Iterator[Session]:
-    opened = open_session(onnx_bundle, threads=1)
+    opened = open_session(onnx_bundle, compute=Compute(threads=1))
     yield opened
     opened.close()
 

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.samples import CLASSES, encoded, labelled, picture
+from tests.samples import CLASSES, OneAtATime, encoded, labelled, picture
 from xception import preprocess
 from xception.backends.base import open_session
 from xception.bundle import Bundle
@@ -139,7 +139,7 @@ def test_no_alternative_at_all_is_refused(onnx_bundle: Bundle) -> None:
         swaps(onnx_bundle, mixed(1), {})
 
 
-class Broken:
+class Broken(OneAtATime):
     """A session whose logits are no numbers."""
 
     name, input_shape, num_classes, batch_size = "broken", (3, 32, 32), len(CLASSES), None

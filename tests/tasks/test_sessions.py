@@ -3,12 +3,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from tests.samples import OneAtATime
 from xception.backends.base import run
 from xception.metrics import log_softmax, softmax
 from xception.tasks.sessions import VIEWS, Averaged, Restricted, Shared
 
 
-class Linear:
+class Linear(OneAtATime):
     """Logits that are the sums of the columns of gray 2 x 3 images."""
 
     name, input_shape, num_classes, batch_size = "linear", (1, 2, 3), 3, 4
@@ -61,7 +62,7 @@ def test_threads_take_turns_with_a_shared_session() -> None:
     inside: list[int] = []
     most: list[int] = []
 
-    class Watched:
+    class Watched(OneAtATime):
         name, input_shape, num_classes, batch_size = "watched", (1, 2, 2), 2, None
 
         def __call__(self, pixels: np.ndarray, /) -> np.ndarray:

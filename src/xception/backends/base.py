@@ -3,24 +3,61 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from xception import machine
 from xception.bundle import Bundle, Form, Graph
 from xception.errors import InputError, UnknownName, UsageError
 from xception.preprocess import Preprocess
 
 Pixels = NDArray[np.float32]
 Logits = NDArray[np.float32]
+InputValues = Literal["pixels", "image"]
+Arithmetic = Literal["float32", "bfloat16"]
+"""What a runtime computes a float32 file in. Bfloat16 is several times as fast where the processor multiplies it, and
+rounds every value to 8 bits."""
+
+
+class Compute(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session may use of the machine.
+
+    Raises:
+        UsageError: less than one thread or instance.
+    """
+
+    threads: int | None = None
+    """Cores of one inference; by default all, shared evenly by the instances."""
+    instances: int = 1
+    """Inferences at once."""
+    precision: Arithmetic | None = None
+    """By default float32, and int8 for what is quantized."""
+
+    def __post_init__(self) -> None:
+        if self.instances < 1 or (self.threads is not None and self.threads < 1):
+            raise UsageError(
+                f"{self.instances} instances of {self.threads or 'all'} threads cannot run; both are at least 1"
+            )
+
+    @property
+    def threads_each(self) -> int:
+        return self.threads or max(1, machine.cores() // self.instances)
+
+
+DEFAULT_COMPUTE = Compute()
 
 
 class Session(Protocol):
     """A loaded model.
 
     `input_shape` is (C, H, W), with None for a free size; `batch_size` is None where any will do. Calling it
-    maps (N, C, H, W) float32 pixels to (N, K) float32 logits. Not to be called from several threads at once.
+    maps (N, C, H, W) float32 pixels to (N, K) float32 logits; with `input_values` of `image` it also takes the uint8
+    images before normalisation. `instances` threads may call it at once, and a call keeps `threads` cores busy: 0 where
+    an accelerator does the work.
     """
 
     @property
@@ -35,39 +72,51 @@ class Session(Protocol):
     @property
     def batch_size(self) -> int | None: ...
 
-    def __call__(self, pixels: Pixels, /) -> Logits: ...
+    @property
+    def input_values(self) -> InputValues: ...
+
+    @property
+    def instances(self) -> int: ...
+
+    @property
+    def threads(self) -> int: ...
+
+    def __call__(self, pixels: NDArray[Any], /) -> Logits: ...
 
     def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A runtime: the module with its `open_session(bundle, threads)`, and the forms it runs."""
+    """A runtime: the module with its `open_session(bundle, compute)`, the package it needs, the forms it runs, and in
+    which arithmetics, its own first."""
 
     module: str
+    package: str
     forms: tuple[Form, ...]
+    arithmetics: tuple[Arithmetic, ...] = ("float32",)
 
 
 BACKENDS: Mapping[str, Backend] = {
-    "torch": Backend("xception.backends.torch", ("weights",)),
-    "onnxruntime": Backend("xception.backends.onnxruntime", ("onnx",)),
-    "openvino": Backend("xception.backends.openvino", ("openvino", "onnx")),
-    "litert": Backend("xception.backends.litert", ("litert",)),
+    "torch": Backend("xception.backends.torch", "torch", ("weights",), ("float32", "bfloat16")),
+    "onnxruntime": Backend("xception.backends.onnxruntime", "onnxruntime", ("onnx",)),
+    "openvino": Backend("xception.backends.openvino", "openvino", ("openvino", "onnx"), ("float32", "bfloat16")),
+    "litert": Backend("xception.backends.litert", "ai-edge-litert", ("litert",)),
 }
 """In order of preference: the first that runs a bundle's form is its default."""
 
 
-def open_session(bundle: Bundle, backend: str | None = None, *, threads: int | None = None) -> Session:
+def open_session(bundle: Bundle, backend: str | None = None, compute: Compute = DEFAULT_COMPUTE) -> Session:
     """Load a bundle into a runtime, by default the first that runs its form.
 
     Args:
         bundle: what to load.
         backend: a key of `BACKENDS`.
-        threads: threads for one inference; by default what the runtime chooses.
+        compute: the cores and the precision to compute with.
 
     Raises:
         UnknownName: no such backend.
-        UsageError: the backend, or none, runs the bundle's form.
+        UsageError: the backend, or none, runs the bundle's form, or it does not compute in the precision.
         MissingExtra: the runtime is not installed.
         InputError: the runtime refuses the file.
     """
@@ -79,8 +128,24 @@ def open_session(bundle: Bundle, backend: str | None = None, *, threads: int | N
         raise UsageError(
             f"{name} does not run the form {bundle.model.form!r} of {bundle.path}; use {' or '.join(fitting)}"
         )
-    session: Session = import_module(BACKENDS[name].module).open_session(bundle, threads)
+    if compute.precision and compute.precision not in BACKENDS[name].arithmetics:
+        fitting = [key for key, row in BACKENDS.items() if compute.precision in row.arithmetics]
+        raise UsageError(f"{name} does not compute in {compute.precision}; use {' or '.join(fitting)}")
+    session: Session = import_module(BACKENDS[name].module).open_session(bundle, compute)
     return session
+
+
+def installed(form: Form) -> list[str]:
+    """The runtimes for a form that this environment has, by the keys of `BACKENDS`."""
+    return [name for name, row in BACKENDS.items() if form in row.forms and _is_installed(row.package)]
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def default_backend(form: Form) -> str:
@@ -98,7 +163,7 @@ def default_backend(form: Form) -> str:
     return name
 
 
-def run(session: Session, pixels: Pixels, batch_size: int) -> Logits:
+def run(session: Session, pixels: NDArray[Any], batch_size: int) -> Logits:
     """Logits of any number of images, (N, C, H, W) to (N, K), in batches of at most `batch_size`.
 
     A session of a fixed batch size takes that one, and the last image again in the places that are left over.
@@ -120,19 +185,22 @@ class GraphSession:
 
     name: str
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, compute: Compute) -> None:
         if bundle.model.graph is None:
             raise InputError(f"{bundle.path} describes no graph for its {bundle.model.form} file; export it again")
         self.graph = bundle.model.graph
         self.batch_size, *shape = self.graph.input_shape
         self.input_shape: tuple[int, int | None, int | None] = tuple(shape)  # type: ignore[assignment]
         self.num_classes = bundle.model.network.num_classes
+        self.input_values: InputValues = self.graph.input_values
+        self.instances = compute.instances
+        self.threads = compute.threads_each
         self._preprocess = bundle.model.preprocess
 
-    def __call__(self, pixels: Pixels, /) -> Logits:
+    def __call__(self, pixels: NDArray[Any], /) -> Logits:
         return logits_of(self.outputs(pixels)[self.graph.output_name], self.graph)
 
-    def outputs(self, pixels: Pixels) -> dict[str, NDArray[Any]]:
+    def outputs(self, pixels: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """All outputs of the graph by name, as it gives them."""
         return self._run(graph_input(pixels, self.graph, self._preprocess))
 
@@ -140,14 +208,15 @@ class GraphSession:
         raise NotImplementedError
 
 
-def graph_input(pixels: Pixels, graph: Graph, preprocess: Preprocess) -> NDArray[Any]:
-    """Normalised pixels (N, C, H, W) as a graph takes them: in its layout, and as 8-bit images where it normalises.
+def graph_input(pixels: NDArray[Any], graph: Graph, preprocess: Preprocess) -> NDArray[Any]:
+    """Normalised pixels (N, C, H, W) as a graph takes them: in its layout, and as 8-bit images where it normalises,
+    for which these images (uint8) may be given too.
 
     Raises:
         UsageError: the graph takes 8-bit images and the pixels are not made of any.
     """
-    values: NDArray[Any] = pixels
-    if graph.input_values == "image":
+    values = pixels
+    if graph.input_values == "image" and pixels.dtype != np.uint8:
         values = _images(pixels, preprocess)
     return np.ascontiguousarray(values.transpose(0, 2, 3, 1)) if graph.input_layout == "nhwc" else values
 

@@ -1,33 +1,36 @@
 """Inference with ONNX Runtime on the CPU."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
-from xception.backends.base import GraphSession, Session
+from xception.backends.base import Compute, GraphSession, Session
+from xception.backends.pool import Pool
 from xception.bundle import Bundle
 from xception.errors import InputError
 from xception.extras import require
 
 
 class OnnxSession(GraphSession):
-    """One `InferenceSession`; input and output names come from the bundle."""
+    """`InferenceSession`s of one file; input and output names come from the bundle."""
 
     name = "onnxruntime"
 
-    def __init__(self, runtime: Any, bundle: Bundle) -> None:
-        super().__init__(bundle)
-        self._runtime = runtime
+    def __init__(self, runtimes: Sequence[Any], bundle: Bundle, compute: Compute) -> None:
+        super().__init__(bundle, compute)
+        self._names = [port.name for port in runtimes[0].get_outputs()]
+        self._pool = Pool(runtimes)
 
     def _run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        names = [port.name for port in self._runtime.get_outputs()]
-        return dict(zip(names, self._runtime.run(names, {self.graph.input_name: values}), strict=True))
+        with self._pool.lend() as runtime:
+            return dict(zip(self._names, runtime.run(self._names, {self.graph.input_name: values}), strict=True))
 
     def close(self) -> None:
-        del self._runtime
+        del self._pool
 
 
-def open_session(bundle: Bundle, threads: int | None = None) -> Session:
+def open_session(bundle: Bundle, compute: Compute) -> Session:
     """The bundle's graph in ONNX Runtime.
 
     Raises:
@@ -36,11 +39,19 @@ def open_session(bundle: Bundle, threads: int | None = None) -> Session:
     """
     onnxruntime = require("onnxruntime", "onnx")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = compute.threads_each
     options.log_severity_level = 3
+
+    def runtime() -> Any:
+        return onnxruntime.InferenceSession(bundle.main_file, options, providers=["CPUExecutionProvider"])
+
     try:
-        runtime = onnxruntime.InferenceSession(bundle.main_file, options, providers=["CPUExecutionProvider"])
+        if compute.threads_each == 1:
+            # On one thread a call computes on its caller's own, so that callers can share everything else.
+            runtimes = [runtime()] * compute.instances
+        else:
+            runtimes = [runtime() for _ in range(compute.instances)]
     # ONNX Runtime raises a dozen exception types of its own, which share no base class but this one.
     except Exception as error:
         raise InputError(f"ONNX Runtime refuses {bundle.main_file}: {error}; export the bundle again") from error
-    return OnnxSession(runtime, bundle)
+    return OnnxSession(runtimes, bundle, compute)

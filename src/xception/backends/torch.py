@@ -2,10 +2,12 @@
 
 import torch
 
-from xception.backends.base import Logits, Pixels, Session
+from xception.backends.base import DEFAULT_COMPUTE, Arithmetic, Compute, InputValues, Logits, Pixels, Session
 from xception.bundle import Bundle
 from xception.models.network import Xception, build
 from xception.weights import read_weights
+
+DTYPES: dict[Arithmetic, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class TorchSession:
@@ -13,29 +15,36 @@ class TorchSession:
 
     name = "torch"
     batch_size = None
+    input_values: InputValues = "pixels"
 
-    def __init__(self, network: Xception, height_width: tuple[int | None, int | None]) -> None:
+    def __init__(
+        self, network: Xception, height_width: tuple[int | None, int | None], compute: Compute = DEFAULT_COMPUTE
+    ) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.dtype = DTYPES[compute.precision or "float32"]
+        self.network = network.eval().to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.input_shape = (network.spec.in_channels, *height_width)
         self.num_classes = network.spec.num_classes
+        is_cpu = self.device.type == "cpu"
+        self.instances, self.threads = (compute.instances, compute.threads_each) if is_cpu else (1, 0)
 
     @torch.inference_mode()
     def __call__(self, pixels: Pixels, /) -> Logits:
-        batch = torch.from_numpy(pixels).to(self.device, memory_format=torch.channels_last)
+        if self.threads:
+            # Of OpenMP's settings each thread has its own.
+            torch.set_num_threads(self.threads)
+        batch = torch.from_numpy(pixels).to(self.device, self.dtype, memory_format=torch.channels_last)
         return self.network(batch).float().cpu().numpy()  # type: ignore[no-any-return]
 
     def close(self) -> None:
         del self.network
 
 
-def open_session(bundle: Bundle, threads: int | None = None) -> Session:
-    """The bundle's network as a torch module; `threads` is torch's setting for the whole process.
+def open_session(bundle: Bundle, compute: Compute) -> Session:
+    """The bundle's network as a torch module.
 
     Raises:
         InputError: the weights do not fit the network.
     """
-    if threads:
-        torch.set_num_threads(threads)
     network = build(bundle.model.network.architecture(), read_weights(bundle.main_file))
-    return TorchSession(network, bundle.model.preprocess.output_px or (None, None))
+    return TorchSession(network, bundle.model.preprocess.output_px or (None, None), compute)

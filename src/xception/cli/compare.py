@@ -1,15 +1,14 @@
 """`xception compare`"""
 
-from contextlib import closing
 from pathlib import Path
 
-from xception.backends.base import open_session
 from xception.bundle import open_bundle
+from xception.cli.engine import DEFAULT_ENGINE, Engine
 from xception.cli.output import Watched, percent, points, print_facts, print_json, progress_bar, say
 from xception.data.source import Source
 from xception.data.sources import open_source
-from xception.errors import CheckFailed, UsageError
-from xception.extras import require
+from xception.errors import CheckFailed
+from xception.extras import require as require_extra
 from xception.outputs import write_file
 from xception.tasks.compare import MARGIN, Comparison, Contender
 from xception.tasks.compare import compare as run
@@ -25,9 +24,7 @@ def compare(
     *,
     margin: float = MARGIN,
     require: bool = False,
-    batch: int = 8,
-    workers: int = 2,
-    backend: str | None = None,
+    engine: Engine = DEFAULT_ENGINE,
     verify: bool = False,
     json: bool = False,
     html: Path | None = None,
@@ -45,28 +42,25 @@ def compare(
         data: A folder or zip with class folders, a list file, tar shards, parquet files, a URL of these, or digits.
         margin: Largest loss of top-1 accuracy that does not matter, as a fraction: 0.01 is one point in a hundred.
         require: Exit with code 1 unless the second is shown to lose less than the margin.
-        batch: Images in one inference; the result does not depend on it.
-        workers: Threads that read and decode, for each of the two.
-        backend: torch, onnxruntime or openvino, for both; by default the one for each bundle's form.
         verify: Compare every byte of the bundles with their hashes first.
         json: Print one JSON document.
         html: Write a page with the images that the two take for different classes.
     """
-    _check(batch, workers, html)
+    if html:
+        require_extra("jinja2", "report")
     bundles = [open_bundle(path, verify=verify) for path in (first, second)]
     source = open_source(data)
     with (
-        closing(open_session(bundles[0], backend)) as one,
-        closing(open_session(bundles[1], backend)) as other,
+        engine.opened(bundles[0], source, pixels="reference") as one,
+        engine.opened(bundles[1], source, pixels="reference") as other,
         progress_bar() as progress,
     ):
         result = run(
-            Contender(bundles[0], one),
-            Contender(bundles[1], other),
+            Contender(bundles[0], one.session),
+            Contender(bundles[1], other.session),
             Watched(source, progress, "comparing"),
             margin=margin,
-            batch_size=batch,
-            workers=workers,
+            **one.feed,
         )
     if html:
         _write(html, result, source)
@@ -76,14 +70,6 @@ def compare(
         _print(result)
     if require and result.non_inferiority.verdict != "yes":
         raise CheckFailed(f"{second} is not shown to be as good as {first}: {result.non_inferiority.sentence()}")
-
-
-def _check(batch: int, workers: int, html: Path | None) -> None:
-    """Refuse before the work what cannot be done behind it."""
-    if min(batch, workers) < 1:
-        raise UsageError("--batch and --workers must be at least 1")
-    if html:
-        require("jinja2", "report")
 
 
 def _write(html: Path, result: Comparison, source: Source) -> None:

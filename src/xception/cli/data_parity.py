@@ -21,7 +21,7 @@ def data_parity(
     preprocess: str | None = None,
     unlabelled: bool = False,
     batch: int = 8,
-    workers: int = 2,
+    workers: int | None = None,
     backend: str | None = None,
     json: bool = False,
 ) -> None:
@@ -41,7 +41,7 @@ def data_parity(
             By default all named ones.
         unlabelled: The data are an image or a folder of images, in any depth and without labels.
         batch: Images in one inference; the result does not depend on it.
-        workers: Threads that read and decode, for each preprocessing.
+        workers: Batches in the making for each preprocessing, by default two a core.
         backend: torch, onnxruntime or openvino; by default the one for the bundle's form.
         json: Print one JSON document.
     """

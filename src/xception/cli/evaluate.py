@@ -1,14 +1,13 @@
 """`xception evaluate`"""
 
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from xception.backends.base import open_session
 from xception.bundle import Bundle, open_bundle
+from xception.cli.engine import DEFAULT_ENGINE, Engine
 from xception.cli.output import Watched, percent, print_facts, print_json, progress_bar, say
 from xception.cli.vendor_results import NO_RESULTS, VendorResults, score
 from xception.data.source import Source
@@ -90,9 +89,7 @@ def evaluate(
     data: str | None = None,
     /,
     *,
-    batch: int = 8,
-    workers: int = 2,
-    backend: str | None = None,
+    engine: Engine = DEFAULT_ENGINE,
     verify: bool = False,
     scoring: Scoring = DEFAULT_SCORING,
     given: VendorResults = NO_RESULTS,
@@ -110,9 +107,6 @@ def evaluate(
     Args:
         bundle: The bundle's folder; for --results it only tells the classes, which without it are ImageNet's.
         data: A folder or zip with class folders, a list file, tar shards, parquet files, a URL of these, or digits.
-        batch: Images in one inference; the result does not depend on it.
-        workers: Threads that read and decode.
-        backend: torch, onnxruntime or openvino; by default the one for the bundle's form.
         verify: Compare every byte of the bundle with its hashes first.
         json: Print one JSON document.
     """
@@ -121,18 +115,19 @@ def evaluate(
     if given or bundle is None or data is None:
         score(given, bundle, data, json=json)
         return
-    _check(batch, workers, scoring.top)
+    if scoring.top < 1:
+        raise UsageError(f"--top {scoring.top} makes no sense; expected at least 1")
+    engine.check()
     files.check()
     opened = open_bundle(bundle, verify=verify)
     source = open_source(data)
     answers = scoring.answers(opened, source)
-    with closing(open_session(opened, backend)) as session, progress_bar() as progress:
+    with engine.opened(opened, source, pixels="reference") as running, progress_bar() as progress:
         result = run(
             opened,
-            session,
+            running.session,
             Watched(source, progress, "evaluating"),
-            batch_size=batch,
-            workers=workers,
+            **running.feed,
             top=scoring.top,
             class_map=read_class_map(scoring.class_map) if scoring.class_map else {},
             subset=scoring.subset_classes,
@@ -144,11 +139,6 @@ def evaluate(
         print_json(result)
     else:
         _print(result, next_step=f"xception benchmark {bundle} {data}")
-
-
-def _check(*counts: int) -> None:
-    if min(counts) < 1:
-        raise UsageError("--batch, --workers and --top must be at least 1")
 
 
 def _print(result: Evaluation, next_step: str) -> None:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from xception.backends.base import open_session
 from xception.bundle import open_bundle
+from xception.cli.engine import DEFAULT_ENGINE, Engine
 from xception.cli.output import Watched, print_facts, progress_bar, say
 from xception.data.folder import image_files
 from xception.errors import UsageError
@@ -17,9 +17,7 @@ def predict(
     /,
     *sources: str,
     top: int = 5,
-    batch: int = 8,
-    workers: int = 2,
-    backend: str | None = None,
+    engine: Engine = DEFAULT_ENGINE,
     json: bool = False,
     csv: bool = False,
     format: Vendor | None = None,  # noqa: A002 - the option's name
@@ -37,9 +35,6 @@ def predict(
         bundle: The bundle's folder.
         sources: Images, and folders or zip archives of images; also as URLs.
         top: How many classes to name for each image.
-        batch: Images in one inference; the result does not depend on it.
-        workers: Threads that read and decode.
-        backend: torch, onnxruntime or openvino; by default the one for the bundle's form.
         json: Print one JSON document.
         csv: Print one line an image and class.
         format: Write logits as a vendor's scorer reads them: ascend, mindspore or vastai.
@@ -51,23 +46,23 @@ def predict(
         raise UsageError("--json, --csv and --format exclude one another; choose one")
     if (format is None) != (out is None):
         raise UsageError("--format and --out belong together; pass both")
-    if top < 1 or batch < 1:
-        raise UsageError("--top and --batch must be at least 1")
+    if top < 1:
+        raise UsageError(f"--top {top} makes no sense; expected at least 1")
     opened = open_bundle(bundle)
     source = image_files(sources)
-    session = open_session(opened, backend)
-    if format and out:
-        with progress_bar() as progress:
-            watched = Watched(source, progress, "predicting")
-            written = write_results(format, out, opened, session, watched, batch_size=batch, workers=workers)
-        session.close()
-        _report(out, written)
-        return
     write = write_json if json else write_csv if csv else write_table
-    with progress_bar() as progress:
+    # What a vendor's scorer is given is to be judged, as in `xception evaluate`.
+    with (
+        engine.opened(opened, source, pixels="reference" if format else "exact") as running,
+        progress_bar() as progress,
+    ):
         watched = Watched(source, progress, "predicting")
-        write(run(opened, session, watched, top=top, batch_size=batch, workers=workers))
-    session.close()
+        if format and out:
+            written = write_results(format, out, opened, running.session, watched, **running.feed)
+        else:
+            write(run(opened, running.session, watched, top=top, **running.feed))
+    if format and out:
+        _report(out, written)
 
 
 def _report(out: Path, written: Written) -> None:

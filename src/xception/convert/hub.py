@@ -12,6 +12,7 @@ from xception.convert.catalog import CATALOG
 from xception.convert.entry import Digest
 from xception.errors import EnvironmentFault, InputError, UsageError
 from xception.extras import require
+from xception.machine import cache_folder
 
 if TYPE_CHECKING:
     import httpx
@@ -32,11 +33,6 @@ OnProgress = Callable[[int, int | None], None]
 def is_remote(reference: str) -> bool:
     """Whether `fetch` is needed: a hub's model, a URL, or a name in the catalog that is no file here."""
     return reference.startswith((HUB, "https://", "http://")) or (reference in CATALOG and not Path(reference).exists())
-
-
-def cache_folder() -> Path:
-    """Where fetched files stay: `xception` in XDG_CACHE_HOME, by default ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xception"
 
 
 def fetch(reference: str, cache: Path | None = None, on_progress: OnProgress = lambda *_: None) -> Path:

@@ -1,20 +1,39 @@
-"""The whole runtime as a sentence: read, preprocess, batch, infer - each overlapping the next."""
+"""The whole runtime as a sentence: read, preprocess and infer a batch - on as many lanes as keep the cores busy."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
+from threading import Semaphore
+from typing import TypedDict, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from xception.backends.base import Logits, Pixels, Session, run
-from xception.data.decode import loaded_image
+from xception.data.pixels import Mode, pixels
 from xception.data.source import Item
 from xception.errors import DecodeError
+from xception.pipeline.cores import Cores
 from xception.pipeline.overlap import overlap
 from xception.pipeline.timing import Stopwatch
 from xception.preprocess import Preprocess
 
+T = TypeVar("T")
+
 STAGES = ("read", "preprocess", "infer", "postprocess")
+
+LANES_A_CORE = 2
+"""Lanes that a core serves by default: while one computes, the other one reads."""
+
+
+class Feed(TypedDict, total=False):
+    """How images come to a session, as all tasks pass it on to `infer`, which has the defaults."""
+
+    batch_size: int
+    workers: int | None
+    mode: Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,75 +76,117 @@ def infer(
     session: Session,
     *,
     batch_size: int = 8,
-    workers: int = 2,
+    workers: int | None = None,
+    mode: Mode = "reference",
+    cores: Cores | None = None,
     clocks: Clocks | None = None,
 ) -> Iterator[Scored | Failure]:
-    """Logits or a failure for every item, in the order of the items; the last batch may be a smaller one.
+    """Logits or a failure for every item, in the order of the items; a batch is `batch_size` items in a row.
 
-    Reading and decoding run on `workers` threads, inference on one more, the consumer on its own.
+    Each of `workers` lanes takes a batch through all stages. It holds a core while it prepares the images, and as
+    many as the session's threads while it infers, so that the cores are always busy and never oversubscribed; a lane
+    that reads, or waits for an accelerator, holds none.
+
+    Args:
+        items: what to read.
+        preprocess: how an image becomes the network's input.
+        session: the network; batches of a fixed size are filled up.
+        batch_size: images in one inference; the session's own, if it has one, goes before.
+        workers: lanes; by default two a core.
+        mode: see `Mode`.
+        cores: the cores to use, if several runs are to share them.
+        clocks: where the time of each stage is counted.
     """
-    clocks = clocks or Clocks()
-    batch_size = session.batch_size or batch_size
-
-    def score(group: list[Ready | Failure]) -> list[Scored | Failure]:
-        return _score(group, session, clocks["infer"])
-
-    depth = 2 * batch_size + workers
-    with (
-        closing(prepared(items, preprocess, workers=workers, depth=depth, clocks=clocks)) as ready,
-        closing(overlap(batched(ready, batch_size), score)) as groups,
-    ):
-        for group in groups:
-            yield from group
+    cores = cores or Cores()
+    lane = _Lane(preprocess, session, mode, cores, clocks or Clocks())
+    batches = batched(items, session.batch_size or batch_size)
+    with closing(overlap(batches, lane, workers=workers or LANES_A_CORE * cores.count)) as outcomes:
+        for batch in outcomes:
+            yield from batch
 
 
 def prepared(
-    items: Iterable[Item],
-    preprocess: Preprocess,
-    *,
-    workers: int = 2,
-    depth: int | None = None,
-    clocks: Clocks | None = None,
+    items: Iterable[Item], preprocess: Preprocess, *, workers: int | None = None, mode: Mode = "reference"
 ) -> Generator[Ready | Failure, None, None]:
     """Pixels or a failure for every item, in the order of the items."""
-    clocks = clocks or Clocks()
 
     def prepare(item: Item) -> Ready | Failure:
         try:
-            with clocks["read"].measure():
-                loaded = item.load()
-            with clocks["preprocess"].measure():
-                image = loaded_image(loaded)
-                return Ready(item, preprocess(image))
+            return Ready(item, preprocess.normalize(pixels(item.load(), preprocess, mode)))
+        except (DecodeError, OSError) as error:
+            return _failure(item, error)
+
+    return overlap(items, prepare, workers=workers or Cores().count)
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """`size` items in a row at a time; the last time as many as there are."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+class _Lane:
+    """A batch's way through all stages; several threads go it at once."""
+
+    def __init__(self, preprocess: Preprocess, session: Session, mode: Mode, cores: Cores, clocks: Clocks) -> None:
+        self._preprocess = preprocess
+        self._session = session
+        self._mode = mode
+        self._cores = cores
+        self._clocks = clocks
+        self._turns = Semaphore(session.instances)
+
+    def __call__(self, items: Sequence[Item]) -> list[Scored | Failure]:
+        loaded = [self._read(item) for item in items]
+        with self._cores.lend():
+            images = [self._prepared(item, file) for item, file in zip(items, loaded, strict=True)]
+            groups = [(places, self._input(images, places)) for places in _alike(images)]
+        outcomes: dict[int, Scored | Failure] = {
+            place: image for place, image in enumerate(images) if isinstance(image, Failure)
+        }
+        for places, batch in groups:
+            for place, logits in zip(places, self._inferred(batch), strict=True):
+                outcomes[place] = Scored(items[place], logits)
+        return [outcomes[place] for place in range(len(items))]
+
+    def _read(self, item: Item) -> bytes | Image.Image | Failure:
+        try:
+            with self._clocks["read"].measure():
+                return item.load()
+        except (DecodeError, OSError) as error:
+            return _failure(item, error)
+
+    def _prepared(self, item: Item, loaded: bytes | Image.Image | Failure) -> NDArray[np.uint8] | Failure:
+        if isinstance(loaded, Failure):
+            return loaded
+        try:
+            with self._clocks["preprocess"].measure():
+                return pixels(loaded, self._preprocess, self._mode)
         except DecodeError as error:
-            return Failure(item.key, str(error))
-        except OSError as error:
-            return Failure(item.key, f"cannot be read: {error.strerror or error}")
+            return _failure(item, error)
 
-    return overlap(items, prepare, workers=workers, depth=depth)
+    def _input(self, images: Sequence[NDArray[np.uint8] | Failure], places: Sequence[int]) -> NDArray[np.generic]:
+        """The images at some places as the session takes them."""
+        with self._clocks["preprocess"].measure(images=0):
+            batch = np.stack([image for place in places if not isinstance(image := images[place], Failure)])
+            return batch if self._session.input_values == "image" else self._preprocess.normalize(batch)
 
-
-def batched(ready: Iterable[Ready | Failure], batch_size: int) -> Iterator[list[Ready | Failure]]:
-    """Groups with at most `batch_size` images of one shape; failures travel along in their place."""
-    group: list[Ready | Failure] = []
-    shapes: list[tuple[int, ...]] = []
-    for entry in ready:
-        shape = entry.pixels.shape if isinstance(entry, Ready) else None
-        if len(shapes) == batch_size or (shape and shapes and shape != shapes[0]):
-            yield group
-            group, shapes = [], []
-        group.append(entry)
-        if shape:
-            shapes.append(shape)
-    if group:
-        yield group
+    def _inferred(self, batch: NDArray[np.generic]) -> Logits:
+        with self._turns, self._cores.lend(self._session.threads), self._clocks["infer"].measure(len(batch)):
+            return run(self._session, batch, len(batch))
 
 
-def _score(group: list[Ready | Failure], session: Session, clock: Stopwatch) -> list[Scored | Failure]:
-    images = [entry.pixels for entry in group if isinstance(entry, Ready)]
-    if not images:
-        return [entry for entry in group if isinstance(entry, Failure)]
-    pixels = np.stack(images)
-    with clock.measure(len(images)):
-        rows = iter(run(session, pixels, len(images)))
-    return [Scored(entry.item, next(rows)) if isinstance(entry, Ready) else entry for entry in group]
+def _alike(images: Sequence[NDArray[np.uint8] | Failure]) -> list[list[int]]:
+    """The places of images of one shape, for each shape."""
+    shapes: dict[tuple[int, ...], list[int]] = {}
+    for place, image in enumerate(images):
+        if not isinstance(image, Failure):
+            shapes.setdefault(image.shape, []).append(place)
+    return list(shapes.values())
+
+
+def _failure(item: Item, error: DecodeError | OSError) -> Failure:
+    if isinstance(error, OSError):
+        return Failure(item.key, f"cannot be read: {error.strerror or error}")
+    return Failure(item.key, str(error))

@@ -1,13 +1,9 @@
 """How fast a bundle runs here: each stage alone on all workers, and all of them overlapping."""
 
 import io
-import os
-import platform
 from collections.abc import Callable, Iterable
 from functools import partial
-from importlib.metadata import version
 from itertools import cycle, islice
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 
@@ -15,11 +11,12 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from xception.backends.base import Logits, Session, run
+from xception.backends.base import BACKENDS, Logits, Session, run
 from xception.bundle import Bundle
 from xception.data.decode import loaded_image
 from xception.data.source import Item, Items, Source
 from xception.errors import DecodeError, InputError, UsageError
+from xception.machine import fingerprint
 from xception.metrics import softmax, top_k
 from xception.pipeline.overlap import overlap
 from xception.pipeline.stream import Scored, infer
@@ -96,7 +93,7 @@ def benchmark(
         data=source.name,
         skipped=len(wanted) - len(readable),
         runs=tuple(_run(bundle, session, items, batch, workers) for batch in batches),
-        environment=environment(session.name),
+        environment=fingerprint(BACKENDS[session.name].package, "pillow"),
     )
 
 
@@ -121,18 +118,6 @@ def noise_source(preprocess: Preprocess, count: int = 32) -> Items:
     return Items(
         "noise", (), tuple(Item(f"noise-{index:03d}", None, partial(bytes, file)) for index, file in enumerate(files))
     )
-
-
-def environment(backend: str) -> dict[str, str | int]:
-    """What the figures depend on."""
-    return {
-        "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        backend: version(backend),
-        "pillow": version("pillow"),
-    }
 
 
 def _run(bundle: Bundle, session: Session, items: tuple[Item, ...], batch: int, workers: int) -> Run:
@@ -208,11 +193,3 @@ def _is_readable(item: Item) -> bool:
     except (DecodeError, OSError):
         return False
     return True
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -1,8 +1,9 @@
 """Two models on the same images: where they differ, and whether the second is worse."""
 
 from bisect import insort
+from functools import partial
 from itertools import product, tee
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import msgspec
 
@@ -12,7 +13,8 @@ from xception.data.source import Source
 from xception.errors import InputError, UsageError
 from xception.labels import Labels
 from xception.metrics import softmax
-from xception.pipeline.stream import Failure, Scored, infer
+from xception.pipeline.cores import Cores
+from xception.pipeline.stream import Failure, Feed, Scored, infer
 from xception.statistics import (
     Interval,
     NonInferiority,
@@ -98,10 +100,11 @@ def compare(
     source: Source,
     *,
     margin: float = MARGIN,
-    batch_size: int = 8,
-    workers: int = 2,
+    **feed: Unpack[Feed],
 ) -> Comparison:
     """Run two models over the same labelled images, each with its own preprocessing.
+
+    For `feed` see `pipeline.stream.infer`.
 
     Raises:
         UsageError: a margin that is no fraction.
@@ -114,9 +117,10 @@ def compare(
     order = matched(bundle.labels, other.labels)
     # The two runs keep step, so that the items between them stay few.
     items, again = tee(relabelled(source, bundle.labels.targets(source.classes)))
+    run = partial(infer, cores=Cores(), **feed)
     pairs = zip(
-        infer(items, bundle.model.preprocess, first.session, batch_size=batch_size, workers=workers),
-        infer(again, other.model.preprocess, Restricted(second.session, order), batch_size=batch_size, workers=workers),
+        run(items, bundle.model.preprocess, first.session),
+        run(again, other.model.preprocess, Restricted(second.session, order)),
         strict=True,
     )
     tally = PairedTally(bundle.labels.names)

@@ -5,6 +5,7 @@ from bisect import insort
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from math import isnan
 from types import MappingProxyType
+from typing import Unpack
 
 import msgspec
 import numpy as np
@@ -22,7 +23,7 @@ from xception.metrics import (
     rank_of_target,
     roc_auc,
 )
-from xception.pipeline.stream import Clocks, Failure, Scored, infer
+from xception.pipeline.stream import Clocks, Failure, Feed, Scored, infer
 from xception.statistics import Interval, wilson
 from xception.tasks.real import RealLabels
 from xception.tasks.sessions import VIEWS, Averaged, Restricted, Tta
@@ -131,14 +132,13 @@ def evaluate(
     session: Session,
     source: Source,
     *,
-    batch_size: int = 8,
-    workers: int = 2,
     clocks: Clocks | None = None,
     top: int = 5,
     class_map: Mapping[str, str] = MappingProxyType({}),
     subset: bool = False,
     tta: Tta | None = None,
     real: RealLabels | None = None,
+    **feed: Unpack[Feed],
 ) -> Evaluation:
     """Run the model over a labelled data set.
 
@@ -149,14 +149,13 @@ def evaluate(
         bundle: the model, its preprocessing and its labels.
         session: the bundle in a runtime.
         source: labelled images of classes that the model knows.
-        batch_size: images in one inference.
-        workers: threads that read and decode.
         clocks: where the time of each stage is counted.
         top: the largest k of `top_k`.
         class_map: the model's class by the data's, for those of another name.
         subset: let the model choose among the classes of which there are images alone.
         tta: average the class probabilities over several views of each image.
         real: several right answers an image, for `Evaluation.real`.
+        **feed: see `pipeline.stream.infer`.
 
     Raises:
         InputError: a class of the data is none of the model's, or an image is missing in `real`.
@@ -177,9 +176,8 @@ def evaluate(
         relabelled(source, tuple(place.get(target, -1) for target in targets)),
         bundle.model.preprocess,
         session,
-        batch_size=batch_size,
-        workers=workers,
         clocks=clocks,
+        **feed,
     )
     for outcome in outcomes:
         with clocks["postprocess"].measure():

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import tee
-from typing import cast
+from typing import Unpack, cast
 
 import msgspec
 import numpy as np
@@ -12,7 +12,8 @@ from xception.backends.base import Session
 from xception.bundle import Agreement, Bundle
 from xception.data.source import Source
 from xception.errors import CheckFailed, InputError, UsageError
-from xception.pipeline.stream import Failure, Scored, infer
+from xception.pipeline.cores import Cores
+from xception.pipeline.stream import Failure, Feed, Scored, infer
 from xception.preprocess import Preprocess
 from xception.statistics import Interval, paired_difference, wilson
 from xception.tasks.evaluate import FailedImage
@@ -57,9 +58,7 @@ def parity(
     session: Session,
     source: Source,
     others: Mapping[str, Preprocess],
-    *,
-    batch_size: int = 8,
-    workers: int = 2,
+    **feed: Unpack[Feed],
 ) -> Parity:
     """Run a model on the same files prepared in its own way and in others, by name.
 
@@ -74,9 +73,9 @@ def parity(
     ways, shared = (bundle.model.preprocess, *others.values()), Shared(session)
     tallies = {name: _Tally() for name in others}
     # All keep step, so that the items between them stay few.
+    cores = Cores()
     streams = (
-        infer(items, way, shared, batch_size=batch_size, workers=workers)
-        for way, items in zip(ways, tee(source, len(ways)), strict=True)
+        infer(items, way, shared, cores=cores, **feed) for way, items in zip(ways, tee(source, len(ways)), strict=True)
     )
     for own, *rest in zip(*streams, strict=True):
         for tally, other in zip(tallies.values(), rest, strict=True):

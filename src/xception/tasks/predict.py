@@ -1,6 +1,7 @@
 """Class probabilities for images without labels."""
 
 from collections.abc import Iterator
+from typing import Unpack
 
 import msgspec
 
@@ -8,7 +9,7 @@ from xception.backends.base import Session
 from xception.bundle import Bundle
 from xception.data.source import Source
 from xception.metrics import softmax, top_k
-from xception.pipeline.stream import Failure, infer
+from xception.pipeline.stream import Failure, Feed, infer
 
 
 class Guess(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,10 +28,10 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def predict(
-    bundle: Bundle, session: Session, source: Source, *, top: int = 5, batch_size: int = 8, workers: int = 2
+    bundle: Bundle, session: Session, source: Source, *, top: int = 5, **feed: Unpack[Feed]
 ) -> Iterator[Prediction | Failure]:
-    """A prediction or a failure for every image, in order."""
-    for outcome in infer(source, bundle.model.preprocess, session, batch_size=batch_size, workers=workers):
+    """A prediction or a failure for every image, in order; for `feed` see `pipeline.stream.infer`."""
+    for outcome in infer(source, bundle.model.preprocess, session, **feed):
         if isinstance(outcome, Failure):
             yield outcome
             continue

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, Unpack
 
 import msgspec
 import numpy as np
@@ -16,7 +16,7 @@ from xception.errors import CheckFailed, InputError
 from xception.interchange import ascend, mindspore, vastai
 from xception.interchange.answers import Outcome, Scores, Unreadable
 from xception.labels import Labels
-from xception.pipeline.stream import Failure, Scored, infer
+from xception.pipeline.stream import Failure, Feed, Scored, infer
 from xception.statistics import Interval, wilson
 from xception.tasks.evaluate import FailedImage
 
@@ -222,9 +222,7 @@ def write_results(
     bundle: Bundle,
     session: Session,
     source: Source,
-    *,
-    batch_size: int = 8,
-    workers: int = 2,
+    **feed: Unpack[Feed],
 ) -> Written:
     """Run the model over images, whose keys are their paths, and write its logits as the vendor's scorer reads them.
 
@@ -241,7 +239,7 @@ def write_results(
     failures: list[Failure] = []
 
     def rows() -> Iterator[tuple[str, Scores]]:
-        outcomes = infer(source, bundle.model.preprocess, session, batch_size=batch_size, workers=workers)
+        outcomes = infer(source, bundle.model.preprocess, session, **feed)
         for path, outcome in zip(paths, outcomes, strict=True):
             if isinstance(outcome, Scored):
                 yield path, outcome.logits

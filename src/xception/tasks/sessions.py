@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xception.backends.base import Logits, Pixels, Session
+from xception.backends.base import Logits, Session
 from xception.metrics import log_softmax
 
 Tta = Literal["flip"]
-View = Callable[[Pixels], Pixels]
+View = Callable[[NDArray[Any]], NDArray[Any]]
 
 VIEWS: dict[Tta, tuple[View, ...]] = {
     "flip": (lambda pixels: pixels, lambda pixels: np.ascontiguousarray(pixels[..., ::-1])),
@@ -27,6 +28,9 @@ class _Wrapped:
         self.input_shape = session.input_shape
         self.num_classes = num_classes
         self.batch_size = session.batch_size
+        self.input_values = session.input_values
+        self.instances = session.instances
+        self.threads = session.threads
 
     def close(self) -> None:
         self._session.close()
@@ -39,7 +43,7 @@ class Shared(_Wrapped):
         super().__init__(session, session.num_classes)
         self._turn = Lock()
 
-    def __call__(self, pixels: Pixels, /) -> Logits:
+    def __call__(self, pixels: NDArray[Any], /) -> Logits:
         with self._turn:
             return self._session(pixels)
 
@@ -51,7 +55,7 @@ class Restricted(_Wrapped):
         super().__init__(session, len(classes))
         self._classes = np.array(classes, np.intp)
 
-    def __call__(self, pixels: Pixels, /) -> Logits:
+    def __call__(self, pixels: NDArray[Any], /) -> Logits:
         return self._session(pixels)[:, self._classes]
 
 
@@ -65,6 +69,6 @@ class Averaged(_Wrapped):
         super().__init__(session, session.num_classes)
         self._views = views
 
-    def __call__(self, pixels: Pixels, /) -> Logits:
+    def __call__(self, pixels: NDArray[Any], /) -> Logits:
         rows = [log_softmax(self._session(view(pixels))) for view in self._views]
         return np.asarray(np.logaddexp.reduce(rows) - np.log(len(rows)), np.float32)

@@ -10,7 +10,7 @@ import torch
 from xception import __version__
 from xception.bundle import check_version
 from xception.errors import InputError
-from xception.tasks.benchmark import environment
+from xception.machine import fingerprint
 from xception.train.batches import Batches
 from xception.train.recipe import Recipe
 from xception.train.storage import Storage, open_storage
@@ -69,7 +69,7 @@ def manifest_of(recipe: Recipe, batches: Batches, device: str) -> RunManifest:
         data=DataFacts(
             name=source.name, images=len(source), classes=len(source.classes), fingerprint=batches.fingerprint
         ),
-        environment=environment("torch") | {"numpy": version("numpy"), "xception": __version__},
+        environment=fingerprint("torch", "pillow") | {"numpy": version("numpy"), "xception": __version__},
         device=device,
         processes=batches.world,
         threads=torch.get_num_threads(),

@@ -1,7 +1,9 @@
 """Validation over all processes: every image is counted once, and none is doubled to make shares even."""
 
+import torch
 from lightning_fabric import Fabric
 
+from xception.backends.base import Compute
 from xception.backends.torch import TorchSession
 from xception.bundle import Bundle, Score
 from xception.data.source import Source
@@ -21,7 +23,8 @@ def validate(
     """
     share = Share(source, fabric.global_rank, fabric.world_size)
     was_training = network.training
-    result = evaluate(bundle, TorchSession(network, (None, None)), share, batch_size=batch_size, workers=workers)
+    session = TorchSession(network, (None, None), Compute(threads=torch.get_num_threads()))
+    result = evaluate(bundle, session, share, batch_size=batch_size, workers=workers)
     network.train(was_training)
     return _score(summed(fabric, *_counts(result)), has_top5=len(bundle.labels) > 5)
 

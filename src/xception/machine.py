@@ -1,0 +1,48 @@
+"""The machine underneath: how many cores this process may use, and what its figures depend on."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def cores(cgroups: Path = CGROUPS) -> int:
+    """Cores that this process may keep busy: those it may run on, and no more than a container's quota of time."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, _quota(cgroups) or allowed))
+
+
+def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor, as the system calls it."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def fingerprint(*packages: str) -> dict[str, str | int]:
+    """What measured figures depend on: processor, cores, system, and the versions of Python and of `packages`."""
+    return {
+        "cpu": cpu_name(),
+        "cores": cores(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+    }
+
+
+def cache_folder() -> Path:
+    """Where what can be had again stays: `xception` in XDG_CACHE_HOME, by default ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xception"
+
+
+def _quota(cgroups: Path) -> int | None:
+    """Whole cores' worth of time that the container may use a period, rounded up; None if there is no limit."""
+    try:
+        limit, period = (cgroups / "cpu.max").read_text(encoding="ascii").split()
+        return None if limit == "max" else -(-int(limit) // int(period))
+    except (OSError, ValueError, ZeroDivisionError):
+        return None

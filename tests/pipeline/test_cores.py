@@ -1,0 +1,64 @@
+import threading
+
+import pytest
+
+from xception import machine
+from xception.pipeline.cores import Cores
+from xception.pipeline.overlap import overlap
+
+
+class Watch:
+    """How many cores are held at once, at most."""
+
+    def __init__(self, cores: Cores, wanted: int) -> None:
+        self._cores, self._wanted = cores, wanted
+        self._lock = threading.Lock()
+        self.held = self.most = 0
+
+    def __call__(self, _: int) -> None:
+        with self._cores.lend(self._wanted):
+            with self._lock:
+                self.held += self._wanted
+                self.most = max(self.most, self.held)
+            sum(range(2000))
+            with self._lock:
+                self.held -= self._wanted
+
+
+@pytest.mark.parametrize(("count", "wanted", "most"), [(1, 1, 1), (3, 1, 3), (4, 2, 4), (3, 2, 2)])
+def test_never_more_cores_are_lent_than_there_are(count: int, wanted: int, most: int) -> None:
+    watch = Watch(Cores(count), wanted)
+    list(overlap(range(200), watch, workers=8))
+    assert 0 < watch.most <= most
+
+
+def test_all_cores_may_be_lent_at_once() -> None:
+    cores, meeting = Cores(3), threading.Barrier(3)
+
+    def meet(_: int) -> bool:
+        with cores.lend():
+            return meeting.wait(10) >= 0
+
+    assert list(overlap(range(3), meet, workers=3)) == [True] * 3
+
+
+def test_who_wants_more_than_there_are_gets_all() -> None:
+    with Cores(2).lend(5):
+        pass
+
+
+def test_who_wants_none_does_not_wait() -> None:
+    cores = Cores(1)
+    with cores.lend(), cores.lend(0):
+        pass
+
+
+def test_cores_come_back_when_the_work_fails() -> None:
+    cores = Cores(1)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="work"), cores.lend():
+            raise ValueError("work")
+
+
+def test_by_default_all_cores_of_the_machine_are_lent() -> None:
+    assert Cores().count == machine.cores()
