@@ -18,11 +18,13 @@ def command_line(*arguments: str | Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def xception() -> Command:
+def xception(tmp_path_factory: pytest.TempPathFactory) -> Command:
     """Run one command in a process of its own; stdout and stderr are captured."""
 
+    cache = str(tmp_path_factory.mktemp("cache"))
+
     def call(*arguments: str | Path, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
-        environment = os.environ | {"COLUMNS": "100", "NO_COLOR": "1"}
+        environment = os.environ | {"COLUMNS": "100", "NO_COLOR": "1", "XDG_CACHE_HOME": cache}
         return subprocess.run(
             command_line(*arguments), capture_output=True, text=True, cwd=cwd, env=environment, timeout=600, check=False
         )
