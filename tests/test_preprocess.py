@@ -198,3 +198,13 @@ def exact_taps(source: int, target: int) -> np.ndarray:
         for position, weight in ((low, 1 - (centre - low)), (low + 1, centre - low)):
             matrix[row, min(max(position, 0), source - 1)] += weight
     return matrix
+
+
+@pytest.mark.parametrize(("share", "px", "crop"), [(1.0, 333, (299, 299)), (0.5, 166, (150, 150)), (1e-9, 1, (1, 1))])
+def test_all_sizes_are_scaled_alike_in_whole_pixels(share: float, px: int, crop: tuple[int, int]) -> None:
+    whole = Preprocess(resize=ShorterSide(px=333, long_side="round"), crop=CenterCrop(width_px=299, height_px=299))
+    part = whole.scaled(share)
+    assert part.resize == ShorterSide(px=px, long_side="round")
+    assert part.output_px == crop
+    assert Preprocess(resize=Squash(width_px=80, height_px=40)).scaled(0.8).output_px == (32, 64)
+    assert Preprocess().scaled(0.5) == Preprocess()

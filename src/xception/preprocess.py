@@ -4,7 +4,7 @@ The rules are those that published weights were evaluated with; which entry uses
 """
 
 from functools import cached_property
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -155,6 +155,10 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         channels_first = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
         return channels_first[::-1] if self.color == "bgr" else channels_first
 
+    def scaled(self, share: float) -> "Preprocess":
+        """The same with all sizes times `share`, in whole pixels."""
+        return msgspec.structs.replace(self, resize=_scaled(self.resize, share), crop=_scaled(self.crop, share))
+
     def _converted(self, image: Image.Image) -> Image.Image:
         mode = "L" if self.color == "gray" else "RGB"
         return image if image.mode == mode else image.convert(mode)
@@ -191,6 +195,16 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         values = np.arange(256, dtype=np.float32) / np.float32(self.divisor)
         mean, std = (np.array(row, np.float32)[:, None] for row in (self.mean, self.std))
         return np.asarray((values[None] - mean) / std, np.float32)
+
+
+Rule = TypeVar("Rule", ShorterSide, Squash, CenterCrop)
+
+
+def _scaled(rule: Rule | None, share: float) -> Rule | None:
+    sizes = ("px", "width_px", "height_px")
+    return rule and msgspec.structs.replace(
+        rule, **{side: max(1, round(getattr(rule, side) * share)) for side in sizes if hasattr(rule, side)}
+    )
 
 
 def resize_bilinear(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from xception.errors import InputError
 from xception.preprocess import Preprocess, Squash
 from xception.train.batches import Batches
 from xception.train.recipe import Recipe
-from xception.train.settings import DataSettings, ModelSettings
+from xception.train.settings import DataSettings, ModelSettings, ProgressiveSettings
 
 COUNT = 11
 
@@ -115,6 +115,13 @@ def test_batches_are_cropped_at_random_where_the_recipe_says_so() -> None:
     cropped, whole = (Batches(labelled(COUNT), one)(0)[0] for one in (cropping, plain))
     assert cropped.shape == whole.shape
     assert not torch.equal(cropped, whole)
+
+
+def test_images_are_small_for_as_many_epochs_as_the_recipe_says() -> None:
+    growing = msgspec.structs.replace(recipe(), progressive=ProgressiveSettings(epochs=1, size=0.6))
+    made = Batches(labelled(COUNT), growing)
+    assert [tuple(made(step)[0].shape[2:]) for step in (0, 2, 3, 5)] == [(5, 5), (5, 5), (8, 8), (8, 8)]
+    assert torch.equal(made(3)[0], batches()(3)[0])
 
 
 def test_balanced_batches_show_rare_classes_as_often_as_frequent_ones() -> None:

@@ -123,6 +123,13 @@ def test_a_missing_setting_is_named(tmp_path: Path) -> None:
         load_recipe(str(tmp_path / "r.toml"))
 
 
+def test_images_cannot_grow_that_have_no_size() -> None:
+    changes = ["preprocess.resize=", "preprocess.crop=", "progressive.epochs=2"]
+    with pytest.raises(UsageError, match="needs a network input of one size"):
+        load_recipe("cifar10", changes)
+    assert load_recipe("cifar10", [*changes[:2], "progressive.epochs=0"]).preprocess.output_px is None
+
+
 def test_an_unknown_recipe_is_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match="unknown recipe 'digit'; did you mean digits"):
         load_recipe("digit")

@@ -93,6 +93,7 @@ class Batches:
 
     def _pixels(self, item: Item, epoch: int, index: int) -> np.ndarray:
         try:
-            return self.recipe.augment.pixels(item.load(), self.recipe.preprocess, self.recipe.seed, epoch, index)
+            preprocess = self.recipe.preprocess_in(epoch)
+            return self.recipe.augment.pixels(item.load(), preprocess, self.recipe.seed, epoch, index)
         except (DecodeError, OSError) as error:
             raise InputError(f"training image {item.key} cannot be used: {error}; mend or remove it") from error

@@ -24,6 +24,7 @@ from xception.train.settings import (
     ModelSettings,
     OptimSettings,
     Positive,
+    ProgressiveSettings,
     ScheduleSettings,
     Settings,
     Share,
@@ -39,6 +40,7 @@ class Recipe(Settings, frozen=True, kw_only=True):
     preprocess: Preprocess
     augment: Augment = Augment()
     mix: MixSettings = MixSettings()
+    progressive: ProgressiveSettings = ProgressiveSettings()
     optim: OptimSettings = OptimSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     freeze: FreezeSettings = FreezeSettings()
@@ -60,6 +62,19 @@ class Recipe(Settings, frozen=True, kw_only=True):
     class_weights: Literal["balanced"] | tuple[Positive, ...] | None = None
     """What an image of each class counts, in class order; balanced weights make up for unequal frequencies."""
     seed: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] = 0
+
+    def __post_init__(self) -> None:
+        if self.progressive.epochs and self.preprocess.output_px is None:
+            raise UsageError(
+                "progressive.epochs needs a network input of one size; expected preprocess.crop, or preprocess.resize "
+                "by squashing"
+            )
+
+    def preprocess_in(self, epoch: int) -> Preprocess:
+        """What epoch `epoch`, counted from 0, trains with; validation is always with `preprocess`."""
+        if epoch < self.progressive.epochs:
+            return self.preprocess.scaled(self.progressive.size)
+        return self.preprocess
 
     @property
     def digest(self) -> str:

@@ -148,6 +148,15 @@ class FreezeSettings(Settings, frozen=True, kw_only=True):
         return max(self.entry_until, self.middle_until, self.exit_until) > 0
 
 
+class ProgressiveSettings(Settings, frozen=True, kw_only=True):
+    """Smaller images at the start, where most is learnt of coarse features and every image costs less (Howard 2018)."""
+
+    epochs: Epochs = 0
+    """How many epochs see them."""
+    size: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8
+    """Their side as a share of the network's input, in whole pixels."""
+
+
 class MixSettings(Settings, frozen=True, kw_only=True):
     """Images blended with others of their batch, and their classes with them; 0 turns a kind off."""
 
