@@ -24,7 +24,15 @@ def test_an_openvino_file_tells_its_inputs_and_outputs(forms: dict[str, Bundle])
     )
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "model.xml"])
+def test_a_litert_file_tells_its_inputs_and_outputs(forms: dict[str, Bundle]) -> None:
+    assert describe_graph(forms["litert"].main_file) == GraphFacts(
+        format="litert",
+        inputs=(Port(name="pixels", dtype="float32", shape=(None, 32, 32, 3)),),
+        outputs=(Port(name="logits", dtype="float32", shape=(None, 7)),),
+    )
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.xml", "model.tflite"])
 def test_a_damaged_graph_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match=f"{name} is no graph that its runtime takes"):

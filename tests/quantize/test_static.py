@@ -96,6 +96,26 @@ def test_openvino_runs_what_is_written_for_it(reader: Bundle, tmp_path: Path) ->
     assert set(written.model.files) == {"labels.txt", "model.bin", "model.xml", RECORD}
 
 
+def test_litert_runs_what_is_written_for_it(reader: Bundle, tmp_path: Path) -> None:
+    written, result = quantize_bundle(
+        reader, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, to="litert", method="equalized"
+    )
+    assert (written.model.form, written.model.precision, result.passed) == ("litert", "int8", True)
+    assert set(written.model.files) == {"labels.txt", "model.tflite", RECORD}
+    assert "ai-edge-litert" in written.model.lineage[-1].tools
+    assert open_session(written).input_shape == open_session(reader).input_shape
+    assert result.verdict
+    assert result.verdict.top1_agreement > 0.97
+
+
+def test_a_litert_file_that_lost_its_accuracy_is_refused(blown_up: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(GateFailed, match=r"more than the 0\.5 points allowed"):
+        quantize_bundle(
+            blown_up, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, to="litert", method="per-tensor"
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_images_without_labels_are_judged_by_agreement(reader: Bundle, tmp_path: Path) -> None:
     bare = Items("bare", (), tuple(replace(item, target=None) for item in TRAIN.items[:300]))
     _, result = quantize_bundle(reader, bare, tmp_path / "q", images=60, method="equalized")
@@ -123,10 +143,19 @@ def test_only_float32_graphs_are_quantized(weights_bundle: Bundle, tmp_path: Pat
         quantize_bundle(weights_bundle, labelled(60), tmp_path / "q")
 
 
-def test_only_plain_graphs_are_quantized(reader: Bundle, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"output_values": "probabilities"},
+        {"input_values": "image", "input_layout": "nhwc"},
+        {"input_shape": (4, 1, 32, 32)},
+        {"top_k": 2},
+    ],
+)
+def test_only_plain_graphs_are_quantized(change: dict[str, object], reader: Bundle, tmp_path: Path) -> None:
     graph = reader.model.graph
     assert graph
-    model = msgspec.structs.replace(reader.model, graph=msgspec.structs.replace(graph, output_values="probabilities"))
+    model = msgspec.structs.replace(reader.model, graph=msgspec.structs.replace(graph, **change))
     with pytest.raises(UsageError, match="without further options"):
         quantize_bundle(replace(reader, model=model), TRAIN, tmp_path / "q")
 

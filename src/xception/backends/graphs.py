@@ -21,13 +21,13 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
 class GraphFacts(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="graph"):
     """The document of `xception info GRAPH --json`; `inputs` and `outputs` are None where the runtime is missing."""
 
-    format: Literal["onnx", "openvino"]
+    format: Literal["onnx", "openvino", "litert"]
     inputs: tuple[Port, ...] | None
     outputs: tuple[Port, ...] | None
 
 
 def describe_graph(path: Path) -> GraphFacts:
-    """Inputs and outputs of an `.onnx` file or of an OpenVINO `.xml`.
+    """Inputs and outputs of an `.onnx` file, of an OpenVINO `.xml` or of a LiteRT `.tflite`.
 
     Raises:
         InputError: the runtime refuses the file.
@@ -74,8 +74,25 @@ def _openvino(path: Path) -> Ports:
     return ports(model.inputs), ports(model.outputs)
 
 
-READERS: Mapping[str, tuple[Literal["onnx", "openvino"], Callable[[Path], Ports]]] = {
+def _litert(path: Path) -> Ports:
+    interpreter = require("ai_edge_litert.interpreter", "litert").Interpreter(str(path))
+
+    def ports(details: Iterable[dict[str, Any]]) -> tuple[Port, ...]:
+        return tuple(
+            Port(
+                name=port["name"],
+                dtype=port["dtype"].__name__,
+                shape=tuple(None if size < 0 else size for size in port["shape_signature"].tolist()),
+            )
+            for port in details
+        )
+
+    return ports(interpreter.get_input_details()), ports(interpreter.get_output_details())
+
+
+READERS: Mapping[str, tuple[Literal["onnx", "openvino", "litert"], Callable[[Path], Ports]]] = {
     ".onnx": ("onnx", _onnx),
     ".xml": ("openvino", _openvino),
+    ".tflite": ("litert", _litert),
 }
 """Form and reader, by the end of the file's name, since the formats have no signature."""

@@ -34,7 +34,7 @@ def info(target: str, /, *, verify: bool = False, drawing: Path | None = None, j
 
     Args:
         target: The name of a variant or of a weights entry, a bundle's folder, a checkpoint of any source, an
-            ONNX or OpenVINO file, or a vendor's files on preprocessing, whose contradictions are named.
+            ONNX, OpenVINO or LiteRT file, or a vendor's files on preprocessing, whose contradictions are named.
         verify: Compare every byte of a bundle with its hashes.
         drawing: Write a drawing of the variant to this file, as SVG.
         json: Print one JSON document.

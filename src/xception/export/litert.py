@@ -16,12 +16,7 @@ from xception.errors import UsageError
 from xception.export.fold import affine
 from xception.export.program import Normalize, Operation, Program, Softmax, TopK
 from xception.extras import require
-
-SCHEMA_VERSION = 3
-IDENTIFIER = b"TFL3"
-SIGNATURE = b"serving_default"
-
-WITHOUT_OPTIONS = ("RELU",)
+from xception.flatbuffer import Flatbuffer
 
 VERSIONS = {"DEPTHWISE_CONV_2D": 2, "DEQUANTIZE": 3}
 """Of operations that use what a later version brought: dilation, and weights in half precision."""
@@ -36,67 +31,37 @@ def litert_files(program: Program) -> dict[str, bytes]:
         MissingExtra: ai-edge-litert is not installed.
         UsageError: weights that float16 cannot hold.
     """
-    schema = require("ai_edge_litert.schema_py_generated", "litert")
-    builder = require("flatbuffers", "litert").Builder(1 << 20)
-    builder.Finish(_Writer(schema, program).model().Pack(builder), IDENTIFIER)
-    return {"model.tflite": bytes(builder.Output())}
+    return {"model.tflite": _Writer(program).content()}
 
 
 class _Writer:
     """One model in the making; an operation's output bears the operation's name."""
 
-    def __init__(self, schema: Any, program: Program) -> None:
-        self.schema, self.program = schema, program
+    def __init__(self, program: Program) -> None:
+        self.file, self.program = Flatbuffer(), program
         self.half = program.options.precision == "float16"
-        self.types = {
-            np.dtype(name): getattr(schema.TensorType, name.upper())
-            for name in ("float32", "float16", "int32", "int8", "uint8")
-        }
         self.shapes = {
             name: (*shape[1:], shape[0]) if len(shape) == 3 and name != "image" else shape
             for name, shape in program.shapes().items()
         }
-        self.buffers = [schema.BufferT()]  # the first one is empty by convention
-        self.tensors: list[Any] = []
-        self.indices: dict[str, int] = {}
-        self.operators: list[Any] = []
-        self.codes: dict[str, int] = {}
 
-    def model(self) -> Any:
+    def content(self) -> bytes:
         graph = self.program.graph
         source = self.value(self.program.source, self.shapes[self.program.source], _input_type(graph.input_values))
         for node in self.program.nodes:
             OPERATIONS[type(node)](self, node)
         results = {output.name: self._output(output.value) for output in self.program.outputs}
-        made = self.schema.ModelT()
-        made.version, made.description = SCHEMA_VERSION, b"xception"
-        made.buffers, made.operatorCodes = self.buffers, [self._code(kind) for kind in self.codes]
-        made.subgraphs = [self._subgraph(source, list(results.values()))]
-        made.signatureDefs = [self._signature({graph.input_name: source}, results)]
-        for name, index in {graph.input_name: source, **results}.items():
-            self.tensors[index].name = name.encode()
-        return made
+        return self.file.finish(self.program.architecture.name, {graph.input_name: source}, results)
 
     def value(self, name: str, shape: Sequence[int], dtype: str = "float32") -> int:
         """An activation; `shape` is that for one image, without the batch axis."""
         batch, _, *sides = self.program.graph.input_shape
-        tensor = self._tensor(name, (batch or 1, *shape), dtype)
-        free = [batch is None, *([None in sides] * 2 if len(shape) == 3 else [])]
-        if any(free):
-            tensor.shapeSignature = [
-                -1 if is_free else size
-                for size, is_free in zip(tensor.shape, [*free, *[False] * len(tensor.shape)], strict=False)
-            ]
-        return self.indices[name]
+        free = [0] if batch is None else []
+        free += [1, 2] if None in sides and len(shape) == 3 else []
+        return self.file.value(name, (batch or 1, *shape), dtype, free=free)
 
     def constant(self, name: str, value: np.ndarray) -> int:
-        stored = np.ascontiguousarray(value)
-        tensor = self._tensor(name, stored.shape, stored.dtype.name)
-        tensor.buffer = len(self.buffers)
-        buffer = self.schema.BufferT()
-        buffer.data = np.frombuffer(stored.tobytes(), np.uint8)
-        self.buffers.append(buffer)
-        return self.indices[name]
+        return self.file.constant(name, value)
 
     def weight(self, name: str, value: np.ndarray) -> int:
         """A constant that half precision stores as such, and widens when the model is loaded."""
@@ -107,72 +72,24 @@ class _Writer:
         if not np.isfinite(stored).all():
             raise UsageError(f"{name} has values that float16 cannot hold; export in float32")
         source = self.constant(f"{name}.float16", stored)
-        self._tensor(name, value.shape, "float32")
-        return self.add("DEQUANTIZE", [source], self.indices[name])
+        return self.add("DEQUANTIZE", [source], self.file.value(name, value.shape))
 
     def add(
         self, kind: str, inputs: Sequence[int | str], *outputs: int | str, options: str | None = None, **settings: Any
     ) -> int:
-        """Append an operation; values by name or index. Returns the index of its first output.
-
-        `options` is the schema's table of its settings, where the name does not tell.
-        """
-        table = options or f"{kind.title().replace('_', '')}Options"
-        operator = self.schema.OperatorT()
-        operator.opcodeIndex = self.codes.setdefault(kind, len(self.codes))
-        operator.inputs = [self.indices[value] if isinstance(value, str) else value for value in inputs]
-        operator.outputs = [self.value(out, self.shapes[out]) if isinstance(out, str) else out for out in outputs]
-        if kind not in WITHOUT_OPTIONS:
-            operator.builtinOptionsType = getattr(self.schema.BuiltinOptions, table)
-            operator.builtinOptions = getattr(self.schema, f"{table}T")()
-        for name, value in settings.items():
-            setattr(operator.builtinOptions, name, value)
-        self.operators.append(operator)
-        return int(operator.outputs[0])
-
-    def _tensor(self, name: str, shape: Sequence[int], dtype: str) -> Any:
-        tensor = self.schema.TensorT()
-        tensor.name, tensor.shape, tensor.type = name.encode(), list(shape), self.types[np.dtype(dtype)]
-        tensor.buffer = 0
-        self.indices[name] = len(self.tensors)
-        self.tensors.append(tensor)
-        return tensor
+        """Append an operation; outputs by index, or by name to make them. Returns the index of its first output."""
+        made = [self.value(out, self.shapes[out]) if isinstance(out, str) else out for out in outputs]
+        return self.file.add(kind, inputs, made, options=options, version=VERSIONS.get(kind, 1), **settings)
 
     def _output(self, value: str) -> int:
         """The tensor of an output; maps go out as (N, C, H, W)."""
+        index = self.file.indices[value]
         if self.program.outputs[0].value == value or len(self.shapes[value]) < 3:
-            return self.indices[value]
+            return index
         height, width, channels = self.shapes[value]
         order = self.constant(f"{value}.order", np.array([0, 3, 1, 2], np.int32))
         turned = self.value(f"{value}.nchw", (channels, height, width))
-        return self.add("TRANSPOSE", [value, order], turned)
-
-    def _code(self, kind: str) -> Any:
-        code = self.schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = getattr(self.schema.BuiltinOperator, kind)
-        code.version = VERSIONS.get(kind, 1)
-        return code
-
-    def _subgraph(self, source: int, results: list[int]) -> Any:
-        subgraph = self.schema.SubGraphT()
-        subgraph.name = self.program.architecture.name.encode()
-        subgraph.tensors, subgraph.operators = self.tensors, self.operators
-        subgraph.inputs, subgraph.outputs = [source], results
-        return subgraph
-
-    def _signature(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> Any:
-        signature = self.schema.SignatureDefT()
-        signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
-        signature.inputs, signature.outputs = self._tensor_maps(inputs), self._tensor_maps(outputs)
-        return signature
-
-    def _tensor_maps(self, names: Mapping[str, int]) -> list[Any]:
-        maps = []
-        for name, index in names.items():
-            entry = self.schema.TensorMapT()
-            entry.name, entry.tensorIndex = name.encode(), index
-            maps.append(entry)
-        return maps
+        return self.add("TRANSPOSE", [index, order], turned)
 
 
 def _input_type(values: str) -> str:
@@ -191,7 +108,7 @@ SCALING = ("factor", "shift")
 
 
 def _conv(writer: _Writer, node: Conv) -> None:
-    schema, tensors = writer.schema, writer.program.tensors
+    schema, tensors = writer.file.schema, writer.program.tensors
     kernel = tensors[f"{node.name}.weight"]
     bias = tensors[f"{node.name}.bias"] if node.bias else np.zeros(node.out_channels, np.float32)
     depthwise = node.groups > 1
@@ -258,7 +175,7 @@ def _max_pool(writer: _Writer, node: MaxPool) -> None:
         [source],
         node.name,
         options="Pool2DOptions",
-        padding=writer.schema.Padding.SAME if same else writer.schema.Padding.VALID,
+        padding=writer.file.schema.Padding.SAME if same else writer.file.schema.Padding.VALID,
         strideW=node.stride,
         strideH=node.stride,
         filterWidth=3,

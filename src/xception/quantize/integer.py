@@ -5,7 +5,7 @@ next grid by one multiplication and one rounding, half to even, as ONNX Runtime 
 single precision and this module in double, so that now and then a value between two integers falls on the other one.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from xception.errors import CheckFailed, UsageError
 from xception.extras import require
+from xception.quantize.qdq import attributes_of, ordered
 
 Real = NDArray[np.float64]
 
@@ -62,7 +63,7 @@ def integer_values(
     numpy_helper = require("onnx", "quantize").numpy_helper
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     found: dict[str, Real] = {}
-    for node in _ordered(model, {*inputs, *constants}):
+    for node in ordered(model, {*inputs, *constants}):
         output = node.output[0]
         if node.op_type == "QuantizeLinear":
             found[output] = _quantized(values[node.input[0]], *(constants[name] for name in node.input[1:]))
@@ -73,19 +74,10 @@ def integer_values(
             values[output] = Quantized(np.asarray(source, np.float64), scale, zero[0] if zero else np.zeros(()))
         elif node.op_type in OPERATIONS:
             arguments = [values[name] if name in values else constants[name].astype(np.float64) for name in node.input]
-            values[output] = OPERATIONS[node.op_type](_attributes(node), *arguments)
+            values[output] = OPERATIONS[node.op_type](attributes_of(node), *arguments)
         else:
             raise UsageError(f"no integer form of {node.op_type} is known; expected {', '.join(OPERATIONS)}")
     return found
-
-
-def _ordered(model: Any, known: set[str]) -> Iterator[Any]:
-    """The nodes, each after those that it reads; the quantizer appends its own at the end."""
-    waiting = list(model.graph.node)
-    while ready := [node for node in waiting if known.issuperset(node.input)]:
-        yield from ready
-        known |= {output for node in ready for output in node.output}
-        waiting = [node for node in waiting if not known.issuperset(node.output)]
 
 
 def _quantized(value: Value, scale: NDArray[Any], zero: NDArray[Any]) -> Real:
@@ -129,6 +121,11 @@ def _weighted(product: Callable[[Real, Real], Real], x: Value, weight: Value, bi
     return result if bias is None or isinstance(bias, Quantized) else result + _channels(bias, total.ndim)
 
 
+def _norm(attributes: dict[str, Any], x: Value, scale: Real, shift: Real, mean: Real, variance: Real) -> Real:
+    factor, values = scale / np.sqrt(variance + attributes["epsilon"]), _real(x)
+    return values * _channels(factor, values.ndim) + _channels(shift - mean * factor, values.ndim)
+
+
 def _max_pool(attributes: dict[str, Any], x: Value) -> Value:
     if isinstance(x, Quantized):
         return Quantized(cast(Real, _max_pool(attributes, x.integers)), x.scale, x.zero)
@@ -154,6 +151,7 @@ def _flatten(_: dict[str, Any], x: Value) -> Value:
 
 OPERATIONS: Mapping[str, Callable[..., Value]] = {
     "Add": lambda _, x, y: _real(x) + _real(y),
+    "BatchNormalization": _norm,
     "Conv": _convolution,
     "Flatten": _flatten,
     "Gemm": _dense,
@@ -175,8 +173,3 @@ def _along_first(values: Real, axes: int) -> Real:
 
 def _channels(values: Real, axes: int) -> Real:
     return values.reshape(1, -1, *(1,) * (axes - 2))
-
-
-def _attributes(node: Any) -> dict[str, Any]:
-    helper = require("onnx", "quantize").helper
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}

@@ -14,9 +14,9 @@ from xception.quantize.layers import LayerError, sensitivity
 from xception.quantize.nncf import Correction, quantize_by_nncf
 from xception.quantize.observe import Observation, observe
 from xception.quantize.processor import WeightBits
-from xception.quantize.qdq import Scheme, float_island, quantize_graph
-from xception.quantize.ranges import RangeMethod
-from xception.quantize.targets import Target
+from xception.quantize.qdq import Scheme, float_island, logits, quantize_graph
+from xception.quantize.ranges import Range, RangeMethod
+from xception.quantize.targets import TARGETS, Target
 
 Method = Literal[
     "per-tensor",
@@ -89,12 +89,10 @@ class Quantizer:
         if rung.correction:
             model = self._model_for_nncf(rung.correction)
             return quantize_by_nncf(model, self.calibration, rung.correction, weight_bits=self.weight_bits)
-        scheme = Scheme(per_channel=rung.per_channel, is_symmetric=self.is_symmetric, weight_bits=self.weight_bits)
-        ranges = self.observation(method).ranges(rung.ranges, is_symmetric=self.is_symmetric)
-        model = self.reference(method)
+        ranges, model = self._ranges(method), self.reference(method)
         worst = self.sensitivity[: rung.float_layers] if rung.float_layers else ()
         exclude = [name for layer in worst for name in float_island(model, layer.name)]
-        return quantize_graph(model, ranges, scheme, exclude=exclude)
+        return quantize_graph(model, ranges, self._scheme(per_channel=rung.per_channel), exclude=exclude)
 
     def reference(self, method: Method) -> Any:
         """The float graph that the method starts from: the same function, channels equalised or not."""
@@ -106,18 +104,12 @@ class Quantizer:
 
     def range_error(self, method: Method) -> float | None:
         """What rounding costs the activations over the method's ranges, see `Observation.error`."""
-        rung = METHODS[method]
-        if rung.correction:
-            return None
-        observation = self.observation(method)
-        return observation.error(observation.ranges(rung.ranges, is_symmetric=self.is_symmetric))
+        return None if METHODS[method].correction else self.observation(method).error(self._ranges(method))
 
     @cached_property
     def sensitivity(self) -> tuple[LayerError, ...]:
         """The logits' error when a layer of the equalised graph alone is quantized, worst first."""
-        scheme = Scheme(is_symmetric=self.is_symmetric, weight_bits=self.weight_bits)
-        ranges = self._observation_equalized.ranges("max", is_symmetric=self.is_symmetric)
-        return sensitivity(self._equalized, ranges, scheme, self.calibration)
+        return sensitivity(self._equalized, self._ranges("equalized"), self._scheme(), self.calibration)
 
     @cached_property
     def _observation(self) -> Observation:
@@ -130,6 +122,21 @@ class Quantizer:
     @cached_property
     def _observation_equalized(self) -> Observation:
         return observe(self._equalized, self.calibration)
+
+    def _scheme(self, *, per_channel: bool = True) -> Scheme:
+        return Scheme(
+            per_channel=per_channel,
+            is_symmetric=self.is_symmetric,
+            weight_bits=self.weight_bits,
+            rounds_logits=TARGETS[self.target].rounds_logits,
+        )
+
+    def _ranges(self, method: Method) -> dict[str, Range]:
+        """Of every activation; that of the logits is never narrowed, since clipping makes the best classes equal."""
+        observation = self.observation(method)
+        full = observation.ranges("max", is_symmetric=self.is_symmetric)
+        chosen = observation.ranges(METHODS[method].ranges, is_symmetric=self.is_symmetric)
+        return chosen | {name: full[name] for name in logits(self.model)}
 
     def _model_for_nncf(self, correction: Correction) -> Any:
         """A model of the target's own kind, which NNCF may change.

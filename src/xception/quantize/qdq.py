@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -27,6 +27,8 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True):
     """Activations' ranges are symmetric about zero."""
     weight_bits: int = 7
     """7: sums of two products fit 16 bits, so that processors with and without VNNI give the same result."""
+    rounds_logits: bool = False
+    """A grid for the logits too, for runtimes that have no integer layer with a result in float."""
 
 
 class Scale(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +45,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
 def quantize_graph(
     model: Any, ranges: Mapping[str, Range], scheme: Scheme, *, only: Sequence[str] = (), exclude: Sequence[str] = ()
 ) -> Any:
-    """The int8 form of a float ONNX model; logits stay in float.
+    """The int8 form of a float ONNX model.
 
     Args:
         model: an `onnx.ModelProto`.
@@ -68,7 +70,10 @@ def quantize_graph(
         list(only) or [node.name for node in model.graph.node],
         [*exclude, *_tail(model)],
         list(QUANTIZED),
-        {"OpTypesToExcludeOutputQuantization": ["Gemm"], "ForceQuantizeNoInputCheck": False},
+        {
+            "OpTypesToExcludeOutputQuantization": [] if scheme.rounds_logits else ["Gemm"],
+            "ForceQuantizeNoInputCheck": False,
+        },
     )
     quantizer.quantize_model()
     return quantizer.model.model
@@ -77,6 +82,12 @@ def quantize_graph(
 def layers(model: Any) -> tuple[str, ...]:
     """Names of the nodes with weights, in the order of the graph."""
     return tuple(node.name for node in model.graph.node if node.op_type in LAYERS)
+
+
+def logits(model: Any) -> tuple[str, ...]:
+    """Names of the values that hold the logits: results of the last layer, if that is dense."""
+    last = [node for node in model.graph.node if node.op_type in LAYERS][-1:]
+    return tuple(output for node in last if node.op_type == "Gemm" for output in node.output)
 
 
 def with_activation(model: Any, layer: str) -> tuple[str, ...]:
@@ -129,6 +140,26 @@ def scales_csv(rows: Sequence[Scale]) -> str:
         for channel, (scale, zero) in enumerate(zip(row.scales, row.zero_points, strict=True)):
             writer.writerow((row.tensor, row.kind, row.dtype, channel if len(row.scales) > 1 else "", scale, zero))
     return text.getvalue()
+
+
+def ordered(model: Any, known: Collection[str]) -> Iterator[Any]:
+    """The nodes, each after those that it reads; ONNX Runtime's quantizer appends its own at the end.
+
+    Args:
+        model: an `onnx.ModelProto`.
+        known: names of the inputs and constants.
+    """
+    known, waiting = set(known), list(model.graph.node)
+    while ready := [node for node in waiting if known.issuperset(node.input)]:
+        yield from ready
+        known |= {output for node in ready for output in node.output}
+        waiting = [node for node in waiting if not known.issuperset(node.output)]
+
+
+def attributes_of(node: Any) -> dict[str, Any]:
+    """A node's settings by name."""
+    helper = require("onnx", "quantize").helper
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def _readers(model: Any, name: str) -> list[Any]:

@@ -240,10 +240,9 @@ def _climb(job: _Job, methods: tuple[Method, ...]) -> list[_Attempt]:
 
 def _attempt(job: _Job, method: Method, start: float) -> _Attempt:
     graph = job.quantizer.graph(method)
-    form, make_files = TARGETS[job.quantizer.target]
-    files = make_files(graph)
+    files = TARGETS[job.quantizer.target].files(graph)
     with tempfile.TemporaryDirectory() as folder:
-        model = msgspec.structs.replace(job.bundle.model, form=form, precision="int8")
+        model = _in_form(job.bundle.model, job.quantizer.target)
         trial = write_bundle(Path(folder) / "trial", model, job.bundle.labels, files)
         with closing(open_session(trial)) as session:
             answered = answers(trial, session, job.held_out)
@@ -252,6 +251,12 @@ def _attempt(job: _Job, method: Method, start: float) -> _Attempt:
     return _Attempt(
         _trial(method, start, verdict=verdict, size_bytes=trial.size_bytes, range_error=error), graph, files, answered
     )
+
+
+def _in_form(model: Model, to: Target) -> Model:
+    target = TARGETS[to]
+    graph = msgspec.structs.replace(model.graph, input_layout=target.layout) if model.graph else None
+    return msgspec.structs.replace(model, form=target.form, precision="int8", graph=graph)
 
 
 def _trial(
@@ -298,9 +303,7 @@ def _write(job: _Job, best: _Attempt, result: Quantization, out: Path, *, overwr
     if verdict is None or best.files is None or best.answered is None:
         raise CheckFailed(f"{result.sentence()}; there is no model to write")
     model = msgspec.structs.replace(
-        _child(job, best.trial.method, verdict, result.calibration),
-        form=TARGETS[result.target][0],
-        precision="int8",
+        _in_form(_child(job, best.trial.method, verdict, result.calibration), result.target),
         agreement=agreement_of(best.answered.logits, job.parent.logits),
         passed_gate=verdict.passed,
         metrics={verdict.data: verdict.candidate},
@@ -311,13 +314,13 @@ def _write(job: _Job, best: _Attempt, result: Quantization, out: Path, *, overwr
 
 def _child(job: _Job, method: Method, verdict: Verdict, calibration: Provenance) -> Model:
     """The document with this step in its history; `RECORD` has the rest."""
-    packages = ["onnxruntime", *(["nncf"] if METHODS[method].correction else [])]
-    packages += ["openvino"] if job.quantizer.target == "openvino" else []
+    packages = {"onnxruntime", TARGETS[job.quantizer.target].package}
+    packages |= {"nncf"} if METHODS[method].correction else set()
     test = verdict.non_inferiority
     return child(
         job.bundle,
         "quantize",
-        {package: version(package) for package in packages},
+        {package: version(package) for package in sorted(packages)},
         method=method,
         to=job.quantizer.target,
         is_symmetric=job.quantizer.is_symmetric,

@@ -2,13 +2,28 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from xception.bundle import Form
 from xception.extras import require
+from xception.quantize.litert import litert_files
 
-Target = Literal["onnx", "openvino"]
+Target = Literal["onnx", "openvino", "litert"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetForm:
+    """What a target's bundle holds."""
+
+    form: Form
+    files: Callable[[Any], dict[str, bytes]]
+    """Of an `onnx.ModelProto` in QDQ form."""
+    package: str
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    rounds_logits: bool = False
+    """See `Scheme`."""
 
 
 def onnx_files(graph: Any) -> dict[str, bytes]:
@@ -29,8 +44,10 @@ def openvino_files(graph: Any) -> dict[str, bytes]:
         return {name: (Path(folder) / name).read_bytes() for name in ("model.xml", "model.bin")}
 
 
-TARGETS: Mapping[Target, tuple[Form, Callable[[Any], dict[str, bytes]]]] = {
-    "onnx": ("onnx", onnx_files),
-    "openvino": ("openvino", openvino_files),
+TARGETS: Mapping[Target, TargetForm] = {
+    "onnx": TargetForm(form="onnx", files=onnx_files, package="onnxruntime"),
+    "openvino": TargetForm(form="openvino", files=openvino_files, package="openvino"),
+    "litert": TargetForm(
+        form="litert", files=litert_files, package="ai-edge-litert", layout="nhwc", rounds_logits=True
+    ),
 }
-"""The form of each target's bundle, and what makes its files."""
