@@ -42,3 +42,26 @@ def test_a_fingerprint_names_processor_system_and_versions() -> None:
     assert facts["cores"] == machine.cores()
     with pytest.raises(PackageNotFoundError):
         machine.fingerprint("no-such-package")
+
+
+STATUS = "Name:\tx\nVmPeak:\t  999 kB\nVmHWM:\t  1234 kB\nVmRSS:\t 12 kB\n"
+
+
+def test_the_peak_of_a_process_is_the_kernels_record_of_it(tmp_path: Path) -> None:
+    (tmp_path / "17").mkdir()
+    (tmp_path / "17" / "status").write_text(STATUS)
+    assert machine.peak_memory_bytes(17, tmp_path) == 1234 * 1024
+    (tmp_path / "17" / "status").write_text("Name:\tzombie\n")
+    assert machine.peak_memory_bytes(17, tmp_path) is None
+    assert machine.peak_memory_bytes(18, tmp_path) is None
+
+
+def test_a_peak_only_grows_and_is_known_without_the_record(tmp_path: Path) -> None:
+    before = machine.peak_memory_bytes()
+    held = bytearray(64 << 20)
+    held[:: 4 << 10] = b"1" * len(held[:: 4 << 10])
+    after = machine.peak_memory_bytes()
+    assert before
+    assert after
+    assert after >= max(before, len(held))
+    assert (machine.peak_memory_bytes(proc=tmp_path) or 0) >= len(held)

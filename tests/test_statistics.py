@@ -13,6 +13,7 @@ from statsmodels.stats import contingency_tables
 from xception.statistics import (
     Interval,
     bootstrap_difference,
+    bootstrap_ratio,
     mcnemar,
     non_inferiority,
     paired_difference,
@@ -229,3 +230,27 @@ def test_the_verdict_is_said_in_words() -> None:
     undecided = non_inferiority(0, 0, 100, 0.01).sentence()
     assert undecided == "within 1 % with 95 % confidence: not enough images (100), need about 381"
     assert non_inferiority(10, 0, 1000, 0.01).sentence().endswith("need far more than can be had")
+
+
+def test_a_ratio_is_the_geometric_mean_with_the_studentised_bootstraps_interval() -> None:
+    interval = bootstrap_ratio([1.1, 1.2, 1.15, 1.12, 1.18])
+    assert interval.value == pytest.approx(np.exp(np.log([1.1, 1.2, 1.15, 1.12, 1.18]).mean()))
+    assert interval.low < 1.11
+    assert interval.high > 1.19
+    assert bootstrap_ratio([1.1, 1.2, 1.15, 1.12, 1.18]) == interval
+    inverse = bootstrap_ratio([1 / 1.1, 1 / 1.2, 1 / 1.15, 1 / 1.12, 1 / 1.18])
+    assert (1 / inverse.high, 1 / inverse.low) == pytest.approx((interval.low, interval.high), rel=0.01)
+
+
+def test_ratios_that_are_all_alike_leave_no_doubt() -> None:
+    interval = bootstrap_ratio([1.25] * 5)
+    assert interval.low == pytest.approx(1.25)
+    assert interval.high == pytest.approx(1.25)
+
+
+@pytest.mark.parametrize("count", [5, 10])
+def test_the_interval_of_a_ratio_holds_the_truth_in_19_of_20_cases(count: int) -> None:
+    rng = np.random.default_rng(0)
+    intervals = [bootstrap_ratio(np.exp(rng.normal(0.1, 0.05, count))) for _ in range(250)]
+    held = sum(interval.low <= np.exp(0.1) <= interval.high for interval in intervals)
+    assert 0.9 < held / 250 < 0.985

@@ -4,6 +4,7 @@ import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -34,6 +35,18 @@ def fingerprint(*packages: str) -> dict[str, str | int]:
     }
 
 
+def peak_memory_bytes(process: int | Literal["self"] = "self", proc: Path = Path("/proc")) -> int | None:
+    """The most memory that a process held until now; None where the system does not tell.
+
+    Linux' own record is asked first: what `getrusage` says begins with the peak of the process that started it.
+    """
+    try:
+        status = (proc / str(process) / "status").read_text(encoding="ascii", errors="replace")
+        return next(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return _own_peak() if process == "self" else None
+
+
 def cache_folder() -> Path:
     """Where what can be had again stays: `xception` in XDG_CACHE_HOME, by default ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xception"
@@ -46,3 +59,12 @@ def _quota(cgroups: Path) -> int | None:
         return None if limit == "max" else -(-int(limit) // int(period))
     except (OSError, ValueError, ZeroDivisionError):
         return None
+
+
+def _own_peak() -> int | None:
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else 1024 * peak

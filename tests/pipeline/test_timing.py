@@ -52,3 +52,21 @@ def test_threads_add_up_and_none_is_lost() -> None:
     for thread in threads:
         thread.join()
     assert watch.images == 4000
+
+
+def test_waiting_for_something_counts_apart_from_work() -> None:
+    watch, turn = Stopwatch(), threading.Lock()
+
+    def enter() -> None:
+        with watch.entering(turn):
+            pass
+
+    turn.acquire()
+    thread = threading.Thread(target=enter)
+    thread.start()
+    spin(0.02)
+    turn.release()
+    thread.join()
+    assert not turn.locked()
+    assert 0 < watch.waiting_s < 2
+    assert (watch.busy_s, watch.images) == (0, 0)

@@ -9,8 +9,9 @@ from xception.labels import Labels
 from xception.preprocess import Preprocess
 from xception.report.document import Card, CurvePoint, FormRow, MistakeCard, Report
 from xception.statistics import wilson
-from xception.tasks.benchmark import Rate, Run, bound
+from xception.tasks.benchmark import Run, Stage
 from xception.tasks.evaluate import Evaluation, FailedImage
+from xception.tasks.timings import Latency, Rate, bound
 
 LABELS = tuple(map(str, range(10)))
 
@@ -48,9 +49,15 @@ def evaluation(
     )
 
 
+def latency(p50: float) -> Latency:
+    return Latency(p50=p50, p90=1.2 * p50, p99=1.5 * p50, samples=160)
+
+
 def run(stages: dict[str, float], end_to_end: float, backend: str = "onnxruntime", precision: str = "float32") -> Run:
-    def rate(value: float) -> Rate:
-        return Rate(images_per_second=value, low=0.93 * value, high=1.04 * value)
+    def spread(value: float) -> dict[str, float]:
+        low, high = 0.93 * value, 1.04 * value
+        quartiles = {"lower_quartile": 0.97 * value, "upper_quartile": 1.02 * value}
+        return {"images_per_second": value, "low": low, "high": high, **quartiles}
 
     most = bound(stages.values())
     return Run(
@@ -58,12 +65,17 @@ def run(stages: dict[str, float], end_to_end: float, backend: str = "onnxruntime
         backend=backend,
         precision=precision,
         images=256,
-        stages={stage: rate(value) for stage, value in stages.items()},
-        end_to_end=rate(end_to_end),
-        latency_ms=8000 / stages["infer"],
+        failed=0,
+        stages={stage: Stage(busy=0.2, waiting=0.05, **spread(value)) for stage, value in stages.items()},
+        end_to_end=Rate(**spread(end_to_end)),
+        latency_ms=latency(8000 / stages["infer"]),
+        answer_ms=latency(24_000 / stages["infer"]),
         bottleneck=min(stages, key=lambda stage: stages[stage]),
         bound_images_per_second=most,
+        bound_by="shared cores",
         efficiency=end_to_end / most,
+        accuracy=None,
+        peak_memory_bytes=123_456_789,
     )
 
 

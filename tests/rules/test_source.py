@@ -21,7 +21,7 @@ TESTED_ELSEWHERE = {
     "backends/torch.py": "backends/test_contract.py",
     **{
         f"cli/{verb}.py": "cli/test_verbs.py"
-        for verb in ("benchmark", "compare", "evaluate", "export", "info", "list", "predict")
+        for verb in ("compare", "evaluate", "export", "info", "list", "predict")
     },
     "cli/output.py": "cli/test_verbs.py",
     "data/classes.py": "data/test_listed.py",

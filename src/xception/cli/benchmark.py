@@ -1,17 +1,30 @@
 """`xception benchmark`"""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 from cyclopts import Parameter, Token
 
-from xception.backends.base import open_session
-from xception.bundle import open_bundle
-from xception.cli.output import print_json, print_rows, say
+from xception.bundle import Bundle, open_bundle
+from xception.cli.engine import Engine, Running, Runtime
+from xception.cli.output import percent, print_facts, print_json, print_rows, say
+from xception.data.source import Source
 from xception.data.sources import open_source
-from xception.tasks.benchmark import Benchmark, Rate, noise_source
+from xception.errors import CheckFailed, UsageError
+from xception.extras import require
+from xception.interchange.ascend_speed import QUIRK, Speed, speed_file, speed_lines
+from xception.outputs import write_file
+from xception.tasks.benchmark import REPEATS, WARMUP, Benchmark, Run, check, noise_source, setting
 from xception.tasks.benchmark import benchmark as run
+from xception.tasks.race import Race, enough, race
+from xception.tasks.self_audit import self_audit
+from xception.tasks.startup import startup
+from xception.tasks.timings import Latency, Rate
+from xception.tasks.workload import Setting
 
 
 def numbers(_: Any, tokens: Sequence[Token]) -> tuple[int, ...]:
@@ -19,66 +32,257 @@ def numbers(_: Any, tokens: Sequence[Token]) -> tuple[int, ...]:
     return tuple(int(part) for token in tokens for part in token.value.split(","))
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Rounds:
+    """What is measured, and how often."""
+
+    batch: Annotated[
+        tuple[int, ...],
+        Parameter(converter=numbers, n_tokens=1, help="Batch sizes, separated by commas."),
+    ] = (1, 8)
+    images: Annotated[
+        int | None,
+        Parameter(help="How many images each round processes; by default 64, or four batches if that is more."),
+    ] = None
+    warmup: Annotated[int, Parameter(help="Rounds before those that count.")] = WARMUP
+    repeats: Annotated[int, Parameter(help="Rounds that count; figures are their medians.")] = REPEATS
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Besides:
+    """What is measured besides."""
+
+    against: Annotated[
+        Path | None,
+        Parameter(help="Another bundle: say which of the two is faster, if that is more than the noise."),
+    ] = None
+    against_backend: Annotated[
+        str | None, Parameter(help="The other one's backend; without --against, of the same bundle.")
+    ] = None
+    self_audit: Annotated[
+        bool, Parameter(help="Show that nothing is cached: one image repeated is no faster than many.")
+    ] = False
+    time_to_first: Annotated[
+        bool, Parameter(help="Time fresh processes from their start to the first label for one photo.")
+    ] = False
+
+    @property
+    def is_race(self) -> bool:
+        """Whether there is another one."""
+        return bool(self.against or self.against_backend)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """How the figures are given."""
+
+    json: Annotated[bool, Parameter(help="Print one JSON document.")] = False
+    report: Annotated[Path | None, Parameter(help="Write a page with a picture, too.")] = None
+    format: Annotated[
+        Literal["ascend"] | None, Parameter(help="Print the lines of the Ascend benchmark tool in place of the table.")
+    ] = None
+    out: Annotated[Path | None, Parameter(help="Folder for these lines, in a file a batch size.")] = None
+
+    def check(self) -> None:
+        """Refuse before the work what cannot be done behind it."""
+        if self.json and self.format:
+            raise UsageError("--json and --format exclude one another; choose one")
+        if self.out and not self.format:
+            raise UsageError("--out is the folder for --format ascend; pass both")
+        for module in ("jinja2", "matplotlib") if self.report else ():
+            require(module, "report")
+
+
+DEFAULT_ROUNDS = Rounds()
+DEFAULT_RUNTIME = Runtime()
+NOTHING_BESIDES = Besides()
+TABLE = Output()
+
+
 def benchmark(
     bundle: Path,
     data: str | None = None,
     /,
     *,
-    batch: Annotated[tuple[int, ...], Parameter(converter=numbers, n_tokens=1)] = (1, 8),
-    images: int = 64,
-    workers: int = 2,
-    backend: str | None = None,
-    json: bool = False,
+    rounds: Rounds = DEFAULT_ROUNDS,
+    runtime: Runtime = DEFAULT_RUNTIME,
+    besides: Besides = NOTHING_BESIDES,
+    output: Output = TABLE,
 ) -> None:
     """Measure how fast a bundle runs here: every stage alone, and all of them overlapping.
 
     ```
     xception benchmark digits-onnx digits --batch 1,4,8
     xception benchmark digits-openvino --images 256 --json
+    xception benchmark digits-int8 digits --against digits-onnx --repeats 10
     ```
 
     Args:
         bundle: The bundle's folder.
         data: A data set in any form, such as class folders, shards or a URL; without it, JPEG files of noise.
-        batch: Batch sizes, separated by commas.
-        images: How many images each round processes.
-        workers: Threads that read and decode.
-        backend: torch, onnxruntime or openvino; by default the one for the bundle's form.
-        json: Print one JSON document.
     """
+    output.check()
+    if besides.self_audit or besides.is_race:
+        enough(rounds.repeats)
     opened = open_bundle(bundle)
     source = open_source(data) if data else noise_source(opened.model.preprocess)
-    session = open_session(opened, backend)
-    result = run(opened, session, source, batches=batch, images=images, workers=workers)
-    session.close()
-    if json:
+    with Engine(**asdict(runtime)).opened(opened, source, pixels="exact") as running:
+        check(running.session, rounds.batch, rounds.images, rounds.warmup, rounds.repeats)
+        # First, since this opens the other model, which may be refused.
+        races = tuple(_races(opened, source, running, rounds, besides, runtime)) if besides.is_race else ()
+        result = msgspec.structs.replace(_measured(opened, source, running, rounds, besides), races=races)
+    _give(result, output)
+    if result.audit and result.audit.remembering:
+        raise CheckFailed(result.audit.sentence())
+
+
+def _measured(bundle: Bundle, source: Source, running: Running, rounds: Rounds, besides: Besides) -> Benchmark:
+    """The benchmark, behind the processes of their own and before the audit, so that neither disturbs it."""
+    session, repeats = running.session, rounds.repeats
+    first = startup(bundle.path, session.name, source, repeats=repeats) if besides.time_to_first else None
+    result = run(
+        bundle,
+        session,
+        source,
+        batches=rounds.batch,
+        images=rounds.images,
+        workers=running.feed["workers"],
+        mode=running.feed["mode"],
+        warmup=rounds.warmup,
+        repeats=repeats,
+        precision=running.precision,
+    )
+    audit = None
+    if besides.self_audit:
+        audit = self_audit(_setting(bundle, source, running, rounds, rounds.batch[0]), repeats=repeats)
+    return msgspec.structs.replace(result, startup=first, audit=audit)
+
+
+def _races(
+    bundle: Bundle, source: Source, running: Running, rounds: Rounds, besides: Besides, runtime: Runtime
+) -> Iterator[Race]:
+    other = open_bundle(besides.against) if besides.against else bundle
+    backend = besides.against_backend or runtime.backend
+    with Engine(**asdict(replace(runtime, backend=backend))).opened(other, source, pixels="exact") as second:
+        check(second.session, rounds.batch, rounds.images, rounds.warmup, rounds.repeats)
+        for batch in rounds.batch:
+            one = _setting(bundle, source, running, rounds, batch)
+            two = _setting(other, source, second, rounds, batch)
+            yield race(one, two, warmup=rounds.warmup, repeats=rounds.repeats)
+
+
+def _setting(bundle: Bundle, source: Source, running: Running, rounds: Rounds, batch: int) -> Setting:
+    feed = running.feed
+    return setting(
+        bundle, running.session, source, batch, images=rounds.images, workers=feed["workers"], mode=feed["mode"]
+    )
+
+
+def _give(result: Benchmark, output: Output) -> None:
+    if output.report:
+        from xception.report.benchmark import render_benchmark
+
+        write_file(output.report, render_benchmark(result).encode())
+    if output.json:
         print_json(result)
-        return
-    _print(result)
-    if result.skipped:
-        say(f"{result.skipped} images could not be read and are in no figure")
+    elif output.format:
+        _give_lines(result, output.out)
+    else:
+        _print(result)
+
+
+def _give_lines(result: Benchmark, out: Path | None) -> None:
+    for one in result.runs:
+        lines = speed_lines(_speed(one, result.instances))
+        if out:
+            write_file(out / speed_file(one.batch), lines.encode())
+            lines = f"{out / speed_file(one.batch)}\n"
+        sys.stdout.write(lines)
+    say(QUIRK)
+
+
+def _speed(one: Run, instances: int) -> Speed:
+    rates = {name: stage.images_per_second for name, stage in one.stages.items()}
+    calls = instances * 1000 * one.batch / one.latency_ms.p50
+    images = one.images - one.failed
+    return Speed(batch=one.batch, images=images, end_to_end=one.end_to_end.images_per_second, calls=calls, **rates)
 
 
 def _print(result: Benchmark) -> None:
+    _print_rates(result)
+    sys.stdout.write("\n")
+    _print_times(result)
+    if result.startup:
+        first = result.startup
+        facts = {"first label": f"{_ms(first.first_label_ms)} ms from the start of a process, {first.label!r}"}
+        print_facts({**facts, "its peak memory": _megabytes(first.peak_memory_bytes)})
+    for one in result.races:
+        print_facts({f"batch {one.batch}": one.sentence()})
+    if result.audit:
+        print_facts({"self-audit": result.audit.sentence()})
+    _explain(result)
+
+
+def _print_rates(result: Benchmark) -> None:
     stages = list(result.runs[0].stages)
     header = ("batch", "backend", *stages, "end to end", "bound", "efficiency", "bottleneck")
     print_rows(
         header,
         [
             (
-                str(run.batch),
-                run.backend,
-                *(_rate(run.stages[stage]) for stage in stages),
-                _rate(run.end_to_end),
-                f"{run.bound_images_per_second:,.0f}",
-                f"{run.efficiency:.2f}",
-                run.bottleneck,
+                str(one.batch),
+                one.backend,
+                *(_rate(one.stages[stage]) for stage in stages),
+                _rate(one.end_to_end),
+                f"{one.bound_images_per_second:,.0f}",
+                f"{one.efficiency:.2f}",
+                one.bottleneck,
             )
-            for run in result.runs
+            for one in result.runs
         ],
     )
-    say("images/s: median [slowest, fastest round]; " + ", ".join(f"{k} {v}" for k, v in result.environment.items()))
+
+
+def _print_times(result: Benchmark) -> None:
+    stages = list(result.runs[0].stages)
+    header = ("batch", "runtime ms", "answer ms", *(f"{stage} busy" for stage in stages), "peak memory", "top-1")
+    print_rows(
+        header,
+        [
+            (
+                str(one.batch),
+                _ms(one.latency_ms),
+                _ms(one.answer_ms),
+                *(f"{one.stages[stage].busy:.0%} +{one.stages[stage].waiting:.0%}" for stage in stages),
+                _megabytes(one.peak_memory_bytes),
+                percent(one.accuracy.top1) if one.accuracy else "-",
+            )
+            for one in result.runs
+        ],
+    )
+
+
+def _explain(result: Benchmark) -> None:
+    say(
+        "images/s: median [slowest, fastest round] of the stage alone, and of all from end to end; "
+        f"bound: what {result.runs[0].bound_by} allow; ms: p50 / p90 / p99 of a batch in the runtime, and of an image "
+        f"from its read to its answer; busy + waiting: shares of the time of {result.workers} lanes"
+    )
+    say(", ".join(f"{name} {value}" for name, value in result.environment.items()))
+    for failure in result.failures:
+        say(f"failed, and in no rate: {failure.path}: {failure.reason}")
 
 
 def _rate(rate: Rate) -> str:
     return f"{rate.images_per_second:,.0f} [{rate.low:,.0f}, {rate.high:,.0f}]"
+
+
+def _ms(times: Latency) -> str:
+    return f"{times.p50:.3g} / {times.p90:.3g} / {times.p99:.3g}"
+
+
+def _megabytes(size_bytes: int | None) -> str:
+    return "-" if size_bytes is None else f"{size_bytes / 1e6:,.0f} MB"

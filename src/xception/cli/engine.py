@@ -26,12 +26,14 @@ class Running:
 
     session: Session
     feed: Feed
+    precision: str
+    """What it computes in."""
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Engine:
-    """How the machine is used."""
+class Runtime:
+    """What a model runs on."""
 
     backend: Annotated[
         str | None,
@@ -39,9 +41,6 @@ class Engine:
             help="torch, onnxruntime, openvino or litert, or auto: the fastest one here, found by trying and "
             "remembered; by default the one for the bundle's form."
         ),
-    ] = None
-    batch: Annotated[
-        int | None, Parameter(help="Images in one inference, 8 by default; the result does not depend on it.")
     ] = None
     workers: Annotated[
         int | None,
@@ -61,6 +60,16 @@ class Engine:
         ),
     ] = None
 
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Engine(Runtime):
+    """How the machine is used."""
+
+    batch: Annotated[
+        int | None, Parameter(help="Images in one inference, 8 by default; the result does not depend on it.")
+    ] = None
+
     @contextmanager
     def opened(self, bundle: Bundle, source: Source, *, pixels: Mode) -> Iterator[Running]:
         """A session for the images of a source, with `pixels` unless another mode was asked for.
@@ -76,7 +85,8 @@ class Engine:
             say(f"auto: {choice.sentence()}")
             batch, compute, backend = choice.way.batch, choice.way.compute, choice.way.backend
         with closing(open_session(bundle, backend, compute)) as session:
-            yield Running(session, Feed(batch_size=batch, workers=self.workers, mode=mode))
+            feed = Feed(batch_size=batch, workers=self.workers, mode=mode)
+            yield Running(session, feed, compute.precision or bundle.model.precision)
 
     def check(self) -> None:
         """Refuse before the work what makes no sense.

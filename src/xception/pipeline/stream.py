@@ -80,7 +80,7 @@ def infer(
     mode: Mode = "reference",
     cores: Cores | None = None,
     clocks: Clocks | None = None,
-) -> Iterator[Scored | Failure]:
+) -> Generator[Scored | Failure, None, None]:
     """Logits or a failure for every item, in the order of the items; a batch is `batch_size` items in a row.
 
     Each of `workers` lanes takes a batch through all stages. It holds a core while it prepares the images, and as
@@ -139,7 +139,7 @@ class _Lane:
 
     def __call__(self, items: Sequence[Item]) -> list[Scored | Failure]:
         loaded = [self._read(item) for item in items]
-        with self._cores.lend():
+        with self._clocks["preprocess"].entering(self._cores.lend()):
             images = [self._prepared(item, file) for item, file in zip(items, loaded, strict=True)]
             groups = [(places, self._input(images, places)) for places in _alike(images)]
         outcomes: dict[int, Scored | Failure] = {
@@ -173,7 +173,8 @@ class _Lane:
             return batch if self._session.input_values == "image" else self._preprocess.normalize(batch)
 
     def _inferred(self, batch: NDArray[np.generic]) -> Logits:
-        with self._turns, self._cores.lend(self._session.threads), self._clocks["infer"].measure(len(batch)):
+        clock, threads = self._clocks["infer"], self._session.threads
+        with clock.entering(self._turns), clock.entering(self._cores.lend(threads)), clock.measure(len(batch)):
             return run(self._session, batch, len(batch))
 
 

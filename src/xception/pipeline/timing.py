@@ -1,7 +1,7 @@
 """Where the time goes: how long each stage was busy, and for how many images."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 from time import perf_counter
 from typing import TypeVar
@@ -15,6 +15,8 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.busy_s = 0.0
+        self.waiting_s = 0.0
+        """Until what the stage needs was free."""
         self.images = 0
         self._lock = Lock()
 
@@ -29,6 +31,16 @@ class Stopwatch:
             with self._lock:
                 self.busy_s += elapsed
                 self.images += images
+
+    @contextmanager
+    def entering(self, resource: AbstractContextManager[object]) -> Iterator[None]:
+        """Hold something for the time of a block, and count how long it was waited for."""
+        start = perf_counter()
+        with resource:
+            elapsed = perf_counter() - start
+            with self._lock:
+                self.waiting_s += elapsed
+            yield
 
     def timed(self, fn: Callable[[T], R]) -> Callable[[T], R]:
         """`fn` for one image at a time, measured."""

@@ -34,7 +34,7 @@ def render(report: Report) -> str:
         result=evaluation,
         name=report.forms[0].name,
         curves=training_curves(report.curves) if report.curves else "",
-        throughput=throughput(report.forms),
+        throughput=throughput([(form.name, form.run) for form in report.forms]),
         strips=strips([form.evaluation.top1 for form in report.forms]),
         failures=evaluation.failures[:MOST_FAILURES],
         overlay=overlay,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from xception.extras import require
-from xception.report.document import CurvePoint, FormRow
+from xception.report.document import CurvePoint
 from xception.tasks.benchmark import Run
 from xception.tasks.evaluate import ConfidenceBin
 
@@ -89,17 +89,17 @@ def training_curves(points: Sequence[CurvePoint]) -> str:
     return _svg("curves", (10, 3.1), draw)
 
 
-def throughput(forms: Sequence[FormRow]) -> str:
-    """A panel a form: the rate of every stage and of the whole on one logarithmic axis, with the bound marked."""
-    rows = -(-len(forms) // 2)
+def throughput(runs: Sequence[tuple[str, Run]]) -> str:
+    """A panel a run: the rate of every stage and of the whole on one logarithmic axis, with the bound marked."""
+    rows = -(-len(runs) // 2)
 
     def draw(figure: "Figure") -> None:
         panels = list(figure.subplots(rows, 2, sharex=True, squeeze=False).flat)
-        for axes, form in zip(panels, forms, strict=False):
-            _stages(axes, form.name, form.run)
-        for axes in panels[len(forms) :]:
+        for axes, (name, run) in zip(panels, runs, strict=False):
+            _stages(axes, name, run)
+        for axes in panels[len(runs) :]:
             axes.set_visible(False)
-        rates = [rate.images_per_second for form in forms for rate in (*form.run.stages.values(), form.run.end_to_end)]
+        rates = [rate.images_per_second for _, run in runs for rate in (*run.stages.values(), run.end_to_end)]
         # Room on the right for the figure at the end of the longest bar.
         panels[0].set_xlim(min(rates) / 3, max(rates) * 6)
 

@@ -1,0 +1,55 @@
+"""The page of a benchmark."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from xception.report.document import Card
+from xception.report.evaluation import accuracy_card
+from xception.report.html import megabytes, page, percent, rate
+from xception.report.plots import throughput
+from xception.tasks.benchmark import Benchmark
+
+
+def render_benchmark(benchmark: Benchmark) -> str:
+    """The HTML document.
+
+    Raises:
+        MissingExtra: jinja2 or matplotlib is not installed.
+    """
+    return page(
+        "benchmark.html.j2",
+        result=benchmark,
+        name=Path(benchmark.bundle).name,
+        conditions=_conditions(benchmark),
+        cards=tuple(_cards(benchmark)),
+        throughput=throughput([(run.backend, run) for run in benchmark.runs]),
+        stages=tuple(benchmark.runs[0].stages),
+    )
+
+
+def _conditions(benchmark: Benchmark) -> str:
+    """What the figures hold for."""
+    run = benchmark.runs[0]
+    session = f"{benchmark.instances} x {benchmark.threads} threads" if benchmark.threads else "an accelerator"
+    return (
+        f"{benchmark.bundle}, {run.backend} in {run.precision} on {session}, {benchmark.pixels} pixels; medians of "
+        f"{benchmark.repeats} rounds after {benchmark.warmup} that did not count"
+    )
+
+
+def _cards(benchmark: Benchmark) -> Iterator[Card]:
+    best = max(benchmark.runs, key=lambda run: run.end_to_end.images_per_second)
+    total = best.end_to_end
+    note = f"images/s at batch {best.batch}, {rate(total.low)} to {rate(total.high)}"
+    yield Card(label="End to end", value=rate(total.images_per_second), note=note)
+    note = f"of {rate(best.bound_images_per_second)} images/s, what {best.bound_by} allow"
+    yield Card(label="Efficiency", value=percent(best.efficiency), note=note)
+    note = f"{rate(best.stages[best.bottleneck].images_per_second)} images/s alone"
+    yield Card(label="Bottleneck", value=best.bottleneck, note=note)
+    if best.accuracy:
+        yield accuracy_card("Top-1 accuracy", best.accuracy.top1)
+    if best.peak_memory_bytes:
+        yield Card(label="Peak memory", value=megabytes(best.peak_memory_bytes), note="of the whole process")
+    if benchmark.startup:
+        median = f"{benchmark.startup.first_label_ms.p50 / 1000:.2f}\u00a0s"
+        yield Card(label="First label", value=median, note="from the start of a process")
