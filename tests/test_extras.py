@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from xception.errors import MissingExtra
-from xception.extras import require
+from xception.extras import optional, require
 
 
 def test_an_installed_package_is_imported() -> None:
@@ -25,3 +25,8 @@ def test_a_broken_import_inside_a_package_is_not_taken_for_a_missing_package(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError):
         require("broken_inside", "toys")
+
+
+def test_what_only_makes_faster_is_imported_or_is_none() -> None:
+    assert optional("json.decoder") is sys.modules["json.decoder"]
+    assert optional("not_installed_anywhere") is None

@@ -1,6 +1,7 @@
 """Optional dependencies: imported where they are used, announced here when they are missing."""
 
 import importlib
+from functools import cache
 from types import ModuleType
 
 from xception.errors import MissingExtra
@@ -19,3 +20,12 @@ def require(module: str, extra: str) -> ModuleType:
         if error.name is not None and module.split(".")[0] == error.name.split(".")[0]:
             raise MissingExtra(module.split(".")[0], extra) from error
         raise
+
+
+@cache
+def optional(module: str) -> ModuleType | None:
+    """Import `module`, which only makes faster what is done without it too, or None where it is not installed."""
+    try:
+        return require(module, "fast")
+    except MissingExtra:
+        return None

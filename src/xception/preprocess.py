@@ -129,12 +129,20 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def resized(self, image: Image.Image) -> NDArray[np.uint8]:
         """The 8-bit pixels that the network is to see, before normalisation: (C, H, W)."""
-        image = self._converted(image)
+        image = self.converted(image)
+        size, box = self.geometry(*image.size)
         if self.resize:
-            image = self._to_size(image, self._target_size(*image.size))
-        if self.crop:
-            image = image.crop(self.crop.box(*image.size))
-        return self.pixels(image)
+            image = self._to_size(image, size)
+        return self.pixels(image.crop(box) if self.crop else image)
+
+    def geometry(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+        """What an image of a given size is resized to, (width, height), and what is then cut out of that.
+
+        Raises:
+            DecodeError: the image is so elongated that it would not fit into memory.
+        """
+        size = self._target_size(width, height)
+        return size, self.crop.box(*size) if self.crop else (0, 0, *size)
 
     def region(self, image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
         """The part (left, top, right, bottom) of an image, resized in one step to the size of all results.
@@ -147,11 +155,11 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                 "a random crop needs an input of one size; expected preprocess.crop, or preprocess.resize by squashing"
             )
         height, width = self.output_px
-        return self._to_size(self._converted(image), (width, height), box)
+        return self._to_size(self.converted(image), (width, height), box)
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """(C, H, W) of an image that has its size already."""
-        pixels = np.asarray(self._converted(image))
+        pixels = np.asarray(self.converted(image))
         channels_first = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
         return channels_first[::-1] if self.color == "bgr" else channels_first
 
@@ -159,7 +167,8 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """The same with all sizes times `share`, in whole pixels."""
         return msgspec.structs.replace(self, resize=_scaled(self.resize, share), crop=_scaled(self.crop, share))
 
-    def _converted(self, image: Image.Image) -> Image.Image:
+    def converted(self, image: Image.Image) -> Image.Image:
+        """Gray or RGB pixels of the same size, as every rule takes them."""
         mode = "L" if self.color == "gray" else "RGB"
         return image if image.mode == mode else image.convert(mode)
 
@@ -183,18 +192,19 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return target
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(..., C, H, W) 8-bit to float32 of the same shape."""
-        out = np.empty(pixels.shape, np.float32)
-        for channel, table in enumerate(self._tables):
-            np.take(table, pixels[..., channel, :, :], out=out[..., channel, :, :])
+        """(..., C, H, W) 8-bit to float32 of the same shape, in the order of operations of torch pipelines."""
+        mean, std = self._statistics
+        out = pixels.astype(np.float32, order="C")
+        out /= np.float32(self.divisor)
+        out -= mean
+        out /= std
         return out
 
     @cached_property
-    def _tables(self) -> NDArray[np.float32]:
-        """(C, 256): what each 8-bit value becomes, computed in float32 in the order in which torch pipelines do."""
-        values = np.arange(256, dtype=np.float32) / np.float32(self.divisor)
-        mean, std = (np.array(row, np.float32)[:, None] for row in (self.mean, self.std))
-        return np.asarray((values[None] - mean) / std, np.float32)
+    def _statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean and deviation, each (C, 1, 1)."""
+        mean, std = (np.array(row, np.float32)[:, None, None] for row in (self.mean, self.std))
+        return mean, std
 
 
 Rule = TypeVar("Rule", ShorterSide, Squash, CenterCrop)

@@ -1,11 +1,14 @@
 import io
+import random
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.samples import encoded, picture
+from xception.data import decode as decoding
 from xception.data.decode import decode
 from xception.errors import DecodeError
 from xception.preprocess import Preprocess
@@ -184,3 +187,61 @@ def test_a_photo_comes_as_much_smaller_as_it_may_and_says_its_upright_size() -> 
         assert decode(file, lambda upright, times=times: (told.append(upright), times)[1]).size == size
     assert set(told) == {(80, 160)}
     assert decode(encoded(picture(160, 80)), lambda _: 4).size == (160, 80)
+
+
+def outcome(data: bytes, times: int = 1, *, turbo: bool) -> tuple[object, ...]:
+    """The pixels, or what was wrong."""
+    try:
+        image = decode(data, lambda _: times, turbo=turbo)
+    except DecodeError as error:
+        return (str(error),)
+    return image.mode, image.size, image.tobytes()
+
+
+def photographs() -> list[bytes]:
+    files = []
+    for number, size in enumerate([(1, 1), (3, 17), (16, 16), (33, 50), (64, 47), (90, 61)]):
+        for subsampling in (0, 1, 2, "4:1:1"):
+            options = {"subsampling": subsampling, "progressive": number % 2 == 1, "quality": 30 + 10 * number}
+            files += [encoded(picture(*size, seed=number), "JPEG", **options)]
+        files += [encoded(picture(*size, mode="L"), "JPEG"), encoded(picture(*size), "JPEG", keep_rgb=True)]
+        files += [encoded(picture(*size, mode="CMYK"), "JPEG"), encoded(picture(*size), "PNG")]
+    return files
+
+
+@pytest.mark.parametrize("times", [1, 2, 4, 8])
+def test_libjpeg_turbo_gives_the_pixels_that_pillow_gives(times: int) -> None:
+    for file in photographs():
+        assert outcome(file, times, turbo=True) == outcome(file, times, turbo=False)
+
+
+def test_libjpeg_turbo_finds_the_same_files_broken_as_pillow() -> None:
+    rng = random.Random(0)
+    refused = 0
+    for file in photographs() * 4:
+        damaged = bytearray(file[: rng.choice([len(file), len(file) - 2, rng.randrange(1, len(file))])])
+        damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        told = outcome(bytes(damaged), turbo=False)
+        assert outcome(bytes(damaged), turbo=True) == told
+        refused += len(told) == 1
+    assert refused > 50
+
+
+def test_libjpeg_turbo_decodes_upright_photographs_alone_and_pillow_whatever_it_objects_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    white = np.full((30, 40, 3), 255, np.uint8)
+    library = SimpleNamespace(decode_jpeg=lambda *_, **__: white)
+    monkeypatch.setattr(decoding, "optional", lambda name: library if name == "simplejpeg" else None)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    ordinary, turned = encoded(picture(), "JPEG"), encoded(picture(), "JPEG", exif=exif)
+    assert (rgb(decode(ordinary, turbo=True)) == 255).all()
+    for other in (turned, encoded(picture()), encoded(picture(mode="CMYK"), "JPEG")):
+        assert outcome(other, turbo=True) == outcome(other, turbo=False)
+
+    def object_to(*arguments: object, **keywords: object) -> np.ndarray:
+        raise ValueError("premature end of data segment")
+
+    library.decode_jpeg = object_to
+    assert outcome(ordinary, turbo=True) == outcome(ordinary, turbo=False)

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from xception.errors import DecodeError
+from xception.extras import optional
 
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
@@ -15,16 +16,26 @@ Reduction = Callable[[tuple[int, int]], int]
 """Of an image's upright (width, height) the number of times that it may come smaller."""
 
 
-def loaded_image(loaded: bytes | Image.Image, reduction: Reduction | None = None) -> Image.Image:
+TURBO_COLORSPACES = {"RGB": "RGB", "L": "GRAY"}
+"""simplejpeg's names of the modes in which Pillow opens ordinary photographs."""
+
+
+LEAST_TURBO_PX = 16
+"""Shortest side at which a size tells which of libjpeg's scales, eighths, leads to it."""
+
+
+def loaded_image(
+    loaded: bytes | Image.Image, reduction: Reduction | None = None, *, turbo: bool = False
+) -> Image.Image:
     """What `Item.load` returned as an image: decoded, where it is an encoded file.
 
     Raises:
         DecodeError: see `decode`.
     """
-    return decode(loaded, reduction) if isinstance(loaded, bytes) else loaded
+    return decode(loaded, reduction, turbo=turbo) if isinstance(loaded, bytes) else loaded
 
 
-def decode(data: bytes, reduction: Reduction | None = None) -> Image.Image:
+def decode(data: bytes, reduction: Reduction | None = None, *, turbo: bool = False) -> Image.Image:
     """Decode one image file: the first frame, rotated as its EXIF data says, with 8 bits a channel.
 
     Files up to Pillow's limit of about 179 million pixels are decoded.
@@ -33,6 +44,8 @@ def decode(data: bytes, reduction: Reduction | None = None) -> Image.Image:
         data: the file.
         reduction: how many times smaller the image may be where its format can skip the work of the rest, as JPEG
             can 2, 4 or 8 times; by default it has its own size.
+        turbo: take ordinary photographs from libjpeg-turbo without Pillow in between, where simplejpeg is installed;
+            the pixels are the same.
 
     Raises:
         DecodeError: empty, truncated, corrupt, too large, of no image format, or with values of no known range.
@@ -43,6 +56,8 @@ def decode(data: bytes, reduction: Reduction | None = None) -> Image.Image:
         with Image.open(io.BytesIO(data)) as image:
             if reduction and image.format in ("JPEG", "MPO"):
                 _reduce(image, reduction)
+            if turbo and (photo := _from_turbo(data, image)):
+                return photo
             image.load()
             return _eight_bit(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
@@ -61,9 +76,30 @@ def decode(data: bytes, reduction: Reduction | None = None) -> Image.Image:
 
 def _reduce(image: Image.Image, reduction: Reduction) -> None:
     width, height = image.size
-    is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    is_turned = _orientation(image) in range(5, 9)
     times = reduction((height, width) if is_turned else (width, height))
     image.draft(image.mode, (max(1, width // times), max(1, height // times)))
+
+
+def _orientation(image: Image.Image) -> object:
+    """1 to 8 by the standard; cameras and editors write other things too."""
+    return image.getexif().get(ExifTags.Base.Orientation, 1)
+
+
+def _from_turbo(data: bytes, image: Image.Image) -> Image.Image | None:
+    """What `image`, of which only the header was read, is going to hold, or None if only Pillow can say."""
+    simplejpeg = optional("simplejpeg")
+    colorspace = TURBO_COLORSPACES.get(image.mode)
+    if not simplejpeg or not colorspace or image.format != "JPEG" or _orientation(image) != 1:
+        return None
+    if min(image.size) < LEAST_TURBO_PX:
+        return None
+    try:
+        pixels = simplejpeg.decode_jpeg(data, colorspace, min_width=image.width, min_height=image.height)
+    # Raised at whatever libjpeg so much as warns of; Pillow then has the last word on whether this is an image.
+    except ValueError:
+        return None
+    return Image.fromarray(pixels.squeeze())
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
