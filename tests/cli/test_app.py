@@ -1,12 +1,15 @@
 """The command line as a whole: help, exit codes, and one sentence an error."""
 
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, command_line
+from tests.samples import picture
 from xception.bundle import MANIFEST, Bundle
 from xception.cli.app import COMMANDS, GROUPS, run
 
@@ -174,12 +177,34 @@ def test_a_traceback_is_shown_with_debug_only() -> None:
 
 def test_a_reader_that_leaves_early_is_no_error(xception: Command) -> None:
     # `head -c 1` closes the pipe long before the table is written.
-    import subprocess
-
-    from tests.cli.conftest import command_line
-
     process = subprocess.Popen(command_line("list", "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.close()
     _, errors = process.communicate(timeout=60)
     assert b"Traceback" not in errors
+
+
+def test_output_that_finds_no_room_is_one_sentence(onnx_bundle: Bundle, tmp_path: Path) -> None:
+    picture().save(tmp_path / "a.png")
+    for arguments in (("list",), ("predict", onnx_bundle.path, tmp_path / "a.png", "--json")):
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(command_line(*arguments), stdout=full, stderr=subprocess.PIPE, check=False)
+        assert done.returncode == 3
+        assert done.stderr == (
+            b"xception: cannot write the output: No space left on device; send it where there is room\n"
+        )
+
+
+def test_an_interrupted_run_ends_at_once_and_says_so(onnx_bundle: Bundle, tmp_path: Path) -> None:
+    picture().save(tmp_path / "a.png")
+    many = [tmp_path / "a.png"] * 20_000
+    process = subprocess.Popen(
+        command_line("predict", onnx_bundle.path, *many, "--csv"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith(b"path,")
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == b"xception: interrupted; nothing half-written was left behind\n"
+    assert output.count(b"\n") < len(many)

@@ -1,5 +1,6 @@
 """The `xception` command: finds the verb, and turns errors into one sentence and an exit code."""
 
+import errno
 import logging
 import os
 import sys
@@ -45,7 +46,11 @@ HELP = (
 )
 EPILOGUE = "Exit codes: 0 done, 1 a check failed, 2 usage, 3 input or environment. `--debug` shows tracebacks."
 EXIT_USAGE = 2
+EXIT_ENVIRONMENT = 3
 EXIT_INTERRUPTED = 130
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""What a stream that cannot be written says."""
 
 
 def build_app(tokens: Sequence[str] = ()) -> App:
@@ -85,6 +90,7 @@ def run(arguments: list[str]) -> int:
     try:
         tokens = [argument for argument in arguments if argument != "--debug"]
         build_app(tokens)(tokens, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except CycloptsError as error:
         return _complain(str(error), EXIT_USAGE, debug)
     except XceptionError as error:
@@ -93,8 +99,20 @@ def run(arguments: list[str]) -> int:
         return _complain(str(error) or "interrupted; nothing half-written was left behind", EXIT_INTERRUPTED, debug)
     except BrokenPipeError:
         # The reader of our output left, as `head` does; there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
+    except OSError as error:
+        if error.filename is not None or error.errno not in UNWRITABLE:
+            raise
+        _discard_output()
+        return _complain(
+            f"cannot write the output: {error.strerror}; send it where there is room", EXIT_ENVIRONMENT, debug
+        )
     return 0
+
+
+def _discard_output() -> None:
+    """Keep what was not written from being tried again when the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str, code: int, debug: bool) -> int:
