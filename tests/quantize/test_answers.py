@@ -8,7 +8,7 @@ from xception.backends.base import open_session
 from xception.bundle import Bundle
 from xception.data.source import Items
 from xception.errors import CheckFailed, InputError
-from xception.quantize.answers import answers
+from xception.quantize.answers import Answers, answers, changed
 from xception.tasks.evaluate import evaluate
 
 
@@ -32,6 +32,30 @@ def test_without_labels_there_are_answers_and_no_score(onnx_bundle: Bundle) -> N
     assert result.score().top1 is None
     assert result.predicted.shape == (5,)
     assert not result.right.any()
+
+
+def both(targets: np.ndarray | None) -> tuple[Answers, Answers]:
+    """Three images, of which the last two change."""
+    first, second = np.array([[2, 0], [2, 0], [1, 0]]), np.array([[1, 0], [0, 2], [0, 0.5]])
+    parent, candidate = (
+        Answers(data="some", keys=("a", "b", "c"), logits=logits.astype(np.float32), targets=targets, failed=0)
+        for logits in (first, second)
+    )
+    return parent, candidate
+
+
+def test_changed_answers_come_with_the_largest_change_of_the_true_class_first() -> None:
+    flips = changed(*both(np.array([0, 1, 1])), ("cat", "dog"))
+    assert [(flip.path, flip.label, flip.first, flip.second) for flip in flips] == [
+        ("b", "dog", "cat", "dog"),
+        ("c", "dog", "cat", "dog"),
+    ]
+    assert flips[0].swing == pytest.approx(2 * flips[0].second_probability - 1)
+
+
+def test_without_labels_the_first_answer_is_watched() -> None:
+    flips = changed(*both(None), ("cat", "dog"))
+    assert [(flip.path, flip.label, flip.swing < 0) for flip in flips] == [("b", None, True), ("c", None, True)]
 
 
 def test_nothing_readable_is_no_answer(onnx_bundle: Bundle) -> None:

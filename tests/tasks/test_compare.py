@@ -129,12 +129,12 @@ def test_the_worst_flips_are_those_whose_true_class_moves_most() -> None:
     tally = PairedTally(CLASSES[:3])
     for index in range(2 * MOST_FLIPS):
         tally.add(scored(f"{index:03d}", 5, 0, 0), scored(f"{index:03d}", 0, index // 2 + 0.5, 0))
-    keys = [flip.path for _, _, flip in tally.worst]
+    keys = [flip.path for flip in tally.worst]
     # Pairs of one swing are in the order of their names.
     assert keys == [
         f"{2 * pair + half:03d}" for pair in reversed(range(MOST_FLIPS // 2, MOST_FLIPS)) for half in (0, 1)
     ]
-    flip = tally.worst[0][2]
+    flip = tally.worst[0]
     before, after = softmax(np.array([[5.0, 0, 0], [0, MOST_FLIPS - 0.5, 0]]))
     assert (flip.label, flip.first, flip.second) == ("ant", "ant", "bee")
     assert flip.first_probability == pytest.approx(before[0])

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from xception.report.quantization import RateRow
 
 Job = Callable[[], tuple[Bundle, Quantization]]
+Page = Callable[[Quantization], str]
 
 
 def quantize(
@@ -86,10 +87,11 @@ def quantize(
     judged_on = "digits:validation" if validation is None and calibration == "digits" else validation
     # Data that are named for judging are judged on whole, unless they are divided already.
     held_out = _open(judged_on, "test") if judged_on else None
+    parent, source = open_bundle(bundle), _open(calibration, "train")
     options = Options(is_symmetric=symmetric, weight_bits=weight_bits, is_strict=strict, with_sensitivity=sensitivity)
-    job = partial(quantize_bundle, open_bundle(bundle), _open(calibration, "train"), out, validation=held_out, to=to)
+    job = partial(quantize_bundle, parent, source, out, validation=held_out, to=to, keep_failed=keep_failed)
     job = partial(job, method=method, images=images, tolerance=tolerance, options=options, overwrite=overwrite)
-    _report(partial(job, keep_failed=keep_failed), bundle, scales, html, as_json=json)
+    _report(job, partial(_page, parent, held_out or source), scales, html, as_json=json)
     say(f"next: xception evaluate {out} {judged_on or calibration}")
 
 
@@ -102,7 +104,7 @@ def _check(scales: Path | None, html: Path | None) -> None:
         require("matplotlib", "report")
 
 
-def _report(job: Job, bundle: Path, scales: Path | None, html: Path | None, *, as_json: bool) -> None:
+def _report(job: Job, page: Page, scales: Path | None, html: Path | None, *, as_json: bool) -> None:
     """Run, and tell what came of it whether the gate held or not."""
     failure: GateFailed | None = None
     try:
@@ -112,7 +114,7 @@ def _report(job: Job, bundle: Path, scales: Path | None, html: Path | None, *, a
     if scales:
         write_file(scales, _table(result.scales, scales.suffix))
     if html:
-        write_file(html, _page(open_bundle(bundle), result).encode())
+        write_file(html, page(result).encode())
     print_json(result) if as_json else _print(result)
     if failure:
         raise failure
@@ -132,7 +134,8 @@ def _table(scales: tuple[Scale, ...], suffix: str) -> bytes:
     return msgspec.json.format(msgspec.json.encode(scales), indent=2) + b"\n"
 
 
-def _page(parent: Bundle, result: Quantization) -> str:
+def _page(parent: Bundle, held_out: Source, result: Quantization) -> str:
+    from xception.report.pictures import thumbnails
     from xception.report.quantization import MethodRow, QuantizationPage, render_quantization
 
     def row(trial: Trial) -> MethodRow:
@@ -151,18 +154,21 @@ def _page(parent: Bundle, result: Quantization) -> str:
             outcome="; ".join(("passed" if verdict.passed else "failed", *verdict.reasons)),
         )
 
-    seen = result.calibration
+    seen, verdict = result.calibration, result.verdict
     return render_quantization(
         QuantizationPage(
             title=parent.model.name,
             sentence=result.sentence(),
             passed=result.passed,
-            parent=result.verdict.parent.top1 if result.verdict else None,
+            parent=verdict.parent.top1 if verdict else None,
             methods=tuple(map(row, result.trials)),
             layers={layer.name: layer.error for layer in result.layers},
             sensitivity={layer.name: layer.error for layer in result.sensitivity},
             rates=tuple(_rates(parent, open_bundle(Path(result.bundle)))) if result.bundle else (),
             calibration=f"Calibrated on {seen.images} images of {seen.data}",
+            changed=round((1 - verdict.top1_agreement) * verdict.candidate.seen) if verdict else 0,
+            flips=result.flips,
+            pictures=thumbnails(held_out, (flip.path for flip in result.flips), parent.model.preprocess),
         )
     )
 

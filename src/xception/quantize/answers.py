@@ -12,6 +12,7 @@ from xception.errors import CheckFailed, InputError
 from xception.metrics import cross_entropy, rank_of_target
 from xception.pipeline.stream import Scored, infer
 from xception.statistics import wilson
+from xception.tasks.compare import MOST_FLIPS, Flip, by_swing, flip
 from xception.tasks.evaluate import relabelled
 
 
@@ -20,6 +21,8 @@ class Answers:
     """Logits (N, K) of the images that could be read, and their true classes where the data have labels."""
 
     data: str
+    keys: tuple[str, ...]
+    """Of those images."""
     logits: Logits
     targets: NDArray[np.int64] | None
     failed: int
@@ -67,7 +70,18 @@ def answers(bundle: Bundle, session: Session, source: Source) -> Answers:
         raise CheckFailed(f"logits of {bundle.path} are not finite numbers; the model is broken: make it again")
     return Answers(
         data=source.name,
+        keys=tuple(outcome.item.key for outcome in scored),
         logits=logits,
         targets=np.array([outcome.item.target for outcome in scored]) if is_labelled else None,
         failed=len(outcomes) - len(scored),
     )
+
+
+def changed(parent: Answers, candidate: Answers, names: tuple[str, ...]) -> tuple[Flip, ...]:
+    """Images that two models give different classes, those first whose probabilities change most; not all if many."""
+    targets = [None] * len(parent.keys) if parent.targets is None else parent.targets.tolist()
+    rows = zip(parent.keys, targets, parent.logits, candidate.logits, strict=True)
+    flips = [
+        flip(names, *row) for row, same in zip(rows, parent.predicted == candidate.predicted, strict=True) if not same
+    ]
+    return tuple(sorted(flips, key=by_swing)[:MOST_FLIPS])

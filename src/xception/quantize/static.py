@@ -16,7 +16,7 @@ from xception.bundle import Bundle, Graph, Model, child, ensure_free, write_bund
 from xception.data.source import Items, Source
 from xception.errors import CheckFailed, UnknownName, UsageError, XceptionError
 from xception.extras import require
-from xception.quantize.answers import Answers, answers
+from xception.quantize.answers import Answers, answers, changed
 from xception.quantize.calibration import IMAGES, Calibration, Provenance, check_calibration, split
 from xception.quantize.gate import TOLERANCE, Verdict, check_parent, judge
 from xception.quantize.ladder import LADDER, METHODS, Method, Quantizer
@@ -25,6 +25,7 @@ from xception.quantize.processor import Processor, WeightBits, check_weight_bits
 from xception.quantize.qdq import Scale, scales
 from xception.quantize.targets import TARGETS, Target
 from xception.tasks.agreement import agreement_of
+from xception.tasks.compare import Flip
 
 RECORD = "quantization.json"
 """In an int8 bundle: how it came about."""
@@ -83,6 +84,8 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True):
     """The logits' error with one layer alone in int8, worst first; empty unless it was asked for or needed."""
     scales: tuple[Scale, ...]
     """The grids of the chosen one; empty for OpenVINO's own graphs."""
+    flips: tuple[Flip, ...]
+    """Images that the chosen one gives another class than its parent, with the largest changes first."""
     bundle: str | None = None
     """Where it was written, if it was."""
 
@@ -295,6 +298,7 @@ def _result(job: _Job, attempts: list[_Attempt], best: _Attempt) -> Quantization
         layers=layer_errors(quantizer.reference(method), best.graph, quantizer.calibration) if is_onnx else (),
         sensitivity=quantizer.sensitivity if job.options.with_sensitivity or is_needed else (),
         scales=scales(best.graph) if is_onnx else (),
+        flips=changed(job.parent, best.answered, job.bundle.labels.names) if best.answered else (),
     )
 
 

@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from PIL import Image
+
 from xception.report.document import Card
 from xception.report.html import page, rate, strips
 from xception.report.plots import layer_errors
 from xception.statistics import Interval
+from xception.tasks.compare import Flip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,12 @@ class QuantizationPage:
     """Error of the logits with one layer alone in int8."""
     rates: tuple[RateRow, ...]
     calibration: str
+    changed: int
+    """Images that the chosen method gives another class."""
+    flips: tuple[Flip, ...]
+    """Some of those; first is float32, second int8."""
+    pictures: Mapping[str, Image.Image]
+    """By the path of a flip; one that is missing is named without its picture."""
 
 
 def render_quantization(document: QuantizationPage) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple, Unpack
 
 import msgspec
 
-from xception.backends.base import Session
+from xception.backends.base import Logits, Session
 from xception.bundle import Bundle, Score
 from xception.data.source import Source
 from xception.errors import InputError, UsageError
@@ -52,14 +52,16 @@ class Flip(msgspec.Struct, frozen=True, kw_only=True):
     """An image for which the two models name different classes."""
 
     path: str
-    label: str
+    label: str | None
+    """The true class, where it is known."""
     first: str
     first_probability: float
     """Of the class that the first model names."""
     second: str
     second_probability: float
     swing: float
-    """By how much the probability of the true class rises from the first to the second; negative where it falls."""
+    """By how much the probability of the true class rises from the first to the second; negative where it falls.
+    Where that class is not known, of the one that the first model names."""
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +150,27 @@ def matched(first: Labels, second: Labels) -> tuple[int, ...]:
     )
 
 
+def flip(names: tuple[str, ...], path: str, target: int | None, first: Logits, second: Logits) -> Flip:
+    """What two models, whose logits (K,) differ in their likeliest class, say of an image."""
+    guess, other = int(first.argmax()), int(second.argmax())
+    before, after = (softmax(logits[None])[0] for logits in (first, second))
+    watched = guess if target is None else target
+    return Flip(
+        path=path,
+        label=None if target is None else names[target],
+        first=names[guess],
+        first_probability=float(before[guess]),
+        second=names[other],
+        second_probability=float(after[other]),
+        swing=float(after[watched] - before[watched]),
+    )
+
+
+def by_swing(row: Flip) -> tuple[float, str]:
+    """The key to sort by that puts the largest swing first."""
+    return -abs(row.swing), row.path
+
+
 class PairedTally:
     """Running sums over pairs of outcomes; memory does not grow with their number, failures aside."""
 
@@ -157,7 +180,7 @@ class PairedTally:
         self.same = 0
         self.right = dict.fromkeys(product((True, False), repeat=2), 0)
         """Images by whether the first and whether the second model is right."""
-        self.worst: list[tuple[float, str, Flip]] = []
+        self.worst: list[Flip] = []
 
     def add(self, first: Scored | Failure, second: Scored | Failure) -> None:
         """Count one image.
@@ -178,22 +201,8 @@ class PairedTally:
         if guess == other:
             self.same += 1
         else:
-            self._remember(first, second, (target, guess, other))
-
-    def _remember(self, first: Scored, second: Scored, classes: tuple[int, int, int]) -> None:
-        target, guess, other = classes
-        before, after = (softmax(outcome.logits[None])[0] for outcome in (first, second))
-        flip = Flip(
-            path=first.item.key,
-            label=self.names[target],
-            first=self.names[guess],
-            first_probability=float(before[guess]),
-            second=self.names[other],
-            second_probability=float(after[other]),
-            swing=float(after[target] - before[target]),
-        )
-        insort(self.worst, (-abs(flip.swing), flip.path, flip), key=lambda row: row[:2])
-        del self.worst[MOST_FLIPS:]
+            insort(self.worst, flip(self.names, first.item.key, target, first.logits, second.logits), key=by_swing)
+            del self.worst[MOST_FLIPS:]
 
     def comparison(self, first: Contender, second: Contender, data: str, total: int, margin: float) -> Comparison:
         """The document for what was counted.
@@ -223,6 +232,6 @@ class PairedTally:
             bootstrap=bootstrap_difference(*counts),
             mcnemar_p=mcnemar(*counts[:2]),
             non_inferiority=non_inferiority(*counts, margin),
-            worst_flips=tuple(flip for _, _, flip in self.worst),
+            worst_flips=tuple(self.worst),
             failures=sides[0].failures,
         )
