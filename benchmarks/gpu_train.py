@@ -114,10 +114,7 @@ def ours(setting: Setting) -> Step:
 
 def timm_step(setting: Setting) -> Step:
     """The same step on timm's own model, written out by hand as its training script makes it."""
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError:  # one built for another torch
-        declare_torchvision_operators()
+    declare_torchvision_operators()
     network = importlib.import_module("timm").create_model(TIMM_MODEL).to(_device())
     network = network.to(memory_format=torch.channels_last).train()
     return _by_hand(torch.compile(network) if setting.compiled else network, torch.bfloat16)

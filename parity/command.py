@@ -46,7 +46,7 @@ def main(build: Callable[[argparse.Namespace], Network]) -> None:
         for name, shape in shapes.items():
             print(name, *shape)
         return
-    network.fill({name: _draw(network, name, shape) for name, shape in shapes.items()})
+    fill(network)
     if arguments.save:
         network.save(arguments.save)
     results = {f"logits/{px}": network.logits(_pixels(arguments, px)) for px in arguments.px}
@@ -56,6 +56,11 @@ def main(build: Callable[[argparse.Namespace], Network]) -> None:
         results |= network.train_step(seeded.pixels(px, batch=4), labels)
     description = {"versions": {**network.versions, "numpy": np.__version__, "python": platform.python_version()}}
     np.savez(arguments.out, description=json.dumps(description), **results)
+
+
+def fill(network: Network) -> None:
+    """Give a network the seeded weights."""
+    network.fill({name: _draw(network, name, shape) for name, shape in network.tensors().items()})
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,5 +1,6 @@
 """Any torch module as a network to compare with."""
 
+import importlib
 import sys
 from collections.abc import Mapping
 from math import prod
@@ -16,10 +17,13 @@ def declare_torchvision_operators() -> None:
     timm imports torchvision, which at once describes the shapes of these two to torch and fails where they do
     not exist. Xception uses neither. The library lives as long as what is returned, hence the attribute.
     """
-    library = torch.library.Library("torchvision", "DEF")
-    for operator in ("nms", "qnms"):
-        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    declare_torchvision_operators.library = library  # type: ignore[attr-defined]
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:
+        library = torch.library.Library("torchvision", "DEF")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        declare_torchvision_operators.library = library  # type: ignore[attr-defined]
 
 
 class TorchNetwork:
