@@ -108,13 +108,14 @@ def cost(architecture: Architecture, height_px: int | None = None, width_px: int
     return Cost(
         parameters=sum(map(prod, shapes_by_leaf.values())) - buffers,
         buffers=buffers,
-        macs=sum(_macs(node, shapes[node.name]) for node in nodes),
+        macs=sum(macs(node, shapes[node.name]) for node in nodes),
         norm_elements=sum(prod(shapes[node.name]) for node in nodes if isinstance(node, BatchNorm)),
         activations=sum(prod(shapes[node.name]) for node in convs),
     )
 
 
-def _macs(node: Node, output: Shape) -> int:
+def macs(node: Node, output: Shape) -> int:
+    """Multiply-accumulates of one node for one image, whose output has this shape."""
     match node:
         case Conv():
             return prod(output) * (node.in_channels // node.groups) * node.kernel**2
