@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check format parity fuzz siege bench clean
+.PHONY: install demo test check format parity fuzz siege bench peers gpu clean
 
 install: $(STAMP)
 
@@ -44,6 +44,14 @@ siege: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py
+
+# Beside timm, Keras, ONNX Runtime and OpenVINO, in turn: make peers ARGS="--photos FOLDER"
+peers: $(STAMP)
+	$(BIN)/python -m benchmarks.peers $(ARGS)
+
+# Where there is a GPU that torch can use; takes ten minutes.
+gpu: $(STAMP)
+	$(BIN)/python -m benchmarks.gpu $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -19,10 +19,7 @@ TESTED_ELSEWHERE = {
     "backends/onnxruntime.py": "backends/test_contract.py",
     "backends/openvino.py": "backends/test_contract.py",
     "backends/torch.py": "backends/test_contract.py",
-    **{
-        f"cli/{verb}.py": "cli/test_verbs.py"
-        for verb in ("compare", "evaluate", "export", "info", "list", "predict")
-    },
+    **{f"cli/{verb}.py": "cli/test_verbs.py" for verb in ("compare", "evaluate", "export", "info", "list", "predict")},
     "cli/output.py": "cli/test_verbs.py",
     "data/classes.py": "data/test_listed.py",
     "data/ground_truth.py": "data/test_imagenet.py",

@@ -1,0 +1,113 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import peers
+from benchmarks.contenders.table import CONTENDERS, Contender
+from benchmarks.peers import Plan, Row, bundles, measure
+from benchmarks.peers_table import markdown
+from tests.samples import encoded, picture
+
+PLAN = Plan(batches=(1, 2), images=4, rounds=2, photos=None)
+
+
+def stub(name: str, logit: float = 1.0, fate: str = "lives", **facts: Any) -> Contender:
+    return Contender(name, "float32", "tests.benchmarks.contender_stub", (name, str(logit), fate), **facts)
+
+
+@pytest.fixture(autouse=True)
+def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "REST_S", 0.0)
+
+
+@pytest.fixture
+def one_logit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "probe_logits", lambda folder: np.ones((2, 3)))
+
+
+def run(folder: Path, *contenders: Contender, plan: Plan = PLAN) -> list[Row]:
+    return measure("timm_xception", contenders, plan, folder, folder)
+
+
+@pytest.mark.usefixtures("one_logit")
+def test_contenders_take_turns_and_the_first_round_does_not_count(tmp_path: Path) -> None:
+    rows = run(tmp_path, stub("a"), stub("b"))
+    assert (tmp_path / "order.txt").read_text().splitlines() == ["a 1x4", "b 1x4", "a 2x2", "b 2x2"] * 3
+    assert [row.rates for row in rows] == [{"batch 1": [2.0, 2.0], "batch 2": [2.0, 2.0]}] * 2
+    assert rows[0].versions == {"numpy": np.__version__}
+
+
+@pytest.mark.usefixtures("one_logit")
+def test_what_cannot_be_measured_stays_with_its_reason(tmp_path: Path) -> None:
+    missing = Contender("missing", "float32", "tests.benchmarks.no_such_module")
+    rows = run(tmp_path, stub("other", logit=1.5), stub("mad", logit=float("nan")), missing, stub("whole"))
+    problems = [row.problem or "" for row in rows]
+    assert problems[0] == "it runs another network: its logits differ by 0.5 of the largest"
+    assert problems[1] == "it runs another network: its logits differ by inf of the largest"
+    assert "No module named" in problems[2]
+    assert [bool(row.rates) for row in rows] == [False, False, False, True]
+
+
+@pytest.mark.usefixtures("one_logit")
+def test_one_that_breaks_down_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    rows = run(tmp_path, stub("a", fate="dies"), stub("b", fate="fails"), stub("c"))
+    assert [row.problem for row in rows] == [
+        "ended with status 1: killed by its own hand",
+        "RuntimeError: no such batch",
+        None,
+    ]
+    assert len(rows[2].rates["batch 2"]) == 2
+
+
+@pytest.mark.usefixtures("one_logit")
+def test_only_those_that_go_the_whole_way_are_asked_to(tmp_path: Path) -> None:
+    photos = tmp_path / "photos" / "class"
+    photos.mkdir(parents=True)
+    (photos / "a.jpg").touch()
+    plan = Plan(batches=(1,), images=1, rounds=1, photos=photos.parent)
+    rows = run(tmp_path, stub("both", batch=8), stub("files", batch=8, infers=False), stub("network"), plan=plan)
+    assert [list(row.rates) for row in rows] == [["batch 1", "end to end"], ["end to end"], ["batch 1"]]
+
+
+def test_a_contender_without_the_network_has_no_row(tmp_path: Path, one_logit: None) -> None:
+    assert run(tmp_path, stub("keras", variants="keras_")) == []
+
+
+def row(contender: str, rates: dict[str, list[float]], problem: str | None = None) -> dict[str, Any]:
+    facts = {"variant": "v", "precision": "float32", "contender": contender, "logit_error": 0.0, "versions": {}}
+    return {**facts, "rates": rates, "problem": problem}
+
+
+def test_the_table_sets_ratios_to_the_best_of_ours_and_leaves_nobody_out() -> None:
+    rows = [
+        row("xception, slow", {"batch 1": [10.0, 11.0]}),
+        row("xception, quick", {"batch 1": [20.0, 22.0]}),
+        row("peer", {"batch 1": [40.0, 44.0]}),
+        row("gone", {}, "not installed"),
+    ]
+    environment = {"cpu": "an abacus", "cores": 2}
+    text = markdown({"environment": environment, "date": "2026-01-01", "rounds": 2, "photos": 0, "rows": rows})
+    assert "| xception, quick | **21.0 ± 1.0** |" in text
+    assert "| xception, slow | 10.5 ± 0.5 (0.50: 0.50 to 0.50) |" in text
+    assert "| peer | 42.0 ± 2.0 (2.00: 2.00 to 2.00) |" in text
+    assert "| gone | not measured: not installed |" in text
+
+
+def test_the_runtimes_and_this_toolkit_run_the_same_network_from_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tmp_path / "photos" / "class"
+    photos.mkdir(parents=True)
+    for index in range(3):
+        (photos / f"{index}.png").write_bytes(encoded(picture()))
+    bundles("timm_xception", tmp_path / "made", width=0.0625)
+    chosen = {"xception, onnxruntime", "ONNX Runtime, a loop"}
+    plan = Plan(batches=(2,), images=2, rounds=1, photos=photos.parent)
+    rows = run(tmp_path / "made", *(one for one in CONTENDERS if one.name in chosen), plan=plan)
+    assert [row.problem for row in rows] == [None, None]
+    assert [list(row.rates) for row in rows] == [["batch 2", "end to end"]] * 2
+    assert all(0 <= (row.logit_error or 0) < 1e-5 for row in rows)
+    json.dumps([row.document() for row in rows])
