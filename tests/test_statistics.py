@@ -248,6 +248,13 @@ def test_ratios_that_are_all_alike_leave_no_doubt() -> None:
     assert interval.high == pytest.approx(1.25)
 
 
+@pytest.mark.parametrize("ratios", [[1, 1.0000001, 2, 2.0000001], [1, 1, 1, 50], [1e-3, 1e3], [1, 1, 1, 1 + 1e-15]])
+def test_measurements_of_which_hardly_two_differ_have_bounds_all_the_same(ratios: list[float]) -> None:
+    interval = bootstrap_ratio(ratios)
+    assert 0 < interval.low <= interval.value * (1 + 1e-12)
+    assert interval.value * (1 - 1e-12) <= interval.high <= 1000 * interval.value * (1 + 1e-12)
+
+
 @pytest.mark.parametrize("count", [5, 10])
 def test_the_interval_of_a_ratio_holds_the_truth_in_19_of_20_cases(count: int) -> None:
     rng = np.random.default_rng(0)

@@ -5,7 +5,7 @@ rightly; a difference is always the second's accuracy less the first's.
 """
 
 from collections.abc import Callable, Sequence
-from math import exp, sqrt
+from math import exp, log, sqrt
 from statistics import NormalDist
 from typing import Literal
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
+MOST_FOLD = 1000
 MOST_IMAGES = 10**9
 """Where the search for a sufficient number of images gives up."""
 
@@ -109,6 +110,7 @@ def bootstrap_ratio(ratios: Sequence[float], confidence: float = CONFIDENCE, see
     """The geometric mean of at least two measurements of one ratio, with its bootstrap-t interval (Efron 1981).
 
     Of five measurements the interval holds the truth in 94 % of all cases; the percentile interval does in 83 %.
+    Bounds farther than `MOST_FOLD` from the mean are cut there: they only say that nothing is known.
     """
     logs = np.log(ratios)
     mean, error = logs.mean(), _standard_error(logs)
@@ -117,8 +119,9 @@ def bootstrap_ratio(ratios: Sequence[float], confidence: float = CONFIDENCE, see
     # A resample of one measurement alone knows no spread; what is left by rounding is none either.
     spread = errors > 1e-9 * error
     scores = (drawn[spread].mean(axis=-1) - mean) / errors[spread]
-    low, high = np.quantile(scores, [(1 - confidence) / 2, (1 + confidence) / 2]) * error if spread.any() else (0, 0)
-    return Interval(value=exp(mean), low=exp(mean - high), high=exp(mean - low))
+    bounds = np.quantile(scores, [(1 + confidence) / 2, (1 - confidence) / 2]) * error if spread.any() else np.zeros(2)
+    low, high = mean - np.clip(bounds, -log(MOST_FOLD), log(MOST_FOLD))
+    return Interval(value=exp(mean), low=exp(low), high=exp(high))
 
 
 def non_inferiority(first_only: int, second_only: int, total: int, margin: float) -> NonInferiority:

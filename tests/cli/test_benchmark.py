@@ -36,7 +36,7 @@ def complaint(capsys: pytest.CaptureFixture[str], code: int, *arguments: str | P
 def test_everything_is_in_one_document(onnx_bundle: Bundle, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = document(
         capsys, onnx_bundle.path, photos, *QUICK, "--repeats", "4", "--against-backend", "openvino",
-        "--time-to-first", "--instances", "1", "--threads", "1", "--pixels", "reference",
+        "--time-to-first", "--backend", "onnxruntime", "--instances", "1", "--threads", "1", "--pixels", "reference",
     )  # fmt: skip
     (measured,) = result["runs"]
     accuracy = measured["accuracy"]
@@ -48,7 +48,8 @@ def test_everything_is_in_one_document(onnx_bundle: Bundle, photos: Path, capsys
     (race,) = result["races"]
     assert (race["first"]["backend"], race["second"]["backend"]) == ("onnxruntime", "openvino")
     assert race["ratio"]["low"] <= race["ratio"]["value"] <= race["ratio"]["high"]
-    assert result["startup"]["first_label_ms"]["samples"] == 4
+    (first,) = result["startup"]
+    assert (first["backend"], first["first_label_ms"]["samples"]) == ("onnxruntime", 4)
     assert result["audit"] is None
 
 
@@ -85,7 +86,7 @@ def test_an_audit_that_finds_a_memory_fails(
     onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ratios = {"infer": Interval(value=9, low=8, high=10)}
-    found = Audit(batch=4, images=16, ratios=ratios, remembering=("infer",))
+    found = Audit(batch=4, images=16, ratios=ratios, remembering=("infer",), undecided=())
     monkeypatch.setattr(module, "self_audit", lambda *_, **__: found)
     arguments = [onnx_bundle.path, *QUICK, "--repeats", "4", "--self-audit"]
     assert "infer remember what they were given" in complaint(capsys, 1, *arguments)

@@ -8,6 +8,7 @@ from xception.bundle import Bundle
 from xception.data.source import Item, Items
 from xception.errors import InputError, UsageError
 from xception.pipeline import stream
+from xception.statistics import Interval
 from xception.tasks.benchmark import setting
 from xception.tasks.self_audit import Audit, self_audit
 from xception.tasks.workload import Setting
@@ -60,7 +61,7 @@ def test_where_nothing_is_cached_one_image_is_as_fast_as_many(
     onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     audit = audited(onnx_bundle, Paced(HandClock(), 0.1), labelled(8), monkeypatch)
-    assert audit.remembering == ()
+    assert audit.remembering == audit.undecided == ()
     assert list(audit.ratios) == ["preprocess", "infer", "end_to_end"]
     assert all(ratio.value == pytest.approx(1) for ratio in audit.ratios.values())
     assert audit.sentence().startswith("nothing is cached: ")
@@ -86,6 +87,37 @@ def test_a_preprocessing_that_caches_is_caught(onnx_bundle: Bundle, monkeypatch:
     monkeypatch.setattr(stream, "pixels", remembered)
     audit = self_audit(audit_setting(onnx_bundle, Paced(clock, 0.001), labelled(8)), repeats=4)
     assert audit.remembering == ("preprocess", "end_to_end")
+
+
+def told(low: float, value: float, high: float, **stages: tuple[str, ...]) -> str:
+    ratios = {"infer": Interval(value=value, low=low, high=high)}
+    return Audit(batch=1, images=16, ratios=ratios, **{"remembering": (), "undecided": (), **stages}).sentence()
+
+
+def test_the_finding_is_said_in_words() -> None:
+    assert told(0.9, 1, 1.2) == (
+        "nothing is cached: the rate of one image repeated over that of many is infer 1.00 [0.90, 1.20]"
+    )
+    assert told(0.1, 2, 9, undecided=("infer",)).startswith("no verdict: the noise could hide a memory in infer: ")
+    assert told(8, 9, 10, remembering=("infer",)).startswith("infer remember what they were given: ")
+
+
+class Restless(Paced):
+    """Takes its time, or ten times that."""
+
+    calls = 0
+
+    def __call__(self, pixels: Pixels, /) -> Logits:
+        self.calls += 1
+        self.image_s = (0.1, 1.0)[self.calls // 5 % 2]
+        return super().__call__(pixels)
+
+
+def test_a_noise_that_could_hide_a_memory_is_no_acquittal(onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    audit = audited(onnx_bundle, Restless(HandClock(), 0.1), labelled(8), monkeypatch)
+    assert audit.remembering == ()
+    assert "infer" in audit.undecided
+    assert audit.sentence().startswith("no verdict: ")
 
 
 @pytest.mark.parametrize("is_file", [True, False])

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from cyclopts import Parameter, Token
 
+from xception.backends.base import installed
 from xception.bundle import Bundle, open_bundle
 from xception.cli.engine import Engine, Running, Runtime
 from xception.cli.output import percent, print_facts, print_json, print_rows, say
@@ -22,7 +23,7 @@ from xception.tasks.benchmark import REPEATS, WARMUP, Benchmark, Run, check, noi
 from xception.tasks.benchmark import benchmark as run
 from xception.tasks.race import Race, enough, race
 from xception.tasks.self_audit import self_audit
-from xception.tasks.startup import startup
+from xception.tasks.startup import Startup, startup
 from xception.tasks.timings import Latency, Rate
 from xception.tasks.workload import Setting
 
@@ -133,16 +134,21 @@ def benchmark(
         check(running.session, rounds.batch, rounds.images, rounds.warmup, rounds.repeats)
         # First, since this opens the other model, which may be refused.
         races = tuple(_races(opened, source, running, rounds, besides, runtime)) if besides.is_race else ()
-        result = msgspec.structs.replace(_measured(opened, source, running, rounds, besides), races=races)
+        result = msgspec.structs.replace(_measured(opened, source, running, rounds, besides, runtime), races=races)
     _give(result, output)
     if result.audit and result.audit.remembering:
         raise CheckFailed(result.audit.sentence())
 
 
-def _measured(bundle: Bundle, source: Source, running: Running, rounds: Rounds, besides: Besides) -> Benchmark:
+def _measured(
+    bundle: Bundle, source: Source, running: Running, rounds: Rounds, besides: Besides, runtime: Runtime
+) -> Benchmark:
     """The benchmark, behind the processes of their own and before the audit, so that neither disturbs it."""
     session, repeats = running.session, rounds.repeats
-    first = startup(bundle.path, session.name, source, repeats=repeats) if besides.time_to_first else None
+    backends = installed(bundle.model.form) if runtime.backend is None else (session.name,)
+    first = tuple(
+        startup(bundle.path, name, source, repeats=repeats) for name in (backends if besides.time_to_first else ())
+    )
     result = run(
         bundle,
         session,
@@ -182,16 +188,17 @@ def _setting(bundle: Bundle, source: Source, running: Running, rounds: Rounds, b
 
 
 def _give(result: Benchmark, output: Output) -> None:
-    if output.report:
-        from xception.report.benchmark import render_benchmark
-
-        write_file(output.report, render_benchmark(result).encode())
     if output.json:
         print_json(result)
     elif output.format:
         _give_lines(result, output.out)
     else:
         _print(result)
+    # Last, so that a full disk does not cost the figures.
+    if output.report:
+        from xception.report.benchmark import render_benchmark
+
+        write_file(output.report, render_benchmark(result).encode())
 
 
 def _give_lines(result: Benchmark, out: Path | None) -> None:
@@ -215,14 +222,13 @@ def _print(result: Benchmark) -> None:
     _print_rates(result)
     sys.stdout.write("\n")
     _print_times(result)
-    if result.startup:
-        first = result.startup
-        facts = {"first label": f"{_ms(first.first_label_ms)} ms from the start of a process, {first.label!r}"}
-        print_facts({**facts, "its peak memory": _megabytes(first.peak_memory_bytes)})
-    for one in result.races:
-        print_facts({f"batch {one.batch}": one.sentence()})
-    if result.audit:
-        print_facts({"self-audit": result.audit.sentence()})
+    print_facts(
+        {
+            **{f"first label, {one.backend}": _first_label(one) for one in result.startup},
+            **{f"batch {one.batch}": one.sentence() for one in result.races},
+            **({"self-audit": result.audit.sentence()} if result.audit else {}),
+        }
+    )
     _explain(result)
 
 
@@ -237,7 +243,7 @@ def _print_rates(result: Benchmark) -> None:
                 one.backend,
                 *(_rate(one.stages[stage]) for stage in stages),
                 _rate(one.end_to_end),
-                f"{one.bound_images_per_second:,.0f}",
+                _figure(one.bound_images_per_second),
                 f"{one.efficiency:.2f}",
                 one.bottleneck,
             )
@@ -276,12 +282,21 @@ def _explain(result: Benchmark) -> None:
         say(f"failed, and in no rate: {failure.path}: {failure.reason}")
 
 
+def _first_label(first: Startup) -> str:
+    return f"{_ms(first.first_label_ms)} ms, {_megabytes(first.peak_memory_bytes)}, {first.label!r}"
+
+
 def _rate(rate: Rate) -> str:
-    return f"{rate.images_per_second:,.0f} [{rate.low:,.0f}, {rate.high:,.0f}]"
+    return f"{_figure(rate.images_per_second)} [{_figure(rate.low)}, {_figure(rate.high)}]"
 
 
 def _ms(times: Latency) -> str:
-    return f"{times.p50:.3g} / {times.p90:.3g} / {times.p99:.3g}"
+    return " / ".join(map(_figure, (times.p50, times.p90, times.p99)))
+
+
+def _figure(value: float) -> str:
+    """Three digits, and all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _megabytes(size_bytes: int | None) -> str:

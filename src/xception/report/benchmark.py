@@ -51,5 +51,6 @@ def _cards(benchmark: Benchmark) -> Iterator[Card]:
     if best.peak_memory_bytes:
         yield Card(label="Peak memory", value=megabytes(best.peak_memory_bytes), note="of the whole process")
     if benchmark.startup:
-        median = f"{benchmark.startup.first_label_ms.p50 / 1000:.2f}\u00a0s"
-        yield Card(label="First label", value=median, note="from the start of a process")
+        first = min(benchmark.startup, key=lambda one: one.first_label_ms.p50)
+        note = f"from the start of a process, {first.backend}"
+        yield Card(label="First label", value=f"{first.first_label_ms.p50 / 1000:.2f}\u00a0s", note=note)

@@ -95,7 +95,8 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
     races: tuple[Race, ...] = ()
     """Against another model or runtime, a batch size each."""
     audit: Audit | None = None
-    startup: Startup | None = None
+    startup: tuple[Startup, ...] = ()
+    """A runtime each."""
 
 
 def benchmark(

@@ -27,6 +27,9 @@ MOST_GAIN = 0.1
 Prepare = Callable[[Sequence[Item]], Callable[[], None]]
 """Of some images, the work that is timed."""
 
+LEAST_CAUGHT = 1.5
+"""By which a stage that remembers is faster, at the least: a result that is kept saves far more than a third."""
+
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """One image again and again against as many that differ from one another, of the same size and kind.
@@ -39,18 +42,21 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     ratios: dict[str, Interval]
     remembering: tuple[str, ...]
     """The stages that are faster for what they have seen before, beyond the noise and `MOST_GAIN`."""
+    undecided: tuple[str, ...]
+    """The stages of which the noise would hide that they are faster by `LEAST_CAUGHT`."""
 
     def sentence(self) -> str:
         """The finding in words."""
         figures = ", ".join(
             f"{stage} {ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]" for stage, ratio in self.ratios.items()
         )
-        if not self.remembering:
-            return f"nothing is cached: the rate of one image repeated over that of many is {figures}"
-        return (
-            f"{' and '.join(self.remembering)} remember what they were given: the rate of one image repeated over that "
-            f"of many is {figures}; expected about 1, so that no rate measured here stands for new images"
-        )
+        told = f"the rate of one image repeated over that of many is {figures}"
+        if self.remembering:
+            stages = " and ".join(self.remembering)
+            return f"{stages} remember what they were given: {told}; expected about 1, so that no rate stands here"
+        if self.undecided:
+            return f"no verdict: the noise could hide a memory in {' and '.join(self.undecided)}: {told}"
+        return f"nothing is cached: {told}"
 
 
 def self_audit(setting: Setting, *, repeats: int) -> Audit:
@@ -69,8 +75,15 @@ def self_audit(setting: Setting, *, repeats: int) -> Audit:
         "end_to_end": partial(_end_to_end, setting),
     }
     ratios = {name: _ratio(prepare, copies, size, repeats, setting.clock) for name, prepare in stages.items()}
-    remembering = tuple(name for name, ratio in ratios.items() if ratio.low > 1 + MOST_GAIN)
-    return Audit(batch=setting.batch, images=size, ratios=ratios, remembering=remembering)
+    return Audit(
+        batch=setting.batch,
+        images=size,
+        ratios=ratios,
+        remembering=tuple(name for name, ratio in ratios.items() if ratio.low > 1 + MOST_GAIN),
+        undecided=tuple(
+            name for name, ratio in ratios.items() if ratio.low <= 1 + MOST_GAIN and ratio.high > LEAST_CAUGHT
+        ),
+    )
 
 
 def _ratio(prepare: Prepare, copies: Iterator[Item], size: int, repeats: int, clock: Clock) -> Interval:
