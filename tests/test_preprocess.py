@@ -190,6 +190,15 @@ def test_bilinear_is_within_one_of_the_real_formula(width: int, height: int) -> 
     assert np.abs(resize_bilinear(pixels, width, height) - expected).max() <= 1
 
 
+@given(st.integers(1, 40), st.integers(1, 40), st.booleans(), st.data())
+def test_a_part_of_a_bilinear_resize_is_that_part(width: int, height: int, gray: bool, data: st.DataObject) -> None:
+    pixels = np.random.default_rng(width).integers(0, 256, (11, 13) if gray else (11, 13, 3), np.uint8)
+    left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    right, bottom = data.draw(st.integers(left + 1, width)), data.draw(st.integers(top + 1, height))
+    part = resize_bilinear(pixels, width, height, (left, top, right, bottom))
+    assert np.array_equal(part, resize_bilinear(pixels, width, height)[top:bottom, left:right])
+
+
 def exact_taps(source: int, target: int) -> np.ndarray:
     matrix = np.zeros((target, source))
     for row in range(target):

@@ -27,6 +27,10 @@ ONE = 1 << 11
 """OpenCV's bilinear weights are fixed-point numbers with 11 bits of fraction."""
 
 
+Box = tuple[int, int, int, int]
+"""(left, top, right, bottom) in whole pixels."""
+
+
 class ShorterSide(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="rule", tag="shorter_side"
 ):
@@ -64,8 +68,8 @@ class CenterCrop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     height_px: int
     offset: Literal["round", "floor"] = "round"
 
-    def box(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """(left, top, right, bottom) in an image of the given size."""
+    def box(self, width: int, height: int) -> Box:
+        """What it keeps of an image of the given size."""
         left, top = self._start(width - self.width_px), self._start(height - self.height_px)
         return left, top, left + self.width_px, top + self.height_px
 
@@ -131,11 +135,12 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """The 8-bit pixels that the network is to see, before normalisation: (C, H, W)."""
         image = self.converted(image)
         size, box = self.geometry(*image.size)
-        if self.resize:
-            image = self._to_size(image, size)
-        return self.pixels(image.crop(box) if self.crop else image)
+        if self.resize and not self.antialias:
+            inner = inside(box, size)
+            return self.cut(Image.fromarray(resize_bilinear(np.asarray(image), *size, inner)), inner, box)
+        return self.cut(image.resize(size, FILTERS[self.interpolation]) if self.resize else image, (0, 0, *size), box)
 
-    def geometry(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+    def geometry(self, width: int, height: int) -> tuple[tuple[int, int], Box]:
         """What an image of a given size is resized to, (width, height), and what is then cut out of that.
 
         Raises:
@@ -143,6 +148,10 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """
         size = self._target_size(width, height)
         return size, self.crop.box(*size) if self.crop else (0, 0, *size)
+
+    def cut(self, part: Image.Image, at: Box, box: Box) -> NDArray[np.uint8]:
+        """The pixels (C, H, W) of a box, by a part of the image that begins where `at` does; beyond it is black."""
+        return self.pixels(part.crop((box[0] - at[0], box[1] - at[1], box[2] - at[0], box[3] - at[1])))
 
     def region(self, image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
         """The part (left, top, right, bottom) of an image, resized in one step to the size of all results.
@@ -217,27 +226,49 @@ def _scaled(rule: Rule | None, share: float) -> Rule | None:
     )
 
 
-def resize_bilinear(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """OpenCV's 8-bit bilinear resize, INTER_LINEAR without antialias: (H, W[, C]) to (height, width[, C])."""
-    top, bottom, row_weights = _taps(pixels.shape[0], height)
-    left, right, col_weights = _taps(pixels.shape[1], width)
+def inside(box: Box, size: tuple[int, int]) -> Box:
+    """The part of a box that an image of a given (width, height) has pixels for."""
+    return max(box[0], 0), max(box[1], 0), min(box[2], size[0]), min(box[3], size[1])
+
+
+def resize_bilinear(pixels: NDArray[np.uint8], width: int, height: int, box: Box | None = None) -> NDArray[np.uint8]:
+    """OpenCV's 8-bit bilinear resize, INTER_LINEAR without antialias: (H, W[, C]) to (height, width[, C]).
+
+    With a box, only that part of the result.
+    """
+    first_column, first_row, end_column, end_row = box or (0, 0, width, height)
+    rows, row_weights = _taps(pixels.shape[0], height, slice(first_row, end_row))
+    columns, column_weights = _taps(pixels.shape[1], width, slice(first_column, end_column))
     # Beyond the first and last column OpenCV takes the edge pixel whole; beyond rows it blends it with itself.
-    col_weights[:, (left == right)] = [[ONE], [0]]
-    trailing = (1,) * (pixels.ndim - 2)
-    col_low, col_high = col_weights.reshape(2, 1, -1, *trailing)
-    row_low, row_high = row_weights.reshape(2, -1, 1, *trailing)
-    wide = pixels.astype(np.int32)
-    rows = (wide[:, left] * col_low + wide[:, right] * col_high) >> 4
+    column_weights[:, columns[0] == columns[1]] = [[ONE], [0]]
+    used, rows_of_used = np.unique(rows, return_inverse=True)
+    wide = _blend(pixels[used], columns, column_weights, axis=1)
+    wide >>= 4
     # The rounding of OpenCV's vertical pass: 16 bits are dropped from each product, the last two are rounded.
-    mixed = ((rows[top] * row_low) >> 16) + ((rows[bottom] * row_high) >> 16)
-    return np.asarray((mixed + 2) >> 2, np.uint8)
+    mixed = _blend(wide, rows_of_used.reshape(rows.shape), row_weights, axis=0, drop=16)
+    mixed += 2
+    mixed >>= 2
+    return np.asarray(mixed, np.uint8)
 
 
-def _taps(source: int, target: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32]]:
-    """The two source positions of every target position, and their fixed-point weights (2, target)."""
-    centre = ((np.arange(target) + 0.5) * (source / target) - 0.5).astype(np.float32)
+def _blend(
+    pixels: NDArray[np.integer], positions: NDArray[np.integer], weights: NDArray[np.int32], axis: int, drop: int = 0
+) -> NDArray[np.int32]:
+    """The weighted sum of two positions along an axis; of each product so many bits are dropped."""
+    # Without a mode, take would copy its result once more.
+    low, high = (np.asarray(pixels.take(row, axis, mode="clip"), np.int32) for row in positions)
+    for product, weight in zip((low, high), weights, strict=True):
+        product *= weight.reshape([-1 if place == axis else 1 for place in range(pixels.ndim)])
+        product >>= drop
+    low += high
+    return low
+
+
+def _taps(source: int, target: int, part: slice) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    """The two source positions of a part of the target positions, and their fixed-point weights; each (2, part)."""
+    centre = ((np.arange(target)[part] + 0.5) * (source / target) - 0.5).astype(np.float32)
     low = np.floor(centre)
     fraction = centre - low
     weights = np.rint(np.stack([np.float32(1) - fraction, fraction]) * ONE).astype(np.int32)
-    first, last = low.astype(np.intp), low.astype(np.intp) + 1
-    return first.clip(0, source - 1), last.clip(0, source - 1), weights
+    first = low.astype(np.intp)
+    return np.asarray(np.stack([first, first + 1]).clip(0, source - 1), np.intp), weights

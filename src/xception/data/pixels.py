@@ -9,7 +9,7 @@ from PIL import Image
 
 from xception.data.decode import loaded_image
 from xception.extras import optional
-from xception.preprocess import FILTERS, Preprocess, Squash
+from xception.preprocess import FILTERS, Preprocess, Squash, inside
 
 Mode = Literal["reference", "exact", "fast"]
 """How closely the published preprocessing is followed: to the bit, to one step of 255, or as its documentation says."""
@@ -82,7 +82,7 @@ def _part(
     """
     target, box = preprocess.geometry(*size)
     scale_x, scale_y = size[0] / times / target[0], size[1] / times / target[1]
-    left, top, right, bottom = max(box[0], 0), max(box[1], 0), min(box[2], target[0]), min(box[3], target[1])
+    left, top, right, bottom = inner = inside(box, target)
     reach = REACH[preprocess.interpolation] * max(scale_y, 1.0) + 1
     first, last = max(0, floor(top * scale_y - reach)), min(image.height, ceil(bottom * scale_y + reach))
     rows = preprocess.converted(image.crop((0, first, image.width, last)))
@@ -94,8 +94,7 @@ def _part(
         columns = _resize(rows, (right - left, rows.height), across, preprocess.interpolation)
     down = 0, top * scale_y - first, columns.width, min(bottom * scale_y - first, rows.height)
     part = _resize(columns, (right - left, bottom - top), down, preprocess.interpolation)
-    # Beyond the image Pillow fills with black, as the published crops do.
-    return preprocess.pixels(part.crop((box[0] - left, box[1] - top, box[2] - left, box[3] - top)))
+    return preprocess.cut(part, inner, box)
 
 
 def _resize(image: Image.Image, size: Size, box: tuple[float, float, float, float], interpolation: str) -> Image.Image:
