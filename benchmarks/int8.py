@@ -1,61 +1,253 @@
-"""Rates of float32 and int8 side by side, and accuracy by number of calibration images.
+"""int8 of a trained network, in figures: methods and targets, few calibration images, blown-up ranges, refusals, rates.
 
-    python benchmarks/int8.py rates [--variant timm_xception] [--px 299]
+    python benchmarks/int8.py ladder BUNDLE CALIBRATION VALIDATION [--methods auto max mse] [--targets onnx litert]
     python benchmarks/int8.py images BUNDLE CALIBRATION VALIDATION [--picture FILE.svg]
+    python benchmarks/int8.py blown-up BUNDLE CALIBRATION VALIDATION
+    python benchmarks/int8.py refusals BUNDLE CALIBRATION VALIDATION
+    python benchmarks/int8.py rates [--variant timm_xception] [--px 299]
 
+BUNDLE is a float32 ONNX bundle and the data are as `xception quantize` takes them. Tables go to stdout, as Markdown.
 Rates are of a network with fresh weights, on which they do not depend. All forms are measured in turn, round by round,
-so that a drifting machine hits all of them alike; medians, and ratios to ONNX Runtime's float32, go to stdout.
+so that a drifting machine hits all of them alike; medians, and ratios to ONNX Runtime's float32.
 """
 
 import argparse
+import io
+import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
 import openvino
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
 
 from xception.arch.variants import architecture
-from xception.bundle import open_bundle
+from xception.backends.base import open_session
+from xception.bundle import Bundle, open_bundle, write_bundle
+from xception.cli.app import run
+from xception.data.decode import loaded_image
+from xception.data.source import Item, Source
 from xception.data.sources import open_source
 from xception.data.subset import balanced
 from xception.export.onnx import onnx_files
 from xception.export.program import program
 from xception.models.network import build
 from xception.preprocess import Preprocess, Squash
+from xception.quantize.answers import answers
+from xception.quantize.calibration import Calibration
+from xception.quantize.equalize import pairs
+from xception.quantize.gate import Verdict, judge
+from xception.quantize.ladder import Quantizer
+from xception.quantize.litert import litert_files
 from xception.quantize.observe import observe
 from xception.quantize.processor import processor
 from xception.quantize.qdq import Scheme, quantize_graph
-from xception.quantize.static import GateFailed, quantize_bundle
+from xception.quantize.static import GateFailed, Quantization, quantize_bundle
+from xception.quantize.targets import TARGETS
+from xception.quantize.targets import onnx_files as int8_files
 
 ROUNDS = 7
 COUNTS = (16, 32, 64, 128, 256, 512)
 DRAWS = 3
+CALIBRATED = 200
+BLOW_UP = 1000
+"""Between the least and the most that a channel is scaled by."""
 
 Forward = Callable[[np.ndarray], Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A float bundle, and images to calibrate on and to judge by."""
+
+    bundle: Bundle
+    calibration: Source
+    validation: Source
+    places: tuple[str, str]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb in ("ladder", "images", "blown-up", "refusals"):
+        known = verbs.add_parser(verb)
+        for name in ("bundle", "calibration", "validation"):
+            known.add_argument(name)
+        known.add_argument("--picture", type=Path)
+        known.add_argument("--methods", nargs="+", default=["auto"])
+        known.add_argument("--targets", nargs="+", default=list(TARGETS))
     speed = verbs.add_parser("rates")
     speed.add_argument("--variant", default="timm_xception")
     speed.add_argument("--px", type=int, default=299)
-    curve = verbs.add_parser("images")
-    for name in ("bundle", "calibration", "validation"):
-        curve.add_argument(name)
-    curve.add_argument("--picture", type=Path)
     arguments = parser.parse_args()
     if arguments.verb == "rates":
         rates(arguments.variant, arguments.px)
+        return
+    case = Case(
+        open_bundle(Path(arguments.bundle)),
+        open_source(arguments.calibration, "train"),
+        open_source(arguments.validation, "test"),
+        (arguments.calibration, arguments.validation),
+    )
+    if arguments.verb == "ladder":
+        ladder(case, arguments.methods, arguments.targets)
+    elif arguments.verb == "images":
+        images(case, arguments.picture)
+    elif arguments.verb == "blown-up":
+        blown_up(case)
     else:
-        images(Path(arguments.bundle), arguments.calibration, arguments.validation, arguments.picture)
+        refusals(case)
+
+
+def ladder(case: Case, methods: Iterable[str], targets: Iterable[str]) -> None:
+    """Every method that was tried for each target."""
+    print(
+        "| network, target, method | top-1 | difference in points, 95 % | same class | logit error | seconds | gate |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: | --- |")
+    for target in targets:
+        for method in methods:
+            for trial in quantized(case, method=method, to=target).trials:
+                name = f"{case.bundle.model.name}, {target}, `{trial.method}`"
+                if trial.verdict:
+                    print(f"| {name} | {columns(trial.verdict)} | {trial.seconds:.0f} | {outcome(trial.verdict)} |")
+                else:
+                    print(f"| {name} | not tried: {trial.error} |")
+                sys.stdout.flush()
+
+
+def quantized(case: Case, **options: Any) -> Quantization:
+    """What came of it, whether the gate held or not; nothing is kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            _, result = quantize_bundle(
+                case.bundle,
+                case.calibration,
+                Path(folder) / "int8",
+                validation=case.validation,
+                images=CALIBRATED,
+                **options,
+            )
+        except GateFailed as failure:
+            result = failure.quantization
+    return result
+
+
+def columns(verdict: Verdict) -> str:
+    top1, difference = verdict.candidate.top1, verdict.difference
+    shares = f"{100 * verdict.top1_agreement:.2f} % | {verdict.logit_error:.3f}"
+    if not top1 or not difference:
+        return f"- | - | {shares}"
+    change = f"{100 * difference.value:+.2f}, {100 * difference.low:+.2f} to {100 * difference.high:+.2f}"
+    return f"{100 * top1.value:.2f} % [{100 * top1.low:.2f}, {100 * top1.high:.2f}] | {change} | {shares}"
+
+
+def outcome(verdict: Verdict) -> str:
+    test = verdict.non_inferiority
+    shown = f"; within {100 * test.margin:g} points: {test.verdict}" if test else ""
+    needed = f", about {test.images_needed:,} images needed" if test and test.images_needed else ""
+    return ("passed" if verdict.passed else "failed") + shown + needed
+
+
+def blown_up(case: Case) -> None:
+    """The same function in numbers that eight bits cannot hold: the naive method, and the ladder."""
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = rescaled(case.bundle, Path(folder) / "blown-up")
+        worse = Case(bundle, case.calibration, case.validation, case.places)
+        ladder(worse, ["per-tensor", "auto"], ["onnx"])
+
+
+def rescaled(bundle: Bundle, out: Path) -> Bundle:
+    """Channels between depthwise and pointwise scaled apart, which leaves the function as it is."""
+    model, rng = onnx.load(bundle.main_file), np.random.Generator(np.random.PCG64(0))
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    values = {name: onnx.numpy_helper.to_array(tensor).copy() for name, tensor in tensors.items()}
+    for pair in pairs(model):
+        kernel = values[pair.second.input[1]]
+        if kernel.shape[1] == 1:
+            continue
+        factors = np.exp(rng.uniform(-1, 1, kernel.shape[1]) * np.log(BLOW_UP) / 2).astype(np.float32)
+        values[pair.second.input[1]] = kernel / factors[None, :, None, None]
+        for name in pair.first.input[1:]:
+            values[name] = values[name] * factors.reshape(-1, *(1,) * (values[name].ndim - 1))
+    for name, tensor in tensors.items():
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values[name], name))
+    return rewritten(bundle, model, out)
+
+
+def rewritten(bundle: Bundle, model: onnx.ModelProto, out: Path) -> Bundle:
+    named = msgspec.structs.replace(bundle.model, name=f"{bundle.model.name} {out.name}")
+    return write_bundle(out, named, bundle.labels, int8_files(model))
+
+
+def refusals(case: Case) -> None:
+    """The sentence and the exit code for each fault that the gate and its checks are there for."""
+    calibration, validation = case.places
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        chosen, _ = balanced(case.calibration, CALIBRATED)
+        normalised = saved(chosen, folder / "normalised", case.bundle.model.preprocess)
+        one_class = saved([item for item in case.calibration if item.target == 0][:CALIBRATED], folder / "one class")
+        guessing = scrambled(case.bundle, folder / "guessing").path
+        whole = case.bundle.path
+        faults: dict[str, tuple[Path, object, object, tuple[str, ...]]] = {
+            "images normalised before they were saved": (whole, normalised, validation, ()),
+            "images of one class": (whole, one_class, validation, ()),
+            "images that are also judged on": (whole, validation, validation, ()),
+            "a model broken on purpose": (guessing, calibration, validation, ()),
+            "an int8 model that lost its accuracy": (
+                rescaled(case.bundle, folder / "blown-up").path,
+                calibration,
+                validation,
+                ("--method", "per-tensor"),
+            ),
+        }
+        print("| fault | exit code | sentence |\n| --- | ---: | --- |")
+        for fault, (bundle, ours, theirs, options) in faults.items():
+            code, sentence = told(bundle, ours, theirs, folder / "int8", *options)
+            print(f"| {fault} | {code} | {sentence.replace(name, 'FOLDER')} |", flush=True)
+
+
+def told(bundle: Path, calibration: object, validation: object, out: Path, *options: str) -> tuple[int, str]:
+    """The command's exit code and the last line that it says."""
+    arguments = ["quantize", bundle, "--calibration", calibration, "--validation", validation, "--out", out, *options]
+    said = io.StringIO()
+    with redirect_stderr(said), redirect_stdout(io.StringIO()):
+        code = run(list(map(str, arguments)))
+    return code, said.getvalue().strip().splitlines()[-1]
+
+
+def saved(items: Iterable[Item], folder: Path, preprocess: Preprocess | None = None) -> Path:
+    """A folder a class; with a preprocessing, pixels are normalised by it and stretched to 8 bits first."""
+    for item in items:
+        image = loaded_image(item.load()).convert("RGB")
+        if preprocess:
+            pixels = np.asarray(image) / preprocess.divisor
+            normal = (pixels - np.array(preprocess.mean)) / np.array(preprocess.std)
+            image = Image.fromarray(np.uint8(np.clip(normal, 0, 1) * 255))
+        place = folder / str(item.target)
+        place.mkdir(parents=True, exist_ok=True)
+        image.save(place / f"{item.key.replace('/', '-')}.png")
+    return folder
+
+
+def scrambled(bundle: Bundle, out: Path) -> Bundle:
+    """The classifier's rows in another order, so that no class is right."""
+    model = onnx.load(bundle.main_file)
+    (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name == "head.classifier.weight")
+    tensor.CopyFrom(onnx.numpy_helper.from_array(np.roll(onnx.numpy_helper.to_array(tensor), 1, 0), tensor.name))
+    return rewritten(bundle, model, out)
 
 
 def rates(variant: str, px: int) -> None:
@@ -101,6 +293,19 @@ def signed(graph: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
+def in_litert(content: bytes) -> Forward:
+    interpreter = Interpreter(model_content=content, num_threads=len(os.sched_getaffinity(0)))
+    interpreter.allocate_tensors()
+    (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def forward(pixels: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(source["index"], pixels.transpose(0, 2, 3, 1))
+        interpreter.invoke()
+        return np.array(interpreter.get_tensor(result["index"]))
+
+    return forward
+
+
 def compiled(models: dict[str, onnx.ModelProto]) -> dict[str, Forward]:
     """A function of pixels for each runtime and graph that it takes; a refusal is told on stderr."""
     forms: dict[str, Forward] = {}
@@ -108,6 +313,9 @@ def compiled(models: dict[str, onnx.ModelProto]) -> dict[str, Forward]:
         data = model.SerializeToString()
         session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
         forms[f"onnxruntime {name}"] = lambda pixels, session=session: session.run(None, {"pixels": pixels})
+        if "int8, signed" not in name:
+            # LiteRT's integers are signed whatever the graph's are.
+            forms[f"litert {name.removesuffix(', unsigned')}"] = in_litert(litert_files(model)["model.tflite"])
         for precision in ("f32", "bf16") if name == "float32" else ("f32",):
             try:
                 request = openvino.Core().compile_model(
@@ -121,26 +329,32 @@ def compiled(models: dict[str, onnx.ModelProto]) -> dict[str, Forward]:
     return forms
 
 
-def images(bundle: Path, calibration: str, validation: str, picture: Path | None) -> None:
+def images(case: Case, picture: Path | None) -> None:
     """Accuracy, agreement and logit error by number of calibration images, for a few draws of each number."""
-    opened, source, held_out = open_bundle(bundle), open_source(calibration, "train"), open_source(validation)
     rows = []
-    for count in COUNTS:
-        for seed in range(DRAWS):
-            chosen, _ = balanced(source, count, seed)
-            with tempfile.TemporaryDirectory() as folder:
-                try:
-                    _, result = quantize_bundle(
-                        opened, chosen, Path(folder) / "int8", validation=held_out, images=count, method="max"
-                    )
-                except GateFailed as failure:
-                    result = failure.quantization
-            verdict = result.verdict
-            if verdict and verdict.drop is not None:
-                rows.append((count, -100 * verdict.drop, 100 * verdict.top1_agreement, verdict.logit_error))
-                print("{:5} images: {:+.2f} points, agreement {:.2f} %, logit error {:.4f}".format(*rows[-1]))
+    print("| images | top-1 | difference in points, 95 % | same class | logit error |")
+    print("| ---: | ---: | ---: | ---: | ---: |")
+    for count, verdict in verdicts(case):
+        print(f"| {count} | {columns(verdict)} |", flush=True)
+        if verdict.drop is not None:
+            rows.append((count, -100 * verdict.drop, 100 * verdict.top1_agreement, verdict.logit_error))
     if picture:
         draw(rows, picture)
+
+
+def verdicts(case: Case) -> Iterator[tuple[int, Verdict]]:
+    """Of full ranges, by number of calibration images."""
+    bundle, model = case.bundle, onnx.load(case.bundle.main_file)
+    with closing(open_session(bundle)) as session:
+        parent = answers(bundle, session, case.validation)
+    for count in COUNTS:
+        for seed in range(DRAWS):
+            chosen, _ = balanced(case.calibration, count, seed)
+            graph = Quantizer(model, Calibration(chosen, bundle.model.preprocess)).graph("max")
+            with tempfile.TemporaryDirectory() as folder:
+                trial = rewritten(bundle, graph, Path(folder) / "trial")
+                with closing(open_session(trial)) as session:
+                    yield count, judge(parent, answers(trial, session, case.validation))
 
 
 def draw(rows: list[tuple[int, float, float, float]], picture: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from xception.backends.base import BACKENDS, default_backend
 from xception.bundle import Form
 from xception.extras import require
 from xception.quantize.litert import litert_files
@@ -20,10 +21,14 @@ class TargetForm:
     form: Form
     files: Callable[[Any], dict[str, bytes]]
     """Of an `onnx.ModelProto` in QDQ form."""
-    package: str
     layout: Literal["nchw", "nhwc"] = "nchw"
     rounds_logits: bool = False
     """See `Scheme`."""
+
+    @property
+    def package(self) -> str:
+        """The package that runs it."""
+        return BACKENDS[default_backend(self.form)].package
 
 
 def onnx_files(graph: Any) -> dict[str, bytes]:
@@ -45,9 +50,7 @@ def openvino_files(graph: Any) -> dict[str, bytes]:
 
 
 TARGETS: Mapping[Target, TargetForm] = {
-    "onnx": TargetForm(form="onnx", files=onnx_files, package="onnxruntime"),
-    "openvino": TargetForm(form="openvino", files=openvino_files, package="openvino"),
-    "litert": TargetForm(
-        form="litert", files=litert_files, package="ai-edge-litert", layout="nhwc", rounds_logits=True
-    ),
+    "onnx": TargetForm(form="onnx", files=onnx_files),
+    "openvino": TargetForm(form="openvino", files=openvino_files),
+    "litert": TargetForm(form="litert", files=litert_files, layout="nhwc", rounds_logits=True),
 }
