@@ -22,8 +22,10 @@ def test_all_work_takes_turns_and_the_warm_up_does_not_count() -> None:
         clock.move(seconds * len(order))
         return len(order)
 
-    times = interleaved({"a": lambda: work("a", 1), "b": lambda: work("b", 10)}, warmup=1, repeats=2, clock=clock)
+    pieces, rounds = {"a": lambda: work("a", 1), "b": lambda: work("b", 10)}, list[int]()
+    times = interleaved(pieces, warmup=1, repeats=2, clock=clock, after_round=lambda: rounds.append(len(order)))
     assert order == ["a", "b"] * 3
+    assert rounds == [2, 4, 6]
     assert [(one.seconds, one.result) for one in times["a"]] == [(3, 3), (5, 5)]
     assert [(one.seconds, one.result) for one in times["b"]] == [(40, 4), (60, 6)]
 

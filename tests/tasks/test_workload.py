@@ -64,7 +64,6 @@ def test_images_of_several_sizes_are_measured_too(onnx_bundle: Bundle) -> None:
     model = msgspec.structs.replace(onnx_bundle.model, preprocess=Preprocess())
     items = [Item(f"{px}", 0, lambda px=px: picture(px, 30)) for px in (20, 20, 30, 40)]
     stages = Stages(work(replace(onnx_bundle, model=model), Items("sizes", CLASSES, tuple(items)), images=4))
-    assert len(stages) == 4
     assert len(stages.infer()) == 3
     stages.preprocess()
     stages.postprocess()
@@ -77,9 +76,24 @@ def test_stages_hold_few_images_however_many_a_run_has(onnx_bundle: Bundle) -> N
         return Item(f"{index}", None, lambda: loads.append(f"{index}") or picture())  # type: ignore[func-returns-value]
 
     source = Items("many", (), tuple(map(item, range(3 * MOST_HELD))))
-    stages = Stages(work(onnx_bundle, source, images=3 * MOST_HELD))
-    assert len(stages) == MOST_HELD == len(set(loads))
-    assert len(Stages(work(onnx_bundle, source, batch=100, images=150))) == 100
+    one = work(onnx_bundle, source, images=3 * MOST_HELD)
+    stages = Stages(one)
+    assert one.held == MOST_HELD == len(set(loads))
+    before = len(loads)
+    stages.read()
+    assert len(loads) == before + MOST_HELD
+
+
+@pytest.mark.parametrize(
+    ("images", "batch", "instances", "held"),
+    [(64, 1, 2, 64), (64, 24, 1, 48), (64, 8, 3, 48), (500, 32, 4, 128), (64, 32, 4, 64), (40, 32, 4, 32)],
+)
+def test_a_stage_alone_gets_whole_batches_and_as_many_for_each_instance(
+    onnx_bundle: Bundle, images: int, batch: int, instances: int, held: int
+) -> None:
+    session = Listening()
+    session.instances = instances
+    assert work(onnx_bundle, labelled(2), batch, images, session).held == held
 
 
 def test_reading_alone_reads_every_time_and_the_stages_behind_it_never(onnx_bundle: Bundle) -> None:

@@ -12,7 +12,7 @@ from cyclopts import Parameter, Token
 from xception.backends.base import installed
 from xception.bundle import Bundle, open_bundle
 from xception.cli.engine import Engine, Running, Runtime
-from xception.cli.output import percent, print_facts, print_json, print_rows, say
+from xception.cli.output import percent, print_facts, print_json, print_rows, progress_bar, say
 from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.errors import CheckFailed, UsageError
@@ -44,7 +44,9 @@ class Rounds:
     ] = (1, 8)
     images: Annotated[
         int | None,
-        Parameter(help="How many images each round processes; by default 64, or four batches if that is more."),
+        Parameter(
+            help="How many images each round processes; by default 64, or four batches an instance if that is more."
+        ),
     ] = None
     warmup: Annotated[int, Parameter(help="Rounds before those that count.")] = WARMUP
     repeats: Annotated[int, Parameter(help="Rounds that count; figures are their medians.")] = REPEATS
@@ -149,18 +151,21 @@ def _measured(
     first = tuple(
         startup(bundle.path, name, source, repeats=repeats) for name in (backends if besides.time_to_first else ())
     )
-    result = run(
-        bundle,
-        session,
-        source,
-        batches=rounds.batch,
-        images=rounds.images,
-        workers=running.feed["workers"],
-        mode=running.feed["mode"],
-        warmup=rounds.warmup,
-        repeats=repeats,
-        precision=running.precision,
-    )
+    with progress_bar() as progress:
+        task = progress.add_task("measuring", total=len(rounds.batch) * (rounds.warmup + repeats))
+        result = run(
+            bundle,
+            session,
+            source,
+            batches=rounds.batch,
+            images=rounds.images,
+            workers=running.feed["workers"],
+            mode=running.feed["mode"],
+            warmup=rounds.warmup,
+            repeats=repeats,
+            precision=running.precision,
+            after_round=lambda: progress.advance(task),
+        )
     audit = None
     if besides.self_audit:
         audit = self_audit(_setting(bundle, source, running, rounds, rounds.batch[0]), repeats=repeats)

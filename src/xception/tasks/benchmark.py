@@ -1,7 +1,7 @@
 """How fast a bundle runs here: each stage alone on all cores, and all of them overlapping."""
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from time import perf_counter
@@ -23,11 +23,11 @@ from xception.tasks.evaluate import FailedImage, relabelled
 from xception.tasks.race import Race
 from xception.tasks.self_audit import Audit
 from xception.tasks.startup import Startup
-from xception.tasks.timings import Clock, Latency, Rate, Timed, bound, interleaved, latency, rate
+from xception.tasks.timings import Clock, Latency, Rate, Rounds, Timed, bound, interleaved, latency, rate
 from xception.tasks.workload import Pass, Setting, Stages, end_to_end
 
 LEAST_IMAGES, LEAST_BATCHES = 64, 4
-"""Of one round, where nothing else is asked for."""
+"""Of one round, the batches for each instance, where nothing else is asked for."""
 
 WARMUP, REPEATS = 1, 5
 """Rounds that do not count, and rounds that do."""
@@ -112,6 +112,7 @@ def benchmark(
     repeats: int = REPEATS,
     precision: str | None = None,
     clock: Clock = perf_counter,
+    after_round: Callable[[], object] = lambda: None,
 ) -> Benchmark:
     """Measure every batch size.
 
@@ -121,13 +122,14 @@ def benchmark(
         source: the images; if all have labels of the model's classes, accuracy is taken from the run that is timed.
         batches: images in one inference.
         images: how many of the source a round processes, repeated if it has fewer, and never less than a batch; by
-            default 64, or four batches if that is more.
+            default 64, or four batches an instance if that is more.
         workers: see `pipeline.stream.infer`, as for the mode.
         mode: how images become pixels.
         warmup: rounds before those that count.
         repeats: rounds that count.
         precision: what the session computes in, if not in the bundle's.
         clock: what tells the time.
+        after_round: called after each round of each batch size.
 
     Raises:
         UsageError: a number below one, or a batch that a graph of a fixed batch size cannot take.
@@ -138,7 +140,8 @@ def benchmark(
     results = []
     for batch in batches:
         one = setting(bundle, session, source, batch, images=images, workers=workers, mode=mode, clock=clock)
-        results.append(_measured(one, warmup, repeats, precision or bundle.model.precision))
+        rounds = _timed(one, warmup, repeats, after_round)
+        results.append(_run(one, rounds, precision or bundle.model.precision))
     return Benchmark(
         bundle=str(bundle.path),
         data=source.name,
@@ -182,7 +185,7 @@ def setting(
     clock: Clock = perf_counter,
 ) -> Setting:
     """What `benchmark` measures, with the images that it takes and their labels, if the model knows them."""
-    count = max(images or max(LEAST_IMAGES, LEAST_BATCHES * batch), batch)
+    count = max(images or max(LEAST_IMAGES, LEAST_BATCHES * batch * session.instances), batch)
     items = tuple(islice(source, count))
     targets = _known_targets(bundle, source, items)
     return Setting(
@@ -231,15 +234,18 @@ def _known_targets(bundle: Bundle, source: Source, items: Sequence[Item]) -> tup
         return ()
 
 
-def _measured(one: Setting, warmup: int, repeats: int, precision: str) -> tuple[Run, Mapping[str, str]]:
-    """A batch size, and the images that could not be read with their reasons."""
+def _timed(one: Setting, warmup: int, repeats: int, after_round: Callable[[], object]) -> Rounds:
     alone = Stages(one)
     work = {**{stage: getattr(alone, stage) for stage in STAGES}, "end_to_end": partial(end_to_end, one)}
-    rounds = interleaved(work, warmup=warmup, repeats=repeats, clock=one.clock)
+    return interleaved(work, warmup=warmup, repeats=repeats, clock=one.clock, after_round=after_round)
+
+
+def _run(one: Setting, rounds: Rounds, precision: str) -> tuple[Run, Mapping[str, str]]:
+    """A batch size, and the images that could not be read with their reasons."""
     whole = rounds.pop("end_to_end")
     passes: list[Pass] = [round_.result for round_ in whole]
     last = passes[-1]
-    stages = {name: _stage(name, times, len(alone), whole, one.lanes) for name, times in rounds.items()}
+    stages = {name: _stage(name, times, one.held, whole, one.lanes) for name, times in rounds.items()}
     most, bound_by = _bound([stage.images_per_second for stage in stages.values()], one.session)
     total = rate([round_.seconds for round_ in whole], last.seen)
     return Run(

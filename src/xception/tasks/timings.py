@@ -39,18 +39,27 @@ class Timed:
     result: Any
 
 
+Rounds = dict[str, list[Timed]]
+"""By the name of the work, in the order of the rounds."""
+
+
 def interleaved(
-    work: Mapping[str, Callable[[], object]], *, warmup: int, repeats: int, clock: Clock = perf_counter
-) -> dict[str, list[Timed]]:
+    work: Mapping[str, Callable[[], object]],
+    *,
+    warmup: int,
+    repeats: int,
+    clock: Clock = perf_counter,
+    after_round: Callable[[], object] = lambda: None,
+) -> Rounds:
     """Time every piece of work in turn, round by round, so that a drifting machine hits all of them alike.
 
     Only the last `repeats` rounds are returned.
     """
-    times: dict[str, list[Timed]] = {name: [] for name in work}
+    rounds = []
     for _ in range(warmup + repeats):
-        for name, do in work.items():
-            times[name].append(timed(do, clock))
-    return {name: rounds[warmup:] for name, rounds in times.items()}
+        rounds.append({name: timed(do, clock) for name, do in work.items()})
+        after_round()
+    return {name: [one[name] for one in rounds[warmup:]] for name in work}
 
 
 def timed(do: Callable[[], object], clock: Clock = perf_counter) -> Timed:

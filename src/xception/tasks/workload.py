@@ -24,7 +24,8 @@ from xception.tasks.evaluate import Tally, finite
 from xception.tasks.timings import Clock, timed
 
 MOST_HELD = 64
-"""Images that stages are given from memory, or one batch if that is more: a benchmark of many takes no more room."""
+"""Images that stages are given from memory, or a batch for each instance if that is more: a benchmark of many takes no
+more room."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,13 @@ class Setting:
     def lanes(self) -> int:
         """Batches in the making at once."""
         return self.workers or LANES_A_CORE * cores()
+
+    @property
+    def held(self) -> int:
+        """Images for a stage alone: whole batches, and as many for each instance, so that none waits for the last."""
+        turn = self.batch * self.session.instances
+        step = turn if turn <= self.images else self.batch
+        return max(1, min(self.images, max(MOST_HELD, turn)) // step) * step
 
     def infer(self, items: Iterable[Item], session: Session, clocks: Clocks | None = None) -> "Outcomes":
         """The engine at work."""
@@ -173,7 +181,7 @@ class Stages:
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
-        size = max(1, min(setting.images, MOST_HELD) // setting.batch) * setting.batch
+        size = setting.held
         readable = self._readable(setting.items[:size])
         self._items = tuple(islice(cycle(readable), size))
         self._loaded = tuple(map(_held, self._items))
@@ -181,10 +189,6 @@ class Stages:
         drain(setting.infer(self._loaded, silent))
         self._batches = silent.batches
         self._scored = list(setting.infer(self._loaded, setting.session))
-
-    def __len__(self) -> int:
-        """Images that each stage processes."""
-        return len(self._items)
 
     def read(self) -> None:
         """Files into memory."""
