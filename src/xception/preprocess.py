@@ -151,7 +151,8 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def cut(self, part: Image.Image, at: Box, box: Box) -> NDArray[np.uint8]:
         """The pixels (C, H, W) of a box, by a part of the image that begins where `at` does; beyond it is black."""
-        return self.pixels(part.crop((box[0] - at[0], box[1] - at[1], box[2] - at[0], box[3] - at[1])))
+        shifted = box[0] - at[0], box[1] - at[1], box[2] - at[0], box[3] - at[1]
+        return self.pixels(part if shifted == (0, 0, *part.size) else part.crop(shifted))
 
     def region(self, image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
         """The part (left, top, right, bottom) of an image, resized in one step to the size of all results.

@@ -1,6 +1,7 @@
 """An image file to the 8-bit pixels that the network is to see, exactly as published or faster."""
 
 from math import ceil, floor
+from types import ModuleType
 from typing import Literal
 
 import numpy as np
@@ -29,8 +30,9 @@ Bicubic results of the two orders are up to 28 steps apart, since what overshoot
 DRAFT_SCALES = (1, 2, 4, 8)
 """How many times smaller libjpeg decodes an image at less than the cost of the whole; the scales between cost more."""
 
-MARGIN = 1.0
-"""How many times finer than the target a photograph is decoded at least in fast mode."""
+MARGIN = 1.5
+"""How many times finer than the target a photograph is decoded at least in fast mode: below it the mean difference from
+the reference grows from 0.4 to 1.4 steps, above it hardly shrinks."""
 
 
 def pixels(loaded: bytes | Image.Image, preprocess: Preprocess, mode: Mode = "exact") -> NDArray[np.uint8]:
@@ -70,7 +72,7 @@ def _fast(loaded: bytes | Image.Image, preprocess: Preprocess) -> NDArray[np.uin
 def _part(
     image: Image.Image, size: Size, preprocess: Preprocess, *, exact: bool = False, times: int = 1
 ) -> NDArray[np.uint8]:
-    """The crop of a resized image, without resizing the rest: columns first, then rows, as Pillow does.
+    """The crop of a resized image, without resizing the rest.
 
     Args:
         image: the image, `times` smaller than it was.
@@ -81,31 +83,52 @@ def _part(
         times: 1 if exact.
     """
     target, box = preprocess.geometry(*size)
-    scale_x, scale_y = size[0] / times / target[0], size[1] / times / target[1]
     left, top, right, bottom = inner = inside(box, target)
-    reach = REACH[preprocess.interpolation] * max(scale_y, 1.0) + 1
-    first, last = max(0, floor(top * scale_y - reach)), min(image.height, ceil(bottom * scale_y + reach))
-    rows = preprocess.converted(image.crop((0, first, image.width, last)))
+    scale_x, scale_y = size[0] / times / target[0], size[1] / times / target[1]
+    rows = top * scale_y, min(bottom * scale_y, image.height)
+    part_size = right - left, bottom - top
     if exact:
-        wide = rows.resize((target[0], rows.height), FILTERS[preprocess.interpolation])
-        columns = wide.crop((left, 0, right, rows.height))
+        first, last = _rows(rows, part_size[1], image.height, preprocess.interpolation)
+        whole = preprocess.converted(image.crop((0, first, image.width, last)))
+        wide = whole.resize((target[0], whole.height), FILTERS[preprocess.interpolation])
+        columns = wide.crop((left, 0, right, wide.height))
+        source = 0.0, rows[0] - first, float(columns.width), rows[1] - first
+        part = _resize(columns, part_size, source, preprocess.interpolation)
     else:
-        across = left * scale_x, 0, min(right * scale_x, rows.width), rows.height
-        columns = _resize(rows, (right - left, rows.height), across, preprocess.interpolation)
-    down = 0, top * scale_y - first, columns.width, min(bottom * scale_y - first, rows.height)
-    part = _resize(columns, (right - left, bottom - top), down, preprocess.interpolation)
+        source = left * scale_x, rows[0], min(right * scale_x, image.width), rows[1]
+        part = _resize(preprocess.converted(image), part_size, source, preprocess.interpolation)
     return preprocess.cut(part, inner, box)
 
 
+def _rows(source: tuple[float, float], target: int, height: int, interpolation: str) -> tuple[int, int]:
+    """The first of the rows that a filter looks at to make `target` rows of some, and the one behind the last."""
+    reach = REACH[interpolation] * max((source[1] - source[0]) / target, 1.0) + 1
+    return max(0, floor(source[0] - reach)), min(height, ceil(source[1] + reach))
+
+
 def _resize(image: Image.Image, size: Size, box: tuple[float, float, float, float], interpolation: str) -> Image.Image:
-    """Pillow's resize of a part, by a faster library where that is installed: at most one step apart in one pass."""
+    """Pillow's resize of a part, by a faster library where that is installed: at most one step apart in each pass."""
     turbo = optional("cykooz_resizer")
     if not turbo:
         return image.resize(size, FILTERS[interpolation], box)
     left, top, right, bottom = box
+    if (left, right) != (0, size[0]):
+        # Columns before rows, as Pillow does: what overshoots is cut off in between.
+        first, last = _rows((top, bottom), size[1], image.height, interpolation)
+        image = _one_pass(
+            turbo, image, (size[0], last - first), (left, first, right - left, last - first), interpolation
+        )
+        top, bottom = top - first, bottom - first
+    return _one_pass(turbo, image, size, (0, top, size[0], bottom - top), interpolation)
+
+
+def _one_pass(
+    turbo: ModuleType, image: Image.Image, size: Size, box: tuple[float, float, float, float], interpolation: str
+) -> Image.Image:
+    """`box` is (left, top, width, height)."""
     options = turbo.ResizeOptions(
         resize_alg=turbo.ResizeAlg.convolution(turbo.FilterType[TURBO_FILTERS[interpolation]]),
-        crop_box=turbo.CropBox(left, top, right - left, bottom - top),
+        crop_box=turbo.CropBox(*box),
     )
     resized = Image.new(image.mode, size)
     turbo.Resizer().resize_pil(image, resized, options)
