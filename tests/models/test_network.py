@@ -168,3 +168,14 @@ def test_two_fresh_networks_of_one_seed_are_equal() -> None:
     torch.manual_seed(3)
     second = build(spec).tensors()
     assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_weights_that_are_given_are_not_drawn_before() -> None:
+    spec = architecture("timm_xception", num_classes=3, width=0.0625)
+    drawn = build(spec)
+    before = torch.get_rng_state()
+    given = build(spec, drawn.tensors())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(value, given.state_dict()[name]) for name, value in drawn.state_dict().items())
+    build(spec)
+    assert not torch.equal(torch.get_rng_state(), before)

@@ -1,10 +1,12 @@
 """Any variant as one torch module."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from xception.arch.compute import tensors
 from xception.arch.spec import Architecture
@@ -79,7 +81,25 @@ class Xception(nn.Module):
 
 def build(spec: Architecture, values: Mapping[str, np.ndarray] | None = None) -> Xception:
     """The network of a specification, with the given weights or freshly initialised ones."""
-    network = Xception(spec)
-    if values is not None:
-        network.load_tensors(values)
+    if values is None:
+        return Xception(spec)
+    with _Undrawn():
+        network = Xception(spec)
+    network.load_tensors(values)
     return network
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves new weights undrawn: drawing them takes longer than reading those that replace them."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function in DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **kwargs)
+
+
+DRAWS = (Tensor.uniform_, Tensor.normal_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_)
+"""What the modules and the rules of `initialize` fill a tensor with."""
