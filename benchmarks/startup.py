@@ -1,0 +1,75 @@
+"""From the start of a process to the first label, and the memory that it takes: `python -m benchmarks.startup PHOTO`.
+
+`xception predict` with one photograph, for the bundle of every backend in turn, each time in a fresh process; the files
+lie in the system's cache after the first round, which does not count. Writes a table to stdout.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+from benchmarks.run import untrained
+from xception.export.formats import export_bundle
+from xception.machine import peak_memory_bytes
+
+FORMS = {"torch": "weights", "onnxruntime": "onnx", "openvino": "openvino", "litert": "litert"}
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        weights = untrained(arguments.variant, folder / "weights")
+        for form in set(FORMS.values()) - {"weights"}:
+            export_bundle(weights, form, folder / form)
+        commands = {
+            backend: ["predict", str(folder / form), str(arguments.photo), "--backend", backend]
+            for backend, form in FORMS.items()
+        }
+        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ("version", *commands)}
+        for _ in range(1 + arguments.rounds):
+            for name, command in {"version": ["--version"], **commands}.items():
+                taken[name].append(first_line(command))
+    print(f"{'process':<14}{'first line s':>14}{'spread s':>10}{'peak MB':>10}")
+    for name, rows in taken.items():
+        seconds = [row[0] for row in rows[1:]]
+        memory = median(row[1] for row in rows[1:])
+        print(f"{name:<14}{median(seconds):>14.2f}{max(seconds) - min(seconds):>10.2f}{memory:>10.0f}")
+
+
+def first_line(arguments: Sequence[str]) -> tuple[float, float]:
+    """Seconds until a command's first line on stdout, and its peak of resident memory up to then in MB.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    command = [sys.executable, "-m", "xception.cli.app", *arguments]
+    start = perf_counter()
+    # Unbuffered as on a terminal: a line comes when it is written.
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
+        line = process.stdout.readline()  # type: ignore[union-attr]
+        seconds = perf_counter() - start
+        memory = peak_memory_bytes(process.pid) or 0
+    if process.returncode or not line:
+        raise RuntimeError(f"{' '.join(arguments)} ended with status {process.returncode} and {line!r}")
+    return seconds, memory / 1e6
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--variant", default="timm_xception")
+    parser.add_argument("--rounds", type=int, default=5)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
