@@ -69,12 +69,18 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much to measure: `images` in the network alone, at least a batch; all `photos` on the way from files."""
+    """How much to measure: `images` in the network alone, at least a batch; all `photos` on the way from files.
+
+    Contenders with a text of `skipped` in their names are left out."""
 
     batches: tuple[int, ...]
     images: int
     rounds: int
     photos: Path | None
+    skipped: tuple[str, ...] = ()
+
+    def skips(self, contender: Contender) -> bool:
+        return any(text in contender.name for text in self.skipped)
 
     def measures(self) -> dict[str, Callable[[Contender], dict[str, Any] | None]]:
         """By name, the question to a contender; None where it has no part in it."""
@@ -104,12 +110,9 @@ def main() -> None:
             "photos": len(image_files([plan.photos])) if plan.photos else 0,
             "rows": [],
         }
-        contenders = [
-            row for row in CONTENDERS if not arguments.only or row.module.rpartition(".")[2] in arguments.only
-        ]
         for variant in arguments.variants:
             bundles(variant, folder / variant)
-            rows = measure(variant, contenders, plan, folder / variant, arguments.environments)
+            rows = measure(variant, CONTENDERS, plan, folder / variant, arguments.environments)
             document["rows"] += [row.document() for row in rows]
             _write(arguments.out, document)
     print(markdown(document))
@@ -139,6 +142,8 @@ def measure(variant: str, contenders: Sequence[Contender], plan: Plan, folder: P
         running = []
         for index, row in enumerate(rows):
             with _reported(row):
+                if plan.skips(row.contender):
+                    raise Broken("left out of this run")
                 process = stack.enter_context(_start(row, folder, folder / f"{index}.log", environments))
                 _recognize(row, process, expected)
                 running.append((row, process))
@@ -195,8 +200,11 @@ def _reported(row: Row) -> Iterator[None]:
 def _plan(arguments: argparse.Namespace, folder: Path) -> Plan:
     photos = _sample(arguments.photos, arguments.images, folder / "photos") if arguments.photos else None
     if arguments.smoke:
-        return Plan(batches=(1,), images=1, rounds=1, photos=photos)
-    return Plan(batches=tuple(arguments.batches), images=max(arguments.batches), rounds=arguments.rounds, photos=photos)
+        return Plan(batches=(1,), images=1, rounds=1, photos=photos, skipped=tuple(arguments.skip))
+    batches = tuple(arguments.batches)
+    return Plan(
+        batches=batches, images=max(batches), rounds=arguments.rounds, photos=photos, skipped=tuple(arguments.skip)
+    )
 
 
 def _sample(photos: Path, count: int, folder: Path) -> Path:
@@ -222,7 +230,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", nargs="+", metavar="MODULE", help="only contenders of these modules")
+    parser.add_argument("--skip", nargs="+", default=[], metavar="TEXT", help="not those with this in their names")
     parser.add_argument("--environments", type=Path, default=ROOT / ".parity", metavar="DIR")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "peers")
     parser.add_argument("--smoke", action="store_true", help="one image, one round")

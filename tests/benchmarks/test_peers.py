@@ -72,6 +72,13 @@ def test_only_those_that_go_the_whole_way_are_asked_to(tmp_path: Path) -> None:
     assert [list(row.rates) for row in rows] == [["batch 1", "end to end"], ["end to end"], ["batch 1"]]
 
 
+@pytest.mark.usefixtures("one_logit")
+def test_who_is_left_out_of_a_run_is_named(tmp_path: Path) -> None:
+    plan = Plan(batches=(1,), images=1, rounds=1, photos=None, skipped=("compile",))
+    skipped, measured = run(tmp_path, stub("torch.compile"), stub("eager"), plan=plan)
+    assert (skipped.problem, measured.problem) == ("left out of this run", None)
+
+
 def test_a_contender_without_the_network_has_no_row(tmp_path: Path, one_logit: None) -> None:
     assert run(tmp_path, stub("keras", variants="keras_")) == []
 
