@@ -6,7 +6,7 @@ import pytest
 from tests.samples import labelled
 from tests.tasks.speed import HandClock, Paced
 from xception.bundle import Bundle
-from xception.errors import UsageError
+from xception.errors import InputError, UsageError
 from xception.statistics import Interval
 from xception.tasks.benchmark import setting
 from xception.tasks.race import Race, Racer, race
@@ -81,6 +81,21 @@ def test_too_few_rounds_are_refused(onnx_bundle: Bundle) -> None:
     side = contender(onnx_bundle, HandClock(), 0.1)
     with pytest.raises(UsageError, match="at least 4"):
         race(side, side, warmup=0, repeats=3)
+
+
+def test_images_that_cannot_be_read_decide_nothing(onnx_bundle: Bundle) -> None:
+    clock = HandClock()
+    side = setting(onnx_bundle, Paced(clock, 0.1), labelled(2, broken=(0, 1)), 2, images=2, workers=1, clock=clock)
+    with pytest.raises(InputError, match="none of the images of pictures can be read"):
+        race(side, side, warmup=1, repeats=4)
+
+
+def test_images_that_fail_count_for_neither(onnx_bundle: Bundle) -> None:
+    clock = HandClock()
+    side = setting(onnx_bundle, Paced(clock, 0.1), labelled(4, broken=(1,)), 4, images=4, workers=1, clock=clock)
+    result = race(side, side, warmup=1, repeats=4)
+    assert result.first.end_to_end.images_per_second == pytest.approx(10)
+    assert result.ratio.value == pytest.approx(1)
 
 
 def told(value: float, low: float, high: float, faster: str | None) -> str:

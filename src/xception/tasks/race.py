@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from xception.errors import UsageError
+from xception.errors import InputError, UsageError
 from xception.statistics import Interval, bootstrap_ratio
 from xception.tasks.timings import Rate, alternated, rate
 from xception.tasks.workload import Setting, end_to_end
@@ -72,6 +72,8 @@ def race(first: Setting, second: Setting, *, warmup: int, repeats: int) -> Race:
     enough(repeats)
     settings = (first, second)
     seen = [[end_to_end(setting).seen for setting in settings] for _ in range(max(1, warmup))][-1]
+    if not min(seen):
+        raise InputError(f"none of the images of {first.data} can be read; expected at least one to race on")
     pairs = alternated(
         *(lambda one=one: partial(end_to_end, one) for one in settings), repeats=repeats, clock=first.clock
     )
