@@ -116,7 +116,7 @@ def main() -> int:
     for name, (unequal, largest) in differences.items():
         print(f"{name}: {len(unequal)} of {len(SIZES)} sizes differ {unequal}, normalised {largest:.1e}")
     GOLDEN.write_text(_with_rows_on_one_line(json.dumps(_document(theirs, versions), indent=1)) + "\n")
-    PAGE.write_text(_page(differences, versions))
+    PAGE.write_text(PAGE.read_text().partition(BEGIN)[0] + _page(differences, versions))
     return int(any(unequal or largest > NORMALIZE_TOLERANCE for unequal, largest in differences.values()))
 
 
@@ -187,8 +187,10 @@ def _with_rows_on_one_line(text: str) -> str:
     return re.sub(r"\[[^\[\]]*\]", lambda row: " ".join(row[0].split()), text)
 
 
-HEAD = f"""# Preprocessing beside the sources' libraries
+BEGIN = "## Beside the sources' libraries\n"
+"""From here to its end the page is written; what stands before it is kept."""
 
+HEAD = f"""{BEGIN}
 Written by `python -m parity.preprocess`; do not edit. Each preprocessing in the catalog, and the rules that show at
 the edges, on images of noise in {len(SIZES)} sizes from 1x1 to {SIZES[-1][0]}x{SIZES[-1][1]} px, beside the library
 that the source calls. What follows the resize and the crop has to be equal bit for bit. Normalised values may differ
@@ -209,7 +211,7 @@ def _page(differences: Mapping[str, tuple[list[str], float]], versions: Mapping[
         f"- {library}: {', '.join(f'{package} {number}' for package, number in packages.items())}"
         for library, packages in versions.items()
     ]
-    return f"{HEAD}{table}\n\n## Versions\n\n" + "\n".join(lines) + "\n"
+    return f"{HEAD}{table}\n\n### Versions\n\n" + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
