@@ -154,6 +154,7 @@ def test_only_the_fast_way_decodes_a_photograph_smaller_and_never_below_what_is_
         decoded.append(image.size)
         return image
 
+    monkeypatch.setattr(resampling, "optional", lambda name: None)
     monkeypatch.setattr(resampling, "loaded_image", spied)
     photo = encoded(noise(50, 40).resize((500, 400)), "JPEG", quality=95)
     for mode in MODES:
@@ -169,6 +170,15 @@ def test_fast_values_are_near_the_reference_on_a_photograph(libraries: str) -> N
     assert steps(photo, preprocessing(80, (72, 72)), "fast").mean() < 1
     assert steps(encoded(soft.transpose(Image.Transpose.ROTATE_90), "JPEG"), PREPROCESS, "fast").mean() < 1
     assert steps(soft, PREPROCESS, "fast").mean() < 1
+
+
+@pytest.mark.parametrize("color", ["rgb", "bgr", "gray"])
+@pytest.mark.parametrize("crop", [(32, 30), (70, 20), (20, 70)])
+def test_fast_values_of_a_file_are_those_of_its_image(libraries: str, color: str, crop: tuple[int, int]) -> None:
+    statistics = (0.5,) if color == "gray" else (0.5,) * 3
+    preprocess = preprocessing(36, crop, color=color, mean=statistics, std=statistics)
+    photo = encoded(noise(50, 47), "JPEG")
+    assert np.array_equal(pixels(photo, preprocess, "fast"), pixels(decode(photo), preprocess, "fast"))
 
 
 def test_a_turned_photograph_is_upright_in_every_mode(libraries: str) -> None:

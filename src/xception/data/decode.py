@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from xception.errors import DecodeError
@@ -86,7 +87,25 @@ def _orientation(image: Image.Image) -> object:
     return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
+def photograph(data: bytes, reduction: Reduction) -> NDArray[np.uint8] | None:
+    """An ordinary photograph in colour as `decode` gives it, (H, W, 3), or None where that has to be asked."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.format != "JPEG" or image.mode != "RGB":
+                return None
+            _reduce(image, reduction)
+            return _turbo_pixels(data, image)
+    except Exception:
+        # Of any kind, as in `decode`, which then says what is wrong.
+        return None
+
+
 def _from_turbo(data: bytes, image: Image.Image) -> Image.Image | None:
+    pixels = _turbo_pixels(data, image)
+    return None if pixels is None else Image.fromarray(pixels)
+
+
+def _turbo_pixels(data: bytes, image: Image.Image) -> NDArray[np.uint8] | None:
     """What `image`, of which only the header was read, is going to hold, or None if only Pillow can say."""
     simplejpeg = optional("simplejpeg")
     colorspace = TURBO_COLORSPACES.get(image.mode)
@@ -99,7 +118,7 @@ def _from_turbo(data: bytes, image: Image.Image) -> Image.Image | None:
     # Raised at whatever libjpeg so much as warns of; Pillow then has the last word on whether this is an image.
     except ValueError:
         return None
-    return Image.fromarray(pixels.squeeze())
+    return np.asarray(pixels.squeeze(), np.uint8)
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
