@@ -2,7 +2,7 @@
 
     python tests/train/process.py JOBS.json
 
-Batch statistics stay as they are: torch takes them over all processes on GPUs only.
+Batch statistics stay as they are unless a job lets them live: torch takes them over all processes on GPUs only.
 """
 
 import sys
@@ -23,17 +23,23 @@ class Job(msgspec.Struct, kw_only=True):
     out: str
     resume: bool = False
     stop_after: int | None = None
+    live_statistics: bool = False
+    """Each process then normalises by its own share."""
 
 
-def hold_statistics() -> None:
+LIVE = nn.BatchNorm2d.train
+
+
+def held(self: nn.BatchNorm2d, mode: bool = True) -> nn.Module:
     """Keep batch normalisation as at inference."""
-    nn.BatchNorm2d.train = lambda self, mode=True: nn.Module.train(self, False)  # type: ignore[method-assign]
+    return nn.Module.train(self, False)
 
 
 def run(job: Job) -> None:
     from tests.train.samples import signal_at
     from xception.train.interruption import Stopped
 
+    nn.BatchNorm2d.train = LIVE if job.live_statistics else held  # type: ignore[method-assign]
     try:
         listener = {"on_step": signal_at(job.stop_after)} if job.stop_after else {}
         train_network(job.recipe, job.out, resume=job.resume, **listener)
@@ -43,6 +49,5 @@ def run(job: Job) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    hold_statistics()
     for each in msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=list[Job]):
         run(each)

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -13,8 +14,11 @@ from torch import nn
 
 from tests.samples import write_folder
 from tests.train.process import Job
+from xception.backends.base import open_session
 from xception.bundle import Bundle, open_bundle
+from xception.data.sources import open_source
 from xception.preprocess import Preprocess, Squash
+from xception.tasks.evaluate import evaluate
 from xception.train.loop import train_network
 from xception.train.recipe import Recipe
 from xception.train.settings import (
@@ -71,14 +75,16 @@ def alone(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def together(recipe: Recipe, staged: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the runs of two processes: `whole`, `parts` in two parts each, `staged`, and `cut`, which is
-    stopped and resumed."""
+    """The folder with the runs of two processes: `whole`, `parts` in two parts each, `staged`, `live` with batch
+    statistics of its own, and `cut`, which is stopped and resumed."""
     folder = tmp_path_factory.mktemp("runs")
+    live = msgspec.structs.replace(recipe, batch_size=7)  # of whose last batch each process has other images
     parts = msgspec.structs.replace(recipe, compute=ComputeSettings(accumulate=2))
     jobs = [
         Job(recipe=recipe, out=str(folder / "whole")),
         Job(recipe=parts, out=str(folder / "parts")),
         Job(recipe=staged, out=str(folder / "staged")),
+        Job(recipe=live, out=str(folder / "live"), live_statistics=True),
         Job(recipe=recipe, out=str(folder / "cut"), stop_after=3),
         Job(recipe=recipe, out=str(folder / "cut"), resume=True),
     ]
@@ -152,6 +158,16 @@ def test_validation_counts_every_image_of_uneven_shares(alone: Bundle, together:
     assert (theirs.total, theirs.seen, theirs.failed) == (8, 7, 1)
     assert (theirs.top1, theirs.top5) == (ours.top1, ours.top5)
     assert theirs.loss == pytest.approx(ours.loss, rel=1e-5)
+
+
+def test_the_network_that_all_processes_judge_is_the_one_that_is_published(recipe: Recipe, together: Path) -> None:
+    """Running statistics come from each process' own share, and only those of the first are published."""
+    bundle = open_bundle(together / "live")
+    with closing(open_session(bundle)) as session:
+        alone = evaluate(bundle, session, open_source(recipe.data.source, "test"))
+    (score,) = bundle.model.metrics.values()
+    assert score.loss == pytest.approx(alone.loss, rel=1e-6)
+    assert score.top1 == alone.top1
 
 
 def test_two_processes_stop_together_and_resume_to_the_same_bits(together: Path) -> None:

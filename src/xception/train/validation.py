@@ -2,6 +2,7 @@
 
 import torch
 from lightning_fabric import Fabric
+from torch import distributed
 
 from xception.backends.base import Compute
 from xception.backends.torch import TorchSession
@@ -16,13 +17,17 @@ from xception.train.distributed import Share, summed
 def validate(
     fabric: Fabric, bundle: Bundle, network: Xception, source: Source, *, batch_size: int = 8, workers: int = 2
 ) -> Score:
-    """Judge the network on `source`, of which each process takes a share; all get the score of the whole.
+    """Judge the first process' network on `source`, of which each takes a share; all get the score of the whole.
 
     Raises:
         CheckFailed: the logits are not numbers.
     """
     share = Share(source, fabric.global_rank, fabric.world_size)
     was_training = network.training
+    if fabric.world_size > 1:
+        # Weights are alike everywhere, but running statistics are each process' own since the last step.
+        for buffer in network.buffers():
+            distributed.broadcast(buffer, src=0)
     session = TorchSession(network, (None, None), Compute(threads=torch.get_num_threads()))
     result = evaluate(bundle, session, share, batch_size=batch_size, workers=workers)
     network.train(was_training)
