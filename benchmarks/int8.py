@@ -16,7 +16,7 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,9 +196,12 @@ def refusals(case: Case) -> None:
     calibration, validation = case.places
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        labels = case.bundle.labels
+        classes = [labels.names[target] for target in labels.targets(case.calibration.classes)]
         chosen, _ = balanced(case.calibration, CALIBRATED)
-        normalised = saved(chosen, folder / "normalised", case.bundle.model.preprocess)
-        one_class = saved([item for item in case.calibration if item.target == 0][:CALIBRATED], folder / "one class")
+        normalised = saved(chosen, classes, folder / "normalised", case.bundle.model.preprocess)
+        first = [item for item in case.calibration if item.target == 0]
+        one_class = saved(first[:CALIBRATED], classes, folder / "one class")
         guessing = scrambled(case.bundle, folder / "guessing").path
         whole = case.bundle.path
         faults: dict[str, tuple[Path, object, object, tuple[str, ...]]] = {
@@ -228,7 +231,7 @@ def told(bundle: Path, calibration: object, validation: object, out: Path, *opti
     return code, said.getvalue().strip().splitlines()[-1]
 
 
-def saved(items: Iterable[Item], folder: Path, preprocess: Preprocess | None = None) -> Path:
+def saved(items: Iterable[Item], classes: Sequence[str], folder: Path, preprocess: Preprocess | None = None) -> Path:
     """A folder a class; with a preprocessing, pixels are normalised by it and stretched to 8 bits first."""
     for item in items:
         image = loaded_image(item.load()).convert("RGB")
@@ -236,7 +239,7 @@ def saved(items: Iterable[Item], folder: Path, preprocess: Preprocess | None = N
             pixels = np.asarray(image) / preprocess.divisor
             normal = (pixels - np.array(preprocess.mean)) / np.array(preprocess.std)
             image = Image.fromarray(np.uint8(np.clip(normal, 0, 1) * 255))
-        place = folder / str(item.target)
+        place = folder / classes[item.target or 0]
         place.mkdir(parents=True, exist_ok=True)
         image.save(place / f"{item.key.replace('/', '-')}.png")
     return folder
