@@ -99,7 +99,7 @@ def test_evaluation_prediction_comparison_and_benchmark_see_the_same(bundle: Bun
         lambda: evaluate(bundle, recorder, source(), batch_size=3),
         lambda: list(predict(bundle, recorder, source(), workers=1)),
         lambda: compare(Contender(bundle, recorder), Contender(bundle, recorder), source()),
-        lambda: benchmark(bundle, recorder, source(), batches=(2,), images=len(FILES)),
+        lambda: benchmark(bundle, recorder, source(), batches=(2,), images=len(FILES), mode="reference"),
     ):
         recorder.seen.clear()
         work()
