@@ -6,7 +6,6 @@ from contextlib import ExitStack, closing, suppress
 from functools import partial
 from itertools import cycle, islice, product
 from pathlib import Path
-from time import perf_counter
 
 import msgspec
 import numpy as np
@@ -19,6 +18,7 @@ from xception.errors import EnvironmentFault, InputError, UsageError
 from xception.machine import cache_folder, cores, fingerprint
 from xception.outputs import write_file
 from xception.pipeline.stream import Ready, Scored, infer, prepared
+from xception.tasks.timings import interleaved
 
 BATCHES = (1, 8, 32)
 FIRST_BATCH = 8
@@ -135,23 +135,20 @@ def _best(bundle: Bundle, ways: Sequence[Way], items: Sequence[Item], mode: Mode
     """The fastest of several ways, the first of which sets the answers that all have to give."""
     with ExitStack() as stack:
         sessions = [stack.enter_context(closing(open_session(bundle, way.backend, way.compute))) for way in ways]
-        trials = [
-            partial(_trial, bundle, session, items, way.batch, mode)
-            for session, way in zip(sessions, ways, strict=True)
-        ]
-        answers = [trial()[0] for trial in trials]
-        rounds = [[trial()[1] for trial in trials] for _ in range(ROUNDS)]
-    changes = [_change(answers[0], logits) for logits in answers]
-    seconds = [min(times) for times in zip(*rounds, strict=True)]
+        trials = {
+            str(place): partial(_logits, bundle, session, items, way.batch, mode)
+            for place, (session, way) in enumerate(zip(sessions, ways, strict=True))
+        }
+        rounds = list(interleaved(trials, warmup=1, repeats=ROUNDS).values())
+    changes = [_change(rounds[0][0].result, trial[0].result) for trial in rounds]
+    seconds = [min(round_.seconds for round_ in trial) for trial in rounds]
     index = min((place for place, change in enumerate(changes) if change is not None), key=seconds.__getitem__)
     return Choice(way=ways[index], images_per_second=len(items) / seconds[index], largest_change=changes[index] or 0.0)
 
 
-def _trial(bundle: Bundle, session: Session, items: Sequence[Item], batch: int, mode: Mode) -> tuple[Logits, float]:
-    start = perf_counter()
-    outcomes = list(infer(items, bundle.model.preprocess, session, batch_size=batch, mode=mode))
-    seconds = perf_counter() - start
-    return np.stack([outcome.logits for outcome in outcomes if isinstance(outcome, Scored)]), seconds
+def _logits(bundle: Bundle, session: Session, items: Sequence[Item], batch: int, mode: Mode) -> Logits:
+    outcomes = infer(items, bundle.model.preprocess, session, batch_size=batch, mode=mode)
+    return np.stack([outcome.logits for outcome in outcomes if isinstance(outcome, Scored)])
 
 
 def _change(expected: Logits, logits: Logits) -> float | None:
