@@ -51,7 +51,7 @@ def main() -> None:
     preprocess = CATALOG[arguments.entry].preprocess
     document = {
         "date": datetime.now(UTC).date().isoformat(),
-        "environment": fingerprint("pillow", "numpy", "simplejpeg", "cykooz-resizer"),
+        "environment": fingerprint("pillow", "numpy", "simplejpeg", "nanoarrow", "cykooz-resizer"),
         "entry": arguments.entry,
         "photos": len(photos),
         "rounds": arguments.rounds,

@@ -11,7 +11,7 @@ from xception.data import pixels as resampling
 from xception.data.decode import decode
 from xception.data.pixels import Mode, pixels
 from xception.errors import DecodeError
-from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
+from xception.preprocess import FILTERS, CenterCrop, Preprocess, ShorterSide, Squash
 
 PREPROCESS = Preprocess(resize=ShorterSide(px=36), crop=CenterCrop(width_px=32, height_px=30))
 MODES: tuple[Mode, ...] = ("reference", "exact", "fast")
@@ -136,6 +136,34 @@ def test_exact_values_are_nearly_all_equal_to_the_reference(libraries: str, widt
     assert (different > 0).mean() < 0.01
 
 
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_the_columns_of_a_crop_are_those_of_the_whole_resize_but_for_single_roundings(interpolation: str) -> None:
+    rng = np.random.default_rng(0)
+    limited = 0
+    for width in range(300, 560, 3):
+        image = noise(width, 8, seed=width)
+        target = int(rng.integers(240, 420))
+        part = tuple(sorted(rng.choice(target, 2, replace=False).tolist()))
+        drawn, _ = resampling._span(width, target, part, interpolation)
+        assert drawn[0] <= part[0] < part[1] <= drawn[1]
+        limited += drawn != (0, target)
+        mine = np.asarray(resampling._columns(image, target, part, interpolation)).astype(int)
+        whole = np.asarray(image.resize((target, 8), FILTERS[interpolation]))[:, part[0] : part[1]]
+        assert np.abs(mine - whole).max() <= 1
+        assert (mine != whole).mean() < 0.002
+    assert limited > 30 or interpolation == "bilinear"
+
+
+@pytest.mark.parametrize(
+    ("width", "target", "interpolation"), [(500, 470, "bicubic"), (300, 470, "bicubic"), (500, 444, "bilinear")]
+)
+def test_all_columns_are_drawn_where_many_values_may_be_a_half_or_the_image_grows(
+    width: int, target: int, interpolation: str
+) -> None:
+    assert resampling._span(width, target, (85, 384), interpolation) == ((0, target), (0.0, width))
+    assert resampling._span(500, 444, (72, 371), "bicubic")[0] != (0, 444)
+
+
 def test_the_rules_that_have_no_shortcut_give_the_reference() -> None:
     image = noise(90, 70)
     for rules in ({"interpolation": "nearest"}, {"interpolation": "bilinear", "antialias": False}, {"resize": None}):
@@ -154,7 +182,8 @@ def test_only_the_fast_way_decodes_a_photograph_smaller_and_never_below_what_is_
         decoded.append(image.size)
         return image
 
-    monkeypatch.setattr(resampling, "optional", lambda name: None)
+    for module in (decoding, resampling):
+        monkeypatch.setattr(module, "optional", lambda name: None)
     monkeypatch.setattr(resampling, "loaded_image", spied)
     photo = encoded(noise(50, 40).resize((500, 400)), "JPEG", quality=95)
     for mode in MODES:

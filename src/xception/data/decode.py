@@ -2,6 +2,8 @@
 
 import io
 from collections.abc import Callable
+from functools import cache
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,26 +19,24 @@ Reduction = Callable[[tuple[int, int]], int]
 """Of an image's upright (width, height) the number of times that it may come smaller."""
 
 
-TURBO_COLORSPACES = {"RGB": "RGB", "L": "GRAY"}
-"""simplejpeg's names of the modes in which Pillow opens ordinary photographs."""
+TURBO_COLORSPACES = {"RGB": "RGBX", "L": "GRAY"}
+"""simplejpeg's names of the modes in which Pillow opens ordinary photographs; it too holds colours in four bytes."""
 
 
 LEAST_TURBO_PX = 16
 """Shortest side at which a size tells which of libjpeg's scales, eighths, leads to it."""
 
 
-def loaded_image(
-    loaded: bytes | Image.Image, reduction: Reduction | None = None, *, turbo: bool = False
-) -> Image.Image:
+def loaded_image(loaded: bytes | Image.Image, reduction: Reduction | None = None) -> Image.Image:
     """What `Item.load` returned as an image: decoded, where it is an encoded file.
 
     Raises:
         DecodeError: see `decode`.
     """
-    return decode(loaded, reduction, turbo=turbo) if isinstance(loaded, bytes) else loaded
+    return decode(loaded, reduction) if isinstance(loaded, bytes) else loaded
 
 
-def decode(data: bytes, reduction: Reduction | None = None, *, turbo: bool = False) -> Image.Image:
+def decode(data: bytes, reduction: Reduction | None = None) -> Image.Image:
     """Decode one image file: the first frame, rotated as its EXIF data says, with 8 bits a channel.
 
     Files up to Pillow's limit of about 179 million pixels are decoded.
@@ -45,8 +45,6 @@ def decode(data: bytes, reduction: Reduction | None = None, *, turbo: bool = Fal
         data: the file.
         reduction: how many times smaller the image may be where its format can skip the work of the rest, as JPEG
             can 2, 4 or 8 times; by default it has its own size.
-        turbo: take ordinary photographs from libjpeg-turbo without Pillow in between, where simplejpeg is installed;
-            the pixels are the same.
 
     Raises:
         DecodeError: empty, truncated, corrupt, too large, of no image format, or with values of no known range.
@@ -57,8 +55,6 @@ def decode(data: bytes, reduction: Reduction | None = None, *, turbo: bool = Fal
         with Image.open(io.BytesIO(data)) as image:
             if reduction and image.format in ("JPEG", "MPO"):
                 _reduce(image, reduction)
-            if turbo and (photo := _from_turbo(data, image)):
-                return photo
             image.load()
             return _eight_bit(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
@@ -87,38 +83,48 @@ def _orientation(image: Image.Image) -> object:
     return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
-def photograph(data: bytes, reduction: Reduction) -> NDArray[np.uint8] | None:
-    """An ordinary photograph in colour as `decode` gives it, (H, W, 3), or None where that has to be asked."""
+def photograph(data: bytes, reduction: Reduction | None = None) -> NDArray[np.uint8] | None:
+    """The pixels that `decode` gives an ordinary JPEG file, by libjpeg-turbo without Pillow in between.
+
+    Returns:
+        (H, W, 4) in colour, where the last channel means nothing, or (H, W) in gray; None for what is left to `decode`:
+        all other files, broken ones too, and everything where simplejpeg is not installed.
+    """
+    simplejpeg = optional("simplejpeg")
     try:
         with Image.open(io.BytesIO(data)) as image:
-            if image.format != "JPEG" or image.mode != "RGB":
+            colorspace = TURBO_COLORSPACES.get(image.mode)
+            if not simplejpeg or not colorspace or image.format != "JPEG" or _orientation(image) != 1:
                 return None
-            _reduce(image, reduction)
-            return _turbo_pixels(data, image)
+            if reduction:
+                _reduce(image, reduction)
+            if min(image.size) < LEAST_TURBO_PX:
+                return None
+            # It raises at whatever libjpeg so much as warns of.
+            pixels = simplejpeg.decode_jpeg(data, colorspace, min_width=image.width, min_height=image.height)
+            return np.asarray(pixels.squeeze(), np.uint8)
     except Exception:
-        # Of any kind, as in `decode`, which then says what is wrong.
+        # Of any kind, as in `decode`, which has the last word on whether this is an image, and on what is wrong.
         return None
 
 
-def _from_turbo(data: bytes, image: Image.Image) -> Image.Image | None:
-    pixels = _turbo_pixels(data, image)
-    return None if pixels is None else Image.fromarray(pixels)
+def as_image(pixels: NDArray[np.uint8]) -> Image.Image:
+    """A photograph, or some of its rows, as an image, without a copy where nanoarrow is installed."""
+    if pixels.ndim == 2:
+        return Image.fromarray(pixels)
+    arrow = optional("nanoarrow")
+    if not arrow:
+        return Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
+    value, pixel = _arrow_types(arrow)
+    values = arrow.c_array_from_buffers(value, pixels.size, [None, pixels])
+    array = arrow.c_array_from_buffers(pixel, pixels.size // 4, [None], children=[values], move=True)
+    return Image.fromarrow(array, "RGB", (pixels.shape[1], pixels.shape[0]))
 
 
-def _turbo_pixels(data: bytes, image: Image.Image) -> NDArray[np.uint8] | None:
-    """What `image`, of which only the header was read, is going to hold, or None if only Pillow can say."""
-    simplejpeg = optional("simplejpeg")
-    colorspace = TURBO_COLORSPACES.get(image.mode)
-    if not simplejpeg or not colorspace or image.format != "JPEG" or _orientation(image) != 1:
-        return None
-    if min(image.size) < LEAST_TURBO_PX:
-        return None
-    try:
-        pixels = simplejpeg.decode_jpeg(data, colorspace, min_width=image.width, min_height=image.height)
-    # Raised at whatever libjpeg so much as warns of; Pillow then has the last word on whether this is an image.
-    except ValueError:
-        return None
-    return np.asarray(pixels.squeeze(), np.uint8)
+@cache
+def _arrow_types(arrow: ModuleType) -> tuple[object, object]:
+    """Of a channel and of a pixel as Pillow keeps them."""
+    return arrow.c_schema(arrow.uint8()), arrow.c_schema(arrow.fixed_size_list(arrow.uint8(), 4))
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

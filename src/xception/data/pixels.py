@@ -1,6 +1,7 @@
 """An image file to the 8-bit pixels that the network is to see, exactly as published or faster."""
 
-from math import ceil, floor
+from functools import lru_cache
+from math import ceil, floor, gcd
 from types import ModuleType
 from typing import Literal
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xception.data.decode import loaded_image, photograph
+from xception.data.decode import Reduction, as_image, loaded_image, photograph
 from xception.extras import optional
 from xception.preprocess import FILTERS, Preprocess, Squash, inside
 
@@ -16,6 +17,12 @@ Mode = Literal["reference", "exact", "fast"]
 """How closely the published preprocessing is followed: to the bit, to one step of 255, or as its documentation says."""
 
 Size = tuple[int, int]
+
+Photo = Image.Image | NDArray[np.uint8]
+"""A decoded image, or what `photograph` returns."""
+
+Span = tuple[int, int]
+"""The first of some columns and the one behind the last."""
 
 REACH = {"bilinear": 1, "bicubic": 2}
 """Pixels on either side of a target's centre that its filter looks at when it does not shrink."""
@@ -29,6 +36,12 @@ Bicubic results of the two orders are up to 28 steps apart, since what overshoot
 
 DRAFT_SCALES = (1, 2, 4, 8)
 """How many times smaller libjpeg decodes an image at less than the cost of the whole; the scales between cost more."""
+
+SPARE = 16
+"""Columns beside those needed among which a span's ends are looked for."""
+
+NEAR = 2e-6
+"""Distance of float32 from a span's end, in pixels, that flips the rounding of about one value in 100,000."""
 
 MARGIN = 1.5
 """How many times finer than the target a photograph is decoded at least in fast mode: below it the mean difference from
@@ -44,13 +57,78 @@ def pixels(loaded: bytes | Image.Image, preprocess: Preprocess, mode: Mode = "ex
     if mode == "reference":
         return preprocess.resized(loaded_image(loaded))
     if not preprocess.resize or not preprocess.antialias or preprocess.interpolation == "nearest":
-        return preprocess.resized(loaded_image(loaded, turbo=True))
-    if mode == "fast":
-        return _fast(loaded, preprocess)
-    image = loaded_image(loaded, turbo=True)
-    if isinstance(preprocess.resize, Squash) or image.height > TALL * image.width:
-        return preprocess.resized(image)
-    return _part(image, image.size, preprocess, exact=True)
+        return preprocess.resized(_image(_opened(loaded)))
+    return _fast(loaded, preprocess) if mode == "fast" else _exact(_opened(loaded), preprocess)
+
+
+def _opened(loaded: bytes | Image.Image, reduction: Reduction | None = None) -> Photo:
+    photo = photograph(loaded, reduction) if isinstance(loaded, bytes) else None
+    return loaded_image(loaded, reduction) if photo is None else photo
+
+
+def _size(photo: Photo) -> Size:
+    return photo.size if isinstance(photo, Image.Image) else (photo.shape[1], photo.shape[0])
+
+
+def _image(photo: Photo, first: int = 0, last: int | None = None) -> Image.Image:
+    """Rows of it, by default all."""
+    if isinstance(photo, Image.Image):
+        return photo if last is None else photo.crop((0, first, photo.width, last))
+    return as_image(photo[first:last])
+
+
+def _exact(photo: Photo, preprocess: Preprocess) -> NDArray[np.uint8]:
+    """From the rows that the crop shows, with the columns of the whole resize, so that only one rounding differs."""
+    width, height = _size(photo)
+    if isinstance(preprocess.resize, Squash) or height > TALL * width:
+        return preprocess.resized(_image(photo))
+    target, box = preprocess.geometry(width, height)
+    left, top, right, bottom = inner = inside(box, target)
+    scale = height / target[1]
+    rows = top * scale, min(bottom * scale, height)
+    first, last = _rows(rows, bottom - top, height, preprocess.interpolation)
+    strip = preprocess.converted(_image(photo, first, last))
+    columns = _columns(strip, target[0], (left, right), preprocess.interpolation)
+    source = 0.0, rows[0] - first, float(columns.width), rows[1] - first
+    part = _resize(columns, (right - left, bottom - top), source, preprocess.interpolation)
+    return preprocess.cut(part, inner, box)
+
+
+def _columns(image: Image.Image, target: int, part: Span, interpolation: str) -> Image.Image:
+    """Columns `part` of the image resized to the width `target`, by Pillow."""
+    drawn, source = _span(image.width, target, part, interpolation)
+    wide = image.resize(
+        (drawn[1] - drawn[0], image.height), FILTERS[interpolation], (source[0], 0, source[1], image.height)
+    )
+    return wide.crop((part[0] - drawn[0], 0, part[1] - drawn[0], wide.height))
+
+
+@lru_cache(maxsize=4096)
+def _span(width: int, target: int, part: Span, interpolation: str) -> tuple[Span, tuple[float, float]]:
+    """Columns of a resized image, those of `part` among them, and from where to where they reach in the image.
+
+    As few are drawn as can be without an effect. Pillow keeps both ends in float32, which moves the columns by up to
+    1e-5 px. That changes how values near a half are rounded, so the drawn columns begin and end beside those of `part`,
+    where float32 errs least. All columns are drawn where more than a few values are a half: in columns right between
+    two pixels, and everywhere if bilinear weights, which are fractions of small numbers, are used; and where the image
+    grows, which gives single columns most weight.
+    """
+    common = gcd(width, target)
+    are_halves_common = interpolation == "bilinear" or (width // common % 2 == 0 and target // common % 2 == 1)
+    whole = (0, target), (0.0, float(width))
+    if width <= target or are_halves_common:
+        return whole
+    firsts = np.arange(max(0, part[0] - SPARE), part[0] + 1)[:, None]
+    lasts = np.arange(part[1], min(target, part[1] + SPARE) + 1)
+    left, right = firsts * width / target, lasts * width / target
+    kept_left, kept_right = left.astype(np.float32), right.astype(np.float32)
+    # Pillow's arithmetic: it subtracts in float32, too.
+    reached_right = kept_left + (kept_right - kept_left).astype(np.float64)
+    errors = np.maximum(np.abs(kept_left - left), np.abs(reached_right - right))
+    row, column = divmod(int(errors.argmin()), lasts.size)
+    if errors[row, column] > NEAR:
+        return whole
+    return (int(firsts[row, 0]), int(lasts[column])), (float(kept_left[row, 0]), float(kept_right[column]))
 
 
 def _fast(loaded: bytes | Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
@@ -64,20 +142,18 @@ def _fast(loaded: bytes | Image.Image, preprocess: Preprocess) -> NDArray[np.uin
         drafts.append((size, times))
         return times
 
+    photo = _opened(loaded, reduction)
+    size, times = drafts[0] if drafts else (_size(photo), 1)
     turbo = optional("cykooz_resizer")
-    if turbo and isinstance(loaded, bytes) and preprocess.color != "gray":
-        photo = photograph(loaded, reduction)
-        if photo is not None:
-            return _straight(turbo, photo, preprocess, *drafts[0])
-    image = loaded_image(loaded, reduction, turbo=True)
-    (width, height), times = drafts[0] if drafts else (image.size, 1)
-    return _part(image, (width, height), preprocess, times=times)
+    if turbo and not isinstance(photo, Image.Image) and photo.ndim == 3 and preprocess.color != "gray":
+        return _straight(turbo, photo, preprocess, size, times)
+    return _part(_image(photo), size, preprocess, times)
 
 
 def _straight(
     turbo: ModuleType, photo: NDArray[np.uint8], preprocess: Preprocess, size: Size, times: int
 ) -> NDArray[np.uint8]:
-    """What `_part` makes of a photograph (H, W, 3) that is `times` smaller than it was, without Pillow's copies."""
+    """What `_part` makes of a photograph (H, W, 4) that is `times` smaller than it was, without Pillow's copies."""
     target, box = preprocess.geometry(*size)
     left, top, right, bottom = inner = inside(box, target)
     scale_x, scale_y = size[0] / times / target[0], size[1] / times / target[1]
@@ -85,46 +161,32 @@ def _straight(
     first, last = _rows(rows, bottom - top, photo.shape[0], preprocess.interpolation)
     across = left * scale_x, 0, min(right * scale_x, photo.shape[1]) - left * scale_x, last - first
     down = 0, rows[0] - first, right - left, rows[1] - rows[0]
-    source = turbo.ImageData(photo.shape[1], last - first, turbo.PixelType.U8x3, photo[first:last].tobytes())
-    columns = turbo.ImageData(right - left, last - first, turbo.PixelType.U8x3)
-    part = turbo.ImageData(right - left, bottom - top, turbo.PixelType.U8x3)
+    source = turbo.ImageData(photo.shape[1], last - first, turbo.PixelType.U8x4, photo[first:last].tobytes())
+    columns = turbo.ImageData(right - left, last - first, turbo.PixelType.U8x4)
+    part = turbo.ImageData(right - left, bottom - top, turbo.PixelType.U8x4)
     turbo.Resizer().resize(source, columns, _options(turbo, across, preprocess.interpolation))
     turbo.Resizer().resize(columns, part, _options(turbo, down, preprocess.interpolation))
-    values = np.frombuffer(part.get_buffer(), np.uint8).reshape(bottom - top, right - left, 3)
+    values = np.frombuffer(part.get_buffer(), np.uint8).reshape(bottom - top, right - left, 4)[..., :3]
     if inner != box:
         return preprocess.cut(Image.fromarray(values), inner, box)
     channels_first = values.transpose(2, 0, 1)
     return channels_first[::-1] if preprocess.color == "bgr" else channels_first
 
 
-def _part(
-    image: Image.Image, size: Size, preprocess: Preprocess, *, exact: bool = False, times: int = 1
-) -> NDArray[np.uint8]:
+def _part(image: Image.Image, size: Size, preprocess: Preprocess, times: int) -> NDArray[np.uint8]:
     """The crop of a resized image, without resizing the rest.
 
     Args:
         image: the image, `times` smaller than it was.
         size: what it was.
         preprocess: the rules.
-        exact: make the columns those of the whole resize, to the bit. Then only the last rounding can differ, while
-            two could add up; and Pillow's boxes, which are kept in float32, do not give the same columns.
-        times: 1 if exact.
+        times: see `image`.
     """
     target, box = preprocess.geometry(*size)
     left, top, right, bottom = inner = inside(box, target)
     scale_x, scale_y = size[0] / times / target[0], size[1] / times / target[1]
-    rows = top * scale_y, min(bottom * scale_y, image.height)
-    part_size = right - left, bottom - top
-    if exact:
-        first, last = _rows(rows, part_size[1], image.height, preprocess.interpolation)
-        whole = preprocess.converted(image.crop((0, first, image.width, last)))
-        wide = whole.resize((target[0], whole.height), FILTERS[preprocess.interpolation])
-        columns = wide.crop((left, 0, right, wide.height))
-        source = 0.0, rows[0] - first, float(columns.width), rows[1] - first
-        part = _resize(columns, part_size, source, preprocess.interpolation)
-    else:
-        source = left * scale_x, rows[0], min(right * scale_x, image.width), rows[1]
-        part = _resize(preprocess.converted(image), part_size, source, preprocess.interpolation)
+    source = left * scale_x, top * scale_y, min(right * scale_x, image.width), min(bottom * scale_y, image.height)
+    part = _resize(preprocess.converted(image), (right - left, bottom - top), source, preprocess.interpolation)
     return preprocess.cut(part, inner, box)
 
 
