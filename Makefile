@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check format parity fuzz siege bench peers gpu clean
+.PHONY: install demo test check format parity fuzz siege bench peers gpu gpu-train clean
 
 install: $(STAMP)
 
@@ -49,9 +49,13 @@ bench: $(STAMP)
 peers: $(STAMP)
 	$(BIN)/python -m benchmarks.peers $(ARGS)
 
-# Where there is a GPU that torch can use; takes ten minutes.
+# Where there is a GPU that torch can use; each takes ten minutes.
 gpu: $(STAMP)
 	$(BIN)/python -m benchmarks.gpu $(ARGS)
+
+# With accuracy on CIFAR-10: make gpu-train ARGS="--data 'cifar10-train-{000000..000008}.tar' --validation FILE"
+gpu-train: $(STAMP)
+	$(BIN)/python -m benchmarks.gpu_train $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -16,7 +16,6 @@ can run of it on a tiny scale, which proves the script and measures nothing.
 import argparse
 import json
 import statistics
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -28,13 +27,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks import device
 from benchmarks.roofline import Peak, kernels, seconds
 from parity import seeded
 from parity.command import fill
 from parity.ours import seeded_tensors
 from xception.arch.spec import Architecture
 from xception.arch.variants import architecture
-from xception.machine import fingerprint
 from xception.models.fused import fused
 from xception.models.network import build
 
@@ -71,11 +70,10 @@ SMOKE = Scale("cpu", architecture(VARIANT, num_classes=4, width=0.0625), 64, (1,
 def main() -> None:
     """Measure, print and write."""
     arguments = _arguments()
-    if not (torch.cuda.is_available() or arguments.smoke):
-        sys.exit("no GPU here; expected one that torch can use, or --smoke to try the script without")
+    device.need_gpu(smoke=arguments.smoke)
     scale = SMOKE if arguments.smoke else FULL
     deadline = time.monotonic() + 60 * arguments.minutes
-    document: Row = {"environment": _environment(), "rows": []}
+    document: Row = {"environment": device.environment(), "rows": []}
     print(f"{'way':<37}{'dtype':<10}{'batch':>6}{'images/s':>10}{'spread':>8}{'ms':>9}{'roofline':>10}{'logits':>9}")
     for dtype in DTYPES:
         peak = measured_peak(scale, dtype)
@@ -238,18 +236,12 @@ def _need_gpu() -> None:
 
 
 def _now() -> float:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    device.wait()
     return time.perf_counter()
 
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def _environment() -> Row:
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    return {"gpu": gpu, "cuda": torch.version.cuda, **fingerprint("torch")}
 
 
 def _line(row: Row) -> str:

@@ -14,7 +14,6 @@ import argparse
 import importlib
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -28,10 +27,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmarks import device
 from parity.torch_network import declare_torchvision_operators
 from xception.arch.variants import architecture
 from xception.data.source import Item, Items
-from xception.machine import fingerprint
 from xception.models.network import build
 from xception.train.batches import Batch, Batches
 from xception.train.distributed import launch
@@ -49,14 +48,16 @@ RESERVE_S = 30.0
 """Kept for what comes after the last epoch."""
 
 GPU_CIFAR10 = (
+    "model.variant=timm_xception",
     "model.width=0.5",
-    "batch_size=512",
-    "optim.lr=0.4",
-    "optim.nesterov=true",
-    "label_smoothing=0.1",
-    "compute.precision=bfloat16",
+    "preprocess.resize={rule='squash', width_px=96, height_px=96}",
+    "batch_size=256",
+    "mix.cutmix=1.0",
 )
-"""What changes in the recipe where there is a GPU: the rate grows with the batch (Goyal et al. 2017)."""
+"""What changes in the recipe where there is a GPU, which affords a larger network on larger images."""
+
+SMOKE_CIFAR10 = ("model.width=0.0625", "preprocess.resize={rule='squash', width_px=64, height_px=64}", "batch_size=4")
+"""What changes of that where a run only shows that everything is in its place."""
 
 Step = Callable[[Batch], object]
 Row = dict[str, Any]
@@ -75,12 +76,11 @@ class Setting:
 def main() -> None:
     """Measure, print and write."""
     arguments = _arguments()
-    if not (torch.cuda.is_available() or arguments.smoke):
-        sys.exit("no GPU here; expected one that torch can use, or --smoke to try the script without")
+    device.need_gpu(smoke=arguments.smoke)
     deadline = time.monotonic() + 60 * arguments.minutes
     rows = list(throughput(arguments.smoke))
     print_table(rows)
-    document: dict[str, Any] = {"environment": _environment(), "throughput": rows}
+    document: dict[str, Any] = {"environment": device.environment("pillow"), "throughput": rows}
     _write(arguments.out, document)
     if arguments.data:
         document["cifar10"] = train_cifar10(arguments, deadline)
@@ -115,7 +115,7 @@ def ours(setting: Setting) -> Step:
 def timm_step(setting: Setting) -> Step:
     """The same step on timm's own model, written out by hand as its training script makes it."""
     declare_torchvision_operators()
-    network = importlib.import_module("timm").create_model(TIMM_MODEL).to(_device())
+    network = importlib.import_module("timm").create_model(TIMM_MODEL).to(device.name())
     network = network.to(memory_format=torch.channels_last).train()
     return _by_hand(torch.compile(network) if setting.compiled else network, torch.bfloat16)
 
@@ -123,7 +123,7 @@ def timm_step(setting: Setting) -> Step:
 def plain(setting: Setting) -> Step:
     """This toolkit's network in a plain step: float32, rows of pixels, no compilation."""
     spec = architecture(VARIANT, width=setting.width)
-    return _by_hand(build(spec).to(_device()).train(), None)
+    return _by_hand(build(spec).to(device.name()).train(), None)
 
 
 STEPS: dict[str, Callable[[Setting], Step]] = {
@@ -140,10 +140,11 @@ def train_cifar10(arguments: argparse.Namespace, deadline: float) -> Row:
     changes = (
         f"data.source={json.dumps(arguments.data)}",
         *([f"data.validation={json.dumps(arguments.validation)}"] if arguments.validation else []),
-        *(("model.width=0.125", "epochs=1") if arguments.smoke else GPU_CIFAR10),
+        *GPU_CIFAR10,
+        *(SMOKE_CIFAR10 if arguments.smoke else ()),
     )
     epochs = 1 if arguments.smoke else _affordable_epochs(changes, arguments.workers, deadline)
-    recipe = load_recipe("cifar10", (*changes, f"epochs={epochs}"))
+    recipe = _cut_to(epochs, changes)
     rows: list[Any] = []
     started = time.monotonic()
     with TemporaryDirectory() as folder:
@@ -159,13 +160,17 @@ def train_cifar10(arguments: argparse.Namespace, deadline: float) -> Row:
     }
 
 
+def _cut_to(epochs: int, changes: tuple[str, ...]) -> Recipe:
+    """The recipe for so many epochs, the first half of them on smaller images, and none to warm up if there is one."""
+    cut = (f"epochs={epochs}", f"progressive.epochs={epochs // 2}", f"schedule.warmup_epochs={min(1, epochs - 1)}")
+    return load_recipe("cifar10", (*changes, *cut))
+
+
 def _affordable_epochs(changes: tuple[str, ...], workers: int, deadline: float) -> int:
     """How many epochs fit, after a trial of one, whose compilation and first reads make it the slowest."""
     started = time.monotonic()
     with TemporaryDirectory() as folder:
-        train_network(
-            load_recipe("cifar10", (*changes, "epochs=1", "schedule.warmup_epochs=0")), f"{folder}/run", workers=workers
-        )
+        train_network(_cut_to(1, changes), f"{folder}/run", workers=workers)
     epoch_s = time.monotonic() - started
     return max(3, min(100, int((deadline - time.monotonic() - RESERVE_S) / epoch_s)))
 
@@ -193,18 +198,18 @@ def _best_batch(make: Callable[[Setting], Step], px: int, smoke: bool) -> Row:
 def _timed(step: Step, batch: int, px: int, smoke: bool) -> Row:
     """Median rate over rounds, with the spread; the batch already lies on the device."""
     rng = np.random.Generator(np.random.PCG64(0))
-    pixels = torch.from_numpy(rng.standard_normal((batch, 3, px, px), np.float32)).to(_device())
-    tensors = (pixels.contiguous(memory_format=torch.channels_last), torch.arange(batch, device=_device()) % 1000)
+    pixels = torch.from_numpy(rng.standard_normal((batch, 3, px, px), np.float32)).to(device.name())
+    tensors = (pixels.contiguous(memory_format=torch.channels_last), torch.arange(batch, device=device.name()) % 1000)
     rounds, steps = (2, 1) if smoke else (TIMED_ROUNDS, STEPS_A_ROUND)
     for _ in range(1 if smoke else WARM_UP_STEPS):
         step(tensors)
     rates = []
     for _ in range(rounds):
-        _wait()
+        device.wait()
         started = time.perf_counter()
         for _ in range(steps):
             step(tensors)
-        _wait()
+        device.wait()
         rates.append(steps * batch / (time.perf_counter() - started))
     rate = statistics.median(rates)
     spread = (max(rates) - min(rates)) / rate
@@ -217,7 +222,7 @@ def _by_hand(network: nn.Module, dtype: torch.dtype | None) -> Step:
 
     def step(batch: Batch) -> float:
         pixels, targets = batch
-        with torch.autocast(_device(), dtype, enabled=dtype is not None):
+        with torch.autocast(device.name(), dtype, enabled=dtype is not None):
             loss = functional.cross_entropy(network(pixels), targets)
         loss.backward()
         optimizer.step()
@@ -237,20 +242,6 @@ def _recipe(setting: Setting) -> Recipe:
         f"compute.compile={str(setting.compiled).lower()}",
     )
     return load_recipe("cifar10", changes)
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _wait() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def _environment() -> Row:
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    return {"gpu": gpu, "cuda": torch.version.cuda, **fingerprint("torch", "pillow")}
 
 
 def _write(path: Path, document: Row) -> None:
