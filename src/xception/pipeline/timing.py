@@ -1,13 +1,9 @@
 """Where the time goes: how long each stage was busy, and for how many images."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 from time import perf_counter
-from typing import TypeVar
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class Stopwatch:
@@ -41,17 +37,3 @@ class Stopwatch:
             with self._lock:
                 self.waiting_s += elapsed
             yield
-
-    def timed(self, fn: Callable[[T], R]) -> Callable[[T], R]:
-        """`fn` for one image at a time, measured."""
-
-        def measured(item: T) -> R:
-            with self.measure():
-                return fn(item)
-
-        return measured
-
-    @property
-    def images_per_second(self) -> float:
-        """Rate of one thread that does nothing else; 0 before anything was measured."""
-        return self.images / self.busy_s if self.busy_s else 0.0
