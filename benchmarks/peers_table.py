@@ -9,6 +9,9 @@ from xception.statistics import bootstrap_ratio
 OURS = "xception, "
 """What the names of this toolkit's rows begin with."""
 
+VALIDATE = "timm, validate.py at its defaults"
+END_TO_END = "end to end"
+
 Row = Mapping[str, Any]
 
 
@@ -21,14 +24,41 @@ def markdown(document: Mapping[str, Any]) -> str:
         "in which all took turns; in brackets what that is to this toolkit's best, with a 95 % interval. End to end: "
         f"{document['photos']} JPEG photographs."
     )
-    lines = [head, ""]
     rows = document["rows"]
+    lines = [head, "", *_summary(rows), ""]
     for variant in dict.fromkeys(row["variant"] for row in rows):
         for precision in dict.fromkeys(row["precision"] for row in rows):
             chosen = [row for row in rows if (row["variant"], row["precision"]) == (variant, precision)]
             if chosen:
                 lines += [f"## {variant}, {precision}", "", *_table(chosen), ""]
     return "\n".join(lines)
+
+
+def _summary(rows: Sequence[Row]) -> Iterator[str]:
+    """By how much this toolkit's fastest row beats the fastest peer's, of one precision and, last, of all."""
+    measures = list(dict.fromkeys(measure for row in rows for measure in row["rates"]))
+    yield "How many times as fast as the fastest peer this toolkit is:"
+    yield ""
+    yield f"| network | {' | '.join(measures)} | {END_TO_END}, beside validate.py |"
+    yield "| --- |" + " ---: |" * (len(measures) + 1)
+    for variant in dict.fromkeys(row["variant"] for row in rows):
+        all_of_it = [row for row in rows if row["variant"] == variant]
+        for precision in (*dict.fromkeys(row["precision"] for row in all_of_it), None):
+            chosen = [row for row in all_of_it if precision in (None, row["precision"])]
+            ours = [row for row in chosen if row["contender"].startswith(OURS)]
+            peers = [row for row in chosen if row not in ours]
+            cells = [_ratio(_best(ours, measure), _best(peers, measure)) for measure in measures]
+            validate = _best([row for row in all_of_it if row["contender"] == VALIDATE], END_TO_END)
+            cells.append(_ratio(_best(ours, END_TO_END), validate))
+            yield f"| {variant}, {precision or 'the fastest of all'} | {' | '.join(cells)} |"
+
+
+def _ratio(rates: list[float] | None, reference: list[float] | None) -> str:
+    """Empty without both, or with too few rounds for an interval."""
+    if rates is None or reference is None or len(rates) < 2:
+        return ""
+    ratio = bootstrap_ratio([rate / other for rate, other in zip(rates, reference, strict=True)])
+    return f"{ratio.value:.2f}: {ratio.low:.2f} to {ratio.high:.2f}"
 
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
@@ -42,7 +72,7 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _best(rows: Sequence[Row], measure: str) -> list[float] | None:
-    measured = [row["rates"][measure] for row in rows if measure in row["rates"]]
+    measured = [row["rates"][measure] for row in rows if measure in row["rates"] and not row["problem"]]
     return max(measured, key=median, default=None)
 
 
@@ -53,7 +83,5 @@ def _cell(row: Row, measure: str, best: list[float] | None) -> str:
     spread = f"{median(rates):.1f} ± {(max(rates) - min(rates)) / 2:.1f}"
     if best is None or rates is best:
         return f"**{spread}**" if best else spread
-    if len(rates) < 2:  # too few for an interval
-        return spread
-    ratio = bootstrap_ratio([rate / reference for rate, reference in zip(rates, best, strict=True)])
-    return f"{spread} ({ratio.value:.2f}: {ratio.low:.2f} to {ratio.high:.2f})"
+    ratio = _ratio(rates, best)
+    return f"{spread} ({ratio})" if ratio else spread

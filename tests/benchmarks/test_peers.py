@@ -101,6 +101,24 @@ def test_the_table_sets_ratios_to_the_best_of_ours_and_leaves_nobody_out() -> No
     assert "| xception, slow | 10.5 ± 0.5 (0.50: 0.50 to 0.50) |" in text
     assert "| peer | 42.0 ± 2.0 (2.00: 2.00 to 2.00) |" in text
     assert "| gone | not measured: not installed |" in text
+    assert "| v, float32 | 0.50: 0.50 to 0.50 |  |" in text
+
+
+def test_the_summary_sets_our_fastest_beside_the_fastest_peer_and_the_path_of_validate() -> None:
+    low = {"precision": "bfloat16"}
+    rows = [
+        row("xception, a", {"batch 1": [10.0, 11.0], "end to end": [8.0, 9.0]}),
+        row("peer", {"batch 1": [10.0, 11.0]}),
+        row("timm, validate.py at its defaults", {"end to end": [4.0, 4.5]}),
+        row("xception, b", {"batch 1": [40.0, 44.0], "end to end": [40.0, 45.0]}) | low,
+        row("fast peer", {"batch 1": [20.0, 22.0], "end to end": [20.0, 22.5]}) | low,
+    ]
+    environment = {"cpu": "an abacus", "cores": 2}
+    text = markdown({"environment": environment, "date": "2026-01-01", "rounds": 2, "photos": 9, "rows": rows})
+    same, double, tenfold = (f"{value}.00: {value}.00 to {value}.00" for value in (1, 2, 10))
+    assert f"| v, float32 | {same} | {double} | {double} |" in text
+    assert f"| v, bfloat16 | {double} | {double} | {tenfold} |" in text
+    assert f"| v, the fastest of all | {double} | {double} | {tenfold} |" in text
 
 
 def test_the_runtimes_and_this_toolkit_run_the_same_network_from_the_same_files(
