@@ -199,7 +199,11 @@ def test_an_interrupted_run_ends_at_once_and_says_so(onnx_bundle: Bundle, tmp_pa
     picture().save(tmp_path / "a.png")
     many = [tmp_path / "a.png"] * 20_000
     process = subprocess.Popen(
-        command_line("predict", onnx_bundle.path, *many, "--csv"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command_line("predict", onnx_bundle.path, *many, "--csv"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # What a shell starts in the background ignores interrupts, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     assert process.stdout.readline().startswith(b"path,")
