@@ -1,6 +1,7 @@
 import io
 import random
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from tests.samples import encoded, picture
 from xception.data import decode as decoding
 from xception.data.decode import as_image, decode, photograph
+from xception.data.pixels import pixels as pixels_of
 from xception.errors import DecodeError
 from xception.extras import optional
 from xception.preprocess import Preprocess
@@ -258,5 +260,12 @@ def test_only_upright_photographs_are_decoded_without_pillow(monkeypatch: pytest
     assert photograph(ordinary) is not None
     for other in (turned, encoded(picture()), encoded(picture(mode="CMYK"), "JPEG"), b""):
         assert photograph(other) is None
+
+    def object_to(*arguments: object, **keywords: object) -> np.ndarray:
+        raise ValueError("premature end of data segment")
+
+    monkeypatch.setattr(decoding, "optional", lambda name: SimpleNamespace(decode_jpeg=object_to))
+    assert photograph(ordinary) is None
+    assert np.array_equal(pixels_of(ordinary, Preprocess()), Preprocess().resized(decode(ordinary)))
     monkeypatch.setattr(decoding, "optional", lambda name: None)
     assert photograph(ordinary) is None

@@ -19,6 +19,9 @@ Reduction = Callable[[tuple[int, int]], int]
 """Of an image's upright (width, height) the number of times that it may come smaller."""
 
 
+JPEG_START = b"\xff\xd8\xff"
+
+
 TURBO_COLORSPACES = {"RGB": "RGBX", "L": "GRAY"}
 """simplejpeg's names of the modes in which Pillow opens ordinary photographs; it too holds colours in four bytes."""
 
@@ -91,10 +94,12 @@ def photograph(data: bytes, reduction: Reduction | None = None) -> NDArray[np.ui
         all other files, broken ones too, and everything where simplejpeg is not installed.
     """
     simplejpeg = optional("simplejpeg")
+    if not simplejpeg or not data.startswith(JPEG_START):
+        return None
     try:
         with Image.open(io.BytesIO(data)) as image:
             colorspace = TURBO_COLORSPACES.get(image.mode)
-            if not simplejpeg or not colorspace or image.format != "JPEG" or _orientation(image) != 1:
+            if not colorspace or image.format != "JPEG" or _orientation(image) != 1:
                 return None
             if reduction:
                 _reduce(image, reduction)
