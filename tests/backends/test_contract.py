@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -33,11 +34,9 @@ TOLERANCE = 1e-5
 @pytest.fixture(params=PAIRS, ids=["-".join(pair) for pair in PAIRS])
 def session(request: pytest.FixtureRequest, forms: dict[Form, Bundle]) -> Iterator[Session]:
     backend, form = request.param
-    threads = torch.get_num_threads()  # which torch has for the whole process
     session = open_session(forms[form], backend, compute=Compute(threads=1))
     yield session
     session.close()
-    torch.set_num_threads(threads)
 
 
 def pixels(count: int, seed: int = 0) -> Pixels:
@@ -50,6 +49,13 @@ def reference(spec: object, tensors: dict[str, np.ndarray]) -> Pixels:
     network = build(spec, tensors).eval().double()  # type: ignore[arg-type]
     with torch.inference_mode():
         return network(torch.from_numpy(pixels(5)).double()).numpy()
+
+
+def test_a_call_leaves_torch_its_number_of_threads(forms: dict[Form, Bundle]) -> None:
+    before = torch.get_num_threads()
+    with closing(open_session(forms["weights"], "torch", compute=Compute(threads=before + 1))) as session:
+        session(pixels(1))
+    assert torch.get_num_threads() == before
 
 
 def test_a_session_states_its_four_facts(session: Session) -> None:

@@ -1,5 +1,8 @@
 """Inference with torch, straight from a bundle's weights."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from xception.backends.base import DEFAULT_COMPUTE, Arithmetic, Compute, InputValues, Logits, Pixels, Session
@@ -30,11 +33,24 @@ class TorchSession:
 
     @torch.inference_mode()
     def __call__(self, pixels: Pixels, /) -> Logits:
+        batch = torch.from_numpy(pixels).to(self.device, self.dtype, memory_format=torch.channels_last)
+        with self._threads():
+            return self.network(batch).float().cpu().numpy()  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        """Keep as many cores busy as was asked for, and leave torch as it was: the last bits of a training depend on
+        its number of threads, and one may be under way in the same program."""
+        before = torch.get_num_threads()
         if self.threads:
             # Of OpenMP's settings each thread has its own.
             torch.set_num_threads(self.threads)
-        batch = torch.from_numpy(pixels).to(self.device, self.dtype, memory_format=torch.channels_last)
-        return self.network(batch).float().cpu().numpy()  # type: ignore[no-any-return]
+        try:
+            yield
+        finally:
+            # MKL's number is the whole process', and other instances may be at work.
+            if self.instances == 1:
+                torch.set_num_threads(before)
 
     def close(self) -> None:
         del self.network
