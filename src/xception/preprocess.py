@@ -169,8 +169,12 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """(C, H, W) of an image that has its size already."""
-        pixels = np.asarray(self.converted(image))
-        channels_first = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+        image = self.converted(image)
+        if image.mode == "L":
+            return np.asarray(image)[None]
+        # Of each row the reds, then the greens, then the blues: Pillow parts them faster than numpy.
+        rows = np.frombuffer(image.tobytes("raw", "RGB;L"), np.uint8).reshape(image.height, 3, image.width)
+        channels_first = rows.transpose(1, 0, 2)
         return channels_first[::-1] if self.color == "bgr" else channels_first
 
     def scaled(self, share: float) -> "Preprocess":

@@ -84,12 +84,9 @@ def _exact(photo: Photo, preprocess: Preprocess) -> NDArray[np.uint8]:
         return preprocess.resized(_image(photo))
     target, box = preprocess.geometry(width, height)
     left, top, right, bottom = inner = inside(box, target)
-    scale = height / target[1]
-    rows = top * scale, min(bottom * scale, height)
-    first, last = _rows(rows, bottom - top, height, preprocess.interpolation)
-    strip = preprocess.converted(_image(photo, first, last))
+    strip, down = _strip(photo, preprocess, (top, bottom), height / target[1])
     columns = _columns(strip, target[0], (left, right), preprocess.interpolation)
-    source = 0.0, rows[0] - first, float(columns.width), rows[1] - first
+    source = 0.0, down[0], float(columns.width), down[1]
     part = _resize(columns, (right - left, bottom - top), source, preprocess.interpolation)
     return preprocess.cut(part, inner, box)
 
@@ -144,50 +141,22 @@ def _fast(loaded: bytes | Image.Image, preprocess: Preprocess) -> NDArray[np.uin
 
     photo = _opened(loaded, reduction)
     size, times = drafts[0] if drafts else (_size(photo), 1)
-    turbo = optional("cykooz_resizer")
-    if turbo and not isinstance(photo, Image.Image) and photo.ndim == 3 and preprocess.color != "gray":
-        return _straight(turbo, photo, preprocess, size, times)
-    return _part(_image(photo), size, preprocess, times)
-
-
-def _straight(
-    turbo: ModuleType, photo: NDArray[np.uint8], preprocess: Preprocess, size: Size, times: int
-) -> NDArray[np.uint8]:
-    """What `_part` makes of a photograph (H, W, 4) that is `times` smaller than it was, without Pillow's copies."""
     target, box = preprocess.geometry(*size)
     left, top, right, bottom = inner = inside(box, target)
     scale_x, scale_y = size[0] / times / target[0], size[1] / times / target[1]
-    rows = top * scale_y, min(bottom * scale_y, photo.shape[0])
-    first, last = _rows(rows, bottom - top, photo.shape[0], preprocess.interpolation)
-    across = left * scale_x, 0, min(right * scale_x, photo.shape[1]) - left * scale_x, last - first
-    down = 0, rows[0] - first, right - left, rows[1] - rows[0]
-    source = turbo.ImageData(photo.shape[1], last - first, turbo.PixelType.U8x4, photo[first:last].tobytes())
-    columns = turbo.ImageData(right - left, last - first, turbo.PixelType.U8x4)
-    part = turbo.ImageData(right - left, bottom - top, turbo.PixelType.U8x4)
-    turbo.Resizer().resize(source, columns, _options(turbo, across, preprocess.interpolation))
-    turbo.Resizer().resize(columns, part, _options(turbo, down, preprocess.interpolation))
-    values = np.frombuffer(part.get_buffer(), np.uint8).reshape(bottom - top, right - left, 4)[..., :3]
-    if inner != box:
-        return preprocess.cut(Image.fromarray(values), inner, box)
-    channels_first = values.transpose(2, 0, 1)
-    return channels_first[::-1] if preprocess.color == "bgr" else channels_first
-
-
-def _part(image: Image.Image, size: Size, preprocess: Preprocess, times: int) -> NDArray[np.uint8]:
-    """The crop of a resized image, without resizing the rest.
-
-    Args:
-        image: the image, `times` smaller than it was.
-        size: what it was.
-        preprocess: the rules.
-        times: see `image`.
-    """
-    target, box = preprocess.geometry(*size)
-    left, top, right, bottom = inner = inside(box, target)
-    scale_x, scale_y = size[0] / times / target[0], size[1] / times / target[1]
-    source = left * scale_x, top * scale_y, min(right * scale_x, image.width), min(bottom * scale_y, image.height)
-    part = _resize(preprocess.converted(image), (right - left, bottom - top), source, preprocess.interpolation)
+    strip, down = _strip(photo, preprocess, (top, bottom), scale_y)
+    source = left * scale_x, down[0], min(right * scale_x, strip.width), down[1]
+    part = _resize(strip, (right - left, bottom - top), source, preprocess.interpolation)
     return preprocess.cut(part, inner, box)
+
+
+def _strip(photo: Photo, preprocess: Preprocess, part: Span, scale: float) -> tuple[Image.Image, tuple[float, float]]:
+    """The rows of a photo that its resize looks at to make those of `part`, and from where to where among them `part`
+    lies; the photo is `scale` times as high as what it becomes."""
+    height = _size(photo)[1]
+    source = part[0] * scale, min(part[1] * scale, height)
+    first, last = _rows(source, part[1] - part[0], height, preprocess.interpolation)
+    return preprocess.converted(_image(photo, first, last)), (source[0] - first, source[1] - first)
 
 
 def _rows(source: tuple[float, float], target: int, height: int, interpolation: str) -> tuple[int, int]:
