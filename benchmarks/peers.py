@@ -1,7 +1,7 @@
 """This toolkit beside its peers on one machine, in turn: `make peers ARGS="--photos FOLDER"`.
 
 Every contender is a process with the same network and the same weights, which it proves by its logits before anything
-is measured. In each round all of them, one after another, classify the same number of images: in the network alone at
+is measured. In each round all of them, one after another, classify images for `--seconds` each: in the network alone at
 several batch sizes, and all the way from JPEG files in `--photos`, a folder of one folder a class. A contender that
 cannot be measured stays in the table with the reason. Every contender may use all cores.
 
@@ -45,6 +45,8 @@ VARIANTS = ("timm_xception", "keras_xception", "timm_xception41", "timm_xception
 TOLERANCES = {"float32": 1e-3, "bfloat16": 0.1}
 """Relative differences of logits below which two networks are the same one: far above what rounding gives and far
 below what any other network gives, about 1."""
+LEAST_BATCHES = 2
+"""So that neither of two instances is idle."""
 REST_S = 0.2
 """Between two contenders: the threads of the first one spin for a while before they sleep."""
 
@@ -56,6 +58,8 @@ class Row:
     contender: Contender
     variant: str
     rates: dict[str, list[float]] = field(default_factory=dict)
+    pace: dict[str, float] = field(default_factory=dict)
+    """The rates of the round that warmed up."""
     logit_error: float | None = None
     versions: dict[str, str] = field(default_factory=dict)
     problem: str | None = None
@@ -69,12 +73,12 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much to measure: `images` in the network alone, at least a batch; all `photos` on the way from files.
+    """How much to measure: `seconds` of the network alone, at least two batches, and of whole passes over `photos`.
 
     Contenders with a text of `skipped` in their names are left out."""
 
     batches: tuple[int, ...]
-    images: int
+    seconds: float
     rounds: int
     photos: Path | None
     skipped: tuple[str, ...] = ()
@@ -82,19 +86,26 @@ class Plan:
     def skips(self, contender: Contender) -> bool:
         return any(text in contender.name for text in self.skipped)
 
-    def measures(self) -> dict[str, Callable[[Contender], dict[str, Any] | None]]:
+    def measures(self) -> dict[str, Callable[[Row], dict[str, Any] | None]]:
         """By name, the question to a contender; None where it has no part in it."""
+        alone = {f"batch {batch}": self._infer(f"batch {batch}", batch) for batch in self.batches}
+        return alone | ({"end to end": self._end_to_end} if self.photos else {})
 
-        def infer(batch: int) -> Callable[[Contender], dict[str, Any] | None]:
-            question = {"do": "infer", "batch": batch, "images": self.images}
-            return lambda contender: question if contender.infers else None
+    def _infer(self, name: str, batch: int) -> Callable[[Row], dict[str, Any] | None]:
+        def question(row: Row) -> dict[str, Any] | None:
+            if not row.contender.infers:
+                return None
+            count = max(LEAST_BATCHES, round(self.seconds * row.pace[name] / batch)) if name in row.pace else 1
+            return {"do": "infer", "batch": batch, "count": count}
 
-        def end_to_end(contender: Contender) -> dict[str, Any] | None:
-            question = {"do": "end_to_end", "photos": str(self.photos), "batch": contender.batch}
-            return question if contender.batch else None
+        return question
 
-        alone = {f"batch {batch}": infer(batch) for batch in self.batches}
-        return alone | ({"end to end": end_to_end} if self.photos else {})
+    def _end_to_end(self, row: Row) -> dict[str, Any] | None:
+        if not row.contender.batch:
+            return None
+        photos = image_files([str(self.photos)])
+        passes = max(1, round(self.seconds * row.pace.get("end to end", 0) / len(photos)))
+        return {"do": "end_to_end", "photos": str(self.photos), "batch": row.contender.batch, "passes": passes}
 
 
 def main() -> None:
@@ -176,15 +187,20 @@ def _recognize(row: Row, process: Process, expected: np.ndarray) -> None:
 
 
 def _round(running: Sequence[tuple[Row, Process]], plan: Plan, *, counts: bool) -> None:
-    """Every measure of every contender once; the first round, which warms up, does not count."""
+    """Every measure of every contender once; the first round, which warms up, does not count and is as short as can
+    be."""
     for name, question_to in plan.measures().items():
         for row, process in running:
-            question = question_to(row.contender)
+            question = question_to(row)
             if question is None or row.problem:
                 continue
             with _reported(row):
                 answer = process.ask(**question)
-                row.rates.setdefault(name, []).extend([answer["images"] / answer["seconds"]] * counts)
+                rate = answer["images"] / answer["seconds"]
+                if counts:
+                    row.rates.setdefault(name, []).append(rate)
+                else:
+                    row.pace[name] = rate
             sleep(REST_S)
 
 
@@ -199,11 +215,15 @@ def _reported(row: Row) -> Iterator[None]:
 
 def _plan(arguments: argparse.Namespace, folder: Path) -> Plan:
     photos = _sample(arguments.photos, arguments.images, folder / "photos") if arguments.photos else None
+    skipped = tuple(arguments.skip)
     if arguments.smoke:
-        return Plan(batches=(1,), images=1, rounds=1, photos=photos, skipped=tuple(arguments.skip))
-    batches = tuple(arguments.batches)
+        return Plan(batches=(1,), seconds=0.0, rounds=1, photos=photos, skipped=skipped)
     return Plan(
-        batches=batches, images=max(batches), rounds=arguments.rounds, photos=photos, skipped=tuple(arguments.skip)
+        batches=tuple(arguments.batches),
+        seconds=arguments.seconds,
+        rounds=arguments.rounds,
+        photos=photos,
+        skipped=skipped,
     )
 
 
@@ -230,10 +250,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measure of each contender in a round")
     parser.add_argument("--skip", nargs="+", default=[], metavar="TEXT", help="not those with this in their names")
     parser.add_argument("--environments", type=Path, default=ROOT / ".parity", metavar="DIR")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "peers")
-    parser.add_argument("--smoke", action="store_true", help="one image, one round")
+    parser.add_argument("--smoke", action="store_true", help="one round, and as little of it as can be")
     return parser.parse_args()
 
 

@@ -66,17 +66,16 @@ def _logits(contender: Contender) -> dict[str, Any]:
     return {"logits": contender.logits(seeded.pixels(PX, batch=PROBES)).tolist(), "versions": versions}
 
 
-def _infer(contender: Contender, *, batch: int, images: int) -> dict[str, Any]:
-    count = max(1, images // batch)
+def _infer(contender: Contender, *, batch: int, count: int) -> dict[str, Any]:
     pixels = seeded.pixels(PX, batch=batch)
     start = perf_counter()
     measured = contender.infer(pixels, count)
     return {"images": count * batch, "seconds": measured or perf_counter() - start}
 
 
-def _end_to_end(contender: Contender, *, photos: str, batch: int) -> dict[str, Any]:
+def _end_to_end(contender: Contender, *, photos: str, batch: int, passes: int) -> dict[str, Any]:
     start = perf_counter()
-    images = contender.end_to_end(Path(photos), batch)
+    images = sum(contender.end_to_end(Path(photos), batch) for _ in range(passes))
     return {"images": images, "seconds": perf_counter() - start}
 
 

@@ -11,7 +11,7 @@ from benchmarks.peers import Plan, Row, bundles, measure
 from benchmarks.peers_table import markdown
 from tests.samples import encoded, picture
 
-PLAN = Plan(batches=(1, 2), images=4, rounds=2, photos=None)
+PLAN = Plan(batches=(1, 2), seconds=4.0, rounds=2, photos=None)
 
 
 def stub(name: str, logit: float = 1.0, fate: str = "lives", **facts: Any) -> Contender:
@@ -35,8 +35,10 @@ def run(folder: Path, *contenders: Contender, plan: Plan = PLAN) -> list[Row]:
 @pytest.mark.usefixtures("one_logit")
 def test_contenders_take_turns_and_the_first_round_does_not_count(tmp_path: Path) -> None:
     rows = run(tmp_path, stub("a"), stub("b"))
-    assert (tmp_path / "order.txt").read_text().splitlines() == ["a 1x4", "b 1x4", "a 2x2", "b 2x2"] * 3
-    assert [row.rates for row in rows] == [{"batch 1": [2.0, 2.0], "batch 2": [2.0, 2.0]}] * 2
+    # The stub says that each call took it two seconds, however many batches it was.
+    order = ["a 1x1", "b 1x1", "a 2x1", "b 2x1"] + ["a 1x2", "b 1x2", "a 2x2", "b 2x2"] * 2
+    assert (tmp_path / "order.txt").read_text().splitlines() == order
+    assert [row.rates for row in rows] == [{"batch 1": [1.0, 1.0], "batch 2": [2.0, 2.0]}] * 2
     assert rows[0].versions == {"numpy": np.__version__}
 
 
@@ -67,14 +69,27 @@ def test_only_those_that_go_the_whole_way_are_asked_to(tmp_path: Path) -> None:
     photos = tmp_path / "photos" / "class"
     photos.mkdir(parents=True)
     (photos / "a.jpg").touch()
-    plan = Plan(batches=(1,), images=1, rounds=1, photos=photos.parent)
+    plan = Plan(batches=(1,), seconds=0.0, rounds=1, photos=photos.parent)
     rows = run(tmp_path, stub("both", batch=8), stub("files", batch=8, infers=False), stub("network"), plan=plan)
     assert [list(row.rates) for row in rows] == [["batch 1", "end to end"], ["end to end"], ["batch 1"]]
 
 
 @pytest.mark.usefixtures("one_logit")
+def test_each_is_asked_for_as_much_as_takes_it_the_same_time(tmp_path: Path) -> None:
+    photos = tmp_path / "photos" / "class"
+    photos.mkdir(parents=True)
+    (photos / "a.jpg").touch()
+    plan = Plan(batches=(2,), seconds=30.0, rounds=1, photos=photos.parent)
+    quick = Row(stub("quick", batch=8), "v", pace={"batch 2": 10.0, "end to end": 0.3})
+    slow = Row(stub("slow", batch=8), "v", pace={"batch 2": 0.01, "end to end": 0.01})
+    infer, end_to_end = plan.measures().values()
+    assert [(infer(row) or {})["count"] for row in (quick, slow)] == [150, peers.LEAST_BATCHES]
+    assert [(end_to_end(row) or {})["passes"] for row in (quick, slow)] == [9, 1]
+
+
+@pytest.mark.usefixtures("one_logit")
 def test_who_is_left_out_of_a_run_is_named(tmp_path: Path) -> None:
-    plan = Plan(batches=(1,), images=1, rounds=1, photos=None, skipped=("compile",))
+    plan = Plan(batches=(1,), seconds=0.0, rounds=1, photos=None, skipped=("compile",))
     skipped, measured = run(tmp_path, stub("torch.compile"), stub("eager"), plan=plan)
     assert (skipped.problem, measured.problem) == ("left out of this run", None)
 
@@ -130,7 +145,7 @@ def test_the_runtimes_and_this_toolkit_run_the_same_network_from_the_same_files(
         (photos / f"{index}.png").write_bytes(encoded(picture()))
     bundles("timm_xception", tmp_path / "made", width=0.0625)
     chosen = {"xception, onnxruntime", "ONNX Runtime, a loop"}
-    plan = Plan(batches=(2,), images=2, rounds=1, photos=photos.parent)
+    plan = Plan(batches=(2,), seconds=0.0, rounds=1, photos=photos.parent)
     rows = run(tmp_path / "made", *(one for one in CONTENDERS if one.name in chosen), plan=plan)
     assert [row.problem for row in rows] == [None, None]
     assert [list(row.rates) for row in rows] == [["batch 2", "end to end"]] * 2
