@@ -1,22 +1,28 @@
 """From the start of a process to the first label, and the memory that it takes: `python -m benchmarks.startup PHOTO`.
 
 `xception predict` with one photograph, for the bundle of every backend in turn, each time in a fresh process; the files
-lie in the system's cache after the first round, which does not count. Writes a table to stdout.
+lie in the system's cache after the first round, which does not count. Writes a table and the figures of every round to
+`--out`, `.md` and `.json`.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 from benchmarks.run import untrained
 from xception.export.formats import export_bundle
-from xception.machine import peak_memory_bytes
+from xception.machine import fingerprint, peak_memory_bytes
+
+ROOT = Path(__file__).parent.parent
 
 FORMS = {"torch": "weights", "onnxruntime": "onnx", "openvino": "openvino", "litert": "litert"}
 
@@ -37,11 +43,37 @@ def main() -> None:
         for _ in range(1 + arguments.rounds):
             for name, command in {"version": ["--version"], **commands}.items():
                 taken[name].append(first_line(command))
-    print(f"{'process':<14}{'first line s':>14}{'spread s':>10}{'peak MB':>10}")
-    for name, rows in taken.items():
-        seconds = [row[0] for row in rows[1:]]
-        memory = median(row[1] for row in rows[1:])
-        print(f"{name:<14}{median(seconds):>14.2f}{max(seconds) - min(seconds):>10.2f}{memory:>10.0f}")
+    measured = {
+        name: {"seconds": [row[0] for row in rows[1:]], "mb": [row[1] for row in rows[1:]]}
+        for name, rows in taken.items()
+    }
+    document = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "environment": fingerprint("torch", "onnxruntime", "openvino", "ai-edge-litert"),
+        "variant": arguments.variant,
+        "rounds": arguments.rounds,
+        "rows": measured,
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    arguments.out.with_suffix(".md").write_text(markdown(document), encoding="utf-8")
+    print(markdown(document))
+
+
+def markdown(document: Mapping[str, Any]) -> str:
+    environment = ", ".join(f"{name} {value}" for name, value in document["environment"].items())
+    lines = [
+        f"`xception predict` with a bundle of `{document['variant']}` and one photograph, and `xception --version`:",
+        f"medians of {document['rounds']} fresh processes each, {document['date']} ({environment}).",
+        "",
+        "| process | first line, s | lowest to highest | peak memory, MB |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for name, row in document["rows"].items():
+        seconds = row["seconds"]
+        spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
+        lines.append(f"| {name} | {median(seconds):.2f} | {spread} | {median(row['mb']):.0f} |")
+    return "\n".join(lines) + "\n"
 
 
 def first_line(arguments: Sequence[str]) -> tuple[float, float]:
@@ -68,6 +100,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("photo", type=Path)
     parser.add_argument("--variant", default="timm_xception")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "startup")
     return parser.parse_args()
 
 

@@ -85,19 +85,18 @@ def _exact(photo: Photo, preprocess: Preprocess) -> NDArray[np.uint8]:
     target, box = preprocess.geometry(width, height)
     left, top, right, bottom = inner = inside(box, target)
     strip, down = _strip(photo, preprocess, (top, bottom), height / target[1])
-    columns = _columns(strip, target[0], (left, right), preprocess.interpolation)
-    source = 0.0, down[0], float(columns.width), down[1]
+    columns, first = _columns(strip, target[0], (left, right), preprocess.interpolation)
+    source = first, down[0], first + right - left, down[1]
     part = _resize(columns, (right - left, bottom - top), source, preprocess.interpolation)
     return preprocess.cut(part, inner, box)
 
 
-def _columns(image: Image.Image, target: int, part: Span, interpolation: str) -> Image.Image:
-    """Columns `part` of the image resized to the width `target`, by Pillow."""
+def _columns(image: Image.Image, target: int, part: Span, interpolation: str) -> tuple[Image.Image, int]:
+    """Columns `part` of the image resized to the width `target`, by Pillow, and some on either side; and where `part`
+    begins among them."""
     drawn, source = _span(image.width, target, part, interpolation)
-    wide = image.resize(
-        (drawn[1] - drawn[0], image.height), FILTERS[interpolation], (source[0], 0, source[1], image.height)
-    )
-    return wide.crop((part[0] - drawn[0], 0, part[1] - drawn[0], wide.height))
+    box = source[0], 0, source[1], image.height
+    return image.resize((drawn[1] - drawn[0], image.height), FILTERS[interpolation], box), part[0] - drawn[0]
 
 
 @lru_cache(maxsize=4096)
@@ -168,24 +167,26 @@ def _rows(source: tuple[float, float], target: int, height: int, interpolation: 
 def _resize(image: Image.Image, size: Size, box: tuple[float, float, float, float], interpolation: str) -> Image.Image:
     """Pillow's resize of a part, by a faster library where that is installed: at most one step apart in each pass."""
     turbo = optional("cykooz_resizer")
-    if not turbo:
-        return image.resize(size, FILTERS[interpolation], box)
     left, top, right, bottom = box
-    if (left, right) != (0, size[0]):
+    has_its_columns = right - left == size[0] and left % 1 == 0
+    if not turbo:
+        if has_its_columns:  # which Pillow would compute once more
+            image, left, right = image.crop((int(left), 0, int(right), image.height)), 0, size[0]
+        return image.resize(size, FILTERS[interpolation], (left, top, right, bottom))
+    if not has_its_columns:
         # Columns before rows, as Pillow does: what overshoots is cut off in between.
         first, last = _rows((top, bottom), size[1], image.height, interpolation)
-        image = _one_pass(
-            turbo, image, (size[0], last - first), (left, first, right - left, last - first), interpolation
-        )
-        top, bottom = top - first, bottom - first
-    return _one_pass(turbo, image, size, (0, top, size[0], bottom - top), interpolation)
+        source = left, first, right - left, last - first
+        image = _one_pass(turbo, image, (size[0], last - first), source, interpolation)
+        left, top, bottom = 0, top - first, bottom - first
+    return _one_pass(turbo, image, size, (left, top, size[0], bottom - top), interpolation)
 
 
 def _one_pass(
     turbo: ModuleType, image: Image.Image, size: Size, box: tuple[float, float, float, float], interpolation: str
 ) -> Image.Image:
     """`box` is (left, top, width, height)."""
-    resized = Image.new(image.mode, size)
+    resized = Image.new(image.mode, size, None)
     turbo.Resizer().resize_pil(image, resized, _options(turbo, box, interpolation))
     return resized
 
