@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from xception.statistics import bootstrap_ratio
-
 OURS = "xception, "
 """What the names of this toolkit's rows begin with."""
 
@@ -21,7 +19,8 @@ def markdown(document: Mapping[str, Any]) -> str:
     facts = document["environment"]
     head = (
         f"{facts['cpu']}, {facts['cores']} cores, {document['date']}. Images/s, medians of {document['rounds']} rounds "
-        "in which all took turns; in brackets what that is to this toolkit's best, with a 95 % interval. End to end: "
+        "in which all took turns; in brackets the ratio to this toolkit's best in the same round, the median with the "
+        "lowest and the highest. End to end: "
         f"{document['photos']} JPEG photographs."
     )
     rows = document["rows"]
@@ -54,11 +53,11 @@ def _summary(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _ratio(rates: list[float] | None, reference: list[float] | None) -> str:
-    """Empty without both, or with too few rounds for an interval."""
+    """Empty without both, or with one round, which shows no spread."""
     if rates is None or reference is None or len(rates) < 2:
         return ""
-    ratio = bootstrap_ratio([rate / other for rate, other in zip(rates, reference, strict=True)])
-    return f"{ratio.value:.2f}: {ratio.low:.2f} to {ratio.high:.2f}"
+    ratios = [rate / other for rate, other in zip(rates, reference, strict=True)]
+    return f"{median(ratios):.2f}: {min(ratios):.2f} to {max(ratios):.2f}"
 
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
