@@ -11,14 +11,13 @@ rates of every round to `--out`, `.md` and `.json`; `--smoke` measures next to n
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from functools import cached_property, partial
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -29,6 +28,7 @@ from benchmarks.contenders.process import ROOT, Broken, Process
 from benchmarks.contenders.serve import PROBES, PX
 from benchmarks.contenders.table import CONTENDERS, Contender
 from benchmarks.peers_table import markdown
+from benchmarks.record import FOLDER, measured_on, save
 from parity import seeded
 from parity.environments import python_of
 from parity.ours import logits, relative_difference, seeded_tensors
@@ -37,7 +37,6 @@ from xception.bundle import Model, Network, open_bundle, write_bundle
 from xception.convert.defaults import default_labels, default_preprocess
 from xception.data.folder import image_files
 from xception.export.formats import export_bundle
-from xception.machine import fingerprint
 from xception.models.network import build
 from xception.weights import read_weights, weights_bytes
 
@@ -86,25 +85,26 @@ class Plan:
     def skips(self, contender: Contender) -> bool:
         return any(text in contender.name for text in self.skipped)
 
+    @cached_property
+    def photo_count(self) -> int:
+        return len(image_files([self.photos])) if self.photos else 0
+
     def measures(self) -> dict[str, Callable[[Row], dict[str, Any] | None]]:
         """By name, the question to a contender; None where it has no part in it."""
-        alone = {f"batch {batch}": self._infer(f"batch {batch}", batch) for batch in self.batches}
+        alone = {f"batch {batch}": partial(self._infer, batch) for batch in self.batches}
         return alone | ({"end to end": self._end_to_end} if self.photos else {})
 
-    def _infer(self, name: str, batch: int) -> Callable[[Row], dict[str, Any] | None]:
-        def question(row: Row) -> dict[str, Any] | None:
-            if not row.contender.infers:
-                return None
-            count = max(LEAST_BATCHES, round(self.seconds * row.pace[name] / batch)) if name in row.pace else 1
-            return {"do": "infer", "batch": batch, "count": count}
-
-        return question
+    def _infer(self, batch: int, row: Row) -> dict[str, Any] | None:
+        if not row.contender.infers:
+            return None
+        pace = row.pace.get(f"batch {batch}")
+        count = max(LEAST_BATCHES, round(self.seconds * pace / batch)) if pace else 1
+        return {"do": "infer", "batch": batch, "count": count}
 
     def _end_to_end(self, row: Row) -> dict[str, Any] | None:
         if not row.contender.batch:
             return None
-        photos = image_files([str(self.photos)])
-        passes = max(1, round(self.seconds * row.pace.get("end to end", 0) / len(photos)))
+        passes = max(1, round(self.seconds * row.pace.get("end to end", 0) / self.photo_count))
         return {"do": "end_to_end", "photos": str(self.photos), "batch": row.contender.batch, "passes": passes}
 
 
@@ -115,17 +115,16 @@ def main() -> None:
         folder = Path(name)
         plan = _plan(arguments, folder)
         document = {
-            "date": datetime.now(UTC).date().isoformat(),
-            "environment": fingerprint("torch"),
+            **measured_on("torch"),
             "rounds": plan.rounds,
-            "photos": len(image_files([plan.photos])) if plan.photos else 0,
+            "photos": plan.photo_count,
             "rows": [],
         }
         for variant in arguments.variants:
             bundles(variant, folder / variant)
             rows = measure(variant, CONTENDERS, plan, folder / variant, arguments.environments)
             document["rows"] += [row.document() for row in rows]
-            _write(arguments.out, document)
+            save(arguments.out, document, markdown(document))
     print(markdown(document))
 
 
@@ -237,12 +236,6 @@ def _sample(photos: Path, count: int, folder: Path) -> Path:
     return folder
 
 
-def _write(out: Path, document: dict[str, Any]) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    out.with_suffix(".md").write_text(markdown(document), encoding="utf-8")
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, help="JPEG files in folders; without it nothing is measured end to end")
@@ -253,7 +246,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measure of each contender in a round")
     parser.add_argument("--skip", nargs="+", default=[], metavar="TEXT", help="not those with this in their names")
     parser.add_argument("--environments", type=Path, default=ROOT / ".parity", metavar="DIR")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "peers")
+    parser.add_argument("--out", type=Path, default=FOLDER / "peers")
     parser.add_argument("--smoke", action="store_true", help="one round, and as little of it as can be")
     return parser.parse_args()
 

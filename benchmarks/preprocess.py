@@ -10,10 +10,8 @@ table and the figures of every round to `--out`, `.md` and `.json`.
 
 import argparse
 import io
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -25,6 +23,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
+from benchmarks.record import FOLDER, measured_on, save
 from parity.ours import relative_difference, seeded_tensors
 from xception.arch.variants import architecture
 from xception.backends.base import Session, open_session
@@ -33,11 +32,9 @@ from xception.convert.catalog import CATALOG
 from xception.convert.defaults import default_labels
 from xception.data import decode, pixels
 from xception.export.formats import export_bundle
-from xception.machine import fingerprint
 from xception.preprocess import FILTERS, CenterCrop, Preprocess, ShorterSide
 from xception.weights import weights_bytes
 
-ROOT = Path(__file__).parent.parent
 PLAIN = "Pillow's calls"
 WITHOUT = " without the extra"
 WAYS = (PLAIN, "reference", "exact", "fast", f"exact{WITHOUT}", f"fast{WITHOUT}")
@@ -50,17 +47,14 @@ def main() -> None:
     photos = [path.read_bytes() for path in sorted(arguments.photos.rglob("*.[jJ][pP]*[gG]"))]
     preprocess = CATALOG[arguments.entry].preprocess
     document = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "environment": fingerprint("pillow", "numpy", "simplejpeg", "nanoarrow", "cykooz-resizer"),
+        **measured_on("pillow", "numpy", "simplejpeg", "nanoarrow", "cykooz-resizer"),
         "entry": arguments.entry,
         "photos": len(photos),
         "rounds": arguments.rounds,
         "speed": speed(photos, preprocess, arguments.rounds),
         "effect": list(effects(photos, arguments.entry, arguments.bundle)),
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    arguments.out.with_suffix(".md").write_text(markdown(document), encoding="utf-8")
+    save(arguments.out, document, markdown(document))
     print(markdown(document))
 
 
@@ -217,7 +211,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--entry", default="timm_xception.tf_in1k", choices=CATALOG)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--bundle", type=Path, nargs="*", default=[], help="networks whose answers are compared too")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "preprocess")
+    parser.add_argument("--out", type=Path, default=FOLDER / "preprocess")
     return parser.parse_args()
 
 

@@ -6,23 +6,20 @@ lie in the system's cache after the first round, which does not count. Writes a 
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
 
+from benchmarks.record import FOLDER, measured_on, save
 from benchmarks.run import untrained
 from xception.export.formats import export_bundle
-from xception.machine import fingerprint, peak_memory_bytes
-
-ROOT = Path(__file__).parent.parent
+from xception.machine import peak_memory_bytes
 
 FORMS = {"torch": "weights", "onnxruntime": "onnx", "openvino": "openvino", "litert": "litert"}
 
@@ -48,15 +45,12 @@ def main() -> None:
         for name, rows in taken.items()
     }
     document = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "environment": fingerprint("torch", "onnxruntime", "openvino", "ai-edge-litert"),
+        **measured_on("torch", "onnxruntime", "openvino", "ai-edge-litert"),
         "variant": arguments.variant,
         "rounds": arguments.rounds,
         "rows": measured,
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    arguments.out.with_suffix(".md").write_text(markdown(document), encoding="utf-8")
+    save(arguments.out, document, markdown(document))
     print(markdown(document))
 
 
@@ -100,7 +94,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("photo", type=Path)
     parser.add_argument("--variant", default="timm_xception")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "startup")
+    parser.add_argument("--out", type=Path, default=FOLDER / "startup")
     return parser.parse_args()
 
 

@@ -28,6 +28,14 @@ def one_logit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "probe_logits", lambda folder: np.ones((2, 3)))
 
 
+@pytest.fixture
+def one_photo(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos" / "class"
+    folder.mkdir(parents=True)
+    (folder / "a.jpg").touch()
+    return folder.parent
+
+
 def run(folder: Path, *contenders: Contender, plan: Plan = PLAN) -> list[Row]:
     return measure("timm_xception", contenders, plan, folder, folder)
 
@@ -65,21 +73,15 @@ def test_one_that_breaks_down_does_not_hold_up_the_others(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("one_logit")
-def test_only_those_that_go_the_whole_way_are_asked_to(tmp_path: Path) -> None:
-    photos = tmp_path / "photos" / "class"
-    photos.mkdir(parents=True)
-    (photos / "a.jpg").touch()
-    plan = Plan(batches=(1,), seconds=0.0, rounds=1, photos=photos.parent)
+def test_only_those_that_go_the_whole_way_are_asked_to(tmp_path: Path, one_photo: Path) -> None:
+    plan = Plan(batches=(1,), seconds=0.0, rounds=1, photos=one_photo)
     rows = run(tmp_path, stub("both", batch=8), stub("files", batch=8, infers=False), stub("network"), plan=plan)
     assert [list(row.rates) for row in rows] == [["batch 1", "end to end"], ["end to end"], ["batch 1"]]
 
 
 @pytest.mark.usefixtures("one_logit")
-def test_each_is_asked_for_as_much_as_takes_it_the_same_time(tmp_path: Path) -> None:
-    photos = tmp_path / "photos" / "class"
-    photos.mkdir(parents=True)
-    (photos / "a.jpg").touch()
-    plan = Plan(batches=(2,), seconds=30.0, rounds=1, photos=photos.parent)
+def test_each_is_asked_for_as_much_as_takes_it_the_same_time(one_photo: Path) -> None:
+    plan = Plan(batches=(2,), seconds=30.0, rounds=1, photos=one_photo)
     quick = Row(stub("quick", batch=8), "v", pace={"batch 2": 10.0, "end to end": 0.3})
     slow = Row(stub("slow", batch=8), "v", pace={"batch 2": 0.01, "end to end": 0.01})
     infer, end_to_end = plan.measures().values()
