@@ -45,3 +45,9 @@ def test_a_share_of_cutmix_needs_both_kinds_of_mixing() -> None:
     with pytest.raises(UsageError, match="cutmix_share has no meaning unless"):
         MixSettings(mixup=0.2, cutmix_share=0.1)
     assert MixSettings(mixup=0.2, cutmix=1.0, cutmix_share=0.1).cutmix_share == 0.1
+
+
+def test_an_end_of_mixing_needs_mixing() -> None:
+    with pytest.raises(UsageError, match="until has no meaning unless"):
+        MixSettings(until=3)
+    assert MixSettings(cutmix=1.0, until=0).until == 0

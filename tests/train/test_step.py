@@ -1,5 +1,7 @@
 from copy import deepcopy
+from dataclasses import replace
 
+import msgspec
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ from tests.train.samples import batch, equal, fresh, small_recipe, tensors_of
 from xception.train.distributed import launch
 from xception.train.losses import Loss
 from xception.train.schedule import Course
-from xception.train.settings import ComputeSettings, OptimSettings
+from xception.train.settings import ComputeSettings, MixSettings, OptimSettings
 from xception.train.state import TrainingState, encoded, restore
 from xception.train.step import Stepper
 
@@ -22,6 +24,11 @@ def stepper(
     wrapped.train()
     course = Course(steps_per_epoch=5, epochs=recipe.epochs, batch_size=recipe.batch_size)
     return Stepper(fabric, wrapped, wrapped_optimizer, recipe, Loss(0.0), course)
+
+
+def mixing(until: int | None, state: TrainingState) -> Stepper:
+    made = stepper(state)
+    return replace(made, recipe=msgspec.structs.replace(made.recipe, mix=MixSettings(mixup=0.8, until=until)))
 
 
 def gradients(state: TrainingState) -> list[torch.Tensor]:
@@ -67,6 +74,20 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(parts: int) -> None:
     assert losses[1] == pytest.approx(losses[0], rel=1e-6)
     for first, second in zip(*kept, strict=True):
         torch.testing.assert_close(second, first, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("step", "until"), [(4, 0), (5, 1), (14, 2)])
+def test_images_are_blended_up_to_an_epoch_and_whole_from_then_on(step: int, until: int) -> None:
+    losses = []
+    for last in (None, until, until + 1):
+        state = fresh()
+        state.progress.step = step
+        losses.append(mixing(last, state)(state, batch()))
+    whole = fresh()
+    whole.progress.step = step
+    blended, *others = losses
+    assert others == [stepper(whole)(whole, batch()), blended]
+    assert blended != others[0]
 
 
 def test_a_gradient_is_clipped_to_its_norm_and_no_further() -> None:

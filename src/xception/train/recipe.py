@@ -76,6 +76,10 @@ class Recipe(Settings, frozen=True, kw_only=True):
             return self.preprocess.scaled(self.progressive.size)
         return self.preprocess
 
+    def mix_in(self, epoch: int) -> MixSettings:
+        """How epoch `epoch`, counted from 0, blends its images."""
+        return self.mix if self.mix.until is None or epoch < self.mix.until else MixSettings()
+
     @property
     def digest(self) -> str:
         """SHA-256 of the resolved recipe, by which a checkpoint knows its own."""

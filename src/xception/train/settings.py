@@ -166,8 +166,12 @@ class MixSettings(Settings, frozen=True, kw_only=True):
     """The same for images with a box of another one."""
     cutmix_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     """Share of the batches that cutmix takes where both are on."""
+    until: Epochs | None = None
+    """How many epochs blend; those after them end the training on whole images. By default all do."""
 
     def __post_init__(self) -> None:
+        if self.until is not None and not (self.mixup or self.cutmix):
+            raise UsageError("mix.until has no meaning unless mix.mixup or mix.cutmix is on; leave it out")
         if self.cutmix_share != 0.5 and not (self.mixup and self.cutmix):
             raise UsageError(
                 "mix.cutmix_share has no meaning unless mix.mixup and mix.cutmix are both on; leave it out"

@@ -71,10 +71,12 @@ class Stepper:
 
     def _changed(self, pixels: torch.Tensor, targets: torch.Tensor, state: TrainingState) -> Batch:
         """The batch with what is changed on the device; classes may become probabilities (N, K)."""
-        rng = batch_generator(self.recipe.seed, state.progress.step, self.fabric.global_rank)
+        step = state.progress.step
+        rng = batch_generator(self.recipe.seed, step, self.fabric.global_rank)
         pixels = changed(pixels, self.recipe.preprocess, self.recipe.augment, rng)
         pixels = erased(pixels, self.recipe.augment.erase, rng)
-        return mixed(pixels, targets, state.network.spec.num_classes, self.recipe.mix, rng)
+        mix = self.recipe.mix_in(step // self.course.steps_per_epoch)
+        return mixed(pixels, targets, state.network.spec.num_classes, mix, rng)
 
     def _gradients(self, pixels: torch.Tensor, targets: torch.Tensor, weight: float) -> float:
         """Add up the gradients, part by part; the processes exchange them with the last part."""
