@@ -229,7 +229,7 @@ def test_validation_on_other_classes_than_those_trained_on_is_refused(recipe: Re
 
 def test_a_recipe_for_data_that_are_not_here_says_how_to_give_them(recipe: Recipe, tmp_path: Path) -> None:
     far = msgspec.structs.replace(recipe, data=DataSettings(source="imagenet"))
-    with pytest.raises(InputError, match="this recipe is for imagenet, which is not here; pass --data"):
+    with pytest.raises(InputError, match="there are no data at 'imagenet'; pass --data"):
         train_network(far, tmp_path / "run")
 
 

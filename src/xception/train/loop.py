@@ -125,7 +125,7 @@ def open_parts(data: DataSettings) -> tuple[Source, Source]:
     """
     # A shipped recipe names the data set that it is for by a word, where a path is needed.
     if data.source.isidentifier() and data.source != "digits" and not Path(data.source).exists():
-        raise InputError(f"this recipe is for {data.source}, which is not here; pass --data with where it lies")
+        raise InputError(f"there are no data at {data.source!r}; pass --data with the path or URL where they lie")
     if data.validation is None:
         training, validation = open_source(data.source, "train"), open_source(data.source, "validation")
     else:
