@@ -162,7 +162,8 @@ def train_cifar10(arguments: argparse.Namespace, deadline: float) -> Row:
 
 def _cut_to(epochs: int, changes: tuple[str, ...]) -> Recipe:
     """The recipe for so many epochs, the first half of them on smaller images, and none to warm up if there is one."""
-    cut = (f"epochs={epochs}", f"progressive.epochs={epochs // 2}", f"schedule.warmup_epochs={min(1, epochs - 1)}")
+    half = f"{{until={epochs // 2}, size=0.8}}" if epochs > 1 else ""
+    cut = (f"epochs={epochs}", f"progressive=[{half}]", f"schedule.warmup_epochs={min(1, epochs - 1)}")
     return load_recipe("cifar10", (*changes, *cut))
 
 

@@ -12,7 +12,7 @@ from xception.errors import InputError
 from xception.preprocess import Preprocess, Squash
 from xception.train.batches import Batches
 from xception.train.recipe import Recipe
-from xception.train.settings import DataSettings, ModelSettings, ProgressiveSettings
+from xception.train.settings import DataSettings, ModelSettings, ProgressiveStage
 
 COUNT = 11
 
@@ -117,11 +117,11 @@ def test_batches_are_cropped_at_random_where_the_recipe_says_so() -> None:
     assert not torch.equal(cropped, whole)
 
 
-def test_images_are_small_for_as_many_epochs_as_the_recipe_says() -> None:
-    growing = msgspec.structs.replace(recipe(), progressive=ProgressiveSettings(epochs=1, size=0.6))
-    made = Batches(labelled(COUNT), growing)
-    assert [tuple(made(step)[0].shape[2:]) for step in (0, 2, 3, 5)] == [(5, 5), (5, 5), (8, 8), (8, 8)]
-    assert torch.equal(made(3)[0], batches()(3)[0])
+def test_images_grow_stage_by_stage_as_the_recipe_says() -> None:
+    stages = ProgressiveStage(until=1, size=0.6), ProgressiveStage(until=3, size=0.7)
+    made = Batches(labelled(COUNT), msgspec.structs.replace(recipe(), progressive=stages))
+    assert [made(step)[0].shape[2] for step in (0, 2, 3, 8, 9)] == [5, 5, 6, 6, 8]
+    assert torch.equal(made(9)[0], batches()(9)[0])
 
 
 def test_balanced_batches_show_rare_classes_as_often_as_frequent_ones() -> None:

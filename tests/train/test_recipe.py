@@ -124,10 +124,17 @@ def test_a_missing_setting_is_named(tmp_path: Path) -> None:
 
 
 def test_images_cannot_grow_that_have_no_size() -> None:
-    changes = ["preprocess.resize=", "preprocess.crop=", "progressive.epochs=2"]
+    changes = ["preprocess.resize=", "preprocess.crop=", "progressive=[{until=2, size=0.5}]"]
     with pytest.raises(UsageError, match="needs a network input of one size"):
         load_recipe("cifar10", changes)
-    assert load_recipe("cifar10", [*changes[:2], "progressive.epochs=0"]).preprocess.output_px is None
+    assert load_recipe("cifar10", [*changes[:2], "progressive="]).preprocess.output_px is None
+
+
+@pytest.mark.parametrize("ends", [(2, 2), (3, 1)])
+def test_stages_of_growing_images_follow_one_another(ends: tuple[int, int]) -> None:
+    first, second = ("{" + f"until={end}, size=0.5" + "}" for end in ends)
+    with pytest.raises(UsageError, match="expected each later than the last"):
+        load_recipe("cifar10", [f"progressive=[{first}, {second}]"])
 
 
 def test_an_unknown_recipe_is_refused_with_the_nearest() -> None:

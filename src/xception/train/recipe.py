@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -24,7 +25,7 @@ from xception.train.settings import (
     ModelSettings,
     OptimSettings,
     Positive,
-    ProgressiveSettings,
+    ProgressiveStage,
     ScheduleSettings,
     Settings,
     Share,
@@ -40,7 +41,8 @@ class Recipe(Settings, frozen=True, kw_only=True):
     preprocess: Preprocess
     augment: Augment = Augment()
     mix: MixSettings = MixSettings()
-    progressive: ProgressiveSettings = ProgressiveSettings()
+    progressive: tuple[ProgressiveStage, ...] = ()
+    """After the last stage images have the network's own size."""
     optim: OptimSettings = OptimSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     freeze: FreezeSettings = FreezeSettings()
@@ -64,17 +66,19 @@ class Recipe(Settings, frozen=True, kw_only=True):
     seed: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] = 0
 
     def __post_init__(self) -> None:
-        if self.progressive.epochs and self.preprocess.output_px is None:
+        if self.progressive and self.preprocess.output_px is None:
             raise UsageError(
-                "progressive.epochs needs a network input of one size; expected preprocess.crop, or preprocess.resize "
+                "progressive needs a network input of one size; expected preprocess.crop, or preprocess.resize "
                 "by squashing"
             )
+        ends = [stage.until for stage in self.progressive]
+        if any(later <= earlier for earlier, later in pairwise(ends)):
+            raise UsageError(f"the stages of progressive end after epochs {ends}; expected each later than the last")
 
     def preprocess_in(self, epoch: int) -> Preprocess:
         """What epoch `epoch`, counted from 0, trains with; validation is always with `preprocess`."""
-        if epoch < self.progressive.epochs:
-            return self.preprocess.scaled(self.progressive.size)
-        return self.preprocess
+        stage = next((stage for stage in self.progressive if epoch < stage.until), None)
+        return self.preprocess.scaled(stage.size) if stage else self.preprocess
 
     def mix_in(self, epoch: int) -> MixSettings:
         """How epoch `epoch`, counted from 0, blends its images."""

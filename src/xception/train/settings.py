@@ -148,12 +148,12 @@ class FreezeSettings(Settings, frozen=True, kw_only=True):
         return max(self.entry_until, self.middle_until, self.exit_until) > 0
 
 
-class ProgressiveSettings(Settings, frozen=True, kw_only=True):
+class ProgressiveStage(Settings, frozen=True, kw_only=True):
     """Smaller images at the start, where most is learnt of coarse features and every image costs less (Howard 2018)."""
 
-    epochs: Epochs = 0
-    """How many epochs see them."""
-    size: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8
+    until: Count
+    """The last epoch, counted from 1, that sees them; the stage begins where the one before it ends."""
+    size: Annotated[float, msgspec.Meta(gt=0, lt=1)]
     """Their side as a share of the network's input, in whole pixels."""
 
 
