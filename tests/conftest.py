@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import openvino
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.reader import blown_up_tensors, digits_bundle, reader_spec, reader_tensors
 from tests.samples import CLASSES, drawn_tensors
@@ -19,6 +20,10 @@ from xception.export.program import program
 from xception.labels import Labels
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide
 from xception.weights import weights_bytes
+
+# How fast a machine is at the moment decides nothing: by default an example of 200 ms or more fails.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 PX = 32
 NETWORK = Network(variant="mini_xception", num_classes=len(CLASSES), in_channels=3, width=0.5)

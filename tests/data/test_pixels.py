@@ -1,7 +1,7 @@
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -56,7 +56,6 @@ CROPS = st.none() | st.tuples(st.integers(1, 70), st.integers(1, 70))
 
 
 @pytest.mark.parametrize("with_libraries", [True, False])
-@settings(deadline=None)
 @given(
     width=SIDE,
     height=SIDE,
