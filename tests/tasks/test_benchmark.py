@@ -163,12 +163,14 @@ def waiting_to_read(count: int, image_s: float) -> Items:
 def test_an_accelerator_infers_while_others_read(onnx_bundle: Bundle) -> None:
     session = Accelerator(HandClock(), 0.03)
     source = waiting_to_read(16, 0.025)
-    measured = benchmark(onnx_bundle, session, source, batches=(1,), images=16, workers=2, warmup=0, repeats=1)
+    # The waits are real, and what else a machine does lengthens some; medians of five rounds do not follow two of them.
+    measured = benchmark(onnx_bundle, session, source, batches=(1,), images=16, workers=2, warmup=0, repeats=5)
     (run,) = measured.runs
     rates = [stage.images_per_second for stage in run.stages.values()]
     assert (run.bottleneck, run.bound_by) == ("infer", "slowest stage")
     assert run.bound_images_per_second == min(rates)
-    assert run.efficiency == pytest.approx(run.end_to_end.images_per_second / min(rates))
+    assert run.end_to_end.images_per_second > 1.1 * bound(rates)
+    assert 0.7 < run.efficiency <= 1.05
     # One lane of two is at most half of their time: more is only had at once.
     assert run.stages["read"].busy + run.stages["infer"].busy > 0.6
 
