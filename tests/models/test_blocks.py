@@ -32,6 +32,22 @@ def test_a_projection_takes_the_stride_of_the_pool() -> None:
     assert ResidualBlock(spec, NORM)(torch.randn(2, 4, 9, 12)).shape == (2, 4, 5, 6)
 
 
+def test_the_gradient_of_a_projection_stays_in_channels_last_memory() -> None:
+    spec = replace(IDENTITY, shortcut="conv_norm", pool=Pool(stride=2, padding="same"))
+    projection = ResidualBlock(spec, NORM).shortcut.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.randn(2, 4, 9, 12).contiguous(memory_format=torch.channels_last).requires_grad_()
+    (gradient,) = torch.autograd.grad(projection(x).square().sum(), x)
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_projection_keeps_every_other_pixel_as_it_is() -> None:
+    spec = replace(IDENTITY, shortcut="conv", pool=Pool(stride=2, padding="same"))
+    projection = ResidualBlock(spec, NORM).shortcut
+    torch.nn.init.dirac_(projection.conv.weight)
+    x = torch.randn(2, 4, 9, 12)
+    assert torch.equal(projection(x), x[:, :, ::2, ::2])
+
+
 def test_dropping_the_path_leaves_the_shortcut() -> None:
     torch.manual_seed(0)
     block = ResidualBlock(IDENTITY, NORM, drop_path_rate=0.5).train()
