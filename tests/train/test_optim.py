@@ -72,6 +72,14 @@ def test_layers_learn_the_more_slowly_the_nearer_they_are_to_the_input(network: 
     ]
 
 
+def test_the_head_learns_at_a_multiple_of_its_rate(network: Xception) -> None:
+    made = optimizer(network, OptimSettings(layer_decay=0.5, head_scale=0.1))
+    set_rate(made, 0.8)
+    rates = by_name(network, made, "lr")
+    assert {rates[name] for name in rates if name.startswith("head.")} == {0.8 * 0.1}
+    assert rates["stem.0.conv.weight"] == 0.8 * 0.5 ** (len(network.blocks) + 1)
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_rmsprop_is_tensorflows_formula(momentum: float, network: Xception) -> None:
     settings = OptimSettings(name="rmsprop", lr=0.01, rho=0.8, momentum=momentum, epsilon=1e-3, weight_decay=0.1)

@@ -86,12 +86,16 @@ def _groups(network: Xception, settings: OptimSettings) -> list[dict[str, Any]]:
     """Parameters by whether they decay and by their share of the rate."""
     groups: dict[tuple[bool, float], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in network.named_parameters():
-        scale = settings.layer_decay ** (len(network.blocks) + 1 - depth(network, name))
-        groups[_decays(name, parameter, settings), scale].append(parameter)
+        groups[_decays(name, parameter, settings), _scale(network, name, settings)].append(parameter)
     return [
         {"params": parameters, "weight_decay": settings.weight_decay if decays else 0.0, "lr_scale": scale}
         for (decays, scale), parameters in groups.items()
     ]
+
+
+def _scale(network: Xception, name: str, settings: OptimSettings) -> float:
+    below_head = len(network.blocks) + 1 - depth(network, name)
+    return settings.layer_decay**below_head * (1.0 if below_head else settings.head_scale)
 
 
 def depth(network: Xception, name: str) -> int:

@@ -73,6 +73,8 @@ class OptimSettings(Settings, frozen=True, kw_only=True):
     """Whether it reaches kernels only, norms and biases too, or the stem's kernels only."""
     layer_decay: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
     """Each block's rate as a share of the rate of the block behind it, from the stem up to the head."""
+    head_scale: Positive = 1.0
+    """Multiplies the head's rate on top of that."""
     clip_norm: Positive | None = None
     """Largest norm of the whole gradient; larger ones are scaled down to it."""
 
