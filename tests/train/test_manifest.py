@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from xception.train.manifest import (
     read_manifest,
     write_manifest,
 )
+from xception.train.settings import OptimSettings
 from xception.train.storage import open_storage
 
 
@@ -65,6 +67,20 @@ def test_the_same_recipe_passes_and_another_is_told_by_its_settings(manifest: Ru
     check_same_recipe(manifest, small_recipe(), "runs/a")
     with pytest.raises(InputError, match="the run in runs/a is of another recipe: batch_size was 4, is 8; resume with"):
         check_same_recipe(manifest, small_recipe(batch_size=8), "runs/a")
+
+
+def test_a_run_of_a_version_that_lacked_a_setting_goes_on_with_its_default(
+    manifest: RunManifest, tmp_path: Path
+) -> None:
+    write_manifest(open_storage(tmp_path), manifest)
+    content = json.loads((tmp_path / NAME).read_text())
+    del content["recipe"]["optim"]["head_scale"]
+    (tmp_path / NAME).write_text(json.dumps(content | {"recipe_digest": "of that version"}))
+    check_same_recipe(manifest_at(str(tmp_path)), small_recipe(), "runs/a")
+    with pytest.raises(InputError, match=r"optim\.head_scale was 1\.0, is 2\.0"):
+        check_same_recipe(
+            manifest_at(str(tmp_path)), small_recipe(optim=OptimSettings(lr=0.01, head_scale=2.0)), "runs/a"
+        )
 
 
 def test_the_same_data_pass_and_others_are_counted(manifest: RunManifest) -> None:

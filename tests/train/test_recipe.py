@@ -4,14 +4,15 @@ import msgspec
 import pytest
 
 from tests.samples import CLASSES, write_folder
+from tests.train.samples import small_recipe
 from xception.arch.variants import VARIANTS, architecture
 from xception.bundle import Bundle
 from xception.convert.defaults import default_preprocess
 from xception.errors import InputError, UnknownName, UsageError
 from xception.preprocess import Preprocess, Squash
 from xception.train.loop import train_network
-from xception.train.recipe import load_recipe, shipped
-from xception.train.settings import ModelSettings
+from xception.train.recipe import Recipe, load_recipe, shipped
+from xception.train.settings import ModelSettings, OptimSettings
 
 RECIPE = """
 epochs = 2
@@ -217,3 +218,16 @@ def test_a_recipe_makes_steps_at_a_small_size(name: str, tmp_path: Path) -> None
     bundle = train_network(recipe, tmp_path / "run")
     (score,) = bundle.model.metrics.values()
     assert score.seen == len(CLASSES)
+
+
+def test_a_setting_of_a_later_version_leaves_the_digest_as_it_is_unless_it_is_used() -> None:
+    class LaterOptim(OptimSettings, frozen=True, kw_only=True):
+        foresight: float = 0.0
+
+    class Later(Recipe, frozen=True, kw_only=True):
+        optim: LaterOptim = LaterOptim()  # type: ignore[assignment]
+
+    now, settings = small_recipe(), msgspec.to_builtins(small_recipe())
+    assert msgspec.convert(settings, Later).digest == now.digest
+    settings["optim"]["foresight"] = 0.5
+    assert msgspec.convert(settings, Later).digest != now.digest

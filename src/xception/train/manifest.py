@@ -113,7 +113,7 @@ def check_same_recipe(found: RunManifest, recipe: Recipe, place: str) -> None:
     Raises:
         InputError: with the settings that differ.
     """
-    if found.recipe_digest == recipe.digest:
+    if found.recipe == recipe:
         return
     ours, theirs = settings_of(found.recipe), settings_of(recipe)
     names = [name for name in sorted(ours | theirs) if ours.get(name) != theirs.get(name)]

@@ -86,8 +86,23 @@ class Recipe(Settings, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the resolved recipe, by which a checkpoint knows its own."""
-        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
+        """SHA-256 of what differs from the defaults, by which a checkpoint knows its own.
+
+        A later version of this program, which knows more settings, thus goes on with a run. That no default has changed
+        in between is for the run's manifest to say, which holds them all.
+        """
+        return hashlib.sha256(msgspec.json.encode(_stated(self))).hexdigest()
+
+
+def _stated(settings: msgspec.Struct) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.to_builtins(settings)
+    for field in msgspec.structs.fields(settings):
+        value = getattr(settings, field.name)
+        if value == field.default:
+            del document[field.encode_name]
+        elif isinstance(value, msgspec.Struct):
+            document[field.encode_name] = _stated(value)
+    return document
 
 
 def shipped() -> dict[str, Path]:
