@@ -37,6 +37,7 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     recipe: Recipe
     """Resolved: what its file says, what was changed, and all defaults."""
     recipe_digest: str
+    """By which the run's checkpoints and its bundle's lineage name the recipe."""
     data: DataFacts
     environment: dict[str, str | int]
     """Versions and the machine, on which the last bits of the weights may depend."""
@@ -113,10 +114,10 @@ def check_same_recipe(found: RunManifest, recipe: Recipe, place: str) -> None:
     Raises:
         InputError: with the settings that differ.
     """
-    if found.recipe == recipe:
-        return
     ours, theirs = settings_of(found.recipe), settings_of(recipe)
     names = [name for name in sorted(ours | theirs) if ours.get(name) != theirs.get(name)]
+    if not names:
+        return
     differences = [f"{name} was {ours.get(name)}, is {theirs.get(name)}" for name in names]
     more = f" and {len(differences) - MOST_DIFFERENCES} more" * (len(differences) > MOST_DIFFERENCES)
     raise InputError(
