@@ -23,6 +23,7 @@ from xception.train.settings import (
     MixSettings,
     ModelSettings,
     OptimSettings,
+    ScheduleSettings,
 )
 
 
@@ -203,9 +204,14 @@ def test_a_run_with_all_that_is_random_resumes_to_the_same_bits_and_publishes_it
 
 
 def test_a_run_that_no_longer_improves_ends_and_publishes_its_best_epoch(recipe: Recipe, tmp_path: Path) -> None:
-    # At such a rate the first epochs are the best ones, and everything after them is worse.
+    # The rate rises to a wild one: the first epochs are the best ones, and everything after them is worse.
     wild = msgspec.structs.replace(
-        recipe, optim=OptimSettings(name="adamw", lr=0.3), epochs=30, stop_after=2, publish="best"
+        recipe,
+        optim=OptimSettings(name="adamw", lr=0.3),
+        schedule=ScheduleSettings(name="constant", warmup_epochs=30),
+        epochs=30,
+        stop_after=2,
+        publish="best",
     )
     made = train_network(wild, tmp_path / "run", keep=1)
     rows = [msgspec.json.decode(line) for line in (tmp_path / "run" / JSON_LINES).read_bytes().splitlines()]
