@@ -3,12 +3,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import optim
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from xception.arch.variants import architecture
 from xception.errors import UsageError
 from xception.models.network import Xception, build
-from xception.train.optim import RMSprop, depth, optimizer, peak_rate, scaling_remark, set_rate
+from xception.train.optim import Muon, RMSprop, depth, optimizer, orthogonalised, peak_rate, scaling_remark, set_rate
 from xception.train.settings import OptimSettings
 
 
@@ -17,7 +18,9 @@ def network() -> Xception:
     return build(architecture("mini_xception", width=0.5))
 
 
-@pytest.mark.parametrize(("name", "kind"), [("sgd", SGD), ("rmsprop", RMSprop), ("adam", Adam), ("adamw", AdamW)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sgd", SGD), ("rmsprop", RMSprop), ("adam", Adam), ("adamw", AdamW), ("muon", Muon)]
+)
 @pytest.mark.parametrize("layer_decay", [1.0, 0.5])
 def test_the_named_optimiser_holds_every_parameter_once(
     name: str, kind: type[Optimizer], layer_decay: float, network: Xception
@@ -101,6 +104,61 @@ def test_rmsprop_is_tensorflows_formula(momentum: float, network: Xception) -> N
 
 def test_rmsprop_leaves_what_has_no_gradient(network: Xception) -> None:
     made = optimizer(network, OptimSettings(name="rmsprop", weight_decay=0.1))
+    before = network.tensors()
+    assert made.step(lambda: 0.5) == 0.5
+    assert all(np.array_equal(value, before[name]) for name, value in network.tensors().items())
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_muon_moves_kernels_as_torchs_does_matrices_and_the_others_as_adamw(
+    layout: torch.memory_format, network: Xception
+) -> None:
+    network.to(memory_format=layout)  # type: ignore[call-overload]
+    settings = OptimSettings(name="muon", lr=0.01, momentum=0.9, weight_decay=0.2, betas=(0.8, 0.95), epsilon=1e-6)
+    made = optimizer(network, settings)
+    named = dict(network.named_parameters())
+    matrices = {name for name in named if by_name(network, made, "orthogonal")[name]}
+    copies = {
+        name: (p.flatten(1) if name in matrices else p).detach().clone().requires_grad_() for name, p in named.items()
+    }
+    adamw = [copies[name] for name in named if name not in matrices]
+    peers = [
+        optim.Muon(
+            [copies[name] for name in matrices],
+            lr=0.01,
+            momentum=0.9,
+            weight_decay=0.2,
+            adjust_lr_fn="match_rms_adamw",
+        ),
+        AdamW([p for p in adamw if p.ndim > 1], lr=0.01, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.2),
+        AdamW([p for p in adamw if p.ndim < 2], lr=0.01, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.0),
+    ]
+    for _ in range(3):
+        for name, parameter in named.items():
+            gradient = torch.randn(parameter.shape)
+            parameter.grad, copies[name].grad = gradient, gradient.reshape(copies[name].shape).clone()
+        for each in (made, *peers):
+            each.step()
+    for name, parameter in named.items():
+        torch.testing.assert_close(parameter.detach(), copies[name].detach().view_as(parameter), rtol=2e-2, atol=2e-4)
+    assert {tuple(named[name].shape[1:]) for name in matrices} >= {(8, 1, 1), (4, 3, 3)}
+    assert not [name for name in matrices if name.startswith("head.") or named[name].shape[1] == 1]
+
+
+@pytest.mark.parametrize("shape", [(24, 40), (40, 24), (16, 144)])
+def test_orthogonalising_keeps_directions_and_evens_their_sizes(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    matrix = torch.randn(shape)
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    made = orthogonalised(matrix)
+    sizes = (left.T @ made @ right.T).diagonal()
+    assert sizes.min() > 0.5
+    assert sizes.max() < 1.5
+    torch.testing.assert_close(left.T @ made @ right.T, sizes.diag(), rtol=0, atol=0.05)
+
+
+def test_muon_leaves_what_has_no_gradient(network: Xception) -> None:
+    made = optimizer(network, OptimSettings(name="muon", lr=0.1))
     before = network.tensors()
     assert made.step(lambda: 0.5) == 0.5
     assert all(np.array_equal(value, before[name]) for name, value in network.tensors().items())

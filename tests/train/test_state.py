@@ -6,7 +6,7 @@ from xception.errors import InputError
 from xception.train.state import TrainingState, encoded, restore
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
 def test_a_restored_run_continues_bit_by_bit(name: str) -> None:
     whole = fresh(name)
     train_steps(whole, 3)
@@ -22,7 +22,7 @@ def test_a_restored_run_continues_bit_by_bit(name: str) -> None:
     assert equal(tensors_of(resumed), tensors_of(whole))
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
 def test_without_the_optimisers_state_the_run_would_go_elsewhere(name: str) -> None:
     whole, other = fresh(name), fresh(name)
     train_steps(whole, 3)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from math import sqrt
 from typing import Any
 
 import torch
@@ -46,6 +47,62 @@ class RMSprop(Optimizer):
         parameter.sub_(velocity)
 
 
+class Muon(AdamW):
+    """Muon (Jordan et al. 2024) for groups that say `orthogonal`, AdamW for the others, with one rate for both.
+
+    An orthogonal group's kernels (O, I, H, W) move as matrices (O, I x H x W): Nesterov's sum of their gradients is
+    made nearly orthogonal, so that no direction of the input is learnt faster than others, and scaled to the size of
+    an AdamW step (Liu et al. 2025, arXiv 2502.16982).
+    """
+
+    def __init__(
+        self, groups: Iterable[dict[str, Any]], *, lr: float, momentum: float, betas: tuple[float, float], eps: float
+    ) -> None:
+        super().__init__(groups, lr=lr, betas=betas, eps=eps)
+        self.momentum = momentum
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Change every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"] if group["orthogonal"] else ():
+                if parameter.grad is not None:
+                    self._change(parameter, parameter.grad, group)
+                    # AdamW passes over what has no gradient.
+                    parameter.grad = None
+        super().step()
+        return loss
+
+    def _change(self, kernel: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        slots = self.state[kernel]
+        if not slots:
+            slots["momentum_buffer"] = torch.zeros_like(kernel)
+        velocity = slots["momentum_buffer"].mul_(self.momentum).add_(gradient)
+        matrix = gradient.add(velocity, alpha=self.momentum).flatten(1)
+        size_of_adamw = 0.2 * sqrt(max(matrix.shape))
+        kernel.mul_(1 - group["lr"] * group["weight_decay"])
+        kernel.add_(orthogonalised(matrix).view_as(kernel), alpha=-group["lr"] * size_of_adamw)
+
+
+def orthogonalised(matrix: Tensor) -> Tensor:
+    """The matrix (M, N) with all its singular values brought to between 0.5 and 1.5, in bfloat16's accuracy.
+
+    Five steps of the Newton-Schulz iteration with Jordan's coefficients.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    x = wide.bfloat16()
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(5):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x if wide is matrix else x.T).to(matrix.dtype)
+
+
 def optimizer(network: Xception, settings: OptimSettings) -> Optimizer:
     """The configured optimiser. Its groups hold `lr_scale`, by which `set_rate` multiplies."""
     groups = _groups(network, settings)
@@ -59,6 +116,8 @@ def optimizer(network: Xception, settings: OptimSettings) -> Optimizer:
             return Adam(groups, lr=lr, betas=betas, eps=settings.epsilon or EPSILON)
         case "adamw":
             return AdamW(groups, lr=lr, betas=betas, eps=settings.epsilon or EPSILON)
+        case "muon":
+            return Muon(groups, lr=lr, momentum=momentum, betas=betas, eps=settings.epsilon or EPSILON)
 
 
 def peak_rate(settings: OptimSettings, batch_size: int) -> float:
@@ -83,14 +142,25 @@ def set_rate(optimizer: Optimizer, lr: float) -> None:
 
 
 def _groups(network: Xception, settings: OptimSettings) -> list[dict[str, Any]]:
-    """Parameters by whether they decay and by their share of the rate."""
-    groups: dict[tuple[bool, float], list[nn.Parameter]] = defaultdict(list)
+    """Parameters by whether they decay, by their share of the rate and by whether Muon takes them for matrices."""
+    groups: dict[tuple[bool, float, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in network.named_parameters():
-        groups[_decays(name, parameter, settings), _scale(network, name, settings)].append(parameter)
+        kind = _decays(name, parameter, settings), _scale(network, name, settings), _mixes_channels(name, parameter)
+        groups[kind].append(parameter)
     return [
-        {"params": parameters, "weight_decay": settings.weight_decay if decays else 0.0, "lr_scale": scale}
-        for (decays, scale), parameters in groups.items()
+        {
+            "params": parameters,
+            "weight_decay": settings.weight_decay if decays else 0.0,
+            "lr_scale": scale,
+            "orthogonal": mixes,
+        }
+        for (decays, scale, mixes), parameters in groups.items()
     ]
+
+
+def _mixes_channels(name: str, parameter: Tensor) -> bool:
+    """Whether it is the kernel of a hidden layer with more than one channel to a filter."""
+    return parameter.ndim > 1 and parameter.shape[1] > 1 and not name.startswith("head.")
 
 
 def _scale(network: Xception, name: str, settings: OptimSettings) -> float:

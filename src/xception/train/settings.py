@@ -53,22 +53,22 @@ class DataSettings(Settings, frozen=True, kw_only=True):
 class OptimSettings(Settings, frozen=True, kw_only=True):
     """`lr` is the peak rate, which the schedule scales."""
 
-    name: Literal["sgd", "rmsprop", "adam", "adamw"] = "sgd"
+    name: Literal["sgd", "rmsprop", "adam", "adamw", "muon"] = "sgd"
     lr: Positive = 0.1
     lr_per: Count | None = None
     """Images in a step that `lr` is meant for: a step of another size takes a rate scaled in proportion."""
     momentum: NotNegative = 0.9
-    """For sgd and rmsprop."""
+    """For sgd, rmsprop and muon."""
     nesterov: bool = False
     """For sgd."""
     rho: Share = 0.9
     """For rmsprop: weight of the past in the mean square."""
     betas: tuple[Share, Share] = (0.9, 0.999)
-    """For adam and adamw."""
+    """For adam and adamw, and for what muon leaves to adamw: norms, biases, depthwise kernels and the head."""
     epsilon: Positive | None = None
     """For all but sgd: 1e-8, but 1e-10 for rmsprop, whose root is taken of the sum as TensorFlow does."""
     weight_decay: NotNegative = 1e-4
-    """Decoupled for adamw; for the others it is added to the gradient, as an L2 penalty is."""
+    """Decoupled for adamw and muon; for the others it is added to the gradient, as an L2 penalty is."""
     decay_on: Literal["kernels", "all", "stem"] = "kernels"
     """Whether it reaches kernels only, norms and biases too, or the stem's kernels only."""
     layer_decay: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
@@ -82,11 +82,11 @@ class OptimSettings(Settings, frozen=True, kw_only=True):
         _refuse_unused(
             self,
             "optim",
-            momentum=("sgd", "rmsprop"),
+            momentum=("sgd", "rmsprop", "muon"),
             nesterov=("sgd",),
             rho=("rmsprop",),
-            betas=("adam", "adamw"),
-            epsilon=("rmsprop", "adam", "adamw"),
+            betas=("adam", "adamw", "muon"),
+            epsilon=("rmsprop", "adam", "adamw", "muon"),
         )
         if self.nesterov and not self.momentum:
             raise UsageError("optim.nesterov needs a momentum above 0; expected optim.momentum such as 0.9")
