@@ -52,8 +52,9 @@ GPU_CIFAR10 = (
     "model.width=0.5",
     "preprocess.resize={rule='squash', width_px=96, height_px=96}",
     "batch_size=256",
-    "optim.lr=0.2",
+    "optim.head_scale=1",
     "mix.cutmix=1.0",
+    "compute.accumulate=1",
 )
 """What changes in the recipe where there is a GPU, which affords a larger network on larger images."""
 
@@ -241,9 +242,8 @@ def _recipe(setting: Setting) -> Recipe:
         f"preprocess.resize={{rule='squash', width_px={setting.px}, height_px={setting.px}}}",
         f"batch_size={setting.batch}",
         "augment.erase=0",  # the steps beside it erase nothing
-        "optim.lr=0.01",
-        "compute.precision=bfloat16",
-        f"compute.compile={str(setting.compiled).lower()}",
+        "optim={name='sgd', lr=0.01}",  # as the steps beside it
+        f"compute={{precision='bfloat16', compile={str(setting.compiled).lower()}}}",
     )
     return load_recipe("cifar10", changes)
 
