@@ -1,7 +1,7 @@
 """Optimisers over the network's parameters, and the rates of their groups."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from math import sqrt
 from typing import Any
 
@@ -25,14 +25,9 @@ class RMSprop(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Change every parameter that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._change(parameter, parameter.grad, group)
+        loss = _evaluated(closure)
+        for parameter, gradient, group in _due(self.param_groups):
+            self._change(parameter, gradient, group)
         return loss
 
     def _change(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
@@ -64,16 +59,11 @@ class Muon(AdamW):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Change every parameter that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"] if group["orthogonal"] else ():
-                if parameter.grad is not None:
-                    self._change(parameter, parameter.grad, group)
-                    # AdamW passes over what has no gradient.
-                    parameter.grad = None
+        loss = _evaluated(closure)
+        for kernel, gradient, group in _due(group for group in self.param_groups if group["orthogonal"]):
+            self._change(kernel, gradient, group)
+            # AdamW passes over what has no gradient.
+            kernel.grad = None
         super().step()
         return loss
 
@@ -86,6 +76,20 @@ class Muon(AdamW):
         size_of_adamw = 0.2 * sqrt(max(matrix.shape))
         kernel.mul_(1 - group["lr"] * group["weight_decay"])
         kernel.add_(orthogonalised(matrix).view_as(kernel), alpha=-group["lr"] * size_of_adamw)
+
+
+def _evaluated(closure: Callable[[], float] | None) -> float | None:
+    """What the closure of a step returns, which may compute gradients."""
+    with torch.enable_grad():
+        return closure() if closure else None
+
+
+def _due(groups: Iterable[dict[str, Any]]) -> Iterator[tuple[Tensor, Tensor, dict[str, Any]]]:
+    """Every parameter that has a gradient, with that and its group."""
+    for group in groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                yield parameter, parameter.grad, group
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
