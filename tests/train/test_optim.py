@@ -113,6 +113,7 @@ def test_rmsprop_leaves_what_has_no_gradient(network: Xception) -> None:
 def test_muon_moves_kernels_as_torchs_does_matrices_and_the_others_as_adamw(
     layout: torch.memory_format, network: Xception
 ) -> None:
+    torch.manual_seed(0)
     network.to(memory_format=layout)  # type: ignore[call-overload]
     settings = OptimSettings(name="muon", lr=0.01, momentum=0.9, weight_decay=0.2, betas=(0.8, 0.95), epsilon=1e-6)
     made = optimizer(network, settings)
@@ -133,14 +134,21 @@ def test_muon_moves_kernels_as_torchs_does_matrices_and_the_others_as_adamw(
         AdamW([p for p in adamw if p.ndim > 1], lr=0.01, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.2),
         AdamW([p for p in adamw if p.ndim < 2], lr=0.01, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.0),
     ]
+    before = {name: parameter.detach().clone() for name, parameter in named.items()}
     for _ in range(3):
         for name, parameter in named.items():
             gradient = torch.randn(parameter.shape)
             parameter.grad, copies[name].grad = gradient, gradient.reshape(copies[name].shape).clone()
         for each in (made, *peers):
             each.step()
-    for name, parameter in named.items():
-        torch.testing.assert_close(parameter.detach(), copies[name].detach().view_as(parameter), rtol=2e-2, atol=2e-4)
+    for name in set(named) - matrices:
+        torch.testing.assert_close(named[name].detach(), copies[name].detach())
+    found, expected, first = (
+        torch.cat([each[name].detach().flatten() for name in sorted(matrices)]) for each in (named, copies, before)
+    )
+    # Products in bfloat16 are rounded in another way by every processor and layout, so that single weights may stray.
+    # With a momentum of 0.85 it is 0.07.
+    assert (found - expected).norm() < 0.03 * (expected - first).norm()
     assert {tuple(named[name].shape[1:]) for name in matrices} >= {(8, 1, 1), (4, 3, 3)}
     assert not [name for name in matrices if name.startswith("head.") or named[name].shape[1] == 1]
 
