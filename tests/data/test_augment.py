@@ -53,17 +53,24 @@ def test_rotation_turns_about_the_centre() -> None:
     assert turned.getpixel((20, 20)) == pytest.approx(255, abs=60)
 
 
-def test_translation_shifts_by_at_most_its_share() -> None:
+def test_translation_alone_shifts_by_whole_pixels_of_at_most_its_share() -> None:
     image = Image.new("L", (50, 50))
     image.paste(255, (24, 24, 26, 26))
     lefts = []
     for index in range(200):
-        box = Augment(translate=0.2)(image, 0, 0, index).getbbox()
-        assert box
-        assert 24 - 11 <= box[0] <= 24 + 11
-        lefts.append(box[0])
-    assert min(lefts) <= 16
-    assert max(lefts) >= 31
+        shifted = Augment(translate=0.2)(image, 0, 0, index)
+        left, top, right, bottom = shifted.getbbox() or (0, 0, 0, 0)
+        assert (right - left, bottom - top) == (2, 2)
+        assert shifted.crop((left, top, right, bottom)).getextrema() == (255, 255)
+        lefts.append(left - 24)
+    assert {min(lefts), max(lefts)} == {-10, 10}
+
+
+def test_translation_of_turned_images_is_as_fine_as_their_angles() -> None:
+    image = Image.new("L", (50, 50))
+    image.paste(255, (24, 24, 26, 26))
+    shifted = [np.asarray(Augment(translate=0.2, rotate_degrees=1e-9)(image, 0, 0, index)) for index in range(10)]
+    assert all(((values > 0) & (values < 255)).any() for values in shifted)
 
 
 def test_zoom_changes_the_size_of_things_by_at_most_its_share() -> None:

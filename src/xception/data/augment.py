@@ -22,7 +22,8 @@ CROP_ATTEMPTS = 10
 class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Largest changes, each drawn uniformly in both directions; 0 turns one off.
 
-    `translate` is a share of the image's size, `zoom` one of its scale.
+    `translate` is a share of the image's size, in whole pixels where there is neither rotation nor zoom; `zoom` is one
+    of its scale.
     """
 
     crop_scale: tuple[float, float] | None = None
@@ -104,11 +105,12 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if self.flip and coin < 0:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         if self.rotate_degrees or self.translate or self.zoom:
+            shift = dx * self.translate * image.width, dy * self.translate * image.height
+            if not (self.rotate_degrees or self.zoom):
+                # Whole pixels keep the image as sharp as those that the network is judged on.
+                shift = round(shift[0]), round(shift[1])
             matrix = _inverse_affine(
-                image.size,
-                angle=radians(angle * self.rotate_degrees),
-                shift=(dx * self.translate * image.width, dy * self.translate * image.height),
-                scale=1 + zoom * self.zoom,
+                image.size, angle=radians(angle * self.rotate_degrees), shift=shift, scale=1 + zoom * self.zoom
             )
             image = image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
         return _jittered(image, self.jitter, rng) if self.jitter else image
