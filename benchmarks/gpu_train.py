@@ -53,7 +53,6 @@ GPU_CIFAR10 = (
     "preprocess.resize={rule='squash', width_px=96, height_px=96}",
     "batch_size=256",
     "optim.head_scale=1",
-    "mix.cutmix=1.0",
     "compute.accumulate=1",
 )
 """What changes in the recipe where there is a GPU, which affords a larger network on larger images."""
@@ -163,9 +162,17 @@ def train_cifar10(arguments: argparse.Namespace, deadline: float) -> Row:
 
 
 def _cut_to(epochs: int, changes: tuple[str, ...]) -> Recipe:
-    """The recipe for so many epochs, the first half of them on smaller images, and none to warm up if there is one."""
+    """The recipe for so many epochs, the first half of them on smaller images and the last tenth on whole ones.
+
+    A single epoch does not warm up.
+    """
     half = f"{{until={epochs // 2}, size=0.8}}" if epochs > 1 else ""
-    cut = (f"epochs={epochs}", f"progressive=[{half}]", f"schedule.warmup_epochs={min(1, epochs - 1)}")
+    cut = (
+        f"epochs={epochs}",
+        f"progressive=[{half}]",
+        f"mix.until={epochs - epochs // 10}",
+        f"schedule.warmup_epochs={min(1, epochs - 1)}",
+    )
     return load_recipe("cifar10", (*changes, *cut))
 
 

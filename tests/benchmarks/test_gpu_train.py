@@ -42,6 +42,7 @@ def test_the_recipe_for_a_gpu_is_one_whatever_the_time(epochs: int) -> None:
     recipe = gpu_train._cut_to(epochs, (*gpu_train.GPU_CIFAR10, "data.source='data'"))
     assert recipe.epochs == epochs
     assert [stage.until for stage in recipe.progressive] == [epochs // 2] * (epochs > 1)
+    assert recipe.mix.until == epochs - epochs // 10
 
 
 def test_without_a_gpu_the_full_run_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
