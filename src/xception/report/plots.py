@@ -189,13 +189,9 @@ def _far_apart(heights: Sequence[float]) -> list[int]:
 def _mark_best(axes: "Axes", points: Sequence[CurvePoint]) -> None:
     best = max(points, key=lambda point: point.validation_top1)
     axes.plot([best.epoch], [100 * best.validation_top1], "o", color=WARM)
-    axes.annotate(
-        f"{best.validation_top1:.2%} at epoch {best.epoch}",
-        (best.epoch, 100 * best.validation_top1),
-        (0, -16),
-        textcoords="offset points",
-        ha="right",
-    )
+    # In the corner below the curve, which would run through a name beside the dot.
+    label = f"{best.validation_top1:.2%} at epoch {best.epoch}"
+    axes.text(0.98, 0.05, label, transform=axes.transAxes, ha="right")
 
 
 def _stages(axes: "Axes", name: str, run: Run) -> None:
