@@ -248,8 +248,10 @@ def _recipe(setting: Setting) -> Recipe:
         f"model.width={setting.width}",
         f"preprocess.resize={{rule='squash', width_px={setting.px}, height_px={setting.px}}}",
         f"batch_size={setting.batch}",
-        "augment.erase=0",  # the steps beside it erase nothing
-        "optim={name='sgd', lr=0.01}",  # as the steps beside it
+        # As the steps beside it, which change and mix nothing.
+        "augment=",
+        "mix=",
+        "optim={name='sgd', lr=0.01}",
         f"compute={{precision='bfloat16', compile={str(setting.compiled).lower()}}}",
     )
     return load_recipe("cifar10", changes)

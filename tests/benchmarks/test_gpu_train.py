@@ -6,6 +6,8 @@ import torch
 
 from benchmarks import gpu_train
 from tests.samples import write_folder
+from xception.data.augment import Augment
+from xception.train.settings import MixSettings
 
 
 def test_the_script_trains_without_a_gpu(
@@ -43,6 +45,11 @@ def test_the_recipe_for_a_gpu_is_one_whatever_the_time(epochs: int) -> None:
     assert recipe.epochs == epochs
     assert [stage.until for stage in recipe.progressive] == [epochs // 2] * (epochs > 1)
     assert recipe.mix.until == epochs - epochs // 10
+
+
+def test_the_step_that_is_timed_does_what_those_beside_it_do() -> None:
+    recipe = gpu_train._recipe(gpu_train.Setting(px=64, batch=4, width=0.125))
+    assert (recipe.augment, recipe.mix, recipe.optim.name) == (Augment(), MixSettings(), "sgd")
 
 
 def test_without_a_gpu_the_full_run_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
