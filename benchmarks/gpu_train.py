@@ -34,13 +34,13 @@ from xception.data.source import Item, Items
 from xception.models.network import build
 from xception.train.batches import Batch, Batches
 from xception.train.distributed import launch
-from xception.train.loop import initial_state, set_up, train_network
 from xception.train.losses import loss_of
 from xception.train.recipe import Recipe, load_recipe
+from xception.train.trainer import initial_state, set_up, train_network
 
 VARIANT = "timm_xception"
 TIMM_MODEL = "legacy_xception"
-MOST_BATCH = 1024
+MAX_BATCH = 1024
 WARM_UP_STEPS = 5
 TIMED_ROUNDS = 5
 STEPS_A_ROUND = 10
@@ -188,7 +188,7 @@ def _affordable_epochs(changes: tuple[str, ...], workers: int, deadline: float) 
 def _best_batch(make: Callable[[Setting], Step], px: int, smoke: bool) -> Row:
     """Double the batch until memory ends or the rate no longer grows."""
     best: Row = {"images_per_second": None, "reason": "not enough memory"}
-    batch, most, width = (4, 8, 0.125) if smoke else (64, MOST_BATCH, 1.0)
+    batch, most, width = (4, 8, 0.125) if smoke else (64, MAX_BATCH, 1.0)
     while batch <= most:
         try:
             row = _timed(make(Setting(px, batch, width)), batch, px, smoke)

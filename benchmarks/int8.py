@@ -53,7 +53,7 @@ from xception.quantize.litert import litert_files
 from xception.quantize.observe import observe
 from xception.quantize.processor import processor
 from xception.quantize.qdq import Scheme, quantize_graph
-from xception.quantize.static import GateFailed, Quantization, quantize_bundle
+from xception.quantize.quantize import GateFailed, Quantization, quantize_bundle
 from xception.quantize.targets import TARGETS
 from xception.quantize.targets import onnx_files as int8_files
 

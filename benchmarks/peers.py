@@ -44,7 +44,7 @@ VARIANTS = ("timm_xception", "keras_xception", "timm_xception41", "timm_xception
 TOLERANCES = {"float32": 1e-3, "bfloat16": 0.1}
 """Relative differences of logits below which two networks are the same one: far above what rounding gives and far
 below what any other network gives, about 1."""
-LEAST_BATCHES = 2
+MIN_BATCHES = 2
 """So that neither of two instances is idle."""
 REST_S = 0.2
 """Between two contenders: the threads of the first one spin for a while before they sleep."""
@@ -98,7 +98,7 @@ class Plan:
         if not row.contender.infers:
             return None
         pace = row.pace.get(f"batch {batch}")
-        count = max(LEAST_BATCHES, round(self.seconds * pace / batch)) if pace else 1
+        count = max(MIN_BATCHES, round(self.seconds * pace / batch)) if pace else 1
         return {"do": "infer", "batch": batch, "count": count}
 
     def _end_to_end(self, row: Row) -> dict[str, Any] | None:

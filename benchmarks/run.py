@@ -15,7 +15,7 @@ from xception.export.formats import export_bundle
 from xception.labels import Labels
 from xception.models.network import build
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide
-from xception.tasks.benchmark import benchmark, noise_source
+from xception.speed.benchmark import benchmark, noise_source
 from xception.weights import weights_bytes
 
 

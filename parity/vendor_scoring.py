@@ -21,7 +21,7 @@ import numpy as np
 from xception.interchange import ascend, mindspore, vastai
 from xception.labels import imagenet1k
 from xception.metrics import top_k
-from xception.tasks.results import ScoredResults, Truth, Vendor, read_results, score_results, truth_of_file
+from xception.tasks.vendor_results import ScoredResults, Truth, Vendor, read_results, score_results, truth_of_file
 
 VASTAI = "cv/classification/common/eval"
 MINDSPORE = "official/cv/Inception/xception/postprocess.py"

@@ -25,9 +25,9 @@ from xception.bundle import (
     write_bundle,
 )
 from xception.errors import EnvironmentFault, InputError, UsageError
+from xception.intervals import Interval
 from xception.labels import Labels
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide
-from xception.statistics import Interval
 from xception.weights import read_weights, weights_bytes
 
 LABELS = Labels(CLASSES, tuple(f"id-{name}" for name in CLASSES))

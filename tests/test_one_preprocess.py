@@ -17,8 +17,8 @@ from xception.data.source import Item, Items
 from xception.models.network import Xception, build
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
 from xception.quantize.calibration import Calibration
+from xception.speed.benchmark import benchmark
 from xception.tasks.agreement import data_pixels
-from xception.tasks.benchmark import benchmark
 from xception.tasks.compare import Contender, compare
 from xception.tasks.evaluate import evaluate
 from xception.tasks.predict import predict

@@ -11,7 +11,7 @@ _HOMES = {
     "VARIANTS": "xception.arch.variants",
     "XceptionError": "xception.errors",
     "architecture": "xception.arch.variants",
-    "benchmark": "xception.tasks.benchmark",
+    "benchmark": "xception.speed.benchmark",
     "build": "xception.models.network",
     "evaluate": "xception.tasks.evaluate",
     "export_bundle": "xception.export.formats",
@@ -19,8 +19,8 @@ _HOMES = {
     "open_session": "xception.backends.base",
     "open_source": "xception.data.sources",
     "predict": "xception.tasks.predict",
-    "quantize_bundle": "xception.quantize.static",
-    "train_network": "xception.train.loop",
+    "quantize_bundle": "xception.quantize.quantize",
+    "train_network": "xception.train.trainer",
 }
 """Where each public name lives; importing this package imports none of them."""
 

@@ -19,9 +19,9 @@ import msgspec
 from xception.arch.spec import Architecture
 from xception.arch.variants import architecture
 from xception.errors import EnvironmentFault, InputError, UsageError
+from xception.intervals import Interval
 from xception.labels import Labels, labels_text, read_labels
 from xception.preprocess import Preprocess
-from xception.statistics import Interval
 
 FORMAT_VERSION = 1
 MANIFEST = "model.json"

@@ -20,7 +20,7 @@ FILTERS = {
 }
 """Pillow's filters, which widen when they shrink an image (antialiasing)."""
 
-MOST_PX = 1 << 27
+MAX_PX = 1 << 27
 """Pixels that a resized image may have, three bytes each: a sliver one pixel wide would grow without bound."""
 
 ONE = 1 << 11
@@ -198,10 +198,10 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def _target_size(self, width: int, height: int) -> tuple[int, int]:
         target = self.resize.size(width, height) if self.resize else (width, height)
-        if target[0] * target[1] > MOST_PX:
+        if target[0] * target[1] > MAX_PX:
             raise DecodeError(
                 f"an image of {width}x{height} px is too elongated: it would become {target[0]}x{target[1]} px; "
-                f"expected at most {MOST_PX:,} pixels"
+                f"expected at most {MAX_PX:,} pixels"
             )
         return target
 

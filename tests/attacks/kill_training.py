@@ -22,18 +22,18 @@ from time import perf_counter, sleep
 
 import torch
 
-import xception.train.run
+import xception.train.loop
 import xception.train.storage
 from tests.samples import write_folder
 from xception.data.augment import Augment
 from xception.errors import EnvironmentFault
 from xception.preprocess import Preprocess, Squash
 from xception.train.checkpoint import MANIFEST
-from xception.train.loop import BUNDLE, train_network
 from xception.train.recipe import Recipe
 from xception.train.settings import DataSettings, ModelSettings, OptimSettings
+from xception.train.trainer import BUNDLE, train_network
 
-MOST_ATTACKS = 4
+MAX_ATTACKS = 4
 """On one run; then it is left in peace."""
 
 FULL = 3
@@ -72,8 +72,8 @@ def ended(child: int) -> int:
 
 
 def train(settings: Recipe, out: Path, workers: int = 2) -> None:
-    xception.train.run.CHECKPOINT_EVERY_S = 0.0
-    xception.train.run.SAVING_SHARE = 1e9
+    xception.train.loop.CHECKPOINT_EVERY_S = 0.0
+    xception.train.loop.SAVING_SHARE = 1e9
     train_network(settings, out, resume=True, workers=workers)
 
 
@@ -137,7 +137,7 @@ def weights(out: Path) -> bytes:
 def survive(attack: str, settings: Recipe, out: Path, rng: random.Random, whole_s: float) -> Counter[str]:
     """Attack one run several times, and let it end in peace."""
     events: Counter[str] = Counter()
-    for _ in range(rng.randint(1, MOST_ATTACKS)):
+    for _ in range(rng.randint(1, MAX_ATTACKS)):
         events[ATTACKS[attack](settings, out, rng, whole_s)] += 1
     if ended(begin(lambda: train(settings, out))) != 0:
         raise SystemExit(f"{out} cannot be resumed")

@@ -85,7 +85,7 @@ def test_each_is_asked_for_as_much_as_takes_it_the_same_time(one_photo: Path) ->
     quick = Row(stub("quick", batch=8), "v", pace={"batch 2": 10.0, "end to end": 0.3})
     slow = Row(stub("slow", batch=8), "v", pace={"batch 2": 0.01, "end to end": 0.01})
     infer, end_to_end = plan.measures().values()
-    assert [(infer(row) or {})["count"] for row in (quick, slow)] == [150, peers.LEAST_BATCHES]
+    assert [(infer(row) or {})["count"] for row in (quick, slow)] == [150, peers.MIN_BATCHES]
     assert [(end_to_end(row) or {})["passes"] for row in (quick, slow)] == [9, 1]
 
 

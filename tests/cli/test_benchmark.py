@@ -9,8 +9,8 @@ from tests.samples import write_folder
 from xception.bundle import Bundle
 from xception.cli import benchmark as module
 from xception.cli.app import run
-from xception.statistics import Interval
-from xception.tasks.self_audit import Audit
+from xception.intervals import Interval
+from xception.speed.self_audit import Audit
 
 QUICK = ("--batch", "4", "--images", "8", "--warmup", "0")
 

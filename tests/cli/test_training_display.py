@@ -5,7 +5,7 @@ from rich.progress import Progress
 
 from tests.train.samples import EPOCH
 from xception.cli.training_display import TrainingDisplay
-from xception.train.run import StepReport
+from xception.train.loop import StepReport
 
 
 class Clock:

@@ -255,11 +255,11 @@ def test_a_redirect_from_encryption_to_none_is_refused() -> None:
 def test_a_file_beyond_the_limit_is_refused(
     server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, states_length: bool
 ) -> None:
-    monkeypatch.setattr(hub, "MOST_BYTES", len(CONTENT) - 1)
+    monkeypatch.setattr(hub, "MAX_BYTES", len(CONTENT) - 1)
     server.files["/w.pth"] = Served(CONTENT, states_length=states_length)
     with pytest.raises(InputError, match="larger than"):
         fetch(f"{server.url}/w.pth", tmp_path)
-    monkeypatch.setattr(hub, "MOST_BYTES", len(CONTENT))
+    monkeypatch.setattr(hub, "MAX_BYTES", len(CONTENT))
     assert fetch(f"{server.url}/w.pth", tmp_path).read_bytes() == CONTENT
 
 

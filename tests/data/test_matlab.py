@@ -76,6 +76,6 @@ def test_what_does_not_hold_the_table_is_refused() -> None:
 
 
 def test_what_grows_without_bound_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matlab, "MOST_BYTES", 100)
+    monkeypatch.setattr(matlab, "MAX_BYTES", 100)
     with pytest.raises(InputError, match="a compressed element does not end"):
         read_structures(file_of(ROWS, do_compression=True), "synsets")

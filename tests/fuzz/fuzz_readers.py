@@ -42,7 +42,7 @@ READERS = {
 ZIPS = ("torch_zip", "keras_zip")
 TF_SHARD = "tensorflow.ckpt-5.data-00000-of-00001"
 
-LONGEST_S = 5
+MAX_SECONDS = 5
 MEMORY_BYTES = 256 * 2**20
 INTERESTING = (
     0,
@@ -225,10 +225,10 @@ def guarded(failed: Path, data: bytes) -> Iterator[None]:
     """End what takes too long, and keep the data of whatever fails in the file `failed`."""
 
     def ring(*_: object) -> None:
-        raise Hang(f"a case took longer than {LONGEST_S} s")
+        raise Hang(f"a case took longer than {MAX_SECONDS} s")
 
     signal.signal(signal.SIGALRM, ring)
-    signal.alarm(LONGEST_S)
+    signal.alarm(MAX_SECONDS)
     try:
         yield
     except BaseException:

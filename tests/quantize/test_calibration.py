@@ -13,7 +13,7 @@ from xception.data.digits import digits
 from xception.data.source import Items
 from xception.errors import InputError
 from xception.quantize.calibration import Calibration, split
-from xception.quantize.static import quantize_bundle
+from xception.quantize.quantize import quantize_bundle
 
 TRAIN = digits("train")
 

@@ -4,7 +4,7 @@ import pytest
 
 from xception.errors import CheckFailed
 from xception.quantize.answers import Answers
-from xception.quantize.gate import LEAST_AGREEMENT, TOLERANCE, check_parent, judge
+from xception.quantize.gate import MIN_AGREEMENT, TOLERANCE, check_parent, judge
 
 KEYS = tuple(map(str, range(1000)))
 
@@ -66,7 +66,7 @@ def test_the_verdict_is_a_document() -> None:
 def test_without_labels_the_parents_classes_count(changed: int, passed: bool) -> None:
     verdict = judge(answered(1000, labels=False), answered(1000 - changed, labels=False))
     assert verdict.top1_agreement == pytest.approx(1 - changed / 1000)
-    assert LEAST_AGREEMENT == 0.98
+    assert MIN_AGREEMENT == 0.98
     assert (verdict.drop, verdict.non_inferiority) == (None, None)
     assert ("less than the agreement of 98% demanded" not in verdict.reasons) is passed
 

@@ -22,7 +22,7 @@ from xception.quantize.observe import exposed_session, observe
 from xception.quantize.qdq import Scheme, float_island, layers, quantize_graph
 from xception.tasks.agreement import data_pixels
 
-MOST_OFF = 0.01
+MAX_OFF = 0.01
 """Share of a layer's values that are one step off, on average. LiteRT multiplies by whole numbers and shifts; its mean
 over positions, which is one step off for one value in four, is not counted."""
 
@@ -69,7 +69,7 @@ def steps_off(graph: onnx.ModelProto, file: bytes, pixels: np.ndarray, folder: P
 
 def is_right(steps: dict[str, np.ndarray]) -> bool:
     shares = [(step > 0).mean() for name, step in steps.items() if not name.startswith("head.pool")]
-    return bool(max(step.max() for step in steps.values()) <= 1 and np.mean(shares) < MOST_OFF)
+    return bool(max(step.max() for step in steps.values()) <= 1 and np.mean(shares) < MAX_OFF)
 
 
 def logits(file: bytes, pixels: np.ndarray) -> np.ndarray:

@@ -5,13 +5,13 @@ import numpy as np
 from PIL import Image
 
 from xception.bundle import Agreement, Bundle, FileHash, Form, Model, Network, Precision, Step
+from xception.intervals import wilson
 from xception.labels import Labels
+from xception.pipeline.timing import Latency, Rate, bound
 from xception.preprocess import Preprocess
 from xception.report.document import Card, CurvePoint, FormRow, MistakeCard, Report
-from xception.statistics import wilson
-from xception.tasks.benchmark import Run, Stage
+from xception.speed.benchmark import Run, Stage
 from xception.tasks.evaluate import Evaluation, FailedImage
-from xception.tasks.timings import Latency, Rate, bound
 
 LABELS = tuple(map(str, range(10)))
 

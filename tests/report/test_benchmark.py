@@ -4,14 +4,14 @@ import pytest
 from tests.report.browser import Page, outside_references
 from tests.report.pages import latency, run
 from xception.bundle import Score
+from xception.intervals import Interval, wilson
 from xception.report.benchmark import render_benchmark
 from xception.report.html import percent, rate
-from xception.statistics import Interval, wilson
-from xception.tasks.benchmark import Benchmark
+from xception.speed.benchmark import Benchmark
+from xception.speed.race import Race, Racer
+from xception.speed.self_audit import Audit
+from xception.speed.startup import Startup
 from xception.tasks.evaluate import FailedImage
-from xception.tasks.race import Race, Racer
-from xception.tasks.self_audit import Audit
-from xception.tasks.startup import Startup
 
 HOSTILE = '<script>alert("1")</script>'
 

@@ -4,17 +4,17 @@ from PIL import Image
 
 from tests.report.browser import Page, outside_references
 from tests.samples import picture
-from xception.data.findings import KINDS, Finding, finding
-from xception.report.check import MOST_PICTURES, MOST_SHOWN, groups, render_check, shown_paths
-from xception.tasks.check import Check
+from xception.checks.check import Check
+from xception.checks.findings import KINDS, Finding, finding
+from xception.report.check import MAX_PICTURES, MAX_SHOWN, groups, render_check, shown_paths
 
 HOSTILE = '<script>alert("1")</script>.jpg'
 
 FINDINGS = (
-    *(finding("truncated", [f"ant/{index:02d}.jpg"], "it ends early") for index in range(MOST_SHOWN + 3)),
+    *(finding("truncated", [f"ant/{index:02d}.jpg"], "it ends early") for index in range(MAX_SHOWN + 3)),
     finding("conflicting_labels", ["ant/a.jpg", HOSTILE], "labelled ant and bee"),
     finding("cmyk", ["bee/cmyk.jpg"]),
-    finding("exact_duplicate", [f"bee/copy{index}.jpg" for index in range(MOST_PICTURES + 2)]),
+    finding("exact_duplicate", [f"bee/copy{index}.jpg" for index in range(MAX_PICTURES + 2)]),
 )
 
 
@@ -74,14 +74,14 @@ def test_pictures_stand_beside_what_was_found_as_far_as_there_are_any(html: str)
 
 def test_of_many_findings_the_first_are_shown_and_all_are_counted(html: str) -> None:
     first = groups(checked(*FINDINGS))[0]
-    assert (first.total, len(first.findings)) == (MOST_SHOWN + 3, MOST_SHOWN)
-    assert f"{MOST_SHOWN + 3} found, the first {MOST_SHOWN} are shown" in html
-    assert f"ant/{MOST_SHOWN:02d}.jpg" not in html
+    assert (first.total, len(first.findings)) == (MAX_SHOWN + 3, MAX_SHOWN)
+    assert f"{MAX_SHOWN + 3} found, the first {MAX_SHOWN} are shown" in html
+    assert f"ant/{MAX_SHOWN:02d}.jpg" not in html
 
 
 def test_only_pictures_that_are_shown_are_asked_for() -> None:
     paths = list(shown_paths(checked(*FINDINGS)))
-    assert len(paths) == MOST_SHOWN + 2 + 1 + MOST_PICTURES
+    assert len(paths) == MAX_SHOWN + 2 + 1 + MAX_PICTURES
 
 
 def test_a_clean_set_says_so() -> None:

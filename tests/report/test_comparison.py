@@ -5,10 +5,10 @@ from tests.report.browser import Page, outside_references
 from tests.report.pages import bundle, mistake
 from tests.samples import OneAtATime
 from xception.data.source import Item
+from xception.intervals import Interval
 from xception.pipeline.stream import Failure, Scored
 from xception.report.comparison import points, render_comparison
 from xception.report.html import percent
-from xception.statistics import Interval
 from xception.tasks.compare import Comparison, Contender, PairedTally
 
 HOSTILE = '<script>alert("1")</script>'

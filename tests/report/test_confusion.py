@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from tests.report.pages import evaluation
-from xception.report.confusion import MOST_PAIRS, heat_map, precisions, worst_pairs
+from xception.report.confusion import MAX_PAIRS, heat_map, precisions, worst_pairs
 
 WRONG = {(8, 1): 1, (9, 3): 2}
 
@@ -45,7 +45,7 @@ def test_the_worst_pairs_come_most_frequent_first_without_the_right_ones() -> No
 
 def test_no_more_pairs_than_fit_the_eye() -> None:
     every = {(target, predicted): 1 for target in range(10) for predicted in range(10) if target != predicted}
-    assert len(worst_pairs(evaluation(every))) == MOST_PAIRS < len(every)
+    assert len(worst_pairs(evaluation(every))) == MAX_PAIRS < len(every)
 
 
 def test_a_matrix_that_does_not_fit_the_labels_is_noticed() -> None:

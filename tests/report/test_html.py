@@ -9,9 +9,9 @@ from tests.report.browser import Page, outside_references
 from tests.report.pages import evaluation, mistake, with_evaluation
 from xception.bundle import Bundle
 from xception.errors import MissingExtra
+from xception.intervals import Interval
 from xception.report.document import Card, Report
-from xception.report.html import MOST_FAILURES, megabytes, percent, rate, render, strips
-from xception.statistics import Interval
+from xception.report.html import MAX_FAILURES, megabytes, percent, rate, render, strips
 from xception.tasks.evaluate import FailedImage
 
 HOSTILE = '<script>alert("1")</script>'
@@ -142,7 +142,7 @@ def test_mistakes_that_are_not_shown_are_not_denied(brief: Report) -> None:
 
 
 def test_unreadable_images_are_listed_with_their_reason_up_to_a_limit(brief: Report, html: str) -> None:
-    failures = tuple(FailedImage(path=f"bad/{index:03d}.jpg", reason="truncated") for index in range(MOST_FAILURES + 5))
+    failures = tuple(FailedImage(path=f"bad/{index:03d}.jpg", reason="truncated") for index in range(MAX_FAILURES + 5))
     text = Page(render(with_evaluation(brief, evaluation({}, failures=failures)))).text
     assert "25 of 385 images could not be read" in text
     assert "bad/019.jpg" in text

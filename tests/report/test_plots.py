@@ -10,7 +10,7 @@ from PIL import Image
 from tests.report.pages import curves
 from xception.report.document import Report
 from xception.report.plots import THEME, THUMBNAIL_PX, overlay, png_uri, reliability, throughput, training_curves
-from xception.tasks.benchmark import Run
+from xception.speed.benchmark import Run
 from xception.tasks.evaluate import ConfidenceBin
 
 

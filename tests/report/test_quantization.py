@@ -4,8 +4,8 @@ from msgspec.structs import replace as altered
 from PIL import Image
 
 from tests.report.browser import Page
+from xception.intervals import Interval
 from xception.report.quantization import MethodRow, QuantizationPage, RateRow, render_quantization
-from xception.statistics import Interval
 from xception.tasks.compare import Flip
 
 TOP1 = Interval(value=0.9, low=0.88, high=0.92)

@@ -9,11 +9,11 @@ from xception.backends.base import Compute, Logits, Pixels, Session, open_sessio
 from xception.bundle import Bundle
 from xception.data.source import Item, Items
 from xception.errors import CheckFailed, InputError, UsageError
+from xception.intervals import bootstrap_difference, mcnemar, non_inferiority, paired_difference, wilson
 from xception.labels import Labels
 from xception.metrics import softmax
 from xception.pipeline.stream import Failure, Scored
-from xception.statistics import bootstrap_difference, mcnemar, non_inferiority, paired_difference, wilson
-from xception.tasks.compare import MOST_FLIPS, Comparison, Contender, PairedTally, compare, matched
+from xception.tasks.compare import MAX_FLIPS, Comparison, Contender, PairedTally, compare, matched
 from xception.tasks.evaluate import FailedImage, evaluate
 
 COUNT = 60
@@ -127,15 +127,13 @@ def scored(key: str, *logits: float, target: int = 0) -> Scored:
 
 def test_the_worst_flips_are_those_whose_true_class_moves_most() -> None:
     tally = PairedTally(CLASSES[:3])
-    for index in range(2 * MOST_FLIPS):
+    for index in range(2 * MAX_FLIPS):
         tally.add(scored(f"{index:03d}", 5, 0, 0), scored(f"{index:03d}", 0, index // 2 + 0.5, 0))
     keys = [flip.path for flip in tally.worst]
     # Pairs of one swing are in the order of their names.
-    assert keys == [
-        f"{2 * pair + half:03d}" for pair in reversed(range(MOST_FLIPS // 2, MOST_FLIPS)) for half in (0, 1)
-    ]
+    assert keys == [f"{2 * pair + half:03d}" for pair in reversed(range(MAX_FLIPS // 2, MAX_FLIPS)) for half in (0, 1)]
     flip = tally.worst[0]
-    before, after = softmax(np.array([[5.0, 0, 0], [0, MOST_FLIPS - 0.5, 0]]))
+    before, after = softmax(np.array([[5.0, 0, 0], [0, MAX_FLIPS - 0.5, 0]]))
     assert (flip.label, flip.first, flip.second) == ("ant", "ant", "bee")
     assert flip.first_probability == pytest.approx(before[0])
     assert flip.second_probability == pytest.approx(after[1])

@@ -11,11 +11,11 @@ from xception.backends.base import Compute, Session, open_session
 from xception.bundle import Bundle
 from xception.data.source import Item, Items
 from xception.errors import CheckFailed, InputError
+from xception.intervals import wilson
 from xception.metrics import softmax
 from xception.pipeline.stream import Failure, Scored
-from xception.statistics import wilson
-from xception.tasks.evaluate import MOST_MISTAKES, Evaluation, RealScore, Tally, evaluate, relabelled
-from xception.tasks.real import RealLabels
+from xception.tasks.evaluate import MAX_MISTAKES, Evaluation, RealScore, Tally, evaluate, relabelled
+from xception.tasks.real_labels import RealLabels
 
 COUNT = 60
 BROKEN = (3, 17, 18)
@@ -59,7 +59,7 @@ def test_mistakes_are_the_most_confident_ones_first(onnx_bundle: Bundle, session
     result = evaluate(onnx_bundle, session, labelled(COUNT, broken=BROKEN))
     logits, targets = direct_logits(onnx_bundle, session)
     wrong = sum(int(row.argmax()) != target for row, target in zip(logits, targets, strict=True))
-    assert len(result.mistakes) == min(wrong, MOST_MISTAKES)
+    assert len(result.mistakes) == min(wrong, MAX_MISTAKES)
     confidences = [mistake.probability for mistake in result.mistakes]
     assert confidences == sorted(confidences, reverse=True)
     assert all(mistake.label != mistake.predicted for mistake in result.mistakes)
@@ -175,9 +175,9 @@ def test_two_classes_have_a_roc_curve_and_three_have_none() -> None:
 
 
 def test_mistakes_of_one_confidence_are_in_the_order_of_their_names() -> None:
-    outcomes = [scored(f"{index:03d}", 0, 0, 1) for index in range(2 * MOST_MISTAKES)]
+    outcomes = [scored(f"{index:03d}", 0, 0, 1) for index in range(2 * MAX_MISTAKES)]
     result = tallied(*outcomes[::-1], names=CLASSES[:2])
-    assert [mistake.path for mistake in result.mistakes] == [f"{index:03d}" for index in range(MOST_MISTAKES)]
+    assert [mistake.path for mistake in result.mistakes] == [f"{index:03d}" for index in range(MAX_MISTAKES)]
     assert result == tallied(*outcomes, names=CLASSES[:2])
 
 
@@ -294,7 +294,7 @@ def test_memory_of_mistakes_is_bounded() -> None:
     tally = Tally(CLASSES[:2])
     for index in range(100):
         tally.add(Scored(Item(str(index), 0, lambda: encoded(picture())), np.array([0, index], np.float32)))
-    assert len(tally.mistakes) == MOST_MISTAKES
+    assert len(tally.mistakes) == MAX_MISTAKES
     assert {key for _, key, _, _ in tally.mistakes} <= {str(index) for index in range(30, 100)}
 
 

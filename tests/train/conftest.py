@@ -7,9 +7,9 @@ import pytest
 from tests.samples import write_folder
 from xception.data.augment import Augment
 from xception.preprocess import Preprocess, Squash
-from xception.train.loop import train_network
 from xception.train.recipe import Recipe
 from xception.train.settings import DataSettings, ModelSettings, OptimSettings
+from xception.train.trainer import train_network
 
 
 @pytest.fixture(scope="package")

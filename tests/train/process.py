@@ -12,8 +12,8 @@ import msgspec
 import torch
 from torch import nn
 
-from xception.train.loop import train_network
 from xception.train.recipe import Recipe
+from xception.train.trainer import train_network
 
 
 class Job(msgspec.Struct, kw_only=True):

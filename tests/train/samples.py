@@ -9,9 +9,9 @@ from xception.arch.variants import architecture
 from xception.models.network import build
 from xception.preprocess import Preprocess, Squash
 from xception.train.batches import Batch
+from xception.train.loop import StepReport
 from xception.train.optim import optimizer
 from xception.train.recipe import Recipe
-from xception.train.run import StepReport
 from xception.train.settings import ComputeSettings, DataSettings, ModelSettings, OptimSettings
 from xception.train.state import Epoch, Progress, TrainingState
 

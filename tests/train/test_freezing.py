@@ -9,9 +9,9 @@ from tests.train.samples import stop_at
 from xception.arch.variants import architecture
 from xception.models.network import Xception, build
 from xception.train.freezing import set_learning
-from xception.train.loop import train_network
 from xception.train.recipe import Recipe
 from xception.train.settings import FreezeSettings
+from xception.train.trainer import train_network
 
 STAGED = FreezeSettings(entry_until=3, middle_until=2, exit_until=1)
 

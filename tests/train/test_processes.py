@@ -19,7 +19,6 @@ from xception.bundle import Bundle, open_bundle
 from xception.data.sources import open_source
 from xception.preprocess import Preprocess, Squash
 from xception.tasks.evaluate import evaluate
-from xception.train.loop import train_network
 from xception.train.recipe import Recipe
 from xception.train.settings import (
     AverageSettings,
@@ -29,6 +28,7 @@ from xception.train.settings import (
     ModelSettings,
     OptimSettings,
 )
+from xception.train.trainer import train_network
 from xception.weights import read_weights
 
 ROOT = Path(__file__).parents[2]

@@ -10,9 +10,9 @@ from xception.bundle import Bundle
 from xception.convert.defaults import default_preprocess
 from xception.errors import InputError, UnknownName, UsageError
 from xception.preprocess import Preprocess, Squash
-from xception.train.loop import train_network
 from xception.train.recipe import Recipe, load_recipe, shipped
 from xception.train.settings import ModelSettings, OptimSettings
+from xception.train.trainer import train_network
 
 RECIPE = """
 epochs = 2

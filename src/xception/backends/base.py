@@ -175,7 +175,7 @@ def run(session: Session, pixels: NDArray[Any], batch_size: int) -> Logits:
     return (rows[0] if len(rows) == 1 else np.concatenate(rows))[: len(pixels)]
 
 
-SMALLEST = np.finfo(np.float32).tiny
+MIN_PROBABILITY = np.finfo(np.float32).tiny
 """Probabilities below this become it before their logarithm is taken."""
 
 
@@ -235,4 +235,4 @@ def logits_of(values: NDArray[Any], graph: Graph) -> Logits:
     """A graph's main output (N, K) as logits: those of a graph that ends in a softmax are logarithms of its
     probabilities, which differ from the network's own by one number an image and so mean the same."""
     values = np.array(values, np.float32)
-    return np.log(np.maximum(values, SMALLEST)) if graph.output_values == "probabilities" else values
+    return np.log(np.maximum(values, MIN_PROBABILITY)) if graph.output_values == "probabilities" else values

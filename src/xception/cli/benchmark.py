@@ -19,13 +19,13 @@ from xception.errors import CheckFailed, UsageError
 from xception.extras import require
 from xception.interchange.ascend_speed import QUIRK, Speed, speed_file, speed_lines
 from xception.outputs import write_file
-from xception.tasks.benchmark import REPEATS, WARMUP, Benchmark, Run, check, noise_source, setting
-from xception.tasks.benchmark import benchmark as run
-from xception.tasks.race import Race, enough, race
-from xception.tasks.self_audit import self_audit
-from xception.tasks.startup import Startup, startup
-from xception.tasks.timings import Latency, Rate
-from xception.tasks.workload import Setting
+from xception.pipeline.timing import Latency, Rate
+from xception.speed.benchmark import REPEATS, WARMUP, Benchmark, Run, check, noise_source, setting
+from xception.speed.benchmark import benchmark as run
+from xception.speed.race import Race, enough, race
+from xception.speed.self_audit import self_audit
+from xception.speed.startup import Startup, startup
+from xception.speed.workload import Setting
 
 
 def numbers(_: Any, tokens: Sequence[Token]) -> tuple[int, ...]:

@@ -5,20 +5,20 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+from xception.checks.check import Check
+from xception.checks.check import check as run
+from xception.checks.findings import KINDS, Finding
+from xception.checks.survey import survey
 from xception.cli.output import Watched, print_facts, print_json, progress_bar
-from xception.data.findings import KINDS, Finding
 from xception.data.folder import image_files
 from xception.data.source import Source
 from xception.data.sources import open_source
-from xception.data.survey import survey
 from xception.errors import CheckFailed
 from xception.extras import require
 from xception.outputs import write_file
-from xception.tasks.check import Check
-from xception.tasks.check import check as run
 
-MOST_LINES = 10
-MOST_PATHS = 6
+MAX_LINES = 10
+MAX_PATHS = 6
 """How many findings of a kind the terminal shows, and paths of one."""
 
 
@@ -105,12 +105,12 @@ def _print(result: Check) -> None:
 def _print_kind(kind: str, found: Sequence[Finding]) -> None:
     severity, meaning = KINDS[kind]
     sys.stdout.write(f"\n{severity}: {kind}, {len(found)}: {meaning}\n")
-    for each in found[:MOST_LINES]:
+    for each in found[:MAX_LINES]:
         detail = "" if each.detail == meaning else f": {each.detail}"
-        more = f" and {len(each.paths) - MOST_PATHS} more" if len(each.paths) > MOST_PATHS else ""
-        sys.stdout.write(f"  {', '.join(each.paths[:MOST_PATHS])}{more}{detail}\n")
-    if len(found) > MOST_LINES:
-        sys.stdout.write(f"  and {len(found) - MOST_LINES} more; --json lists them all\n")
+        more = f" and {len(each.paths) - MAX_PATHS} more" if len(each.paths) > MAX_PATHS else ""
+        sys.stdout.write(f"  {', '.join(each.paths[:MAX_PATHS])}{more}{detail}\n")
+    if len(found) > MAX_LINES:
+        sys.stdout.write(f"  and {len(found) - MAX_LINES} more; --json lists them all\n")
 
 
 def _counted(counts: dict[str, int]) -> str:

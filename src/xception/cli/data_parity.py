@@ -8,9 +8,9 @@ from xception.bundle import open_bundle
 from xception.cli.output import Watched, percent, points, print_json, print_rows, progress_bar, say
 from xception.data.folder import image_files
 from xception.data.sources import open_source
-from xception.tasks.alternatives import alternative, alternatives
-from xception.tasks.parity import Parity, Swap
-from xception.tasks.parity import parity as run
+from xception.tasks.preprocess_alternatives import alternative, alternatives
+from xception.tasks.preprocess_parity import Parity, Swap
+from xception.tasks.preprocess_parity import parity as run
 
 
 def data_parity(

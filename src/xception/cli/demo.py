@@ -18,7 +18,7 @@ from xception.data.sources import open_source
 from xception.errors import EnvironmentFault, InputError
 from xception.extras import require
 from xception.outputs import write_file
-from xception.tasks.benchmark import Benchmark, benchmark
+from xception.speed.benchmark import Benchmark, benchmark
 from xception.tasks.evaluate import Evaluation, evaluate
 
 if TYPE_CHECKING:
@@ -106,10 +106,10 @@ def _claim(out: Path, *, overwrite: bool) -> None:
 def _make(out: Path, seconds: dict[str, float]) -> dict[str, Bundle]:
     """Train, export and quantize: a bundle for each form, by name."""
     from xception.export.formats import export_bundle
-    from xception.quantize.static import quantize_bundle
+    from xception.quantize.quantize import quantize_bundle
     from xception.tasks.agreement import data_pixels
-    from xception.train.loop import train_network
     from xception.train.recipe import load_recipe
+    from xception.train.trainer import train_network
 
     folder = out / "bundles"
     with _timed("train", seconds):

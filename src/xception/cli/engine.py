@@ -14,8 +14,8 @@ from xception.data.pixels import Mode
 from xception.data.source import Source
 from xception.errors import UnknownName, UsageError
 from xception.machine import cores
+from xception.pipeline.autotune import fastest
 from xception.pipeline.stream import Feed
-from xception.tasks.fastest import fastest
 
 AUTO = "auto"
 

@@ -16,10 +16,10 @@ from xception.errors import UsageError
 from xception.extras import require
 from xception.labels import read_class_map
 from xception.outputs import write_file
+from xception.pipeline.sessions import Tta
 from xception.tasks.evaluate import Evaluation
 from xception.tasks.evaluate import evaluate as run
-from xception.tasks.real import RealLabels, read_real
-from xception.tasks.sessions import Tta
+from xception.tasks.real_labels import RealLabels, read_real
 
 
 @Parameter(name="*")

@@ -12,7 +12,7 @@ from xception.cli.list import WeightsRow, describe, describe_entry
 from xception.cli.output import certificate_sentence, percent, print_facts, print_json
 from xception.cli.vendor_files import describe_vendor_files
 from xception.convert.catalog import identify, resolve_entry
-from xception.convert.doctor import Diagnosis, diagnose
+from xception.convert.diagnosis import Diagnosis, diagnose
 from xception.convert.readers import read_checkpoint
 from xception.convert.readers.tensorbundle import index_path
 from xception.errors import InputError

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from xception.bundle import Certificate
-    from xception.statistics import Interval
+    from xception.intervals import Interval
 
 
 NUMBERS = re.compile(r"\[\n\s+((?:[-+.\deE]+,\n\s+)*[-+.\deE]+)\n\s+\]")

@@ -8,8 +8,8 @@ from xception.cli.output import Watched, print_facts, progress_bar, say
 from xception.data.folder import image_files
 from xception.errors import UsageError
 from xception.tasks.predict import predict as run
-from xception.tasks.results import Vendor, Written, write_results
 from xception.tasks.sinks import write_csv, write_json, write_table
+from xception.tasks.vendor_results import Vendor, Written, write_results
 
 
 def predict(

@@ -24,9 +24,9 @@ from xception.quantize.gate import TOLERANCE
 from xception.quantize.ladder import Method
 from xception.quantize.processor import WeightBits
 from xception.quantize.qdq import Scale, scales_csv
-from xception.quantize.static import GateFailed, Options, Quantization, Trial, quantize_bundle
+from xception.quantize.quantize import GateFailed, Options, Quantization, Trial, quantize_bundle
 from xception.quantize.targets import Target
-from xception.tasks.benchmark import benchmark, noise_source
+from xception.speed.benchmark import benchmark, noise_source
 
 if TYPE_CHECKING:
     from xception.report.quantization import RateRow

@@ -15,8 +15,8 @@ from xception.errors import UsageError
 from xception.extras import require
 
 if TYPE_CHECKING:
+    from xception.train.dry_run import Plan
     from xception.train.manifest import RunManifest
-    from xception.train.plan import Plan
     from xception.train.recipe import Recipe
 
 
@@ -106,7 +106,7 @@ def _moved(recipe: "Recipe", data: str | None) -> "Recipe":
 
 
 def _train(recipe: "Recipe", out: str, like: "RunManifest | None", *, resume: bool, workers: int, keep: int) -> None:
-    from xception.train.loop import train_network
+    from xception.train.trainer import train_network
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every process
     options = {"resume": resume, "workers": workers, "keep": keep, "like": like}
@@ -132,7 +132,7 @@ def _train(recipe: "Recipe", out: str, like: "RunManifest | None", *, resume: bo
 
 
 def _rehearse(recipe: "Recipe", workers: int) -> None:
-    from xception.train.plan import rehearse
+    from xception.train.dry_run import rehearse
 
     print_facts(_plan_facts(rehearse(recipe, workers)))
     say("nothing was written; leave --dry-run out to train")

@@ -12,7 +12,7 @@ from xception.cli.output import say
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from xception.train.run import StepReport
+    from xception.train.loop import StepReport
     from xception.train.state import Epoch
 
 LINE_EVERY_S = 30.0

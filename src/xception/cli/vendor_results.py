@@ -14,7 +14,7 @@ from xception.errors import UsageError
 from xception.interchange import ascend, mindspore, vastai
 from xception.labels import Labels, imagenet1k
 from xception.outputs import write_file
-from xception.tasks.results import (
+from xception.tasks.vendor_results import (
     ScoredResults,
     Truth,
     Vendor,
@@ -25,7 +25,7 @@ from xception.tasks.results import (
     truth_of_source,
 )
 
-MOST_NAMED = 20
+MAX_NAMED = 20
 """Images and files that are named on the screen; the JSON document names all."""
 
 
@@ -130,7 +130,7 @@ def _warn(scored: ScoredResults) -> None:
 
 
 def _name(what: str, rows: Sequence[str]) -> None:
-    for row in rows[:MOST_NAMED]:
+    for row in rows[:MAX_NAMED]:
         say(f"{what}: {row}")
-    if len(rows) > MOST_NAMED:
-        say(f"{what}: {len(rows) - MOST_NAMED:,} more, which --json names")
+    if len(rows) > MAX_NAMED:
+        say(f"{what}: {len(rows) - MAX_NAMED:,} more, which --json names")

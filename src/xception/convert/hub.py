@@ -22,7 +22,7 @@ HUB_FILES = ("config.json", "model.safetensors")
 HUB_REFERENCE = re.compile(r"hf-hub:(?P<model>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>\w[\w.-]*))?", re.ASCII)
 DEFAULT_ENDPOINT = "https://huggingface.co"
 
-MOST_BYTES = 2 << 30
+MAX_BYTES = 2 << 30
 """The largest published file, a training checkpoint, is below a tenth of this."""
 TIMEOUT_S = 30.0
 
@@ -192,9 +192,9 @@ def _check_response(response: "httpx.Response", url: str) -> None:
 
 
 def _check_size(size_bytes: int, response: "httpx.Response") -> None:
-    if size_bytes > MOST_BYTES:
+    if size_bytes > MAX_BYTES:
         raise InputError(
-            f"{response.url} is larger than {MOST_BYTES:,} bytes; no published weights are, check the address"
+            f"{response.url} is larger than {MAX_BYTES:,} bytes; no published weights are, check the address"
         )
 
 

@@ -17,9 +17,9 @@ from xception.bundle import Bundle, Model, Network, Step, write_bundle
 from xception.convert import timm_config
 from xception.convert.catalog import identify
 from xception.convert.defaults import default_labels, default_preprocess, with_input_px
-from xception.convert.doctor import best_fits_of, differences, is_same_quality, why
+from xception.convert.diagnosis import best_fits_of, differences, is_same_quality, why
 from xception.convert.entry import WeightsEntry
-from xception.convert.fit import CLASSIFIER, CLASSIFIER_BIAS, Fit, best_fits, twins
+from xception.convert.match import CLASSIFIER, CLASSIFIER_BIAS, Fit, best_fits, twins
 from xception.convert.readers import Checkpoint, read_checkpoint
 from xception.convert.readers.tensorbundle import index_path
 from xception.convert.rename import rename

@@ -11,7 +11,7 @@ from zlib import error as ZlibError  # noqa: N812 - it is a class
 from xception.data.files import Files, is_image
 from xception.errors import DecodeError, InputError
 
-MOST_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 """What one member may grow to when it is decompressed; no photograph does."""
 
 ENCRYPTED = 1
@@ -52,7 +52,7 @@ class ZipFiles:
 
     def read(self, name: str) -> bytes:
         info = self._member(name)
-        if info.file_size > MOST_BYTES:
+        if info.file_size > MAX_BYTES:
             raise DecodeError(f"{self.place}/{name} would grow to {info.file_size:,} bytes; expected an image")
         # Up to the next member in one piece, since only the member's own header tells where its data begin.
         following = bisect_right(self._starts, info.header_offset)

@@ -26,7 +26,7 @@ TURBO_COLORSPACES = {"RGB": "RGBX", "L": "GRAY"}
 """simplejpeg's names of the modes in which Pillow opens ordinary photographs; it too holds colours in four bytes."""
 
 
-LEAST_TURBO_PX = 16
+MIN_TURBO_PX = 16
 """Shortest side at which a size tells which of libjpeg's scales, eighths, leads to it."""
 
 
@@ -103,7 +103,7 @@ def photograph(data: bytes, reduction: Reduction | None = None) -> NDArray[np.ui
                 return None
             if reduction:
                 _reduce(image, reduction)
-            if min(image.size) < LEAST_TURBO_PX:
+            if min(image.size) < MIN_TURBO_PX:
                 return None
             # It raises at whatever libjpeg so much as warns of.
             pixels = simplejpeg.decode_jpeg(data, colorspace, min_width=image.width, min_height=image.height)

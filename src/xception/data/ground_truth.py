@@ -20,7 +20,7 @@ SYNSETS = "meta.mat"
 DEVKIT_FOLDERS = (f"{DEVKIT}/data/", "devkit/data/", "data/", "")
 """Where the kit's two files may lie, seen from a folder that may hold labels."""
 
-MOST_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
 """Of the kit's files; the real ones have less than one megabyte."""
 
 
@@ -126,7 +126,7 @@ def archived_truth(files: Files, name: str) -> Truth:
         with files.open(name) as file, tarfile.open(fileobj=file, mode="r:*") as archive:
             for entry in archive:
                 base = PurePosixPath(entry.name).name
-                if base in (GROUND_TRUTH, SYNSETS) and entry.isreg() and entry.size <= MOST_BYTES:
+                if base in (GROUND_TRUTH, SYNSETS) and entry.isreg() and entry.size <= MAX_BYTES:
                     content = archive.extractfile(entry)
                     wanted[base] = content.read() if content else b""
     except (tarfile.TarError, EOFError, zlib.error) as error:

@@ -12,7 +12,7 @@ from xception.errors import InputError
 
 HEADER_BYTES = 128
 LITTLE_ENDIAN = b"IM"
-MOST_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
 """What a compressed element may grow to."""
 
 MATRIX, COMPRESSED = 14, 15
@@ -61,7 +61,7 @@ def _elements(data: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 def _decompressed(payload: memoryview) -> memoryview:
     machine = zlib.decompressobj()
-    data = machine.decompress(payload, MOST_BYTES)
+    data = machine.decompress(payload, MAX_BYTES)
     if not machine.eof:
         raise ValueError("a compressed element does not end")
     return memoryview(data)

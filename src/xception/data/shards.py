@@ -21,9 +21,9 @@ COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 CLASS = ".cls"
 
-MOST_NUMBERS = 1_000_000
+MAX_NUMBERS = 1_000_000
 
-MOST_TEXT = 64
+MAX_TEXT = 64
 """Bytes of a class index, at the very most."""
 
 
@@ -98,9 +98,9 @@ def expand_braces(pattern: str) -> list[str]:
 def _numbers(first: str, last: str, pattern: str) -> list[str]:
     if int(last) < int(first):
         raise InputError(f"the range {{{first}..{last}}} of {pattern} runs backwards; expected the lower number first")
-    if int(last) - int(first) > MOST_NUMBERS:
+    if int(last) - int(first) > MAX_NUMBERS:
         raise InputError(
-            f"the range {{{first}..{last}}} of {pattern} is too long; expected {MOST_NUMBERS:,} files at most"
+            f"the range {{{first}..{last}}} of {pattern} is too long; expected {MAX_NUMBERS:,} files at most"
         )
     return [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
 
@@ -146,7 +146,7 @@ def _members(files: Files, shard: str, place: str) -> Iterator[tuple[str, Member
 
 
 def _text(entry: Entry) -> str:
-    return entry.read().decode("ascii", "replace").strip() if entry.length <= MOST_TEXT else "a long text"
+    return entry.read().decode("ascii", "replace").strip() if entry.length <= MAX_TEXT else "a long text"
 
 
 def _sample(key: str, members: list[Member], place: str) -> Sample:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from xception.data.classes import DEVKIT
 from xception.data.digits import digits
 from xception.data.files import Below, Files, is_image, sentence
+from xception.data.flat_folder import flat_folder
 from xception.data.folder import image_folder
 from xception.data.ground_truth import LABEL_FILE
-from xception.data.imagenet import flat_folder
 from xception.data.listed import SUFFIXES as LIST_SUFFIXES
 from xception.data.listed import listed
 from xception.data.parquet import SUFFIX as PARQUET

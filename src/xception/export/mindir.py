@@ -16,8 +16,8 @@ from xception.bundle import Bundle
 from xception.errors import InputError
 from xception.export.fold import affine
 from xception.export.program import Program, TopK
-from xception.tasks.interpreter import run_script
 from xception.upstream import mindir as script
+from xception.upstream.interpreter import run_script
 
 
 def mindir_files(program: Program, python: str) -> dict[str, bytes]:

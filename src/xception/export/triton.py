@@ -14,10 +14,10 @@ from xception.labels import labels_text
 CONFIG, LABELS, VERSION = "config.pbtxt", "labels.txt", "1"
 CONTENT = frozenset({CONFIG, LABELS, VERSION})
 
-MOST_IMAGES = 32
+MAX_IMAGES = 32
 """The largest batch that the server makes of waiting requests; a graph of a free batch size takes any."""
 
-MOST_DELAY_US = 500
+MAX_DELAY_US = 500
 """How long the server lets a request wait for company, a small part of what one inference takes."""
 
 TYPES = {"tensor(float)": "TYPE_FP32", "tensor(uint8)": "TYPE_UINT8", "tensor(int64)": "TYPE_INT64"}
@@ -56,14 +56,14 @@ def configuration(name: str, exported: Bundle) -> dict[str, Any]:
         if port["name"] not in (TOP_INDICES, "class_maps"):
             port["label_filename"] = LABELS
     batching = {
-        "preferred_batch_size": [4, 8, 16, MOST_IMAGES],
-        "max_queue_delay_microseconds": MOST_DELAY_US,
+        "preferred_batch_size": [4, 8, 16, MAX_IMAGES],
+        "max_queue_delay_microseconds": MAX_DELAY_US,
     }
     return {
         "name": name,
         "backend": "onnxruntime",
         "default_model_filename": exported.main_file.name,
-        "max_batch_size": MOST_IMAGES if batched else 0,
+        "max_batch_size": MAX_IMAGES if batched else 0,
         **ports,
         **({"dynamic_batching": batching} if batched else {}),
         "instance_group": [{"count": 1, "kind": Word("KIND_AUTO")}],

@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from xception.backends.base import SMALLEST, GraphSession, Logits, Pixels, logits_of, open_session
+from xception.backends.base import MIN_PROBABILITY, GraphSession, Logits, Pixels, logits_of, open_session
 from xception.bundle import Agreement, Bundle, Graph, Precision
 from xception.errors import CheckFailed, InputError, XceptionError
-from xception.export.bisect import Values, first_mismatch
+from xception.export.mismatch import Values, first_mismatch
 from xception.export.program import TOP_INDICES, TOP_VALUES
 from xception.extras import require
 from xception.metrics import log_softmax
@@ -156,7 +156,7 @@ def _as_given(logits: Logits, graph: Graph) -> Logits:
     """The network's logits as `logits_of` makes them of the graph's output."""
     if graph.output_values == "logits":
         return logits
-    return np.maximum(log_softmax(logits), np.log(SMALLEST)).astype(np.float32)
+    return np.maximum(log_softmax(logits), np.log(MIN_PROBABILITY)).astype(np.float32)
 
 
 def _check_extras(values: Values, expected: Values, exported: Bundle) -> None:

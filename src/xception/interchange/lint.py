@@ -23,7 +23,7 @@ SHIFT_TOLERANCE, SCALE_TOLERANCE = 0.1, 2e-3
 
 CAFFE_BGR = (103.939, 116.779, 123.68)
 
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 """Of a file that is looked into; the vendors' have a few thousand."""
 
 
@@ -118,7 +118,7 @@ def _same(what: str, first: Statement, second: Statement) -> bool:
 def _statement(file: Path, root: Path) -> Statement | None:
     name = file.relative_to(root).as_posix()
     try:
-        text = file.read_text(encoding="utf-8") if file.stat().st_size <= MOST_BYTES else ""
+        text = file.read_text(encoding="utf-8") if file.stat().st_size <= MAX_BYTES else ""
         return READERS[file.suffix.lower()](file, text, name)
     except UnicodeDecodeError:
         return None

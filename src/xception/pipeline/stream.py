@@ -17,7 +17,7 @@ from xception.data.source import Item
 from xception.errors import DecodeError
 from xception.pipeline.cores import Cores
 from xception.pipeline.overlap import overlap
-from xception.pipeline.timing import Stopwatch
+from xception.pipeline.stopwatch import Stopwatch
 from xception.preprocess import Preprocess
 
 T = TypeVar("T")

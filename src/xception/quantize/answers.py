@@ -9,10 +9,10 @@ from xception.backends.base import Logits, Session
 from xception.bundle import Bundle, Score
 from xception.data.source import Source
 from xception.errors import CheckFailed, InputError
+from xception.intervals import wilson
 from xception.metrics import cross_entropy, rank_of_target
 from xception.pipeline.stream import Scored, infer
-from xception.statistics import wilson
-from xception.tasks.compare import MOST_FLIPS, Flip, by_swing, flip
+from xception.tasks.compare import MAX_FLIPS, Flip, by_swing, flip
 from xception.tasks.evaluate import relabelled
 
 
@@ -84,4 +84,4 @@ def changed(parent: Answers, candidate: Answers, names: tuple[str, ...]) -> tupl
     flips = [
         flip(names, *row) for row, same in zip(rows, parent.predicted == candidate.predicted, strict=True) if not same
     ]
-    return tuple(sorted(flips, key=by_swing)[:MOST_FLIPS])
+    return tuple(sorted(flips, key=by_swing)[:MAX_FLIPS])

@@ -25,12 +25,12 @@ from xception.quantize.answers import Answers
 IMAGES = 200
 """By default; more of them change no accuracy measurably, see docs/explanation/int8.md."""
 
-LEAST_IMAGES = 16
+MIN_IMAGES = 16
 
-LEAST_SHARE_OF_CLASSES = 0.5
+MIN_SHARE_OF_CLASSES = 0.5
 """Of the classes that so many images could show."""
 
-MOST_SHIFT = 0.5
+MAX_SHIFT = 0.5
 """Largest difference of the mean value from the gate's images, in standard deviations of their values. Random halves
 of a data set differ by less than 0.05; images that were normalised before they were saved, by more than 1."""
 
@@ -39,7 +39,7 @@ CONTRASTS = (0.5, 2.0)
 
 TINY = float(np.finfo(np.float32).tiny)
 
-MOST_COMPARED = 200
+MAX_COMPARED = 200
 """Images of the gate that values are compared with."""
 
 
@@ -94,10 +94,10 @@ def split(calibration: Source, validation: Source | None, images: int) -> tuple[
         InputError: too few images, or some in both.
     """
     chosen, rest = balanced(calibration, images)
-    if len(chosen) < LEAST_IMAGES:
+    if len(chosen) < MIN_IMAGES:
         raise InputError(
             f"{len(chosen)} calibration images say too little about the ranges of activations; "
-            f"expected at least {LEAST_IMAGES}, and better {IMAGES}"
+            f"expected at least {MIN_IMAGES}, and better {IMAGES}"
         )
     if validation is None and not len(rest):
         raise InputError(
@@ -131,7 +131,7 @@ def _check_classes(calibration: Calibration, seen: Answers, num_classes: int) ->
     """Without labels, the classes that the float model sees count."""
     shown = seen.targets if seen.targets is not None else seen.predicted
     classes, possible = len(np.unique(shown)), min(num_classes, len(calibration))
-    if classes < max(2 if num_classes > 1 else 1, LEAST_SHARE_OF_CLASSES * possible):
+    if classes < max(2 if num_classes > 1 else 1, MIN_SHARE_OF_CLASSES * possible):
         raise InputError(
             f"the {len(calibration)} calibration images of {calibration.source.name} show {classes} of "
             f"{num_classes} classes; expected at least half of those that so many images can show, "
@@ -140,14 +140,14 @@ def _check_classes(calibration: Calibration, seen: Answers, num_classes: int) ->
 
 
 def _check_values(calibration: Calibration, held_out: Source) -> None:
-    gate = Items(held_out.name, held_out.classes, tuple(islice(held_out, MOST_COMPARED)))
+    gate = Items(held_out.name, held_out.classes, tuple(islice(held_out, MAX_COMPARED)))
     ours, theirs = _moments(calibration.source, calibration.preprocess), _moments(gate, calibration.preprocess)
     deviation = max(theirs[1], TINY)
     shift, contrast = float(np.abs(ours[0] - theirs[0]).max()) / deviation, ours[1] / deviation
-    if shift > MOST_SHIFT or not CONTRASTS[0] <= contrast <= CONTRASTS[1]:
+    if shift > MAX_SHIFT or not CONTRASTS[0] <= contrast <= CONTRASTS[1]:
         raise InputError(
             f"the pixels of {calibration.source.name} are not those of {held_out.name}: their mean lies {shift:.2f} "
-            f"deviations away and their contrast is {contrast:.2f} times as high; expected at most {MOST_SHIFT} and "
+            f"deviations away and their contrast is {contrast:.2f} times as high; expected at most {MAX_SHIFT} and "
             f"{CONTRASTS[0]} to {CONTRASTS[1]}: give images as they are, the bundle normalises them itself"
         )
 

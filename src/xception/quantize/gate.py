@@ -5,19 +5,19 @@ import numpy as np
 
 from xception.bundle import Score
 from xception.errors import CheckFailed
+from xception.intervals import Interval, NonInferiority, mcnemar, non_inferiority, paired_difference
 from xception.quantize.answers import Answers
-from xception.statistics import Interval, NonInferiority, mcnemar, non_inferiority, paired_difference
 
 TOLERANCE = 0.005
 """Largest loss of top-1 accuracy, as a fraction: half a point."""
 
-LEAST_SHARE = 0.99
+MIN_SHARE = 0.99
 """Of the parent's accuracy, which is the stricter demand where that accuracy is below one half."""
 
-LEAST_AGREEMENT = 0.98
+MIN_AGREEMENT = 0.98
 """Without labels: share of images with the parent's class. Models that lose half a point agree on about that many."""
 
-MOST_LOGIT_ERROR = 0.25
+MAX_LOGIT_ERROR = 0.25
 """Without labels: root mean square of the logits' differences over that of the parent's logits about their mean."""
 
 
@@ -117,8 +117,8 @@ def _labelled_reasons(
     reasons = []
     if drop > tolerance:
         reasons.append(f"more than the {tolerance * 100:g} points allowed")
-    if kept < LEAST_SHARE:
-        reasons.append(f"{kept:.2%} of the parent's accuracy, less than the {LEAST_SHARE:.0%} demanded")
+    if kept < MIN_SHARE:
+        reasons.append(f"{kept:.2%} of the parent's accuracy, less than the {MIN_SHARE:.0%} demanded")
     if test.verdict == "no" or (is_strict and test.verdict != "yes"):
         reasons.append(
             "not shown to be within the tolerance, as --strict demands" if is_strict else "shown to be worse"
@@ -128,10 +128,10 @@ def _labelled_reasons(
 
 def _unlabelled_reasons(agreement: float, error: float) -> tuple[str, ...]:
     reasons = []
-    if agreement < LEAST_AGREEMENT:
-        reasons.append(f"less than the agreement of {LEAST_AGREEMENT:.0%} demanded")
-    if error > MOST_LOGIT_ERROR:
-        reasons.append(f"more than the logit error of {MOST_LOGIT_ERROR:g} allowed")
+    if agreement < MIN_AGREEMENT:
+        reasons.append(f"less than the agreement of {MIN_AGREEMENT:.0%} demanded")
+    if error > MAX_LOGIT_ERROR:
+        reasons.append(f"more than the logit error of {MAX_LOGIT_ERROR:g} allowed")
     return tuple(reasons)
 
 

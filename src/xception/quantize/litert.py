@@ -21,10 +21,10 @@ from xception.quantize.qdq import attributes_of, ordered
 EXAMPLE_PX = 299
 """Height and width in the file of a graph that takes any."""
 
-LARGEST = 127
+MAX_INT8 = 127
 """Of a kernel's integers."""
 
-LARGEST_BIAS = 2**30
+MAX_BIAS = 2**30
 """Leaves as much room again for the products that are added to it."""
 
 VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 12}
@@ -246,7 +246,9 @@ def _norm_weights(t: _Translation, node: Any) -> _Weights:
     """A norm as a depthwise convolution of one pixel, whose factors are the largest integer times a scale each."""
     scale, shift, mean, variance = (t.constant(name)[0] for name in node.input[1:])
     factor = scale / np.sqrt(variance + attributes_of(node)["epsilon"])
-    return _Weights(factor[:, None, None, None], shift - mean * factor, np.where(factor, np.abs(factor) / LARGEST, 1.0))
+    return _Weights(
+        factor[:, None, None, None], shift - mean * factor, np.where(factor, np.abs(factor) / MAX_INT8, 1.0)
+    )
 
 
 WEIGHTS: Mapping[str, Callable[[_Translation, Any], _Weights]] = {
@@ -272,7 +274,7 @@ def _stored(t: _Translation, step: _Step, order: Sequence[int]) -> list[int]:
 
 def _scales(bias: Real, scales: Real, scale_in: float) -> Real:
     """The scales of a kernel's integers, made coarser where the bias would not fit 32 bits with them."""
-    least = np.abs(bias) / (LARGEST_BIAS * scale_in)
+    least = np.abs(bias) / (MAX_BIAS * scale_in)
     return np.maximum(scales, least if scales.size > 1 else least.max())
 
 

@@ -7,7 +7,7 @@ from xception.report.document import Card
 from xception.report.evaluation import accuracy_card
 from xception.report.html import megabytes, page, percent, rate
 from xception.report.plots import throughput
-from xception.tasks.benchmark import Benchmark
+from xception.speed.benchmark import Benchmark
 
 
 def render_benchmark(benchmark: Benchmark) -> str:

@@ -6,18 +6,18 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from xception.data.findings import KINDS, Finding, Severity
+from xception.checks.check import Check
+from xception.checks.findings import KINDS, Finding, Severity
 from xception.report.document import Card
 from xception.report.html import page
-from xception.tasks.check import Check
 
-MOST_SHOWN = 24
+MAX_SHOWN = 24
 """Findings of a kind with pictures."""
 
-MOST_PICTURES = 4
+MAX_PICTURES = 4
 """Of one finding."""
 
-MOST_CLASSES = 100
+MAX_CLASSES = 100
 """More than these are only counted."""
 
 COLOURS: Mapping[Severity, str] = {"error": "bad", "warning": "slowest", "note": ""}
@@ -58,8 +58,8 @@ def render_check(check: Check, pictures: Mapping[str, Image.Image]) -> str:
         check=check,
         cards=tuple(_cards(check)),
         groups=groups(check),
-        most_pictures=MOST_PICTURES,
-        classes=check.classes if len(check.classes) <= MOST_CLASSES else {},
+        most_pictures=MAX_PICTURES,
+        classes=check.classes if len(check.classes) <= MAX_CLASSES else {},
         largest=max(check.classes.values(), default=0),
         pictures=pictures,
     )
@@ -68,14 +68,14 @@ def render_check(check: Check, pictures: Mapping[str, Image.Image]) -> str:
 def groups(check: Check) -> tuple[Group, ...]:
     """The findings by kind, worst first; of each kind as many as a page can show."""
     return tuple(
-        Group(kind, *KINDS[kind], COLOURS[KINDS[kind].severity], tuple(found[:MOST_SHOWN]), len(found))
+        Group(kind, *KINDS[kind], COLOURS[KINDS[kind].severity], tuple(found[:MAX_SHOWN]), len(found))
         for kind, found in ((kind, list(group)) for kind, group in groupby(check.findings, lambda each: each.kind))
     )
 
 
 def shown_paths(check: Check) -> Iterator[str]:
     """The paths whose pictures the page shows."""
-    return (path for group in groups(check) for each in group.findings for path in each.paths[:MOST_PICTURES])
+    return (path for group in groups(check) for each in group.findings for path in each.paths[:MAX_PICTURES])
 
 
 def _cards(check: Check) -> Iterator[Card]:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from xception.intervals import Interval
 from xception.report.document import Card
 from xception.report.evaluation import accuracy_card
 from xception.report.html import page, strips
-from xception.statistics import Interval
 from xception.tasks.compare import Comparison
 
 

@@ -5,10 +5,10 @@ from math import sqrt
 
 from xception.tasks.evaluate import Evaluation
 
-MOST_CLASSES = 50
+MAX_CLASSES = 50
 """A heat map of more classes has cells too small to read."""
 
-MOST_PAIRS = 20
+MAX_PAIRS = 20
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Pair:
 
 def shown(evaluation: Evaluation) -> dict[str, object]:
     """What the page shows of the matrix: the heat map with its margins, or the worst pairs."""
-    is_small = len(evaluation.labels) <= MOST_CLASSES
+    is_small = len(evaluation.labels) <= MAX_CLASSES
     return {
         "heat_map": heat_map(evaluation) if is_small else (),
         "precisions": precisions(evaluation) if is_small else (),
@@ -65,7 +65,7 @@ def precisions(evaluation: Evaluation) -> tuple[float | None, ...]:
 
 
 def worst_pairs(evaluation: Evaluation) -> tuple[Pair, ...]:
-    """The most frequent confusions, most frequent first, at most `MOST_PAIRS`."""
+    """The most frequent confusions, most frequent first, at most `MAX_PAIRS`."""
     names = evaluation.labels
     pairs = [
         Pair(names[target], names[predicted], count, sum(counts))
@@ -73,7 +73,7 @@ def worst_pairs(evaluation: Evaluation) -> tuple[Pair, ...]:
         for predicted, count in enumerate(counts)
         if count and predicted != target
     ]
-    return tuple(sorted(pairs, key=lambda pair: -pair.count)[:MOST_PAIRS])
+    return tuple(sorted(pairs, key=lambda pair: -pair.count)[:MAX_PAIRS])
 
 
 def _heat_row(target: int, label: str, counts: tuple[int, ...]) -> HeatRow:

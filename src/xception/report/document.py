@@ -9,7 +9,7 @@ from PIL import Image
 
 from xception.bundle import Bundle
 from xception.errors import UsageError
-from xception.tasks.benchmark import Run
+from xception.speed.benchmark import Run
 from xception.tasks.evaluate import Evaluation
 
 

@@ -13,7 +13,7 @@ CHIP_WIDTH, LANE_WIDTH, PADDING, GAP = 110, 46, 9, 15
 ROW_HEIGHT, ROW_GAP, UNIT_GAP = 19, 4, 9
 TOP, TITLE_HEIGHT, FOOTER_HEIGHT, LEGEND_HEIGHT = 62, 46, 24, 34
 SUM_RADIUS = 8
-LEAST_WIDTH = 740
+MIN_WIDTH = 740
 """What the heading and the legend need."""
 
 STYLE = """
@@ -51,7 +51,7 @@ def draw(architecture: Architecture) -> str:
     row = cards(architecture)
     widths = [_width(card) for card in row]
     height = max(map(_height, row))
-    width = max(LEAST_WIDTH, sum(widths) + GAP * (len(row) + 1))
+    width = max(MIN_WIDTH, sum(widths) + GAP * (len(row) + 1))
     body = [*_heading(architecture)]
     left = float(GAP)
     for card, card_width in zip(row, widths, strict=True):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from xception.report.confusion import MOST_CLASSES, shown
+from xception.intervals import Interval
+from xception.report.confusion import MAX_CLASSES, shown
 from xception.report.document import Card
 from xception.report.html import page, percent
 from xception.report.plots import reliability
-from xception.statistics import Interval
 from xception.tasks.evaluate import Evaluation
 
 Row = tuple[str | int | float | None, ...]
@@ -36,7 +36,7 @@ def render_evaluation(evaluation: Evaluation, pictures: Mapping[str, Image.Image
         conditions=_conditions(evaluation),
         cards=tuple(_cards(evaluation)),
         reliability=reliability(evaluation.calibration) if evaluation.seen else "",
-        is_small=len(evaluation.labels) <= MOST_CLASSES,
+        is_small=len(evaluation.labels) <= MAX_CLASSES,
         failures=evaluation.failures,
         pictures=pictures,
         **shown(evaluation),

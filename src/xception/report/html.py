@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xception.extras import require
+from xception.intervals import Interval
 from xception.report.confusion import shown
 from xception.report.document import Report
 from xception.report.plots import overlay, png_uri, throughput, training_curves
-from xception.statistics import Interval
 
-MOST_FAILURES = 20
+MAX_FAILURES = 20
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def render(report: Report) -> str:
         curves=training_curves(report.curves) if report.curves else "",
         throughput=throughput([(form.name, form.run) for form in report.forms]),
         strips=strips([form.evaluation.top1 for form in report.forms]),
-        failures=evaluation.failures[:MOST_FAILURES],
+        failures=evaluation.failures[:MAX_FAILURES],
         overlay=overlay,
         **shown(evaluation),
     )

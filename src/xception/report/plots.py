@@ -12,7 +12,7 @@ from PIL import Image
 
 from xception.extras import require
 from xception.report.document import CurvePoint
-from xception.tasks.benchmark import Run
+from xception.speed.benchmark import Run
 from xception.tasks.evaluate import ConfidenceBin
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 THUMBNAIL_PX = 168
 
-MOST_NAMED = 6
+MAX_NAMED = 6
 """Layers whose names fit below a chart."""
 
 INK, MUTED, LINE, BLUE, WARM, GREY = "#101010", "#202020", "#303030", "#404040", "#505050", "#606060"
@@ -181,7 +181,7 @@ def _far_apart(heights: Sequence[float]) -> list[int]:
     """The highest places, with room for a name between each two."""
     chosen: list[int] = []
     for index in sorted(range(len(heights)), key=lambda index: -heights[index]):
-        if len(chosen) < MOST_NAMED and all(abs(index - other) >= len(heights) / 12 for other in chosen):
+        if len(chosen) < MAX_NAMED and all(abs(index - other) >= len(heights) / 12 for other in chosen):
             chosen.append(index)
     return sorted(chosen)
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from xception.intervals import Interval
 from xception.report.document import Card
 from xception.report.html import page, rate, strips
 from xception.report.plots import layer_errors
-from xception.statistics import Interval
 from xception.tasks.compare import Flip
 
 

@@ -19,8 +19,8 @@ from xception.bundle import Bundle, Certificate
 from xception.convert.load import Converted
 from xception.errors import CheckFailed, UsageError
 from xception.tasks.agreement import BATCH_SIZE, agreement_of, probe_pixels
-from xception.tasks.interpreter import run_script
 from xception.upstream import logits as script
+from xception.upstream.interpreter import run_script
 
 RELATIVE_TOLERANCE = 1e-5
 """Largest logit difference over the largest logit. Frameworks differ by less than 1e-6 in float32, and the smallest

@@ -11,11 +11,7 @@ from xception.backends.base import Logits, Session
 from xception.bundle import Bundle, Score
 from xception.data.source import Source
 from xception.errors import InputError, UsageError
-from xception.labels import Labels
-from xception.metrics import softmax
-from xception.pipeline.cores import Cores
-from xception.pipeline.stream import Failure, Feed, Scored, infer
-from xception.statistics import (
+from xception.intervals import (
     Interval,
     NonInferiority,
     bootstrap_difference,
@@ -24,13 +20,17 @@ from xception.statistics import (
     paired_difference,
     wilson,
 )
+from xception.labels import Labels
+from xception.metrics import softmax
+from xception.pipeline.cores import Cores
+from xception.pipeline.sessions import Restricted
+from xception.pipeline.stream import Failure, Feed, Scored, infer
 from xception.tasks.evaluate import FailedImage, Tally, relabelled
-from xception.tasks.sessions import Restricted
 
 MARGIN = 0.01
 """The loss of accuracy that a user may take for none: one point in a hundred."""
 
-MOST_FLIPS = 24
+MAX_FLIPS = 24
 
 
 class Contender(NamedTuple):
@@ -92,7 +92,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Exact and two-sided."""
     non_inferiority: NonInferiority
     worst_flips: tuple[Flip, ...]
-    """Those with the largest swing first, at most `MOST_FLIPS`."""
+    """Those with the largest swing first, at most `MAX_FLIPS`."""
     failures: tuple[FailedImage, ...]
 
 
@@ -202,7 +202,7 @@ class PairedTally:
             self.same += 1
         else:
             insort(self.worst, flip(self.names, first.item.key, target, first.logits, second.logits), key=by_swing)
-            del self.worst[MOST_FLIPS:]
+            del self.worst[MAX_FLIPS:]
 
     def comparison(self, first: Contender, second: Contender, data: str, total: int, margin: float) -> Comparison:
         """The document for what was counted.

@@ -14,6 +14,7 @@ from xception.backends.base import Logits, Session
 from xception.bundle import Bundle, Score
 from xception.data.source import Item, Source
 from xception.errors import CheckFailed, InputError
+from xception.intervals import Interval, wilson
 from xception.metrics import (
     ExactSum,
     Reliability,
@@ -23,10 +24,9 @@ from xception.metrics import (
     rank_of_target,
     roc_auc,
 )
+from xception.pipeline.sessions import VIEWS, Averaged, Restricted, Tta
 from xception.pipeline.stream import Clocks, Failure, Feed, Scored, infer
-from xception.statistics import Interval, wilson
-from xception.tasks.real import RealLabels
-from xception.tasks.sessions import VIEWS, Averaged, Restricted, Tta
+from xception.tasks.real_labels import RealLabels
 
 
 class FailedImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +95,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     confusion: tuple[tuple[int, ...], ...]
     """Counts, row = true class, column = predicted class; classes as in `labels`."""
     mistakes: tuple[Mistake, ...]
-    """The most confident ones first, at most `MOST_MISTAKES`."""
+    """The most confident ones first, at most `MAX_MISTAKES`."""
     failures: tuple[FailedImage, ...]
     """All of them, by path."""
     top_k: tuple[Interval, ...] = ()
@@ -122,7 +122,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-MOST_MISTAKES = 24
+MAX_MISTAKES = 24
 BINS = 15
 """Of confidence, as Guo et al. (2017) use."""
 
@@ -271,7 +271,7 @@ class Tally:
             self.margins[target].append(float(logits[1]) - float(logits[0]))
         if predicted != target:
             insort(self.mistakes, (-confidence, key, target, predicted))
-            del self.mistakes[MOST_MISTAKES:]
+            del self.mistakes[MAX_MISTAKES:]
         if self.valid and (right := self.valid(key, self._added)):
             self.real_counted += 1
             self.real_hits += predicted in right

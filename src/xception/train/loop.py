@@ -1,204 +1,240 @@
-"""Training a network: from a recipe and data to a bundle."""
+"""A run under way: steps, epochs and checkpoints, in the order in which they happen."""
 
-from collections.abc import Callable
-from pathlib import Path
-from time import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from math import ceil, isfinite
+from time import perf_counter
+from typing import NoReturn
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
 
-from xception.arch.spec import Architecture
 from xception.bundle import Bundle, Score
 from xception.data.source import Source
-from xception.data.sources import open_source
-from xception.errors import InputError
-from xception.models.network import build
-from xception.train.average import averaged
-from xception.train.batches import Batches
+from xception.errors import CheckFailed, EnvironmentFault
+from xception.train.batches import Batch, Batches
 from xception.train.checkpoint import Checkpoints
-from xception.train.distributed import from_first, launch
-from xception.train.interruption import noted_signals
-from xception.train.losses import Loss, loss_of
-from xception.train.manifest import (
-    RunManifest,
-    changes,
-    check_same_data,
-    check_same_recipe,
-    manifest_of,
-    read_manifest,
-    write_manifest,
-)
-from xception.train.optim import optimizer, scaling_remark
+from xception.train.distributed import from_first, summed
+from xception.train.freezing import set_learning
+from xception.train.interruption import Request, Stopped
+from xception.train.logs import write_logs
 from xception.train.recipe import Recipe
-from xception.train.result import described, written
-from xception.train.run import Listeners, Parts, Run, StepReport
-from xception.train.schedule import Course
-from xception.train.settings import DataSettings
-from xception.train.start import parent_of, starting_tensors
-from xception.train.state import Epoch, Progress, TrainingState, restore
+from xception.train.schedule import has_stalled
+from xception.train.state import Epoch, TrainingState, restore
 from xception.train.step import Stepper
-from xception.train.storage import Storage, open_storage
+from xception.train.storage import Storage
+from xception.train.validation import validate
 
-BUNDLE = "bundle"
+CHECKPOINT_EVERY_S = 10.0
+"""Seconds of work that a killed run loses at most, besides the step that it was in, where saving is quick."""
 
+SAVING_SHARE = 0.05
+"""Of the time at most, where it is not."""
 
-def train_network(
-    recipe: Recipe,
-    out: Path | str,
-    *,
-    resume: bool = False,
-    workers: int = 2,
-    keep: int = 2,
-    like: RunManifest | None = None,
-    on_step: Callable[[StepReport], None] = lambda _: None,
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
-    on_note: Callable[[str], None] = lambda _: None,
-) -> Bundle:
-    """Train a network and write `out/bundle`; `out` also holds `run.json`, checkpoints and logs, a row an epoch.
-
-    On a CPU the weights depend on the recipe, the data and torch's number of threads alone: an interrupted
-    and resumed run ends with the same bits, and so does one with another number of workers.
-
-    Args:
-        recipe: what to do.
-        out: folder of the run, or a URL such as `s3://bucket/run`; the bundle of such a run is also put here,
-            into a temporary folder, and returned from there.
-        resume: go on with the run that lies at `out`, if there is one.
-        workers: threads that prepare batches.
-        keep: how many of the last checkpoints to keep, besides the best.
-        like: the run to repeat, whose data are insisted on.
-        on_step: told after each step.
-        on_epoch: told after each epoch.
-        on_note: told in a sentence what else a person should know.
-
-    Raises:
-        InputError: `out` is taken, data that cannot be read, a checkpoint of another run.
-        EnvironmentFault: `out` cannot be written.
-        CheckFailed: the loss or the weights are no longer numbers.
-        Stopped: SIGTERM or SIGINT came; everything is saved.
-    """
-    parts = assemble(recipe)
-    storage = open_storage(out)
-    listeners = Listeners(on_step=on_step, on_epoch=on_epoch, on_note=on_note)
-    if like:
-        check_same_data(like, parts.batches, "the run to repeat")
-    finished = from_first(parts.fabric, lambda: _claimed(storage, parts, like, listeners, resume=resume))
-    if finished:
-        return finished
-    if parts.fabric.is_global_zero and (remark := scaling_remark(recipe.optim, recipe.batch_size)):
-        on_note(remark)
-    checkpoints = Checkpoints(storage, keep, on_note)
-    found = from_first(parts.fabric, checkpoints.load)
-    if found:
-        restore(parts.state, found[1], found[0])
-    run = Run(parts, storage, checkpoints, listeners, workers)
-    with noted_signals() as run.request:
-        score = run.train()
-        if recipe.publish == "best":
-            score = run.return_to_best()
-    return from_first(parts.fabric, lambda: _published(storage, parts, score))
+MAX_KEYS = 8
+"""Images that a message names."""
 
 
-def assemble(recipe: Recipe) -> Parts:
-    """Everything of a run but its place, with a fresh state on its device.
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """What a progress display needs after each step."""
 
-    Raises:
-        InputError: data that cannot be read.
-        UsageError: settings that do not fit the network, the data or the machine.
-    """
-    fabric, scaler = launch(recipe.compute, is_staged=recipe.freeze.is_staged)
-    training, validation = open_parts(recipe.data)
-    batches = Batches(training, recipe, fabric.global_rank, fabric.world_size)
-    bundle = described(recipe, training)
-    state = initial_state(recipe, bundle.model.network.architecture(), batches)
-    state.scaler = scaler
-    stepper = set_up(fabric, recipe, state, loss_of(recipe, batches.class_counts), batches.per_epoch)
-    return Parts(fabric, recipe, batches, validation, bundle, state, stepper)
+    step: int
+    total_steps: int
+    epoch: int
+    epochs: int
+    images: int
+    """In this step, over all devices."""
+    loss: float
+    lr: float
 
 
-def open_parts(data: DataSettings) -> tuple[Source, Source]:
-    """The training and the validation part.
+@dataclass(frozen=True, kw_only=True)
+class Listeners:
+    """Whom a run tells how it goes on; only its first process does."""
 
-    Raises:
-        InputError: there are no such data, or validation has a class that training lacks.
-    """
-    # A shipped recipe names the data set that it is for by a word, where a path is needed.
-    if data.source.isidentifier() and data.source != "digits" and not Path(data.source).exists():
-        raise InputError(f"there are no data at {data.source!r}; pass --data with the path or URL where they lie")
-    if data.validation is None:
-        training, validation = open_source(data.source, "train"), open_source(data.source, "validation")
-    else:
-        training, validation = open_source(data.source), open_source(data.validation)
-    unknown = sorted(set(validation.classes) - set(training.classes))
-    if unknown:
-        raise InputError(
-            f"{len(unknown)} of the {len(validation.classes)} classes of the validation data, such as {unknown[0]!r}, "
-            f"are not among the {len(training.classes)} classes of the training data; expected the same classes in both"
+    on_step: Callable[[StepReport], None]
+    on_epoch: Callable[[Epoch], None]
+    on_note: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of, wherever it is kept."""
+
+    fabric: Fabric
+    recipe: Recipe
+    batches: Batches
+    validation: Source
+    bundle: Bundle
+    """As it is going to be, without weights."""
+    state: TrainingState
+    stepper: Stepper
+
+
+@dataclass
+class Run:
+    """A run under way."""
+
+    parts: Parts
+    storage: Storage
+    checkpoints: Checkpoints
+    listeners: Listeners
+    workers: int = 2
+    request: Request = field(default_factory=Request)
+    """Whether to stop."""
+    clock: float = 0.0
+    """When the last lap ended."""
+    next_save: float = field(default_factory=lambda: perf_counter() + CHECKPOINT_EVERY_S)
+
+    def train(self) -> Score:
+        """Go on from where the state stands to the end; returns the last validation's score."""
+        score = None
+        self.clock = perf_counter()
+        while not self._is_over():
+            epoch = len(self.parts.state.progress.history)
+            set_learning(self.parts.state.network, self.parts.recipe.freeze, epoch)
+            for batch in self._rest_of(epoch):
+                self._step(batch)
+            score = self._end_epoch()
+            self._save()
+        # A run that was killed between its last checkpoint and its bundle.
+        return score or self._validate()
+
+    def return_to_best(self) -> Score:
+        """Take up the state of the highest validation accuracy; returns its score."""
+        best = from_first(self.parts.fabric, self.checkpoints.best)
+        if best:
+            progress = self.parts.state.progress
+            restore(self.parts.state, best[1], best[0])
+            self.parts.state.progress = progress  # the run went further, which its history tells
+        return self._validate()
+
+    def _is_over(self) -> bool:
+        history, patience = self.parts.state.progress.history, self.parts.recipe.stop_after
+        losses = [row.validation_loss for row in history if row.validation_loss is not None]
+        return len(history) >= self.parts.recipe.epochs or (patience is not None and has_stalled(losses, patience))
+
+    def _rest_of(self, epoch: int) -> Iterator[Batch]:
+        return self.parts.batches.from_step(
+            self.parts.state.progress.step, (epoch + 1) * self.parts.batches.per_epoch, self.workers
         )
-    return training, validation
 
+    def _step(self, batch: Batch) -> None:
+        progress = self.parts.state.progress
+        step, images = progress.step, len(self.parts.batches.indices(progress.step))
+        weight = self.parts.batches.weight(step)
+        own = self._stepped(batch, weight)
+        # One exchange for both, so that all processes stop after the same step.
+        total, stopping = summed(self.parts.fabric, own * weight, self.request.signal is not None)
+        loss = total / self.parts.fabric.world_size
+        self._check_finite(loss, step)
+        progress.step += 1
+        progress.seen += images
+        progress.loss_sum += loss * images
+        progress.step_seconds += self._lap()
+        self._report(step, loss, images)
+        if stopping:
+            self._stop()
+        if perf_counter() > self.next_save:
+            self._save()
 
-def initial_state(recipe: Recipe, spec: Architecture, batches: Batches) -> TrainingState:
-    """A fresh network and its optimiser, which the recipe's seed decides."""
-    torch.manual_seed(recipe.seed)
-    parent = parent_of(recipe.model)
-    start = starting_tensors(parent, spec.in_channels, batches.source.classes) if parent else None
-    network = build(recipe.model.trained(spec), start)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    source = batches.source
-    progress = Progress(
-        recipe=recipe.digest,
-        data=batches.fingerprint,
-        classes=len(source.classes),
-        images=len(source),
-        started_at=time(),
-    )
-    average = averaged(network) if recipe.average else None
-    return TrainingState(network, optimizer(network, recipe.optim), progress, average)
+    def _stepped(self, batch: Batch, weight: float) -> float:
+        try:
+            return self.parts.stepper(self.parts.state, batch, weight)
+        except torch.OutOfMemoryError as error:
+            raise EnvironmentFault(
+                f"the device's memory does not hold the {len(batch[0])} images of a step; lower batch_size, "
+                f"or raise compute.accumulate, which is {self.parts.recipe.compute.accumulate}"
+            ) from error
 
+    def _lap(self) -> float:
+        """Seconds since the last call, which count as the run's."""
+        before, self.clock = self.clock, perf_counter()
+        self.parts.state.progress.seconds += self.clock - before
+        return self.clock - before
 
-def set_up(fabric: Fabric, recipe: Recipe, state: TrainingState, loss: Loss, steps_per_epoch: int) -> Stepper:
-    """Move the state to its device and make it known to the other processes."""
-    module: nn.Module = state.network
-    if recipe.compute.sync_norm:
-        # Replaces the norms inside the network, which keeps its own class and tensors.
-        nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
-    if recipe.compute.compile:
-        module = torch.compile(module)  # type: ignore[assignment]
-    wrapped, wrapped_optimizer = fabric.setup(module, state.optimizer)
-    if state.average is not None:
-        state.average.to(fabric.device)
-    course = Course(steps_per_epoch=steps_per_epoch, epochs=recipe.epochs, batch_size=recipe.batch_size)
-    return Stepper(fabric, wrapped, wrapped_optimizer, recipe, loss, course)
+    def _report(self, step: int, loss: float, images: int) -> None:
+        if self.parts.fabric.is_global_zero:
+            report = StepReport(
+                step=step + 1,
+                total_steps=self.parts.recipe.epochs * self.parts.batches.per_epoch,
+                epoch=step // self.parts.batches.per_epoch + 1,
+                epochs=self.parts.recipe.epochs,
+                images=images,
+                loss=loss,
+                lr=self.parts.stepper.lr(step, self.parts.state.progress.history),
+            )
+            self.listeners.on_step(report)
 
+    def _check_finite(self, loss: float, step: int) -> None:
+        if not isfinite(loss):
+            keys = self.parts.batches.keys(step)
+            named = ", ".join(keys[:MAX_KEYS]) + f" and {len(keys) - MAX_KEYS} more" * (len(keys) > MAX_KEYS)
+            raise CheckFailed(
+                f"the loss became {loss} at step {step + 1} on the images {named}; the last good checkpoint is "
+                f"{self.checkpoints.newest or 'none'}; "
+                "train again elsewhere with a lower optim.lr, or with optim.clip_norm"
+            )
 
-def _claimed(
-    storage: Storage, parts: Parts, like: RunManifest | None, listeners: Listeners, *, resume: bool
-) -> Bundle | None:
-    """Take the place of the run; returns the bundle of one that is finished there.
-
-    Raises:
-        InputError: something lies there that is not to be resumed, or another run.
-    """
-    if storage.names() and not resume:
-        raise InputError(
-            f"{storage.place} is not empty; pass --resume to continue the run in it, or choose another place"
+    def _stop(self) -> NoReturn:
+        self._save()
+        raise Stopped(
+            f"stopped by {self.request.signal or 'another process'} after step {self.parts.state.progress.step}; "
+            f"{self.storage.place} holds the run, which --resume continues"
         )
-    storage.claim()
-    found = read_manifest(storage)
-    if found:
-        check_same_recipe(found, parts.recipe, storage.place)
-        check_same_data(found, parts.batches, f"the run in {storage.place}")
-    here = manifest_of(parts.recipe, parts.batches, parts.fabric.device.type)
-    for earlier in filter(None, (found, like)):
-        if changed := changes(earlier, here):
-            listeners.on_note(f"the last bits of the weights may differ from the earlier run's: {'; '.join(changed)}")
-    if not found:
-        write_manifest(storage, here)
-    return storage.published(BUNDLE)
 
+    def _validate(self) -> Score:
+        parts, recipe = self.parts, self.parts.recipe
+        return validate(
+            parts.fabric,
+            parts.bundle,
+            parts.state.judged,
+            parts.validation,
+            # What memory holds in training it holds here.
+            batch_size=ceil(recipe.batch_size / (parts.fabric.world_size * recipe.compute.accumulate)),
+            workers=self.workers,
+        )
 
-def _published(storage: Storage, parts: Parts, score: Score) -> Bundle:
-    metrics = {parts.validation.name: score}
-    return storage.publish(BUNDLE, lambda path: written(path, parts.bundle, parts.state.judged, metrics))
+    def _end_epoch(self) -> Score:
+        """Validate, write the logs, and start the next epoch's sums."""
+        score, progress = self._validate(), self.parts.state.progress
+        self._lap()
+        row = self._row(score)
+        progress.history.append(row)
+        progress.loss_sum, progress.seen, progress.step_seconds = 0.0, 0, 0.0
+        if self.parts.fabric.is_global_zero:
+            write_logs(self.storage, progress.history, progress.started_at)
+            self.listeners.on_epoch(row)
+        return score
+
+    def _row(self, score: Score) -> Epoch:
+        progress = self.parts.state.progress
+        return Epoch(
+            epoch=len(progress.history) + 1,
+            steps=progress.step,
+            lr=self.parts.stepper.lr(progress.step - 1, progress.history),
+            train_loss=progress.loss_sum / progress.seen,
+            validation_loss=score.loss,
+            validation_top1=score.top1.value if score.top1 else None,
+            seconds=round(progress.seconds, 3),
+            images_per_second=round(progress.seen / progress.step_seconds, 1),
+            ms_per_step=round(1000 * progress.step_seconds / self.parts.batches.per_epoch, 2),
+            devices=self.parts.fabric.world_size,
+        )
+
+    def _save(self) -> None:
+        """Keep the state, and take care that this takes a small part of the time."""
+        if self.parts.fabric.is_global_zero:
+            self._check_weights()
+            self.checkpoints.save(self.parts.state)
+        self.next_save = perf_counter() + max(CHECKPOINT_EVERY_S, self._lap() / SAVING_SHARE)
+
+    def _check_weights(self) -> None:
+        """What is not a number would spoil the last good checkpoint, which the next loss would only then show."""
+        for name, tensor in self.parts.state.network.state_dict().items():
+            if not tensor.isfinite().all():
+                raise CheckFailed(
+                    f"{name} is not finite after step {self.parts.state.progress.step}; the last good checkpoint is "
+                    f"{self.checkpoints.newest or 'none'}; train again elsewhere with a lower optim.lr"
+                )

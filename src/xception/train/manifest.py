@@ -18,7 +18,7 @@ from xception.train.storage import Storage, open_storage
 NAME = "run.json"
 FORMAT_VERSION = 1
 
-MOST_DIFFERENCES = 5
+MAX_DIFFERENCES = 5
 
 
 class DataFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -119,9 +119,9 @@ def check_same_recipe(found: RunManifest, recipe: Recipe, place: str) -> None:
     if not names:
         return
     differences = [f"{name} was {ours.get(name)}, is {theirs.get(name)}" for name in names]
-    more = f" and {len(differences) - MOST_DIFFERENCES} more" * (len(differences) > MOST_DIFFERENCES)
+    more = f" and {len(differences) - MAX_DIFFERENCES} more" * (len(differences) > MAX_DIFFERENCES)
     raise InputError(
-        f"the run in {place} is of another recipe: {'; '.join(differences[:MOST_DIFFERENCES])}{more}; "
+        f"the run in {place} is of another recipe: {'; '.join(differences[:MAX_DIFFERENCES])}{more}; "
         "resume with the same recipe, or choose another place"
     )
 

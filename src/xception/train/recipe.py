@@ -15,6 +15,7 @@ import msgspec
 from xception.data.augment import Augment
 from xception.errors import InputError, UnknownName, UsageError
 from xception.preprocess import Preprocess
+from xception.train.finetune import completed
 from xception.train.settings import (
     AverageSettings,
     ComputeSettings,
@@ -30,7 +31,6 @@ from xception.train.settings import (
     Settings,
     Share,
 )
-from xception.train.start import completed
 
 
 class Recipe(Settings, frozen=True, kw_only=True):

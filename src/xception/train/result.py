@@ -9,8 +9,8 @@ from xception.bundle import Bundle, Model, Network, Score, Step, write_bundle
 from xception.data.source import Source
 from xception.labels import Labels
 from xception.models.network import Xception
+from xception.train.finetune import parent_of
 from xception.train.recipe import Recipe
-from xception.train.start import parent_of
 from xception.weights import weights_bytes
 
 

@@ -15,7 +15,7 @@ from xception.train.batches import Batch
 from xception.train.losses import Loss
 from xception.train.mixing import erased, mixed
 from xception.train.optim import peak_rate, set_rate
-from xception.train.policy import changed
+from xception.train.randaugment import changed
 from xception.train.recipe import Recipe
 from xception.train.schedule import Course, rate
 from xception.train.state import Epoch, TrainingState

@@ -8,8 +8,8 @@ from xception.backends.base import Compute
 from xception.backends.torch import TorchSession
 from xception.bundle import Bundle, Score
 from xception.data.source import Source
+from xception.intervals import Interval, wilson
 from xception.models.network import Xception
-from xception.statistics import Interval, wilson
 from xception.tasks.evaluate import Evaluation, evaluate
 from xception.train.distributed import Share, summed
 

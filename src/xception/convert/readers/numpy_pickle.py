@@ -11,7 +11,7 @@ from xception.convert.readers.binary import damaged, decode_array
 from xception.convert.readers.pickles import Call, Global
 from xception.errors import InputError
 
-_LONGEST_NUMBER = 8
+_MAX_NUMBER_LENGTH = 8
 _NUMBERS = re.compile(r"[<|=]?(b1|[iu][1248]|f[248])")
 
 
@@ -90,7 +90,7 @@ def _reconstruct(arguments: tuple[Any, ...]) -> NumpyArray:
 def _scalar(arguments: tuple[Any, ...]) -> object:
     dtype, raw = _expect(arguments, NumpyType, memoryview | str)
     if isinstance(raw, str):  # Python 2's bytes
-        raw = _encode_latin1(raw[:_LONGEST_NUMBER], "latin1")
+        raw = _encode_latin1(raw[:_MAX_NUMBER_LENGTH], "latin1")
     return decode_array(raw, dtype.code, ()).item()
 
 

@@ -24,9 +24,9 @@ Call = Callable[[tuple[Any, ...]], object]
 """What stands in for a function: it gets the arguments that the pickle provides, of any number and type."""
 
 # The keys of state dicts and optimizer states; Python hashes integers below this size to themselves.
-_LARGEST_KEY = 2**61
-_LARGEST_INTEGER_BYTES = 16
-_LONGEST_GLOBAL = 256
+_MAX_KEY = 2**61
+_MAX_INTEGER_BYTES = 16
+_MAX_GLOBAL_LENGTH = 256
 _OPCODES = {ord(opcode.code): opcode for opcode in pickletools.opcodes}
 _LENGTH_LAYOUTS = {
     pickletools.TAKEN_FROM_ARGUMENT1: "B",
@@ -125,7 +125,7 @@ def _argument(span: Span, position: int, opcode: pickletools.OpcodeInfo) -> tupl
 
 def _two_lines(span: Span, position: int) -> int:
     """Length of the two lines, module and name, that follow GLOBAL."""
-    text = bytes(span.data[position : position + _LONGEST_GLOBAL])
+    text = bytes(span.data[position : position + _MAX_GLOBAL_LENGTH])
     size = text.find(b"\n", text.find(b"\n") + 1) + 1
     if text.count(b"\n", 0, size) != 2:
         raise damaged("its pickle names a class or function by something else than two short lines")
@@ -187,7 +187,7 @@ class _Machine:
             raise damaged(f"its pickle sets items of a {type(target).__name__}")
 
     def name(self, module: object, name: object) -> None:
-        if not (isinstance(module, str) and isinstance(name, str) and len(module) + len(name) < _LONGEST_GLOBAL):
+        if not (isinstance(module, str) and isinstance(name, str) and len(module) + len(name) < _MAX_GLOBAL_LENGTH):
             raise damaged("its pickle names a class or function by something else than a short text")
         self.push(Global(f"{module}.{name}"))
 
@@ -244,7 +244,7 @@ def ordered_dict(arguments: tuple[Any, ...]) -> dict[Any, Any]:
 
 
 def _check_key(key: object) -> object:
-    if key is None or isinstance(key, str) or (isinstance(key, int) and abs(key) < _LARGEST_KEY):
+    if key is None or isinstance(key, str) or (isinstance(key, int) and abs(key) < _MAX_KEY):
         return key
     raise InputError(
         f"its pickle has a {type(key).__name__} as a key, expected text or a small number; save the state dict alone"
@@ -252,7 +252,7 @@ def _check_key(key: object) -> object:
 
 
 def _signed(raw: memoryview) -> int:
-    if len(raw) > _LARGEST_INTEGER_BYTES:
+    if len(raw) > _MAX_INTEGER_BYTES:
         raise damaged(f"its pickle holds an integer of {len(raw)} bytes")
     return int.from_bytes(raw, "little", signed=True)
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from xception.convert.readers.binary import Span, damaged
 
-_LONGEST_VARINT = 10
+_MAX_VARINT_BYTES = 10
 
 
 def read_varint(span: Span, position: int) -> tuple[int, int]:
     """An unsigned 64-bit number and the position behind it."""
     value = 0
-    for i, byte in enumerate(span.data[position : position + _LONGEST_VARINT]):
+    for i, byte in enumerate(span.data[position : position + _MAX_VARINT_BYTES]):
         value |= (byte & 0x7F) << (7 * i)
         if byte < 0x80:
             return value & 0xFFFF_FFFF_FFFF_FFFF, position + i + 1

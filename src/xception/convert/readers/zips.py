@@ -20,7 +20,7 @@ _ZIP64_LOCATOR = b"PK\x06\x07"
 _ZIP64_LOCATOR_SIZE = 20
 _ZIP64_END = b"PK\x06\x06"
 _ZIP64_EXTRA = 1
-_LONGEST_COMMENT = 0xFFFF
+_MAX_COMMENT_BYTES = 0xFFFF
 _ELSEWHERE = 0xFFFFFFFF  # a 32-bit field whose value stands in the zip64 extra field
 _ENCRYPTED = 1
 
@@ -75,7 +75,7 @@ def _members(span: Span) -> dict[str, _Member]:
 
 def _directory(span: Span) -> tuple[int, int]:
     """Number of entries and position of the central directory."""
-    tail = max(0, len(span) - _END_SIZE - _LONGEST_COMMENT)
+    tail = max(0, len(span) - _END_SIZE - _MAX_COMMENT_BYTES)
     end = tail + bytes(span.data[tail:]).rfind(_END)
     if end < tail or end + _END_SIZE > len(span):
         raise damaged("its table of contents is missing")

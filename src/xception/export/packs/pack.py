@@ -23,11 +23,11 @@ from xception.errors import CheckFailed, DecodeError, InputError
 from xception.export.formats import check_weights, export_bundle
 from xception.export.packs import verify
 from xception.export.program import Options
+from xception.intervals import Interval
 from xception.pipeline.stream import Ready, prepared
 from xception.preprocess import Preprocess
-from xception.statistics import Interval
+from xception.speed.benchmark import noise_source
 from xception.tasks.agreement import agreement_of
-from xception.tasks.benchmark import noise_source
 from xception.tasks.evaluate import evaluate
 
 OPSET = 11
@@ -39,7 +39,7 @@ INPUTS = 64
 CALIBRATION_IMAGES = 1000
 """At most; as evenly over the classes as the data allow, so one for each of ImageNet's."""
 
-LEAST_AGREEMENT = 0.95
+MIN_AGREEMENT = 0.95
 """Share of inputs whose top-1 class on the chip has to be the source's. Half precision keeps nearly all; int8 files
 that lose four points of accuracy, as published ones do, fall short of it."""
 
@@ -261,7 +261,7 @@ def _facts(request: Request, vendor: str, sample: Sample) -> dict[str, object]:
         "preprocess": model.preprocess,
         "inputs": {"names": sample.names, "targets": sample.targets, "unreadable": sample.unreadable},
         "expected": request.expected,
-        "least_agreement": LEAST_AGREEMENT,
+        "least_agreement": MIN_AGREEMENT,
     }
 
 

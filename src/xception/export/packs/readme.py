@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from xception.bundle import Agreement, Score
 from xception.export.packs.pack import OPSET, Cost, Request, Sample
-from xception.statistics import Interval
+from xception.intervals import Interval
 
 COMMON = """# {title}
 

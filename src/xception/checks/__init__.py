@@ -1,0 +1,1 @@
+"""Checks of data sets: broken files, copies, leaks and wrong labels."""

@@ -1,0 +1,233 @@
+"""Looking a data set over before anything is trained or measured on it: broken files, copies, leaks, labels."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from xception.checks.findings import ORDER, Finding, Severity, finding
+from xception.checks.inspection import Inspection, inspect
+from xception.checks.look_alikes import Fingerprint, fingerprint, look_alikes
+from xception.data.source import Item, Source
+from xception.errors import DecodeError
+from xception.pipeline.overlap import overlap
+
+MAX_CLASS_RATIO = 10
+"""How many times the images of the smallest class the largest may have."""
+
+TINY_PX = 16
+TINY_SHARE = 0.25
+"""An image is tiny whose shorter side is below both: so many pixels, and this share of the median one."""
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """The result document. `seen + failed = total`; a failed image has an error of its own and was compared with none.
+
+    `classes`, `formats` and `modes` count images. The findings come worst first.
+    """
+
+    data: str
+    against: str | None
+    total: int
+    seen: int
+    failed: int
+    classes: dict[str, int]
+    formats: dict[str, int]
+    modes: dict[str, int]
+    counts: dict[str, int]
+    """How many findings of each kind."""
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> int:
+        """Findings that make the check fail."""
+        return self.of("error")
+
+    def of(self, severity: Severity) -> int:
+        """Findings of a severity."""
+        return sum(each.severity == severity for each in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What is kept of an image: some two hundred bytes, and not the image."""
+
+    key: str
+    target: int | None
+    digest: bytes
+    print: Fingerprint | None
+    findings: tuple[Finding, ...]
+    shorter_px: int
+    file_format: str
+    mode: str
+
+    @property
+    def failed(self) -> bool:
+        return any(each.severity == "error" for each in self.findings)
+
+
+def check(source: Source, against: Source | None = None, known: Iterable[Finding] = (), *, workers: int = 2) -> Check:
+    """Look at every image, and compare all with each other and with those of another data set.
+
+    Args:
+        source: the data set.
+        against: another one, which should have no image in common with it.
+        known: what was found before the images were looked at.
+        workers: threads that read and decode.
+
+    Raises:
+        MissingExtra: imagehash is not installed.
+    """
+    looked = list(_look(source, workers))
+    others = list(_look(against, workers)) if against else []
+    sound = [each for each in looked if not each.failed]
+    found = [
+        *known,
+        *(each for image in looked for each in image.findings if each.kind != "grayscale"),
+        *_grayscale(sound),
+        *_tiny(sound),
+        *_copies(sound, source.classes),
+        *_leaks(sound, others, against.name if against else ""),
+        *_look_alikes(sound, others, against.name if against else "", source.classes),
+        *_classes(looked, source.classes),
+    ]
+    found.sort(key=lambda each: (ORDER[each.kind], each.paths))
+    return Check(
+        data=source.name,
+        against=against.name if against else None,
+        total=len(looked),
+        seen=len(sound),
+        failed=len(looked) - len(sound),
+        classes=_per_class(looked, source.classes),
+        formats=dict(Counter(each.file_format for each in sound if each.file_format).most_common()),
+        modes=dict(Counter(each.mode for each in sound).most_common()),
+        counts=dict(Counter(each.kind for each in found)),
+        findings=tuple(found),
+    )
+
+
+def _look(source: Source, workers: int) -> Iterator[_Looked]:
+    with closing(overlap(source, _looked, workers=workers)) as images:
+        yield from images
+
+
+def _looked(item: Item) -> _Looked:
+    try:
+        loaded = item.load()
+    except FileNotFoundError:
+        return _failure(item, finding("missing", [item.key]))
+    except DecodeError as error:
+        return _failure(item, finding("corrupt", [item.key], str(error)))
+    except OSError as error:
+        return _failure(item, finding("unreadable", [item.key], str(error.strerror or error)))
+    if isinstance(loaded, bytes):
+        found, digest = inspect(loaded, item.key), hashlib.blake2b(loaded, digest_size=16)
+    else:
+        found = Inspection(loaded, mode=loaded.mode)
+        digest = hashlib.blake2b(f"{loaded.mode} {loaded.size}".encode() + loaded.tobytes(), digest_size=16)
+    image = found.image
+    return _Looked(
+        key=item.key,
+        target=item.target,
+        digest=digest.digest(),
+        print=fingerprint(image) if image else None,
+        findings=tuple(finding(kind, [item.key], detail) for kind, detail in (*found.faults, *found.traits)),
+        shorter_px=min(image.size) if image else 0,
+        file_format=found.file_format,
+        mode=found.mode,
+    )
+
+
+def _failure(item: Item, found: Finding) -> _Looked:
+    return _Looked(item.key, item.target, b"", None, (found,), 0, "", "")
+
+
+def _grayscale(images: Sequence[_Looked]) -> Iterator[Finding]:
+    """Gray images where most have colours; a gray data set is nothing to note."""
+    gray = [each for image in images for each in image.findings if each.kind == "grayscale"]
+    if 2 * len(gray) < len(images):
+        yield from gray
+
+
+def _tiny(images: Sequence[_Looked]) -> Iterator[Finding]:
+    median = float(np.median([each.shorter_px for each in images])) if images else 0.0
+    for each in images:
+        if each.shorter_px < min(TINY_PX, TINY_SHARE * median):
+            yield finding("tiny", [each.key], f"{each.shorter_px} px on its shorter side; half have {median:g} or more")
+
+
+def _by_digest(images: Iterable[_Looked]) -> dict[bytes, list[_Looked]]:
+    groups: dict[bytes, list[_Looked]] = defaultdict(list)
+    for each in images:
+        groups[each.digest].append(each)
+    return groups
+
+
+def _copies(images: Iterable[_Looked], classes: Sequence[str]) -> Iterator[Finding]:
+    """A path that is listed again is no copy, but it may have another label."""
+    for group in _by_digest(images).values():
+        keys = dict.fromkeys(each.key for each in group)
+        if len({each.target for each in group}) > 1:
+            yield finding("conflicting_labels", keys, _labels(group, classes))
+        elif len(keys) > 1:
+            yield finding("exact_duplicate", keys)
+
+
+def _labels(group: Iterable[_Looked], classes: Sequence[str]) -> str:
+    names = sorted({"no label" if each.target is None else classes[each.target] for each in group})
+    return f"labelled {' and '.join(names)}"
+
+
+def _leaks(images: Iterable[_Looked], others: Sequence[_Looked], other_name: str) -> Iterator[Finding]:
+    for each in others:
+        if each.failed:
+            yield finding("not_compared", [f"{other_name}: {each.key}"], each.findings[0].detail)
+    theirs = _by_digest(each for each in others if not each.failed)
+    for digest, group in _by_digest(images).items():
+        if digest in theirs:
+            yield finding("leakage", _paths(group, theirs[digest], other_name))
+
+
+def _paths(ours: Iterable[_Looked], theirs: Iterable[_Looked], other_name: str) -> list[str]:
+    """One of each first, so that whoever shows only a few shows both."""
+    mine, foreign = [each.key for each in ours], [f"{other_name}: {each.key}" for each in theirs]
+    return list(dict.fromkeys([*mine[:1], *foreign[:1], *mine[1:], *foreign[1:]]))
+
+
+def _look_alikes(
+    images: Iterable[_Looked], others: Iterable[_Looked], other_name: str, classes: Sequence[str]
+) -> Iterator[Finding]:
+    """One image stands for all its copies, which are reported elsewhere."""
+    ours = _by_digest(image for image in images if image.print is not None)
+    theirs = _by_digest(each for each in others if each.print is not None and each.digest not in ours)
+    first = [group[0] for group in (*ours.values(), *theirs.values())]
+    if not first:
+        return
+    for group in look_alikes(np.stack([each.print for each in first if each.print is not None])):
+        mine = [first[index] for index in group if index < len(ours)]
+        foreign = [first[index] for index in group if index >= len(ours)]
+        if len(mine) > 1:
+            differ = len({each.target for each in mine}) > 1
+            yield finding("near_duplicate", (each.key for each in mine), _labels(mine, classes) if differ else "")
+        if mine and foreign:
+            yield finding("near_leakage", _paths(mine, foreign, other_name))
+
+
+def _classes(images: Iterable[_Looked], classes: Sequence[str]) -> Iterator[Finding]:
+    counts = _per_class(images, classes)
+    empty = [name for name, count in counts.items() if not count]
+    if empty:
+        yield finding("empty_class", empty, f"{len(empty)} of {len(classes)} classes have no images")
+    held = {name: count for name, count in counts.items() if count}
+    if held and max(held.values()) > MAX_CLASS_RATIO * min(held.values()):
+        most, least = max(held, key=lambda name: held[name]), min(held, key=lambda name: held[name])
+        yield finding("imbalance", [most, least], f"{most} has {held[most]} images, {least} has {held[least]}")
+
+
+def _per_class(images: Iterable[_Looked], classes: Sequence[str]) -> dict[str, int]:
+    counts = Counter(each.target for each in images)
+    return {name: counts[target] for target, name in enumerate(classes)}

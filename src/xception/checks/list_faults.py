@@ -1,0 +1,128 @@
+"""List files with faults: each faulty line is a finding, and the others are a source all the same."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+
+from xception.checks.findings import Finding, finding
+from xception.data.classes import LABEL_FILES, imagenet_classes, read_text
+from xception.data.files import Below, Files, is_image
+from xception.data.ground_truth import stem
+from xception.data.listed import LINE, ROOTS, SAMPLE, Row
+from xception.data.listed import SUFFIXES as LIST_SUFFIXES
+from xception.data.source import Item, Lazy
+from xception.errors import InputError
+from xception.labels import index_classes, parse_labels
+
+
+def survey_list(name: str, text: str, files: Files) -> tuple[Lazy, list[Finding]]:
+    """The images of a list file in `files`, and what is wrong with the list.
+
+    Raises:
+        OSError: the files beside the list cannot be read.
+        InputError: an empty list, or a label file that is no text.
+    """
+    rows, found = _rows(name, text)
+    if not rows and not found:
+        raise InputError(f"the list {name} is empty; expected a path and a class index a line")
+    images = _images(files, [row.path for row in rows])
+    rows = _with_suffixes(rows, images)
+    paths = [row.path for row in rows]
+    classes = _classes(files, rows)
+    found += [
+        *_out_of_range(rows, classes),
+        *_listed_twice(paths),
+        *_unlisted(images, {*paths, *_other_lists(files, name)}),
+    ]
+    return _source(name, rows, classes, images), found
+
+
+def _source(name: str, rows: Sequence[Row], classes: tuple[str, ...], images: Files) -> Lazy:
+    """All images of the rows; one whose index has no class has no label."""
+
+    def item(index: int) -> Item:
+        path, target = rows[index]
+        return Item(path, target if target < len(classes) else None, partial(images.read, path))
+
+    return Lazy(name, classes, range(len(rows)), item)
+
+
+def _out_of_range(rows: Sequence[Row], classes: tuple[str, ...]) -> Iterator[Finding]:
+    used = {row.target for row in rows}
+    hint = "; do the indices begin at 1?" if used and (min(used), max(used)) == (1, len(classes)) else ""
+    for path, target in rows:
+        if target >= len(classes):
+            detail = f"index {target}, but the last of {len(classes)} classes has index {len(classes) - 1}{hint}"
+            yield finding("index_out_of_range", [path], detail)
+
+
+def _rows(name: str, text: str) -> tuple[list[Row], list[Finding]]:
+    rows, found = [], []
+    for number, line in enumerate(text.split("\n"), 1):
+        match = LINE.fullmatch(line)
+        if match:
+            rows.append(Row(match[1], int(match[2])))
+        elif line.strip():
+            found.append(finding("bad_line", [f"{name}:{number}"], f"{line.strip()[:80]!r} is no path and class index"))
+    return rows, found
+
+
+def _classes(files: Files, rows: Sequence[Row]) -> tuple[str, ...]:
+    """The names in the label file, else ImageNet's ids for its images, or one class for each index in use."""
+    text = next((text for label_file in LABEL_FILES if (text := read_text(files, label_file)) is not None), None)
+    if text is not None:
+        labels = parse_labels(text)
+        return labels.ids or labels.names
+    count = max((row.target for row in rows), default=-1) + 1
+    return imagenet_classes([row.path for row in rows], ()) or index_classes(count)
+
+
+def _images(files: Files, paths: Sequence[str]) -> Files:
+    """The folder in which the paths begin: the list's own, unless the first ones lie elsewhere."""
+    folder = next((root for root in ROOTS if any(_exists(files, root + path) for path in paths[:SAMPLE])), "")
+    return Below(files, folder) if folder else files
+
+
+def _with_suffixes(rows: list[Row], images: Files) -> list[Row]:
+    """The rows with whole file names, where the list has them without a suffix."""
+    if all(is_image(row.path) for row in rows):
+        return rows
+    by_stem = {stem(entry): entry for entry in images.entries() if is_image(entry)}
+    return [row if is_image(row.path) else row._replace(path=by_stem.get(row.path, row.path)) for row in rows]
+
+
+def _exists(files: Files, name: str) -> bool:
+    try:
+        files.size(name)
+    except OSError:
+        return False
+    return True
+
+
+def _listed_twice(paths: Iterable[str]) -> Iterator[Finding]:
+    return (finding("listed_twice", [path], f"{count} times") for path, count in Counter(paths).items() if count > 1)
+
+
+def _other_lists(files: Files, name: str) -> Iterator[str]:
+    """What the lists beside this one hold: images of another split are not left out."""
+    for other in files.entries():
+        if other != name and other.lower().endswith(LIST_SUFFIXES):
+            text = files.read(other).decode("utf-8-sig", errors="replace")
+            yield from (match[1] for line in text.split("\n") if (match := LINE.fullmatch(line)))
+
+
+def _unlisted(images: Files, listed: set[str]) -> Iterator[Finding]:
+    """Images in the folders that the list uses."""
+    folders = {path.rpartition("/")[0] for path in listed}
+    for folder in sorted(folders):
+        prefix = f"{folder}/" if folder else ""
+        for entry in sorted(_entries(images, prefix)):
+            if is_image(entry) and prefix + entry not in listed:
+                yield finding("unlisted", [prefix + entry])
+
+
+def _entries(files: Files, folder: str) -> set[str]:
+    try:
+        return files.entries(folder)
+    except OSError:
+        return set()  # its images are missing, and said to be

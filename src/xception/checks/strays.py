@@ -1,0 +1,57 @@
+"""Files in a data set's folder that no source gives, and that somebody may believe it does."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from xception.checks.findings import Finding, finding
+from xception.data.files import Files, is_image
+
+JUNK = re.compile(
+    r"(?:.*/)?(?:__MACOSX/.*|e?h?thumbs\.db|desktop\.ini|\.DS_Store|\.directory|\._[^/]*|~\$[^/]*|[^/]*~"
+    r"|[^/]*\.(?:tmp|part|partial|crdownload|download))",
+    re.IGNORECASE,
+)
+"""What Windows, macOS, desktops, editors and broken downloads leave behind."""
+
+IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
+"""How files of images begin."""
+
+ISO_BRANDS = (b"ftyphei", b"ftypmif1", b"ftypavif")
+"""What HEIC and AVIF files have behind their first four bytes."""
+
+HEAD_BYTES = 12
+
+
+def strays(files: Files) -> Iterator[Finding]:
+    """What lies in a folder of class folders beside the images that count.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    names = list(files.names())
+    for name in names:
+        if is_image(name):
+            if "/" not in name or name.startswith("."):
+                yield finding("outside_class", [name])
+        elif JUNK.fullmatch(name):
+            yield finding("junk", [name])
+        elif "/" in name and _begins_like_an_image(files, name):
+            yield finding("ignored_image", [name])
+    yield from case_clashes(names)
+
+
+def case_clashes(names: Iterable[str]) -> Iterator[Finding]:
+    """Names that are one on systems to which upper and lower case are the same."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[name.casefold()].append(name)
+    return (finding("case_clash", group) for group in groups.values() if len(group) > 1)
+
+
+def _begins_like_an_image(files: Files, name: str) -> bool:
+    try:
+        head = files.span(name, 0, min(HEAD_BYTES, files.size(name)))
+    except OSError:
+        return False  # whatever it is, nobody reads it
+    return head.startswith(IMAGE_STARTS) or head[4:].startswith(ISO_BRANDS)

@@ -1,0 +1,158 @@
+"""The fastest way to run a bundle on this machine, found by trying, and remembered."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
+from functools import partial
+from itertools import cycle, islice, product
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from xception.backends.base import BACKENDS, Compute, Logits, Session, installed, open_session
+from xception.bundle import Bundle
+from xception.data.pixels import Mode
+from xception.data.source import Item, Source
+from xception.errors import EnvironmentFault, InputError, UsageError
+from xception.machine import cache_folder, cores, fingerprint
+from xception.outputs import write_file
+from xception.pipeline.stream import Ready, Scored, infer, prepared
+from xception.pipeline.timing import interleaved
+
+BATCHES = (1, 8, 32)
+FIRST_BATCH = 8
+"""With which the runtimes are compared; the batch size is chosen for the fastest of them."""
+
+SAMPLE = 64
+"""Images of a trial."""
+
+ROUNDS = 3
+"""Trials of each way, in turn, of which the fastest counts: what disturbs a trial only makes it slower."""
+
+MAX_CHANGE = 0.02
+"""Of a logit by a lower precision, relative to the largest; with more, or another class, it is not taken."""
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """A runtime and what it may use of the machine."""
+
+    backend: str
+    compute: Compute
+    batch: int
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """The fastest way, end to end, with what its precision changed in the answers beside float32."""
+
+    way: Way
+    images_per_second: float
+    largest_change: float
+    """Of a logit, relative to the largest one. The likeliest class was the same on every image."""
+
+    def sentence(self) -> str:
+        """For people."""
+        compute = self.way.compute
+        changed = f", logits within {self.largest_change:.2%} of float32" if compute.precision else ""
+        return (
+            f"{self.way.backend} at batch {self.way.batch}, {compute.instances} x {compute.threads_each} threads"
+            f"{f', {compute.precision}' if compute.precision else ''}: {self.images_per_second:,.1f} images/s{changed}"
+        )
+
+
+def fastest(bundle: Bundle, source: Source, mode: Mode = "exact", cache: Path | None = None) -> Choice:
+    """The way of most images a second from file to logits, among the runtimes that are installed.
+
+    It is measured once for each bundle and machine, their software included, and read from the cache afterwards.
+
+    Args:
+        bundle: what to run.
+        source: images to try it on, repeated if they are few.
+        mode: how images become pixels.
+        cache: by default `cache_folder()`.
+
+    Raises:
+        UsageError: no runtime for the bundle's form is installed.
+        InputError: none of the images can be read.
+    """
+    names = installed(bundle.model.form)
+    if not names:
+        packages = [row.package for row in BACKENDS.values() if bundle.model.form in row.forms]
+        raise UsageError(
+            f"nothing that runs the form {bundle.model.form!r} of {bundle.path} is installed; "
+            f"expected {' or '.join(packages) or 'another form'}"
+        )
+    file = (cache or cache_folder()) / "fastest" / f"{_key(bundle, names, mode)}.json"
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Choice)
+    except (OSError, msgspec.MsgspecError):
+        # Unknown, or the file was damaged: then it is measured anew and written over.
+        choice = _measured(bundle, names, _sample(bundle, source, mode), mode)
+    # Where nothing can be kept, it is measured anew every time.
+    with suppress(EnvironmentFault):
+        write_file(file, msgspec.json.encode(choice))
+    return choice
+
+
+def _key(bundle: Bundle, names: Sequence[str], mode: Mode) -> str:
+    machine = fingerprint(*(BACKENDS[name].package for name in names))
+    facts = (msgspec.json.encode(bundle.model), msgspec.json.encode(machine), mode.encode())
+    return hashlib.sha256(b"\0".join(facts)).hexdigest()
+
+
+def _sample(bundle: Bundle, source: Source, mode: Mode) -> tuple[Item, ...]:
+    wanted = tuple(islice(source, SAMPLE))
+    entries = prepared(wanted, bundle.model.preprocess, mode=mode)
+    good = [entry.item for entry in entries if isinstance(entry, Ready)]
+    if not good:
+        raise InputError(f"none of the first {len(wanted)} images of {source.name} can be read; expected at least one")
+    return tuple(islice(cycle(good), SAMPLE))
+
+
+def _measured(bundle: Bundle, names: Sequence[str], items: Sequence[Item], mode: Mode) -> Choice:
+    found = _best(bundle, list(_ways(bundle, names)), items, mode)
+    if _fixed_batch(bundle):
+        return found
+    sweep = [msgspec.structs.replace(found.way, batch=batch) for batch in BATCHES]
+    best = _best(bundle, sweep, items, mode)
+    return msgspec.structs.replace(best, largest_change=found.largest_change)
+
+
+def _ways(bundle: Bundle, names: Iterable[str]) -> Iterator[Way]:
+    """Every runtime on one instance and on as many as there are cores, in float32 first."""
+    batch = _fixed_batch(bundle) or FIRST_BATCH
+    for name in names:
+        lowered = BACKENDS[name].arithmetics[1:] if bundle.model.precision == "float32" else ()
+        for arithmetic, instances in product((None, *lowered), sorted({1, cores()})):
+            yield Way(backend=name, compute=Compute(instances=instances, precision=arithmetic), batch=batch)
+
+
+def _fixed_batch(bundle: Bundle) -> int | None:
+    return bundle.model.graph.input_shape[0] if bundle.model.graph else None
+
+
+def _best(bundle: Bundle, ways: Sequence[Way], items: Sequence[Item], mode: Mode) -> Choice:
+    """The fastest of several ways, the first of which sets the answers that all have to give."""
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(closing(open_session(bundle, way.backend, way.compute))) for way in ways]
+        trials = {
+            str(place): partial(_logits, bundle, session, items, way.batch, mode)
+            for place, (session, way) in enumerate(zip(sessions, ways, strict=True))
+        }
+        rounds = list(interleaved(trials, warmup=1, repeats=ROUNDS).values())
+    changes = [_change(rounds[0][0].result, trial[0].result) for trial in rounds]
+    seconds = [min(round_.seconds for round_ in trial) for trial in rounds]
+    index = min((place for place, change in enumerate(changes) if change is not None), key=seconds.__getitem__)
+    return Choice(way=ways[index], images_per_second=len(items) / seconds[index], largest_change=changes[index] or 0.0)
+
+
+def _logits(bundle: Bundle, session: Session, items: Sequence[Item], batch: int, mode: Mode) -> Logits:
+    outcomes = infer(items, bundle.model.preprocess, session, batch_size=batch, mode=mode)
+    return np.stack([outcome.logits for outcome in outcomes if isinstance(outcome, Scored)])
+
+
+def _change(expected: Logits, logits: Logits) -> float | None:
+    """The largest change of a logit, relative to the largest logit; None where it matters."""
+    change = float(np.abs(logits - expected).max() / max(float(np.abs(expected).max()), 1e-30))
+    same = bool((logits.argmax(1) == expected.argmax(1)).all())
+    return change if same and change <= MAX_CHANGE else None

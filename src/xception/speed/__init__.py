@@ -1,0 +1,1 @@
+"""Measurements of speed: benchmarks, races between models, audits of both."""

@@ -1,0 +1,90 @@
+"""Which of two ways to run a model is faster, said only where the measurements tell."""
+
+from functools import partial
+from typing import Literal
+
+import msgspec
+
+from xception.errors import InputError, UsageError
+from xception.intervals import Interval, bootstrap_ratio
+from xception.pipeline.timing import Rate, alternated, rate
+from xception.speed.workload import Setting, end_to_end
+
+Place = Literal["first", "second"]
+
+MIN_REPEATS = 4
+"""With fewer pairs an interval says nothing."""
+
+
+class Racer(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the two, with its rate from end to end."""
+
+    bundle: str
+    backend: str
+    end_to_end: Rate
+
+
+class Race(msgspec.Struct, frozen=True, kw_only=True):
+    """Both on the same images at one batch size, in turns 1 2 2 1 that make a pair each."""
+
+    batch: int
+    images: int
+    first: Racer
+    second: Racer
+    ratio: Interval
+    """The first's rate over the second's: the geometric mean over the pairs with its 95 % bootstrap-t interval."""
+    faster: Place | None
+    """None where the interval does not exclude that they are equally fast."""
+
+    def sentence(self) -> str:
+        """The verdict in words, with percentages."""
+        if self.faster is None:
+            value, difference = self.ratio.value, abs(self.ratio.value - 1)
+            noise = max(self.ratio.high - value, value - self.ratio.low)
+            return f"no verdict: the noise (±{noise:.1%}) is larger than the difference ({difference:.1%})"
+        ways = [f"{side.bundle} ({side.backend})" for side in (self.first, self.second)]
+        ratios = (self.ratio.value, self.ratio.low, self.ratio.high)
+        if self.faster == "second":
+            ways, ratios = ways[::-1], (1 / self.ratio.value, 1 / self.ratio.high, 1 / self.ratio.low)
+        gain, low, high = (f"{ratio - 1:.1%}" for ratio in ratios)
+        return f"{ways[0]} is faster than {ways[1]} by {gain} [{low}, {high}]"
+
+
+def enough(repeats: int) -> None:
+    """Refuse too few rounds for an interval.
+
+    Raises:
+        UsageError: see there.
+    """
+    if repeats < MIN_REPEATS:
+        raise UsageError(
+            f"{repeats} rounds are too few to tell a difference from noise; expected at least {MIN_REPEATS}"
+        )
+
+
+def race(first: Setting, second: Setting, *, warmup: int, repeats: int) -> Race:
+    """Run both from end to end on the same images, in turns.
+
+    Raises:
+        UsageError: too few rounds for an interval.
+        InputError: none of the images can be read.
+    """
+    enough(repeats)
+    settings = (first, second)
+    seen = [[end_to_end(setting).seen for setting in settings] for _ in range(max(1, warmup))][-1]
+    if not min(seen):
+        raise InputError(f"none of the images of {first.data} can be read; expected at least one to race on")
+    pairs = alternated(
+        *(lambda one=one: partial(end_to_end, one) for one in settings), repeats=repeats, clock=first.clock
+    )
+    racers = [
+        Racer(
+            bundle=str(one.bundle.path),
+            backend=one.session.name,
+            end_to_end=rate([pair[place] for pair in pairs], 2 * seen[place]),
+        )
+        for place, one in enumerate(settings)
+    ]
+    ratio = bootstrap_ratio([(seen[0] / mine) / (seen[1] / theirs) for mine, theirs in pairs])
+    faster: Place | None = "first" if ratio.low > 1 else "second" if ratio.high < 1 else None
+    return Race(batch=first.batch, images=first.images, first=racers[0], second=racers[1], ratio=ratio, faster=faster)

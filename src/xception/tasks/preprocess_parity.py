@@ -1,0 +1,172 @@
+"""What another preprocessing does to a model: its logits and its accuracy on the same files."""
+
+from collections.abc import Mapping
+from itertools import tee
+from typing import Unpack, cast
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from xception.backends.base import Session
+from xception.bundle import Agreement, Bundle
+from xception.data.source import Source
+from xception.errors import CheckFailed, InputError, UsageError
+from xception.intervals import Interval, paired_difference, wilson
+from xception.pipeline.cores import Cores
+from xception.pipeline.sessions import Shared
+from xception.pipeline.stream import Failure, Feed, Scored, infer
+from xception.preprocess import Preprocess
+from xception.tasks.evaluate import FailedImage
+
+
+class Swap(msgspec.Struct, frozen=True, kw_only=True):
+    """One other preprocessing beside the model's own. Fractions, with 95 % intervals.
+
+    `seen + failed = total`; an image that fails for either has failed for both. Accuracies are None for data without
+    labels, and over the images that both saw.
+    """
+
+    name: str
+    preprocess: Preprocess
+    total: int
+    seen: int
+    failed: int
+    agreement: Agreement | None
+    same_top1: Interval | None
+    own_top1: Interval | None
+    top1: Interval | None
+    difference: Interval | None
+    """Of top-1, the other less the own, by Tango's score interval."""
+    failures: tuple[FailedImage, ...]
+
+
+class Parity(msgspec.Struct, frozen=True, kw_only=True):
+    """The result document."""
+
+    bundle: str
+    data: str
+    backend: str
+    own: Preprocess
+    unlabelled: str | None
+    """Why there is no accuracy, or None where there is one."""
+    swaps: tuple[Swap, ...]
+
+
+def parity(
+    bundle: Bundle,
+    session: Session,
+    source: Source,
+    others: Mapping[str, Preprocess],
+    **feed: Unpack[Feed],
+) -> Parity:
+    """Run a model on the same files prepared in its own way and in others, by name.
+
+    Raises:
+        UsageError: no other, or one that makes images which the model cannot take.
+        CheckFailed: logits that are not numbers.
+    """
+    if not others:
+        raise UsageError("there is no other preprocessing to compare with; name one")
+    _check_sizes(session, others)
+    targets, unlabelled = _targets(bundle, source)
+    ways, shared = (bundle.model.preprocess, *others.values()), Shared(session)
+    tallies = {name: _Tally() for name in others}
+    # All keep step, so that the items between them stay few.
+    cores = Cores()
+    streams = (
+        infer(items, way, shared, cores=cores, **feed) for way, items in zip(ways, tee(source, len(ways)), strict=True)
+    )
+    for own, *rest in zip(*streams, strict=True):
+        for tally, other in zip(tallies.values(), rest, strict=True):
+            tally.add(own, other, targets)
+    return Parity(
+        bundle=str(bundle.path),
+        data=source.name,
+        backend=session.name,
+        own=bundle.model.preprocess,
+        unlabelled=unlabelled,
+        swaps=tuple(tally.swap(name, others[name]) for name, tally in tallies.items()),
+    )
+
+
+def _check_sizes(session: Session, others: Mapping[str, Preprocess]) -> None:
+    size = session.input_shape[1:]
+    for name, other in others.items():
+        if None not in size and other.output_px != size:
+            made = "images of any size" if other.output_px is None else "{1}x{0} px".format(*other.output_px)
+            raise UsageError(f"{name} makes {made}, and the model takes {size[1]}x{size[0]} px; name one of this size")
+
+
+def _targets(bundle: Bundle, source: Source) -> tuple[tuple[int, ...] | None, str | None]:
+    """The model's index of each class of the data, or why there is none."""
+    if not source.classes:
+        return None, "the data have no labels"
+    try:
+        return bundle.labels.targets(source.classes), None
+    except InputError as error:
+        return None, str(error)
+
+
+class _Tally:
+    """Running sums over images; memory does not grow with their number, failures aside."""
+
+    def __init__(self) -> None:
+        self.seen = self.same = 0
+        self.largest_difference = self.sum_of_differences = self.largest_logit = 0.0
+        self.right = {(mine, yours): 0 for mine in (True, False) for yours in (True, False)}
+        """Images by whether the own and whether the other preprocessing leads to the right class."""
+        self.failures: list[FailedImage] = []
+
+    def add(self, own: Scored | Failure, other: Scored | Failure, targets: tuple[int, ...] | None) -> None:
+        """Count one image.
+
+        Raises:
+            CheckFailed: its logits are not numbers.
+        """
+        if isinstance(own, Failure) or isinstance(other, Failure):
+            failure = own if isinstance(own, Failure) else cast(Failure, other)
+            self.failures.append(FailedImage(path=failure.key, reason=failure.reason))
+            return
+        mine, yours = own.logits.astype(np.float64), other.logits.astype(np.float64)
+        if not (np.isfinite(mine).all() and np.isfinite(yours).all()):
+            raise CheckFailed(f"the logits of {own.item.key} are not finite numbers; convert or train the model again")
+        self.seen += 1
+        self._compare(mine, yours)
+        if targets is not None and own.item.target is not None:
+            target = targets[own.item.target]
+            self.right[bool(mine.argmax() == target), bool(yours.argmax() == target)] += 1
+
+    def _compare(self, mine: NDArray[np.float64], yours: NDArray[np.float64]) -> None:
+        differences = np.abs(yours - mine)
+        self.same += int(mine.argmax() == yours.argmax())
+        self.largest_difference = max(self.largest_difference, float(differences.max()))
+        self.sum_of_differences += float(differences.mean())
+        self.largest_logit = max(self.largest_logit, float(np.abs(mine).max()))
+
+    def swap(self, name: str, preprocess: Preprocess) -> Swap:
+        """The document for what was counted."""
+        both, own_only, other_only = (self.right[key] for key in ((True, True), (True, False), (False, True)))
+        labelled = sum(self.right.values())
+        return Swap(
+            name=name,
+            preprocess=preprocess,
+            total=self.seen + len(self.failures),
+            seen=self.seen,
+            failed=len(self.failures),
+            agreement=self._agreement() if self.seen else None,
+            same_top1=wilson(self.same, self.seen),
+            own_top1=wilson(both + own_only, labelled),
+            top1=wilson(both + other_only, labelled),
+            difference=paired_difference(own_only, other_only, labelled),
+            failures=tuple(self.failures),
+        )
+
+    def _agreement(self) -> Agreement:
+        return Agreement(
+            samples=self.seen,
+            max_abs_diff=self.largest_difference,
+            mean_abs_diff=self.sum_of_differences / self.seen,
+            relative_diff=self.largest_difference / max(self.largest_logit, float(np.finfo(np.float32).tiny)),
+            top1_agreement=self.same / self.seen,
+        )

@@ -1,0 +1,272 @@
+"""Results of vendors' tools: scored as they are, and written as their scorers read them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path, PurePosixPath
+from typing import Literal, Unpack
+
+import msgspec
+import numpy as np
+
+from xception.backends.base import Session
+from xception.bundle import Bundle, staged_folder
+from xception.data.source import Source
+from xception.errors import CheckFailed, InputError
+from xception.interchange import ascend, mindspore, vastai
+from xception.interchange.answers import Outcome, Scores, Unreadable
+from xception.intervals import Interval, wilson
+from xception.labels import Labels
+from xception.pipeline.stream import Failure, Feed, Scored, infer
+from xception.tasks.evaluate import FailedImage
+
+Vendor = Literal["ascend", "mindspore", "vastai"]
+
+TOP = 5
+"""Up to which place accuracies are counted."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Where it comes from, and by image the index of its class."""
+
+    name: str
+    targets: Mapping[str, int]
+
+
+class ScoredResults(msgspec.Struct, frozen=True, kw_only=True):
+    """The result document. Fractions in [0, 1] of the `seen` images; `seen + failed = total`."""
+
+    results: str
+    vendor: str
+    truth: str
+    total: int
+    seen: int
+    failed: int
+    top1: Interval | None
+    top5: Interval | None
+    """None where the results name fewer than five classes."""
+    top: tuple[Interval, ...]
+    """Top-1, top-2, ... as far as the results go, at most to top-5."""
+    top1_of_all: tuple[float, float]
+    """Top-1 of all images, were those without a usable result all wrong, and were they all right."""
+    classes: int
+    """Values or classes in a result."""
+    failures: tuple[FailedImage, ...]
+    """Images without a usable result."""
+    extra: tuple[str, ...]
+    """Results of none of the images."""
+
+
+def truth_of_source(source: Source, labels: Labels) -> Truth:
+    """The labels of a data set, as indices of the model's classes.
+
+    Raises:
+        InputError: a class of the data is none of the model's, or an item has no label.
+    """
+    targets = labels.targets(source.classes)
+    rows = {item.key: targets[item.target] for item in source if item.target is not None}
+    if len(rows) != len(source):
+        raise InputError(f"{len(source) - len(rows)} images of {source.name} have no label, or share another's key")
+    return Truth(source.name, rows)
+
+
+def truth_of_file(file: Path, num_classes: int) -> Truth:
+    """The labels of a file, `NAME INDEX` or `NAME:INDEX`.
+
+    Raises:
+        InputError: a line that does not fit, or an index that is none of the model's.
+    """
+    rows = ascend.read_label_file(file)
+    if max(rows.values()) >= num_classes:
+        raise InputError(f"{file} holds class index {max(rows.values())}; expected 0 to {num_classes - 1}")
+    return Truth(file.name, rows)
+
+
+def truth_of_folders(paths: Iterable[str], labels: Labels) -> Truth:
+    """The name of the folder that each image lies in, as VastAI's scorer has it.
+
+    Raises:
+        InputError: a folder is called like none of the model's classes.
+    """
+    rows = list(paths)
+    targets = labels.targets([PurePosixPath(path).parent.name for path in rows])
+    return Truth("folder names", dict(zip(rows, targets, strict=True)))
+
+
+def read_results(vendor: Vendor, results: Path, num_classes: int, datalist: Path | None = None) -> Iterator[Outcome]:
+    """What a vendor's tool answered, image by image.
+
+    Raises:
+        InputError: no results there.
+    """
+    if vendor == "vastai":
+        return vastai.read_results(results, num_classes, datalist)
+    read = ascend.read_results if vendor == "ascend" else mindspore.read_results
+    return read(results, num_classes)
+
+
+def score_results(vendor: Vendor, results: Path, outcomes: Iterable[Outcome], truth: Truth) -> ScoredResults:
+    """Compare answers with the truth. An image without a usable answer counts as failed.
+
+    Raises:
+        InputError: two results for one image, or none for any.
+        CheckFailed: scores are not numbers.
+    """
+    key = _key(vendor, truth)
+    images = _distinct(truth.targets, key)
+    tally = _Tally()
+    for outcome in outcomes:
+        name = key(outcome.path)
+        if name not in images:
+            tally.extra.append(outcome.path)
+        elif name in tally.done:
+            raise InputError(f"{results} holds two results for the image {images[name]}; remove the stale one")
+        else:
+            tally.done.add(name)
+            tally.add(outcome, images[name], truth.targets[images[name]])
+    if tally.extra and not tally.done:
+        raise InputError(
+            f"none of the {len(tally.extra)} results in {results}, such as {tally.extra[0]}, is of an image of "
+            f"{truth.name}, such as {next(iter(images.values()))}; expected the same names"
+        )
+    tally.failures += [FailedImage(path=images[name], reason="has no result") for name in images.keys() - tally.done]
+    return tally.document(str(results), vendor, truth)
+
+
+class _Tally:
+    def __init__(self) -> None:
+        self.hits = np.zeros(TOP, np.int64)
+        self.depth = TOP
+        self.seen = 0
+        self.classes = 0
+        self.done: set[str] = set()
+        self.failures: list[FailedImage] = []
+        self.extra: list[str] = []
+
+    def add(self, outcome: Outcome, path: str, target: int) -> None:
+        if isinstance(outcome, Unreadable):
+            self.failures.append(FailedImage(path=path, reason=outcome.reason))
+            return
+        if outcome.scores is not None and not np.isfinite(outcome.scores).all():
+            raise CheckFailed(
+                f"the scores of {path} are not finite numbers; no accuracy is reported: run the tool again"
+            )
+        rank = outcome.rank(target)
+        if rank < min(TOP, outcome.depth):
+            self.hits[rank] += 1
+        self.depth = min(self.depth, outcome.depth)
+        self.classes = outcome.depth
+        self.seen += 1
+
+    def document(self, results: str, vendor: str, truth: Truth) -> ScoredResults:
+        total, hits = len(truth.targets), list(accumulate(map(int, self.hits[: self.depth])))
+        top = tuple(interval for count in hits if (interval := wilson(count, self.seen)))
+        return ScoredResults(
+            results=results,
+            vendor=vendor,
+            truth=truth.name,
+            total=total,
+            seen=self.seen,
+            failed=len(self.failures),
+            top1=top[0] if top else None,
+            top5=top[TOP - 1] if len(top) == TOP else None,
+            top=top,
+            top1_of_all=(hits[0] / total, (hits[0] + len(self.failures)) / total),
+            classes=self.classes,
+            failures=tuple(sorted(self.failures, key=lambda failure: failure.path)),
+            extra=tuple(sorted(self.extra)),
+        )
+
+
+def _key(vendor: Vendor, truth: Truth) -> Callable[[str], str]:
+    """How images and results are known to each other.
+
+    VastAI's results tell the folder too, which is needed where two folders hold files of the same name.
+    """
+    if vendor != "vastai":
+        return ascend.stem
+    return _stem if len(set(map(_stem, truth.targets))) == len(truth.targets) else _folder_and_stem
+
+
+def _stem(path: str) -> str:
+    return PurePosixPath(path).stem
+
+
+def _folder_and_stem(path: str) -> str:
+    return f"{PurePosixPath(path).parent.name}/{_stem(path)}"
+
+
+def _distinct(paths: Iterable[str], key: Callable[[str], str]) -> dict[str, str]:
+    images: dict[str, str] = {}
+    for path in paths:
+        if images.setdefault(key(path), path) != path:
+            raise InputError(
+                f"the images {images[key(path)]} and {path} are both known as {key(path)!r} to the tool; "
+                "expected distinct file names"
+            )
+    return images
+
+
+@dataclass(frozen=True)
+class Written:
+    """How many images have a result in a folder, and which have none."""
+
+    seen: int
+    failures: tuple[Failure, ...]
+
+
+def write_results(
+    vendor: Vendor,
+    out: Path,
+    bundle: Bundle,
+    session: Session,
+    source: Source,
+    **feed: Unpack[Feed],
+) -> Written:
+    """Run the model over images, whose keys are their paths, and write its logits as the vendor's scorer reads them.
+
+    Where all images lie in folders called like the model's classes, the scorer's label file is written too.
+
+    Raises:
+        InputError: `out` holds something, or names that the vendor's files cannot hold; nothing is left behind.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists and is not an empty folder; choose another place")
+    paths = [_absolute(source[index].key) for index in range(len(source))]
+    if vendor != "vastai":
+        _distinct(paths, ascend.stem)
+    failures: list[Failure] = []
+
+    def rows() -> Iterator[tuple[str, Scores]]:
+        outcomes = infer(source, bundle.model.preprocess, session, **feed)
+        for path, outcome in zip(paths, outcomes, strict=True):
+            if isinstance(outcome, Scored):
+                yield path, outcome.logits
+            else:
+                failures.append(outcome)
+
+    with staged_folder(out) as folder:
+        if vendor == "vastai":
+            vastai.write_results(folder, rows(), bundle.labels)
+        else:
+            write = ascend.write_results if vendor == "ascend" else mindspore.write_results
+            write(folder, rows())
+            _write_labels(vendor, folder, paths, bundle.labels)
+    return Written(len(paths) - len(failures), tuple(failures))
+
+
+def _absolute(key: str) -> str:
+    return key if "://" in key else str(Path(key).absolute())
+
+
+def _write_labels(vendor: Vendor, folder: Path, paths: list[str], labels: Labels) -> None:
+    try:
+        truth = truth_of_folders(paths, labels)
+    except InputError:
+        return
+    rows = [(PurePosixPath(path).name, target) for path, target in truth.targets.items()]
+    if vendor == "ascend":
+        ascend.write_label_file(folder / ascend.LABEL_FILE, rows)
+    else:
+        mindspore.write_label_file(folder / mindspore.LABEL_FILE, rows)

@@ -1,0 +1,182 @@
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.reader import HELD_OUT
+from tests.samples import labelled
+from xception.backends.base import open_session
+from xception.bundle import Bundle, open_bundle
+from xception.data.digits import digits
+from xception.data.source import Items
+from xception.errors import CheckFailed, InputError, UnknownName, UsageError
+from xception.quantize.quantize import RECORD, GateFailed, Options, Quantization, quantize_bundle
+
+TRAIN = digits("train")
+
+
+def test_int8_within_the_tolerance_is_written_with_its_record(reader: Bundle, tmp_path: Path) -> None:
+    written, result = quantize_bundle(reader, TRAIN, tmp_path / "int8", validation=HELD_OUT, images=100)
+    assert open_bundle(tmp_path / "int8", verify=True) == written
+    assert (result.passed, written.model.passed_gate, written.model.precision) == (True, True, "int8")
+    verdict = result.verdict
+    assert verdict
+    assert verdict.candidate.total == verdict.parent.total == len(HELD_OUT)
+    assert verdict.drop is not None
+    assert verdict.drop <= 0.005
+    assert written.model.metrics == {HELD_OUT.name: verdict.candidate}
+    assert written.model.agreement
+    assert 0.95 <= written.model.agreement.top1_agreement == verdict.top1_agreement
+    step = written.model.lineage[-1]
+    assert step.parent == reader.model.digest
+    assert step.settings["calibration_digest"] == result.calibration.digest
+    assert (result.calibration.images, result.calibration.classes) == (100, 10)
+    assert msgspec.json.decode((written.path / RECORD).read_bytes(), type=Quantization) == result
+    assert open_session(written).num_classes == 10
+
+
+def test_blown_up_ranges_ruin_the_naive_method_and_the_ladder_recovers_them(blown_up: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(GateFailed) as naive:
+        quantize_bundle(blown_up, TRAIN, tmp_path / "naive", validation=HELD_OUT, method="per-tensor", images=100)
+    lost = naive.value.quantization.verdict
+    assert lost
+    assert lost.drop is not None
+    assert lost.drop > 0.2
+    _, result = quantize_bundle(blown_up, TRAIN, tmp_path / "int8", validation=HELD_OUT, images=100)
+    assert result.verdict
+    assert result.verdict.drop is not None
+    assert result.verdict.drop <= 0.005
+    assert [trial.passed for trial in result.trials] == [False] * (len(result.trials) - 1) + [True]
+    assert len(result.trials) > 1
+
+
+def test_a_result_beyond_the_tolerance_is_reported_and_not_written(reader: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(GateFailed, match=r"int8 by max: .* no bundle was written") as failure:
+        quantize_bundle(reader, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, method="max", tolerance=-1.0)
+    assert not list(tmp_path.iterdir())
+    assert failure.value.exit_code == 1
+    assert failure.value.quantization.verdict
+    assert failure.value.quantization.bundle is None
+
+
+def test_a_failed_model_may_be_kept_and_is_marked(reader: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(GateFailed, match="is marked as failed"):
+        quantize_bundle(
+            reader,
+            TRAIN,
+            tmp_path / "q",
+            validation=HELD_OUT,
+            images=100,
+            method="max",
+            tolerance=-1.0,
+            keep_failed=True,
+        )
+    assert open_bundle(tmp_path / "q", verify=True).model.passed_gate is False
+
+
+def test_strictness_demands_what_few_images_cannot_show(reader: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(GateFailed, match="as --strict demands"):
+        quantize_bundle(
+            reader,
+            TRAIN,
+            tmp_path / "q",
+            validation=HELD_OUT,
+            images=100,
+            method="max",
+            options=Options(is_strict=True),
+        )
+
+
+def test_openvino_runs_what_is_written_for_it(reader: Bundle, tmp_path: Path) -> None:
+    written, result = quantize_bundle(
+        reader, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, to="openvino", method="equalized"
+    )
+    assert (written.model.form, written.model.precision, result.passed) == ("openvino", "int8", True)
+    assert set(written.model.files) == {"labels.txt", "model.bin", "model.xml", RECORD}
+
+
+def test_litert_runs_what_is_written_for_it(reader: Bundle, tmp_path: Path) -> None:
+    written, result = quantize_bundle(
+        reader, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, to="litert", method="equalized"
+    )
+    assert (written.model.form, written.model.precision, result.passed) == ("litert", "int8", True)
+    assert set(written.model.files) == {"labels.txt", "model.tflite", RECORD}
+    assert "ai-edge-litert" in written.model.lineage[-1].tools
+    assert open_session(written).input_shape == open_session(reader).input_shape
+    assert result.verdict
+    assert result.verdict.top1_agreement > 0.97
+
+
+def test_a_litert_file_that_lost_its_accuracy_is_refused(blown_up: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(GateFailed, match=r"more than the 0\.5 points allowed"):
+        quantize_bundle(
+            blown_up, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, to="litert", method="per-tensor"
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_images_without_labels_are_judged_by_agreement(reader: Bundle, tmp_path: Path) -> None:
+    bare = Items("bare", (), tuple(replace(item, target=None) for item in TRAIN.items[:300]))
+    _, result = quantize_bundle(reader, bare, tmp_path / "q", images=60, method="equalized")
+    assert result.verdict
+    assert (result.verdict.drop, result.verdict.candidate.top1, result.calibration.classes) == (None, None, None)
+    assert result.verdict.candidate.seen == 240
+    assert result.verdict.top1_agreement >= 0.98
+    assert written_metrics(tmp_path / "q") == {"bare": result.verdict.candidate}
+
+
+def written_metrics(path: Path) -> object:
+    return open_bundle(path).model.metrics
+
+
+def test_a_model_that_guesses_is_refused(reader: Bundle, tmp_path: Path) -> None:
+    model = msgspec.structs.replace(
+        reader.model, preprocess=msgspec.structs.replace(reader.model.preprocess, mean=(90.0,))
+    )
+    with pytest.raises(CheckFailed, match="which guessing among 10 classes may reach too"):
+        quantize_bundle(replace(reader, model=model), TRAIN, tmp_path / "q", validation=HELD_OUT)
+
+
+def test_only_float32_graphs_are_quantized(weights_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="xception export --to onnx first"):
+        quantize_bundle(weights_bundle, labelled(60), tmp_path / "q")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"output_values": "probabilities"},
+        {"input_values": "image", "input_layout": "nhwc"},
+        {"input_shape": (4, 1, 32, 32)},
+        {"top_k": 2},
+    ],
+)
+def test_only_plain_graphs_are_quantized(change: dict[str, object], reader: Bundle, tmp_path: Path) -> None:
+    graph = reader.model.graph
+    assert graph
+    model = msgspec.structs.replace(reader.model, graph=msgspec.structs.replace(graph, **change))
+    with pytest.raises(UsageError, match="without further options"):
+        quantize_bundle(replace(reader, model=model), TRAIN, tmp_path / "q")
+
+
+@pytest.mark.parametrize(("option", "what"), [("method", "method"), ("to", "target")])
+def test_unknown_names_are_refused(option: str, what: str, onnx_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match=f"unknown {what} 'mix'"):
+        quantize_bundle(onnx_bundle, labelled(60), tmp_path / "q", **{option: "mix"})  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_had_is_noted_and_the_ladder_goes_on(
+    reader: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import xception.quantize.quantize as static
+
+    def refuse(*_: object, **__: object) -> None:
+        raise InputError("not today")
+
+    monkeypatch.setattr("xception.quantize.ladder.quantize_by_nncf", refuse)
+    monkeypatch.setattr(static, "LADDER", ("nncf", "max"))
+    _, result = quantize_bundle(reader, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, tolerance=0.05)
+    assert [(trial.method, trial.error) for trial in result.trials] == [("nncf", "not today"), ("max", None)]
+    with pytest.raises(InputError, match="not today"):
+        quantize_bundle(reader, TRAIN, tmp_path / "r", validation=HELD_OUT, images=100, method="nncf")

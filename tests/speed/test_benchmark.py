@@ -1,0 +1,261 @@
+import threading
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from tests.samples import CLASSES, OneAtATime, encoded, labelled, picture
+from tests.tasks.speed import NOT_SET, Accelerator, HandClock, Paced, logits, slow_to_read
+from xception.backends.base import Compute, Logits, Pixels, open_session
+from xception.bundle import Bundle
+from xception.data.decode import decode
+from xception.data.pixels import pixels
+from xception.data.source import Item, Items
+from xception.errors import CheckFailed, InputError, UsageError
+from xception.pipeline import stream
+from xception.pipeline.stream import STAGES
+from xception.pipeline.timing import bound
+from xception.preprocess import Preprocess, Squash
+from xception.speed import workload
+from xception.speed.benchmark import Benchmark, benchmark, noise_source
+from xception.tasks.evaluate import evaluate
+
+
+@pytest.fixture(scope="module")
+def result(onnx_bundle: Bundle) -> Benchmark:
+    session = open_session(onnx_bundle, compute=Compute(threads=1))
+    return benchmark(onnx_bundle, session, labelled(5, broken=(1,)), batches=(1, 4), images=9)
+
+
+def test_every_batch_size_is_measured_in_every_stage(result: Benchmark) -> None:
+    assert [run.batch for run in result.runs] == [1, 4]
+    for run in result.runs:
+        assert tuple(run.stages) == STAGES
+        assert (run.backend, run.precision, run.images) == ("onnxruntime", "float32", 9)
+        for rate in (*run.stages.values(), run.end_to_end):
+            assert 0 < rate.low <= rate.images_per_second <= rate.high
+        for latency in (run.latency_ms, run.answer_ms):
+            assert 0 < latency.p50 <= latency.p90 <= latency.p99
+        assert (run.peak_memory_bytes or 0) > 1e7
+
+
+def test_bound_bottleneck_and_efficiency_follow_from_the_stages(result: Benchmark) -> None:
+    for run in result.runs:
+        rates = {name: rate.images_per_second for name, rate in run.stages.items()}
+        assert rates[run.bottleneck] == min(rates.values())
+        assert run.bound_by == "shared cores"
+        assert run.bound_images_per_second == pytest.approx(bound(rates.values()))
+        assert run.efficiency == pytest.approx(run.end_to_end.images_per_second / run.bound_images_per_second)
+
+
+def test_shares_of_the_lanes_time_do_not_exceed_it(result: Benchmark) -> None:
+    for run in result.runs:
+        lanes = [run.stages[name] for name in ("read", "preprocess", "infer")]
+        assert 0 < sum(stage.busy + stage.waiting for stage in lanes) <= 1
+        assert 0 < run.stages["postprocess"].busy <= 1
+
+
+def test_unreadable_images_are_named_and_in_no_rate(result: Benchmark) -> None:
+    assert [failure.path for failure in result.failures] == ["001"]
+    assert [run.failed for run in result.runs] == [2, 2]
+
+
+def test_accuracy_is_what_evaluation_says_of_each_image_once(onnx_bundle: Bundle, result: Benchmark) -> None:
+    session = open_session(onnx_bundle, compute=Compute(threads=1))
+    score = evaluate(onnx_bundle, session, labelled(5, broken=(1,)), mode="exact").score()
+    assert (score.total, score.seen, score.failed) == (5, 4, 1)
+    for run in result.runs:
+        assert run.accuracy
+        assert (run.accuracy.total, run.accuracy.seen, run.accuracy.failed) == (5, 4, 1)
+        assert (run.accuracy.top1, run.accuracy.top5) == (score.top1, score.top5)
+        assert run.accuracy.loss == pytest.approx(score.loss, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        Items("others", ("newt", "owl"), labelled(3, classes=("newt", "owl")).items),
+        Items("unlabelled", CLASSES, tuple(replace(item, target=None) for item in labelled(3))),
+    ],
+    ids=lambda source: source.name,
+)
+def test_labels_that_the_model_does_not_know_give_no_accuracy(onnx_bundle: Bundle, source: Items) -> None:
+    clock = HandClock()
+    measured = benchmark(onnx_bundle, Ticking(clock), source, batches=(1,), images=3, repeats=1, clock=Counting())
+    assert measured.runs[0].accuracy is None
+
+
+class Counting:
+    """A clock that moves whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self.looks = 0.0
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return self.looks
+
+
+class Ticking(Paced):
+    def __init__(self, clock: HandClock) -> None:
+        super().__init__(clock, 0.0)
+
+
+def test_the_document_goes_through_json(result: Benchmark) -> None:
+    assert msgspec.json.decode(msgspec.json.encode(result), type=Benchmark) == result
+
+
+SECONDS = {"read": 0.004, "preprocess": 0.005, "infer": 0.010, "postprocess": 0.001}
+
+
+def measured_by_hand(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float], batches: tuple[int, ...] = (1, 4)
+) -> Benchmark:
+    """A benchmark of stages that take so long for an image, on a clock that nothing else moves."""
+    clock = HandClock()
+
+    def slow_pixels(*arguments: object) -> np.ndarray:
+        clock.move(seconds["preprocess"])
+        return pixels(*arguments)  # type: ignore[arg-type]
+
+    def slow_finite(outcome: stream.Scored) -> Logits:
+        clock.move(seconds["postprocess"])
+        return outcome.logits
+
+    monkeypatch.setattr(stream, "pixels", slow_pixels)
+    monkeypatch.setattr(workload, "finite", slow_finite)
+    source, session = slow_to_read(8, clock, seconds["read"]), Paced(clock, seconds["infer"])
+    return benchmark(
+        bundle, session, source, batches=batches, images=8, workers=1, repeats=3, mode="reference", clock=clock
+    )
+
+
+def test_stages_of_known_rates_are_recovered(onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    for run in measured_by_hand(onnx_bundle, monkeypatch, SECONDS).runs:
+        for name, seconds in SECONDS.items():
+            assert run.stages[name].images_per_second == pytest.approx(1 / seconds, rel=0.02)
+        assert run.end_to_end.images_per_second == pytest.approx(1 / 0.020, rel=0.02)
+        assert run.bound_images_per_second == pytest.approx(1 / 0.020, rel=0.02)
+        assert run.efficiency == pytest.approx(1, rel=0.02)
+        assert run.latency_ms.p50 == run.latency_ms.p99 == pytest.approx(10 * run.batch)
+        assert run.answer_ms.p50 >= 19 * 0.999
+
+
+@pytest.mark.parametrize("slow", STAGES)
+def test_a_planted_slow_stage_is_the_bottleneck(
+    onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    (run,) = measured_by_hand(onnx_bundle, monkeypatch, {**SECONDS, slow: 0.03}, batches=(4,)).runs
+    assert run.bottleneck == slow
+    assert run.stages[slow].images_per_second == pytest.approx(1 / 0.03, rel=0.02)
+
+
+def waiting_to_read(count: int, image_s: float) -> Items:
+    def load() -> bytes:
+        NOT_SET.wait(image_s)
+        return data
+
+    data = encoded(picture())
+    return Items("waiting", (), tuple(Item(f"{index}", None, load) for index in range(count)))
+
+
+def test_an_accelerator_infers_while_others_read(onnx_bundle: Bundle) -> None:
+    session = Accelerator(HandClock(), 0.03)
+    source = waiting_to_read(16, 0.025)
+    # The waits are real, and what else a machine does lengthens some; medians of five rounds do not follow two of them.
+    measured = benchmark(onnx_bundle, session, source, batches=(1,), images=16, workers=2, warmup=0, repeats=5)
+    (run,) = measured.runs
+    rates = [stage.images_per_second for stage in run.stages.values()]
+    assert (run.bottleneck, run.bound_by) == ("infer", "slowest stage")
+    assert run.bound_images_per_second == min(rates)
+    assert run.end_to_end.images_per_second > 1.1 * bound(rates)
+    assert 0.7 < run.efficiency <= 1.05
+    # One lane of two is at most half of their time: more is only had at once.
+    assert run.stages["read"].busy + run.stages["infer"].busy > 0.6
+
+
+class Failing(Paced):
+    """Fails in its second call."""
+
+    calls = 0
+
+    def __call__(self, pixels: Pixels, /) -> Logits:
+        self.calls += 1
+        if self.calls > 1:
+            raise RuntimeError("the device is gone")
+        return logits(pixels)
+
+
+def test_a_stage_that_fails_stops_the_run_and_leaves_no_thread(onnx_bundle: Bundle) -> None:
+    before = set(threading.enumerate())
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        benchmark(onnx_bundle, Failing(HandClock(), 0.0), labelled(30), batches=(2,))
+    assert set(threading.enumerate()) == before
+
+
+class Broken(OneAtATime):
+    name, input_shape, num_classes, batch_size = "broken", (3, 32, 32), len(CLASSES), None
+
+    def __call__(self, pixels: Pixels, /) -> Logits:
+        return np.full((len(pixels), len(CLASSES)), np.nan, np.float32)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("source", [labelled(2), noise_source(Preprocess(), 2)], ids=lambda source: source.name)
+def test_logits_that_are_no_numbers_have_no_speed(onnx_bundle: Bundle, source: Items) -> None:
+    before = set(threading.enumerate())
+    with pytest.raises(CheckFailed, match="not finite numbers"):
+        benchmark(onnx_bundle, Broken(), source, batches=(1,))
+    assert set(threading.enumerate()) == before
+
+
+@pytest.mark.parametrize(
+    ("batches", "numbers"),
+    [
+        ((1,), {"images": 0}),
+        ((0,), {}),
+        ((), {}),
+        ((4, -1), {}),
+        ((1,), {"repeats": 0}),
+        ((1,), {"warmup": -1}),
+    ],
+)
+def test_nothing_to_measure_is_refused(onnx_bundle: Bundle, batches: tuple[int, ...], numbers: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="at least one image and batch sizes of at least 1"):
+        benchmark(onnx_bundle, Broken(), labelled(2), batches=batches, **numbers)
+
+
+def test_another_batch_than_the_graphs_own_is_refused(onnx_bundle: Bundle) -> None:
+    session = Paced(HandClock(), 0.0)
+    session.batch_size = 4  # type: ignore[assignment]
+    with pytest.raises(UsageError, match="only at batch 4; pass --batch 4"):
+        benchmark(onnx_bundle, session, labelled(2), batches=(1, 4))
+
+
+def test_few_images_still_fill_a_batch(onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run,) = measured_by_hand(onnx_bundle, monkeypatch, SECONDS, batches=(16,)).runs
+    assert run.images == 16
+    assert run.latency_ms.p50 == pytest.approx(160)
+
+
+def test_only_unreadable_images_are_refused(onnx_bundle: Bundle) -> None:
+    with pytest.raises(InputError, match="none of the first 2 images of pictures can be read"):
+        benchmark(onnx_bundle, Broken(), labelled(2, broken=(0, 1)), batches=(1,), images=2)
+
+
+def test_noise_needs_no_data_and_is_always_the_same() -> None:
+    preprocess = Preprocess(resize=Squash(width_px=40, height_px=20))
+    first, second = (noise_source(preprocess, 3) for _ in range(2))
+    data = [item.load() for item in first]
+    assert data == [item.load() for item in second]
+    assert len(set(data)) == 3
+    assert isinstance(data[0], bytes)
+    assert decode(data[0]).size == (50, 25)
+
+
+def test_the_environment_names_what_the_figures_depend_on(result: Benchmark) -> None:
+    assert {"cpu", "cores", "system", "python", "onnxruntime", "pillow"} == set(result.environment)
+    assert all(result.environment.values())

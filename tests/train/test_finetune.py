@@ -1,0 +1,130 @@
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import NETWORK
+from tests.samples import CLASSES, picture
+from xception.bundle import Bundle, write_bundle
+from xception.errors import InputError, UsageError
+from xception.labels import Labels
+from xception.models.network import build
+from xception.train.finetune import parent_of, starting_tensors
+from xception.train.recipe import Recipe, load_recipe
+from xception.train.trainer import train_network
+from xception.weights import read_weights
+
+HEAD = ("head.classifier.weight", "head.classifier.bias")
+
+
+def toml(tmp_path: Path, model: str, more: str = "") -> str:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'epochs = 1\n[model]\n{model}\n[data]\nsource = "digits"\n{more}')
+    return str(path)
+
+
+def test_network_and_preprocessing_come_from_the_bundle(weights_bundle: Bundle, tmp_path: Path) -> None:
+    recipe = load_recipe(toml(tmp_path, f'start = "{weights_bundle.path}"'))
+    assert (recipe.model.variant, recipe.model.width) == (NETWORK.variant, NETWORK.width)
+    assert recipe.preprocess == weights_bundle.model.preprocess
+    assert recipe.model.parent == weights_bundle.model.digest
+    parent = parent_of(recipe.model)
+    assert parent == weights_bundle
+
+
+def test_what_the_recipe_states_of_preprocessing_goes_before(weights_bundle: Bundle, tmp_path: Path) -> None:
+    name = toml(tmp_path, f'start = "{weights_bundle.path}"')
+    gray = load_recipe(name, ["preprocess.color=gray", "preprocess.interpolation=nearest"]).preprocess
+    own = weights_bundle.model.preprocess
+    assert (gray.color, gray.mean, gray.std, gray.interpolation) == ("gray", own.mean[:1], own.std[:1], "nearest")
+    assert (gray.resize, gray.crop) == (own.resize, own.crop)
+
+
+def test_a_recipe_without_a_start_is_as_it_was(tmp_path: Path) -> None:
+    recipe = load_recipe("digits")
+    assert (recipe.model.start, recipe.model.parent, parent_of(recipe.model)) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ('start = ""', "pass --from BUNDLE"),
+        ('variant = "timm_xception"\nstart = "{weights}"', "model.variant is timm_xception, and .* mini_xception"),
+        ('width = 1.0\nstart = "{weights}"', r"model\.width is 1\.0, and .* network of width 0\.5"),
+        ('start = "{onnx}"', r"is a graph \(onnx\), which cannot be trained; expected a bundle of weights"),
+        ("start = 3", "model.start is 3; expected"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_refused(
+    model: str, message: str, weights_bundle: Bundle, onnx_bundle: Bundle, tmp_path: Path
+) -> None:
+    model = model.replace("{weights}", str(weights_bundle.path)).replace("{onnx}", str(onnx_bundle.path))
+    with pytest.raises(UsageError, match=message):
+        load_recipe(toml(tmp_path, model))
+
+
+def test_a_start_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere does not exist; expected a folder"):
+        load_recipe(toml(tmp_path, 'start = "nowhere"'))
+
+
+def test_a_start_that_changed_since_is_refused(weights_bundle: Bundle, tmp_path: Path) -> None:
+    recipe = load_recipe(toml(tmp_path, f'start = "{weights_bundle.path}"'))
+    other = msgspec.structs.replace(recipe.model, parent="0" * 64)
+    with pytest.raises(InputError, match=r"is not the bundle that this recipe starts from .*expected digest 000"):
+        parent_of(other)
+
+
+def test_a_classifier_keeps_the_classes_that_it_knows_and_else_starts_anew(weights_bundle: Bundle) -> None:
+    own = read_weights(weights_bundle.main_file)
+    some = starting_tensors(weights_bundle, 3, ("fox", "ant"))
+    other = starting_tensors(weights_bundle, 3, ("fox", "ant", "yak", *CLASSES))
+    for name in HEAD:
+        assert np.array_equal(some[name], own[name][[CLASSES.index("fox"), CLASSES.index("ant")]])
+        assert other[name].shape == (10, *own[name].shape[1:])
+        assert not other[name].any()
+    rest = own.keys() - set(HEAD)
+    assert all(np.array_equal(other[name], own[name]) and np.array_equal(some[name], own[name]) for name in rest)
+
+
+def test_a_gray_image_gives_what_its_copy_in_three_channels_gave(weights_bundle: Bundle) -> None:
+    spec = NETWORK.architecture()
+    colour = build(spec, read_weights(weights_bundle.main_file)).eval()
+    one = msgspec.structs.replace(NETWORK, in_channels=1).architecture()
+    gray = build(one, starting_tensors(weights_bundle, 1, CLASSES)).eval()
+    pixels = torch.from_numpy(np.array(picture(32, 32, mode="L"), np.float32))[None, None] / 128 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(gray(pixels), colour(pixels.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-4)
+
+
+def tuned(recipe: Recipe, parent: Bundle, **changes: object) -> Recipe:
+    model = msgspec.structs.replace(
+        recipe.model, start=str(parent.path), parent=parent.model.digest, width=parent.model.network.width
+    )
+    return msgspec.structs.replace(recipe, model=model, epochs=1, **changes)
+
+
+def test_training_starts_from_the_parents_weights_and_its_history(
+    recipe: Recipe, weights_bundle: Bundle, tmp_path: Path
+) -> None:
+    still = msgspec.structs.replace(recipe.optim, lr=1e-12, weight_decay=0)
+    made = train_network(tuned(recipe, weights_bundle, optim=still), tmp_path / "run")
+    own, result = read_weights(weights_bundle.main_file), read_weights(made.main_file)
+    learned = [name for name in own if "running" not in name]
+    assert all(np.allclose(result[name], own[name], atol=1e-6) for name in learned)
+    assert made.model.lineage[-1].parent == weights_bundle.model.digest
+    assert made.model.lineage[:-1] == weights_bundle.model.lineage
+
+
+def test_other_classes_are_learned_from_a_bundle(recipe: Recipe, weights_bundle: Bundle, tmp_path: Path) -> None:
+    renamed = write_bundle(
+        tmp_path / "parent",
+        weights_bundle.model,
+        Labels(tuple(f"other {name}" for name in CLASSES)),
+        {"weights.safetensors": weights_bundle.main_file},
+    )
+    made = train_network(tuned(recipe, renamed), tmp_path / "run")
+    assert made.labels.names == CLASSES
+    assert read_weights(made.main_file)[HEAD[0]].any()

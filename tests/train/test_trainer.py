@@ -1,0 +1,246 @@
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from tests.conftest import S3Server
+from tests.samples import CLASSES, write_folder
+from tests.train.samples import signal_at, stop_at
+from xception.bundle import open_bundle
+from xception.data.augment import Augment
+from xception.errors import EnvironmentFault, InputError, UnknownName
+from xception.train.checkpoint import MANIFEST
+from xception.train.interruption import Stopped
+from xception.train.logs import CSV, EVENTS, JSON_LINES
+from xception.train.manifest import NAME, manifest_at
+from xception.train.recipe import Recipe
+from xception.train.settings import (
+    AverageSettings,
+    ComputeSettings,
+    DataSettings,
+    MixSettings,
+    ModelSettings,
+    OptimSettings,
+    ScheduleSettings,
+)
+from xception.train.trainer import BUNDLE, train_network
+
+
+def test_a_run_ends_with_a_bundle_a_log_and_a_checkpoint(whole: Path, recipe: Recipe) -> None:
+    bundle = open_bundle(whole, verify=True)
+    checkpoints = msgspec.json.decode((whole / MANIFEST).read_bytes())["checkpoints"]
+    assert {path.name for path in whole.iterdir()} == {
+        BUNDLE,
+        CSV,
+        EVENTS,
+        JSON_LINES,
+        MANIFEST,
+        NAME,
+        *(row["file"] for row in checkpoints),
+    }
+    assert (bundle.labels.names, bundle.model.network.in_channels) == (CLASSES, 3)
+    (score,) = bundle.model.metrics.values()
+    assert (score.total, score.failed) == (28, 0)
+    assert bundle.model.lineage[0].settings["recipe"] == recipe.digest
+    rows = [msgspec.json.decode(line) for line in (whole / JSON_LINES).read_bytes().splitlines()]
+    assert [(row["epoch"], row["steps"]) for row in rows] == [(1, 3), (2, 6), (3, 9)]
+
+
+@pytest.mark.parametrize("step", [1, 5, 9])
+def test_an_interrupted_and_resumed_run_ends_with_the_same_bits(
+    step: int, recipe: Recipe, whole: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train_network(recipe, tmp_path / "run", on_step=stop_at(step))
+    resumed = train_network(recipe, tmp_path / "run", resume=True, workers=1)
+    assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
+
+
+def test_another_seed_ends_elsewhere(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
+    other = train_network(msgspec.structs.replace(recipe, seed=1), tmp_path / "run")
+    assert other.main_file.read_bytes() != open_bundle(whole).main_file.read_bytes()
+
+
+def test_a_finished_run_is_opened_and_not_repeated(recipe: Recipe, whole: Path) -> None:
+    before = (whole / JSON_LINES).stat().st_mtime_ns
+    assert train_network(recipe, whole, resume=True) == open_bundle(whole)
+    assert (whole / JSON_LINES).stat().st_mtime_ns == before
+
+
+def test_a_folder_in_use_is_refused_unless_the_run_is_resumed(recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="is not empty; pass --resume"):
+        train_network(recipe, tmp_path)
+    with pytest.raises(EnvironmentFault, match=r"cannot (read|write) "):
+        train_network(recipe, tmp_path / "file" / "run")
+
+
+def test_a_broken_checkpoint_is_named_and_the_one_before_leads_to_the_same_bits(
+    recipe: Recipe, whole: Path, tmp_path: Path
+) -> None:
+    out, notes = tmp_path / "run", []
+    with pytest.raises(KeyboardInterrupt):
+        train_network(recipe, out, on_step=stop_at(7))
+    newest = max(out.glob("checkpoint-*"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    resumed = train_network(recipe, out, resume=True, on_note=notes.append)
+    assert any(newest.name in note and "is broken" in note for note in notes)
+    assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_another_recipe_is_refused_with_what_differs(
+    finished: bool, recipe: Recipe, whole: Path, tmp_path: Path
+) -> None:
+    out = whole if finished else tmp_path / "run"
+    if not finished:
+        with pytest.raises(Stopped):
+            train_network(recipe, out, on_step=signal_at(2))
+    other = msgspec.structs.replace(recipe, seed=7, label_smoothing=0.1)
+    with pytest.raises(InputError, match=r"another recipe: label_smoothing was 0.0, is 0.1; seed was 0, is 7; resume"):
+        train_network(other, out, resume=True)
+
+
+def test_a_run_is_repeated_from_its_manifest_to_the_same_bits(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
+    manifest, notes = manifest_at(str(whole / NAME)), []
+    again = train_network(manifest.recipe, tmp_path / "run", like=manifest, on_note=notes.append)
+    assert notes == []
+    assert again.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
+
+
+def test_a_run_is_not_repeated_on_other_data(whole: Path, tmp_path: Path) -> None:
+    manifest = manifest_at(str(whole))
+    elsewhere = write_folder(tmp_path / "data" / "train", 3).parent
+    write_folder(elsewhere / "val", 1)
+    other = msgspec.structs.replace(manifest.recipe, data=DataSettings(source=str(elsewhere)))
+    with pytest.raises(InputError, match=r"not those of the run to repeat: .* had 28 images of 7 classes, .* has 21"):
+        train_network(other, tmp_path / "run", like=manifest)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_compiled_network_trains_and_resumes_under_its_own_names(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = torch.compile
+    # Compiled to the same operations, which takes no C compiler and gives the same bits.
+    monkeypatch.setattr(torch, "compile", lambda module, **options: compiled(module, **options | {"backend": "eager"}))
+    fused = msgspec.structs.replace(recipe, epochs=1, compute=ComputeSettings(compile=True))
+    with pytest.raises(Stopped):
+        train_network(fused, tmp_path / "fused", on_step=signal_at(1))
+    bundle = train_network(fused, tmp_path / "fused", resume=True)
+    plain = train_network(msgspec.structs.replace(recipe, epochs=1), tmp_path / "plain")
+    assert bundle.main_file.read_bytes() == plain.main_file.read_bytes()
+
+
+def test_a_run_whose_data_changed_is_not_resumed(recipe: Recipe, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for split in ("train", "val"):
+        write_folder(data / split, 3)
+    other = msgspec.structs.replace(recipe, data=DataSettings(source=str(data)))
+    with pytest.raises(Stopped):
+        train_network(other, tmp_path / "run", on_step=signal_at(1))
+    for split in ("train", "val"):
+        write_folder(data / split, 3, ("yak",))
+    with pytest.raises(InputError, match=r"not those of the run in .*: .* 21 images of 7 classes, .* has 24 of 8"):
+        train_network(other, tmp_path / "run", resume=True)
+
+
+def test_other_surroundings_are_noted(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
+    manifest, notes = manifest_at(str(whole)), []
+    older = msgspec.structs.replace(manifest, environment=manifest.environment | {"torch": "1.0"})
+    with pytest.raises(Stopped):
+        train_network(recipe, tmp_path / "run", like=older, on_note=notes.append, on_step=signal_at(1))
+    assert len(notes) == 1
+    assert "torch was 1.0, is " in notes[0]
+
+
+def test_a_run_in_an_object_storage_can_be_stopped_damaged_resumed_and_opened_there(
+    recipe: Recipe, whole: Path, s3_server: S3Server
+) -> None:
+    url, notes = f"{s3_server.bucket('runs')}/a/run", []
+    with pytest.raises(Stopped):
+        train_network(recipe, url, on_step=signal_at(7))
+    keys = [
+        entry["Key"]
+        for entry in s3_server.client.list_objects_v2(Bucket="runs", Prefix="a/run/checkpoint-")["Contents"]
+    ]
+    s3_server.client.put_object(Bucket="runs", Key=max(keys), Body=b"broken")
+    resumed = train_network(recipe, url, resume=True, on_note=notes.append)
+    assert any(f"{url}/checkpoint-" in note and "is broken" in note for note in notes)
+    assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
+    assert train_network(recipe, url, resume=True).model == resumed.model
+
+
+def test_a_request_that_makes_no_sense_leaves_no_folder(recipe: Recipe, tmp_path: Path) -> None:
+    wrong = msgspec.structs.replace(recipe, model=ModelSettings(variant="mini_xcepton"))
+    with pytest.raises(UnknownName, match="did you mean mini_xception"):
+        train_network(wrong, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+STRONG = {
+    "augment": Augment(crop_scale=(0.3, 1.0), flip=True, jitter=0.2, erase=0.3, policy="randaugment"),
+    "mix": MixSettings(mixup=0.2, cutmix=1.0),
+    "average": AverageSettings(decay=0.9),
+    "sampling": "balanced",
+    "label_smoothing": 0.1,
+    "smoothing": "others",
+    "class_weights": "balanced",
+}
+
+
+def test_a_run_with_all_that_is_random_resumes_to_the_same_bits_and_publishes_its_average(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    strong = msgspec.structs.replace(recipe, **STRONG)
+    with pytest.raises(KeyboardInterrupt):
+        train_network(strong, tmp_path / "cut", on_step=stop_at(5))
+    resumed = train_network(strong, tmp_path / "cut", resume=True, workers=1)
+    whole = train_network(strong, tmp_path / "whole")
+    assert resumed.main_file.read_bytes() == whole.main_file.read_bytes()
+    last = msgspec.structs.replace(strong, average=None)
+    assert train_network(last, tmp_path / "last").main_file.read_bytes() != whole.main_file.read_bytes()
+
+
+def test_a_run_that_no_longer_improves_ends_and_publishes_its_best_epoch(recipe: Recipe, tmp_path: Path) -> None:
+    # The rate rises to a wild one: the first epochs are the best ones, and everything after them is worse.
+    wild = msgspec.structs.replace(
+        recipe,
+        optim=OptimSettings(name="adamw", lr=0.3),
+        schedule=ScheduleSettings(name="constant", warmup_epochs=30),
+        epochs=30,
+        stop_after=2,
+        publish="best",
+    )
+    made = train_network(wild, tmp_path / "run", keep=1)
+    rows = [msgspec.json.decode(line) for line in (tmp_path / "run" / JSON_LINES).read_bytes().splitlines()]
+    losses = [row["validation_loss"] for row in rows]
+    assert len(rows) < 30
+    assert min(losses[-2:]) >= min(losses[:-2])
+    (score,) = made.model.metrics.values()
+    assert score.top1 is not None
+    assert score.top1.value == max(row["validation_top1"] for row in rows)
+    last = train_network(msgspec.structs.replace(wild, publish="last"), tmp_path / "last")
+    assert last.main_file.read_bytes() != made.main_file.read_bytes()
+
+
+def test_validation_on_other_classes_than_those_trained_on_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+    other = write_folder(tmp_path / "other", 1, ("ant", "yak"))
+    data = DataSettings(source=f"{recipe.data.source}/train", validation=str(other))
+    with pytest.raises(InputError, match="1 of the 2 classes of the validation data, such as 'yak'"):
+        train_network(msgspec.structs.replace(recipe, data=data), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_for_data_that_are_not_here_says_how_to_give_them(recipe: Recipe, tmp_path: Path) -> None:
+    far = msgspec.structs.replace(recipe, data=DataSettings(source="imagenet"))
+    with pytest.raises(InputError, match="there are no data at 'imagenet'; pass --data"):
+        train_network(far, tmp_path / "run")
+
+
+def test_a_run_says_at_which_rate_it_trains_where_the_batch_decides_it(recipe: Recipe, tmp_path: Path) -> None:
+    notes: list[str] = []
+    scaled = msgspec.structs.replace(recipe, epochs=1, optim=OptimSettings(lr=0.1, lr_per=100))
+    train_network(scaled, tmp_path / "run", on_note=notes.append)
+    assert "optim.lr 0.1 is for steps of 100 images; with 10 the peak rate is 0.01" in notes
