@@ -24,7 +24,7 @@ def test_mixup_is_the_weighted_sum_of_two_images() -> None:
 
 
 def test_cutmix_takes_the_box_from_the_other_image_and_counts_its_pixels() -> None:
-    made, share = cutmix(PIXELS, PARTNER, (2, 7, 10, 16))
+    made, share = cutmix(PIXELS, PARTNER, (10, 2, 16, 7))
     expected = PIXELS.numpy().copy()
     for index in range(COUNT):
         for y in range(2, 7):
@@ -77,7 +77,7 @@ def test_with_both_kinds_batches_take_either() -> None:
 def test_boxes_have_the_share_that_was_drawn_unless_the_border_cuts_them() -> None:
     rng = batch_generator(0, 0)
     boxes = np.array([random_box(100, 100, 0.25, rng) for _ in range(500)])
-    areas = (boxes[:, 1] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 2]) / 100**2
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / 100**2
     assert areas.max() == 0.25
     assert np.mean(areas == 0.25) == pytest.approx(0.25, abs=0.06)
     assert areas.min() >= 0.06

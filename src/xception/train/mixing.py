@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from xception.preprocess import Box
 from xception.train.settings import MixSettings
-
-Box = tuple[int, int, int, int]
-"""top, bottom, left, right in pixels; the ends are not part of it."""
 
 ERASED_AREA, ERASED_RATIO, ERASE_ATTEMPTS = (0.02, 1 / 3), (0.3, 1 / 0.3), 10
 """Shares of the image, and height over width (Zhong et al. 2020)."""
@@ -55,7 +53,7 @@ def mixup(pixels: Tensor, partner: Tensor, share: float) -> Tensor:
 
 def cutmix(pixels: Tensor, partner: Tensor, box: Box) -> tuple[Tensor, float]:
     """Each image with a box of image `partner`, and the share that is left of its own (Yun et al. 2019)."""
-    top, bottom, left, right = box
+    left, top, right, bottom = box
     cut = pixels.clone()
     cut[..., top:bottom, left:right] = pixels[partner, :, top:bottom, left:right]
     return cut, 1 - (bottom - top) * (right - left) / (pixels.shape[-2] * pixels.shape[-1])
@@ -67,7 +65,7 @@ def random_box(height: int, width: int, share: float, rng: np.random.Generator) 
     y, x = int(rng.integers(height)), int(rng.integers(width))
     rows = max(0, y - half_height), min(height, y + half_height)
     columns = max(0, x - half_width), min(width, x + half_width)
-    return (*rows, *columns)
+    return columns[0], rows[0], columns[1], rows[1]
 
 
 def erased(pixels: Tensor, probability: float, rng: np.random.Generator) -> Tensor:
@@ -77,7 +75,7 @@ def erased(pixels: Tensor, probability: float, rng: np.random.Generator) -> Tens
         return pixels
     pixels = pixels.clone()
     for index in chosen:
-        top, bottom, left, right = _erased_box(pixels.shape[-2], pixels.shape[-1], rng)
+        left, top, right, bottom = _erased_box(pixels.shape[-2], pixels.shape[-1], rng)
         pixels[index, :, top:bottom, left:right] = 0
     return pixels
 
@@ -96,5 +94,5 @@ def _erased_box(height: int, width: int, rng: np.random.Generator) -> Box:
         rows, columns = round(sqrt(area * ratio)), round(sqrt(area / ratio))
         if rows < height and columns < width:
             top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
-            return top, top + rows, left, left + columns
+            return left, top, left + columns, top + rows
     return 0, 0, 0, 0
