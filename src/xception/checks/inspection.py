@@ -10,7 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from xception.checks.jpeg import has_end, lacks_scans
-from xception.data.decode import SIXTEEN_BIT, decode
+from xception.data.decode import JPEG_START, SIXTEEN_BIT, decode
 from xception.errors import DecodeError
 
 Fault = Literal["empty", "truncated", "corrupt", "blank_end"]
@@ -24,7 +24,6 @@ UPRIGHT = 1
 BITS_PER_SAMPLE = 258
 """TIFF's tag."""
 
-JPEG_START = b"\xff\xd8"
 PNG_END = b"IEND\xaeB`\x82"
 
 PNG_DEPTH_AT = 24

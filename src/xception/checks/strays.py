@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from xception.checks.findings import Finding, finding
+from xception.data.decode import JPEG_START
 from xception.data.files import Files, is_image
 
 JUNK = re.compile(
@@ -14,7 +15,7 @@ JUNK = re.compile(
 )
 """What Windows, macOS, desktops, editors and broken downloads leave behind."""
 
-IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
+IMAGE_STARTS = (JPEG_START, b"\x89PNG\r\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
 """How files of images begin."""
 
 ISO_BRANDS = (b"ftyphei", b"ftypmif1", b"ftypavif")

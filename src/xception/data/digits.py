@@ -3,15 +3,12 @@
 Split once and for all, class by class in stored order, so that every program sees the same held-out images.
 """
 
-from typing import Literal
-
 import numpy as np
 from PIL import Image
 
 from xception.data.source import Item, Items
+from xception.data.splits import Split
 from xception.extras import require
-
-Split = Literal["train", "validation", "test"]
 
 SHARES: dict[Split, tuple[int, int]] = {"train": (0, 6), "validation": (6, 8), "test": (8, 10)}
 """Which tenths of each class belong to which split."""
