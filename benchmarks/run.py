@@ -11,11 +11,12 @@ from pathlib import Path
 from xception.arch.variants import VARIANTS
 from xception.backends.base import open_session
 from xception.bundle import Bundle, Model, Network, write_bundle
+from xception.data.synthetic import noise_source
 from xception.export.formats import export_bundle
 from xception.labels import Labels
 from xception.models.network import build
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide
-from xception.speed.benchmark import benchmark, noise_source
+from xception.speed.benchmark import benchmark
 from xception.weights import weights_bytes
 
 

@@ -1,9 +1,11 @@
 import pytest
 from PIL import Image
 
+from xception.data.decode import decode
 from xception.data.sources import open_source
-from xception.data.synthetic import pictures
+from xception.data.synthetic import noise_source, pictures
 from xception.errors import UsageError
+from xception.preprocess import Preprocess, Squash
 
 
 def test_pictures_are_always_the_same_and_no_two_alike() -> None:
@@ -38,3 +40,13 @@ def test_a_part_is_taken_as_of_other_data() -> None:
 def test_a_name_of_another_form_is_a_usage_error(rest: str) -> None:
     with pytest.raises(UsageError, match="expected synthetic:COUNT"):
         open_source(f"synthetic:{rest}")
+
+
+def test_noise_needs_no_data_and_is_always_the_same() -> None:
+    preprocess = Preprocess(resize=Squash(width_px=40, height_px=20))
+    first, second = (noise_source(preprocess, 3) for _ in range(2))
+    data = [item.load() for item in first]
+    assert data == [item.load() for item in second]
+    assert len(set(data)) == 3
+    assert isinstance(data[0], bytes)
+    assert decode(data[0]).size == (50, 25)

@@ -9,16 +9,16 @@ from tests.samples import CLASSES, OneAtATime, encoded, labelled, picture
 from tests.tasks.speed import NOT_SET, Accelerator, HandClock, Paced, logits, slow_to_read
 from xception.backends.base import Compute, Logits, Pixels, open_session
 from xception.bundle import Bundle
-from xception.data.decode import decode
 from xception.data.pixels import pixels
 from xception.data.source import Item, Items
+from xception.data.synthetic import noise_source
 from xception.errors import CheckFailed, InputError, UsageError
 from xception.pipeline import stream
 from xception.pipeline.stream import STAGES
 from xception.pipeline.timing import bound
-from xception.preprocess import Preprocess, Squash
+from xception.preprocess import Preprocess
 from xception.speed import workload
-from xception.speed.benchmark import Benchmark, benchmark, noise_source
+from xception.speed.benchmark import Benchmark, benchmark
 from xception.tasks.evaluate import evaluate
 
 
@@ -244,16 +244,6 @@ def test_few_images_still_fill_a_batch(onnx_bundle: Bundle, monkeypatch: pytest.
 def test_only_unreadable_images_are_refused(onnx_bundle: Bundle) -> None:
     with pytest.raises(InputError, match="none of the first 2 images of pictures can be read"):
         benchmark(onnx_bundle, Broken(), labelled(2, broken=(0, 1)), batches=(1,), images=2)
-
-
-def test_noise_needs_no_data_and_is_always_the_same() -> None:
-    preprocess = Preprocess(resize=Squash(width_px=40, height_px=20))
-    first, second = (noise_source(preprocess, 3) for _ in range(2))
-    data = [item.load() for item in first]
-    assert data == [item.load() for item in second]
-    assert len(set(data)) == 3
-    assert isinstance(data[0], bytes)
-    assert decode(data[0]).size == (50, 25)
 
 
 def test_the_environment_names_what_the_figures_depend_on(result: Benchmark) -> None:

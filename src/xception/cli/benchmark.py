@@ -15,12 +15,13 @@ from xception.cli.engine import Engine, Running, Runtime
 from xception.cli.output import percent, print_facts, print_json, print_rows, progress_bar, say
 from xception.data.source import Source
 from xception.data.sources import open_source
+from xception.data.synthetic import noise_source
 from xception.errors import CheckFailed, UsageError
 from xception.extras import require
 from xception.interchange.ascend_speed import QUIRK, Speed, speed_file, speed_lines
 from xception.outputs import write_file
 from xception.pipeline.timing import Latency, Rate
-from xception.speed.benchmark import REPEATS, WARMUP, Benchmark, Run, check, noise_source, setting
+from xception.speed.benchmark import REPEATS, WARMUP, Benchmark, Run, check, setting
 from xception.speed.benchmark import benchmark as run
 from xception.speed.race import Race, enough, race
 from xception.speed.self_audit import self_audit

@@ -16,6 +16,7 @@ from xception.data.folder import image_files
 from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.data.splits import Split
+from xception.data.synthetic import noise_source
 from xception.errors import UsageError
 from xception.extras import require
 from xception.outputs import write_file
@@ -26,7 +27,7 @@ from xception.quantize.processor import WeightBits
 from xception.quantize.qdq import Scale, scales_csv
 from xception.quantize.quantize import GateFailed, Options, Quantization, Trial, quantize_bundle
 from xception.quantize.targets import Target
-from xception.speed.benchmark import benchmark, noise_source
+from xception.speed.benchmark import benchmark
 
 if TYPE_CHECKING:
     from xception.report.quantization import RateRow

@@ -1,14 +1,17 @@
 """Pictures that are made on demand, always the same: for measuring how a program behaves with a great many."""
 
+import io
 import re
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
-from xception.data.source import Item, Lazy
+from xception.data.source import Item, Items, Lazy
 from xception.data.splits import Split, divided
 from xception.errors import UsageError
 from xception.labels import index_classes
+from xception.preprocess import Preprocess
 
 PREFIX = "synthetic:"
 FORM = "synthetic:COUNT[,WIDTHxHEIGHT[,CLASSES]]"
@@ -36,6 +39,23 @@ def pictures(count: int, width: int = 96, height: int = 64, classes: int = 2, *,
         return Item(f"{index:09d}", index % classes, lambda: _picture(index, width, height))
 
     return Lazy(name, index_classes(classes), range(count), item)
+
+
+def noise_source(preprocess: Preprocess, count: int = 32) -> Items:
+    """JPEG files of smooth noise, a quarter larger than the input, for a benchmark without data; always the same."""
+    rng = np.random.Generator(np.random.PCG64(0))
+    height, width = preprocess.output_px or (299, 299)
+
+    def encoded() -> bytes:
+        coarse = rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(coarse).resize((width * 5 // 4, height * 5 // 4), Image.Resampling.BICUBIC).save(file, "JPEG")
+        return file.getvalue()
+
+    files = [encoded() for _ in range(count)]
+    return Items(
+        "noise", (), tuple(Item(f"noise-{index:03d}", None, partial(bytes, file)) for index, file in enumerate(files))
+    )
 
 
 def _picture(index: int, width: int, height: int) -> Image.Image:

@@ -1,6 +1,5 @@
 """How fast a bundle runs here: each stage alone on all cores, and all of them overlapping."""
 
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -8,18 +7,15 @@ from time import perf_counter
 from typing import Literal
 
 import msgspec
-import numpy as np
-from PIL import Image
 
 from xception.backends.base import BACKENDS, Session
 from xception.bundle import Bundle, Score
 from xception.data.pixels import Mode
-from xception.data.source import Item, Items, Source
+from xception.data.source import Item, Source
 from xception.errors import InputError, UsageError
 from xception.machine import fingerprint, peak_memory_bytes
 from xception.pipeline.stream import STAGES
 from xception.pipeline.timing import Clock, Latency, Rate, Rounds, Timed, bound, interleaved, latency, rate
-from xception.preprocess import Preprocess
 from xception.speed.race import Race
 from xception.speed.self_audit import Audit
 from xception.speed.startup import Startup
@@ -206,23 +202,6 @@ def environment(backend: str) -> dict[str, str | int]:
     """What the figures depend on."""
     packages = [BACKENDS[backend].package] if backend in BACKENDS else []
     return fingerprint(*packages, "pillow")
-
-
-def noise_source(preprocess: Preprocess, count: int = 32) -> Items:
-    """JPEG files of smooth noise, a quarter larger than the input, for a benchmark without data; always the same."""
-    rng = np.random.Generator(np.random.PCG64(0))
-    height, width = preprocess.output_px or (299, 299)
-
-    def encoded() -> bytes:
-        coarse = rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
-        file = io.BytesIO()
-        Image.fromarray(coarse).resize((width * 5 // 4, height * 5 // 4), Image.Resampling.BICUBIC).save(file, "JPEG")
-        return file.getvalue()
-
-    files = [encoded() for _ in range(count)]
-    return Items(
-        "noise", (), tuple(Item(f"noise-{index:03d}", None, partial(bytes, file)) for index, file in enumerate(files))
-    )
 
 
 def _known_targets(bundle: Bundle, source: Source, items: Sequence[Item]) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from xception.bundle import Agreement, Bundle, Score, staged_folder
 from xception.data.decode import loaded_image
 from xception.data.source import Item, Source
 from xception.data.subset import balanced, check_disjoint
+from xception.data.synthetic import noise_source
 from xception.errors import CheckFailed, DecodeError, InputError
 from xception.export.formats import check_weights, export_bundle
 from xception.export.packs import verify
@@ -26,7 +27,6 @@ from xception.export.program import Options
 from xception.intervals import Interval
 from xception.pipeline.stream import Ready, prepared
 from xception.preprocess import Preprocess
-from xception.speed.benchmark import noise_source
 from xception.tasks.agreement import agreement_of
 from xception.tasks.evaluate import evaluate
 
