@@ -20,7 +20,7 @@ from xception.bundle import (
     Network,
     Score,
     child,
-    ensure_free,
+    ensure_free_for_bundle,
     open_bundle,
     write_bundle,
 )
@@ -221,7 +221,7 @@ def test_what_is_no_bundle_is_never_replaced(tmp_path: Path, overwrite: bool) ->
     (tmp_path / "file").write_text("x")
     for name in ("folder", "file"):
         with pytest.raises(InputError, match="exists and is not a bundle"):
-            ensure_free(tmp_path / name, overwrite=overwrite)
+            ensure_free_for_bundle(tmp_path / name, overwrite=overwrite)
         with pytest.raises(InputError, match="exists and is not a bundle"):
             written(tmp_path / name, overwrite=overwrite)
     assert (tmp_path / "folder" / "thesis.txt").exists()

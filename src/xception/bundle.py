@@ -3,13 +3,9 @@
 Only this module reads and writes `model.json`.
 """
 
-import errno
 import hashlib
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,9 +14,10 @@ import msgspec
 
 from xception.arch.spec import Architecture
 from xception.arch.variants import architecture
-from xception.errors import EnvironmentFault, InputError, UsageError
+from xception.errors import InputError, UsageError
 from xception.intervals import Interval
 from xception.labels import Labels, labels_text, read_labels
+from xception.outputs import ensure_free, json_document, staged_folder
 from xception.preprocess import Preprocess
 
 FORMAT_VERSION = 1
@@ -210,7 +207,7 @@ def open_bundle(path: Path, *, verify: bool = False) -> Bundle:
 def write_bundle(
     path: Path, model: Model, labels: Labels, files: Mapping[str, bytes | Path], *, overwrite: bool = False
 ) -> Bundle:
-    """Write a whole bundle beside `path` and rename it into place; file hashes and digest are filled in here.
+    """Write a whole bundle next to `path` and rename it into place; file hashes and digest are filled in here.
 
     Args:
         path: where the bundle is to lie.
@@ -230,7 +227,7 @@ def write_bundle(
         )
     if not all(map(_is_plain, files)):
         raise UsageError(f"cannot write the files {sorted(files)} into a bundle; expected plain file names")
-    ensure_free(path, overwrite=overwrite)
+    ensure_free_for_bundle(path, overwrite=overwrite)
     with staged_folder(path) as folder:
         contents = {LABELS: labels_text(labels).encode(), **files}
         hashes = {name: _store(folder / name, content) for name, content in contents.items()}
@@ -240,18 +237,13 @@ def write_bundle(
     return Bundle(path=path, model=model, labels=labels)
 
 
-def ensure_free(path: Path, *, overwrite: bool = False) -> None:
+def ensure_free_for_bundle(path: Path, *, overwrite: bool = False) -> None:
     """Refuse, before any work is done, a place where a bundle cannot be put.
 
     Raises:
         InputError: `path` holds something that is not to be replaced.
     """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    if not (path / MANIFEST).is_file():
-        raise InputError(f"{path} exists and is not a bundle; choose another place")
-    if not overwrite:
-        raise InputError(f"{path} already holds a bundle; choose another place or pass --overwrite")
+    ensure_free(path, "a bundle", marker=MANIFEST, overwrite=overwrite)
 
 
 def child(parent: Bundle, verb: str, tools: Mapping[str, str], **settings: str | int | float | bool | None) -> Model:
@@ -332,7 +324,7 @@ def _check_file(path: Path, entry: FileHash, *, verify: bool) -> None:
 
 
 def _encode(model: Model) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(model), indent=2) + b"\n"
+    return json_document(model)
 
 
 def _digest(model: Model) -> str:
@@ -349,47 +341,4 @@ def _store(path: Path, content: bytes | Path) -> FileHash:
         path.write_bytes(content)
     else:
         shutil.copyfile(content, path)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
     return FileHash(sha256=_sha256(path), size_bytes=path.stat().st_size)
-
-
-@contextmanager
-def staged_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place at the end, or vanishes if anything fails.
-
-    Raises:
-        EnvironmentFault: `path` cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise EnvironmentFault(
-            f"cannot write to {path.parent}: {error.strerror}; choose a place you may write to"
-        ) from error
-    try:
-        yield folder
-        folder.chmod(0o755)
-        _replace(folder, path)
-    except OSError as error:
-        hint = "make room" if error.errno == errno.ENOSPC else "choose a place you may write to"
-        raise EnvironmentFault(f"cannot write {path}: {error.strerror}; nothing was left behind; {hint}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _replace(folder: Path, path: Path) -> None:
-    """Put `folder` where `path` is; an old bundle there is moved aside first and removed last."""
-    if path.exists():
-        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-        path.rename(aside / path.name)
-        folder.rename(path)
-        shutil.rmtree(aside)
-    else:
-        folder.rename(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

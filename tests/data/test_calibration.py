@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.samples import CLASSES, encoded, labelled, picture
-from xception.data.calibration import MANIFEST, Calibration, draw
+from xception.data.calibration import CALIBRATION_FILE, Calibration, draw
 from xception.data.digits import digits
 from xception.data.source import Item, Items
 from xception.data.sources import open_source
@@ -24,7 +24,7 @@ def test_one_image_of_each_class_is_drawn_and_then_another(tmp_path: Path) -> No
 def test_files_are_copies_and_the_document_says_of_what(tmp_path: Path) -> None:
     source = labelled(70)
     document = draw(source, tmp_path / "out", 20, seed=5)
-    assert msgspec.json.decode((tmp_path / "out" / MANIFEST).read_bytes(), type=Calibration) == document
+    assert msgspec.json.decode((tmp_path / "out" / CALIBRATION_FILE).read_bytes(), type=Calibration) == document
     items = {item.key: item for item in source}
     for image in document.images:
         data = (tmp_path / "out" / image.path).read_bytes()
@@ -86,7 +86,7 @@ def test_a_class_that_cannot_be_a_folder_is_refused(label: str, tmp_path: Path) 
 def test_a_place_that_is_taken_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for place in (tmp_path, tmp_path / "file"):
-        with pytest.raises(InputError, match="is not empty"):
+        with pytest.raises(InputError, match="is not an empty folder"):
             draw(labelled(7), place, 7)
     with pytest.raises(EnvironmentFault, match="cannot write"):
         draw(labelled(7), tmp_path / "file" / "out", 7)

@@ -82,7 +82,7 @@ def test_an_unknown_library_is_refused(pets: Bundle, tmp_path: Path) -> None:
 
 def test_only_an_earlier_export_is_replaced_and_only_if_asked(pets: Bundle, tmp_path: Path) -> None:
     out = export_folder(pets, "timm", tmp_path / "out")
-    with pytest.raises(InputError, match=r"holds config\.json, model\.safetensors; choose another place"):
+    with pytest.raises(InputError, match=r"already holds a folder for timm; choose another place or pass --overwrite"):
         export_folder(pets, "timm", out)
     export_folder(pets, "timm", out, overwrite=True)
     (out / "notes.txt").touch()

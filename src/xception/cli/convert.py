@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from xception.bundle import Bundle, ensure_free
+from xception.bundle import Bundle, ensure_free_for_bundle
 from xception.cli.output import certificate_sentence, print_facts, print_json, say
 from xception.cli.remote import local_path
 from xception.convert.adapt import StemRule, adapted
@@ -65,7 +65,7 @@ def convert(
         overwrite: Replace a bundle that lies there.
         json: Print one JSON document.
     """
-    ensure_free(out, overwrite=overwrite)
+    ensure_free_for_bundle(out, overwrite=overwrite)
     if certify and in_channels:
         raise UsageError("--certify compares the weights as they are in the file; leave --in-channels out")
     choice = Choice(variant=variant, group=group, average=ema, leave_out=leave_out, new_head=new_head)

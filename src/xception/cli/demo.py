@@ -15,9 +15,9 @@ from xception.bundle import Agreement, Bundle, open_bundle
 from xception.cli.output import percent, print_facts, say
 from xception.data.source import Source
 from xception.data.sources import open_source
-from xception.errors import EnvironmentFault, InputError
+from xception.errors import EnvironmentFault
 from xception.extras import require
-from xception.outputs import write_file
+from xception.outputs import ensure_free, json_document, write_file
 from xception.speed.benchmark import Benchmark, benchmark
 from xception.tasks.evaluate import Evaluation, evaluate
 
@@ -90,13 +90,11 @@ def demo(*, out: Path = Path("demo"), overwrite: bool = False) -> None:
 
 def _claim(out: Path, *, overwrite: bool) -> None:
     """Make the folder; remove an earlier demonstration if that is wanted, and nothing else."""
+    ensure_free(out, "a demonstration", marker="training", overwrite=overwrite)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        taken = any(out.iterdir())
     except OSError as error:
         raise EnvironmentFault(f"cannot write to {out}: {error.strerror}; choose a place you may write to") from error
-    if taken and not (overwrite and (out / "training").is_dir()):
-        raise InputError(f"{out} is not empty; choose another place, or pass --overwrite if an earlier demo lies there")
     for part in ("training", "bundles"):
         shutil.rmtree(out / part, ignore_errors=True)
     for part in ("report.html", "demo.json"):
@@ -166,7 +164,7 @@ def _write(out: Path, result: DemoResult, bundles: Mapping[str, Bundle], test: S
         environment={key: value for form in result.forms for key, value in form.benchmark.environment.items()},
     )
     write_file(out / "report.html", render(report).encode())
-    write_file(out / "demo.json", msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+    write_file(out / "demo.json", json_document(result))
 
 
 def _cards(result: DemoResult) -> "tuple[Card, ...]":

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from xception.data.source import Item, Source
+from xception.outputs import json_document
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -23,8 +22,8 @@ NUMBERS = re.compile(r"\[\n\s+((?:[-+.\deE]+,\n\s+)*[-+.\deE]+)\n\s+\]")
 
 def print_json(document: object) -> None:
     """One JSON document on stdout; arrays of numbers are written in a row, so that a matrix looks like one."""
-    text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
-    sys.stdout.write(NUMBERS.sub(lambda numbers: f"[{' '.join(numbers[1].split())}]", text) + "\n")
+    text = json_document(document).decode()
+    sys.stdout.write(NUMBERS.sub(lambda numbers: f"[{' '.join(numbers[1].split())}]", text))
 
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import msgspec
-
 from xception.backends.base import open_session
 from xception.bundle import Bundle, open_bundle
 from xception.cli.output import percent, print_facts, print_json, print_rows, say
@@ -19,7 +17,7 @@ from xception.data.splits import Split
 from xception.data.synthetic import noise_source
 from xception.errors import UsageError
 from xception.extras import require
-from xception.outputs import write_file
+from xception.outputs import json_document, write_file
 from xception.quantize.calibration import IMAGES
 from xception.quantize.gate import TOLERANCE
 from xception.quantize.ladder import Method
@@ -132,7 +130,7 @@ def _open(data: str, split: Split) -> Source:
 def _table(scales: tuple[Scale, ...], suffix: str) -> bytes:
     if suffix == ".csv":
         return scales_csv(scales).encode()
-    return msgspec.json.format(msgspec.json.encode(scales), indent=2) + b"\n"
+    return json_document(scales)
 
 
 def _page(parent: Bundle, held_out: Source, result: Quantization) -> str:

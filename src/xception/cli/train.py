@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from xception.cli.output import percent, print_facts, progress_bar, say
 from xception.cli.training_display import TrainingDisplay
 from xception.cli.training_page import write_page
+from xception.data.remote import is_remote
 from xception.errors import UsageError
 from xception.extras import require
 
@@ -123,7 +124,7 @@ def _train(recipe: "Recipe", out: str, like: "RunManifest | None", *, resume: bo
             on_epoch=display.on_epoch,
             on_note=say,
         )
-    place = f"{out.rstrip('/')}/bundle" if "://" in out else str(bundle.path)
+    place = f"{out.rstrip('/')}/bundle" if is_remote(out) else str(bundle.path)
     metrics = {f"top-1 on {name}": percent(score.top1) for name, score in bundle.model.metrics.items()}
     page = write_page(bundle, out, display.speed)
     facts = {"bundle": place, "digest": bundle.model.digest, **metrics, "speed": display.speed, "report": page or "-"}

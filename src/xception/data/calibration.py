@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 from PIL import Image
 
-from xception.bundle import staged_folder
 from xception.data.decode import decode
 from xception.data.source import Item, Source
 from xception.data.subset import content, turns
 from xception.errors import DecodeError, InputError, UsageError
+from xception.outputs import ensure_free, json_document, staged_folder
 
-MANIFEST = "calibration.json"
+CALIBRATION_FILE = "calibration.json"
 FORMAT_VERSION = 1
 
 SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tiff", "JPEG2000": ".jp2"}
@@ -57,8 +57,7 @@ def draw(source: Source, out: Path, count: int, *, not_in: Iterable[Source] = ()
     """
     if count < 1:
         raise UsageError(f"{count} images were asked for; expected at least 1")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} is not empty; choose another place")
+    ensure_free(out)
     apart = tuple(not_in)
     sieve = Sieve(content(item) for other in apart for item in other)
     chosen = list(islice(turns(source, seed, sieve), count))
@@ -77,7 +76,7 @@ def draw(source: Source, out: Path, count: int, *, not_in: Iterable[Source] = ()
             passed_over=sieve.passed_over,
             images=drawn,
         )
-        (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+        (folder / CALIBRATION_FILE).write_bytes(json_document(document))
     return document
 
 

@@ -15,6 +15,7 @@ from xception.data.ground_truth import Truth, find_truth, read_truth, stem
 from xception.data.tars import entries
 from xception.errors import CheckFailed, EnvironmentFault, InputError, UsageError
 from xception.labels import index_classes
+from xception.outputs import write_file
 
 ARCHIVES = {"train": "ILSVRC2012_img_train.tar", "val": "ILSVRC2012_img_val.tar"}
 """What a folder with the downloads holds, by the folder that it becomes."""
@@ -182,16 +183,8 @@ def _store(image: Image, target: Path, source: Path) -> bool:
         return False
     with _readable(source):
         data = image.read()
-    partial = target.with_name(f"{target.name}.partial")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(data)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)  # after an interruption
-    except OSError as error:
-        raise EnvironmentFault(f"cannot write {target}: {error.strerror}; mend that, and run the same again") from error
+    # Not synced: a million images would take hours, and one that a power failure cuts is written again.
+    write_file(target, data, sync=False, then="run the same again")
     return True
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from xception.backends.base import Pixels
-from xception.bundle import Bundle, Form, Model, child, ensure_free, write_bundle
+from xception.bundle import Bundle, Form, Model, child, ensure_free_for_bundle, write_bundle
 from xception.errors import CheckFailed, UnknownName, UsageError
 from xception.export.program import Layout, Options, Program, program
 from xception.export.verify import Runner, verify
@@ -137,7 +137,7 @@ def export_bundle(
     check_weights(bundle)
     _check_options(to, options)
     _check_python(to, python)
-    ensure_free(out, overwrite=overwrite)
+    ensure_free_for_bundle(out, overwrite=overwrite)
     model, files = _convert(bundle, to, options, python)
     with tempfile.TemporaryDirectory() as folder:
         trial = write_bundle(Path(folder) / "trial", model, bundle.labels, files)

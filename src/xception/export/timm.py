@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
-from xception.bundle import Bundle, staged_folder
+from xception.bundle import Bundle
 from xception.convert import timm
 from xception.convert.readers import read_checkpoint
 from xception.convert.rename import rename, rename_back
 from xception.convert.timm_config import config_of, preprocess_of
-from xception.errors import CheckFailed, InputError, UsageError
+from xception.errors import CheckFailed, UsageError
 from xception.export.program import Options
+from xception.outputs import ensure_free, json_document, staged_folder
 from xception.weights import read_weights, weights_bytes
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -31,13 +31,13 @@ def write_folder(bundle: Bundle, out: Path, *, options: Options | None = None, o
     if options not in (None, Options()):
         raise UsageError("a folder for timm holds weights and no graph; pass no options of graphs")
     _check_network(bundle)
-    _ensure_free(out, overwrite=overwrite)
+    ensure_free(out, "a folder for timm", only={CONFIG, WEIGHTS}, overwrite=overwrite)
     network = bundle.model.network
     name = UPSTREAM_NAMES.get(network.variant, network.variant.removeprefix("timm_"))
     config = config_of(name, network.num_classes, bundle.model.preprocess, bundle.labels)
     tensors = read_weights(bundle.main_file)
     with staged_folder(out) as folder:
-        (folder / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n")
+        (folder / CONFIG).write_bytes(json_document(config))
         (folder / WEIGHTS).write_bytes(weights_bytes(rename_back(tensors, network.architecture(), timm)))
         _check_return(folder, bundle, tensors)
     return out
@@ -50,18 +50,6 @@ def _check_network(bundle: Bundle) -> None:
             f"timm has no network like the {network.variant} of width {network.width} and output stride "
             f"{network.output_stride or 'as published'} in {bundle.path}; "
             f"expected one of {', '.join(timm.VARIANTS)} as published"
-        )
-
-
-def _ensure_free(out: Path, *, overwrite: bool) -> None:
-    """Refuse a place that holds anything but an earlier export."""
-    if not out.exists():
-        return
-    held = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
-    if held and not (overwrite and held <= {CONFIG, WEIGHTS}):
-        raise InputError(
-            f"{out} holds {', '.join(sorted(held)[:3])}; choose another place, "
-            "or pass --overwrite to replace a folder for timm"
         )
 
 

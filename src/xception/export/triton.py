@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from xception.backends.graphs import Port, describe_graph
-from xception.bundle import Bundle, Graph, staged_folder
+from xception.bundle import Bundle, Graph
 from xception.errors import CheckFailed, InputError, UsageError
 from xception.export.formats import export_bundle
 from xception.export.pbtxt import Word, read_pbtxt, write_pbtxt
 from xception.export.program import TOP_INDICES, Options
 from xception.labels import labels_text
+from xception.outputs import ensure_free, staged_folder
 
 CONFIG, LABELS, VERSION = "config.pbtxt", "labels.txt", "1"
 CONTENT = frozenset({CONFIG, LABELS, VERSION})
@@ -34,7 +35,9 @@ def write_folder(bundle: Bundle, out: Path, *, options: Options | None = None, o
         InputError: `out` holds something that is not to be replaced.
         CheckFailed: the graph differs from the weights, or the configuration from the graph; nothing is left behind.
     """
-    _ensure_free(out, overwrite=overwrite)
+    if not out.name:
+        raise UsageError(f"{out} has no name, which the model would bear; pass a folder of its own")
+    ensure_free(out, "a model for Triton", only=CONTENT, overwrite=overwrite)
     with staged_folder(out) as folder:
         exported = export_bundle(bundle, "onnx", folder / VERSION, options=options)
         (folder / LABELS).write_text(labels_text(bundle.labels), encoding="utf-8")
@@ -97,17 +100,3 @@ def _check(folder: Path) -> None:
             raise CheckFailed(
                 f"{CONFIG} announces {announced} as {kind} and the graph has {real}; nothing was written; report this"
             )
-
-
-def _ensure_free(out: Path, *, overwrite: bool) -> None:
-    """Refuse a place that holds anything but an earlier export, and a name that is none to Triton."""
-    if not out.name:
-        raise UsageError(f"{out} has no name, which the model would bear; pass a folder of its own")
-    if not out.exists():
-        return
-    held = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
-    if held and not (overwrite and held <= CONTENT):
-        raise InputError(
-            f"{out} holds {', '.join(sorted(held)[:3])}; choose another place, "
-            "or pass --overwrite to replace a model for Triton"
-        )

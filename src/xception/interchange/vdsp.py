@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from xception.errors import InputError, UsageError
+from xception.outputs import json_document
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
 
 OPERATION = "FUSION_OP_RGB_RESIZE_CVTCOLOR_CROP_NORM_TENSOR"
@@ -164,7 +165,7 @@ def preprocess_of(params: VdspParams) -> Preprocess:
 
 def write_params(file: Path, params: VdspParams) -> None:
     """The JSON file."""
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(params), indent=4) + b"\n")
+    file.write_bytes(json_document(params, indent=4))
 
 
 def read_params(file: Path) -> VdspParams:

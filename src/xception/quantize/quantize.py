@@ -12,10 +12,11 @@ from typing import Any, Literal
 import msgspec
 
 from xception.backends.base import open_session
-from xception.bundle import Bundle, Graph, Model, child, ensure_free, write_bundle
+from xception.bundle import Bundle, Graph, Model, child, ensure_free_for_bundle, write_bundle
 from xception.data.source import Items, Source
 from xception.errors import CheckFailed, UnknownName, UsageError, XceptionError
 from xception.extras import require
+from xception.outputs import json_document
 from xception.quantize.answers import Answers, answers, changed
 from xception.quantize.calibration import IMAGES, Calibration, Provenance, check_calibration, split
 from xception.quantize.gate import TOLERANCE, Verdict, check_parent, judge
@@ -170,7 +171,7 @@ def quantize_bundle(
         CheckFailed: the bundle itself is no better than guessing.
     """
     _check_request(bundle, method, to)
-    ensure_free(out, overwrite=overwrite)
+    ensure_free_for_bundle(out, overwrite=overwrite)
     job = _job(bundle, *split(calibration, validation, images), tolerance, to, options or Options())
     attempts = _climb(job, LADDER if method == "auto" else (method,))
     best = max(attempts, key=lambda attempt: (attempt.trial.passed, attempt.rank))
@@ -312,7 +313,7 @@ def _write(job: _Job, best: _Attempt, result: Quantization, out: Path, *, overwr
         passed_gate=verdict.passed,
         metrics={verdict.data: verdict.candidate},
     )
-    record = msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+    record = json_document(result)
     return write_bundle(out, model, job.bundle.labels, {**best.files, RECORD: record}, overwrite=overwrite)
 
 

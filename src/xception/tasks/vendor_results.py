@@ -10,13 +10,15 @@ import msgspec
 import numpy as np
 
 from xception.backends.base import Session
-from xception.bundle import Bundle, staged_folder
+from xception.bundle import Bundle
+from xception.data.remote import is_remote
 from xception.data.source import Source
 from xception.errors import CheckFailed, InputError
 from xception.interchange import ascend, mindspore, vastai
 from xception.interchange.answers import Outcome, Scores, Unreadable
 from xception.intervals import Interval, wilson
 from xception.labels import Labels
+from xception.outputs import ensure_free, staged_folder
 from xception.pipeline.stream import Failure, Feed, Scored, infer
 from xception.tasks.evaluate import FailedImage
 
@@ -231,8 +233,7 @@ def write_results(
     Raises:
         InputError: `out` holds something, or names that the vendor's files cannot hold; nothing is left behind.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists and is not an empty folder; choose another place")
+    ensure_free(out)
     paths = [_absolute(source[index].key) for index in range(len(source))]
     if vendor != "vastai":
         _distinct(paths, ascend.stem)
@@ -257,7 +258,7 @@ def write_results(
 
 
 def _absolute(key: str) -> str:
-    return key if "://" in key else str(Path(key).absolute())
+    return key if is_remote(key) else str(Path(key).absolute())
 
 
 def _write_labels(vendor: Vendor, folder: Path, paths: list[str], labels: Labels) -> None:

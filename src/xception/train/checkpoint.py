@@ -9,6 +9,7 @@ import msgspec
 
 from xception.bundle import check_version
 from xception.errors import EnvironmentFault, InputError
+from xception.outputs import json_document
 from xception.train.state import TrainingState, encoded
 from xception.train.storage import Storage
 
@@ -65,7 +66,7 @@ class Checkpoints:
         best = _best(saved)
         kept = tuple(other for index, other in enumerate(saved) if index < self._keep or other == best)
         manifest = Manifest(checkpoints=kept, best=best.file if best else None)
-        self._storage.write(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+        self._storage.write(MANIFEST, json_document(manifest))
         self._saved = kept
         self._remove_all_but(kept)
 

@@ -9,8 +9,10 @@ import torch
 
 from xception import __version__
 from xception.bundle import check_version
+from xception.data.remote import is_remote
 from xception.errors import InputError
 from xception.machine import fingerprint
+from xception.outputs import json_document
 from xception.train.batches import Batches
 from xception.train.recipe import Recipe
 from xception.train.storage import Storage, open_storage
@@ -79,7 +81,7 @@ def manifest_of(recipe: Recipe, batches: Batches, device: str) -> RunManifest:
 
 def write_manifest(storage: Storage, manifest: RunManifest) -> None:
     """Put the manifest into a run's storage."""
-    storage.write(NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    storage.write(NAME, json_document(manifest))
 
 
 def read_manifest(storage: Storage) -> RunManifest | None:
@@ -102,7 +104,7 @@ def manifest_at(place: str) -> RunManifest:
         InputError: none there, or one that is not valid.
     """
     run = place.removesuffix(NAME).rstrip("/") or "."
-    manifest = read_manifest(open_storage(run if "://" in run else Path(run)))
+    manifest = read_manifest(open_storage(run if is_remote(run) else Path(run)))
     if manifest is None:
         raise InputError(f"no {NAME} in {run}; expected the folder of a training run")
     return manifest

@@ -1,6 +1,5 @@
 """Where a run's files lie: a folder of this machine, or an object storage."""
 
-import errno
 import os
 import shutil
 import tempfile
@@ -10,11 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from xception.bundle import MANIFEST, Bundle, open_bundle
-from xception.data.remote import filesystem
+from xception.data.remote import filesystem, is_remote
 from xception.errors import EnvironmentFault
-
-PARTIAL = ".partial"
-"""End of the name of a file that is being written; whoever finds one later may remove it."""
+from xception.outputs import FULL, PARTIAL, write_file
 
 
 class Storage(Protocol):
@@ -63,7 +60,7 @@ def open_storage(place: Path | str) -> Storage:
         UsageError: a URL of no known kind.
         MissingExtra: the package for URLs is not installed.
     """
-    return RemoteStorage(str(place)) if "://" in str(place) else LocalStorage(Path(place))
+    return RemoteStorage(str(place)) if is_remote(str(place)) else LocalStorage(Path(place))
 
 
 class LocalStorage:
@@ -82,15 +79,7 @@ class LocalStorage:
             return (self.folder / name).read_bytes()
 
     def write(self, name: str, content: bytes) -> None:
-        path, partial = self.folder / name, self.folder / f".{name}{PARTIAL}"
-        try:
-            with _explained(str(path), "write"):
-                _write_durably(partial, content)
-                partial.replace(path)
-                _sync_folder(self.folder)
-        finally:
-            with suppress(OSError):  # renamed already, or never made
-                partial.unlink()
+        write_file(self.folder / name, content, then="resume")
 
     def remove(self, name: str) -> None:
         with _explained(f"{self.place}/{name}", "remove"):
@@ -164,22 +153,6 @@ def _scratch(name: str) -> Path:
     return Path(tempfile.mkdtemp(prefix="xception-")) / name
 
 
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a renaming durable too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @contextmanager
 def _explained(place: str, verb: str) -> Iterator[None]:
     """One sentence for whatever a system or a client library raises; their errors share no base."""
@@ -196,7 +169,7 @@ def _explained(place: str, verb: str) -> Iterator[None]:
 
 
 def _hint(error: Exception, verb: str) -> str:
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if getattr(error, "errno", None) in FULL:
         return "make room and resume"
     if type(error).__name__ == "NoCredentialsError":
         return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"

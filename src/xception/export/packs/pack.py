@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from xception.backends.base import Logits, open_session, run
-from xception.bundle import Agreement, Bundle, Score, staged_folder
+from xception.bundle import Agreement, Bundle, Score
 from xception.data.decode import loaded_image
 from xception.data.source import Item, Source
 from xception.data.subset import balanced, check_disjoint
@@ -25,6 +25,7 @@ from xception.export.formats import check_weights, export_bundle
 from xception.export.packs import verify
 from xception.export.program import Options
 from xception.intervals import Interval
+from xception.outputs import ensure_free, staged_folder
 from xception.pipeline.stream import Ready, prepared
 from xception.preprocess import Preprocess
 from xception.tasks.agreement import agreement_of
@@ -101,7 +102,7 @@ def write_pack(request: Request, vendor: str, out: Path, contents: Contents, *, 
         CheckFailed: a graph differs from the weights; nothing is written.
     """
     check_weights(request.bundle)
-    _ensure_free(out, overwrite=overwrite)
+    ensure_free(out, "a pack", marker=verify.MANIFEST, overwrite=overwrite)
     if request.calibration is not None and request.data is not None:
         check_disjoint(request.calibration, request.data)
     sample = sample_of(request)
@@ -114,12 +115,6 @@ def write_pack(request: Request, vendor: str, out: Path, contents: Contents, *, 
         except verify.Fault as fault:
             raise CheckFailed(f"the pack does not verify: {fault}; report this with the bundle") from fault
     return out
-
-
-def _ensure_free(out: Path, *, overwrite: bool) -> None:
-    taken = out.exists() and not (out.is_dir() and not any(out.iterdir()))
-    if taken and not (overwrite and (out / verify.MANIFEST).is_file()):
-        raise InputError(f"{out} exists; choose another place, or pass --overwrite to replace a pack")
 
 
 def safe(text: str) -> str:
