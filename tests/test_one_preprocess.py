@@ -11,9 +11,9 @@ from tests.data import faulty
 from tests.samples import CLASSES, OneAtATime, encoded, picture
 from xception.backends.base import Logits, Pixels, Session, open_session
 from xception.bundle import Bundle
-from xception.cli.demo import _mistakes
 from xception.data.decode import decode
 from xception.data.source import Item, Items
+from xception.demo import _mistakes
 from xception.models.network import Xception, build
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
 from xception.quantize.calibration import Calibration

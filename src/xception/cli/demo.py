@@ -1,59 +1,9 @@
 """`xception demo`: the other verbs, one after the other, on real images."""
 
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING
 
-import msgspec
-import numpy as np
-
-from xception.backends.base import open_session
-from xception.bundle import Agreement, Bundle, open_bundle
 from xception.cli.output import percent, print_facts, say
-from xception.data.source import Source
-from xception.data.sources import open_source
-from xception.errors import EnvironmentFault
-from xception.extras import require
-from xception.outputs import ensure_free, json_document, write_file
-from xception.speed.benchmark import Benchmark, benchmark
-from xception.tasks.evaluate import Evaluation, evaluate
-
-if TYPE_CHECKING:
-    from xception.report.document import Card, MistakeCard
-
-RECIPE = "digits"
-BATCHES = (1, 8)
-BENCHMARK_IMAGES = 256
-
-
-class FormResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One form of the trained model in `demo.json`."""
-
-    name: str
-    path: str
-    form: str
-    precision: str
-    size_bytes: int
-    digest: str
-    evaluation: Evaluation
-    agreement: Agreement | None
-    passed_gate: bool | None
-    benchmark: Benchmark
-
-
-class DemoResult(msgspec.Struct, frozen=True, kw_only=True):
-    """All of `demo.json`. Accuracies are fractions on the held-out test part."""
-
-    recipe: str
-    seconds: Mapping[str, float]
-    """Duration of each step."""
-    history: list[dict[str, object]]
-    """The training log."""
-    forms: tuple[FormResult, ...]
-    report: str
+from xception.demo import DemoResult, FormResult, run_demo
 
 
 def demo(*, out: Path = Path("demo"), overwrite: bool = False) -> None:
@@ -68,172 +18,15 @@ def demo(*, out: Path = Path("demo"), overwrite: bool = False) -> None:
         out: Folder for `report.html`, `demo.json`, and below `bundles/` a bundle for each form.
         overwrite: Replace an earlier demonstration that lies there.
     """
-    for module, extra in (("lightning_fabric", "train"), ("sklearn", "train"), ("onnx", "onnx")):
-        require(module, extra)
-    for module, extra in (("onnxruntime", "onnx"), ("openvino", "openvino"), ("matplotlib", "report")):
-        require(module, extra)
-    _claim(out, overwrite=overwrite)
-    seconds: dict[str, float] = {}
-    bundles = _make(out, seconds)
-    test = open_source(f"{RECIPE}:test")
-    forms = tuple(_measure(name, bundle, test, seconds) for name, bundle in bundles.items())
-    result = DemoResult(
-        recipe=RECIPE,
-        seconds=seconds,
-        history=[msgspec.json.decode(line) for line in (out / "training" / "log.jsonl").read_bytes().splitlines()],
-        forms=forms,
-        report=str(out / "report.html"),
-    )
-    _write(out, result, bundles, test)
-    _summarize(result)
+    print_facts(_facts(run_demo(out, overwrite=overwrite, on_note=say)))
 
 
-def _claim(out: Path, *, overwrite: bool) -> None:
-    """Make the folder; remove an earlier demonstration if that is wanted, and nothing else."""
-    ensure_free(out, "a demonstration", marker="training", overwrite=overwrite)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EnvironmentFault(f"cannot write to {out}: {error.strerror}; choose a place you may write to") from error
-    for part in ("training", "bundles"):
-        shutil.rmtree(out / part, ignore_errors=True)
-    for part in ("report.html", "demo.json"):
-        (out / part).unlink(missing_ok=True)
+def _facts(result: DemoResult) -> dict[str, str]:
+    heading = {"form": "size  top-1 on held-out digits  agreement  images/s"}
+    return heading | {form.name: _row(form) for form in result.forms} | {"report": result.report}
 
 
-def _make(out: Path, seconds: dict[str, float]) -> dict[str, Bundle]:
-    """Train, export and quantize: a bundle for each form, by name."""
-    from xception.export.formats import export_bundle
-    from xception.quantize.quantize import quantize_bundle
-    from xception.tasks.agreement import data_pixels
-    from xception.train.recipe import load_recipe
-    from xception.train.trainer import train_network
-
-    folder = out / "bundles"
-    with _timed("train", seconds):
-        trained = train_network(
-            load_recipe(RECIPE),
-            out / "training",
-            on_epoch=lambda row: say(f"epoch {row.epoch}: validation top-1 {row.validation_top1 or 0:.2%}"),
-        )
-        folder.mkdir()
-        shutil.copytree(trained.path, folder / "weights")
-        weights = open_bundle(folder / "weights", verify=True)
-    validation = open_source(f"{RECIPE}:validation")
-    with _timed("export", seconds):
-        pixels = data_pixels(validation, weights.model.preprocess)
-        onnx = export_bundle(weights, "onnx", folder / "onnx", pixels=pixels)
-        openvino = export_bundle(weights, "openvino", folder / "openvino", pixels=pixels)
-    with _timed("quantize", seconds):
-        int8, _ = quantize_bundle(onnx, open_source(f"{RECIPE}:train"), folder / "onnx-int8", validation=validation)
-    return {"weights": weights, "onnx": onnx, "openvino": openvino, "onnx-int8": int8}
-
-
-def _measure(name: str, bundle: Bundle, test: Source, seconds: dict[str, float]) -> FormResult:
-    """Accuracy and speed of one form on the held-out images."""
-    with _timed(f"measure {name}", seconds), closing(open_session(bundle)) as session:
-        return FormResult(
-            name=name,
-            path=str(bundle.path),
-            form=bundle.model.form,
-            precision=bundle.model.precision,
-            size_bytes=bundle.size_bytes,
-            digest=bundle.model.digest,
-            evaluation=evaluate(bundle, session, test),
-            agreement=bundle.model.agreement,
-            passed_gate=bundle.model.passed_gate,
-            benchmark=benchmark(bundle, session, test, batches=BATCHES, images=BENCHMARK_IMAGES),
-        )
-
-
-def _write(out: Path, result: DemoResult, bundles: Mapping[str, Bundle], test: Source) -> None:
-    from xception.report.document import CurvePoint, FormRow, Report
-    from xception.report.html import render
-
-    history = [msgspec.convert(row, CurvePoint) for row in result.history]
-    report = Report(
-        title="mini-XCEPTION on handwritten digits",
-        subtitle=f"Trained, judged on {len(test)} held-out images, exported, quantized and measured on this machine.",
-        cards=_cards(result),
-        curves=tuple(history),
-        forms=tuple(
-            FormRow(name=form.name, bundle=bundles[form.name], evaluation=form.evaluation, run=form.benchmark.runs[-1])
-            for form in result.forms
-        ),
-        mistakes=tuple(_mistakes(bundles["weights"], result.forms[0].evaluation, test)),
-        environment={key: value for form in result.forms for key, value in form.benchmark.environment.items()},
-    )
-    write_file(out / "report.html", render(report).encode())
-    write_file(out / "demo.json", json_document(result))
-
-
-def _cards(result: DemoResult) -> "tuple[Card, ...]":
-    from xception.report.document import Card
-
-    first, int8 = result.forms[0], result.forms[-1]
-    fastest = max(result.forms, key=_best_rate)
-    worst = max(form.agreement.relative_diff for form in result.forms if form.agreement and form.precision == "float32")
-    return (
-        Card(
-            label="Test accuracy",
-            value=_top1(first),
-            note=f"{percent(first.evaluation.top1)} of {first.evaluation.total}",
-        ),
-        Card(label="int8 accuracy", value=_top1(int8), note=f"{percent(int8.evaluation.top1)}, gate passed"),
-        Card(label="Export agreement", value=f"{worst:.1e}", note="largest relative logit difference in float32"),
-        Card(label="Fastest form", value=f"{_best_rate(fastest):,.0f} images/s", note=f"{fastest.name}, end to end"),
-        Card(label="int8 size", value=f"{int8.size_bytes / first.size_bytes:.0%}", note="of the float32 weights"),
-        Card(label="Training", value=f"{result.seconds['train']:.0f} s", note=f"{len(result.history)} epochs"),
-    )
-
-
-def _mistakes(bundle: Bundle, evaluation: Evaluation, test: Source) -> "Iterator[MistakeCard]":
-    """The wrongly classified images, each with the map of its predicted class."""
-    import torch
-
-    from xception.data.decode import loaded_image
-    from xception.models.network import build
-    from xception.report.document import MistakeCard
-    from xception.weights import read_weights
-
-    network = build(bundle.model.network.architecture(), read_weights(bundle.main_file)).eval()
-    items = {item.key: item for item in test}
-    for mistake in evaluation.mistakes:
-        image = loaded_image(items[mistake.path].load())
-        with torch.inference_mode():
-            maps = network.class_maps(torch.from_numpy(bundle.model.preprocess(image)[None]))[0]
-        yield MistakeCard(
-            image=image,
-            class_map=np.asarray(maps[bundle.labels.names.index(mistake.predicted)]),
-            label=mistake.label,
-            predicted=mistake.predicted,
-            probability=mistake.probability,
-            key=mistake.path,
-        )
-
-
-def _summarize(result: DemoResult) -> None:
-    facts = {"form": "size  top-1 on held-out digits  agreement  images/s"}
-    for form in result.forms:
-        agreed = f"{form.agreement.relative_diff:.1e}" if form.agreement else "-"
-        facts[form.name] = (
-            f"{form.size_bytes:>9,} bytes  {percent(form.evaluation.top1)}  {agreed:>7}  {_best_rate(form):>7,.0f}"
-        )
-    facts["report"] = result.report
-    print_facts(facts)
-
-
-def _top1(form: FormResult) -> str:
-    return f"{form.evaluation.top1.value:.2%}" if form.evaluation.top1 else "-"
-
-
-def _best_rate(form: FormResult) -> float:
-    return max(run.end_to_end.images_per_second for run in form.benchmark.runs)
-
-
-@contextmanager
-def _timed(step: str, seconds: dict[str, float]) -> Iterator[None]:
-    start = perf_counter()
-    say(f"{step} ...")
-    yield
-    seconds[step] = round(perf_counter() - start, 3)
+def _row(form: FormResult) -> str:
+    agreed = f"{form.agreement.relative_diff:.1e}" if form.agreement else "-"
+    accuracy = percent(form.evaluation.top1)
+    return f"{form.size_bytes:>9,} bytes  {accuracy}  {agreed:>7}  {form.images_per_second:>7,.0f}"
