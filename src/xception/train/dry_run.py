@@ -1,12 +1,11 @@
 """A run before it is begun: what it would do, and two of its steps to see whether and how fast it can."""
 
-import resource
-import sys
 from time import perf_counter
 
 import msgspec
 import torch
 
+from xception.machine import peak_memory_bytes
 from xception.train.freezing import set_learning
 from xception.train.loop import Parts
 from xception.train.manifest import RunManifest, manifest_of
@@ -30,8 +29,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Before each of the steps that were made."""
     ms_per_step: float
     """Of the last of them, without the making of its batch."""
-    peak_memory_bytes: int
-    """Of the GPU, or of the whole process where there is none."""
+    peak_memory_bytes: int | None
+    """Peak memory of the GPU, or of the whole process where there is none; None where the system does not tell."""
 
 
 def rehearse(recipe: Recipe, workers: int = 2) -> Plan:
@@ -68,8 +67,5 @@ def _rates(parts: Parts, steps: int) -> dict[int, float]:
     return {step + 1: parts.stepper.lr(step, []) for step in sorted(chosen)}
 
 
-def _peak_memory_bytes() -> int:
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def _peak_memory_bytes() -> int | None:
+    return int(torch.cuda.max_memory_allocated()) if torch.cuda.is_available() else peak_memory_bytes()
