@@ -18,7 +18,7 @@ from xception.backends.base import Compute, open_session
 from xception.bundle import Bundle, Model, Network, write_bundle
 from xception.data.source import Item, Source
 from xception.data.sources import open_source
-from xception.export.formats import export_bundle
+from xception.export.export import export_bundle
 from xception.labels import Labels
 from xception.models.network import build
 from xception.preprocess import Preprocess, Squash

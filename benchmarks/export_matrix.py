@@ -1,7 +1,7 @@
 """Every variant in every export format: agreement, size and versions, as JSON for `docs/reference/export-matrix.md`.
 
     python -m benchmarks.export_matrix                                       everything but MindIR
-    python -m benchmarks.export_matrix --formats mindir --python PYTHON      with an interpreter that has MindSpore
+    python -m benchmarks.export_matrix --formats mindir --upstream-python PYTHON  with an interpreter that has MindSpore
 
 Weights are seeded. What was measured before is kept unless it is measured again.
 """
@@ -23,8 +23,8 @@ from xception.arch.spec import Architecture
 from xception.arch.variants import VARIANTS
 from xception.bundle import Bundle, Model, Network, write_bundle
 from xception.errors import XceptionError
-from xception.export.formats import FORMATS, export_bundle
-from xception.export.program import Options
+from xception.export.export import FORMATS, export_bundle
+from xception.export.program import GraphOptions
 from xception.labels import Labels
 from xception.preprocess import CenterCrop, Preprocess
 from xception.weights import weights_bytes
@@ -60,14 +60,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--formats", nargs="*", default=[name for name in COLUMNS if name != "mindir"])
-    parser.add_argument("--python", help="an interpreter that has MindSpore")
+    parser.add_argument("--upstream-python", help="an interpreter that has MindSpore")
     parser.add_argument("--width", type=float, default=1.0, help="of the networks, as a fraction")
     arguments = parser.parse_args()
     for variant in arguments.variants:
         for name in arguments.formats:
             with tempfile.TemporaryDirectory() as folder:
                 bundle = weights(variant, arguments.width, Path(folder))
-                cell = measured(bundle, COLUMNS[name], Path(folder) / "out", arguments.python)
+                cell = measured(bundle, COLUMNS[name], Path(folder) / "out", arguments.upstream_python)
             found = msgspec.json.decode(DATA.read_bytes()) if DATA.exists() else {}
             found.setdefault(variant, {})[name] = {**cell, "width": arguments.width, "machine": platform.machine()}
             DATA.write_bytes(msgspec.json.format(msgspec.json.encode(found, order="sorted"), indent=1) + b"\n")
@@ -105,7 +105,9 @@ def measured(bundle: Bundle, column: Column, out: Path, python: str | None) -> d
     """Agreement, size and tools of one export, or the sentence that says why there is none."""
     interpreter = python if FORMATS[column.to].foreign else None
     try:
-        made = export_bundle(bundle, column.to, out, options=Options(**column.options), python=interpreter)
+        made = export_bundle(
+            bundle, column.to, out, options=GraphOptions(**column.options), upstream_python=interpreter
+        )
     except XceptionError as error:
         return {"reason": str(error).replace(str(bundle.path), "the bundle")}
     agreement = msgspec.to_builtins(made.model.agreement)

@@ -36,7 +36,7 @@ from xception.arch.variants import architecture
 from xception.bundle import Model, Network, open_bundle, write_bundle
 from xception.convert.defaults import default_labels, default_preprocess
 from xception.data.folder import image_files
-from xception.export.formats import export_bundle
+from xception.export.export import export_bundle
 from xception.models.network import build
 from xception.weights import read_weights, weights_bytes
 

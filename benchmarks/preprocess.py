@@ -31,7 +31,7 @@ from xception.bundle import Bundle, Model, Network, open_bundle, write_bundle
 from xception.convert.catalog import CATALOG
 from xception.convert.defaults import default_labels
 from xception.data import decode, pixels
-from xception.export.formats import export_bundle
+from xception.export.export import export_bundle
 from xception.preprocess import FILTERS, CenterCrop, Preprocess, ShorterSide
 from xception.weights import weights_bytes
 

@@ -12,7 +12,7 @@ from xception.arch.variants import VARIANTS
 from xception.backends.base import open_session
 from xception.bundle import Bundle, Model, Network, write_bundle
 from xception.data.synthetic import noise_source
-from xception.export.formats import export_bundle
+from xception.export.export import export_bundle
 from xception.labels import Labels
 from xception.models.network import build
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide

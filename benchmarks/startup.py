@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.record import FOLDER, measured_on, save
 from benchmarks.run import untrained
-from xception.export.formats import export_bundle
+from xception.export.export import export_bundle
 from xception.machine import peak_memory_bytes
 
 FORMS = {"torch": "weights", "onnxruntime": "onnx", "openvino": "openvino", "litert": "litert"}

@@ -14,7 +14,7 @@ _HOMES = {
     "benchmark": "xception.speed.benchmark",
     "build": "xception.models.network",
     "evaluate": "xception.tasks.evaluate",
-    "export_bundle": "xception.export.formats",
+    "export_bundle": "xception.export.export",
     "open_bundle": "xception.bundle",
     "open_session": "xception.backends.base",
     "open_source": "xception.data.sources",

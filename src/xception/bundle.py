@@ -182,6 +182,17 @@ class Bundle:
         return self.path / MAIN_FILE[self.model.form]
 
     @property
+    def graph(self) -> Graph:
+        """Names and shapes of the graph.
+
+        Raises:
+            InputError: the bundle holds no graph, or does not describe it.
+        """
+        if self.model.graph is None:
+            raise InputError(f"{self.path} describes no graph for its {self.model.form} file; export it again")
+        return self.model.graph
+
+    @property
     def size_bytes(self) -> int:
         """Bytes of weights and graph, without labels, manifest and records."""
         return sum(entry.size_bytes for name, entry in self.model.files.items() if not name.endswith((".txt", ".json")))

@@ -132,7 +132,7 @@ def _claim(out: Path, *, overwrite: bool) -> None:
 
 def _make_bundles(out: Path, steps: Steps) -> dict[str, Bundle]:
     """Train, export and quantize; returns the bundle of each form, by name."""
-    from xception.export.formats import export_bundle
+    from xception.export.export import export_bundle
     from xception.quantize.quantize import quantize_bundle
     from xception.tasks.agreement import data_pixels
     from xception.train.recipe import load_recipe

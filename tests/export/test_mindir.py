@@ -12,8 +12,8 @@ from xception.arch.variants import architecture
 from xception.bundle import Bundle
 from xception.errors import CheckFailed, EnvironmentFault, UsageError
 from xception.export import mindir
-from xception.export.formats import export_bundle
-from xception.export.program import Options, program
+from xception.export.export import export_bundle
+from xception.export.program import GraphOptions, program
 from xception.export.torch import network_values
 from xception.upstream import mindir as script
 from xception.weights import read_weights
@@ -40,7 +40,7 @@ def interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_cells_compute_the_network(name: str, tmp_path: Path) -> None:
     spec = architecture(name, width=0.05, num_classes=6)
     tensors = drawn_tensors(spec)
-    mindir.mindir_files(program(spec, tensors, preprocess(spec), Options(free_size=True)), PYTHON)
+    mindir.mindir_files(program(spec, tensors, preprocess(spec), GraphOptions(free_size=True)), PYTHON)
     pixels = np.random.default_rng(0).normal(size=(2, spec.in_channels, 48, 47)).astype(np.float32)
     *_, expected = network_values(spec, tensors, pixels).values()
     (logits,) = mindspore_double.exported[-1](mindspore_double.Tensor(pixels))
@@ -48,8 +48,8 @@ def test_the_cells_compute_the_network(name: str, tmp_path: Path) -> None:
 
 
 def test_an_export_is_run_by_a_second_process_and_compared(weights_bundle: Bundle, tmp_path: Path) -> None:
-    options = Options(image_input=True, softmax=True, top_k=2, class_maps=True)
-    exported = export_bundle(weights_bundle, "mindir", tmp_path / "out", options=options, python=PYTHON)
+    options = GraphOptions(image_input=True, softmax=True, top_k=2, class_maps=True)
+    exported = export_bundle(weights_bundle, "mindir", tmp_path / "out", options=options, upstream_python=PYTHON)
     assert exported.main_file.read_bytes().endswith(b"[None, 32, 32, 3] uint8")
     assert exported.model.lineage[-1].tools == {"mindspore": "2.10.0", "numpy": np.__version__}
     assert exported.model.agreement
@@ -61,16 +61,16 @@ def test_a_wrong_number_is_noticed(weights_bundle: Bundle, tmp_path: Path, monke
         tensors = read_weights(path)
         return tensors | {"head.classifier.bias": tensors["head.classifier.bias"] + np.float32(0.01)}
 
-    monkeypatch.setattr("xception.export.formats.read_weights", perturbed)
+    monkeypatch.setattr("xception.export.export.read_weights", perturbed)
     with pytest.raises(CheckFailed, match="the mindir graph differs from the weights"):
-        export_bundle(weights_bundle, "mindir", tmp_path / "out", python=PYTHON)
+        export_bundle(weights_bundle, "mindir", tmp_path / "out", upstream_python=PYTHON)
 
 
 def test_an_interpreter_is_asked_for_where_it_is_needed_and_only_there(weights_bundle: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"mindir needs an environment of its own; pass .* --python"):
+    with pytest.raises(UsageError, match=r"mindir needs an environment of its own; pass .* --upstream-python"):
         export_bundle(weights_bundle, "mindir", tmp_path / "out")
-    with pytest.raises(UsageError, match="onnx is written by this interpreter; pass no --python"):
-        export_bundle(weights_bundle, "onnx", tmp_path / "out", python=PYTHON)
+    with pytest.raises(UsageError, match="onnx is written by this interpreter; pass no --upstream-python"):
+        export_bundle(weights_bundle, "onnx", tmp_path / "out", upstream_python=PYTHON)
 
 
 def test_an_interpreter_without_mindspore_is_named(
@@ -78,4 +78,4 @@ def test_an_interpreter_without_mindspore_is_named(
 ) -> None:
     monkeypatch.undo()
     with pytest.raises(EnvironmentFault, match="MindSpore did not do its part: ModuleNotFoundError"):
-        export_bundle(weights_bundle, "mindir", tmp_path / "out", python=sys.executable)
+        export_bundle(weights_bundle, "mindir", tmp_path / "out", upstream_python=sys.executable)

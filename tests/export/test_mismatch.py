@@ -9,10 +9,10 @@ from tests.samples import drawn_tensors
 from xception.bundle import Bundle, Model, Network, write_bundle
 from xception.cli.app import run
 from xception.errors import CheckFailed
-from xception.export import formats
-from xception.export.formats import export_bundle
+from xception.export import export
+from xception.export.export import export_bundle
 from xception.export.mismatch import TAPS, expected_values, first_mismatch
-from xception.export.program import Options, program
+from xception.export.program import GraphOptions, program
 from xception.export.verify import verify
 from xception.labels import Labels
 from xception.preprocess import CenterCrop, Preprocess
@@ -44,7 +44,7 @@ def test_planted_faults_are_caught_and_located(
         places.append(place)
         return made
 
-    monkeypatch.setattr(formats, "program", planted)
+    monkeypatch.setattr(export, "program", planted)
     assert run(["export", str(bundle.path), "--to", to, "--out", str(tmp_path / "out")]) == 1
     message = capsys.readouterr().err
     assert f"it first differs at {places[0]}, by at most " in message
@@ -56,7 +56,7 @@ def test_planted_faults_are_caught_and_located(
 @pytest.mark.parametrize("variant", ["timm_xception41p", "ppcls_xception41_deeplab", "mini_xception"])
 def test_a_faithful_export_has_no_mismatch(variant: str, to: str, tmp_path: Path) -> None:
     bundle = weights(variant, tmp_path / "weights")
-    exported = export_bundle(bundle, to, tmp_path / "out", options=Options(image_input=True))
+    exported = export_bundle(bundle, to, tmp_path / "out", options=GraphOptions(image_input=True))
     assert first_mismatch(exported, bundle, probe_pixels(bundle, 3), 1e-5) is None
 
 

@@ -11,7 +11,7 @@ from xception.arch.spec import Architecture, with_output_stride
 from xception.arch.variants import VARIANTS, architecture
 from xception.errors import UsageError
 from xception.export.onnx import OLDEST_OPSET, onnx_files
-from xception.export.program import Options, program
+from xception.export.program import GraphOptions, program
 from xception.metrics import softmax
 from xception.models.network import build
 from xception.preprocess import CenterCrop, Preprocess
@@ -29,7 +29,7 @@ def preprocess(spec: Architecture, height_px: int = 64, width_px: int = 65) -> P
 
 
 def model(spec: Architecture, height_px: int = 64, width_px: int = 65, **options: Any) -> bytes:
-    made = program(spec, drawn_tensors(spec), preprocess(spec, height_px, width_px), Options(**options))
+    made = program(spec, drawn_tensors(spec), preprocess(spec, height_px, width_px), GraphOptions(**options))
     return onnx_files(made)["model.onnx"]
 
 
@@ -90,7 +90,7 @@ def test_weights_beyond_half_precision_are_refused() -> None:
     spec = architecture("mini_xception", width=0.5)
     tensors = drawn_tensors(spec)
     tensors["head.classifier.bias"][0] = 1e5
-    made = program(spec, tensors, preprocess(spec), Options(precision="float16"))
+    made = program(spec, tensors, preprocess(spec), GraphOptions(precision="float16"))
     with pytest.raises(UsageError, match=r"head\.classifier\.bias has values that float16 cannot hold"):
         onnx_files(made)
 
@@ -123,7 +123,7 @@ def test_an_unknown_opset_is_refused() -> None:
 
 def test_a_fixed_batch_and_other_names_are_announced() -> None:
     spec = architecture("keras_xception", width=0.05, num_classes=6)
-    graph = onnx.load_from_string(model(spec, batch=4, input_name="image", output_name="class")).graph
+    graph = onnx.load_from_string(model(spec, fixed_batch=4, input_name="image", output_name="class")).graph
     shapes = {
         port.name: [axis.dim_param or axis.dim_value for axis in port.type.tensor_type.shape.dim]
         for port in (*graph.input, *graph.output)

@@ -7,7 +7,7 @@ from tests.samples import drawn_tensors
 from xception.arch.graph import Conv
 from xception.arch.variants import architecture
 from xception.errors import UsageError
-from xception.export.program import Options, Program, program
+from xception.export.program import GraphOptions, Program, program
 from xception.preprocess import CenterCrop, Preprocess
 
 CROP = CenterCrop(width_px=40, height_px=32)
@@ -15,7 +15,7 @@ CROP = CenterCrop(width_px=40, height_px=32)
 
 def made(name: str = "keras_xception", preprocess: Preprocess | None = None, **options: Any) -> Program:
     spec = architecture(name, width=0.05, num_classes=6, in_channels=3)
-    return program(spec, drawn_tensors(spec), preprocess or Preprocess(crop=CROP), Options(**options))
+    return program(spec, drawn_tensors(spec), preprocess or Preprocess(crop=CROP), GraphOptions(**options))
 
 
 def test_the_plain_form_is_the_folded_network() -> None:
@@ -61,7 +61,7 @@ def test_normalisation_inside_is_that_of_the_preprocessing() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch": 0}, "a graph for 0 images"),
+        ({"fixed_batch": 0}, "the fixed batch is 0 images; expected at least 1"),
         ({"top_k": 7}, "the 7 best of 6 classes do not exist; expected 1 to 6"),
         ({"top_k": 0}, "the 0 best"),
         ({"input_name": "x", "output_name": "x"}, "the names 'x', 'x' of inputs and outputs are not distinct"),

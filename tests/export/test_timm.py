@@ -12,7 +12,7 @@ from xception.convert.load import load
 from xception.convert.rename import rename_back
 from xception.errors import CheckFailed, InputError, UnknownName, UsageError
 from xception.export import timm
-from xception.export.formats import export_folder
+from xception.export.export import export_folder
 from xception.labels import Labels
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide
 from xception.weights import read_weights, weights_bytes

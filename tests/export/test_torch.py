@@ -9,8 +9,8 @@ from tests.samples import drawn_tensors
 from xception.arch.variants import VARIANTS, architecture
 from xception.bundle import Bundle, open_bundle
 from xception.errors import CheckFailed
-from xception.export.formats import export_bundle
-from xception.export.program import Options, program
+from xception.export.export import export_bundle
+from xception.export.program import GraphOptions, program
 from xception.export.torch import Walk, network_values, run_torchscript
 from xception.models.network import build
 from xception.preprocess import Preprocess
@@ -31,7 +31,7 @@ def test_the_values_inside_end_in_the_networks_logits(name: str) -> None:
 def test_a_traced_walk_takes_odd_and_even_sizes() -> None:
     spec = architecture("keras_xception", width=0.05, num_classes=6)
     tensors = drawn_tensors(spec)
-    walk = Walk(program(spec, tensors, Preprocess(), Options(free_size=True)))
+    walk = Walk(program(spec, tensors, Preprocess(), GraphOptions(free_size=True)))
     traced = torch.jit.trace(walk, torch.zeros(2, 3, 64, 64), check_trace=False)
     for sides in ((48, 47), (71, 50)):
         pixels = np.random.default_rng(0).normal(size=(1, 3, *sides)).astype(np.float32)
@@ -42,7 +42,7 @@ def test_a_traced_walk_takes_odd_and_even_sizes() -> None:
 
 @pytest.mark.parametrize("to", ["pt2", "torchscript"])
 def test_torchs_own_formats_are_compared_in_torch(to: str, weights_bundle: Bundle, tmp_path: Path) -> None:
-    options = Options(image_input=True, top_k=2, class_maps=True)
+    options = GraphOptions(image_input=True, top_k=2, class_maps=True)
     export_bundle(weights_bundle, to, tmp_path / "out", options=options)
     exported = open_bundle(tmp_path / "out", verify=True)
     assert exported.model.form == to
@@ -52,6 +52,6 @@ def test_torchs_own_formats_are_compared_in_torch(to: str, weights_bundle: Bundl
 
 
 def test_a_file_that_does_not_run_fails_the_comparison(weights_bundle: Bundle, tmp_path: Path) -> None:
-    exported = export_bundle(weights_bundle, "torchscript", tmp_path / "out", options=Options(class_maps=True))
+    exported = export_bundle(weights_bundle, "torchscript", tmp_path / "out", options=GraphOptions(class_maps=True))
     with pytest.raises(CheckFailed, match="the torchscript file does not run on five channels: "):
         run_torchscript(exported, {"five channels": np.zeros((1, 5, 32, 32), np.float32)})

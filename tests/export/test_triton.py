@@ -9,9 +9,9 @@ from xception.backends.base import open_session
 from xception.bundle import Bundle, open_bundle
 from xception.errors import CheckFailed, InputError
 from xception.export import triton
-from xception.export.formats import export_folder
+from xception.export.export import export_folder
 from xception.export.pbtxt import read_pbtxt
-from xception.export.program import Options
+from xception.export.program import GraphOptions
 from xception.tasks.agreement import probe_pixels
 
 
@@ -45,7 +45,7 @@ def test_what_the_configuration_names_runs_and_agrees(weights_bundle: Bundle, tm
 
 
 def test_a_fixed_batch_is_an_axis_and_images_are_bytes(weights_bundle: Bundle, tmp_path: Path) -> None:
-    options = Options(batch=4, image_input=True, top_k=2)
+    options = GraphOptions(fixed_batch=4, image_input=True, top_k=2)
     found = config(export_folder(weights_bundle, "triton", tmp_path / "faces", options=options))
     assert found["max_batch_size"] == [0]
     assert "dynamic_batching" not in found
@@ -55,7 +55,7 @@ def test_a_fixed_batch_is_an_axis_and_images_are_bytes(weights_bundle: Bundle, t
 
 
 def test_a_free_size_is_announced(weights_bundle: Bundle, tmp_path: Path) -> None:
-    found = config(export_folder(weights_bundle, "triton", tmp_path / "faces", options=Options(free_size=True)))
+    found = config(export_folder(weights_bundle, "triton", tmp_path / "faces", options=GraphOptions(free_size=True)))
     assert found["input"][0]["dims"] == [3, -1, -1]
 
 

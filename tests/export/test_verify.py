@@ -9,8 +9,8 @@ import pytest
 from xception.backends.base import Pixels
 from xception.bundle import Bundle
 from xception.errors import CheckFailed, InputError
-from xception.export.formats import export_bundle
-from xception.export.program import Options
+from xception.export.export import export_bundle
+from xception.export.program import GraphOptions
 from xception.export.verify import Values, run_session, verify
 from xception.tasks.agreement import probe_pixels
 
@@ -65,7 +65,7 @@ def test_numbers_that_are_none_do_not_agree(weights_bundle: Bundle, onnx_bundle:
     ("output", "message"), [("class_maps", "the class maps of .* differ by"), ("top_values", "not the largest")]
 )
 def test_faults_of_further_outputs_are_found(output: str, message: str, weights_bundle: Bundle, tmp_path: Path) -> None:
-    options = Options(top_k=2, class_maps=True)
+    options = GraphOptions(top_k=2, class_maps=True)
     exported = export_bundle(weights_bundle, "onnx", tmp_path / "out", options=options)
 
     def faulty(batches: Mapping[str, Pixels]) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from xception.data.digits import digits
 from xception.errors import UsageError
 from xception.export.litert import open_taps
 from xception.export.onnx import onnx_files
-from xception.export.program import Options, program
+from xception.export.program import GraphOptions, program
 from xception.preprocess import Preprocess, Squash
 from xception.quantize.integer import integer_values
 from xception.quantize.litert import litert_files
@@ -29,7 +29,7 @@ over positions, which is one step off for one value in four, is not counted."""
 SCHEME = Scheme(rounds_logits=True)
 
 
-def float_graph(variant: str, options: Options | None = None, px: int = 40) -> onnx.ModelProto:
+def float_graph(variant: str, options: GraphOptions | None = None, px: int = 40) -> onnx.ModelProto:
     spec = architecture(variant, num_classes=5, width=0.05)
     channels = spec.in_channels
     preprocess = Preprocess(
@@ -163,7 +163,7 @@ def test_grids_on_some_operations_only_are_kept_as_they_are(reader: Bundle) -> N
 
 
 def test_images_of_any_size_go_through_a_graph_that_takes_them() -> None:
-    model = float_graph("timm_xception", Options(free_size=True))
+    model = float_graph("timm_xception", GraphOptions(free_size=True))
     graph = quantized(model, noise(model))
     file = litert_files(graph)["model.tflite"]
     for px in (40, 51):

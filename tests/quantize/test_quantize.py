@@ -11,7 +11,7 @@ from xception.bundle import Bundle, open_bundle
 from xception.data.digits import digits
 from xception.data.source import Items
 from xception.errors import CheckFailed, InputError, UnknownName, UsageError
-from xception.quantize.quantize import RECORD, GateFailed, Options, Quantization, quantize_bundle
+from xception.quantize.quantize import RECORD, GateFailed, Quantization, Tuning, quantize_bundle
 
 TRAIN = digits("train")
 
@@ -84,7 +84,7 @@ def test_strictness_demands_what_few_images_cannot_show(reader: Bundle, tmp_path
             validation=HELD_OUT,
             images=100,
             method="max",
-            options=Options(is_strict=True),
+            options=Tuning(is_strict=True),
         )
 
 

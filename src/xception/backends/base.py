@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xception import machine
 from xception.bundle import Bundle, Form, Graph
-from xception.errors import InputError, UnknownName, UsageError
+from xception.errors import UnknownName, UsageError
 from xception.preprocess import Preprocess
 
 Pixels = NDArray[np.float32]
@@ -186,9 +186,7 @@ class GraphSession:
     name: str
 
     def __init__(self, bundle: Bundle, compute: Compute) -> None:
-        if bundle.model.graph is None:
-            raise InputError(f"{bundle.path} describes no graph for its {bundle.model.form} file; export it again")
-        self.graph = bundle.model.graph
+        self.graph = bundle.graph
         self.batch_size, *shape = self.graph.input_shape
         self.input_shape: tuple[int, int | None, int | None] = tuple(shape)  # type: ignore[assignment]
         self.num_classes = bundle.model.network.num_classes

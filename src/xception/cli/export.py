@@ -11,12 +11,12 @@ from xception.bundle import Bundle, open_bundle
 from xception.cli.output import print_facts, say
 from xception.data.sources import open_source
 from xception.errors import UsageError
-from xception.export.formats import FOLDERS, PACKS, export_bundle, export_folder
+from xception.export.export import FOLDERS, PACKS, export_bundle, export_folder
 from xception.export.packs.pack import INPUTS, Request
-from xception.export.program import Options
+from xception.export.program import GraphOptions
 from xception.tasks.agreement import data_pixels
 
-PLAIN = Options()
+PLAIN = GraphOptions()
 
 NEXT = {
     "timm": 'next: timm.create_model("local-dir:{out}", pretrained=True)',
@@ -56,9 +56,9 @@ def export(
     to: str,
     out: Path,
     data: str | None = None,
-    python: str | None = None,
+    upstream_python: str | None = None,
     packed: Packed = NOT_PACKED,
-    options: Annotated[Options, Parameter(name="*")] = PLAIN,
+    options: Annotated[GraphOptions, Parameter(name="*")] = PLAIN,
     overwrite: bool = False,
 ) -> None:
     """Write a bundle's network in another form, after running it and comparing its logits.
@@ -67,7 +67,7 @@ def export(
     xception export runs/digits/bundle --to onnx --out digits-onnx
     xception export runs/digits/bundle --to openvino --out digits-openvino
     xception export runs/digits/bundle --to litert --image-input --softmax --out digits-litert
-    xception export runs/digits/bundle --to onnx --opset 11 --batch 8 --out digits-onnx-8
+    xception export runs/digits/bundle --to onnx --opset 11 --fixed-batch 8 --out digits-onnx-8
     xception export xception41 --to timm --out timm-folder
     xception export xception41 --to ascend --calibration photos/train --data photos/val --out ascend-pack
     ```
@@ -78,7 +78,7 @@ def export(
             and vastai write packs to carry to these chips.
         out: Folder of the new bundle.
         data: Images to compare on, besides black, white, gray and noise; for a pack labelled ones.
-        python: An interpreter that has MindSpore, which mindir needs.
+        upstream_python: An interpreter that has MindSpore, which mindir needs.
         overwrite: Replace a bundle that lies there.
     """
     opened = open_bundle(bundle)
@@ -86,8 +86,8 @@ def export(
         raise UsageError(
             f"--calibration and --inputs are for packs ({', '.join(PACKS)}); for int8, see xception quantize"
         )
-    if python and (to in FOLDERS or to in PACKS):
-        raise UsageError(f"{to} is written by this interpreter; pass no --python")
+    if upstream_python and (to in FOLDERS or to in PACKS):
+        raise UsageError(f"{to} is written by this interpreter; pass no --upstream-python")
     if to in FOLDERS:
         if data:
             raise UsageError(f"a folder for {to} is compared on black, white, gray and noise; pass no --data")
@@ -100,7 +100,9 @@ def export(
         _export_pack(packed.request(opened, data), to, out, overwrite=overwrite)
         return
     pixels = data_pixels(open_source(data), opened.model.preprocess) if data else None
-    exported = export_bundle(opened, to, out, options=options, pixels=pixels, python=python, overwrite=overwrite)
+    exported = export_bundle(
+        opened, to, out, options=options, pixels=pixels, upstream_python=upstream_python, overwrite=overwrite
+    )
     print_facts(_facts(exported))
     if to == "onnx":
         say(f"next: xception quantize {out} --calibration DATA --out {out}-int8")

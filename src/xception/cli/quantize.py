@@ -23,7 +23,7 @@ from xception.quantize.gate import TOLERANCE
 from xception.quantize.ladder import Method
 from xception.quantize.processor import WeightBits
 from xception.quantize.qdq import Scale, scales_csv
-from xception.quantize.quantize import GateFailed, Options, Quantization, Trial, quantize_bundle
+from xception.quantize.quantize import GateFailed, Quantization, Trial, Tuning, quantize_bundle
 from xception.quantize.targets import Target
 from xception.speed.benchmark import benchmark
 
@@ -87,7 +87,7 @@ def quantize(
     # Data that are named for judging are judged on whole, unless they are divided already.
     held_out = _open(judged_on, "test") if judged_on else None
     parent, source = open_bundle(bundle), _open(calibration, "train")
-    options = Options(is_symmetric=symmetric, weight_bits=weight_bits, is_strict=strict, with_sensitivity=sensitivity)
+    options = Tuning(is_symmetric=symmetric, weight_bits=weight_bits, is_strict=strict, with_sensitivity=sensitivity)
     job = partial(quantize_bundle, parent, source, out, validation=held_out, to=to, keep_failed=keep_failed)
     job = partial(job, method=method, images=images, tolerance=tolerance, options=options, overwrite=overwrite)
     _report(job, partial(_page, parent, held_out or source), scales, html, as_json=json)

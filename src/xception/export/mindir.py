@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from xception.arch.graph import BatchNorm
 from xception.backends.base import graph_input
 from xception.bundle import Bundle
-from xception.errors import InputError
 from xception.export.fold import affine
 from xception.export.program import Program, TopK
 from xception.upstream import mindir as script
@@ -76,9 +75,7 @@ def run_mindir(
     exported: Bundle, batches: Mapping[str, NDArray[Any]], python: str
 ) -> dict[str, dict[str, NDArray[Any]]]:
     """All outputs of a file on named batches of pixels, loaded by a new process."""
-    graph = exported.model.graph
-    if graph is None:
-        raise InputError(f"{exported.path} describes no graph; export it again")
+    graph = exported.graph
     inputs = {name: graph_input(pixels, graph, exported.model.preprocess) for name, pixels in batches.items()}
     with tempfile.TemporaryDirectory() as folder:
         pixels, out = Path(folder) / "pixels.npz", Path(folder) / "outputs.npz"

@@ -53,13 +53,13 @@ Operation = Node | Normalize | Softmax | TopK
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class GraphOptions:
     """How a graph is to differ from its plain form: float32 pixels (N, C, H, W) in, logits out, any batch, the
     bundle's own image size."""
 
     opset: int = 17
     """Version of the ONNX operators, from 11; converters of the last years agree on 17."""
-    batch: int | None = None
+    fixed_batch: int | None = None
     """Images in every call; by default any number."""
     free_size: bool = False
     """Any height and width, instead of the bundle's."""
@@ -100,7 +100,7 @@ class Program:
     tensors: Tensors
     graph: Graph
     outputs: tuple[Output, ...]
-    options: Options
+    options: GraphOptions
 
     @property
     def source(self) -> str:
@@ -133,7 +133,7 @@ def program(
     architecture: Architecture,
     tensors: Mapping[str, np.ndarray],
     preprocess: Preprocess,
-    options: Options | None = None,
+    options: GraphOptions | None = None,
     layout: Layout = "nchw",
 ) -> Program:
     """The network with what the options add to it; `layout` is that of float images, 8-bit ones are (N, H, W, C).
@@ -141,7 +141,7 @@ def program(
     Raises:
         UsageError: the options contradict each other or the network, or the preprocessing fixes no input size.
     """
-    options = options or Options()
+    options = options or GraphOptions()
     nodes, values = folded(architecture, tensors)
     graph = _graph(architecture, preprocess, options, layout)
     head = tuple(_head(nodes, options))
@@ -163,10 +163,10 @@ def program(
     return made
 
 
-def _graph(architecture: Architecture, preprocess: Preprocess, options: Options, layout: Layout) -> Graph:
+def _graph(architecture: Architecture, preprocess: Preprocess, options: GraphOptions, layout: Layout) -> Graph:
     classes = architecture.num_classes
-    if options.batch is not None and options.batch < 1:
-        raise UsageError(f"a graph for {options.batch} images makes no sense; expected at least one")
+    if options.fixed_batch is not None and options.fixed_batch < 1:
+        raise UsageError(f"the fixed batch is {options.fixed_batch} images; expected at least 1")
     if options.top_k is not None and not 1 <= options.top_k <= classes:
         raise UsageError(f"the {options.top_k} best of {classes} classes do not exist; expected 1 to {classes}")
     if options.image_input and preprocess.channels != architecture.in_channels:
@@ -179,7 +179,7 @@ def _graph(architecture: Architecture, preprocess: Preprocess, options: Options,
         raise UsageError("the preprocessing fixes no input size; expected a crop or a squash; or export a free size")
     return Graph(
         input_name=options.input_name or (IMAGE if options.image_input else INPUT),
-        input_shape=(options.batch, architecture.in_channels, *size),
+        input_shape=(options.fixed_batch, architecture.in_channels, *size),
         output_name=options.output_name or ("probabilities" if options.softmax else "logits"),
         input_layout="nhwc" if options.image_input else layout,
         input_values="image" if options.image_input else "pixels",
@@ -189,7 +189,7 @@ def _graph(architecture: Architecture, preprocess: Preprocess, options: Options,
     )
 
 
-def _head(nodes: tuple[Node, ...], options: Options) -> Iterator[Operation]:
+def _head(nodes: tuple[Node, ...], options: GraphOptions) -> Iterator[Operation]:
     """What comes behind the logits, or beside them."""
     result = nodes[-1].name
     if options.softmax:

@@ -10,7 +10,7 @@ from xception.convert.readers import read_checkpoint
 from xception.convert.rename import rename, rename_back
 from xception.convert.timm_config import config_of, preprocess_of
 from xception.errors import CheckFailed, UsageError
-from xception.export.program import Options
+from xception.export.program import GraphOptions
 from xception.outputs import ensure_free, json_document, staged_folder
 from xception.weights import read_weights, weights_bytes
 
@@ -20,7 +20,7 @@ UPSTREAM_NAMES = {"timm_xception": "legacy_xception"}
 """Where timm calls a variant otherwise than the variant without its prefix."""
 
 
-def write_folder(bundle: Bundle, out: Path, *, options: Options | None = None, overwrite: bool = False) -> Path:
+def write_folder(bundle: Bundle, out: Path, *, options: GraphOptions | None = None, overwrite: bool = False) -> Path:
     """Write timm's configuration and weights, read them back, and only then put them in place.
 
     Raises:
@@ -28,7 +28,7 @@ def write_folder(bundle: Bundle, out: Path, *, options: Options | None = None, o
         InputError: `out` holds something that is not to be replaced.
         CheckFailed: what was written does not read back as the bundle; nothing is left behind.
     """
-    if options not in (None, Options()):
+    if options not in (None, GraphOptions()):
         raise UsageError("a folder for timm holds weights and no graph; pass no options of graphs")
     _check_network(bundle)
     ensure_free(out, "a folder for timm", only={CONFIG, WEIGHTS}, overwrite=overwrite)

@@ -15,7 +15,7 @@ from xception.arch.graph import INPUT, Add, BatchNorm, Conv, Dense, GlobalAverag
 from xception.arch.spec import Architecture
 from xception.backends.base import graph_input
 from xception.bundle import Bundle
-from xception.errors import CheckFailed, InputError
+from xception.errors import CheckFailed
 from xception.export.program import Normalize, Operation, Program, TopK
 
 EXAMPLES = 2
@@ -54,9 +54,7 @@ def run_torchscript(exported: Bundle, batches: Mapping[str, NDArray[Any]]) -> di
 
 
 def _run(exported: Bundle, module: Any, batches: Mapping[str, NDArray[Any]]) -> dict[str, Values]:
-    graph = exported.model.graph
-    if graph is None:
-        raise InputError(f"{exported.path} describes no graph; export it again")
+    graph = exported.graph
     found: dict[str, Values] = {}
     for batch, pixels in batches.items():
         source = torch.from_numpy(graph_input(pixels, graph, exported.model.preprocess))

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from xception.backends.graphs import Port, describe_graph
-from xception.bundle import Bundle, Graph
-from xception.errors import CheckFailed, InputError, UsageError
-from xception.export.formats import export_bundle
+from xception.bundle import Bundle
+from xception.errors import CheckFailed, UsageError
+from xception.export.export import export_bundle
 from xception.export.pbtxt import Word, read_pbtxt, write_pbtxt
-from xception.export.program import TOP_INDICES, Options
+from xception.export.program import TOP_INDICES, GraphOptions
 from xception.labels import labels_text
 from xception.outputs import ensure_free, staged_folder
 
@@ -25,7 +25,7 @@ TYPES = {"tensor(float)": "TYPE_FP32", "tensor(uint8)": "TYPE_UINT8", "tensor(in
 """Triton's names for ONNX Runtime's types."""
 
 
-def write_folder(bundle: Bundle, out: Path, *, options: Options | None = None, overwrite: bool = False) -> Path:
+def write_folder(bundle: Bundle, out: Path, *, options: GraphOptions | None = None, overwrite: bool = False) -> Path:
     """Write the model, named like its folder, read its configuration back, and only then put it in place.
 
     The graph is compared with the weights as every export is; the numbers stand in `1/model.json`.
@@ -48,9 +48,8 @@ def write_folder(bundle: Bundle, out: Path, *, options: Options | None = None, o
 
 def configuration(name: str, exported: Bundle) -> dict[str, Any]:
     """The fields of `config.pbtxt` for an ONNX bundle."""
-    graph = _graph(exported)
     facts = describe_graph(exported.main_file)
-    batched = graph.input_shape[0] is None
+    batched = exported.graph.input_shape[0] is None
     ports = {
         "input": [_port(port, batched) for port in facts.inputs or ()],
         "output": [_port(port, batched) for port in facts.outputs or ()],
@@ -72,12 +71,6 @@ def configuration(name: str, exported: Bundle) -> dict[str, Any]:
         "instance_group": [{"count": 1, "kind": Word("KIND_AUTO")}],
         "version_policy": {"latest": {"num_versions": 1}},
     }
-
-
-def _graph(exported: Bundle) -> Graph:
-    if exported.model.graph is None:
-        raise InputError(f"{exported.path} describes no graph; export it again")
-    return exported.model.graph
 
 
 def _port(port: Port, batched: bool) -> dict[str, Any]:

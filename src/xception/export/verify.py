@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xception.backends.base import MIN_PROBABILITY, GraphSession, Logits, Pixels, logits_of, open_session
 from xception.bundle import Agreement, Bundle, Graph, Precision
-from xception.errors import CheckFailed, InputError, XceptionError
+from xception.errors import CheckFailed, XceptionError
 from xception.export.mismatch import Values, first_mismatch
 from xception.export.program import TOP_INDICES, TOP_VALUES
 from xception.extras import require
@@ -47,9 +47,7 @@ def verify(exported: Bundle, parent: Bundle, probes: Sequence[Pixels], run: Runn
         CheckFailed: the runtime does not run the graph in some size, or an output differs; the message names the
             first operation that does, where the runtime shows what it computes inside.
     """
-    graph = exported.model.graph
-    if graph is None:
-        raise InputError(f"{exported.path} describes no graph; export it again")
+    graph = exported.graph
     probes = _by_size(probes)
     batches = dict(_batches(probes, graph.input_shape[0]))
     theirs = _network_outputs(parent, batches, class_maps=graph.class_maps)
@@ -91,9 +89,9 @@ def _differences(ours: Logits, theirs: Logits) -> NDArray[np.float32]:
 
 def _where(exported: Bundle, parent: Bundle, batch: Pixels, image: int) -> str:
     """What in the graph differs on this image, or else on its batch."""
-    graph, tolerance = exported.model.graph, TOLERANCES[exported.model.precision]
-    alone = [batch[image : image + 1]] if graph and graph.input_shape[0] is None else []
-    found = (first_mismatch(exported, parent, pixels, tolerance) for pixels in (*alone, batch))
+    tolerance = TOLERANCES[exported.model.precision]
+    by_itself = [batch[image : image + 1]] if exported.graph.input_shape[0] is None else []
+    found = (first_mismatch(exported, parent, pixels, tolerance) for pixels in (*by_itself, batch))
     return next((mismatch.sentence() for mismatch in found if mismatch), "no operation inside it shows where")
 
 
@@ -161,12 +159,12 @@ def _as_given(logits: Logits, graph: Graph) -> Logits:
 
 def _check_extras(values: Values, expected: Values, exported: Bundle) -> None:
     """The outputs beside the main one."""
-    model, graph = exported.model, exported.model.graph
-    if graph and graph.class_maps:
+    model, graph = exported.model, exported.graph
+    if graph.class_maps:
         maps = agreement_of(values["class_maps"], expected["class_maps"])
         if not maps.relative_diff <= MAPS_FACTOR * TOLERANCES[model.precision]:
             raise CheckFailed(f"the class maps of {exported.path} differ by {maps.relative_diff:.1e}; export it again")
-    if graph and graph.top_k:
+    if graph.top_k:
         main, best, chosen = values[graph.output_name], values[TOP_VALUES], values[TOP_INDICES]
         taken = np.take_along_axis(main, chosen.astype(np.int64), 1)
         if not (np.array_equal(taken, best) and np.array_equal(best, -np.sort(-main, axis=1)[:, : graph.top_k])):

@@ -35,7 +35,7 @@ RECORD = "quantization.json"
 ADVICE = "calibrate on other or more images, or allow a larger loss"
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """What is seldom wanted otherwise."""
 
     is_symmetric: bool = False
@@ -131,7 +131,7 @@ class _Job:
     held_out: Source
     parent: Answers
     tolerance: float
-    options: Options
+    options: Tuning
 
 
 def quantize_bundle(
@@ -144,7 +144,7 @@ def quantize_bundle(
     to: Target = "onnx",
     images: int = IMAGES,
     tolerance: float = TOLERANCE,
-    options: Options | None = None,
+    options: Tuning | None = None,
     keep_failed: bool = False,
     overwrite: bool = False,
 ) -> tuple[Bundle, Quantization]:
@@ -172,7 +172,7 @@ def quantize_bundle(
     """
     _check_request(bundle, method, to)
     ensure_free_for_bundle(out, overwrite=overwrite)
-    job = _job(bundle, *split(calibration, validation, images), tolerance, to, options or Options())
+    job = _job(bundle, *split(calibration, validation, images), tolerance, to, options or Tuning())
     attempts = _climb(job, LADDER if method == "auto" else (method,))
     best = max(attempts, key=lambda attempt: (attempt.trial.passed, attempt.rank))
     result = _result(job, attempts, best)
@@ -186,7 +186,7 @@ def quantize_bundle(
 
 
 def _job(
-    bundle: Bundle, calibration: Items, held_out: Source, tolerance: float, target: Target, options: Options
+    bundle: Bundle, calibration: Items, held_out: Source, tolerance: float, target: Target, options: Tuning
 ) -> _Job:
     """All that the attempts have in common, after the bundle and the images were found fit."""
     check_weight_bits(options.weight_bits, processor())

@@ -21,9 +21,9 @@ from xception.data.source import Item, Source
 from xception.data.subset import balanced, check_disjoint
 from xception.data.synthetic import noise_source
 from xception.errors import CheckFailed, DecodeError, InputError
-from xception.export.formats import check_weights, export_bundle
+from xception.export.export import check_weights, export_bundle
 from xception.export.packs import verify
-from xception.export.program import Options
+from xception.export.program import GraphOptions
 from xception.intervals import Interval
 from xception.outputs import ensure_free, staged_folder
 from xception.pipeline.stream import Ready, prepared
@@ -176,7 +176,7 @@ def write_graphs(
     (folder / "onnx").mkdir()
     found: dict[str, Agreement | None] = {}
     for batch in batches:
-        options = Options(opset=OPSET, batch=batch, input_name=input_name, output_name=output_name)
+        options = GraphOptions(opset=OPSET, fixed_batch=batch, input_name=input_name, output_name=output_name)
         with tempfile.TemporaryDirectory(dir=folder.parent) as place:
             exported = export_bundle(request.bundle, "onnx", Path(place) / "graph", options=options)
             name = f"onnx/{request.name}_bs{batch}.onnx"

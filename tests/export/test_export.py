@@ -7,9 +7,9 @@ import pytest
 from xception.backends.base import open_session, run
 from xception.bundle import Bundle, open_bundle, write_bundle
 from xception.errors import CheckFailed, InputError, UnknownName, UsageError
-from xception.export import formats
-from xception.export.formats import FORMATS, PROBES, export_bundle
-from xception.export.program import Options
+from xception.export import export
+from xception.export.export import FORMATS, PROBES, export_bundle
+from xception.export.program import GraphOptions
 from xception.export.verify import TOLERANCES
 from xception.metrics import softmax
 from xception.tasks.agreement import probe_pixels
@@ -40,7 +40,7 @@ def test_an_export_that_differs_is_not_written(
         tensors = read_weights(path)
         return tensors | {"head.classifier.bias": tensors["head.classifier.bias"] + np.float32(0.01)}
 
-    monkeypatch.setattr(formats, "read_weights", perturbed)
+    monkeypatch.setattr(export, "read_weights", perturbed)
     with pytest.raises(CheckFailed, match=r"nothing was written: .* it first differs at head\.classifier, by"):
         export_bundle(weights_bundle, "onnx", tmp_path / "out")
     assert not list(tmp_path.iterdir())
@@ -69,13 +69,13 @@ def test_preprocessing_without_a_fixed_size_is_refused(weights_bundle: Bundle, t
     free = write_bundle(tmp_path / "free", model, weights_bundle.labels, files)
     with pytest.raises(UsageError, match="fixes no input size"):
         export_bundle(free, "onnx", tmp_path / "out")
-    exported = export_bundle(free, "onnx", tmp_path / "out", options=Options(free_size=True))
+    exported = export_bundle(free, "onnx", tmp_path / "out", options=GraphOptions(free_size=True))
     assert exported.model.agreement
     assert exported.model.agreement.sizes_px == ((64, 64), (48, 49))
 
 
 def test_options_stand_in_the_bundle_and_its_session_works(weights_bundle: Bundle, tmp_path: Path) -> None:
-    options = Options(opset=11, batch=3, image_input=True, softmax=True, top_k=2, class_maps=True)
+    options = GraphOptions(opset=11, fixed_batch=3, image_input=True, softmax=True, top_k=2, class_maps=True)
     exported = export_bundle(weights_bundle, "onnx", tmp_path / "out", options=options)
     graph = exported.model.graph
     assert graph
@@ -84,7 +84,7 @@ def test_options_stand_in_the_bundle_and_its_session_works(weights_bundle: Bundl
     assert exported.model.lineage[-1].settings == {
         "to": "onnx",
         "opset": 11,
-        "batch": 3,
+        "fixed_batch": 3,
         "image_input": True,
         "softmax": True,
         "top_k": 2,
@@ -103,7 +103,7 @@ def test_images_at_hand_are_compared_beside_the_extremes(weights_bundle: Bundle,
 
 
 def test_a_half_precision_export_says_so(weights_bundle: Bundle, tmp_path: Path) -> None:
-    exported = export_bundle(weights_bundle, "onnx", tmp_path / "out", options=Options(precision="float16"))
+    exported = export_bundle(weights_bundle, "onnx", tmp_path / "out", options=GraphOptions(precision="float16"))
     assert exported.model.precision == "float16"
     assert exported.model.agreement
     assert TOLERANCES["float32"] < exported.model.agreement.relative_diff <= TOLERANCES["float16"]
@@ -112,6 +112,8 @@ def test_a_half_precision_export_says_so(weights_bundle: Bundle, tmp_path: Path)
 def test_an_option_that_a_format_has_not_is_refused(
     weights_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(formats.FORMATS, "onnx", FORMATS["onnx"]._replace(options=frozenset({"batch"})))  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="onnx has no softmax or top_k; it takes batch"):
-        export_bundle(weights_bundle, "onnx", tmp_path / "out", options=Options(softmax=True, top_k=1, batch=2))
+    monkeypatch.setitem(export.FORMATS, "onnx", FORMATS["onnx"]._replace(options=frozenset({"fixed_batch"})))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="onnx has no softmax or top_k; it takes fixed_batch"):
+        export_bundle(
+            weights_bundle, "onnx", tmp_path / "out", options=GraphOptions(softmax=True, top_k=1, fixed_batch=2)
+        )

@@ -13,7 +13,7 @@ import msgspec
 from xception.backends.base import Pixels
 from xception.bundle import Bundle, Form, Model, child, ensure_free_for_bundle, write_bundle
 from xception.errors import CheckFailed, UnknownName, UsageError
-from xception.export.program import Layout, Options, Program, program
+from xception.export.program import GraphOptions, Layout, Program, program
 from xception.export.verify import Runner, verify
 from xception.extras import require
 from xception.tasks.agreement import probe_pixels
@@ -56,9 +56,9 @@ class Format(NamedTuple):
         return partial(run, python=python) if self.foreign else run
 
 
-PLAIN = frozenset({"batch", "free_size", "precision", "input_name", "output_name"})
+PLAIN = frozenset({"fixed_batch", "free_size", "precision", "input_name", "output_name"})
 ADDED = frozenset({"image_input", "softmax", "top_k", "class_maps"})
-NAMELESS = frozenset({"batch", "free_size"}) | ADDED
+NAMELESS = frozenset({"fixed_batch", "free_size"}) | ADDED
 
 FORMATS: Mapping[str, Format] = {
     "onnx": Format("xception.export.onnx", "onnx_files", "onnx", ("onnx",), PLAIN | ADDED | {"opset"}),
@@ -81,7 +81,7 @@ PACKS: Mapping[str, str] = {"ascend": "xception.export.packs.ascend", "vastai": 
 
 
 def export_folder(
-    bundle: Bundle, to: str, out: Path, *, options: Options | None = None, overwrite: bool = False
+    bundle: Bundle, to: str, out: Path, *, options: GraphOptions | None = None, overwrite: bool = False
 ) -> Path:
     """Write the bundle's network as a folder that another program loads.
 
@@ -109,9 +109,9 @@ def export_bundle(
     to: str,
     out: Path,
     *,
-    options: Options | None = None,
+    options: GraphOptions | None = None,
     pixels: Pixels | None = None,
-    python: str | None = None,
+    upstream_python: str | None = None,
     overwrite: bool = False,
 ) -> Bundle:
     """Write the bundle's network in another form, with its agreement with the weights.
@@ -122,7 +122,7 @@ def export_bundle(
         out: where the new bundle is to lie.
         options: how the graph is to differ from its plain form.
         pixels: images to compare on besides black, white, gray and noise, (N, C, H, W).
-        python: the interpreter of an environment that has the format's framework, where this one cannot hold it.
+        upstream_python: an interpreter that has the form's framework, where this environment cannot hold it.
         overwrite: replace a bundle that lies there.
 
     Raises:
@@ -133,16 +133,16 @@ def export_bundle(
     """
     if to not in FORMATS:
         raise UnknownName("export format", to, FORMATS.keys() | FOLDERS.keys() | PACKS.keys())
-    options = options or Options()
+    options = options or GraphOptions()
     check_weights(bundle)
     _check_options(to, options)
-    _check_python(to, python)
+    _check_python(to, upstream_python)
     ensure_free_for_bundle(out, overwrite=overwrite)
-    model, files = _convert(bundle, to, options, python)
+    model, files = _convert(bundle, to, options, upstream_python)
     with tempfile.TemporaryDirectory() as folder:
         trial = write_bundle(Path(folder) / "trial", model, bundle.labels, files)
         try:
-            measured = verify(trial, bundle, _probes(trial, pixels), FORMATS[to].runner(trial, python))
+            measured = verify(trial, bundle, _probes(trial, pixels), FORMATS[to].runner(trial, upstream_python))
         except CheckFailed as error:
             raise CheckFailed(f"the {to} export of {bundle.path} is wrong, nothing was written: {error}") from error
     return write_bundle(
@@ -162,28 +162,28 @@ def check_weights(bundle: Bundle) -> None:
         )
 
 
-def _check_options(to: str, options: Options) -> None:
+def _check_options(to: str, options: GraphOptions) -> None:
     refused = sorted(_departures(options).keys() - FORMATS[to].options)
     if refused:
         raise UsageError(f"{to} has no {' or '.join(refused)}; it takes {', '.join(sorted(FORMATS[to].options))}")
 
 
-def _departures(options: Options) -> dict[str, str | int | bool]:
+def _departures(options: GraphOptions) -> dict[str, str | int | bool]:
     """What the options say otherwise than the plain form."""
-    plain = Options()
+    plain = GraphOptions()
     return {name: value for name, value in vars(options).items() if value != getattr(plain, name)}
 
 
 def _check_python(to: str, python: str | None) -> None:
     if FORMATS[to].foreign and python is None:
         raise UsageError(
-            f"{to} needs an environment of its own; pass an interpreter that has the framework as --python"
+            f"{to} needs an environment of its own; pass an interpreter that has the framework as --upstream-python"
         )
     if python is not None and not FORMATS[to].foreign:
-        raise UsageError(f"{to} is written by this interpreter; pass no --python")
+        raise UsageError(f"{to} is written by this interpreter; pass no --upstream-python")
 
 
-def _convert(bundle: Bundle, to: str, options: Options, python: str | None) -> tuple[Model, dict[str, bytes]]:
+def _convert(bundle: Bundle, to: str, options: GraphOptions, python: str | None) -> tuple[Model, dict[str, bytes]]:
     form, model = FORMATS[to], bundle.model
     weights = read_weights(bundle.main_file)
     made = program(model.network.architecture(), weights, model.preprocess, options, form.layout)
@@ -197,7 +197,7 @@ def _probes(exported: Bundle, pixels: Pixels | None) -> Sequence[Pixels]:
     """What to compare on: the images at hand and extremes, and where the graph takes any size a smaller one too."""
     native = exported.model.preprocess.output_px or (exported.model.network.architecture().input_px,) * 2
     probes = [probe_pixels(exported, PROBES, native)] + ([] if pixels is None else [pixels])
-    free = exported.model.graph is not None and exported.model.graph.input_shape[2] is None
+    free = exported.graph.input_shape[2] is None
     # Odd where the other is even, since faults of padding show at one of the two alone.
     smaller = (native[0] - native[0] // 4, native[1] - native[1] // 4 + 1)
     return [*probes, probe_pixels(exported, PROBES, smaller)] if free else probes
