@@ -1,3 +1,7 @@
+from collections.abc import Iterator
+from itertools import islice
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +11,11 @@ from tests.train.samples import small_recipe
 from xception.backends.base import Compute
 from xception.backends.torch import TorchSession
 from xception.bundle import Bundle, Network
+from xception.data.source import Item
+from xception.errors import InputError
 from xception.models.network import Xception, build
 from xception.tasks.evaluate import evaluate
-from xception.train.distributed import launch
+from xception.train.distributed import Share, launch
 from xception.train.result import described
 from xception.train.settings import ComputeSettings
 from xception.train.validation import validate
@@ -43,3 +49,16 @@ def test_the_network_goes_on_in_its_mode(bundle: Bundle, network: Xception, trai
     network.train(training)
     validate(launch(ComputeSettings())[0], bundle, network, labelled(2))
     assert network.training is training
+
+
+def test_a_source_that_gives_fewer_images_than_it_announced_is_noticed(bundle: Bundle, network: Xception) -> None:
+    class Shrunk(Share):
+        def __iter__(self) -> Iterator[Item]:
+            return islice(super().__iter__(), 2)
+
+    fabric, _ = launch(ComputeSettings())
+    with (
+        patch("xception.train.validation.Share", Shrunk),
+        pytest.raises(InputError, match="announced 3 images and gave 2"),
+    ):
+        validate(fabric, bundle, network, labelled(3))

@@ -161,6 +161,33 @@ def evaluate(
         InputError: a class of the data is none of the model's, or an image is missing in `real`.
         CheckFailed: the model's logits are not numbers.
     """
+    tally = count_outcomes(
+        bundle, session, source, clocks=clocks, class_map=class_map, subset=subset, tta=tta, real=real, **feed
+    )
+    result = tally.evaluation(str(bundle.path), source.name, session.name, len(source), top)
+    return msgspec.structs.replace(result, tta=tta, subset=subset)
+
+
+def count_outcomes(
+    bundle: Bundle,
+    session: Session,
+    source: Source,
+    *,
+    clocks: Clocks | None = None,
+    class_map: Mapping[str, str] = MappingProxyType({}),
+    subset: bool = False,
+    tta: Tta | None = None,
+    real: RealLabels | None = None,
+    **feed: Unpack[Feed],
+) -> "Tally":
+    """Run the model over a labelled data set; returns the counts behind `evaluate`, which takes the same arguments.
+
+    Counts of parts of a data set add up to those of the whole, which fractions do not.
+
+    Raises:
+        InputError: a class of the data is none of the model's, or an image is missing in `real`.
+        CheckFailed: the model's logits are not numbers.
+    """
     clocks = clocks or Clocks()
     targets = bundle.labels.targets(renamed(source.classes, class_map))
     classes = present(source, targets) if subset else range(len(bundle.labels))
@@ -182,8 +209,7 @@ def evaluate(
     for outcome in outcomes:
         with clocks["postprocess"].measure():
             tally.add(outcome)
-    result = tally.evaluation(str(bundle.path), source.name, session.name, len(source), top)
-    return msgspec.structs.replace(result, tta=tta, subset=subset)
+    return tally
 
 
 def renamed(classes: Sequence[str], class_map: Mapping[str, str]) -> tuple[str, ...]:
@@ -276,17 +302,34 @@ class Tally:
             self.real_counted += 1
             self.real_hits += predicted in right
 
+    @property
+    def seen(self) -> int:
+        """Images that were given to the model."""
+        return self._added - len(self.failures)
+
+    def hits(self, k: int) -> int:
+        """Images whose class is among the k likeliest."""
+        return int(self.ranks[:k].sum())
+
+    def check_total(self, data: str, total: int) -> None:
+        """Refuse counts of fewer or more images than the source announced.
+
+        Raises:
+            InputError: the source promised another number of images than it gave.
+        """
+        if self._added != total:
+            raise InputError(
+                f"{data} announced {total} images and gave {self._added}; do not change it while it is read"
+            )
+
     def evaluation(self, bundle: str, data: str, backend: str, total: int, top: int = 5) -> Evaluation:
         """The document for what was counted.
 
         Raises:
             InputError: the source promised another number of images than it gave.
         """
-        seen, failed = self._added - len(self.failures), len(self.failures)
-        if self._added != total:
-            raise InputError(
-                f"{data} announced {total} images and gave {self._added}; do not change it while it is read"
-            )
+        seen, failed = self.seen, len(self.failures)
+        self.check_total(data, total)
         hits = [wilson(int(count), seen) for count in self.ranks.cumsum()]
         negatives, positives = (np.array(margins) for margins in self.margins)
         return Evaluation(

@@ -8,9 +8,9 @@ from xception.backends.base import Compute
 from xception.backends.torch import TorchSession
 from xception.bundle import Bundle, Score
 from xception.data.source import Source
-from xception.intervals import Interval, wilson
+from xception.intervals import wilson
 from xception.models.network import Xception
-from xception.tasks.evaluate import Evaluation, evaluate
+from xception.tasks.evaluate import Tally, count_outcomes
 from xception.train.distributed import Share, summed
 
 
@@ -20,6 +20,7 @@ def validate(
     """Judge the first process' network on `source`, of which each takes a share; all get the score of the whole.
 
     Raises:
+        InputError: the source gives fewer or more images than it announced.
         CheckFailed: the logits are not numbers.
     """
     share = Share(source, fabric.global_rank, fabric.world_size)
@@ -29,19 +30,16 @@ def validate(
         for buffer in network.buffers():
             distributed.broadcast(buffer, src=0)
     session = TorchSession(network, (None, None), Compute(threads=torch.get_num_threads()))
-    result = evaluate(bundle, session, share, batch_size=batch_size, workers=workers)
+    tally = count_outcomes(bundle, session, share, batch_size=batch_size, workers=workers)
+    tally.check_total(share.name, len(share))
     network.train(was_training)
-    return _score(summed(fabric, *_counts(result)), has_top5=len(bundle.labels) > 5)
+    return _score(summed(fabric, len(share), *_counts(tally)), has_top5=len(bundle.labels) > 5)
 
 
-def _counts(result: Evaluation) -> tuple[float, ...]:
-    """Sums, which unlike fractions may be added up."""
-    hits1, hits5 = (_hits(interval, result.seen) for interval in (result.top1, result.top5))
-    return result.total, result.seen, result.failed, hits1, hits5, (result.loss or 0.0) * result.seen
-
-
-def _hits(interval: Interval | None, seen: int) -> int:
-    return round(interval.value * seen) if interval else 0
+def _counts(tally: Tally) -> tuple[float, ...]:
+    """Sums, which unlike fractions may be added up: seen, failed, top-1 and top-5 hits, and the loss."""
+    loss = tally.loss.mean(tally.seen) or 0.0
+    return tally.seen, len(tally.failures), tally.hits(1), tally.hits(5), loss * tally.seen
 
 
 def _score(counts: list[float], *, has_top5: bool) -> Score:
