@@ -13,8 +13,8 @@ from parity.ours import logits, relative_difference, source_of
 from parity.torch_network import TorchNetwork
 from xception.arch.spec import Architecture
 from xception.arch.variants import architecture
+from xception.convert.naming.rename import rename
 from xception.convert.readers import read_checkpoint
-from xception.convert.rename import rename
 from xception.errors import XceptionError
 from xception.models.network import build
 
@@ -95,7 +95,7 @@ def training(case: Case, values: Arrays, theirs: Arrays) -> dict[str, float]:
     network = TorchNetwork(build(spec, values), "float64")
     labels = seeded.labels(TRAIN_PX, spec.num_classes, TRAIN_BATCH)
     ours = network.train_step(seeded.pixels(TRAIN_PX, batch=TRAIN_BATCH), labels)
-    names = {name: there.name for name, there in source_of(case.variant).names(spec).items()}
+    names = {name: there.name for name, there in source_of(case.variant).tensor_names(spec).items()}
     return worst_by_kind({_renamed(key, names): value for key, value in ours.items()}, theirs)
 
 

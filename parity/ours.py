@@ -8,20 +8,20 @@ import torch
 from parity import seeded
 from xception.arch.compute import tensors
 from xception.arch.spec import Architecture
-from xception.convert.rename import Source, rename
-from xception.convert.sources import SOURCES
+from xception.convert.naming.rename import NamingScheme, rename
+from xception.convert.naming.schemes import NAMING_SCHEMES
 
 
-def source_of(variant: str) -> Source:
+def source_of(variant: str) -> NamingScheme:
     """The source that published a variant."""
-    return next(source for source in SOURCES.values() if variant in source.VARIANTS)
+    return next(source for source in NAMING_SCHEMES.values() if variant in source.PUBLISHED_VARIANTS)
 
 
 def draw(architecture: Architecture) -> dict[str, np.ndarray]:
     """The tensors as their source stores them."""
     shapes = tensors(architecture)
     drawn = {}
-    for name, there in source_of(architecture.name).names(architecture).items():
+    for name, there in source_of(architecture.name).tensor_names(architecture).items():
         shape = there.layout.upstream_shape(shapes[name])
         kind = seeded.kind_of(there.name, shape)
         drawn[there.name] = seeded.tensor(there.name, shape, kind, fan_in=prod(shapes[name][1:]))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tests.convert.checkpoints import drawn, hollow, prefixed, write_keras, write_safetensors, write_torch
+from xception.arch.compute import STEM_WEIGHT
 from xception.backends.base import open_session
 from xception.bundle import Bundle, open_bundle
 from xception.cli.app import run
-from xception.convert.adapt import STEM
 from xception.labels import imagenet1k
 from xception.tasks.agreement import probe_pixels
 from xception.weights import read_weights
@@ -39,7 +39,7 @@ def test_named_weights_give_their_labels(file: Path, tmp_path: Path) -> None:
 def test_the_stem_is_fitted_to_other_channels_and_the_history_says_so(file: Path, tmp_path: Path) -> None:
     assert run(["convert", str(file), "--out", str(tmp_path / "gray")]) == 0
     assert run(["convert", str(file), "--in-channels", "3", "--stem", "repeat", "--out", str(tmp_path / "rgb")]) == 0
-    gray, rgb = (read_weights(tmp_path / name / "weights.safetensors")[STEM] for name in ("gray", "rgb"))
+    gray, rgb = (read_weights(tmp_path / name / "weights.safetensors")[STEM_WEIGHT] for name in ("gray", "rgb"))
     np.testing.assert_allclose(rgb, gray.repeat(3, axis=1) / 3, rtol=1e-6)
     model = open_bundle(tmp_path / "rgb", verify=True).model
     assert (model.network.in_channels, model.preprocess.color) == (3, "rgb")

@@ -11,12 +11,12 @@ from parity.ours import draw
 from xception.arch.compute import tensors
 from xception.arch.spec import Architecture
 from xception.arch.variants import architecture
-from xception.convert.readers import Checkpoint
-from xception.convert.sources import SOURCES
+from xception.convert.naming.schemes import NAMING_SCHEMES
+from xception.convert.readers import CheckpointContents
 
 Tensors = dict[str, np.ndarray]
 
-PUBLISHED = [(source, variant) for source, module in SOURCES.items() for variant in module.VARIANTS]
+PUBLISHED = [(source, variant) for source, module in NAMING_SCHEMES.items() for variant in module.PUBLISHED_VARIANTS]
 """All pairs of a source and a variant that it has names for."""
 
 
@@ -26,14 +26,14 @@ def hollow(source: str, variant: str, **changes: object) -> Tensors:
     shapes = tensors(spec)
     return {
         there.name: np.broadcast_to(np.float32(0), there.layout.upstream_shape(shapes[name]))
-        for name, there in SOURCES[source].names(spec).items()
+        for name, there in NAMING_SCHEMES[source].tensor_names(spec).items()
     }
 
 
-def checkpoint(*groups: Mapping[str, np.ndarray], **named: Mapping[str, np.ndarray]) -> Checkpoint:
+def checkpoint(*groups: Mapping[str, np.ndarray], **named: Mapping[str, np.ndarray]) -> CheckpointContents:
     """What a reader returns: one group without a name, others by name."""
     found = {name: dict(group) for name, group in (*(("", group) for group in groups), *named.items())}
-    return Checkpoint(container="torch_zip", groups=found, metadata={})
+    return CheckpointContents(container="torch_zip", groups=found, metadata={})
 
 
 def prefixed(values: Mapping[str, np.ndarray], prefix: str) -> Tensors:

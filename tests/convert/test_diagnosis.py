@@ -8,9 +8,9 @@ import pytest
 
 from tests.convert.checkpoints import PUBLISHED, WRITERS, checkpoint, drawn, hollow, prefixed
 from xception.arch.variants import VARIANTS
-from xception.convert import paddle
 from xception.convert.diagnosis import Diagnosis, diagnose
 from xception.convert.match import twins
+from xception.convert.naming import paddle
 from xception.convert.readers import read_checkpoint
 
 CLASSES_AND_CHANNELS = ((1000, 3), (7, 1), (2, 4))
@@ -104,7 +104,7 @@ def test_training_state_does_not_matter() -> None:
 def test_static_names_of_paddle_are_told() -> None:
     values = hollow("paddle", "ppcls_xception65_deeplab")
     spec = VARIANTS["ppcls_xception65_deeplab"]
-    names, static = paddle.names(spec), paddle.static_names(spec)
+    names, static = paddle.tensor_names(spec), paddle.static_names(spec)
     renamed = {static[name].name: values[there.name] for name, there in names.items()}
     assert diagnose(checkpoint(renamed)).variant == "ppcls_xception65_deeplab"
 

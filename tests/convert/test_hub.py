@@ -10,7 +10,7 @@ import pytest
 from tests.convert.file_server import FileServer, Served, serving
 from xception.convert import hub
 from xception.convert.catalog import CATALOG
-from xception.convert.entry import Digest
+from xception.convert.checksum import Digest
 from xception.convert.hub import fetch, is_remote
 from xception.errors import EnvironmentFault, InputError, UsageError
 from xception.machine import cache_folder

@@ -4,13 +4,13 @@ import pytest
 from tests.convert.checkpoints import PUBLISHED, checkpoint, hollow
 from xception.arch.compute import tensors
 from xception.arch.variants import VARIANTS, architecture
-from xception.convert.match import Fit, best_fits, fit, twins
-from xception.convert.weight_sets import weight_sets
+from xception.convert.match import Match, match_variant, match_variants, twins
+from xception.convert.weight_groups import weight_groups
 
 
-def fitted(values: dict[str, np.ndarray], source: str, variant: str) -> Fit:
-    (weights,) = weight_sets(checkpoint(values))
-    return fit(weights, source, variant)
+def fitted(values: dict[str, np.ndarray], source: str, variant: str) -> Match:
+    (weights,) = weight_groups(checkpoint(values))
+    return match_variant(weights, source, variant)
 
 
 @pytest.mark.parametrize(("source", "variant"), PUBLISHED)
@@ -76,8 +76,8 @@ def test_a_contradiction_in_the_file_is_a_problem_not_a_crash() -> None:
 
 
 def test_the_published_width_goes_first() -> None:
-    (weights,) = weight_sets(checkpoint(hollow("keras", "tiny_xception")))
-    best, *_ = best_fits(weights)
+    (weights,) = weight_groups(checkpoint(hollow("keras", "tiny_xception")))
+    best, *_ = match_variants(weights)
     assert (best.spec.name, best.width) == ("tiny_xception", 1.0)
 
 

@@ -20,7 +20,8 @@ def test_a_model_folder_is_its_weights_and_its_description(sample: str, name: st
     checkpoint = read_checkpoint(tmp_path)
     assert checkpoint.container == "model_folder"
     assert checkpoint.metadata["config"] == CONFIG
-    assert checkpoint.metadata["weights_file"] == name
+    assert (checkpoint.path, checkpoint.file.path) == (tmp_path, tmp_path / name)
+    assert checkpoint.config == CONFIG
     assert "conv.weight" in checkpoint.groups[""]
 
 
@@ -28,7 +29,7 @@ def test_safetensors_are_preferred_because_they_are_checked_more_easily(tmp_path
     shutil.copy(SAMPLES / "torch.safetensors", tmp_path / "model.safetensors")
     shutil.copy(SAMPLES / "torch_zip.pth", tmp_path / "pytorch_model.bin")
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    assert read_checkpoint(tmp_path).metadata["weights_file"] == "model.safetensors"
+    assert read_checkpoint(tmp_path).file.path.name == "model.safetensors"
 
 
 def test_a_folder_without_a_description_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from xception.labels import Labels
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
 
 CFG = {"input_size": [3, 299, 299], "crop_pct": 0.8975, "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3}
-LABELS = Labels(("cat", "dog"))
+LABEL_SETS = Labels(("cat", "dog"))
 
 
 def stated(**changes: object) -> dict[str, object]:
@@ -73,8 +73,8 @@ def test_what_timm_does_not_know_or_images_do_not_have_is_refused(changes: dict[
 
 
 def test_class_names_are_found_in_both_places() -> None:
-    assert labels_of({"label_names": ["cat", "dog"]}, 2) == LABELS
-    assert labels_of({"pretrained_cfg": {"label_names": ["cat", "dog"]}}, 2) == LABELS
+    assert labels_of({"label_names": ["cat", "dog"]}, 2) == LABEL_SETS
+    assert labels_of({"pretrained_cfg": {"label_names": ["cat", "dog"]}}, 2) == LABEL_SETS
 
 
 def test_descriptions_are_names_and_names_are_ids() -> None:
@@ -91,7 +91,7 @@ def test_names_that_do_not_fit_are_none(names: object) -> None:
 @given(st.integers(1, 600), st.integers(1, 1200))
 def test_any_resize_survives_the_way_to_timm_and_back(size_px: int, resize_px: int) -> None:
     preprocess = Preprocess(resize=ShorterSide(px=resize_px), crop=CenterCrop(width_px=size_px, height_px=size_px))
-    config = json.loads(json.dumps(config_of("xception41", 2, preprocess, LABELS)))
+    config = json.loads(json.dumps(config_of("xception41", 2, preprocess, LABEL_SETS)))
     assert preprocess_of(config) == preprocess
 
 
@@ -133,4 +133,4 @@ SQUARE = CenterCrop(width_px=9, height_px=9)
 )
 def test_preprocessing_that_timm_has_not_is_refused(preprocess: Preprocess) -> None:
     with pytest.raises(UsageError, match="timm cannot prepare images so"):
-        config_of("xception41", 2, preprocess, LABELS)
+        config_of("xception41", 2, preprocess, LABEL_SETS)

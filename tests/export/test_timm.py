@@ -8,8 +8,8 @@ import pytest
 
 from tests.samples import drawn_tensors
 from xception.bundle import Bundle, Model, Network, write_bundle
-from xception.convert.load import load
-from xception.convert.rename import rename_back
+from xception.convert.conversion import convert_checkpoint
+from xception.convert.naming.rename import rename_back
 from xception.errors import CheckFailed, InputError, UnknownName, UsageError
 from xception.export import timm
 from xception.export.export import export_folder
@@ -17,14 +17,14 @@ from xception.labels import Labels
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide
 from xception.weights import read_weights, weights_bytes
 
-LABELS = Labels(("cat", "dog"), ("n1", "n2"))
+LABEL_SETS = Labels(("cat", "dog"), ("n1", "n2"))
 PREPROCESS = Preprocess(resize=ShorterSide(px=110), crop=CenterCrop(width_px=97, height_px=97))
 
 
 def written(path: Path, network: Network, preprocess: Preprocess = PREPROCESS) -> Bundle:
     model = Model(name="pets", network=network, form="weights", precision="float32", preprocess=preprocess)
     files: Mapping[str, bytes | Path] = {"weights.safetensors": weights_bytes(drawn_tensors(network.architecture()))}
-    return write_bundle(path, model, LABELS, files)
+    return write_bundle(path, model, LABEL_SETS, files)
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,8 @@ def pets(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def test_a_folder_for_timm_comes_back_as_the_same_bundle(pets: Bundle, tmp_path: Path) -> None:
     assert export_folder(pets, "timm", tmp_path / "out") == tmp_path / "out"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["config.json", "model.safetensors"]
-    back = load(tmp_path / "out")
-    assert (back.model.network, back.model.preprocess, back.labels) == (pets.model.network, PREPROCESS, LABELS)
+    back = convert_checkpoint(tmp_path / "out")
+    assert (back.model.network, back.model.preprocess, back.labels) == (pets.model.network, PREPROCESS, LABEL_SETS)
     tensors = read_weights(pets.main_file)
     assert all(np.array_equal(back.tensors[name], tensors[name]) for name in tensors)
 

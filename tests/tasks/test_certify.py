@@ -9,9 +9,9 @@ import pytest
 from tests.convert.checkpoints import drawn, hollow, write_keras, write_safetensors
 from xception.arch.variants import VARIANTS
 from xception.bundle import child, open_bundle
-from xception.convert.load import Choice, Converted, load
+from xception.convert.conversion import Conversion, WeightsChoice, convert_checkpoint
 from xception.errors import CheckFailed, EnvironmentFault, UsageError
-from xception.tasks.certify import RELATIVE_TOLERANCE, SAMPLES, certified, sizes_px
+from xception.tasks.certify import RELATIVE_TOLERANCE, SAMPLES, certify_conversion, sizes_px
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +20,8 @@ import argparse, json, sys
 sys.path[:0] = [{root!r}, {source!r}]
 import numpy as np
 from tests.numpy_forward import forward
-from xception.convert.load import Choice, load
+from xception.convert.conversion import convert_checkpoint
+from xception.convert.selection import WeightsChoice
 from pathlib import Path
 parser = argparse.ArgumentParser()
 for name in ("source", "variant", "file", "pixels", "out", "container", "group", "prefix"):
@@ -28,7 +29,7 @@ for name in ("source", "variant", "file", "pixels", "out", "container", "group",
 parser.add_argument("--leave-out", nargs="*", default=[])
 given, _ = parser.parse_known_args(sys.argv[2:])
 assert Path(sys.argv[1]).name == "logits.py" and given.source == "keras" and given.container == "keras_h5_weights"
-converted = load(Path(given.file), Choice(leave_out=given.leave_out))
+converted = convert_checkpoint(Path(given.file), WeightsChoice(leave_out=given.leave_out))
 spec, tensors = converted.model.network.architecture(), dict(converted.tensors)
 {fault}
 with np.load(given.pixels) as images:
@@ -38,8 +39,8 @@ np.savez(given.out, **logits, versions=json.dumps({{"keras": "3.0", "numpy": "2.
 
 
 @pytest.fixture
-def converted(tmp_path: Path) -> Converted:
-    return load(write_keras(tmp_path / "model.h5", drawn("tiny_xception", width=1.0)))
+def converted(tmp_path: Path) -> Conversion:
+    return convert_checkpoint(write_keras(tmp_path / "model.h5", drawn("tiny_xception", width=1.0)))
 
 
 def interpreter(folder: Path, fault: str = "") -> str:
@@ -50,8 +51,8 @@ def interpreter(folder: Path, fault: str = "") -> str:
     return str(path)
 
 
-def test_a_conversion_that_agrees_is_certified(converted: Converted, tmp_path: Path) -> None:
-    certificate = certified(converted, python=interpreter(tmp_path)).model.certificate
+def test_a_conversion_that_agrees_is_certified(converted: Conversion, tmp_path: Path) -> None:
+    certificate = certify_conversion(converted, python=interpreter(tmp_path)).model.certificate
     assert certificate is not None
     assert (certificate.source, certificate.versions) == ("keras", {"keras": "3.0", "numpy": "2.0"})
     assert certificate.sizes_px == (33, 48, 64)
@@ -60,8 +61,8 @@ def test_a_conversion_that_agrees_is_certified(converted: Converted, tmp_path: P
     assert certificate.agreement.top1_agreement == 1
 
 
-def test_the_certificate_is_written_and_belongs_to_these_weights_alone(converted: Converted, tmp_path: Path) -> None:
-    bundle = certified(converted, python=interpreter(tmp_path)).write(tmp_path / "out")
+def test_the_certificate_is_written_and_belongs_to_these_weights_alone(converted: Conversion, tmp_path: Path) -> None:
+    bundle = certify_conversion(converted, python=interpreter(tmp_path)).write(tmp_path / "out")
     assert open_bundle(tmp_path / "out", verify=True).model.certificate
     assert child(bundle, "train", {}).certificate is None
 
@@ -74,43 +75,43 @@ def test_the_certificate_is_written_and_belongs_to_these_weights_alone(converted
         "tensors['head.classifier.bias'] = tensors['head.classifier.bias'] + np.float32('nan')",
     ],
 )
-def test_a_conversion_that_differs_is_refused(fault: str, converted: Converted, tmp_path: Path) -> None:
+def test_a_conversion_that_differs_is_refused(fault: str, converted: Conversion, tmp_path: Path) -> None:
     with pytest.raises(CheckFailed, match=r"as tiny_xception differs from keras 3\.0 by .*; nothing was written"):
-        certified(converted, python=interpreter(tmp_path, fault))
+        certify_conversion(converted, python=interpreter(tmp_path, fault))
 
 
-def test_a_framework_that_fails_is_quoted(converted: Converted, tmp_path: Path) -> None:
+def test_a_framework_that_fails_is_quoted(converted: Conversion, tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match="did not run the file: no such layer; see whether"):
-        certified(converted, python=interpreter(tmp_path, "sys.exit('no such layer')"))
+        certify_conversion(converted, python=interpreter(tmp_path, "sys.exit('no such layer')"))
 
 
-def test_an_interpreter_that_is_not_there_is_told(converted: Converted, tmp_path: Path) -> None:
+def test_an_interpreter_that_is_not_there_is_told(converted: Conversion, tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match=r"nowhere cannot be run \(No such file"):
-        certified(converted, python=str(tmp_path / "nowhere"))
+        certify_conversion(converted, python=str(tmp_path / "nowhere"))
 
 
-def test_an_interpreter_is_needed(converted: Converted) -> None:
+def test_an_interpreter_is_needed(converted: Conversion) -> None:
     with pytest.raises(UsageError, match="pass an interpreter that has it as --upstream-python"):
-        certified(converted, python=None)
+        certify_conversion(converted, python=None)
 
 
 def test_code_that_is_in_no_package_is_needed(tmp_path: Path) -> None:
     file = write_safetensors(tmp_path / "file", drawn("ppcls_xception41"))
     with pytest.raises(UsageError, match="pass a checkout of its repository as --upstream-code"):
-        certified(load(file), python="python")
+        certify_conversion(convert_checkpoint(file), python="python")
 
 
 def test_networks_that_no_framework_runs_are_refused(tmp_path: Path) -> None:
     file = write_safetensors(tmp_path / "file", hollow("tfslim", "timm_xception41", width=0.125))
     with pytest.raises(UsageError, match="no framework of today runs the networks of tfslim"):
-        certified(load(file), python="python")
+        certify_conversion(convert_checkpoint(file), python="python")
 
 
-@pytest.mark.parametrize("choice", [Choice(variant="keras_xception"), Choice(new_head=7)])
-def test_what_is_no_longer_the_file_s_network_is_refused(choice: Choice, tmp_path: Path) -> None:
+@pytest.mark.parametrize("choice", [WeightsChoice(variant="keras_xception"), WeightsChoice(new_head=7)])
+def test_what_is_no_longer_the_file_s_network_is_refused(choice: WeightsChoice, tmp_path: Path) -> None:
     file = write_safetensors(tmp_path / "file", drawn("timm_xception"))
     with pytest.raises(UsageError, match="is converted to something else than the timm_xception that is in it"):
-        certified(load(file, choice), python="python")
+        certify_conversion(convert_checkpoint(file, choice), python="python")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -122,5 +123,5 @@ def test_sizes_are_odd_and_even(variant: str) -> None:
 
 def test_choices_reach_the_framework(tmp_path: Path) -> None:
     values = drawn("tiny_xception", width=1.0) | {"criterion/weight": np.zeros(1, np.float32)}
-    found = load(write_keras(tmp_path / "model.h5", values), Choice(leave_out=("criterion/*",)))
-    assert certified(found, python=interpreter(tmp_path)).model.certificate
+    found = convert_checkpoint(write_keras(tmp_path / "model.h5", values), WeightsChoice(leave_out=("criterion/*",)))
+    assert certify_conversion(found, python=interpreter(tmp_path)).model.certificate

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xception.convert.sources import SOURCES
+from xception.convert.naming.schemes import NAMING_SCHEMES
 from xception.upstream import logits
 from xception.upstream.logits import NEEDS_CODE, RUNNERS, weights_of
 
@@ -25,8 +25,10 @@ def test_what_is_to_be_left_out_is() -> None:
 
 
 def test_every_source_that_has_a_framework_is_run() -> None:
-    assert RUNNERS.keys() | {"tfslim"} == SOURCES.keys()
-    assert set(NEEDS_CODE) <= SOURCES.keys() | {name for source in SOURCES.values() for name in source.VARIANTS}
+    assert RUNNERS.keys() | {"tfslim"} == NAMING_SCHEMES.keys()
+    assert set(NEEDS_CODE) <= NAMING_SCHEMES.keys() | {
+        name for source in NAMING_SCHEMES.values() for name in source.PUBLISHED_VARIANTS
+    }
 
 
 def test_the_script_needs_numpy_and_the_framework_alone() -> None:

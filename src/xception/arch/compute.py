@@ -24,6 +24,10 @@ from xception.errors import UsageError
 Shape = tuple[int, ...]
 FlopsConvention = Literal["macs", "fvcore", "paddle", "seed-table"]
 
+STEM_WEIGHT = "stem.0.conv.weight"
+CLASSIFIER_WEIGHT, CLASSIFIER_BIAS = "head.classifier.weight", "head.classifier.bias"
+"""Canonical names that every network has."""
+
 NORM_PARAMETERS = ("weight", "bias")
 NORM_BUFFERS = ("running_mean", "running_var")
 

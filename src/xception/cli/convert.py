@@ -9,12 +9,13 @@ from cyclopts import Parameter
 from xception.bundle import Bundle, ensure_free_for_bundle
 from xception.cli.output import certificate_sentence, print_facts, print_json, say
 from xception.cli.remote import local_path
-from xception.convert.adapt import StemRule, adapted
 from xception.convert.catalog import CATALOG, resolve_entry
-from xception.convert.load import Choice, Converted, load
+from xception.convert.conversion import Conversion, convert_checkpoint
+from xception.convert.input_channels import StemRule, adapt_input_channels
+from xception.convert.selection import WeightsChoice
 from xception.errors import UsageError
 from xception.labels import read_labels
-from xception.tasks.certify import certified
+from xception.tasks.certify import certify_conversion
 
 
 def convert(
@@ -50,8 +51,7 @@ def convert(
         file: A checkpoint, a model folder, or what to fetch: a URL, hf-hub:OWNER/NAME or published weights' name.
         out: Folder of the new bundle.
         variant: The network, where the file fits several.
-        weights: The published weights that the file is or stems from, for network, preprocessing and class names; known
-            by checksum where the file is one of them.
+        weights: The published weights whose network, images and classes the file has; by default told by checksum.
         labels: Class names, one a line.
         group: The set of weights to take, by the name that xception info shows.
         ema: Take the running average of the weights.
@@ -68,33 +68,34 @@ def convert(
     ensure_free_for_bundle(out, overwrite=overwrite)
     if certify and in_channels:
         raise UsageError("--certify compares the weights as they are in the file; leave --in-channels out")
-    choice = Choice(variant=variant, group=group, average=ema, leave_out=leave_out, new_head=new_head)
+    choice = WeightsChoice(variant=variant, group=group, average=ema, leave_out=leave_out, new_head=new_head)
     entry = resolve_entry(weights) if weights else CATALOG.get(file)
-    converted = load(local_path(file), choice, entry=entry, labels=read_labels(labels) if labels else None)
+    class_names = read_labels(labels) if labels else None
+    conversion = convert_checkpoint(local_path(file), choice, entry=entry, labels=class_names)
     if certify:
-        converted = certified(converted, python=upstream_python, code=upstream_code)
+        conversion = certify_conversion(conversion, python=upstream_python, code=upstream_code)
     if in_channels:
-        converted = adapted(converted, in_channels, stem)
-    _report(converted.write(out, overwrite=overwrite), converted, json=json)
+        conversion = adapt_input_channels(conversion, in_channels, stem)
+    _report(conversion.write(out, overwrite=overwrite), conversion, json=json)
 
 
-def _report(bundle: Bundle, converted: Converted, *, json: bool) -> None:
+def _report(bundle: Bundle, conversion: Conversion, *, json: bool) -> None:
     if json:
         print_json({"path": str(bundle.path), **msgspec.to_builtins(bundle.model)})
         return
-    print_facts(_facts(bundle, converted))
+    print_facts(_facts(bundle, conversion))
     say(f"next: xception evaluate {bundle.path} DATA")
 
 
-def _facts(bundle: Bundle, converted: Converted) -> dict[str, str]:
-    fit, network = converted.fit, bundle.model.network
+def _facts(bundle: Bundle, conversion: Conversion) -> dict[str, str]:
+    match, network = conversion.match, bundle.model.network
     step = bundle.model.lineage[-1]
     facts = {
         "bundle": str(bundle.path),
         "variant": network.variant,
-        "read as": f"{step.settings['container']}, names of {fit.source}"
-        + f", group {fit.weights.name}" * bool(fit.weights.name),
-        "tensors": f"{fit.matched} matched, {len(fit.missing)} missing, {len(fit.unexpected)} unexpected",
+        "read as": f"{step.settings['container']}, names of {match.source}"
+        + f", group {match.group.name}" * bool(match.group.name),
+        "tensors": f"{match.matched} matched, {len(match.missing)} missing, {len(match.unexpected)} unexpected",
         "classes": f"{len(bundle.labels)} ({', '.join(bundle.labels.names[:3])}, ...)",
         "input": f"{network.in_channels} x {' x '.join(map(str, bundle.model.preprocess.output_px or ('any', 'any')))}",
     }

@@ -11,8 +11,8 @@ from xception.bundle import Bundle, open_bundle
 from xception.cli.list import WeightsRow, describe, describe_entry
 from xception.cli.output import certificate_sentence, percent, print_facts, print_json
 from xception.cli.vendor_files import describe_vendor_files
-from xception.convert.catalog import identify, resolve_entry
-from xception.convert.diagnosis import Diagnosis, diagnose
+from xception.convert.catalog import resolve_entry
+from xception.convert.diagnosis import Diagnosis, diagnose, published_as
 from xception.convert.readers import read_checkpoint
 from xception.convert.readers.tensorbundle import index_path
 from xception.errors import InputError
@@ -70,8 +70,8 @@ def _describe_path(path: Path, *, verify: bool) -> tuple[dict[str, object], dict
     if path.suffix.lower() in GRAPHS:
         graph = describe_graph(path)
         return {"path": str(path), **msgspec.to_builtins(graph)}, {"graph": str(path), **_graph_facts(graph)}
-    diagnosis = diagnose(read_checkpoint(path))
-    published = identify(path) if path.is_file() else None
+    checkpoint = read_checkpoint(path)
+    diagnosis, published = diagnose(checkpoint), published_as(checkpoint)
     weights = published.name if published else None
     document = {"path": str(path), "weights": weights, **msgspec.to_builtins(diagnosis)}
     return document, {"checkpoint": str(path), "published as": weights or "-", **_checkpoint_facts(diagnosis)}

@@ -9,7 +9,7 @@ from xception.arch.spec import Architecture
 from xception.arch.variants import VARIANTS
 from xception.cli.output import print_json, print_rows
 from xception.convert.catalog import CATALOG
-from xception.convert.entry import WeightsEntry
+from xception.convert.weights_entry import WeightsEntry
 from xception.preprocess import Preprocess, ShorterSide
 
 

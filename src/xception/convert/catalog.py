@@ -5,11 +5,10 @@ own code computes from its crop fractions.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
-from typing import get_args
 
-from xception.convert.entry import Algorithm, Digest, LabelSet, Reported, WeightsEntry, checksum
+from xception.convert.checksum import Algorithm, Digest
+from xception.convert.weights_entry import LabelSet, Reported, WeightsEntry
 from xception.errors import AmbiguousName, UnknownName
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
 
@@ -101,7 +100,7 @@ def _mindspore_zoo(
         reported=(reported,),
         defects=(
             *defects,
-            "Upstream's average pool is 10x10, so its own code takes only images whose last map is that large.",
+            "UpstreamTensor's average pool is 10x10, so its own code takes only images whose last map is that large.",
         ),
     )
 
@@ -127,7 +126,7 @@ KERAS_WEIGHTS = (
     "These are Keras' weights in a network with epsilon 1e-5 and symmetric pool padding instead of 1e-3 and "
     "TensorFlow's 'same'; the logits differ from Keras' by about 1 %."
 )
-DEEPLAB = "Upstream halves the features at inference and dilates the tail by 2 at stride 32; both are kept."
+DEEPLAB = "UpstreamTensor halves the features at inference and dilates the tail by 2 at stride 32; both are kept."
 GITHUB_TIMM = "https://github.com/rwightman/pytorch-image-models/releases/download"
 
 _ROWS = (
@@ -312,14 +311,6 @@ def default_entry(variant: str) -> WeightsEntry | None:
     return next((entry for entry in CATALOG.values() if entry.variant == variant), None)
 
 
-def identify(path: Path) -> WeightsEntry | None:
-    """The published file that this one is, by its checksum; None for any other, and where no checksum is published."""
-    found = {algorithm: checksum(path, algorithm) for algorithm in get_args(Algorithm)}
-    return next(
-        (
-            entry
-            for entry in CATALOG.values()
-            if entry.digest and found[entry.digest.algorithm].startswith(entry.digest.hex)
-        ),
-        None,
-    )
+def identify(checksums: Mapping[Algorithm, str]) -> WeightsEntry | None:
+    """The published file that has these checksums; None for any other, and where no checksum is published."""
+    return next((entry for entry in CATALOG.values() if entry.digest and entry.digest.is_among(checksums)), None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from xception.convert.catalog import CATALOG
-from xception.convert.entry import Digest
+from xception.convert.checksum import Digest
 from xception.errors import EnvironmentFault, InputError, UsageError
 from xception.extras import require
 from xception.machine import cache_folder

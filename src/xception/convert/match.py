@@ -1,35 +1,37 @@
-"""How well a set of weights fits a variant under a source's names; only names and shapes are looked at."""
+"""Matches of a group of weights with the variants under a source's names; only names and shapes are compared."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
 
-from xception.arch.compute import Shape, tensors
+from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT, STEM_WEIGHT, Shape, tensors
 from xception.arch.spec import Architecture
 from xception.arch.variants import VARIANTS, architecture
-from xception.convert.rename import Layout, Tensors, Upstream
-from xception.convert.sources import SOURCES
-from xception.convert.weight_sets import WeightSet, last_pointwise, upstream_names
+from xception.convert.naming.rename import TensorLayout, Tensors, UpstreamTensor
+from xception.convert.naming.schemes import NAMING_SCHEMES, last_pointwise, published_variants, upstream_names
+from xception.convert.weight_groups import WeightGroup
 from xception.errors import InputError
-
-STEM, CLASSIFIER, CLASSIFIER_BIAS = "stem.0.conv.weight", "head.classifier.weight", "head.classifier.bias"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Fit:
-    """One variant held against one set of weights. All names are the file's; `misshapen` are sentences.
+class Match:
+    """One variant compared with one group of weights. All names are the file's; `misshapen` are sentences.
 
     Attributes:
+        group: the group of weights.
+        source: the source whose names were looked for.
         spec: the variant with the classes, channels and width that the shapes tell.
+        prepared: the group's tensors under exactly the names that the source's scheme knows.
         width: channels in relation to the published network.
-        problem: why the source's rules do not apply to the file, else "".
+        problem: the reason why the source's rules do not apply to the file, else "".
     """
 
-    weights: WeightSet
+    group: WeightGroup
     source: str
     spec: Architecture
+    prepared: Tensors = field(default_factory=dict)
     width: float = 1.0
     matched: int = 0
     missing: tuple[str, ...] = ()
@@ -39,57 +41,70 @@ class Fit:
 
     @property
     def is_full(self) -> bool:
-        """Whether every tensor of the file and of the network has its counterpart."""
+        """True if every tensor of the file and of the network has its counterpart."""
         return bool(self.matched) and not (self.missing or self.unexpected or self.misshapen)
 
     @property
     def is_headless(self) -> bool:
-        """Whether the classifier is all that is not there."""
-        names = upstream_names(self.source, self.spec.name)
-        head = {names[name].name for name in (CLASSIFIER, CLASSIFIER_BIAS)}
+        """True if nothing but the classifier is missing."""
+        head = {self._name(CLASSIFIER_WEIGHT), self._name(CLASSIFIER_BIAS)}
         return bool(self.matched) and set(self.missing) == head and not (self.unexpected or self.misshapen)
 
     @property
     def drops_background(self) -> bool:
-        """Whether the file has one class more than is taken over, in front of the others, as TF-slim's have."""
-        name = upstream_names(self.source, self.spec.name)[CLASSIFIER_BIAS].name
-        bias = self.weights.tensors.get(name)
+        """True if the file has one class more than is taken over, in front of the others, as TF-slim's files have."""
+        bias = self.group.tensors.get(self._name(CLASSIFIER_BIAS))
         return bias is not None and bias.shape == (self.spec.num_classes + 1,)
 
     @property
     def score(self) -> float:
-        """The part of all tensors, of file and network together, that match: 1 for a full fit."""
+        """The part of all tensors, of file and network together, that match: 1 for a full match."""
         different = len(self.missing) + len(self.unexpected) + len(self.misshapen)
         return self.matched / max(1, self.matched + different)
 
+    @property
+    def num_classes(self) -> int | None:
+        """The classes of the file's classifier, None if it has none."""
+        return None if self._name(CLASSIFIER_WEIGHT) in self.missing else self.spec.num_classes
 
-def best_fits(weights: WeightSet) -> list[Fit]:
-    """All variants of all sources, the best first; the published width goes before others, and a reason before none."""
-    pairs = [(name, variant) for name, source in SOURCES.items() for variant in source.VARIANTS]
-    fits = [fit(weights, source, variant) for source, variant in pairs]
-    return sorted(fits, key=lambda found: (-found.score, found.width != 1.0, not found.problem))
+    def _name(self, canonical: str) -> str:
+        return upstream_names(self.source, self.spec.name)[canonical].name
 
 
-def fit(weights: WeightSet, source: str, variant: str) -> Fit:
-    """Hold one variant's tensors against a set of weights."""
+def best_matches(groups: list[WeightGroup]) -> list[Match]:
+    """The matches of the group that matches any variant best, the best first."""
+    return max((match_variants(group) for group in groups), key=lambda matches: matches[0].score)
+
+
+def match_variants(group: WeightGroup) -> list[Match]:
+    """Matches with all variants of all sources, the best first.
+
+    Of equal ones, those of the published width go first, and those with a problem go before those without.
+    """
+    matches = [match_variant(group, source, variant) for source, variant in published_variants()]
+    return sorted(matches, key=lambda found: (-found.score, found.width != 1.0, not found.problem))
+
+
+def match_variant(group: WeightGroup, source: str, variant: str) -> Match:
+    """Compare one variant's tensors with a group of weights."""
     try:
-        prepared = SOURCES[source].prepare(weights.tensors, VARIANTS[variant])
+        prepared = NAMING_SCHEMES[source].prepare_tensors(group.tensors, VARIANTS[variant])
     except InputError as error:
-        return Fit(weights=weights, source=source, spec=VARIANTS[variant], problem=str(error))
+        return Match(group=group, source=source, spec=VARIANTS[variant], problem=str(error))
     names = upstream_names(source, variant)
     if not any(there.name in prepared for there in names.values()):
         missing = tuple(there.name for there in names.values())
-        return Fit(
-            weights=weights, source=source, spec=VARIANTS[variant], missing=missing, unexpected=tuple(weights.tensors)
-        )
+        unexpected = tuple(group.tensors)
+        return Match(group=group, source=source, spec=VARIANTS[variant], missing=missing, unexpected=unexpected)
     spec, width = _spec(prepared, names, variant)
     expected = _expected(spec, names)
     # Keras' layers are numbered anew; a user must read the name that is in the file.
-    own_name = {id(value): name for name, value in weights.tensors.items()}
-    return Fit(
-        weights=weights,
+    own_name = {id(value): name for name, value in group.tensors.items()}
+    return Match(
+        group=group,
         source=source,
         spec=spec,
+        prepared=prepared,
         width=width,
         matched=sum(name in prepared and prepared[name].shape == shape for name, shape in expected.items()),
         missing=tuple(name for name in expected if name not in prepared),
@@ -105,6 +120,11 @@ def twins(variant: str) -> tuple[str, ...]:
     return tuple(name for name, spec in VARIANTS.items() if name != variant and tensors(spec) == own)
 
 
+def is_same_quality(match: Match, best: Match) -> bool:
+    """True if two matches cannot be told apart: as many tensors match, and both or none at the published width."""
+    return match.score == best.score and (match.width == 1.0) == (best.width == 1.0)
+
+
 def _misshapen(values: Tensors, expected: Mapping[str, Shape]) -> list[str]:
     return [
         f"{name} is {values[name].shape}, expected {shape}"
@@ -113,16 +133,16 @@ def _misshapen(values: Tensors, expected: Mapping[str, Shape]) -> list[str]:
     ]
 
 
-def _expected(spec: Architecture, names: Mapping[str, Upstream]) -> dict[str, Shape]:
+def _expected(spec: Architecture, names: Mapping[str, UpstreamTensor]) -> dict[str, Shape]:
     shapes = tensors(spec)
     return {there.name: there.layout.upstream_shape(shapes[name]) for name, there in names.items()}
 
 
-def _spec(values: Tensors, names: Mapping[str, Upstream], variant: str) -> tuple[Architecture, float]:
+def _spec(values: Tensors, names: Mapping[str, UpstreamTensor], variant: str) -> tuple[Architecture, float]:
     """The variant with the classes, channels and width of these tensors."""
     published = VARIANTS[variant]
-    classes = _length(values, names[CLASSIFIER], 0, published.num_classes)
-    channels = _length(values, names[STEM], 1, published.in_channels)
+    classes = _length(values, names[CLASSIFIER_WEIGHT], 0, published.num_classes)
+    channels = _length(values, names[STEM_WEIGHT], 1, published.in_channels)
     last = last_pointwise(variant)
     full = tensors(published)[last][0]
     ratio = _length(values, names[last], 0, full) / full
@@ -134,12 +154,12 @@ def _spec(values: Tensors, names: Mapping[str, Upstream], variant: str) -> tuple
     return architecture(variant, num_classes=classes, in_channels=channels), 1.0
 
 
-def _length(values: Tensors, there: Upstream, axis: int, default: int) -> int:
+def _length(values: Tensors, there: UpstreamTensor, axis: int, default: int) -> int:
     """The length of a tensor's canonical axis; the default if the tensor is not there or has no such axis."""
     value = values.get(there.name)
     place = _place(there.layout, axis)
     return int(value.shape[place]) or default if isinstance(value, np.ndarray) and place < value.ndim else default
 
 
-def _place(layout: Layout, axis: int) -> int:
+def _place(layout: TensorLayout, axis: int) -> int:
     return layout.leading + (axis if layout.axes is None else layout.axes[axis])

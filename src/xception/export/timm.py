@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from xception.bundle import Bundle
-from xception.convert import timm
+from xception.convert.naming import timm
+from xception.convert.naming.rename import rename, rename_back
 from xception.convert.readers import read_checkpoint
-from xception.convert.rename import rename, rename_back
 from xception.convert.timm_config import config_of, preprocess_of
 from xception.errors import CheckFailed, UsageError
 from xception.export.program import GraphOptions
@@ -45,11 +45,11 @@ def write_folder(bundle: Bundle, out: Path, *, options: GraphOptions | None = No
 
 def _check_network(bundle: Bundle) -> None:
     network = bundle.model.network
-    if network.variant not in timm.VARIANTS or network.width != 1.0 or network.output_stride is not None:
+    if network.variant not in timm.PUBLISHED_VARIANTS or network.width != 1.0 or network.output_stride is not None:
         raise UsageError(
             f"timm has no network like the {network.variant} of width {network.width} and output stride "
             f"{network.output_stride or 'as published'} in {bundle.path}; "
-            f"expected one of {', '.join(timm.VARIANTS)} as published"
+            f"expected one of {', '.join(timm.PUBLISHED_VARIANTS)} as published"
         )
 
 

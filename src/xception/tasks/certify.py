@@ -16,7 +16,7 @@ import numpy as np
 from xception.arch.spec import Architecture
 from xception.backends.base import Logits, Pixels, open_session, run
 from xception.bundle import Bundle, Certificate
-from xception.convert.load import Converted
+from xception.convert.conversion import Conversion
 from xception.errors import CheckFailed, UsageError
 from xception.tasks.agreement import BATCH_SIZE, agreement_of, probe_pixels
 from xception.upstream import logits as script
@@ -35,11 +35,11 @@ FIXED_SIZES_PX = {"mindspore_xception": (299, 320)}
 PIXELS, LOGITS = "pixels.npz", "logits.npz"
 
 
-def certified(converted: Converted, *, python: str | None, code: Path | None = None) -> Converted:
+def certify_conversion(conversion: Conversion, *, python: str | None, code: Path | None = None) -> Conversion:
     """The same conversion with a certificate.
 
     Args:
-        converted: what `load` made of a file.
+        conversion: the result of `convert_checkpoint`.
         python: the interpreter of an environment that has the source's framework.
         code: a checkout of the source's repository, where the network is in no package.
 
@@ -48,9 +48,9 @@ def certified(converted: Converted, *, python: str | None, code: Path | None = N
         EnvironmentFault: the interpreter or the framework in it does not work.
         CheckFailed: the logits differ.
     """
-    command = [_interpreter(converted, python, code), script.__file__, *_options(converted, code)]
+    command = [_interpreter(conversion, python, code), script.__file__, *_options(conversion, code)]
     with tempfile.TemporaryDirectory() as folder:
-        trial = converted.write(Path(folder) / "trial")
+        trial = conversion.write(Path(folder) / "trial")
         sizes = sizes_px(trial.model.network.architecture())
         pixels = {str(px): probe_pixels(trial, SAMPLES, (px, px)) for px in sizes}
         versions, theirs = _upstream_logits(command, pixels, Path(folder))
@@ -58,12 +58,12 @@ def certified(converted: Converted, *, python: str | None, code: Path | None = N
     measured = agreement_of(_flat(ours), _flat({name: theirs[name] for name in pixels}))
     if not measured.relative_diff <= RELATIVE_TOLERANCE:
         raise CheckFailed(
-            f"{converted.file} as {trial.model.network.variant} differs from {' '.join(next(iter(versions.items())))} "
+            f"{conversion.file} as {trial.model.network.variant} differs from {' '.join(next(iter(versions.items())))} "
             f"by {measured.relative_diff:.1e} of the largest logit, more than {RELATIVE_TOLERANCE:.0e}; "
             "nothing was written; see whether another variant fits the file"
         )
-    certificate = Certificate(source=converted.fit.source, versions=versions, sizes_px=sizes, agreement=measured)
-    return replace(converted, model=msgspec.structs.replace(converted.model, certificate=certificate))
+    certificate = Certificate(source=conversion.match.source, versions=versions, sizes_px=sizes, agreement=measured)
+    return replace(conversion, model=msgspec.structs.replace(conversion.model, certificate=certificate))
 
 
 def sizes_px(architecture: Architecture) -> tuple[int, ...]:
@@ -72,37 +72,37 @@ def sizes_px(architecture: Architecture) -> tuple[int, ...]:
     return FIXED_SIZES_PX.get(architecture.name, (px // 2 + 1, px - px // 4, px))
 
 
-def _interpreter(converted: Converted, python: str | None, code: Path | None) -> str:
-    fit, network = converted.fit, converted.model.network
-    if fit.source not in script.RUNNERS:
-        raise UsageError(f"no framework of today runs the networks of {fit.source}; convert without --certify")
-    if network.variant != fit.spec.name or network.num_classes != fit.spec.num_classes or not fit.is_full:
+def _interpreter(conversion: Conversion, python: str | None, code: Path | None) -> str:
+    match, network = conversion.match, conversion.model.network
+    if match.source not in script.RUNNERS:
+        raise UsageError(f"no framework of today runs the networks of {match.source}; convert without --certify")
+    if network.variant != match.spec.name or network.num_classes != match.spec.num_classes or not match.is_full:
         raise UsageError(
-            f"{converted.file} is converted to something else than the {fit.spec.name} that is in it, "
+            f"{conversion.file} is converted to something else than the {match.spec.name} that is in it, "
             "which no framework can confirm; convert without --certify"
         )
-    if code is None and {fit.source, network.variant} & set(script.NEEDS_CODE):
+    if code is None and {match.source, network.variant} & set(script.NEEDS_CODE):
         raise UsageError(
             f"the network {network.variant} is in no package; pass a checkout of its repository as --upstream-code"
         )
     if python is None:
         raise UsageError(
-            f"a certificate needs the framework of {fit.source}; pass an interpreter that has it as --upstream-python"
+            f"a certificate needs the framework of {match.source}; pass an interpreter that has it as --upstream-python"
         )
     return python
 
 
-def _options(converted: Converted, code: Path | None) -> list[str]:
-    fit, step = converted.fit, converted.model.lineage[-1].settings
+def _options(conversion: Conversion, code: Path | None) -> list[str]:
+    match, step = conversion.match, conversion.model.lineage[-1].settings
     options: dict[str, object] = {
-        "source": fit.source,
-        "variant": fit.spec.name,
+        "source": match.source,
+        "variant": match.spec.name,
         "container": step["container"],
-        "group": fit.weights.group,
-        "prefix": fit.weights.prefix,
-        "num-classes": fit.spec.num_classes,
-        "in-channels": fit.spec.in_channels,
-        "file": converted.file.resolve(),
+        "group": match.group.key,
+        "prefix": match.group.prefix,
+        "num-classes": match.spec.num_classes,
+        "in-channels": match.spec.in_channels,
+        "file": conversion.file.resolve(),
     }
     if code is not None:
         options["code"] = code.resolve()

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT
 from xception.arch.variants import architecture
 from xception.bundle import Bundle, open_bundle
-from xception.convert.adapt import StemRule, adapt_stem
 from xception.convert.defaults import default_preprocess, with_channels
-from xception.convert.match import CLASSIFIER, CLASSIFIER_BIAS
+from xception.convert.input_channels import StemRule, adapt_stem
 from xception.errors import InputError, UsageError
 from xception.labels import Labels
 from xception.preprocess import Preprocess
@@ -88,7 +88,7 @@ def starting_tensors(parent: Bundle, in_channels: int, classes: Sequence[str]) -
     rule: StemRule = "sum" if in_channels == 1 else "repeat"
     tensors = adapt_stem(read_weights(parent.main_file), in_channels, rule)
     rows = _known(parent.labels, classes)
-    for name in (CLASSIFIER, CLASSIFIER_BIAS):
+    for name in (CLASSIFIER_WEIGHT, CLASSIFIER_BIAS):
         kernel = tensors[name]
         tensors[name] = np.zeros((len(classes), *kernel.shape[1:]), kernel.dtype) if rows is None else kernel[rows]
     return tensors

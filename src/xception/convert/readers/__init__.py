@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xception.convert.readers import hdf5, mindspore_ckpt, paddle_pickle, tensorbundle, torch_pickle, zips
-from xception.convert.readers.binary import Span, decode_json, map_file
-from xception.convert.readers.checkpoint import Checkpoint
+from xception.convert.readers.binary import MappedFile, Span, decode_json, map_file
+from xception.convert.readers.checkpoint import MODEL_FOLDER, Checkpoint, CheckpointContents
 from xception.convert.readers.keras import WEIGHTS, read_keras_hdf5, read_keras_zip
 from xception.convert.readers.mindspore_ckpt import read_mindspore, refuse_encrypted
 from xception.convert.readers.paddle_pickle import read_paddle
@@ -23,17 +23,17 @@ from xception.convert.readers.torch_pickle import PROGRAM, read_torch_legacy, re
 from xception.convert.readers.zips import Archive
 from xception.errors import InputError
 
-__all__ = ["READERS", "Checkpoint", "read_checkpoint"]
+__all__ = ["CHECKPOINT_READERS", "Checkpoint", "CheckpointContents", "read_checkpoint"]
 
 _CONFIG = "config.json"
 _FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
-class Reader(NamedTuple):
+class CheckpointReader(NamedTuple):
     """How a format is recognised and read."""
 
     recognises: Callable[[memoryview], bool]
-    read: Callable[[Path, memoryview], Checkpoint]
+    read: Callable[[Path, memoryview], CheckpointContents]
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -47,23 +47,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
         InputError: the path is unreadable, of no known format, damaged, hostile, or without weights.
     """
     try:
-        return _read_folder(path) if path.is_dir() else _read_file(index_path(path))
+        return _read_folder(path) if path.is_dir() else _read_file(path, map_file(index_path(path)))
     except OSError as error:
         raise InputError(
             f"{error.filename or path} cannot be read ({error.strerror}); expected a checkpoint file or a model folder"
         ) from error
 
 
-def _read_file(path: Path) -> Checkpoint:
-    data = map_file(path)
-    for name, reader in READERS.items():
-        if reader.recognises(data):
-            try:
-                return reader.read(path, data)
-            except InputError as error:
-                raise InputError(f"{path} cannot be read as {name}: {error}") from error
-    raise InputError(
-        f"{path} is no checkpoint: it begins with the bytes {bytes(data[:8]).hex(' ')}, expected {', '.join(READERS)}"
+def _read_file(path: Path, file: MappedFile) -> Checkpoint:
+    contents = _read_contents(file)
+    return Checkpoint(
+        path=path, file=file, container=contents.container, groups=contents.groups, metadata=contents.metadata
     )
 
 
@@ -74,13 +68,25 @@ def _read_folder(folder: Path) -> Checkpoint:
         raise InputError(
             f"{folder} is no model folder: expected {_CONFIG} and one of {' or '.join(_FOLDER_WEIGHTS)} in it"
         )
-    config = decode_json(map_file(folder / _CONFIG), str(folder / _CONFIG))
-    checkpoint = _read_file(weights)
-    metadata = checkpoint.metadata | {"config": config, "weights_file": weights.name}
-    return replace(checkpoint, container="model_folder", metadata=metadata)
+    config = decode_json(map_file(folder / _CONFIG).data, str(folder / _CONFIG))
+    checkpoint = _read_file(folder, map_file(weights))
+    return replace(checkpoint, container=MODEL_FOLDER, metadata=checkpoint.metadata | {"config": config})
 
 
-def _read_zip(_: Path, data: memoryview) -> Checkpoint:
+def _read_contents(file: MappedFile) -> CheckpointContents:
+    for name, reader in CHECKPOINT_READERS.items():
+        if reader.recognises(file.data):
+            try:
+                return reader.read(file.path, file.data)
+            except InputError as error:
+                raise InputError(f"{file.path} cannot be read as {name}: {error}") from error
+    raise InputError(
+        f"{file.path} is no checkpoint: it begins with the bytes {bytes(file.data[:8]).hex(' ')}, "
+        f"expected {', '.join(CHECKPOINT_READERS)}"
+    )
+
+
+def _read_zip(_: Path, data: memoryview) -> CheckpointContents:
     archive = Archive(data)
     if any(name.endswith(f"/{PROGRAM}") for name in archive.names):
         return read_torch_zip(archive, len(data))
@@ -96,13 +102,19 @@ def _begins_with(*signatures: bytes) -> Callable[[memoryview], bool]:
 
 
 # In this order, because the last signatures are short and fit other files by chance.
-READERS = {
-    "a zip archive of torch or Keras": Reader(_begins_with(zips.SIGNATURE), _read_zip),
-    "a Keras HDF5 file": Reader(_begins_with(hdf5.SIGNATURE), read_keras_hdf5),
-    "a TensorFlow checkpoint index": Reader(lambda data: data[-8:] == tensorbundle.SIGNATURE, read_tensorbundle),
-    "a torch file from before version 1.6": Reader(_begins_with(torch_pickle.LEGACY_SIGNATURE), read_torch_legacy),
-    "a safetensors file": Reader(is_safetensors, read_safetensors),
-    "an encrypted MindSpore checkpoint": Reader(_begins_with(*mindspore_ckpt.ENCRYPTED_SIGNATURES), refuse_encrypted),
-    "a Paddle pickle": Reader(_begins_with(paddle_pickle.SIGNATURE), read_paddle),
-    "a MindSpore checkpoint": Reader(_begins_with(mindspore_ckpt.SIGNATURE), read_mindspore),
+CHECKPOINT_READERS = {
+    "a zip archive of torch or Keras": CheckpointReader(_begins_with(zips.SIGNATURE), _read_zip),
+    "a Keras HDF5 file": CheckpointReader(_begins_with(hdf5.SIGNATURE), read_keras_hdf5),
+    "a TensorFlow checkpoint index": CheckpointReader(
+        lambda data: data[-8:] == tensorbundle.SIGNATURE, read_tensorbundle
+    ),
+    "a torch file from before version 1.6": CheckpointReader(
+        _begins_with(torch_pickle.LEGACY_SIGNATURE), read_torch_legacy
+    ),
+    "a safetensors file": CheckpointReader(is_safetensors, read_safetensors),
+    "an encrypted MindSpore checkpoint": CheckpointReader(
+        _begins_with(*mindspore_ckpt.ENCRYPTED_SIGNATURES), refuse_encrypted
+    ),
+    "a Paddle pickle": CheckpointReader(_begins_with(paddle_pickle.SIGNATURE), read_paddle),
+    "a MindSpore checkpoint": CheckpointReader(_begins_with(mindspore_ckpt.SIGNATURE), read_mindspore),
 }

@@ -2,7 +2,9 @@
 
 import mmap
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from xception.convert.checksum import Algorithm, checksums
 from xception.convert.readers.limits import MAX_ELEMENTS, MAX_JSON_BYTES, MAX_RANK
 from xception.errors import InputError
 
@@ -22,8 +25,21 @@ def damaged(finding: str) -> InputError:
     return InputError(f"{finding}; the file is damaged or not whole, so fetch or save it again")
 
 
-def map_file(path: Path) -> memoryview:
-    """The content of a file, which the operating system loads as it is used.
+@dataclass(frozen=True, eq=False)
+class MappedFile:
+    """The content of a file, which the operating system loads as it is used."""
+
+    path: Path
+    data: memoryview
+
+    @cached_property
+    def checksums(self) -> Mapping[Algorithm, str]:
+        """Checksums of the whole file, computed when they are first asked for."""
+        return checksums(self.data)
+
+
+def map_file(path: Path) -> MappedFile:
+    """Open a file without reading it yet.
 
     Raises:
         OSError: the file cannot be opened.
@@ -34,7 +50,7 @@ def map_file(path: Path) -> memoryview:
         raise InputError(f"{path} is no regular file; expected a checkpoint")
     with path.open("rb") as file:
         try:
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            return MappedFile(path, memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
         except ValueError:
             raise InputError(f"{path} is empty; expected a checkpoint, so fetch or save it again") from None
 

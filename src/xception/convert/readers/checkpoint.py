@@ -1,19 +1,23 @@
-"""What every reader returns."""
+"""A checkpoint in memory, and what collects its tensors while they are read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from xception.convert.readers.binary import damaged
+from xception.convert.readers.binary import MappedFile, damaged
 from xception.convert.readers.limits import MAX_EXPANSION, MAX_NAME_LENGTH, MAX_TENSORS
 from xception.errors import InputError
+
+MODEL_FOLDER = "model_folder"
 
 Groups = dict[str, dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Checkpoint:
-    """The content of a checkpoint, without the framework that wrote it.
+class CheckpointContents:
+    """The content of a checkpoint as its reader returns it, without the framework that wrote it.
 
     Attributes:
         container: the kind of file: "torch_zip", "torch_legacy", "safetensors", "keras_h5" (a whole model),
@@ -25,13 +29,33 @@ class Checkpoint:
             views of the file.
         metadata: small facts of plain JSON types, each present only where the file tells it: "model_config",
             "keras_version", "backend" and "layer_names" from Keras; "values" such as the epoch from a training state;
-            "left_out", what is there but no weight; "classes_passed_over" from torch; "config" and "weights_file" of a
-            model folder; the header's own entries from safetensors.
+            "left_out", what is there but no weight; "classes_passed_over" from torch; "config" of a model folder; the
+            header's own entries from safetensors.
     """
 
     container: str
     groups: Groups
     metadata: dict[str, object]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint(CheckpointContents):
+    """A checkpoint that was opened, and all that is asked of its files later, so that none is opened again.
+
+    Attributes:
+        path: what was asked for: a file, the prefix or a shard of a TensorFlow checkpoint, or a model folder.
+        file: the file with the weights, whose checksums are computed when they are first asked for. It is the index
+            of a TensorFlow checkpoint, which holds a checksum of every tensor.
+    """
+
+    path: Path
+    file: MappedFile
+
+    @property
+    def config(self) -> Mapping[str, object]:
+        """The network's description that lies in a model folder, empty for anything else."""
+        config = self.metadata.get("config")
+        return config if self.container == MODEL_FOLDER and isinstance(config, Mapping) else {}
 
 
 class Gathering:

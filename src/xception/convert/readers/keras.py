@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xception.convert.readers.binary import decode_json
-from xception.convert.readers.checkpoint import Checkpoint, Gathering
+from xception.convert.readers.checkpoint import CheckpointContents, Gathering
 from xception.convert.readers.hdf5 import Node, open_hdf5
 from xception.convert.readers.limits import MAX_DEPTH, MAX_JSON_BYTES
 from xception.convert.readers.zips import Archive
@@ -36,7 +36,7 @@ _WITHOUT_LAST = ("conv2d", "dense", "depthwise_conv2d", "separable_conv2d")
 _NO_WEIGHTS = ("optimizer", "optimizer_weights", "seed_generator")
 
 
-def read_keras_hdf5(_: Path, data: memoryview) -> Checkpoint:
+def read_keras_hdf5(_: Path, data: memoryview) -> CheckpointContents:
     """The weights of a whole model (`.h5`, `.hdf5`), of `save_weights` before Keras 3, or of a `.weights.h5`."""
     root = open_hdf5(data)
     if "model_weights" in root.children:
@@ -44,10 +44,12 @@ def read_keras_hdf5(_: Path, data: memoryview) -> Checkpoint:
     if root.texts("layer_names") is not None:
         return _read_layers("keras_h5_weights", root, root, len(data))
     gathering = _gather_variables(root, len(data))
-    return Checkpoint(container="keras_weights_h5", groups=gathering.groups, metadata={"left_out": _left_out(root)})
+    return CheckpointContents(
+        container="keras_weights_h5", groups=gathering.groups, metadata={"left_out": _left_out(root)}
+    )
 
 
-def read_keras_zip(archive: Archive) -> Checkpoint:
+def read_keras_zip(archive: Archive) -> CheckpointContents:
     """The weights of a `.keras` archive; `metadata` has its "model_config" and "keras_version"."""
     weights = archive.read(WEIGHTS)
     root = open_hdf5(weights)
@@ -57,10 +59,10 @@ def read_keras_zip(archive: Archive) -> Checkpoint:
         "model_config": decode_json(archive.read(_CONFIG), _CONFIG),
         "left_out": _left_out(root),
     }
-    return Checkpoint(container="keras_zip", groups=gathering.groups, metadata=metadata)
+    return CheckpointContents(container="keras_zip", groups=gathering.groups, metadata=metadata)
 
 
-def _read_layers(container: str, root: Node, weights: Node, file_bytes: int) -> Checkpoint:
+def _read_layers(container: str, root: Node, weights: Node, file_bytes: int) -> CheckpointContents:
     """The arrangement before Keras 3: attributes list the layers and each layer's tensors, in the network's order."""
     gathering = Gathering(file_bytes)
     layers = weights.texts("layer_names") or []
@@ -72,7 +74,7 @@ def _read_layers(container: str, root: Node, weights: Node, file_bytes: int) -> 
     if not gathering.groups:
         raise InputError("it lists no layer with weights; expected the weights of a network")
     metadata = {"layer_names": layers, "left_out": _left_out(root)} | _facts(root, weights)
-    return Checkpoint(container=container, groups=gathering.groups, metadata=metadata)
+    return CheckpointContents(container=container, groups=gathering.groups, metadata=metadata)
 
 
 def _facts(root: Node, weights: Node) -> dict[str, object]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xception.convert.readers.binary import BFLOAT16, Span, damaged, decode_array
-from xception.convert.readers.checkpoint import Checkpoint, Gathering, check_name
+from xception.convert.readers.checkpoint import CheckpointContents, Gathering, check_name
 from xception.convert.readers.limits import MAX_RANK, MAX_TENSORS
 from xception.convert.readers.protobuf import content, fields, read_varint, signed, text
 from xception.errors import InputError
@@ -57,12 +57,12 @@ class _Tensor:
         return [] if self.dims == [0] and self.parts and len(self.parts[0]) else self.dims
 
 
-def refuse_encrypted(*_: object) -> Checkpoint:
+def refuse_encrypted(*_: object) -> CheckpointContents:
     """Say what an encrypted file needs."""
     raise InputError("it is encrypted; load it with its key (dec_key) in MindSpore and save it without")
 
 
-def read_mindspore(_: Path, data: memoryview) -> Checkpoint:
+def read_mindspore(_: Path, data: memoryview) -> CheckpointContents:
     """The tensors of a `.ckpt`."""
     tensors: dict[str, _Tensor] = {}
     for tag, tensor in _values(_checked(data)):
@@ -80,7 +80,7 @@ def read_mindspore(_: Path, data: memoryview) -> Checkpoint:
             left_out.append(tag)
     if not gathering.groups:
         raise InputError("it holds no numbers; expected the weights of a network")
-    return Checkpoint(container="mindspore_ckpt", groups=gathering.groups, metadata={"left_out": left_out})
+    return CheckpointContents(container="mindspore_ckpt", groups=gathering.groups, metadata={"left_out": left_out})
 
 
 def _checked(data: memoryview) -> memoryview:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from xception.convert.readers.binary import Span, damaged
-from xception.convert.readers.checkpoint import Checkpoint, Gathering
+from xception.convert.readers.checkpoint import CheckpointContents, Gathering
 from xception.convert.readers.numpy_pickle import NumpyArray, numpy_calls
 from xception.convert.readers.pickles import Call, interpret, ordered_dict
 from xception.convert.readers.state_dicts import gather_state_dicts
@@ -15,7 +15,7 @@ SIGNATURE = b"\x80"
 """Any pickle of protocol 2 or later begins so."""
 
 
-def read_paddle(_: Path, data: memoryview) -> Checkpoint:
+def read_paddle(_: Path, data: memoryview) -> CheckpointContents:
     """The arrays in a pickle; bfloat16 weights come as the 16-bit integers as which Paddle stores them."""
     calls: dict[str, Call] = {
         "collections.OrderedDict": ordered_dict,
@@ -25,7 +25,7 @@ def read_paddle(_: Path, data: memoryview) -> Checkpoint:
     pickled = interpret(Span(data), 0, numpy_calls() | calls)
     gathering = Gathering(len(data))
     metadata = gather_state_dicts(pickled.value, gathering, _tensor_of)
-    return Checkpoint(container="paddle_pdparams", groups=gathering.groups, metadata=metadata)
+    return CheckpointContents(container="paddle_pdparams", groups=gathering.groups, metadata=metadata)
 
 
 def _tensor_of(value: object) -> np.ndarray | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from xception.convert.readers.binary import BFLOAT16, Span, damaged, decode_array, decode_json
-from xception.convert.readers.checkpoint import Checkpoint, Gathering, check_name
+from xception.convert.readers.checkpoint import CheckpointContents, Gathering, check_name
 
 _LENGTH_SIZE = 8
 _METADATA = "__metadata__"
@@ -41,7 +41,7 @@ def is_safetensors(data: memoryview) -> bool:
     return len(data) > _LENGTH_SIZE and data[_LENGTH_SIZE] == ord("{")
 
 
-def read_safetensors(_: Path, data: memoryview) -> Checkpoint:
+def read_safetensors(_: Path, data: memoryview) -> CheckpointContents:
     """The tensors in the order of their bytes; `metadata` is the header's."""
     span = Span(data)
     (size,) = span.unpack("Q", 0)
@@ -60,7 +60,7 @@ def read_safetensors(_: Path, data: memoryview) -> Checkpoint:
         end = stop
     if end != len(content) or not gathering.groups:
         raise damaged(f"its tensors take {end} bytes, but {len(content)} are there")
-    return Checkpoint(container="safetensors", groups=gathering.groups, metadata=metadata)
+    return CheckpointContents(container="safetensors", groups=gathering.groups, metadata=metadata)
 
 
 def _metadata(value: object) -> dict[str, object]:

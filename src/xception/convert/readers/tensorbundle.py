@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xception.convert.readers.binary import BFLOAT16, Span, damaged, decode_array, map_file
-from xception.convert.readers.checkpoint import Checkpoint, Gathering, check_name
+from xception.convert.readers.checkpoint import CheckpointContents, Gathering, check_name
 from xception.convert.readers.limits import MAX_INDEX_BYTES, MAX_NAME_LENGTH, MAX_RANK, MAX_SHARDS
 from xception.convert.readers.protobuf import content, fields, read_varint, signed
 from xception.errors import InputError
@@ -57,7 +57,7 @@ def index_path(path: Path) -> Path:
     return index if index.is_file() and (prefix != path or not path.exists()) else path
 
 
-def read_tensorbundle(path: Path, data: memoryview) -> Checkpoint:
+def read_tensorbundle(path: Path, data: memoryview) -> CheckpointContents:
     """The tensors of a checkpoint, from its index at `path` and the shards next to it."""
     entries = _entries(Span(data))
     shards = _shards(path, entries)
@@ -73,7 +73,7 @@ def read_tensorbundle(path: Path, data: memoryview) -> Checkpoint:
         gathering.add(name, decode_array(raw, _DTYPES[entry.dtype], entry.shape))
     if not gathering.groups:
         raise InputError("it holds no numbers; expected the weights of a network")
-    return Checkpoint(container="tf_bundle", groups=gathering.groups, metadata={"left_out": left_out})
+    return CheckpointContents(container="tf_bundle", groups=gathering.groups, metadata={"left_out": left_out})
 
 
 def _shards(path: Path, entries: Iterator[tuple[str, memoryview]]) -> list[Span]:
@@ -84,7 +84,7 @@ def _shards(path: Path, entries: Iterator[tuple[str, memoryview]]) -> list[Span]
     if name != "" or not 0 < count <= MAX_SHARDS or values.get(_ENDIANNESS, 0):
         raise InputError(f"its header is of no little-endian checkpoint of 1 to {MAX_SHARDS} shards; save it again")
     prefix = path.name.removesuffix(".index")
-    return [Span(map_file(path.with_name(f"{prefix}.data-{i:05d}-of-{count:05d}"))) for i in range(count)]
+    return [Span(map_file(path.with_name(f"{prefix}.data-{i:05d}-of-{count:05d}")).data) for i in range(count)]
 
 
 def _entry(data: memoryview) -> _Entry:

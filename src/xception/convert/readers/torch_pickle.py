@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from xception.convert.readers.binary import BFLOAT16, Span, check_shape, damaged, decode_array, stored_type
-from xception.convert.readers.checkpoint import Checkpoint, Gathering, check_name
+from xception.convert.readers.checkpoint import CheckpointContents, Gathering, check_name
 from xception.convert.readers.limits import MAX_RANK
 from xception.convert.readers.numpy_pickle import NumpyArray, numpy_calls
 from xception.convert.readers.pickles import Call, Global, Opaque, Pickled, interpret, ordered_dict
@@ -66,7 +66,7 @@ class _View:
     strides: tuple[int, ...]
 
 
-def read_torch_zip(archive: Archive, file_bytes: int) -> Checkpoint:
+def read_torch_zip(archive: Archive, file_bytes: int) -> CheckpointContents:
     """The tensors in the zip layout."""
     program = next(name for name in archive.names if name.endswith(f"/{PROGRAM}"))
     folder = program.removesuffix(PROGRAM)
@@ -80,7 +80,7 @@ def read_torch_zip(archive: Archive, file_bytes: int) -> Checkpoint:
     return _checkpoint("torch_zip", pickled, file_bytes, lambda storage: archive.read(f"{folder}data/{storage.key}"))
 
 
-def read_torch_legacy(_: Path, data: memoryview) -> Checkpoint:
+def read_torch_legacy(_: Path, data: memoryview) -> CheckpointContents:
     """The tensors in the layout of torch before 1.6: signature, version, system, program, keys, then the storages."""
     span = Span(data)
     version = interpret(span, len(LEGACY_SIGNATURE), {})
@@ -118,7 +118,7 @@ def _legacy_content(span: Span, keys: Pickled, storages: Mapping[str, _Storage])
 
 def _checkpoint(
     container: str, pickled: Pickled, file_bytes: int, load: Callable[[_Storage], memoryview]
-) -> Checkpoint:
+) -> CheckpointContents:
     gathering = Gathering(file_bytes)
 
     @cache
@@ -132,7 +132,7 @@ def _checkpoint(
 
     metadata = gather_state_dicts(pickled.value, gathering, tensor_of)
     classes = sorted(map(check_name, pickled.passed_over))
-    return Checkpoint(
+    return CheckpointContents(
         container=container, groups=gathering.groups, metadata=metadata | {"classes_passed_over": classes}
     )
 

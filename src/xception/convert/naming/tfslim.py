@@ -3,9 +3,20 @@
 import numpy as np
 
 from xception.arch.spec import Architecture
-from xception.convert.rename import HWIM, HWIO, HWIO_DENSE, SAME, Leaves, Place, Tensors, Upstream, relabel, table
+from xception.convert.naming.rename import (
+    HWIM,
+    HWIO,
+    HWIO_DENSE,
+    SAME,
+    LayerPlace,
+    Leaves,
+    Tensors,
+    UpstreamTensor,
+    name_table,
+    relabel,
+)
 
-VARIANTS = ("timm_xception41", "timm_xception65", "timm_xception71")
+PUBLISHED_VARIANTS = ("timm_xception41", "timm_xception65", "timm_xception71")
 
 LEAVES: Leaves = {
     "conv.weight": ("/weights", HWIO),
@@ -22,13 +33,13 @@ LEAVES: Leaves = {
 TRAINING_STATE = ("/Momentum", "/RMSProp", "/RMSProp_1", "/Adam", "/Adam_1", "/ExponentialMovingAverage")
 
 
-def names(architecture: Architecture) -> dict[str, Upstream]:
+def tensor_names(architecture: Architecture) -> dict[str, UpstreamTensor]:
     """Names and layouts by canonical name."""
     scope = f"xception_{architecture.name[-2:]}"
-    return table(architecture, lambda place: f"{scope}/{_layer_name(place)}", LEAVES)
+    return name_table(architecture, lambda place: f"{scope}/{_layer_name(place)}", LEAVES)
 
 
-def prepare(tensors: Tensors, architecture: Architecture) -> dict[str, np.ndarray]:
+def prepare_tensors(tensors: Tensors, architecture: Architecture) -> dict[str, np.ndarray]:
     """Leaves out counters, the optimizer's state and the background class, which files for ImageNet have in front
     of the 1,000 others."""
     kept = relabel(tensors, lambda name: None if name == "global_step" or name.endswith(TRAINING_STATE) else name)
@@ -40,7 +51,7 @@ def _without_background(name: str, value: np.ndarray, num_classes: int) -> np.nd
     return value[..., 1:] if has_background else value
 
 
-def _layer_name(place: Place) -> str:
+def _layer_name(place: LayerPlace) -> str:
     block = f"{place.flow}_flow/block{place.nth + 1}/unit_1"
     if place.flow == "middle":
         block = f"middle_flow/block1/unit_{place.nth + 1}"

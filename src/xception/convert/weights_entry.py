@@ -1,20 +1,18 @@
-"""What there is to say about one published weights file."""
+"""The facts about one published weights file."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from xception.convert.checksum import Digest
 from xception.labels import Labels, imagenet1k
 from xception.preprocess import Preprocess
 
-Algorithm = Literal["md5", "sha256"]
 Container = Literal["torch", "safetensors", "hdf5", "pdparams", "ckpt"]
 LabelSet = Literal["imagenet1k", "fer2013", "imdb", "kdef"]
 
-LABELS: Mapping[LabelSet, Callable[[], Labels]] = MappingProxyType(
+LABEL_SETS: Mapping[LabelSet, Callable[[], Labels]] = MappingProxyType(
     {
         "imagenet1k": imagenet1k,
         "fer2013": lambda: Labels(("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")),
@@ -26,27 +24,6 @@ LABELS: Mapping[LabelSet, Callable[[], Labels]] = MappingProxyType(
     }
 )
 """Class names in logit order, by the data that the weights were trained on."""
-
-
-def checksum(path: Path, algorithm: Algorithm) -> str:
-    """The file's hash in lower-case hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
-
-
-@dataclass(frozen=True)
-class Digest:
-    """A file's checksum, or its first hexadecimal digits where the source publishes no more (torch's file names)."""
-
-    algorithm: Algorithm
-    hex: str
-
-    def fits(self, path: Path) -> bool:
-        """Whether the file has this checksum."""
-        return checksum(path, self.algorithm).startswith(self.hex)
-
-    def __str__(self) -> str:
-        return f"{self.algorithm}:{self.hex}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +57,7 @@ class WeightsEntry:
 
     @property
     def labels(self) -> Labels:
-        return LABELS[self.label_set]()
+        return LABEL_SETS[self.label_set]()
 
     @property
     def num_classes(self) -> int:

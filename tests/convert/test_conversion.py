@@ -1,5 +1,6 @@
 """Checkpoints become bundles only if every tensor has its place, or the user said what to do with the rest."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -18,23 +19,22 @@ from tests.convert.checkpoints import (
 )
 from xception.arch.variants import VARIANTS
 from xception.bundle import open_bundle
-from xception.convert import load as loading
+from xception.convert import diagnosis
 from xception.convert.catalog import CATALOG
-from xception.convert.load import Choice, load
-from xception.convert.rename import rename_back
-from xception.convert.sources import SOURCES
-from xception.errors import InputError, UnknownName, UsageError
+from xception.convert.conversion import convert_checkpoint
+from xception.convert.naming.rename import rename_back
+from xception.convert.naming.schemes import NAMING_SCHEMES
+from xception.convert.selection import WeightsChoice
+from xception.errors import InputError, UsageError
 from xception.labels import Labels, imagenet1k
 from xception.preprocess import ShorterSide, Squash
 from xception.weights import read_weights
-
-PAIR = {"criterion.weight": np.zeros(3, np.float32), "criterion.bias": np.zeros(3, np.float32)}
 
 
 def slim(tensors: dict[str, np.ndarray], classes: int) -> dict[str, np.ndarray]:
     """Canonical tensors of timm_xception41 under TF-slim's names, with more classes in front."""
     spec = small("timm_xception41", num_classes=1000)
-    back = rename_back(tensors, spec, SOURCES["tfslim"])
+    back = rename_back(tensors, spec, NAMING_SCHEMES["tfslim"])
     return {
         name: np.concatenate([value[..., : classes - 1000] + 9, value], -1) if "/logits/" in name else value
         for name, value in back.items()
@@ -46,7 +46,7 @@ def test_a_checkpoint_becomes_a_bundle_with_the_same_tensors(variant: str, tmp_p
     # The narrow networks of the mini family are those of one another.
     width = 1.0 if VARIANTS[variant].source == "mini" else 0.25
     file = write_safetensors(tmp_path / "model.safetensors", drawn(variant, width=width))
-    bundle = load(file).write(tmp_path / "out")
+    bundle = convert_checkpoint(file).write(tmp_path / "out")
     assert open_bundle(tmp_path / "out", verify=True) == bundle
     spec = small(variant, width=width)
     assert bundle.model.network.architecture() == spec
@@ -57,7 +57,7 @@ def test_a_checkpoint_becomes_a_bundle_with_the_same_tensors(variant: str, tmp_p
 
 def test_the_lineage_tells_file_container_source_and_group(tmp_path: Path) -> None:
     file = write_torch(tmp_path / "best.pth.tar", prefixed(drawn("timm_xception41"), "module."))
-    model = load(file).model
+    model = convert_checkpoint(file).model
     (step,) = model.lineage
     assert (model.name, step.verb, step.parent, set(step.tools)) == ("best.pth", "convert", None, {"xception"})
     assert step.settings == {
@@ -70,39 +70,12 @@ def test_the_lineage_tells_file_container_source_and_group(tmp_path: Path) -> No
     assert len(str(step.settings["sha256"])) == 64
 
 
-def test_superfluous_tensors_are_refused_until_they_are_left_out_by_name(tmp_path: Path) -> None:
-    file = write_safetensors(tmp_path / "file", drawn("timm_xception") | PAIR)
-    with pytest.raises(InputError, match=r"not part of it criterion\.bias, criterion\.weight; .* pass --leave-out"):
-        load(file)
-    with pytest.raises(InputError, match=r"not part of it criterion\.bias;"):
-        load(file, Choice(leave_out=("criterion.weight",)))
-    converted = load(file, Choice(leave_out=("criterion.*",)))
-    assert converted.model.lineage[0].settings["left_out"] == "criterion.*"
-
-
-def test_leaving_out_what_is_not_there_is_refused(tmp_path: Path) -> None:
-    file = write_safetensors(tmp_path / "file", drawn("timm_xception"))
-    with pytest.raises(UsageError, match=r"no tensor of .* is called head\.\*, so it cannot be left out"):
-        load(file, Choice(leave_out=("head.*",)))
-
-
-def test_missing_tensors_are_refused_whatever_is_left_out(tmp_path: Path) -> None:
-    values = drawn("timm_xception") | PAIR
-    del values["block5.rep.1.pointwise.weight"]
-    file = write_safetensors(tmp_path / "file", values)
-    with pytest.raises(
-        InputError,
-        match=r"nothing fits fully; nearest is timm_xception under the names of timm: missing block5\.rep\.1",
-    ):
-        load(file, Choice(leave_out=("criterion.*",)))
-
-
 def test_a_file_without_a_classifier_needs_the_classes_of_a_new_one(tmp_path: Path) -> None:
     values = {name: value for name, value in drawn("keras_xception").items() if "predictions" not in name}
     file = write_keras(tmp_path / "notop.h5", values)
     with pytest.raises(InputError, match=r"is keras_xception without its classifier; .* pass --new-head K"):
-        load(file)
-    converted = load(file, Choice(new_head=5))
+        convert_checkpoint(file)
+    converted = convert_checkpoint(file, WeightsChoice(new_head=5))
     assert converted.model.network.num_classes == len(converted.labels) == 5
     assert converted.tensors["head.classifier.weight"].shape == (5, 256)
     assert not converted.tensors["head.classifier.weight"].any()
@@ -112,64 +85,24 @@ def test_a_file_without_a_classifier_needs_the_classes_of_a_new_one(tmp_path: Pa
 @pytest.mark.parametrize("variant", ["timm_xception", "tiny_xception"])
 def test_a_new_classifier_takes_the_place_of_the_files(variant: str, tmp_path: Path) -> None:
     file = write_safetensors(tmp_path / "file", drawn(variant, width=0.25 if variant == "timm_xception" else 1.0))
-    old, new = load(file), load(file, Choice(new_head=3))
+    old, new = convert_checkpoint(file), convert_checkpoint(file, WeightsChoice(new_head=3))
     assert new.model.network.num_classes == 3
     for name in old.tensors.keys() - {"head.classifier.weight", "head.classifier.bias"}:
         np.testing.assert_array_equal(new.tensors[name], old.tensors[name])
 
 
-@pytest.mark.parametrize("wrong", ["timm_xception65", "timm_xception41p", "keras_xception", "mini_xception"])
-def test_the_wrong_variant_is_refused_with_the_one_that_fits(wrong: str, tmp_path: Path) -> None:
-    file = write_safetensors(tmp_path / "file", drawn("timm_xception41"))
-    with pytest.raises(
-        InputError, match=f"does not fit {wrong}: missing [^n].*it fits timm_xception41, so pass --variant timm_x"
-    ):
-        load(file, Choice(variant=wrong))
-
-
-def test_an_unknown_variant_is_refused_with_the_nearest(tmp_path: Path) -> None:
-    file = write_safetensors(tmp_path / "file", drawn("timm_xception41"))
-    with pytest.raises(UnknownName, match="unknown variant 'timm_xceptoin41'; did you mean timm_xception41"):
-        load(file, Choice(variant="timm_xceptoin41"))
-
-
 def test_weights_that_were_ported_can_be_given_back_to_their_network(tmp_path: Path) -> None:
     file = write_safetensors(tmp_path / "file", drawn("timm_xception"))
-    as_timm, as_keras = load(file), load(file, Choice(variant="keras_xception"))
+    as_timm, as_keras = convert_checkpoint(file), convert_checkpoint(file, WeightsChoice(variant="keras_xception"))
     assert (as_timm.model.network.variant, as_keras.model.network.variant) == ("timm_xception", "keras_xception")
     assert as_keras.model.lineage[0].settings["names_of"] == "timm_xception"
     assert all(np.array_equal(value, as_keras.tensors[name]) for name, value in as_timm.tensors.items())
 
 
-def test_a_file_that_fits_two_variants_needs_a_decision(tmp_path: Path) -> None:
-    file = write_safetensors(tmp_path / "file", hollow("keras", "mini_xception", width=0.1))
-    with pytest.raises(UsageError, match="fits mini_xception and tiny_xception alike; pass --variant"):
-        load(file)
-    assert load(file, Choice(variant="tiny_xception")).model.network.variant == "tiny_xception"
-
-
-def test_averages_and_groups_are_taken_if_asked_for(tmp_path: Path) -> None:
-    plain = drawn("timm_xception41")
-    average = {name: value + 1 for name, value in plain.items()}
-    file = write_safetensors(tmp_path / "file", prefixed(plain, "model.") | prefixed(average, "ema."))
-    name, upstream = "stem.0.conv.weight", "stem.0.conv.weight"
-    np.testing.assert_array_equal(load(file).tensors[name], plain[upstream])
-    np.testing.assert_array_equal(load(file, Choice(average=True)).tensors[name], average[upstream])
-    np.testing.assert_array_equal(load(file, Choice(group="ema")).tensors[name], average[upstream])
-
-
-def test_several_networks_in_a_file_need_a_decision(tmp_path: Path) -> None:
-    values = drawn("timm_xception41")
-    file = write_safetensors(tmp_path / "file", prefixed(values, "student.") | prefixed(values, "teacher."))
-    with pytest.raises(UsageError, match="several full sets of weights; pass --group with one of student, teacher"):
-        load(file)
-    assert load(file, Choice(group="teacher")).fit.weights.name == "teacher"
-
-
 def test_a_background_class_is_dropped_and_the_lineage_says_so(tmp_path: Path) -> None:
     spec = small("timm_xception41", num_classes=1000)
     tensors = seeded_tensors(spec)
-    converted = load(write_safetensors(tmp_path / "file", slim(tensors, 1001)))
+    converted = convert_checkpoint(write_safetensors(tmp_path / "file", slim(tensors, 1001)))
     assert converted.model.network.num_classes == 1000
     np.testing.assert_array_equal(converted.tensors["head.classifier.bias"], tensors["head.classifier.bias"])
     assert converted.model.lineage[0].settings["dropped_class"] == "background, in front of the others"
@@ -177,7 +110,7 @@ def test_a_background_class_is_dropped_and_the_lineage_says_so(tmp_path: Path) -
 
 def test_half_precision_is_widened(tmp_path: Path) -> None:
     halves = {name: value.astype(np.float16) for name, value in drawn("timm_xception").items()}
-    converted = load(write_safetensors(tmp_path / "file", halves))
+    converted = convert_checkpoint(write_safetensors(tmp_path / "file", halves))
     assert {value.dtype for value in converted.tensors.values()} == {np.dtype(np.float32)}
 
 
@@ -192,7 +125,7 @@ def test_a_model_folder_brings_its_preprocessing_and_its_labels(tmp_path: Path) 
     }
     config = {"architecture": "xception41", "label_names": ["cat", "dog"], "pretrained_cfg": cfg}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    converted = load(tmp_path)
+    converted = convert_checkpoint(tmp_path)
     assert converted.labels == Labels(("cat", "dog"))
     assert converted.model.preprocess.resize == ShorterSide(px=318)
     assert converted.model.lineage[0].settings["container"] == "model_folder"
@@ -203,14 +136,14 @@ def test_the_input_size_of_a_keras_model_is_kept(tmp_path: Path) -> None:
     file = write_keras(
         tmp_path / "model.h5", drawn("mini_xception", width=1.0), json.dumps({"config": {"layers": layers}})
     )
-    assert load(file).model.preprocess.output_px == (48, 56)
+    assert convert_checkpoint(file).model.preprocess.output_px == (48, 56)
 
 
 def test_gray_networks_take_gray_images(tmp_path: Path) -> None:
     file = write_keras(
         tmp_path / "model.h5", drawn("mini_xception", width=1.0), json.dumps({"config": {"layers": "?"}})
     )
-    preprocess = load(file).model.preprocess
+    preprocess = convert_checkpoint(file).model.preprocess
     assert (preprocess.color, preprocess.resize) == ("gray", Squash(width_px=64, height_px=64))
     # The sources' own arithmetic on 8-bit values: /255, -0.5, *2.
     pixels = np.array([[[0, 51, 255]]], np.uint8)
@@ -220,57 +153,39 @@ def test_gray_networks_take_gray_images(tmp_path: Path) -> None:
 def test_arguments_go_before_everything_else(tmp_path: Path) -> None:
     file = write_safetensors(tmp_path / "file", drawn("timm_xception65", num_classes=2))
     entry = CATALOG["timm_xception65.tf_in1k"]
-    assert load(file).model.preprocess == CATALOG["timm_xception65.ra3_in1k"].preprocess != entry.preprocess
-    converted = load(file, entry=entry, labels=Labels(("a", "b")))
+    assert (
+        convert_checkpoint(file).model.preprocess == CATALOG["timm_xception65.ra3_in1k"].preprocess != entry.preprocess
+    )
+    converted = convert_checkpoint(file, entry=entry, labels=Labels(("a", "b")))
     assert (converted.model.preprocess, converted.labels) == (entry.preprocess, Labels(("a", "b")))
     assert converted.model.lineage[0].settings["preprocess_of"] == entry.name
 
 
-def test_published_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    file = write_safetensors(tmp_path / "file", drawn("timm_xception41"))
-    entry = CATALOG["timm_xception65.tf_in1k"]
-    with pytest.raises(InputError, match=r"does not fit timm_xception65: .*; it fits timm_xception41"):
-        load(file, entry=entry)
-    with pytest.raises(UsageError, match=r"65\.tf_in1k are weights of another network than timm_xception41; leave"):
-        load(file, Choice(variant="timm_xception41"), entry=entry)
-
-
 def test_ported_weights_bring_their_preprocessing_to_their_network(tmp_path: Path) -> None:
     file = write_safetensors(tmp_path / "file", drawn("timm_xception"))
-    network = load(file, entry=CATALOG["keras_xception.imagenet"]).model.network
+    network = convert_checkpoint(file, entry=CATALOG["keras_xception.imagenet"]).model.network
     assert network.variant == "keras_xception"
 
 
 def test_a_published_file_is_known_by_its_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write_keras(tmp_path / "renamed", drawn("mini_xception", width=1.0, num_classes=2))
     genders = CATALOG["mini_xception.imdb_gender"]
-    assert load(file).labels.names == ("class 0", "class 1")
-    monkeypatch.setattr(loading, "identify", lambda path: genders if path == file else None)
-    converted = load(file)
+    assert convert_checkpoint(file).labels.names == ("class 0", "class 1")
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    monkeypatch.setattr(diagnosis, "identify", lambda found: genders if found["sha256"] == sha256 else None)
+    converted = convert_checkpoint(file)
     assert converted.labels == genders.labels
     assert converted.model.lineage[0].settings["preprocess_of"] == genders.name
     # A new classifier no longer has the classes of the published one.
-    assert load(file, Choice(new_head=3)).labels.names == ("class 0", "class 1", "class 2")
+    assert convert_checkpoint(file, WeightsChoice(new_head=3)).labels.names == ("class 0", "class 1", "class 2")
 
 
 def test_a_thousand_classes_are_imagenet_s(tmp_path: Path) -> None:
     file = write_safetensors(tmp_path / "file", hollow("timm", "timm_xception", width=0.125))
-    assert load(file).labels == imagenet1k()
+    assert convert_checkpoint(file).labels == imagenet1k()
 
 
 def test_preprocessing_of_other_channels_is_refused(tmp_path: Path) -> None:
     file = write_safetensors(tmp_path / "file", drawn("timm_xception", in_channels=1))
     with pytest.raises(UsageError, match="makes 3 channels and the network takes 1"):
-        load(file, entry=CATALOG["timm_xception.tf_in1k"])
-
-
-def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
-    file = write_safetensors(tmp_path / "file", {"layer1.0.conv1.weight": np.zeros((8, 8, 3, 3), np.float32)})
-    with pytest.raises(InputError, match=r"no tensor of layer1\.0\.conv1\.weight has a name that a known source gives"):
-        load(file)
-
-
-def test_a_contradictory_keras_1_file_is_refused_with_its_own_reason(tmp_path: Path) -> None:
-    values = {f"convolution2d_{index}/kernel": np.zeros((3, 3, 3, 32), np.float32) for index in (9, 1, 5)}
-    with pytest.raises(InputError, match="are not in the order in which Keras stores them"):
-        load(write_keras(tmp_path / "file", values))
+        convert_checkpoint(file, entry=CATALOG["timm_xception.tf_in1k"])

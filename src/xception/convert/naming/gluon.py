@@ -3,24 +3,24 @@
 import numpy as np
 
 from xception.arch.spec import Architecture
-from xception.convert.rename import Place, Tensors, Upstream, table
-from xception.convert.timm import LEAVES
-from xception.convert.timm import prepare as prepare_timm
+from xception.convert.naming.rename import LayerPlace, Tensors, UpstreamTensor, name_table
+from xception.convert.naming.timm import LEAVES
+from xception.convert.naming.timm import prepare_tensors as prepare_timm
 
-VARIANTS = ("gluon_xception65",)
+PUBLISHED_VARIANTS = ("gluon_xception65",)
 
 
-def names(architecture: Architecture) -> dict[str, Upstream]:
+def tensor_names(architecture: Architecture) -> dict[str, UpstreamTensor]:
     """Names and layouts by canonical name."""
-    return table(architecture, _layer_name, LEAVES)
+    return name_table(architecture, _layer_name, LEAVES)
 
 
-def prepare(tensors: Tensors, architecture: Architecture) -> dict[str, np.ndarray]:
+def prepare_tensors(tensors: Tensors, architecture: Architecture) -> dict[str, np.ndarray]:
     """Strips wrappers and batch counters."""
     return prepare_timm(tensors, architecture)
 
 
-def _layer_name(place: Place) -> str:
+def _layer_name(place: LayerPlace) -> str:
     block = f"block{place.index + 1}"
     if place.flow == "middle":
         block = f"mid.{block}"

@@ -15,7 +15,7 @@ Tensors = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class TensorLayout:
     """How a source stores a tensor: `axes` holds, for every canonical axis, its place there (None: as here),
     counted behind `leading` axes of length 1 that only the source has."""
 
@@ -35,27 +35,27 @@ class Layout:
         return self.to_upstream(np.broadcast_to(np.float32(0), shape)).shape
 
 
-SAME = Layout()
-HWIO = Layout(axes=(3, 2, 0, 1))
+SAME = TensorLayout()
+HWIO = TensorLayout(axes=(3, 2, 0, 1))
 """TensorFlow's convolution kernels: height, width, in, out."""
-HWIM = Layout(axes=(2, 3, 0, 1))
+HWIM = TensorLayout(axes=(2, 3, 0, 1))
 """TensorFlow's depthwise kernels: height, width, channel, multiplier (1)."""
-IO = Layout(axes=(1, 0))
+IO = TensorLayout(axes=(1, 0))
 """Linear layers that are stored as in x out."""
-HWIO_DENSE = Layout(axes=(1, 0), leading=2)
+HWIO_DENSE = TensorLayout(axes=(1, 0), leading=2)
 """A linear layer stored as a 1x1 convolution: 1, 1, in, out."""
 
 
 @dataclass(frozen=True, slots=True)
-class Upstream:
+class UpstreamTensor:
     """A tensor at its source."""
 
     name: str
-    layout: Layout
+    layout: TensorLayout
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LayerPlace:
     """Where a layer stands. `role` is its canonical name without the numbers, which all count from 0: `index`
     of the stem's convolution or of the block, `unit` in the block, `nth` of the block in its flow."""
 
@@ -72,24 +72,24 @@ class Place:
         return self.role.rpartition(".")[2]
 
 
-LayerName = Callable[[Place], str]
+LayerName = Callable[[LayerPlace], str]
 """A layer's name at a source."""
-Leaves = Mapping[str, tuple[str, Layout]]
+Leaves = Mapping[str, tuple[str, TensorLayout]]
 """`kind.leaf`, for example "norm.running_mean", to what a source appends to the layer's name and the layout."""
 
 
-class Source(Protocol):
+class NamingScheme(Protocol):
     """A module that knows one source's names."""
 
     @property
-    def VARIANTS(self) -> tuple[str, ...]:  # noqa: N802 - a constant of the module
+    def PUBLISHED_VARIANTS(self) -> tuple[str, ...]:  # noqa: N802 - a constant of the module
         """The networks that the source publishes under these names."""
 
-    def names(self, architecture: Architecture, /) -> dict[str, Upstream]:
+    def tensor_names(self, architecture: Architecture, /) -> dict[str, UpstreamTensor]:
         """The tensors of one of its variants by canonical name."""
 
-    def prepare(self, tensors: Tensors, architecture: Architecture, /) -> dict[str, np.ndarray]:
-        """A file's tensors under exactly the keys that `names` knows: wrapper prefixes stripped, historic names
+    def prepare_tensors(self, tensors: Tensors, architecture: Architecture, /) -> dict[str, np.ndarray]:
+        """A file's tensors under exactly the keys that `tensor_names` knows: wrapper prefixes stripped, historic names
         modernised, and training state left out.
 
         Raises:
@@ -97,71 +97,88 @@ class Source(Protocol):
         """
 
 
-def table(architecture: Architecture, layer_name: LayerName, leaves: Leaves) -> dict[str, Upstream]:
+def name_table(architecture: Architecture, layer_name: LayerName, leaves: Leaves) -> dict[str, UpstreamTensor]:
     """A source's names for all tensors of a network, by canonical name."""
     named = {}
     for tensor in tensors(architecture):
         layer, _, leaf = tensor.rpartition(".")
-        place = locate(layer, architecture)
+        place = locate_layer(layer, architecture)
         suffix, layout = leaves[f"{place.kind}.{leaf}"]
-        named[tensor] = Upstream(layer_name(place) + suffix, layout)
+        named[tensor] = UpstreamTensor(layer_name(place) + suffix, layout)
     return named
 
 
-def locate(layer: str, architecture: Architecture) -> Place:
+def locate_layer(layer: str, architecture: Architecture) -> LayerPlace:
     """The place that a canonical layer name describes."""
     words = layer.split(".")
     role = ".".join(word for word in words if not word.isdigit())
     index, unit, *_ = (*(int(word) for word in words if word.isdigit()), 0, 0)
     if words[0] != "blocks":
-        return Place(role, index)
+        return LayerPlace(role, index)
     block = architecture.blocks[index]
     nth = sum(earlier.flow == block.flow for earlier in architecture.blocks[:index])
-    return Place(role, index, unit, block.flow, nth, block.shortcut == "none")
+    return LayerPlace(role, index, unit, block.flow, nth, block.shortcut == "none")
 
 
-def rename(
-    values: Tensors, architecture: Architecture, source: Source, *, without: Collection[str] = ()
-) -> dict[str, np.ndarray]:
+def rename(values: Tensors, architecture: Architecture, scheme: NamingScheme) -> dict[str, np.ndarray]:
     """A source's tensors as float32 under canonical names, in canonical layout; views of `values` where nothing moves.
-
-    `without` holds canonical names of tensors that are not wanted, whether or not they are there.
 
     Raises:
         InputError: a tensor is missing, superfluous or of another shape; both sides are listed by the source's names.
         UsageError: the source has no names for this network.
     """
-    names = _names(architecture, source)
+    names = _names(architecture, scheme)
+    return canonical_tensors(scheme.prepare_tensors(values, architecture), architecture, names)
+
+
+def canonical_tensors(
+    prepared: Tensors,
+    architecture: Architecture,
+    names: Mapping[str, UpstreamTensor],
+    *,
+    without: Collection[str] = (),
+) -> dict[str, np.ndarray]:
+    """`rename` for tensors that the source's scheme has prepared already.
+
+    Args:
+        prepared: tensors under the names that the scheme knows.
+        architecture: the network.
+        names: the scheme's names by canonical name.
+        without: canonical names of tensors that are not wanted, be they there or not.
+
+    Raises:
+        InputError: a tensor is missing, superfluous or of another shape; both sides are listed by the source's names.
+    """
     shapes = tensors(architecture)
-    prepared = source.prepare(values, architecture)
-    for name in without:
-        prepared.pop(names.pop(name).name, None)
-    check_tensors(prepared, {there.name: there.layout.upstream_shape(shapes[name]) for name, there in names.items()})
+    unwanted = {names[name].name for name in without}
+    wanted = {name: there for name, there in names.items() if name not in without}
+    values = {name: value for name, value in prepared.items() if name not in unwanted}
+    check_tensors(values, {there.name: there.layout.upstream_shape(shapes[name]) for name, there in wanted.items()})
     return {
-        name: np.ascontiguousarray(there.layout.to_canonical(prepared[there.name]), np.float32)
-        for name, there in names.items()
+        name: np.ascontiguousarray(there.layout.to_canonical(values[there.name]), np.float32)
+        for name, there in wanted.items()
     }
 
 
-def rename_back(values: Tensors, architecture: Architecture, source: Source) -> dict[str, np.ndarray]:
+def rename_back(values: Tensors, architecture: Architecture, scheme: NamingScheme) -> dict[str, np.ndarray]:
     """Canonical tensors under a source's names, in its layout: the inverse of `rename`.
 
     Raises:
         InputError: `values` are not exactly the network's tensors.
         UsageError: the source has no names for this network.
     """
-    names = _names(architecture, source)
+    names = _names(architecture, scheme)
     check_tensors(values, tensors(architecture))
     return {there.name: np.ascontiguousarray(there.layout.to_upstream(values[name])) for name, there in names.items()}
 
 
-def _names(architecture: Architecture, source: Source) -> dict[str, Upstream]:
-    if architecture.name not in source.VARIANTS:
+def _names(architecture: Architecture, scheme: NamingScheme) -> dict[str, UpstreamTensor]:
+    if architecture.name not in scheme.PUBLISHED_VARIANTS:
         raise UsageError(
             f"this source has no names for the tensors of {architecture.name}; "
-            f"it has them for {', '.join(source.VARIANTS)}"
+            f"it has them for {', '.join(scheme.PUBLISHED_VARIANTS)}"
         )
-    return source.names(architecture)
+    return scheme.tensor_names(architecture)
 
 
 def strip_prefixes(name: str, prefixes: Sequence[str]) -> str:

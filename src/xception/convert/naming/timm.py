@@ -4,9 +4,19 @@ networks, and the pre-activation ones."""
 import numpy as np
 
 from xception.arch.spec import Architecture
-from xception.convert.rename import SAME, LayerName, Leaves, Place, Tensors, Upstream, relabel, strip_prefixes, table
+from xception.convert.naming.rename import (
+    SAME,
+    LayerName,
+    LayerPlace,
+    Leaves,
+    Tensors,
+    UpstreamTensor,
+    name_table,
+    relabel,
+    strip_prefixes,
+)
 
-VARIANTS = (
+PUBLISHED_VARIANTS = (
     "timm_xception",
     "timm_xception41",
     "timm_xception41p",
@@ -31,12 +41,12 @@ PREFIXES = ("module.", "_orig_mod.", "model.")
 """What DataParallel, torch.compile and FaceForensics' wrapper put in front."""
 
 
-def names(architecture: Architecture) -> dict[str, Upstream]:
+def tensor_names(architecture: Architecture) -> dict[str, UpstreamTensor]:
     """Names and layouts by canonical name."""
-    return table(architecture, _scheme(architecture), LEAVES)
+    return name_table(architecture, _scheme(architecture), LEAVES)
 
 
-def prepare(tensors: Tensors, _architecture: Architecture) -> dict[str, np.ndarray]:
+def prepare_tensors(tensors: Tensors, _architecture: Architecture) -> dict[str, np.ndarray]:
     """Strips wrappers and batch counters, and gives Cadene's files, which name the classifier `last_linear` and store
     pointwise kernels without their two axes of length 1, the form of all others."""
     return {name: _with_four_axes(name, value) for name, value in relabel(tensors, _modern).items()}
@@ -61,7 +71,7 @@ def _scheme(architecture: Architecture) -> LayerName:
     return _preactivation if first.before == "norm_act" else _aligned
 
 
-def legacy(place: Place) -> str:
+def legacy(place: LayerPlace) -> str:
     """A layer of `legacy_xception`, whose blocks are lists of activations, convolutions and norms."""
     block = f"block{place.index + 1}"
     # The first block has no leading activation, so everything in it stands one place earlier.
@@ -81,7 +91,7 @@ def legacy(place: Place) -> str:
     }[place.role]
 
 
-def _aligned(place: Place) -> str:
+def _aligned(place: LayerPlace) -> str:
     block = f"blocks.{place.index}"
     unit = f"{block}.stack.conv{place.unit + 1}"
     return {
@@ -97,7 +107,7 @@ def _aligned(place: Place) -> str:
     }[place.role]
 
 
-def _preactivation(place: Place) -> str:
+def _preactivation(place: LayerPlace) -> str:
     block = f"blocks.{place.index}"
     unit = f"{block}.stack.conv{place.unit + 1}"
     return {

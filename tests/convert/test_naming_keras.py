@@ -8,11 +8,11 @@ import pytest
 from parity.ours import draw
 from xception.arch.spec import Architecture
 from xception.arch.variants import architecture
-from xception.convert.rename import rename
-from xception.convert.sources import SOURCES
+from xception.convert.naming.rename import rename
+from xception.convert.naming.schemes import NAMING_SCHEMES
 from xception.errors import InputError
 
-KERAS = SOURCES["keras"]
+KERAS = NAMING_SCHEMES["keras"]
 Tensors = dict[str, np.ndarray]
 
 
@@ -167,4 +167,4 @@ def test_a_keras_1_file_without_its_classifier_is_named_incomplete() -> None:
     ],
 )
 def test_foreign_keys_pass_unchanged(key: str) -> None:
-    assert KERAS.prepare({key: np.zeros(1)}, small("keras_xception")).keys() == {key}
+    assert KERAS.prepare_tensors({key: np.zeros(1)}, small("keras_xception")).keys() == {key}

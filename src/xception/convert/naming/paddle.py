@@ -6,9 +6,9 @@ from functools import lru_cache
 import numpy as np
 
 from xception.arch.spec import Architecture
-from xception.convert.rename import IO, SAME, Leaves, Place, Tensors, Upstream, relabel, table
+from xception.convert.naming.rename import IO, SAME, LayerPlace, Leaves, Tensors, UpstreamTensor, name_table, relabel
 
-VARIANTS = (
+PUBLISHED_VARIANTS = (
     "ppcls_xception41",
     "ppcls_xception41_deeplab",
     "ppcls_xception65",
@@ -54,23 +54,23 @@ NAME_MAP = "StructuredToParameterName@@"
 """A dictionary from structured to static names that Paddle saves among the tensors."""
 
 
-def names(architecture: Architecture) -> dict[str, Upstream]:
+def tensor_names(architecture: Architecture) -> dict[str, UpstreamTensor]:
     """Structured names and layouts by canonical name."""
     if _is_deeplab(architecture):
         scope = _scope(architecture)
-        return table(architecture, lambda place: _deeplab(place, scope), LEAVES)
-    return table(architecture, _ppcls, LEAVES)
+        return name_table(architecture, lambda place: _deeplab(place, scope), LEAVES)
+    return name_table(architecture, _ppcls, LEAVES)
 
 
-def static_names(architecture: Architecture) -> dict[str, Upstream]:
+def static_names(architecture: Architecture) -> dict[str, UpstreamTensor]:
     """What the same tensors are called in the files of static programs."""
     if _is_deeplab(architecture):
         scope = _scope(architecture)
-        return table(architecture, lambda place: _deeplab_static(place, scope), STATIC_DEEPLAB_LEAVES)
-    return table(architecture, _ppcls_static, STATIC_LEAVES)
+        return name_table(architecture, lambda place: _deeplab_static(place, scope), STATIC_DEEPLAB_LEAVES)
+    return name_table(architecture, _ppcls_static, STATIC_LEAVES)
 
 
-def prepare(tensors: Tensors, architecture: Architecture) -> dict[str, np.ndarray]:
+def prepare_tensors(tensors: Tensors, architecture: Architecture) -> dict[str, np.ndarray]:
     """Drops Paddle's map of names and turns static names into structured ones."""
     modern = _structured_by_static(architecture)
     return relabel(tensors, lambda name: None if name == NAME_MAP else modern.get(name, name))
@@ -78,7 +78,7 @@ def prepare(tensors: Tensors, architecture: Architecture) -> dict[str, np.ndarra
 
 @lru_cache(maxsize=8)  # asked for again and again while a checkpoint is held against all networks
 def _structured_by_static(architecture: Architecture) -> Mapping[str, str]:
-    structured = names(architecture)
+    structured = tensor_names(architecture)
     return {there.name: structured[name].name for name, there in static_names(architecture).items()}
 
 
@@ -90,7 +90,7 @@ def _scope(architecture: Architecture) -> str:
     return f"xception_{architecture.name.removesuffix('_deeplab')[-2:]}"
 
 
-def _ppcls(place: Place) -> str:
+def _ppcls(place: LayerPlace) -> str:
     block = f"_{place.flow}_flow._conv_{place.nth}"
     # Three spellings in one file: `_conv1`, `_conv2`; `_conv_0` to `_conv_2`; `_conv_1`, `_conv_2`.
     unit = {
@@ -114,7 +114,7 @@ def _ppcls(place: Place) -> str:
     }[place.role]
 
 
-def _ppcls_static(place: Place) -> str:
+def _ppcls_static(place: LayerPlace) -> str:
     # The exit flow counts its block and the units of the tail together, from 1.
     block = f"{place.flow}_flow_{place.nth + (place.flow == 'exit')}"
     unit = f"exit_flow_{place.unit + 2}" if place.is_tail else f"{block}_branch2{'abc'[place.unit]}_weights"
@@ -131,7 +131,7 @@ def _ppcls_static(place: Place) -> str:
     }[place.role]
 
 
-def _deeplab(place: Place, scope: str) -> str:
+def _deeplab(place: LayerPlace, scope: str) -> str:
     block = f"{scope}/{place.flow}_flow/block{place.nth + 1}"
     if place.flow == "exit":
         block = f"_exit_flow_{place.nth + 1}"
@@ -149,7 +149,7 @@ def _deeplab(place: Place, scope: str) -> str:
     }[place.role]
 
 
-def _deeplab_static(place: Place, scope: str) -> str:
+def _deeplab_static(place: LayerPlace, scope: str) -> str:
     block = f"{scope}/{place.flow}_flow/block{place.nth + 1}"
     unit = f"{block}/separable_conv{place.unit + 1}"
     stem = f"{scope}/entry_flow/conv{place.index + 1}"

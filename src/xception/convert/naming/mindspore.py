@@ -3,10 +3,10 @@
 import numpy as np
 
 from xception.arch.spec import Architecture
-from xception.convert.rename import SAME, Leaves, Place, Tensors, Upstream, relabel, table
-from xception.convert.timm import legacy
+from xception.convert.naming.rename import SAME, LayerPlace, Leaves, Tensors, UpstreamTensor, name_table, relabel
+from xception.convert.naming.timm import legacy
 
-VARIANTS = ("mindcv_xception", "mindspore_xception")
+PUBLISHED_VARIANTS = ("mindcv_xception", "mindspore_xception")
 
 LEAVES: Leaves = {
     "conv.weight": (".weight", SAME),
@@ -25,17 +25,17 @@ OPTIMIZER_SLOTS = ("moments.", "moment1.", "moment2.", "accum.", "ema.")
 """What stands before a parameter's name in the optimizer's copies of it."""
 
 
-def names(architecture: Architecture) -> dict[str, Upstream]:
+def tensor_names(architecture: Architecture) -> dict[str, UpstreamTensor]:
     """Names and layouts by canonical name."""
-    return table(architecture, _mindcv if architecture.name == "mindcv_xception" else legacy, LEAVES)
+    return name_table(architecture, _mindcv if architecture.name == "mindcv_xception" else legacy, LEAVES)
 
 
-def prepare(tensors: Tensors, _architecture: Architecture) -> dict[str, np.ndarray]:
+def prepare_tensors(tensors: Tensors, _architecture: Architecture) -> dict[str, np.ndarray]:
     """Leaves out counters and the optimizer's state."""
     return relabel(tensors, lambda name: None if name in TRAINING_STATE or name.startswith(OPTIMIZER_SLOTS) else name)
 
 
-def _mindcv(place: Place) -> str:
+def _mindcv(place: LayerPlace) -> str:
     name = legacy(place)
     if name == "fc":
         return "classifier"

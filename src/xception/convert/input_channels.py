@@ -7,13 +7,12 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from xception.arch.compute import STEM_WEIGHT
+from xception.convert.conversion import Conversion
 from xception.convert.defaults import with_channels
-from xception.convert.load import Converted
 from xception.errors import UsageError
 
 StemRule = Literal["sum", "repeat"]
-
-STEM = "stem.0.conv.weight"
 
 
 def adapt_stem(tensors: Mapping[str, np.ndarray], in_channels: int, rule: StemRule) -> dict[str, np.ndarray]:
@@ -31,7 +30,7 @@ def adapt_stem(tensors: Mapping[str, np.ndarray], in_channels: int, rule: StemRu
         raise UsageError(f"in_channels is {in_channels}; expected at least 1")
     if rule == "sum" and in_channels != 1:
         raise UsageError(f"the rule 'sum' makes a kernel for 1 channel, not {in_channels}; use 'repeat'")
-    kernel = tensors[STEM]
+    kernel = tensors[STEM_WEIGHT]
     if kernel.shape[1] == in_channels:
         return dict(tensors)
     if rule == "sum":
@@ -39,16 +38,16 @@ def adapt_stem(tensors: Mapping[str, np.ndarray], in_channels: int, rule: StemRu
     else:
         own = kernel.shape[1]
         fitted = kernel[:, np.arange(in_channels) % own] * (own / in_channels)
-    return {**tensors, STEM: fitted.astype(kernel.dtype)}
+    return {**tensors, STEM_WEIGHT: fitted.astype(kernel.dtype)}
 
 
-def adapted(converted: Converted, in_channels: int, rule: StemRule) -> Converted:
+def adapt_input_channels(conversion: Conversion, in_channels: int, rule: StemRule) -> Conversion:
     """The same conversion for images of another number of channels; its history says by which rule.
 
     Raises:
         UsageError: the rule cannot make so many channels, or no image has so many.
     """
-    model = converted.model
+    model = conversion.model
     *earlier, step = model.lineage
     settings = {**step.settings, "in_channels": in_channels, "stem": rule}
     model = msgspec.structs.replace(
@@ -58,4 +57,4 @@ def adapted(converted: Converted, in_channels: int, rule: StemRule) -> Converted
         lineage=(*earlier, msgspec.structs.replace(step, settings=settings)),
         certificate=None,
     )
-    return replace(converted, model=model, tensors=adapt_stem(converted.tensors, in_channels, rule))
+    return replace(conversion, model=model, tensors=adapt_stem(conversion.tensors, in_channels, rule))

@@ -2,7 +2,7 @@
 numbered by Keras.
 
 A number that Keras gives depends on what was built before in the same process. Only the order of the numbers
-means something, so `prepare` numbers the layers of each class anew, from none on ("conv2d", "conv2d_1", ...).
+means something, so `prepare_tensors` numbers the layers of each class anew, from none on ("conv2d", "conv2d_1", ...).
 """
 
 import re
@@ -14,10 +14,22 @@ import numpy as np
 
 from xception.arch.compute import tensors as tensors_of
 from xception.arch.spec import Architecture
-from xception.convert.rename import HWIM, HWIO, IO, SAME, Leaves, Place, Tensors, Upstream, locate, relabel, table
+from xception.convert.naming.rename import (
+    HWIM,
+    HWIO,
+    IO,
+    SAME,
+    LayerPlace,
+    Leaves,
+    Tensors,
+    UpstreamTensor,
+    locate_layer,
+    name_table,
+    relabel,
+)
 from xception.errors import InputError
 
-VARIANTS = ("keras_xception", "mini_xception", "tiny_xception", "big_xception")
+PUBLISHED_VARIANTS = ("keras_xception", "mini_xception", "tiny_xception", "big_xception")
 
 LEAVES: Leaves = {
     "conv.weight": ("/kernel", HWIO),
@@ -52,14 +64,14 @@ NUMBERED = re.compile(r"(conv2d|separable_conv2d|batch_normalization)(_\d{1,9})?
 NUMBER = re.compile(r"_(\d{1,9})$")
 
 
-def names(architecture: Architecture) -> dict[str, Upstream]:
+def tensor_names(architecture: Architecture) -> dict[str, UpstreamTensor]:
     """Names as a fresh process of Keras 3 gives them."""
     if architecture.name == "keras_xception":
-        return table(architecture, lambda place: _layer_name(place, architecture), LEAVES)
-    return table(architecture, lambda place: _mini_layer_name(place, architecture), MINI_LEAVES)
+        return name_table(architecture, lambda place: _layer_name(place, architecture), LEAVES)
+    return name_table(architecture, lambda place: _mini_layer_name(place, architecture), MINI_LEAVES)
 
 
-def prepare(tensors: Tensors, architecture: Architecture) -> dict[str, np.ndarray]:
+def prepare_tensors(tensors: Tensors, architecture: Architecture) -> dict[str, np.ndarray]:
     """Shortens repeated paths, gives the layers of Keras 1 their later names and numbers layers anew.
 
     Raises:
@@ -102,7 +114,7 @@ def _numbered_anew(layers: list[str]) -> dict[str, str]:
     return new_names
 
 
-def _layer_name(place: Place, architecture: Architecture) -> str:
+def _layer_name(place: LayerPlace, architecture: Architecture) -> str:
     # Keras counts the stem as block 1. Only the shortcuts were left to be numbered.
     projected = [index for index, block in enumerate(architecture.blocks) if block.shortcut == "conv_norm"]
     rank = projected.index(place.index) if ".shortcut." in place.role else 0
@@ -119,7 +131,7 @@ def _layer_name(place: Place, architecture: Architecture) -> str:
     }[place.role]
 
 
-def _mini_layer_name(place: Place, architecture: Architecture) -> str:
+def _mini_layer_name(place: LayerPlace, architecture: Architecture) -> str:
     # A block makes its shortcut first, then its units.
     unit = _numbered("separable_conv2d", 2 * place.index + place.unit)
     shortcut_norm = 2 + 3 * place.index
@@ -145,7 +157,7 @@ def _mini_layer_name(place: Place, architecture: Architecture) -> str:
 class _Layer:
     name: str
     keras1_class: str
-    place: Place
+    place: LayerPlace
 
 
 def _keras1_layers(layers: list[str], architecture: Architecture) -> dict[str, str]:
@@ -171,9 +183,9 @@ def _keras1_layers(layers: list[str], architecture: Architecture) -> dict[str, s
 def _layers(architecture: Architecture) -> list[_Layer]:
     """The network's layers in the order in which Keras stores them, which is the graph's."""
     found: dict[str, _Layer] = {}
-    upstream = names(architecture)
+    upstream = tensor_names(architecture)
     for tensor in tensors_of(architecture):
-        place = locate(tensor.rpartition(".")[0], architecture)
+        place = locate_layer(tensor.rpartition(".")[0], architecture)
         name = upstream[tensor].name.partition("/")[0]
         found.setdefault(name, _Layer(name, KERAS1_CLASSES[place.kind], place))
     return list(found.values())

@@ -7,9 +7,9 @@ from parity.ours import draw
 from xception.arch.compute import tensors
 from xception.arch.spec import Architecture
 from xception.arch.variants import VARIANTS, architecture
-from xception.convert import paddle
-from xception.convert.rename import Tensors, rename
-from xception.convert.sources import SOURCES
+from xception.convert.naming import paddle
+from xception.convert.naming.rename import Tensors, rename
+from xception.convert.naming.schemes import NAMING_SCHEMES
 
 EXAMPLES = {
     ("timm", "timm_xception"): {
@@ -107,7 +107,7 @@ EXAMPLES = {
 
 @pytest.mark.parametrize(("source", "variant"), EXAMPLES)
 def test_names_are_those_of_the_source_s_files(source: str, variant: str) -> None:
-    names = SOURCES[source].names(VARIANTS[variant])
+    names = NAMING_SCHEMES[source].tensor_names(VARIANTS[variant])
     examples = EXAMPLES[source, variant]
     assert {name: names[name].name for name in examples} == examples
 
@@ -147,8 +147,8 @@ def test_static_names_of_paddle_s_deeplab_networks_are_those_of_its_own_map() ->
 def same_network(source: str, variant: str, values: Tensors, extra: dict[str, np.ndarray]) -> bool:
     """Whether a changed file still gives the tensors of the plain one."""
     spec = architecture(variant, width=0.05, num_classes=11)
-    plain = rename(draw(spec), spec, SOURCES[source])
-    changed = rename({**values, **extra}, spec, SOURCES[source])
+    plain = rename(draw(spec), spec, NAMING_SCHEMES[source])
+    changed = rename({**values, **extra}, spec, NAMING_SCHEMES[source])
     return all(np.array_equal(plain[name], changed[name]) for name in plain)
 
 
@@ -186,7 +186,7 @@ def test_training_state_of_mindspore_is_left_out(variant: str) -> None:
 def test_static_names_and_the_map_of_paddle_are_understood(variant: str) -> None:
     spec = architecture(variant, width=0.05, num_classes=11)
     static = {name: there.name for name, there in paddle.static_names(spec).items()}
-    renamed = {there.name: static[name] for name, there in paddle.names(spec).items()}
+    renamed = {there.name: static[name] for name, there in paddle.tensor_names(spec).items()}
     values = {renamed[name]: value for name, value in draw(spec).items()}
     assert same_network("paddle", variant, values, {paddle.NAME_MAP: np.array(0)})
 
@@ -199,12 +199,12 @@ def test_a_slim_file_loses_its_optimizer_and_its_background_class() -> None:
         for name, value in plain.items()
     }
     slots = {f"{name}/Momentum": value for name, value in plain.items()}
-    renamed = rename({**with_background, **slots, "global_step": np.array(3)}, spec, SOURCES["tfslim"])
-    expected = rename(plain, spec, SOURCES["tfslim"])
+    renamed = rename({**with_background, **slots, "global_step": np.array(3)}, spec, NAMING_SCHEMES["tfslim"])
+    expected = rename(plain, spec, NAMING_SCHEMES["tfslim"])
     assert all(np.array_equal(renamed[name], expected[name]) for name in expected)
 
 
 def slim_shapes(spec: Architecture) -> dict[str, tuple[int, ...]]:
     shapes = tensors(spec)
-    names = SOURCES["tfslim"].names(spec)
+    names = NAMING_SCHEMES["tfslim"].tensor_names(spec)
     return {there.name: there.layout.upstream_shape(shapes[name]) for name, there in names.items()}

@@ -1,0 +1,153 @@
+"""A checkpoint of any source made into a bundle: read, identified, matched, renamed, and described, in this order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xception import __version__
+from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT
+from xception.arch.compute import tensors as tensors_of
+from xception.arch.spec import Architecture
+from xception.bundle import Bundle, Model, Network, Step, write_bundle
+from xception.convert import timm_config
+from xception.convert.defaults import default_labels, default_preprocess, with_input_px
+from xception.convert.diagnosis import published_as
+from xception.convert.match import Match
+from xception.convert.naming.rename import canonical_tensors
+from xception.convert.naming.schemes import upstream_names
+from xception.convert.readers import Checkpoint, read_checkpoint
+from xception.convert.selection import NO_CHOICE, WeightsChoice, choose_match, with_variant
+from xception.convert.weights_entry import WeightsEntry
+from xception.errors import UsageError
+from xception.labels import Labels
+from xception.preprocess import Preprocess
+from xception.weights import weights_bytes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Conversion:
+    """A bundle that is not written yet. `match` says how the file was understood."""
+
+    file: Path
+    match: Match
+    model: Model
+    labels: Labels
+    tensors: Mapping[str, np.ndarray]
+
+    def write(self, out: Path, *, overwrite: bool = False) -> Bundle:
+        """Put the bundle in place; `write_bundle` has the errors."""
+        files: dict[str, bytes | Path] = {"weights.safetensors": weights_bytes(self.tensors)}
+        return write_bundle(out, self.model, self.labels, files, overwrite=overwrite)
+
+
+def convert_checkpoint(
+    path: Path,
+    choice: WeightsChoice = NO_CHOICE,
+    *,
+    entry: WeightsEntry | None = None,
+    labels: Labels | None = None,
+) -> Conversion:
+    """Read a checkpoint of any source into what a bundle is made of. Every file is opened once.
+
+    Args:
+        path: the file or model folder.
+        choice: the weights to take.
+        entry: the published weights that the file is or stems from, for network, preprocessing and class names; by
+            default those that it is by its checksum. Otherwise the model folder tells, or the variant's first weights.
+        labels: class names that go before all these; where nothing tells them, ImageNet's 1,000, or else numbers.
+
+    Raises:
+        InputError: the file cannot be read, or does not fit a variant tensor by tensor; the sentence says what would.
+        UsageError: several variants fit, there is none of the name, or an argument contradicts the file.
+    """
+    checkpoint = read_checkpoint(path)
+    published = entry or published_as(checkpoint)
+    choice = with_variant(choice, published)
+    match = choose_match(checkpoint, choice)
+    network = _network(match, choice)
+    spec = network.architecture()
+    model = Model(
+        name=path.stem,
+        network=network,
+        form="weights",
+        precision="float32",
+        preprocess=published.preprocess if published else _preprocess(checkpoint, spec),
+        lineage=(_step(checkpoint, match, choice, published),),
+    )
+    _check_channels(model)
+    named = labels or _labels(checkpoint, published, network.num_classes)
+    return Conversion(file=path, match=match, model=model, labels=named, tensors=_tensors(match, spec, choice))
+
+
+def _network(match: Match, choice: WeightsChoice) -> Network:
+    return Network(
+        variant=choice.variant or match.spec.name,
+        num_classes=choice.new_head or match.spec.num_classes,
+        in_channels=match.spec.in_channels,
+        width=match.width,
+    )
+
+
+def _tensors(match: Match, spec: Architecture, choice: WeightsChoice) -> dict[str, np.ndarray]:
+    head = (CLASSIFIER_WEIGHT, CLASSIFIER_BIAS) if choice.new_head else ()
+    # Twins bear the same canonical names, so the names that match are read whatever network they are for.
+    names = upstream_names(match.source, match.spec.name)
+    found = canonical_tensors(match.prepared, match.spec, names, without=head)
+    return found | {name: np.zeros(tensors_of(spec)[name], np.float32) for name in head}
+
+
+def _preprocess(checkpoint: Checkpoint, spec: Architecture) -> Preprocess:
+    stated = timm_config.preprocess_of(checkpoint.config)
+    if stated:
+        return stated
+    published = default_preprocess(spec)
+    size = _keras_input_px(checkpoint.metadata.get("model_config"))
+    return with_input_px(published, *size) if size else published
+
+
+def _check_channels(model: Model) -> None:
+    if model.preprocess.channels != model.network.in_channels:
+        raise UsageError(
+            f"the preprocessing makes {model.preprocess.channels} channels and the network takes "
+            f"{model.network.in_channels}; expected as many"
+        )
+
+
+def _keras_input_px(model_config: Any) -> tuple[int, int] | None:
+    """(height, width) that the first layer of a Keras model is fixed to."""
+    try:
+        first = model_config["config"]["layers"][0]["config"]
+        _, height, width, _ = first.get("batch_shape") or first["batch_input_shape"]
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError):
+        return None
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+
+def _labels(checkpoint: Checkpoint, published: WeightsEntry | None, num_classes: int) -> Labels:
+    stated = timm_config.labels_of(checkpoint.config, num_classes)
+    theirs = published.labels if published and published.num_classes == num_classes else None
+    return stated or theirs or default_labels(num_classes)
+
+
+def _step(checkpoint: Checkpoint, match: Match, choice: WeightsChoice, published: WeightsEntry | None) -> Step:
+    settings: dict[str, str | int | float | bool | None] = {
+        "container": checkpoint.container,
+        "source": match.source,
+        "group": match.group.name,
+        "file": checkpoint.path.name,
+        "sha256": checkpoint.file.checksums["sha256"],
+    }
+    if published:
+        settings["preprocess_of"] = published.name
+    if choice.leave_out:
+        settings["left_out"] = " ".join(choice.leave_out)
+    if choice.new_head:
+        settings["new_head"] = choice.new_head
+    if choice.variant and choice.variant != match.spec.name:
+        settings["names_of"] = match.spec.name
+    if match.drops_background:
+        settings["dropped_class"] = "background, in front of the others"
+    return Step(verb="convert", parent=None, tools={"xception": __version__}, settings=settings)

@@ -1,0 +1,123 @@
+"""The choice of one group of weights and one variant where a checkpoint leaves it open."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from xception.arch.variants import resolve
+from xception.convert.diagnosis import differences, why
+from xception.convert.match import Match, best_matches, is_same_quality, match_variants, twins
+from xception.convert.readers import Checkpoint
+from xception.convert.weight_groups import WeightGroup, choose_groups, weight_groups
+from xception.convert.weights_entry import WeightsEntry
+from xception.errors import InputError, UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsChoice:
+    """A user's decisions where a file leaves them open.
+
+    Attributes:
+        variant: the network; any of the diagnosis' candidates.
+        group: the group of weights, by name.
+        average: take the running average of the weights.
+        leave_out: shell patterns of the file's tensors that are not to be taken over.
+        new_head: start a new classifier of so many classes, all zeros, in place of the file's.
+    """
+
+    variant: str | None = None
+    group: str | None = None
+    average: bool = False
+    leave_out: Sequence[str] = ()
+    new_head: int | None = None
+
+
+NO_CHOICE = WeightsChoice()
+
+
+def with_variant(choice: WeightsChoice, published: WeightsEntry | None) -> WeightsChoice:
+    """The choice with the variant of published weights, where the user named none.
+
+    Raises:
+        UsageError: the user's variant has other tensors than that of the published weights, or there is none of the
+            name.
+    """
+    if choice.variant is None:
+        return replace(choice, variant=published.variant if published else None)
+    variant = resolve(choice.variant)
+    if published and published.variant not in (variant, *twins(variant)):
+        raise UsageError(
+            f"{published.name} are weights of another network than {variant}; leave --variant or --weights out"
+        )
+    return choice
+
+
+def choose_match(checkpoint: Checkpoint, choice: WeightsChoice) -> Match:
+    """The one variant, source and group of weights that match fully.
+
+    Raises:
+        InputError: none does.
+        UsageError: several do, or there is nothing to leave out.
+    """
+    groups = _wanted_groups(checkpoint, choice)
+    usable = [match for group in groups for match in match_variants(group) if _is_usable(match, choice)]
+    wanted = [match for match in usable if choice.variant in (None, match.spec.name, *twins(match.spec.name))]
+    if not wanted:
+        raise InputError(f"{checkpoint.path} {_refusal(groups, usable, choice)}")
+    best = [match for match in wanted if is_same_quality(match, wanted[0])]
+    variants = list(dict.fromkeys(match.spec.name for match in best))
+    if choice.variant is None and len(variants) > 1:
+        raise UsageError(f"{checkpoint.path} fits {' and '.join(variants)} alike; pass --variant with one of them")
+    names = list(dict.fromkeys(match.group.name for match in wanted))
+    if len(names) > 1:
+        raise UsageError(
+            f"{checkpoint.path} holds several full sets of weights; pass --group with one of {', '.join(names)}"
+        )
+    return best[0]
+
+
+def _wanted_groups(checkpoint: Checkpoint, choice: WeightsChoice) -> list[WeightGroup]:
+    """The groups of weights that come into question, without what is to be left out."""
+    groups = choose_groups(weight_groups(checkpoint), name=choice.group, average=choice.average)
+    if not choice.leave_out:
+        return groups
+    names = [name for group in groups for name in group.tensors]
+    unused = [pattern for pattern in choice.leave_out if not any(fnmatchcase(name, pattern) for name in names)]
+    if unused:
+        raise UsageError(f"no tensor of {checkpoint.path} is called {' or '.join(unused)}, so it cannot be left out")
+    return [_without(group, choice.leave_out) for group in groups]
+
+
+def _without(group: WeightGroup, patterns: Sequence[str]) -> WeightGroup:
+    kept = {
+        name: value
+        for name, value in group.tensors.items()
+        if not any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
+    return replace(group, tensors=kept)
+
+
+def _is_usable(match: Match, choice: WeightsChoice) -> bool:
+    return match.is_full or (choice.new_head is not None and match.is_headless)
+
+
+def _refusal(groups: list[WeightGroup], usable: list[Match], choice: WeightsChoice) -> str:
+    """The reason why nothing can be converted, and what could be."""
+    if usable:
+        fitting = " or ".join(dict.fromkeys(match.spec.name for match in usable))
+        rivals = [match for group in groups for match in match_variants(group) if match.spec.name == choice.variant]
+        return (
+            f"does not fit {choice.variant}: {differences(rivals[0])}; it fits {fitting}, so pass --variant {fitting}"
+        )
+    matches = best_matches(groups)
+    best = matches[0]
+    reason = f"it is {best.spec.name} without its classifier" if best.is_headless else why(matches)
+    return f"cannot be converted: {reason}; {_remedy(best)}"
+
+
+def _remedy(match: Match) -> str:
+    if match.is_headless:
+        return "to start with a new classifier of K classes, pass --new-head K"
+    if match.unexpected and not (match.missing or match.misshapen):
+        return "to leave out what is not part of it, pass --leave-out PATTERN"
+    return "xception info shows all differences"

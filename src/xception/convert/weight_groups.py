@@ -1,0 +1,109 @@
+"""Groups of weights in a checkpoint, each one network's: by the file's own keys, and by the prefixes of wrappers."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from xception.convert.naming.rename import Tensors, relabel
+from xception.convert.naming.schemes import last_pointwise, published_variants, upstream_names
+from xception.convert.readers import CheckpointContents
+from xception.errors import InputError, UnknownName
+
+MAX_PREFIXES = 8
+"""Groups under one key: a network, its average, a teacher, an optimizer's two moments of each."""
+
+SLIM_AVERAGE = "/ExponentialMovingAverage"
+"""TensorFlow's suffix of a variable's running average."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WeightGroup:
+    """The tensors of one network; those that stand under no prefix belong to every group.
+
+    Attributes:
+        name: the user's name for it: the key, a slash, and the prefix without its last dot, as far as there are such.
+        key: where the file holds it, "" in a file with a single group.
+        prefix: the start of its tensors' names in the file, which `tensors` go without.
+    """
+
+    name: str
+    key: str
+    prefix: str
+    tensors: dict[str, np.ndarray]
+
+    @property
+    def is_average(self) -> bool:
+        """True if its name says that it is a running average of weights."""
+        return "ema" in self.name.lower() or "average" in self.name.lower()
+
+
+def weight_groups(checkpoint: CheckpointContents) -> list[WeightGroup]:
+    """All groups of weights in file order, at least one.
+
+    Raises:
+        InputError: two tensors of a group have one name.
+    """
+    return [found for key, tensors in checkpoint.groups.items() for found in _split(key, tensors)]
+
+
+def choose_groups(groups: list[WeightGroup], *, name: str | None = None, average: bool = False) -> list[WeightGroup]:
+    """The groups that a user's choice leaves: the one called `name`, or the averages, or else all others.
+
+    Raises:
+        UnknownName: no group has this name.
+        InputError: no group is an average.
+    """
+    if name is not None:
+        chosen = [found for found in groups if found.name == name]
+        if not chosen:
+            raise UnknownName("group of weights", name, [found.name for found in groups])
+        return chosen
+    chosen = [found for found in groups if found.is_average == average]
+    if average and not chosen:
+        names = ", ".join(repr(found.name) for found in groups)
+        raise InputError(f"the file holds no running average of the weights, only {names}; convert it without --ema")
+    return chosen or groups
+
+
+def _split(key: str, tensors: Tensors) -> list[WeightGroup]:
+    prefixes = _prefixes(tensors)
+    groups = [_weight_group(key, tensors, prefix, prefixes) for prefix in prefixes]
+    average = {name.removesuffix(SLIM_AVERAGE): value for name, value in tensors.items() if name.endswith(SLIM_AVERAGE)}
+    if average:
+        name = _join(key, SLIM_AVERAGE.strip("/"))
+        groups.append(WeightGroup(name=name, key=key, prefix="", tensors={**tensors, **average}))
+    return groups
+
+
+def _weight_group(key: str, tensors: Tensors, prefix: str, prefixes: list[str]) -> WeightGroup:
+    def new_name(name: str) -> str | None:
+        longest = max((other for other in prefixes if name.startswith(other)), key=len, default=None)
+        if longest in (prefix, None):
+            return name.removeprefix(prefix)
+        return None
+
+    name = _join(key, prefix.rstrip("./"))
+    return WeightGroup(name=name, key=key, prefix=prefix, tensors=relabel(tensors, new_name))
+
+
+def _join(key: str, rest: str) -> str:
+    return "/".join(part for part in (key, rest) if part)
+
+
+def _prefixes(names: Iterable[str]) -> list[str]:
+    """Prefixes under which any network's last pointwise kernel is found, the shortest first; "" if there is none."""
+    markers = _markers()
+    found: Counter[str] = Counter()
+    for name in names:
+        if name.endswith(markers):
+            found.update({name.removesuffix(marker) for marker in markers if name.endswith(marker)})
+    prefixes = sorted((prefix for prefix in found if not prefix or prefix.endswith((".", "/"))), key=len)
+    return prefixes[:MAX_PREFIXES] or [""]
+
+
+@cache
+def _markers() -> tuple[str, ...]:
+    return tuple({upstream_names(*pair)[last_pointwise(pair[1])].name for pair in published_variants()})
