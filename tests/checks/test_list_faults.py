@@ -28,9 +28,9 @@ def test_a_sound_list_gives_its_images_and_no_findings(tmp_path: Path) -> None:
 
 
 def test_lines_of_another_form_are_named_by_number(tmp_path: Path) -> None:
-    rows, found = surveyed(tmp_path, "a.jpg 0\nb.jpg\nc.jpg minus\nd.jpg -1\n", ("a.jpg",))
+    rows, found = surveyed(tmp_path, "a.jpg 0\nb.jpg\nc.jpg minus\nd.jpg -1\ne\0.jpg 1\n", ("a.jpg",))
     assert rows == [("a.jpg", 0)]
-    assert found == [("bad_line", (f"list.txt:{number}",)) for number in (2, 3, 4)]
+    assert found == [("bad_line", (f"list.txt:{number}",)) for number in (2, 3, 4, 5)]
 
 
 def test_an_index_without_a_class_is_named_and_its_image_kept(tmp_path: Path) -> None:

@@ -2,17 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 
 from xception.checks.findings import Finding, finding
-from xception.data.classes import LABEL_FILES, imagenet_classes, read_text
+from xception.data.classes import class_names, imagenet_classes
 from xception.data.files import Below, Files, is_image
 from xception.data.ground_truth import stem
-from xception.data.listed import LINE, ROOTS, SAMPLE, Row
-from xception.data.listed import SUFFIXES as LIST_SUFFIXES
+from xception.data.listed import LIST_SUFFIXES, BadLine, Row, find_root, parse_lines
 from xception.data.source import Item, Lazy
 from xception.errors import InputError
-from xception.labels import index_classes, parse_labels
+from xception.labels import index_classes
 
 
 def survey_list(name: str, text: str, files: Files) -> tuple[Lazy, list[Finding]]:
@@ -22,14 +22,15 @@ def survey_list(name: str, text: str, files: Files) -> tuple[Lazy, list[Finding]
         OSError: the files beside the list cannot be read.
         InputError: an empty list, or a label file that is no text.
     """
-    rows, found = _rows(name, text)
-    if not rows and not found:
+    rows, bad = parse_lines(text)
+    if not rows and not bad:
         raise InputError(f"the list {name} is empty; expected a path and a class index a line")
-    images = _images(files, [row.path for row in rows])
+    images = _images(files, rows)
     rows = _with_suffixes(rows, images)
     paths = [row.path for row in rows]
     classes = _classes(files, rows)
-    found += [
+    found = [
+        *_bad_lines(name, bad),
         *_out_of_range(rows, classes),
         *_listed_twice(paths),
         *_unlisted(images, {*paths, *_other_lists(files, name)}),
@@ -47,6 +48,11 @@ def _source(name: str, rows: Sequence[Row], classes: tuple[str, ...], images: Fi
     return Lazy(name, classes, range(len(rows)), item)
 
 
+def _bad_lines(name: str, lines: Iterable[BadLine]) -> Iterator[Finding]:
+    for line in lines:
+        yield finding("bad_line", [f"{name}:{line.number}"], f"{line.text!r} is no path and class index")
+
+
 def _out_of_range(rows: Sequence[Row], classes: tuple[str, ...]) -> Iterator[Finding]:
     used = {row.target for row in rows}
     hint = "; do the indices begin at 1?" if used and (min(used), max(used)) == (1, len(classes)) else ""
@@ -56,31 +62,17 @@ def _out_of_range(rows: Sequence[Row], classes: tuple[str, ...]) -> Iterator[Fin
             yield finding("index_out_of_range", [path], detail)
 
 
-def _rows(name: str, text: str) -> tuple[list[Row], list[Finding]]:
-    rows, found = [], []
-    for number, line in enumerate(text.split("\n"), 1):
-        match = LINE.fullmatch(line)
-        if match:
-            rows.append(Row(match[1], int(match[2])))
-        elif line.strip():
-            found.append(finding("bad_line", [f"{name}:{number}"], f"{line.strip()[:80]!r} is no path and class index"))
-    return rows, found
-
-
 def _classes(files: Files, rows: Sequence[Row]) -> tuple[str, ...]:
     """The names in the label file, else ImageNet's ids for its images, or one class for each index in use."""
-    text = next((text for label_file in LABEL_FILES if (text := read_text(files, label_file)) is not None), None)
-    if text is not None:
-        labels = parse_labels(text)
-        return labels.ids or labels.names
-    count = max((row.target for row in rows), default=-1) + 1
-    return imagenet_classes([row.path for row in rows], ()) or index_classes(count)
+    named = class_names([files], 0) or imagenet_classes([row.path for row in rows], ())
+    return named or index_classes(max((row.target for row in rows), default=-1) + 1)
 
 
-def _images(files: Files, paths: Sequence[str]) -> Files:
-    """The folder in which the paths begin: the list's own, unless the first ones lie elsewhere."""
-    folder = next((root for root in ROOTS if any(_exists(files, root + path) for path in paths[:SAMPLE])), "")
-    return Below(files, folder) if folder else files
+def _images(files: Files, rows: Sequence[Row]) -> Files:
+    """The folder in which the paths begin, or the list's own; each image then tells why it is not there."""
+    with suppress(OSError):
+        return Below(files, folder) if (folder := find_root(files, rows)) else files
+    return files
 
 
 def _with_suffixes(rows: list[Row], images: Files) -> list[Row]:
@@ -91,14 +83,6 @@ def _with_suffixes(rows: list[Row], images: Files) -> list[Row]:
     return [row if is_image(row.path) else row._replace(path=by_stem.get(row.path, row.path)) for row in rows]
 
 
-def _exists(files: Files, name: str) -> bool:
-    try:
-        files.size(name)
-    except OSError:
-        return False
-    return True
-
-
 def _listed_twice(paths: Iterable[str]) -> Iterator[Finding]:
     return (finding("listed_twice", [path], f"{count} times") for path, count in Counter(paths).items() if count > 1)
 
@@ -107,8 +91,8 @@ def _other_lists(files: Files, name: str) -> Iterator[str]:
     """What the lists beside this one hold: images of another split are not left out."""
     for other in files.entries():
         if other != name and other.lower().endswith(LIST_SUFFIXES):
-            text = files.read(other).decode("utf-8-sig", errors="replace")
-            yield from (match[1] for line in text.split("\n") if (match := LINE.fullmatch(line)))
+            rows, _ = parse_lines(files.read(other).decode("utf-8-sig", errors="replace"))
+            yield from (row.path for row in rows)
 
 
 def _unlisted(images: Files, listed: set[str]) -> Iterator[Finding]:

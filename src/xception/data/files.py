@@ -189,6 +189,19 @@ def sentence(error: OSError, place: str) -> str:
     return f"cannot read {name}: {error.strerror}; check the path and its permissions"
 
 
+def exists(files: Files, name: str) -> bool:
+    """Tell whether there is a file of this name, readable or not.
+
+    Raises:
+        OSError: its folder or server cannot be asked.
+    """
+    try:
+        files.size(name)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def is_image(name: str) -> bool:
     """Whether a file is one of an image, by its name."""
     return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES

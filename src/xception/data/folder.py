@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from xception.data.files import IMAGE_SUFFIXES, Files, is_image, printable
-from xception.data.places import is_zip, locate, open_files
+from xception.data.locations import is_folder, locate, open_files
 from xception.data.remote import is_remote
 from xception.data.source import Item, Items, Lazy
 from xception.errors import InputError
@@ -64,7 +64,7 @@ def _expand(place: str) -> Iterator[Item]:
 
 
 def _is_folder(place: str) -> bool:
-    return Path(place).is_dir() or is_zip(place) or (is_remote(place) and not is_image(place))
+    return is_folder(place) and not (is_remote(place) and is_image(place))
 
 
 def _known() -> str:

@@ -2,27 +2,30 @@
 
 import re
 from array import array
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 from xception.data.classes import imagenet_classes, named_or_indexed, read_text
-from xception.data.files import Files
-from xception.data.places import locate
+from xception.data.files import Files, exists
+from xception.data.locations import locate
 from xception.data.source import Item, Lazy
 from xception.data.splits import Split, divided
 from xception.errors import InputError
 
-SUFFIXES = (".txt", ".lst", ".list")
+LIST_SUFFIXES = (".txt", ".lst", ".list")
 
 ROOTS = ("", "val/")
-"""Where, seen from the list's folder, its paths may begin."""
+"""Folders in which the paths of a list may begin, seen from the list's own folder; the first one that fits is taken."""
 
-SAMPLE = 20
-"""How many of a list's first paths decide where they begin."""
-
+ROOT_SAMPLE = 20
+"""Number of a list's first paths that are looked for in those folders."""
 
 LINE = re.compile(r"\s*(\S|\S.*?\S)[ \t]+([0-9]{1,7})\s*")
 """A path, which may hold spaces, and an index behind the last of them."""
+
+MAX_SHOWN = 80
+"""Characters of a faulty line that messages show."""
 
 
 class Row(NamedTuple):
@@ -30,6 +33,13 @@ class Row(NamedTuple):
 
     path: str
     target: int
+
+
+class BadLine(NamedTuple):
+    """A line that holds something else, with its number from 1, cut after `MAX_SHOWN` characters."""
+
+    number: int
+    text: str
 
 
 def listed(data: str, split: Split | None) -> Lazy:
@@ -48,7 +58,12 @@ def listed(data: str, split: Split | None) -> Lazy:
     if text is None:
         raise InputError(f"{data} does not exist; expected a list file with a path and a class index a line")
     rows = parse_rows(text, data)
-    root = _root(files, rows, data)
+    root = find_root(files, rows)
+    if root is None:
+        raise InputError(
+            f"none of the first {len(rows[:ROOT_SAMPLE])} images of {data}, such as {rows[0].path}, lies below "
+            f"{files.place}; put the list where its paths begin"
+        )
     paths = [row.path for row in rows]
     targets = array("i", (row.target for row in rows))
 
@@ -59,39 +74,40 @@ def listed(data: str, split: Split | None) -> Lazy:
     return divided(Lazy(name, classes, range(len(rows)), item), split)
 
 
-def parse_rows(text: str, place: str) -> list[Row]:
-    """The rows of a list file; empty lines are none.
-
-    Raises:
-        InputError: no rows, or the number of the first line that has another form.
-    """
-    rows = []
+def parse_lines(text: str) -> tuple[list[Row], list[BadLine]]:
+    """Split a list file into its rows and the lines that have another form; empty lines are neither."""
+    rows: list[Row] = []
+    bad: list[BadLine] = []
     for number, line in enumerate(text.split("\n"), 1):
         match = None if "\0" in line else LINE.fullmatch(line)
         if match:
             rows.append(Row(match[1], int(match[2])))
         elif line.strip():
-            raise InputError(
-                f"line {number} of {place} is {line.strip()[:80]!r}; expected a path, a space and a class index from 0"
-            )
+            bad.append(BadLine(number, line.strip()[:MAX_SHOWN]))
+    return rows, bad
+
+
+def parse_rows(text: str, place: str) -> list[Row]:
+    """Read all rows of a list file, `place` in messages.
+
+    Raises:
+        InputError: no rows, or the number of the first line that has another form.
+    """
+    rows, bad = parse_lines(text)
+    if bad:
+        raise InputError(
+            f"line {bad[0].number} of {place} is {bad[0].text!r}; expected a path, a space and a class index from 0"
+        )
     if not rows:
-        raise InputError(f"{place} is empty; expected a path and a class index a line")
+        raise InputError(f"{place} is empty; expected one line per image, with a path and a class index")
     return rows
 
 
-def _root(files: Files, rows: list[Row], place: str) -> str:
-    for root in ROOTS:
-        if any(_exists(files, root + row.path) for row in rows[:SAMPLE]):
-            return root
-    raise InputError(
-        f"none of the first {len(rows[:SAMPLE])} images of {place}, such as {rows[0].path}, lies below {files.place}; "
-        "put the list where its paths begin"
-    )
+def find_root(files: Files, rows: Sequence[Row]) -> str | None:
+    """Find the folder in which the paths of a list begin, as one of `ROOTS`; None where none of the first is there.
 
-
-def _exists(files: Files, name: str) -> bool:
-    try:
-        files.size(name)
-    except FileNotFoundError:
-        return False
-    return True
+    Raises:
+        OSError: the folders cannot be read.
+    """
+    first = rows[:ROOT_SAMPLE]
+    return next((root for root in ROOTS if any(exists(files, root + row.path) for row in first)), None)

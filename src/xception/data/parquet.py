@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 from xception.data.classes import named_or_indexed
 from xception.data.files import Files
-from xception.data.places import base_name, locate
+from xception.data.locations import base_name, locate
 from xception.data.shards import expand_braces
 from xception.data.source import Item, Lazy
 from xception.data.splits import Split, divided
 from xception.errors import DecodeError, InputError
 from xception.extras import require
 
-SUFFIX = ".parquet"
+PARQUET_SUFFIX = ".parquet"
 
 NAMES = {"Image": ("image", "img"), "ClassLabel": ("label", "labels")}
 """What a column of each kind is called where the metadata do not tell, and which is meant where they tell several."""
@@ -71,7 +71,7 @@ def parquet_rows(located: list[tuple[Files, str]], name: str) -> Lazy:
     targets = array("q")
     named: dict[tuple[str, ...], str] = {}
     for files, file in located:
-        keys.append((len(targets), file.rpartition("/")[2].removesuffix(SUFFIX)))
+        keys.append((len(targets), file.rpartition("/")[2].removesuffix(PARQUET_SUFFIX)))
         with _opened(files, file) as opened:
             columns = _columns(opened.schema_arrow, f"{files.place}/{file}")
             named[columns.classes] = file

@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 from xception.data.classes import named_or_indexed
 from xception.data.files import IMAGE_SUFFIXES, Files
-from xception.data.places import base_name, locate
+from xception.data.locations import base_name, locate
 from xception.data.source import Item, Lazy
 from xception.data.splits import Split, divided
 from xception.data.tars import Entry, entries
 from xception.errors import InputError
 
-SUFFIX = ".tar"
-COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+SHARD_SUFFIX = ".tar"
+COMPRESSED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 CLASS = ".cls"
 
@@ -55,7 +55,7 @@ def shards(data: str, split: Split | None) -> Lazy:
         OSError: a shard cannot be read.
         InputError: one is broken or compressed, or a sample lacks its image or its class, or has two.
     """
-    if data.endswith(COMPRESSED):
+    if data.endswith(COMPRESSED_SUFFIXES):
         raise InputError(f"{data} is compressed, so that no image in it can be read by itself; decompress it first")
     return divided(indexed_shards(map(locate, expand_braces(data)), base_name(data)), split)
 
@@ -66,7 +66,7 @@ def indexed_shards(located: Iterable[tuple[Files, str]], name: str) -> Lazy:
     keys: list[str] = []
     shard_of, starts, lengths, targets = array("i"), array("q"), array("q"), array("i")
     for number, (files, shard) in enumerate(located):
-        stem = shard.removesuffix(SUFFIX)
+        stem = shard.removesuffix(SHARD_SUFFIX)
         for sample in samples(files, shard):
             keys.append(f"{stem}/{sample.key}")
             shard_of.append(number)

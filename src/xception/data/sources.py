@@ -1,8 +1,8 @@
-"""From what a user writes (`DATA`) to a data source."""
+"""Open a data set from what a user writes as `DATA`: by its name, or by what lies in a folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from xception.data.classes import DEVKIT
 from xception.data.digits import digits
@@ -10,49 +10,72 @@ from xception.data.files import Below, Files, is_image, sentence
 from xception.data.flat_folder import flat_folder
 from xception.data.folder import image_folder
 from xception.data.ground_truth import LABEL_FILE
-from xception.data.listed import SUFFIXES as LIST_SUFFIXES
-from xception.data.listed import listed
-from xception.data.parquet import SUFFIX as PARQUET
-from xception.data.parquet import parquet, parquet_rows
-from xception.data.places import above, base_name, is_zip, open_files
-from xception.data.remote import is_remote
-from xception.data.shards import COMPRESSED, indexed_shards, shards
-from xception.data.shards import SUFFIX as TAR
-from xception.data.source import Source
+from xception.data.listed import LIST_SUFFIXES, listed
+from xception.data.locations import above, base_name, is_folder, open_files
+from xception.data.parquet import PARQUET_SUFFIX, parquet, parquet_rows
+from xception.data.shards import COMPRESSED_SUFFIXES, SHARD_SUFFIX, indexed_shards, shards
+from xception.data.source import Lazy, Source
 from xception.data.splits import SPLITS, Split, divided, split_files, split_folder
-from xception.data.synthetic import FORM as SYNTHETIC
-from xception.data.synthetic import PREFIX, synthetic
+from xception.data.synthetic import SYNTHETIC_PREFIX, SYNTHETIC_SYNTAX, synthetic
 from xception.errors import InputError, UnknownName
 
 
-class Form(NamedTuple):
-    """A form of data: how it is written, how it is recognised by its name, and what opens it."""
+@dataclass(frozen=True, kw_only=True)
+class DataForm:
+    """A form of data that its name tells."""
 
-    written: str
+    help: str
+    """The form as a user writes it."""
     fits: Callable[[str], bool]
+    """Tells from the name, without a split, whether data have this form."""
     open: Callable[[str, Split | None], Source]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """A folder that holds a data set, or the part of one that was asked for."""
+
+    files: Files
+    name: str
+    split: Split | None
+    """The split that is still to be taken; None in the folder of a split."""
+    around: list[Files]
+    """The folders in which labels may lie as well."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderForm:
+    """A form of data that the entries of a folder tell."""
+
+    help: str
+    """The content of such a folder."""
+    fits: Callable[[Set[str]], bool]
+    """Tells from the names of a folder's entries whether it has this form; the names of folders end in `/`."""
+    open: Callable[[Folder], Source]
+    below: str = ""
+    """The folder in the folder that is looked at, ending in `/`."""
 
 
 def open_source(data: str, split: Split | None = None) -> Source:
     """Open a labelled data set.
 
     Args:
-        data: its path, its URL or its name, see `FORMS`; `:train`, `:validation` or `:test` behind it picks a split and
-            overrides `split`.
+        data: its path, its URL or its name, see `DATA_FORMS`; `:train`, `:validation` or `:test` behind it picks a
+            split and overrides `split`.
         split: the part that the caller is to see. `digits` without any is its held-out test part.
 
     Raises:
         InputError: no such data, or none that can be used.
         UnknownName: no such split.
-        EnvironmentFault: what reads this form is not installed.
+        EnvironmentFault: the package that reads this form is not installed.
     """
     data, split = named_split(data, split)
-    form = _form(data)
+    form = form_of(data)
     base, _, suffix = data.rpartition(":")
-    if form is None and base and _form(base):
+    if form is None and base and form_of(base):
         raise UnknownName("split", suffix, SPLITS)
     if form is None:
-        raise InputError(f"no data at {data!r}; expected {'; '.join(form.written for form in FORMS)}")
+        raise InputError(f"no data at {data!r}; expected {'; '.join(form.help for form in DATA_FORMS)}")
     try:
         return form.open(data, split)
     except OSError as error:
@@ -60,46 +83,67 @@ def open_source(data: str, split: Split | None = None) -> Source:
 
 
 def named_split(data: str, split: Split | None) -> tuple[str, Split | None]:
-    """The data without the split that their name ends in, and that split; or both as they are."""
+    """Take the name of a split off the end of the data's; without one, return both as they are."""
     base, _, suffix = data.rpartition(":")
     if suffix in SPLITS and not Path(data).exists():
         return base, suffix
     return data, split
 
 
-def _form(data: str) -> Form | None:
-    return next((form for form in FORMS if data and form.fits(data)), None)
+def form_of(data: str) -> DataForm | None:
+    """The form of the data at a path, a URL or a name without a split; None for those of no known form."""
+    return next((form for form in DATA_FORMS if data and form.fits(data)), None)
 
 
-def _open_folder(data: str, split: Split | None) -> Source:
-    """What lies in a folder says what it is."""
+def open_folder(data: str, split: Split | None) -> Source:
+    """Open a folder, a zip archive or a URL of either in the first of `FOLDER_FORMS` that fits.
+
+    Raises:
+        OSError: something cannot be read.
+        InputError: the folder holds several splits and none is named, or data that cannot be used.
+    """
     whole, name = open_files(data), base_name(data)
-    folder = split_folder(whole, split)
-    files: Files = Below(whole, folder) if folder else whole
-    if folder:
-        name, split = f"{name}:{split}", None
-    packed = _packed(files, name, split)
-    if packed is not None:
-        return packed
-    if _is_flat(files.entries()):
-        return divided(flat_folder(files, name, [whole] if folder else above(data)), split)
-    return divided(image_folder(files, name), split)
+    part = split_folder(whole, split)
+    if part:
+        folder = Folder(files=Below(whole, part), name=f"{name}:{split}", split=None, around=[whole])
+    else:
+        folder = Folder(files=whole, name=name, split=split, around=above(data))
+    return folder_form(folder.files).open(folder)
 
 
-def _packed(files: Files, name: str, split: Split | None) -> Source | None:
-    """The parquet files or shards that lie in a folder, or in `data` in it, if there are any."""
-    for place in (files, Below(files, "data/")) if "data/" in files.entries() else (files,):
-        for suffix, open_them in ((PARQUET, parquet_rows), (TAR, indexed_shards)):
-            found = sorted(entry for entry in place.entries() if entry.endswith(suffix))
-            if found:
-                chosen, rest = split_files(found, split, files.place)
-                named = name if rest == split else f"{name}:{split}"
-                return divided(open_them([(place, entry) for entry in chosen], named), rest)
-    return None
+def folder_form(files: Files) -> FolderForm:
+    """The first of `FOLDER_FORMS` that the entries of a folder fit, which every folder does.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    entries = files.entries()
+    looked_at = {below: files.entries(below) for below in {form.below for form in FOLDER_FORMS} & {"", *entries}}
+    return next(form for form in FOLDER_FORMS if form.below in looked_at and form.fits(looked_at[form.below]))
 
 
-def _is_flat(entries: set[str]) -> bool:
-    """Whether images lie in a folder itself, and no classes beside them."""
+def _packed(
+    title: str, suffix: str, open_files: Callable[[list[tuple[Files, str]], str], Lazy], below: str = ""
+) -> FolderForm:
+    """The form of a folder that holds files with many images each, which may belong to several splits."""
+
+    def open_them(folder: Folder) -> Source:
+        files = Below(folder.files, below) if below else folder.files
+        names = sorted(entry for entry in files.entries() if entry.endswith(suffix))
+        chosen, rest = split_files(names, folder.split, files.place)
+        name = folder.name if rest == folder.split else f"{folder.name}:{folder.split}"
+        return divided(open_files([(files, entry) for entry in chosen], name), rest)
+
+    return FolderForm(
+        help=f"{title} in {below}" if below else title,
+        fits=lambda entries: any(entry.endswith(suffix) for entry in entries),
+        open=open_them,
+        below=below,
+    )
+
+
+def _is_flat(entries: Set[str]) -> bool:
+    """Tell whether images lie in a folder itself, and no folders of classes next to them."""
     folders = {entry for entry in entries if entry.endswith("/") and entry[0] != "."} - {f"{DEVKIT}/", "data/"}
     return not folders and any(map(is_image, entries))
 
@@ -108,17 +152,39 @@ def _ends(*suffixes: str) -> Callable[[str], bool]:
     return lambda data: data.lower().endswith(suffixes) and not Path(data).is_dir()
 
 
-FORMS = (
-    Form("digits", lambda data: data == "digits", lambda _, split: digits(split or "test")),
-    Form(SYNTHETIC, lambda data: data.startswith(PREFIX), synthetic),
-    Form("tar shards as name-{000..009}.tar", _ends(TAR, *COMPRESSED), shards),
-    Form("parquet files as name-{000..009}.parquet", _ends(PARQUET), parquet),
-    Form("a list file as val_list.txt, with a path and a class index a line", _ends(*LIST_SUFFIXES), listed),
-    Form(
-        "a folder, a zip archive or a URL of one, with class folders, with shards or parquet files, or with images and "
-        f"{LABEL_FILE} or ImageNet's {DEVKIT}",
-        lambda data: Path(data).is_dir() or is_zip(data) or is_remote(data),
-        _open_folder,
+FOLDER_FORMS = (
+    _packed("parquet files", PARQUET_SUFFIX, parquet_rows),
+    _packed("tar shards", SHARD_SUFFIX, indexed_shards),
+    _packed("parquet files", PARQUET_SUFFIX, parquet_rows, below="data/"),
+    _packed("tar shards", SHARD_SUFFIX, indexed_shards, below="data/"),
+    FolderForm(
+        help=f"images and {LABEL_FILE} or ImageNet's {DEVKIT}",
+        fits=_is_flat,
+        open=lambda folder: divided(flat_folder(folder.files, folder.name, folder.around), folder.split),
+    ),
+    FolderForm(
+        help="class folders",
+        fits=lambda _: True,
+        open=lambda folder: divided(image_folder(folder.files, folder.name), folder.split),
+    ),
+)
+"""All forms of folders; the first one that fits is taken."""
+
+DATA_FORMS = (
+    DataForm(help="digits", fits=lambda data: data == "digits", open=lambda _, split: digits(split or "test")),
+    DataForm(help=SYNTHETIC_SYNTAX, fits=lambda data: data.startswith(SYNTHETIC_PREFIX), open=synthetic),
+    DataForm(help="tar shards as name-{000..009}.tar", fits=_ends(SHARD_SUFFIX, *COMPRESSED_SUFFIXES), open=shards),
+    DataForm(help="parquet files as name-{000..009}.parquet", fits=_ends(PARQUET_SUFFIX), open=parquet),
+    DataForm(
+        help="a list file as val_list.txt, with a path and a class index per line",
+        fits=_ends(*LIST_SUFFIXES),
+        open=listed,
+    ),
+    DataForm(
+        help=f"a folder, a zip archive or a URL of one, with {', '.join(form.help for form in FOLDER_FORMS[:-1])}, "
+        f"or with {FOLDER_FORMS[-1].help}",
+        fits=is_folder,
+        open=open_folder,
     ),
 )
 """All forms of data; the first one that fits is taken."""

@@ -13,9 +13,9 @@ from xception.errors import UsageError
 from xception.labels import index_classes
 from xception.preprocess import Preprocess
 
-PREFIX = "synthetic:"
-FORM = "synthetic:COUNT[,WIDTHxHEIGHT[,CLASSES]]"
-PATTERN = re.compile(r"synthetic:(\d{1,9})(?:,(\d{1,5})x(\d{1,5})(?:,(\d{1,6}))?)?")
+SYNTHETIC_PREFIX = "synthetic:"
+SYNTHETIC_SYNTAX = "synthetic:COUNT[,WIDTHxHEIGHT[,CLASSES]]"
+SYNTHETIC_PATTERN = re.compile(r"synthetic:(\d{1,9})(?:,(\d{1,5})x(\d{1,5})(?:,(\d{1,6}))?)?")
 
 
 def synthetic(data: str, split: Split | None) -> Lazy:
@@ -24,10 +24,13 @@ def synthetic(data: str, split: Split | None) -> Lazy:
     Raises:
         UsageError: a name of another form, or a number below one.
     """
-    match = PATTERN.fullmatch(data)
+    match = SYNTHETIC_PATTERN.fullmatch(data)
     numbers = [int(text) for text in match.groups("0")] if match else []
     if not match or numbers[0] < 1 or (match[2] and 0 in numbers[1:3]) or (match[4] and numbers[3] < 1):
-        raise UsageError(f"{data!r} names no pictures; expected {FORM}, all from 1, such as {PREFIX}1000,320x240,10")
+        raise UsageError(
+            f"{data!r} names no pictures; expected {SYNTHETIC_SYNTAX}, all from 1, "
+            f"such as {SYNTHETIC_PREFIX}1000,320x240,10"
+        )
     count, width, height, classes = numbers
     return divided(pictures(count, width or 96, height or 64, classes or 2, name=data), split)
 

@@ -48,6 +48,11 @@ def is_zip(place: str) -> bool:
     return place.startswith(("zip::", "zip://")) or place.lower().endswith(".zip")
 
 
+def is_folder(place: str) -> bool:
+    """Tell whether a place is a folder of this machine, a zip archive, or a URL."""
+    return Path(place).is_dir() or is_zip(place) or is_remote(place)
+
+
 def locate(place: str) -> tuple[Files, str]:
     """A file as the folder that it lies in and its name there."""
     folder, slash, name = place.rpartition("/")

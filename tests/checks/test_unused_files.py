@@ -5,7 +5,7 @@ import pytest
 
 from tests.data import faulty
 from tests.samples import encoded, picture
-from xception.checks.strays import JUNK, case_clashes, strays
+from xception.checks.unused_files import JUNK, case_clashes, unused_files
 from xception.data.files import LocalFiles
 
 
@@ -13,7 +13,7 @@ def found(root: Path, files: Mapping[str, bytes]) -> list[tuple[str, tuple[str, 
     for name, data in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(data)
-    return [(each.kind, each.paths) for each in strays(LocalFiles(root))]
+    return [(each.kind, each.paths) for each in unused_files(LocalFiles(root))]
 
 
 def test_a_clean_folder_has_no_strays(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.forms import zip_bytes
-from xception.data.places import above, base_name, is_zip, locate, open_files
+from xception.data.locations import above, base_name, is_zip, locate, open_files
 
 
 @pytest.fixture

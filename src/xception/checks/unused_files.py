@@ -24,7 +24,7 @@ ISO_BRANDS = (b"ftyphei", b"ftypmif1", b"ftypavif")
 HEAD_BYTES = 12
 
 
-def strays(files: Files) -> Iterator[Finding]:
+def unused_files(files: Files) -> Iterator[Finding]:
     """What lies in a folder of class folders beside the images that count.
 
     Raises:
