@@ -92,7 +92,7 @@ def test_images_of_one_set_in_another_are_leaks(tmp_path: Path) -> None:
         "cat/broken.jpg": b"broken",
     }
     validation = open_source(str(write(tmp_path / "held", files)))
-    assert kinds(check(train, validation)) == {
+    assert kinds(check(train, [validation])) == {
         "leakage": [("ant/2.jpg", "held: ant/copied.jpg")],
         "near_leakage": [("bee/1.jpg", "held: bee/resaved.jpg")],
         "not_compared": [("held: cat/broken.jpg",)],
@@ -102,8 +102,21 @@ def test_images_of_one_set_in_another_are_leaks(tmp_path: Path) -> None:
 def test_two_sets_without_a_common_image_leak_nothing(tmp_path: Path) -> None:
     train = open_source(str(write(tmp_path / "train", clean())))
     held = open_source(str(write(tmp_path / "held", clean(first_seed=300))))
-    result = check(train, held)
-    assert (result.findings, result.against) == ((), "held")
+    result = check(train, [held])
+    assert (result.findings, result.not_in) == ((), ("held",))
+
+
+def test_every_other_set_is_compared_under_its_own_name(tmp_path: Path) -> None:
+    train = open_source(str(write(tmp_path / "train", clean())))
+    others = [
+        open_source(str(write(tmp_path / name, clean(first_seed=300) | {"ant/same.jpg": faulty.jpeg(seed)})))
+        for name, seed in (("validation", 1), ("test", 2))
+    ]
+    result = check(train, others)
+    assert result.not_in == ("validation", "test")
+    assert kinds(result) == {
+        "leakage": [("ant/1.jpg", "validation: ant/same.jpg"), ("ant/2.jpg", "test: ant/same.jpg")]
+    }
 
 
 def items(*rows: tuple[str, int, bytes]) -> Items:

@@ -42,10 +42,10 @@ def test_an_error_fails_and_is_named(xception: Command, tmp_path: Path) -> None:
 def test_the_document_holds_all_that_was_found(xception: Command, tmp_path: Path) -> None:
     train, held = folder(tmp_path / "train"), folder(tmp_path / "held")
     (held / "ant/0.png").write_bytes(b"")
-    result = xception("data", "check", train, "--against", held, "--json")
+    result = xception("data", "check", train, "--not-in", held, "--json")
     assert result.returncode == 1
     document = json.loads(result.stdout)
-    assert (document["data"], document["against"]) == ("train", "held")
+    assert (document["data"], document["not_in"]) == ("train", ["held"])
     assert (document["total"], document["seen"], document["failed"]) == (6, 6, 0)
     assert document["counts"] == {"leakage": 5, "not_compared": 1}
     assert document["findings"][0] == {
@@ -73,7 +73,7 @@ def test_a_list_with_faults_is_checked_where_others_refuse_it(xception: Command,
 
 def test_a_page_with_pictures_is_written(xception: Command, tmp_path: Path) -> None:
     train, held = folder(tmp_path / "train"), folder(tmp_path / "held")
-    result = xception("data", "check", train, "--against", held, "--html", tmp_path / "check.html")
+    result = xception("data", "check", train, "--not-in", held, "--html", tmp_path / "check.html")
     assert result.returncode == 1
     page = (tmp_path / "check.html").read_text(encoding="utf-8")
     assert 'alt="Image ant/0.png"' in page

@@ -39,7 +39,7 @@ def test_images_to_calibrate_on_are_drawn_apart_from_others(
     val: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["data", "prepare", str(val), "--out", str(tmp_path / "all")]) == 0
-    draw = ["data", "prepare", str(tmp_path / "all"), "--calibration", "3"]
+    draw = ["data", "prepare", str(tmp_path / "all"), "--sample", "3"]
     assert run([*draw, "--out", str(tmp_path / "first"), "--json"]) == 0
     first = json.loads(capsys.readouterr().out.split("\n", 2)[2])
     assert run([*draw, "--out", str(tmp_path / "second"), "--not-in", str(tmp_path / "first"), "--json"]) == 0
@@ -55,9 +55,9 @@ def test_images_to_calibrate_on_are_drawn_apart_from_others(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--not-in", "x"], "expected --calibration COUNT"),
-        (["--seed", "1"], "expected --calibration COUNT"),
-        (["--calibration", "1", "--expect", "1"], "leave them out"),
+        (["--not-in", "x"], "expected --sample COUNT"),
+        (["--seed", "1"], "expected --sample COUNT"),
+        (["--sample", "1", "--expect", "1"], "leave them out"),
     ],
 )
 def test_options_of_the_other_kind_are_refused(

@@ -52,9 +52,9 @@ def test_validation_images_are_sorted_by_the_kit(downloads: Path, tmp_path: Path
     (downloads / "val_label.txt").unlink()
     kit = tmp_path / "kit.tar.gz"
     kit.write_bytes(gzip.compress(tar_bytes(KIT)))
-    with pytest.raises(InputError, match=r"no labels lie beside .*--labels"):
+    with pytest.raises(InputError, match=r"no labels lie next to .*--truth"):
         prepare(downloads / "ILSVRC2012_img_val.tar", tmp_path / "out")
-    prepare(downloads / "ILSVRC2012_img_val.tar", tmp_path / "out", labels=str(kit))
+    prepare(downloads / "ILSVRC2012_img_val.tar", tmp_path / "out", truth=str(kit))
     assert tree(tmp_path / "out") == SORTED
 
 
@@ -81,7 +81,7 @@ def test_a_folder_of_unsorted_images_is_sorted(downloads: Path, tmp_path: Path) 
     (tmp_path / "val").mkdir()
     for name, data in VAL.items():
         (tmp_path / "val" / name).write_bytes(data)
-    prepare(tmp_path / "val", tmp_path / "out", labels=str(downloads / "val_label.txt"))
+    prepare(tmp_path / "val", tmp_path / "out", truth=str(downloads / "val_label.txt"))
     assert tree(tmp_path / "out") == SORTED
 
 

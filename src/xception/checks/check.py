@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -31,7 +31,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     data: str
-    against: str | None
+    not_in: tuple[str, ...]
+    """The data sets that should have no image in common with it."""
     total: int
     seen: int
     failed: int
@@ -70,12 +71,12 @@ class _Looked:
         return any(each.severity == "error" for each in self.findings)
 
 
-def check(source: Source, against: Source | None = None, known: Iterable[Finding] = (), *, workers: int = 2) -> Check:
-    """Look at every image, and compare all with each other and with those of another data set.
+def check(source: Source, not_in: Sequence[Source] = (), known: Iterable[Finding] = (), *, workers: int = 2) -> Check:
+    """Look at every image, and compare all with each other and with those of other data sets.
 
     Args:
         source: the data set.
-        against: another one, which should have no image in common with it.
+        not_in: other ones, which should have no image in common with it.
         known: what was found before the images were looked at.
         workers: threads that read and decode.
 
@@ -83,7 +84,7 @@ def check(source: Source, against: Source | None = None, known: Iterable[Finding
         MissingExtra: imagehash is not installed.
     """
     looked = list(_look(source, workers))
-    others = list(_look(against, workers)) if against else []
+    others = [replace(each, key=f"{other.name}: {each.key}") for other in not_in for each in _look(other, workers)]
     sound = [each for each in looked if not each.failed]
     found = [
         *known,
@@ -91,14 +92,14 @@ def check(source: Source, against: Source | None = None, known: Iterable[Finding
         *_grayscale(sound),
         *_tiny(sound),
         *_copies(sound, source.classes),
-        *_leaks(sound, others, against.name if against else ""),
-        *_look_alikes(sound, others, against.name if against else "", source.classes),
+        *_leaks(sound, others),
+        *_look_alikes(sound, others, source.classes),
         *_classes(looked, source.classes),
     ]
     found.sort(key=lambda each: (ORDER[each.kind], each.paths))
     return Check(
         data=source.name,
-        against=against.name if against else None,
+        not_in=tuple(other.name for other in not_in),
         total=len(looked),
         seen=len(sound),
         failed=len(looked) - len(sound),
@@ -182,25 +183,23 @@ def _labels(group: Iterable[_Looked], classes: Sequence[str]) -> str:
     return f"labelled {' and '.join(names)}"
 
 
-def _leaks(images: Iterable[_Looked], others: Sequence[_Looked], other_name: str) -> Iterator[Finding]:
+def _leaks(images: Iterable[_Looked], others: Sequence[_Looked]) -> Iterator[Finding]:
     for each in others:
         if each.failed:
-            yield finding("not_compared", [f"{other_name}: {each.key}"], each.findings[0].detail)
+            yield finding("not_compared", [each.key], each.findings[0].detail)
     theirs = _by_digest(each for each in others if not each.failed)
     for digest, group in _by_digest(images).items():
         if digest in theirs:
-            yield finding("leakage", _paths(group, theirs[digest], other_name))
+            yield finding("leakage", _paths(group, theirs[digest]))
 
 
-def _paths(ours: Iterable[_Looked], theirs: Iterable[_Looked], other_name: str) -> list[str]:
+def _paths(ours: Iterable[_Looked], theirs: Iterable[_Looked]) -> list[str]:
     """One of each first, so that whoever shows only a few shows both."""
-    mine, foreign = [each.key for each in ours], [f"{other_name}: {each.key}" for each in theirs]
+    mine, foreign = [each.key for each in ours], [each.key for each in theirs]
     return list(dict.fromkeys([*mine[:1], *foreign[:1], *mine[1:], *foreign[1:]]))
 
 
-def _look_alikes(
-    images: Iterable[_Looked], others: Iterable[_Looked], other_name: str, classes: Sequence[str]
-) -> Iterator[Finding]:
+def _look_alikes(images: Iterable[_Looked], others: Iterable[_Looked], classes: Sequence[str]) -> Iterator[Finding]:
     """One image stands for all its copies, which are reported elsewhere."""
     ours = _by_digest(image for image in images if image.print is not None)
     theirs = _by_digest(each for each in others if each.print is not None and each.digest not in ours)
@@ -214,7 +213,7 @@ def _look_alikes(
             differ = len({each.target for each in mine}) > 1
             yield finding("near_duplicate", (each.key for each in mine), _labels(mine, classes) if differ else "")
         if mine and foreign:
-            yield finding("near_leakage", _paths(mine, foreign, other_name))
+            yield finding("near_leakage", _paths(mine, foreign))
 
 
 def _classes(images: Iterable[_Looked], classes: Sequence[str]) -> Iterator[Finding]:

@@ -4,6 +4,9 @@ import sys
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from xception.checks.check import Check
 from xception.checks.check import check as run
@@ -26,7 +29,7 @@ def data_check(
     data: str,
     /,
     *,
-    against: str | None = None,
+    not_in: Annotated[tuple[str, ...], Parameter(name="--not-in")] = (),
     unlabelled: bool = False,
     html: Path | None = None,
     workers: int = 2,
@@ -36,14 +39,14 @@ def data_check(
 
     ```
     xception data check photos
-    xception data check photos:train --against photos:validation --html check.html
+    xception data check photos:train --not-in photos:validation --html check.html
     ```
 
-    Exit code 1 if there is an error among the findings; warnings and notes alone leave it at 0.
+    Exit code 1 if there is an error among the findings; warnings and notes leave it at 0.
 
     Args:
         data: A data set, in any of the forms that `evaluate` takes.
-        against: Another data set, which should have no image in common with this one.
+        not_in: A data set with which none of these images may be shared; may be repeated.
         unlabelled: The data are an image or a folder of images, in any depth and without labels; the other ones too.
         html: Also write a page with pictures of the findings.
         workers: Threads that read and decode.
@@ -52,16 +55,16 @@ def data_check(
     if html:
         require("jinja2", "report")
     source, known = (image_files([data]), []) if unlabelled else survey(data)
-    other = _opened(against, unlabelled=unlabelled) if against else None
+    others = [_opened(other, unlabelled=unlabelled) for other in not_in]
     with progress_bar() as progress:
         result = run(
             Watched(source, progress, "checking"),
-            Watched(other, progress, "checking the other") if other else None,
+            [Watched(other, progress, f"checking {other.name}") for other in others],
             known,
             workers=workers,
         )
     if html:
-        _write(html, result, source, other)
+        _write(html, result, source, others)
     if json:
         print_json(result)
     else:
@@ -76,13 +79,13 @@ def _opened(data: str, *, unlabelled: bool) -> Source:
     return image_files([data]) if unlabelled else open_source(data)
 
 
-def _write(html: Path, result: Check, source: Source, other: Source | None) -> None:
+def _write(html: Path, result: Check, source: Source, others: Sequence[Source]) -> None:
     from xception.report.check import render_check, shown_paths
     from xception.report.pictures import thumbnails
 
     paths = set(shown_paths(result))
     pictures = thumbnails(source, paths)
-    if other:
+    for other in others:
         named = {path.removeprefix(f"{other.name}: ") for path in paths}
         pictures |= {f"{other.name}: {key}": image for key, image in thumbnails(other, named).items()}
     write_file(html, render_check(result, pictures).encode())

@@ -17,59 +17,58 @@ def data_prepare(
     /,
     *,
     out: Path,
-    labels: str | None = None,
+    truth: str | None = None,
     expect: int | None = None,
-    calibration: int | None = None,
+    sample: int | None = None,
     not_in: Annotated[tuple[str, ...], Parameter(name="--not-in")] = (),
     seed: int | None = None,
     json: bool = False,
 ) -> None:
-    """Sort ImageNet's downloads into a folder a class, or draw images to calibrate on.
+    """Sort ImageNet's downloads into one folder per class, or draw images to calibrate on.
 
     ```
     xception data prepare downloads/ --out imagenet
-    xception data prepare ILSVRC2012_img_val.tar --labels ILSVRC2012_devkit_t12.tar.gz --out imagenet/val
-    xception data prepare imagenet/train --calibration 1000 --not-in imagenet/val --out calibration
+    xception data prepare ILSVRC2012_img_val.tar --truth ILSVRC2012_devkit_t12.tar.gz --out imagenet/val
+    xception data prepare imagenet/train --sample 1000 --not-in imagenet/val --out calibration
     ```
 
     An interrupted run continues when it is started again; what was counted is what lies there.
 
     Args:
         source: ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar, a folder with either or with unsorted images;
-            with --calibration a data set in any form.
+            with --sample a data set in any form.
         out: Folder of the result.
-        labels: Classes of unsorted images: val_label.txt, or the development kit as a folder or archive; by default
-            what lies beside them.
+        truth: Classes of unsorted images: val_label.txt, or the development kit as a folder or archive; by default
+            the one that lies next to them.
         expect: How many images an archive holds that is a part of ImageNet.
-        calibration: Draw so many images instead, one of each class and then again; 1000 is one a class of ImageNet.
-        not_in: A data set that a model is judged on, with which none of these images may be shared; may be repeated.
+        sample: Draw so many images instead, one of each class and then again; 1000 is one per class of ImageNet.
+        not_in: A data set with which none of these images may be shared, such as the one that a model is judged on;
+            may be repeated.
         seed: Which images are drawn, 0 by default.
         json: Print one JSON document.
     """
-    if calibration is None:
+    if sample is None:
         if not_in or seed is not None:
-            raise UsageError(
-                "--not-in and --seed choose images to calibrate on; expected --calibration COUNT with them"
-            )
-        _sort(Path(source), out, labels, expect, json=json)
+            raise UsageError("--not-in and --seed choose images to calibrate on; expected --sample COUNT with them")
+        _sort(Path(source), out, truth, expect, json=json)
         return
-    if labels is not None or expect is not None:
-        raise UsageError("--labels and --expect are for ImageNet's archives; leave them out with --calibration")
+    if truth is not None or expect is not None:
+        raise UsageError("--truth and --expect are for ImageNet's archives; leave them out with --sample")
     apart = [open_source(data) for data in not_in]
-    drawn = draw(open_source(source), out, calibration, not_in=apart, seed=seed or 0)
+    drawn = draw(open_source(source), out, sample, not_in=apart, seed=seed or 0)
     if json:
         print_json(drawn)
         return
     _print_drawn(drawn, out)
 
 
-def _sort(source: Path, out: Path, labels: str | None, expect: int | None, *, json: bool) -> None:
+def _sort(source: Path, out: Path, truth: str | None, expect: int | None, *, json: bool) -> None:
     with progress_bar() as progress:
         task = progress.add_task("sorting", total=expect)
         found = prepare(
             source,
             out,
-            labels=labels,
+            truth=truth,
             expect=expect,
             on_image=lambda count: progress.update(task, completed=count),
         )

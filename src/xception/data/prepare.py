@@ -57,7 +57,7 @@ def prepare(
     source: Path,
     out: Path,
     *,
-    labels: str | None = None,
+    truth: str | None = None,
     expect: int | None = None,
     on_image: OnImage = lambda _: None,
 ) -> tuple[Prepared, ...]:
@@ -67,7 +67,7 @@ def prepare(
         source: the training archive, the validation archive, a folder with both as they were downloaded, which become
             `out/train` and `out/val`, or a folder of unsorted images.
         out: where the class folders are to lie.
-        labels: the classes of unsorted images, see `read_truth`; by default what lies beside them.
+        truth: place of the classes of unsorted images, see `read_truth`; by default the one that lies next to them.
         expect: how many images there are; by default as many as the labels list, or as ImageNet has for training.
         on_image: for a progress display.
 
@@ -78,19 +78,19 @@ def prepare(
     """
     found = {part: source / name for part, name in ARCHIVES.items() if (source / name).is_file()}
     if not found:
-        return (_prepare(source, out, labels, expect, on_image),)
+        return (_prepare(source, out, truth, expect, on_image),)
     if expect is not None and len(found) > 1:
         raise UsageError(f"--expect is for one archive, but {source} holds {len(found)}; prepare them one by one")
-    return tuple(_prepare(path, out / part, labels, expect, on_image) for part, path in found.items())
+    return tuple(_prepare(path, out / part, truth, expect, on_image) for part, path in found.items())
 
 
-def _prepare(source: Path, out: Path, labels: str | None, expect: int | None, on_image: OnImage) -> Prepared:
+def _prepare(source: Path, out: Path, truth_place: str | None, expect: int | None, on_image: OnImage) -> Prepared:
     if not source.exists():
         raise InputError(
             f"{source} does not exist; expected an archive of ImageNet, or a folder with images or archives"
         )
     _check_room(source, out)
-    truth = None if _is_training(source) else _truth(source, labels)
+    truth = None if _is_training(source) else _truth(source, truth_place)
     images = _training_images(source) if truth is None else _labelled_images(source, truth)
     places: set[str] = set()
     written = 0
@@ -109,14 +109,14 @@ def _prepare(source: Path, out: Path, labels: str | None, expect: int | None, on
     )
 
 
-def _truth(source: Path, labels: str | None) -> Truth:
-    if labels is not None:
-        return read_truth(labels)
+def _truth(source: Path, place: str | None) -> Truth:
+    if place is not None:
+        return read_truth(place)
     folders = (source, source.parent) if source.is_dir() else (source.parent,)
     truth = next((found for folder in folders if (found := find_truth(LocalFiles(folder)))), None)
     if truth is None:
         raise InputError(
-            f"no labels lie beside {source}; pass --labels with val_label.txt or with ILSVRC2012_devkit_t12.tar.gz"
+            f"no labels lie next to {source}; pass --truth with val_label.txt or with ILSVRC2012_devkit_t12.tar.gz"
         )
     return truth
 
