@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check format parity fuzz siege bench peers gpu gpu-train clean
+.PHONY: install demo test check format pages parity fuzz siege bench peers gpu gpu-train clean
 
 install: $(STAMP)
 
@@ -56,6 +56,10 @@ gpu: $(STAMP)
 # With accuracy on CIFAR-10: make gpu-train ARGS="--data 'cifar10-train-{000000..000008}.tar' --validation FILE"
 gpu-train: $(STAMP)
 	$(BIN)/python -m benchmarks.gpu_train $(ARGS)
+
+# All pages and tables that are made from the code, after a change of a variant, a recipe, published weights ...
+pages: $(STAMP)
+	$(BIN)/python -m pages
 
 clean:
 	rm -rf $(VENV) demo build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -67,8 +67,8 @@ PUBLISHED: list[tuple[str, FlopsConvention, float, int]] = [
 ]
 
 
-def test_the_tables_below_hold_every_variant() -> None:
-    assert {*LARGE, *SMALL} == set(VARIANTS)
+def test_the_counts_of_the_sources_are_of_known_variants() -> None:
+    assert {*LARGE, *SMALL} <= set(VARIANTS)
 
 
 @pytest.mark.parametrize("name", LARGE)

@@ -25,13 +25,13 @@ NAMES = {
 }
 
 
-def test_all_eighteen_published_networks_are_there_under_their_own_names() -> None:
-    assert set(VARIANTS) == NAMES
+def test_the_published_networks_are_there_under_their_own_names() -> None:
+    assert set(VARIANTS) >= NAMES
     assert all(spec.name == name for name, spec in VARIANTS.items())
 
 
 def test_no_two_rows_describe_the_same_network_under_one_source() -> None:
-    assert len(set(VARIANTS.values())) == len(NAMES)
+    assert len(set(VARIANTS.values())) == len(VARIANTS)
 
 
 def test_the_table_cannot_be_changed() -> None:

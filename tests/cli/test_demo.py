@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from pages.readme import README
 from tests.cli.conftest import Command
 from tests.convert.checkpoints import hollow, write_keras
-from tests.rules.readme import README
 from xception.bundle import open_bundle
 from xception.data.digits import digits
 

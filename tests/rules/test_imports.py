@@ -134,7 +134,7 @@ from xception.backends.base import open_session
 from xception.bundle import open_bundle
 from xception.data.folder import image_files
 from xception.tasks.predict import predict
-assert len(VARIANTS) == 18 and all(cost(spec).parameters for spec in VARIANTS.values())
+assert VARIANTS and all(cost(spec).parameters for spec in VARIANTS.values())
 bundle = open_bundle(Path({str(onnx_bundle.path)!r}), verify=True)
 (outcome,) = predict(bundle, open_session(bundle), image_files([{str(tmp_path)!r}]))
 print(outcome.top[0].label)

@@ -333,6 +333,9 @@ VARIANTS: Mapping[str, Architecture] = MappingProxyType(
     }
 )
 
+UNVERIFIED: frozenset[str] = frozenset()
+"""Variants that have not been compared with the source's own code, and so have no golden file."""
+
 
 def resolve(name: str) -> str:
     """The full name of a variant.

@@ -6,7 +6,7 @@ import msgspec
 
 from xception.arch.compute import FlopsConvention, cost, flops
 from xception.arch.spec import Architecture
-from xception.arch.variants import VARIANTS
+from xception.arch.variants import UNVERIFIED, VARIANTS
 from xception.cli.output import print_json, print_rows
 from xception.convert.catalog import CATALOG
 from xception.convert.weights_entry import WeightsEntry
@@ -27,6 +27,8 @@ class VariantRow(msgspec.Struct, frozen=True, kw_only=True):
     """C, H, W."""
     num_classes: int
     output_stride: int
+    verified: bool
+    """The logits were compared with those of the source's own code."""
 
 
 class ReportedRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +84,7 @@ def list_variants(*, flops_convention: FlopsConvention = "macs", json: bool = Fa
 
 
 def describe(spec: Architecture, convention: FlopsConvention = "macs") -> VariantRow:
-    """What the table says of one variant."""
+    """The table's row of one variant."""
     counts = cost(spec)
     return VariantRow(
         name=spec.name,
@@ -94,11 +96,12 @@ def describe(spec: Architecture, convention: FlopsConvention = "macs") -> Varian
         input_size=(spec.in_channels, spec.input_px, spec.input_px),
         num_classes=spec.num_classes,
         output_stride=spec.output_stride,
+        verified=spec.name not in UNVERIFIED,
     )
 
 
 def describe_entry(entry: WeightsEntry) -> WeightsRow:
-    """What the table says of one published file."""
+    """The table's row of one published file."""
     newest = entry.reported[0] if entry.reported else None
     return WeightsRow(
         name=entry.name,

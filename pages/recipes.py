@@ -1,15 +1,15 @@
-"""The drawing and the table of the page on recipes. `python -m tests.rules.recipes_page` writes them anew."""
+"""The drawing and the table of the page on recipes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.rules.variants_page import markdown
+from pages.markdown import ROOT, markdown_table, with_tables
 from tests.train.formulas import CASES, COURSE, EPOCHS, PEAK
 from xception.train.recipe import Recipe, load_recipe, shipped
 from xception.train.schedule import rate
 from xception.train.settings import ScheduleSettings
 
-PAGE = Path(__file__).parents[2] / "docs/reference/recipes.md"
+PAGE = ROOT / "docs/reference/recipes.md"
 PICTURE = PAGE.parent / "pictures/schedules.svg"
 TABLE = "recipes"
 
@@ -25,8 +25,13 @@ STYLE = """
 """
 
 
+def generated() -> Mapping[Path, str]:
+    """The page with today's table, and the drawing."""
+    return {PAGE: updated(PAGE.read_text(encoding="utf-8")), PICTURE: picture()}
+
+
 def picture() -> str:
-    """A panel a schedule: its rates as a line, and its source's formula as dots."""
+    """A panel per schedule: its rates as a line, and its source's formula as dots."""
     rows = -(-len(CASES) // COLUMNS)
     width, height = COLUMNS * (WIDTH + GAP) + GAP, rows * (HEIGHT + GAP) + GAP
     panels = [line for index, name in enumerate(CASES) for line in _panel(name, index)]
@@ -54,7 +59,7 @@ def _points(values: Sequence[float], left: int, top: int) -> Iterator[tuple[floa
 
 
 def table() -> str:
-    """A row a shipped recipe."""
+    """A row per shipped recipe."""
     rows = []
     for name, path in shipped().items():
         if name == "finetune":
@@ -64,12 +69,12 @@ def table() -> str:
         optim = f"{recipe.optim.name} {recipe.optim.lr:g}, decay {decay}"
         steps = f"{recipe.epochs:,} x {recipe.batch_size:,}"
         rows.append((f"`{name}`", recipe.model.variant, steps, optim, recipe.schedule.name, _means(recipe)))
-    header = ("recipe", "network", "epochs x images a step", "optimiser", "schedule", "against overfitting")
-    return markdown(header, rows)
+    header = ("recipe", "network", "epochs x images per step", "optimiser", "schedule", "against overfitting")
+    return markdown_table(header, rows)
 
 
 def _means(recipe: Recipe) -> str:
-    """What makes the training harder than the data, in words."""
+    """The measures against overfitting, in words."""
     augment, mix, model = recipe.augment, recipe.mix, recipe.model
     words = [
         "random crop" if augment.crop_scale else "",
@@ -90,13 +95,4 @@ def _means(recipe: Recipe) -> str:
 
 
 def updated(text: str) -> str:
-    """The page with today's table."""
-    start, end = f"<!-- {TABLE} -->\n", f"<!-- /{TABLE} -->"
-    before, _, rest = text.partition(start)
-    return before + start + table() + end + rest.partition(end)[2]
-
-
-if __name__ == "__main__":
-    PICTURE.parent.mkdir(exist_ok=True)
-    PICTURE.write_text(picture(), encoding="utf-8")
-    PAGE.write_text(updated(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    return with_tables(text, {TABLE: table()})

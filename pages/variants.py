@@ -1,9 +1,10 @@
-"""The drawings and tables of the page on variants. `python -m tests.rules.variants_page` writes them anew."""
+"""The drawings and tables of the page on variants."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
+from pages.markdown import ROOT, markdown_table, with_tables
 from xception.arch.compute import FlopsConvention, cost, flops
 from xception.arch.spec import Architecture, Block, SeparableConv, Slot
 from xception.arch.variants import VARIANTS
@@ -11,7 +12,7 @@ from xception.convert.catalog import CATALOG
 from xception.preprocess import Preprocess, ShorterSide
 from xception.report.drawing import draw
 
-PAGE = Path(__file__).parents[2] / "docs/explanation/variants.md"
+PAGE = ROOT / "docs/explanation/variants.md"
 PICTURES = PAGE.parent / "pictures"
 
 DRAWN = (
@@ -23,9 +24,14 @@ DRAWN = (
     "timm_xception65p",
     "mini_xception",
 )
-"""One network a family."""
+"""One network per family."""
 
 WORDS: dict[Slot, tuple[str, ...]] = {"none": (), "act": ("ReLU",), "norm": ("BN",), "norm_act": ("BN", "ReLU")}
+
+
+def generated() -> Mapping[Path, str]:
+    """The page with today's tables, and the drawings."""
+    return {PAGE: updated(PAGE.read_text(encoding="utf-8")), **pictures()}
 
 
 def pictures() -> dict[Path, str]:
@@ -37,14 +43,9 @@ def tables() -> dict[str, str]:
     return {"differences": differences(), "operations": operations(), "weights": weights()}
 
 
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def differences() -> str:
     header = ("network", "epsilon", "stem padding", "units of block 2", "halved by", "shortcut", "tail", "head")
-    return markdown(header, [_differences(spec) for spec in VARIANTS.values()])
+    return markdown_table(header, [_differences(spec) for spec in VARIANTS.values()])
 
 
 def _differences(spec: Architecture) -> tuple[str, ...]:
@@ -81,7 +82,7 @@ def operations() -> str:
         figures = (f"{flops(spec, convention) / 1e9:.3f}" for convention in conventions)
         total = counts.parameters + counts.buffers
         rows.append((f"`{spec.name}`", f"{counts.parameters:,}", f"{total:,}", *figures))
-    return markdown(header, rows)
+    return markdown_table(header, rows)
 
 
 def weights() -> str:
@@ -100,7 +101,7 @@ def weights() -> str:
                 f"{newest.where}{f' ({newest.date})' if newest.date else ''}" if newest else "",
             )
         )
-    return markdown(header, rows)
+    return markdown_table(header, rows)
 
 
 def _sizes(preprocess: Preprocess) -> str:
@@ -111,16 +112,4 @@ def _sizes(preprocess: Preprocess) -> str:
 
 
 def updated(text: str) -> str:
-    """The page with today's tables."""
-    for name, table in tables().items():
-        start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-        before, _, rest = text.partition(start)
-        text = before + start + table + end + rest.partition(end)[2]
-    return text
-
-
-if __name__ == "__main__":
-    PICTURES.mkdir(exist_ok=True)
-    for path, svg in pictures().items():
-        path.write_text(svg, encoding="utf-8")
-    PAGE.write_text(updated(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    return with_tables(text, tables())

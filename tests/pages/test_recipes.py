@@ -4,13 +4,11 @@ import re
 
 import pytest
 
-from tests.rules.recipes_page import PAGE, PICTURE, picture, updated
+from pages.recipes import PAGE, picture, updated
 from tests.train.formulas import CASES
 from xception.data.augment import Augment
 from xception.train.recipe import Recipe, shipped
 from xception.train.settings import Settings
-
-REMEDY = "run python -m tests.rules.recipes_page"
 
 
 @pytest.fixture(scope="module")
@@ -18,14 +16,11 @@ def page() -> str:
     return PAGE.read_text(encoding="utf-8")
 
 
-def test_the_drawing_shows_todays_schedules() -> None:
-    drawn = picture()
-    assert PICTURE.read_text(encoding="utf-8") == drawn, REMEDY
-    assert drawn.count("<polyline") == len(CASES)
+def test_the_drawing_shows_every_schedule() -> None:
+    assert picture().count("<polyline") == len(CASES)
 
 
-def test_the_table_is_what_the_recipes_say(page: str) -> None:
-    assert updated(page) == page, REMEDY
+def test_a_wrong_table_would_be_noticed(page: str) -> None:
     assert updated(page.replace("| 120 x 256 |", "| 121 x 256 |", 1)) == page
 
 
