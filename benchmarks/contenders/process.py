@@ -55,8 +55,10 @@ class Process:
             pass  # what it said before it ended is in its log
         line = self._process.stdout.readline()
         if not line:
+            # It closes its pipe before it has said its last, so the log is complete only when it has ended.
+            status = self._process.wait()
             last_words = self._log.read_text(errors="replace").strip().rpartition("\n")[2]
-            raise Broken(f"ended with status {self._process.wait()}: {last_words}")
+            raise Broken(f"ended with status {status}: {last_words}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise Broken(answer["error"])
