@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check format pages parity fuzz siege bench peers gpu gpu-train clean
+.PHONY: install demo test check format pages parity fuzz explore siege bench peers gpu gpu-train clean
 
 install: $(STAMP)
 
@@ -37,6 +37,10 @@ parity: $(STAMP)
 
 fuzz: $(STAMP)
 	$(BIN)/python tests/fuzz/fuzz_readers.py --cases 100000
+
+# The property tests on other examples each time, and on ten times as many.
+explore: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m hypothesis --hypothesis-profile explore $(ARGS)
 
 # Training runs that are killed, find the disk full or their checkpoints broken, and end as if nothing had been.
 siege: $(STAMP)

@@ -22,8 +22,12 @@ from xception.preprocess import CenterCrop, Preprocess, ShorterSide
 from xception.weights import weights_bytes
 
 # How fast a machine is at the moment decides nothing: by default an example of 200 ms or more fails.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples every time, so that who changes nothing breaks nothing ...
+settings.register_profile("everyday", UNTIMED, derandomize=True, database=None)
+# ... and others in `make explore`; a failure it finds becomes an `@example` of the test.
+settings.register_profile("explore", UNTIMED, max_examples=1000, print_blob=True)
+settings.load_profile("everyday")
 
 PX = 32
 NETWORK = Network(variant="mini_xception", num_classes=len(CLASSES), in_channels=3, width=0.5)

@@ -23,7 +23,7 @@ def square(number: int) -> int:
     return number * number
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings.default.max_examples // 2)  # each starts threads
 @given(count=st.integers(0, 50), workers=st.integers(1, 5), depth=st.one_of(st.none(), st.integers(1, 60)))
 def test_results_come_in_the_order_of_the_items(count: int, workers: int, depth: int | None) -> None:
     assert list(overlap(range(count), square, workers=workers, depth=depth)) == [n * n for n in range(count)]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -212,7 +212,6 @@ def test_instances_run_at_once() -> None:
     assert len(list(infer(labelled(9), SMALL, Meeting(3), batch_size=1, workers=3, cores=Cores(1)))) == 9
 
 
-@settings(max_examples=60)
 @given(st.lists(st.integers(), max_size=30), st.integers(1, 5))
 def test_batching_keeps_every_item_in_its_place(items: Sequence[int], size: int) -> None:
     groups = list(batched(items, size))
