@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.tasks.test_results import folder_of_pictures
+from tests.tasks.test_vendor_results import folder_of_pictures
 
 from xception.bundle import Bundle
 from xception.cli.app import run
