@@ -1,7 +1,6 @@
 """Two processes on one machine, as torchrun starts them, against one process."""
 
 import os
-import socket
 import subprocess
 import sys
 from contextlib import closing
@@ -11,8 +10,9 @@ import msgspec
 import numpy as np
 import pytest
 from torch import nn
+from torch.distributed import TCPStore
 
-from tests.samples import write_folder
+from tests.samples import HANG_S, write_folder
 from tests.train.process import Job
 from xception.backends.base import open_session
 from xception.bundle import Bundle, open_bundle
@@ -89,17 +89,13 @@ def together(recipe: Recipe, staged: Recipe, tmp_path_factory: pytest.TempPathFa
         Job(recipe=recipe, out=str(folder / "cut"), resume=True),
     ]
     (folder / "jobs.json").write_bytes(msgspec.json.encode(jobs))
-    started = [process(rank, folder / "jobs.json", port) for port in [free_port()] for rank in range(2)]
-    outputs = [each.communicate(timeout=300)[0] for each in started]
+    # torchrun too lets its processes meet in a store of its own, on a port that the system chose for it.
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    started = [process(rank, folder / "jobs.json", store.port) for rank in range(2)]
+    outputs = [each.communicate(timeout=HANG_S)[0] for each in started]
     assert [each.returncode for each in started] == [0, 0], outputs
     assert "stopped by SIGTERM after step 4" in outputs[0]
     return folder
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def process(rank: int, jobs: Path, port: int) -> "subprocess.Popen[str]":
@@ -112,6 +108,7 @@ def process(rank: int, jobs: Path, port: int) -> "subprocess.Popen[str]":
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": port,
         "TORCHELASTIC_RUN_ID": "test",
+        "TORCHELASTIC_USE_AGENT_STORE": True,
         "OMP_NUM_THREADS": 1,
         "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
     }
