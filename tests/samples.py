@@ -12,6 +12,9 @@ from xception.arch.spec import Architecture
 from xception.backends.base import InputValues
 from xception.data.source import Item, Items
 
+HANG_S = 600
+"""Bound of every wait in the tests, so that a fault ends them; far beyond what a busy machine takes."""
+
 CLASSES = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu")
 
 

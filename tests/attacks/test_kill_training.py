@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks import kill_training
+from tests.samples import HANG_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def test_attacked_runs_end_with_the_same_bits() -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.attacks.kill_training", "--runs", "1", "--seed", "3"]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert [line.partition(":")[0] for line in lines] == list(kill_training.ATTACKS)

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.samples import HANG_S
 from xception.backends.pool import Pool
 
 
@@ -31,7 +32,7 @@ def test_all_handles_are_used_at_once() -> None:
 
     def meet(_: int) -> int:
         with pool.lend() as handle:
-            meeting.wait(10)
+            meeting.wait(HANG_S)
             return handle
 
     with ThreadPoolExecutor(3) as threads:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.samples import HANG_S
+
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 XCEPTION = (sys.executable, "-m", "xception.cli.app")
@@ -26,7 +28,13 @@ def xception(tmp_path_factory: pytest.TempPathFactory) -> Command:
     def call(*arguments: str | Path, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
         environment = os.environ | {"COLUMNS": "100", "NO_COLOR": "1", "XDG_CACHE_HOME": cache}
         return subprocess.run(
-            command_line(*arguments), capture_output=True, text=True, cwd=cwd, env=environment, timeout=600, check=False
+            command_line(*arguments),
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            env=environment,
+            timeout=HANG_S,
+            check=False,
         )
 
     return call

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.cli.conftest import Command, command_line
-from tests.samples import picture
+from tests.samples import HANG_S, picture
 from xception.bundle import MANIFEST, Bundle
 from xception.cli.app import COMMANDS, GROUPS, run
 
@@ -180,7 +180,7 @@ def test_a_reader_that_leaves_early_is_no_error(xception: Command) -> None:
     process = subprocess.Popen(command_line("list", "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.close()
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=HANG_S)
     assert b"Traceback" not in errors
 
 
@@ -208,7 +208,7 @@ def test_an_interrupted_run_ends_at_once_and_says_so(onnx_bundle: Bundle, tmp_pa
     assert process.stdout is not None
     assert process.stdout.readline().startswith(b"path,")
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 130
     assert errors == b"xception: interrupted; nothing half-written was left behind\n"
     assert output.count(b"\n") < len(many)

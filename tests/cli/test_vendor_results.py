@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.tasks.test_vendor_results import folder_of_pictures
 
+from tests.tasks.test_vendor_results import folder_of_pictures
 from xception.bundle import Bundle
 from xception.cli.app import run
 from xception.export.packs.verify import check_pack

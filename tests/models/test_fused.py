@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.samples import HANG_S
 from xception.arch.variants import architecture
 from xception.errors import MissingExtra
 from xception.models import fused as module
@@ -30,7 +31,7 @@ def output(script: str, **settings: str) -> str:
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **settings},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANG_S,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout

@@ -2,6 +2,7 @@ import threading
 
 import pytest
 
+from tests.samples import HANG_S
 from xception import machine
 from xception.pipeline.cores import Cores
 from xception.pipeline.overlap import overlap
@@ -37,7 +38,7 @@ def test_all_cores_may_be_lent_at_once() -> None:
 
     def meet(_: int) -> bool:
         with cores.lend():
-            return meeting.wait(10) >= 0
+            return meeting.wait(HANG_S) >= 0
 
     assert list(overlap(range(3), meet, workers=3)) == [True] * 3
 

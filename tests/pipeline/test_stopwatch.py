@@ -1,23 +1,24 @@
 import threading
-from time import perf_counter
 
 import pytest
 
+from tests.speed.clocks import HandClock
 from xception.pipeline.stopwatch import Stopwatch
 
 
-def spin(seconds: float) -> None:
-    end = perf_counter() + seconds
-    while perf_counter() < end:
-        pass
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> HandClock:
+    clock = HandClock()
+    monkeypatch.setattr("xception.pipeline.stopwatch.perf_counter", clock)
+    return clock
 
 
-def test_a_block_is_timed_and_its_images_counted() -> None:
+def test_a_block_is_timed_and_its_images_counted(clock: HandClock) -> None:
     watch = Stopwatch()
     with watch.measure(4):
-        spin(0.02)
-    assert watch.images == 4
-    assert 0.02 <= watch.busy_s < 2
+        clock.move(0.5)
+    clock.move(8)
+    assert (watch.images, watch.busy_s) == (4, 0.5)
 
 
 def test_a_block_that_fails_counts_too() -> None:
@@ -43,19 +44,28 @@ def test_threads_add_up_and_none_is_lost() -> None:
     assert watch.images == 4000
 
 
-def test_waiting_for_something_counts_apart_from_work() -> None:
-    watch, turn = Stopwatch(), threading.Lock()
+class Turn:
+    """A resource that is free after a time on the clock."""
 
-    def enter() -> None:
-        with watch.entering(turn):
-            pass
+    def __init__(self, clock: HandClock, wait_s: float) -> None:
+        self._clock, self._wait_s = clock, wait_s
 
-    turn.acquire()
-    thread = threading.Thread(target=enter)
-    thread.start()
-    spin(0.02)
-    turn.release()
-    thread.join()
+    def __enter__(self) -> None:
+        self._clock.move(self._wait_s)
+
+    def __exit__(self, *_: object) -> None:
+        self._clock.move(4)
+
+
+def test_waiting_for_something_counts_apart_from_work(clock: HandClock) -> None:
+    watch = Stopwatch()
+    with watch.entering(Turn(clock, 0.25)):
+        clock.move(2)
+    assert (watch.waiting_s, watch.busy_s, watch.images) == (0.25, 0, 0)
+
+
+def test_a_resource_is_given_back() -> None:
+    turn = threading.Lock()
+    with Stopwatch().entering(turn):
+        assert turn.locked()
     assert not turn.locked()
-    assert 0 < watch.waiting_s < 2
-    assert (watch.busy_s, watch.images) == (0, 0)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.samples import OneAtATime, encoded, labelled, picture
+from tests.samples import HANG_S, OneAtATime, encoded, labelled, picture
 from xception.backends.base import Logits, Pixels
 from xception.data.source import Item
 from xception.data.sources import open_source
@@ -204,7 +204,7 @@ class Meeting(Means):
         self._barrier = threading.Barrier(instances)
 
     def __call__(self, pixels: Pixels, /) -> Logits:
-        self._barrier.wait(10)
+        self._barrier.wait(HANG_S)
         return super().__call__(pixels)
 
 

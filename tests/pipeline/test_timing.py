@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tasks.speed import HandClock
+from tests.speed.clocks import HandClock
 from xception.pipeline.timing import alternated, bound, interleaved, latency, rate, timed
 
 

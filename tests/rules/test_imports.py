@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 from tests.rules.source import MODULES, ROOT
+from tests.samples import HANG_S
 from xception.bundle import Bundle
 
 HEAVY = {
@@ -61,7 +62,7 @@ TORCH_LAYERS = ("xception.models", "xception.train", "xception.backends.torch", 
 def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT.parent), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment, timeout=60
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment, timeout=HANG_S
     )
 
 

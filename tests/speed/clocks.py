@@ -8,8 +8,6 @@ from tests.samples import CLASSES, encoded, picture
 from xception.backends.base import InputValues, Logits, Pixels
 from xception.data.source import Item, Items
 
-NOT_SET = threading.Event()
-
 
 class HandClock:
     """Tells the time that it was moved to."""
@@ -50,10 +48,6 @@ class Accelerator(Paced):
     """A session that computes elsewhere, while the cores are free."""
 
     threads = 0
-
-    def __call__(self, pixels: Pixels, /) -> Logits:
-        NOT_SET.wait(len(pixels) * self.image_s)
-        return logits(pixels)
 
 
 def logits(pixels: Pixels) -> Logits:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.samples import labelled
-from tests.tasks.speed import HandClock, Paced
+from tests.speed.clocks import HandClock, Paced
 from xception.bundle import Bundle
 from xception.errors import InputError, UsageError
 from xception.intervals import Interval

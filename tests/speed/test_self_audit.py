@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.samples import encoded, labelled, picture
-from tests.tasks.speed import HandClock, Paced
+from tests.speed.clocks import HandClock, Paced
 from xception.backends.base import Logits, Pixels
 from xception.bundle import Bundle
 from xception.data.source import Item, Items

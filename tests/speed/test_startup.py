@@ -16,7 +16,7 @@ def test_a_fresh_process_gives_a_label_in_a_time_and_a_memory(onnx_bundle: Bundl
     assert measured.label in CLASSES
     assert measured.backend == "onnxruntime"
     assert measured.first_label_ms.samples == 1
-    assert measured.first_label_ms.p50 > 50
+    assert measured.first_label_ms.p50 > 0
     assert (measured.peak_memory_bytes or 0) > 1e7
 
 

@@ -1,3 +1,5 @@
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -5,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.samples import CLASSES, labelled, picture
-from tests.tasks.speed import HandClock, Paced, slow_to_read
+from tests.samples import CLASSES, HANG_S, encoded, labelled, picture
+from tests.speed.clocks import Accelerator, HandClock, Paced, slow_to_read
 from xception.backends.base import Logits, Pixels
 from xception.bundle import Bundle
 from xception.data.source import Item, Items
@@ -122,6 +124,53 @@ def test_a_run_says_of_each_image_when_its_answer_came_and_what_failed(onnx_bund
     assert all(seconds >= 11 for seconds in result.answers_s)
     assert result.clocks["infer"].images == 4
     assert result.answers.score() is None
+
+
+class Meetings:
+    """Each image but the first is read while an accelerator computes the one before, for a second of the clock."""
+
+    def __init__(self, images: int) -> None:
+        self.clock = HandClock()
+        self.session = MeetingAccelerator(self, images)
+        self.source = Items("meeting", (), tuple(Item(str(index), None, self._load(index)) for index in range(images)))
+        self._barrier = threading.Barrier(2, action=lambda: self.clock.move(1.0))
+
+    def meet(self) -> None:
+        self._barrier.wait(HANG_S)
+
+    def _load(self, index: int) -> Callable[[], bytes]:
+        data = encoded(picture(seed=index))
+
+        def load() -> bytes:
+            if index:
+                self.meet()
+            return data
+
+        return load
+
+
+class MeetingAccelerator(Accelerator):
+    def __init__(self, meetings: Meetings, images: int) -> None:
+        super().__init__(meetings.clock, 0.0)
+        self._meetings, self._left = meetings, images
+
+    def __call__(self, pixels: Pixels, /) -> Logits:
+        self._left -= 1
+        if self._left:
+            self._meetings.meet()
+        return super().__call__(pixels)
+
+
+def test_an_accelerator_computes_while_the_next_image_is_read(
+    onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meetings = Meetings(8)
+    monkeypatch.setattr("xception.pipeline.stopwatch.perf_counter", meetings.clock)
+    one = setting(
+        onnx_bundle, meetings.session, meetings.source, 1, images=8, workers=2, mode="exact", clock=meetings.clock
+    )
+    clocks = end_to_end(one).clocks
+    assert meetings.clock() == clocks["read"].busy_s == clocks["infer"].busy_s == 7
 
 
 def test_images_that_come_again_count_once_in_the_accuracy(onnx_bundle: Bundle) -> None:

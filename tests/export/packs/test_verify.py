@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.export.packs.conftest import Copy
+from tests.samples import HANG_S
 from xception.export.packs import verify
 
 NUMPY_ALONE = """
@@ -30,7 +31,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def run(pack: Path, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-W", "error", "-c", NUMPY_ALONE, str(pack / "verify.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=HANG_S)
 
 
 def test_nothing_but_numpy_can_be_imported_there(tmp_path: Path) -> None:
