@@ -1,5 +1,5 @@
 import json
-import time
+import math
 from pathlib import Path
 
 import pytest
@@ -35,7 +35,7 @@ def test_another_network_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
         return lambda: torch.ones(len(pixels), 4)
 
     monkeypatch.setattr(gpu, "WAYS", {"wrong": wrong})
-    assert all("its logits differ by" in row["reason"] for row in rows(time.monotonic() + 60))
+    assert all("its logits differ by" in row["reason"] for row in rows(math.inf))
 
 
 def test_ways_for_which_no_time_is_left_say_so() -> None:

@@ -22,10 +22,10 @@ FORMS = ["onnx", "onnx-int8", "openvino", "weights"]
 
 
 @pytest.fixture(scope="module")
-def workplace(xception: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workplace(process: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder after `xception demo`, with a checkpoint for `convert` and images for `predict`."""
     folder = tmp_path_factory.mktemp("workplace")
-    result = xception("demo", "--out", "demo", cwd=folder)
+    result = process("demo", "--out", "demo", cwd=folder)
     assert result.returncode == 0, result.stderr
     write_keras(folder / "model.h5", hollow("keras", "mini_xception"))
     (folder / "photos").mkdir()
@@ -67,8 +67,8 @@ def test_the_report_needs_nothing_but_itself(workplace: Path) -> None:
     assert "<script" not in page
 
 
-def test_a_second_demo_does_not_overwrite_the_first_unasked(workplace: Path, xception: Command) -> None:
-    result = xception("demo", "--out", "demo", cwd=workplace)
+def test_a_second_demo_does_not_overwrite_the_first_unasked(workplace: Path, process: Command) -> None:
+    result = process("demo", "--out", "demo", cwd=workplace)
     assert result.returncode == 3
     assert "--overwrite" in result.stderr
 
@@ -88,11 +88,11 @@ def commands() -> list[list[str]]:
     return [line for line in lines if line]
 
 
-def test_every_xception_command_of_the_pages_runs(workplace: Path, xception: Command) -> None:
+def test_every_xception_command_of_the_pages_runs(workplace: Path, process: Command) -> None:
     ran = [line[1:] for line in commands() if line[0] == "xception"]
     assert len(ran) >= 8
     for arguments in ran:
-        result = xception(*arguments, cwd=workplace)
+        result = process(*arguments, cwd=workplace)
         assert result.returncode == 0, f"xception {shlex.join(arguments)}: {result.stderr}"
 
 

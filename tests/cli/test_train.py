@@ -1,21 +1,27 @@
-"""Training from the command line: killed at any moment, resumed, and the same to the last bit."""
+"""Training from the command line: stopped or killed, resumed, and the same to the last bit."""
 
+import os
 import re
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Command, command_line
+from tests.cli.conftest import Command, Completed
+from tests.cli.signalled import after_step
+from tests.samples import HANG_S
+from xception.cli import train as module
 from xception.cli.train import train
 from xception.errors import UsageError
 
 SMALL = [
     f"--set={change}"
-    for change in ("epochs=3", "model.width=0.5", "preprocess.resize.width_px=24", "preprocess.resize.height_px=24")
+    for change in ("epochs=2", "model.width=0.25", "preprocess.resize.width_px=16", "preprocess.resize.height_px=16")
 ]
-MOMENTS_S = (3.5,)
-"""Inside the loop on an idle machine, anywhere on a busy one; tests/attacks kills more often."""
+STEPS_PER_EPOCH = 34
+STOPPED = re.compile(r"stopped by SIGTERM after step 41; .* holds the run, which --resume continues\n")
 
 
 def weights(run: Path) -> bytes:
@@ -28,21 +34,6 @@ def uninterrupted(xception: Command, tmp_path_factory: pytest.TempPathFactory) -
     result = xception("train", "digits", *SMALL, "--out", run)
     assert result.returncode == 0, result.stderr
     return run
-
-
-def test_a_killed_run_resumes_to_the_same_bits(uninterrupted: Path, xception: Command, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    arguments = ("train", "digits", *SMALL, "--out", run, "--resume")
-    for moment in MOMENTS_S:
-        process = subprocess.Popen(command_line(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            process.wait(moment)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    result = xception(*arguments, "--workers", "1")
-    assert result.returncode == 0, result.stderr
-    assert weights(run) == weights(uninterrupted)
 
 
 def test_a_finished_run_is_not_trained_again(uninterrupted: Path, xception: Command) -> None:
@@ -70,7 +61,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     train(rerun=str(uninterrupted), dry_run=True)
     facts = capsys.readouterr().out
-    assert "102 = 3 epochs of 34" in facts
+    assert f"{2 * STEPS_PER_EPOCH} = 2 epochs of {STEPS_PER_EPOCH}" in facts
     assert "optim.lr " in facts
     assert not list(tmp_path.iterdir())
 
@@ -91,20 +82,37 @@ def test_what_does_not_go_together_is_refused(arguments: dict[str, object], mess
         train(recipe, **arguments)  # type: ignore[arg-type]
 
 
-def test_sigterm_saves_says_so_and_the_run_goes_on(uninterrupted: Path, xception: Command, tmp_path: Path) -> None:
+def test_sigterm_saves_says_so_and_the_run_goes_on(
+    uninterrupted: Path, xception: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = tmp_path / "run"
-    with subprocess.Popen(
-        command_line("train", "digits", *SMALL, "--out", run),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        # On a busy machine a line on the steps so far may come first.
-        assert any(line.startswith("epoch 1:") for line in process.stderr)
-        process.terminate()
-        rest = process.stderr.read()
-    assert process.returncode == 130, rest
-    assert re.search(r"stopped by SIGTERM after step \d+; .* holds the run, which --resume continues\n", rest)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "TrainingDisplay", after_step(40, lambda: signal.raise_signal(signal.SIGTERM)))
+        stopped = xception("train", "digits", *SMALL, "--out", run)
+    assert stopped.returncode == 130, stopped.stderr
+    assert STOPPED.search(stopped.stderr)
     assert xception("train", "digits", *SMALL, "--out", run, "--resume").returncode == 0
+    assert weights(run) == weights(uninterrupted)
+
+
+def signalled(number: signal.Signals, step: int, *arguments: str | Path) -> Completed:
+    """What became of a process that was sent a signal after a step."""
+    command = [sys.executable, "-m", "tests.cli.signalled", number.name, str(step), *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=HANG_S, check=False)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_stopped_or_killed_resumes_to_the_same_bits(
+    uninterrupted: Path, process: Command, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    arguments = ("train", "digits", *SMALL, "--out", run, "--resume")
+    stopped = signalled(signal.SIGTERM, 40, *arguments)
+    assert stopped.returncode == 130, stopped.stderr
+    assert STOPPED.search(stopped.stderr)
+    killed = signalled(signal.SIGKILL, 50, *arguments)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    result = process(*arguments, "--workers", "1")
+    assert result.returncode == 0, result.stderr
     assert weights(run) == weights(uninterrupted)

@@ -257,7 +257,7 @@ def test_a_matrix_in_json_looks_like_one(capsys: pytest.CaptureFixture[str]) -> 
     assert '"one": [7]' in shown
 
 
-def test_json_is_all_that_stdout_holds(xception: Command, onnx_bundle: Bundle, faulty_folder: Path) -> None:
-    result = xception("evaluate", onnx_bundle.path, faulty_folder, "--json")
+def test_json_is_all_that_stdout_holds(process: Command, onnx_bundle: Bundle, faulty_folder: Path) -> None:
+    result = process("evaluate", onnx_bundle.path, faulty_folder, "--json")
     assert result.returncode == 0
     assert json.loads(result.stdout)["failed"] == 2
