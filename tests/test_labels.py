@@ -23,7 +23,7 @@ def test_ids_and_names_come_back_as_they_were_written(rows: list[tuple[str, str]
 
 @pytest.mark.parametrize("names", [("a\nb",), ("a\tb",), ("a", ""), ("a\r",)])
 def test_a_name_that_a_text_file_cannot_hold_is_refused(names: tuple[str, ...]) -> None:
-    with pytest.raises(InputError, match="cannot be written one a line"):
+    with pytest.raises(InputError, match="cannot be written one per line"):
         labels_text(Labels(names))
 
 

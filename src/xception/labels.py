@@ -46,15 +46,15 @@ class Labels:
 
 
 def index_classes(count: int) -> tuple[str, ...]:
-    """What classes are called in data that hold nothing but class indices: `#0`, `#1`, ...
+    """Names of classes in data that hold nothing but class indices: `#0`, `#1`, ...
 
-    They are not written as `0`, `1`, ..., which may be names: handwritten digits are none of ten other classes.
+    They are not written as `0`, `1`, ..., which may be names: handwritten digits are not ImageNet's first ten classes.
     """
     return tuple(f"#{index}" for index in range(count))
 
 
 def parse_labels(text: str) -> Labels:
-    """Labels from one class a line: a name, or an id, a tab and a name."""
+    """Labels from one class per line: a name, or an id, a tab and a name."""
     rows = [line.rstrip("\r").split("\t", 1) for line in text.rstrip("\n").split("\n")]
     if all(len(row) == 2 for row in rows):
         return Labels(tuple(row[1] for row in rows), tuple(row[0] for row in rows))
@@ -71,13 +71,13 @@ def labels_text(labels: Labels) -> str:
     text = "".join("\t".join(row) + "\n" for row in rows)
     if parse_labels(text) != labels:
         raise InputError(
-            "the class names cannot be written one a line: one is empty or holds a line break or a tab; rename it"
+            "the class names cannot be written one per line: one is empty or holds a line break or a tab; rename it"
         )
     return text
 
 
 def read_labels(path: Path) -> Labels:
-    """Labels from a UTF-8 file, see `parse_labels`.
+    """Read labels from a UTF-8 file in the form of `parse_labels`.
 
     Raises:
         InputError: the file is missing, empty or not UTF-8.
@@ -86,15 +86,15 @@ def read_labels(path: Path) -> Labels:
         text = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"cannot read the label file {path}: {error}; expected UTF-8 text, one class a line"
+            f"cannot read the label file {path}: {error}; expected UTF-8 text, one class per line"
         ) from error
     if not text.strip():
-        raise InputError(f"the label file {path} is empty; expected one class a line")
+        raise InputError(f"the label file {path} is empty; expected one class per line")
     return parse_labels(text)
 
 
 def read_class_map(path: Path) -> dict[str, str]:
-    """A model's class by a data set's, from JSON: `{"DATA CLASS": "MODEL CLASS", ...}`, each by its id or name.
+    """Read the model's class for each of a data set's, by id or name, from JSON: `{"DATA CLASS": "MODEL CLASS", ...}`.
 
     Raises:
         InputError: the file cannot be read or is of another form.

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.data import faulty
 from tests.samples import CLASSES, encoded, picture
-from xception.checks.check import Check, check
+from xception.checks.check import Check, check_source
 from xception.checks.findings import KINDS, finding
 from xception.data.source import Item, Items
 from xception.data.sources import open_source
@@ -58,7 +58,7 @@ def kinds(result: Check) -> dict[str, list[tuple[str, ...]]]:
 
 
 def test_a_clean_set_has_nothing_to_report(tmp_path: Path) -> None:
-    result = check(open_source(str(write(tmp_path, clean()))))
+    result = check_source(open_source(str(write(tmp_path, clean()))))
     assert (result.findings, result.errors) == ((), 0)
     assert (result.total, result.seen, result.failed) == (18, 18, 0)
     assert result.classes == {"ant": 6, "bee": 6, "cat": 6}
@@ -69,7 +69,7 @@ def test_every_planted_fault_is_found_and_no_other(tmp_path: Path) -> None:
     files = clean()
     for _, planted in PLANTED.values():
         files |= planted
-    result = check(open_source(str(write(tmp_path, files))))
+    result = check_source(open_source(str(write(tmp_path, files))))
     assert kinds(result) == {kind: [paths] for kind, (paths, _) in PLANTED.items()}
     assert result.counts == dict.fromkeys(PLANTED, 1)
     assert result.errors == sum(KINDS[kind].severity == "error" for kind in PLANTED)
@@ -79,7 +79,7 @@ def test_every_planted_fault_is_found_and_no_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", PLANTED)
 def test_one_planted_fault_alone_is_found(tmp_path: Path, kind: str) -> None:
     paths, planted = PLANTED[kind]
-    result = check(open_source(str(write(tmp_path, clean() | planted))))
+    result = check_source(open_source(str(write(tmp_path, clean() | planted))))
     assert kinds(result) == {kind: [paths]}
     assert [each.severity for each in result.findings] == [KINDS[kind].severity]
 
@@ -92,7 +92,7 @@ def test_images_of_one_set_in_another_are_leaks(tmp_path: Path) -> None:
         "cat/broken.jpg": b"broken",
     }
     validation = open_source(str(write(tmp_path / "held", files)))
-    assert kinds(check(train, [validation])) == {
+    assert kinds(check_source(train, [validation])) == {
         "leakage": [("ant/2.jpg", "held: ant/copied.jpg")],
         "near_leakage": [("bee/1.jpg", "held: bee/resaved.jpg")],
         "not_compared": [("held: cat/broken.jpg",)],
@@ -102,7 +102,7 @@ def test_images_of_one_set_in_another_are_leaks(tmp_path: Path) -> None:
 def test_two_sets_without_a_common_image_leak_nothing(tmp_path: Path) -> None:
     train = open_source(str(write(tmp_path / "train", clean())))
     held = open_source(str(write(tmp_path / "held", clean(first_seed=300))))
-    result = check(train, [held])
+    result = check_source(train, [held])
     assert (result.findings, result.not_in) == ((), ("held",))
 
 
@@ -112,7 +112,7 @@ def test_every_other_set_is_compared_under_its_own_name(tmp_path: Path) -> None:
         open_source(str(write(tmp_path / name, clean(first_seed=300) | {"ant/same.jpg": faulty.jpeg(seed)})))
         for name, seed in (("validation", 1), ("test", 2))
     ]
-    result = check(train, others)
+    result = check_source(train, others)
     assert result.not_in == ("validation", "test")
     assert kinds(result) == {
         "leakage": [("ant/1.jpg", "validation: ant/same.jpg"), ("ant/2.jpg", "test: ant/same.jpg")]
@@ -124,22 +124,22 @@ def items(*rows: tuple[str, int, bytes]) -> Items:
 
 
 def test_look_alikes_under_other_labels_say_so() -> None:
-    result = check(items(("a.jpg", 0, faulty.jpeg(0)), ("b.jpg", 1, faulty.resaved(0))))
+    result = check_source(items(("a.jpg", 0, faulty.jpeg(0)), ("b.jpg", 1, faulty.resaved(0))))
     assert [(each.kind, each.detail) for each in result.findings] == [("near_duplicate", "labelled ant and bee")]
 
 
 def test_a_path_that_is_listed_twice_is_no_copy_of_itself_but_may_have_two_labels() -> None:
     same = [("a.jpg", 0, faulty.jpeg(0)), ("b.jpg", 1, faulty.jpeg(1)), ("a.jpg", 0, faulty.jpeg(0))]
-    assert check(items(*same)).findings == ()
-    result = check(items(*same, ("a.jpg", 1, faulty.jpeg(0))))
+    assert check_source(items(*same)).findings == ()
+    result = check_source(items(*same, ("a.jpg", 1, faulty.jpeg(0))))
     assert kinds(result) == {"conflicting_labels": [("a.jpg",)]}
 
 
 def test_classes_without_images_and_far_larger_ones_are_named() -> None:
     many = [(f"{index}.jpg", 0, faulty.jpeg(index)) for index in range(11)]
-    assert kinds(check(items(*many))) == {"empty_class": [("bee",)]}
-    assert kinds(check(items(*many, ("one.jpg", 1, faulty.jpeg(50))))) == {"imbalance": [("ant", "bee")]}
-    assert check(items(*many[1:], ("one.jpg", 1, faulty.jpeg(50)))).findings == ()
+    assert kinds(check_source(items(*many))) == {"empty_class": [("bee",)]}
+    assert kinds(check_source(items(*many, ("one.jpg", 1, faulty.jpeg(50))))) == {"imbalance": [("ant", "bee")]}
+    assert check_source(items(*many[1:], ("one.jpg", 1, faulty.jpeg(50)))).findings == ()
 
 
 def gone() -> bytes:
@@ -152,31 +152,31 @@ def refused() -> bytes:
 
 def test_files_that_are_missing_or_refused_are_counted_and_named() -> None:
     source = Items("odd", ("ant",), (Item("a", 0, gone), Item("b", 0, refused), Item("c", 0, lambda: faulty.jpeg(0))))
-    result = check(source)
+    result = check_source(source)
     assert kinds(result) == {"missing": [("a",)], "unreadable": [("b",)]}
     assert (result.total, result.seen, result.failed) == (3, 1, 2)
 
 
 def test_a_gray_data_set_is_nothing_to_note() -> None:
     gray = [Item(str(index), 0, lambda index=index: picture(40, 30, index, "L")) for index in range(4)]
-    result = check(Items("gray", ("ant",), tuple(gray)))
+    result = check_source(Items("gray", ("ant",), tuple(gray)))
     assert (result.findings, result.modes) == ((), {"L": 4})
 
 
 def test_images_without_files_are_compared_by_their_pixels() -> None:
     rows = [Item(str(index), 0, lambda: Image.new("RGB", (20, 20), (9, 9, 9))) for index in range(2)]
-    assert kinds(check(Items("made", ("ant",), tuple(rows)))) == {"exact_duplicate": [("0", "1")]}
+    assert kinds(check_source(Items("made", ("ant",), tuple(rows)))) == {"exact_duplicate": [("0", "1")]}
 
 
 def test_the_result_depends_on_neither_workers_nor_order() -> None:
     rows = [("a.jpg", 0, faulty.jpeg(0)), ("b.jpg", 0, faulty.jpeg(0)), ("c.jpg", 1, b""), ("d.jpg", 1, b"x")]
-    one, four = check(items(*rows), workers=1), check(items(*rows[::-1]), workers=4)
+    one, four = check_source(items(*rows), workers=1), check_source(items(*rows[::-1]), workers=4)
     assert Counter(each.kind for each in one.findings) == Counter(each.kind for each in four.findings)
     assert [set(each.paths) for each in one.findings] == [set(each.paths) for each in four.findings]
 
 
 def test_what_was_known_before_is_sorted_in_worst_first() -> None:
     known = [finding("junk", ["Thumbs.db"]), finding("bad_line", ["line 3"], "no index")]
-    result = check(items(("c.jpg", 0, b"x"), ("d.jpg", 1, faulty.jpeg(3))), known=known)
+    result = check_source(items(("c.jpg", 0, b"x"), ("d.jpg", 1, faulty.jpeg(3))), known=known)
     assert [each.kind for each in result.findings] == ["corrupt", "bad_line", "junk"]
     assert result.errors == 2

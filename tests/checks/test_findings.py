@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import get_args
 
 from xception.checks.findings import KINDS, finding
-from xception.checks.inspection import Fault, Trait
+from xception.checks.inspection import ImageFault, ImageTrait
 
 
 def test_a_finding_is_as_bad_as_its_kind_and_says_at_least_what_that_means() -> None:
@@ -13,7 +13,7 @@ def test_a_finding_is_as_bad_as_its_kind_and_says_at_least_what_that_means() -> 
 
 
 def test_every_fault_and_trait_of_a_file_is_a_kind() -> None:
-    assert {*get_args(Fault), *get_args(Trait)} <= set(KINDS)
+    assert {*get_args(ImageFault), *get_args(ImageTrait)} <= set(KINDS)
 
 
 def test_the_kinds_stand_worst_first() -> None:

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from tests.samples import encoded, picture
-from xception.checks.look_alikes import LENGTH, Fingerprint, fingerprint, look_alikes
+from xception.checks.look_alikes import Fingerprint, image_fingerprint, look_alikes
 from xception.data.decode import decode
 
 
@@ -12,7 +12,7 @@ def printed(*images: Image.Image) -> np.ndarray:
 
 
 def shown(image: Image.Image) -> Fingerprint:
-    found = fingerprint(image)
+    found = image_fingerprint(image)
     assert found is not None
     return found
 
@@ -49,12 +49,12 @@ def test_images_of_one_shape_and_other_colours_are_not_alike() -> None:
 
 
 def test_a_flat_image_has_nothing_to_compare() -> None:
-    assert fingerprint(Image.new("RGB", (30, 30), (200, 10, 10))) is None
+    assert image_fingerprint(Image.new("RGB", (30, 30), (200, 10, 10))) is None
 
 
 def test_an_image_below_sixteen_pixels_has_no_shapes_to_compare() -> None:
-    assert fingerprint(smooth(0, (15, 90))) is None
-    assert shown(smooth(0, (16, 90))).shape == (LENGTH,)
+    assert image_fingerprint(smooth(0, (15, 90))) is None
+    assert shown(smooth(0, (16, 90))).shape == (320,)
 
 
 def test_chains_of_look_alikes_are_one_group() -> None:
@@ -66,7 +66,7 @@ def test_chains_of_look_alikes_are_one_group() -> None:
 def test_no_pair_of_close_hashes_is_missed() -> None:
     """Fifteen flipped bits leave one of sixteen bytes as it was, wherever they are."""
     rng = np.random.Generator(np.random.PCG64(0))
-    prints = rng.integers(0, 256, (200, LENGTH), np.uint8)
+    prints = rng.integers(0, 256, (200, 320), np.uint8)
     for index in range(0, 200, 2):
         flipped = np.zeros(128, np.uint8)
         flipped[rng.choice(128, 15, replace=False)] = 1

@@ -5,7 +5,7 @@ import pytest
 
 from tests.data import faulty
 from tests.samples import encoded, picture
-from xception.checks.unused_files import JUNK, case_clashes, unused_files
+from xception.checks.unused_files import JUNK_NAMES, case_clashes, unused_files
 from xception.data.files import LocalFiles
 
 
@@ -31,7 +31,7 @@ def test_what_systems_and_programs_leave_behind_is_noted(tmp_path: Path, name: s
 
 @pytest.mark.parametrize("name", ["ant/0.jpg", "thumbs.txt", "ant/part.png", "database.db"])
 def test_other_names_are_not_junk(name: str) -> None:
-    assert not JUNK.fullmatch(name)
+    assert not JUNK_NAMES.fullmatch(name)
 
 
 @pytest.mark.parametrize("name", ["outside.jpg", ".hidden/0.jpg"])

@@ -30,7 +30,7 @@ def turned(seed: int) -> bytes:
 
 
 def sixteen_bit_rgb(seed: int) -> bytes:
-    """A PNG of 16 bits a channel, which Pillow can read and not write."""
+    """A PNG of 16 bits per channel, which Pillow can read and not write."""
     pixels = np.asarray(picture(24, 20, seed)).astype(">u2") * 257
     rows = b"".join(b"\0" + row.tobytes() for row in pixels)
     header = struct.pack(">IIBBBBB", 24, 20, 16, 2, 0, 0, 0)

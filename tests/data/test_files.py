@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from xception.data.files import Below, Files, LocalFiles, buffered, is_image, whole
+from xception.data.files import Below, Files, LocalFiles, buffered, is_image, require_length
 
 
 def write(root: Path, *names: str) -> LocalFiles:
@@ -64,7 +64,7 @@ def test_a_part_beyond_the_end_is_no_part(files: Files) -> None:
 
 def test_more_than_was_asked_for_is_no_part_either() -> None:
     with pytest.raises(OSError, match="sends whole files only"):
-        whole(b"1234", 3, "http://a/b")
+        require_length(b"1234", 3, "http://a/b")
 
 
 class Counted(LocalFiles):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.data.forms import CLASSES, GROUND_TRUTH, IMAGES, NAMES, SYNSETS, synsets, tar_bytes, zip_bytes
 from xception.data.ground_truth import GROUND_TRUTH as TRUTH_FILE
-from xception.data.ground_truth import devkit_truth, read_truth, stem
+from xception.data.ground_truth import devkit_truth, image_stem, read_truth
 from xception.data.sources import open_source
 from xception.errors import InputError
 from xception.labels import imagenet1k
@@ -33,7 +33,7 @@ def val(tmp_path: Path) -> Path:
 
 def labels_of(data: Path | str) -> dict[str, str]:
     source = open_source(str(data))
-    return {stem(item.key): source.classes[item.target or 0] for item in source}
+    return {image_stem(item.key): source.classes[item.target or 0] for item in source}
 
 
 EXPECTED = {name: CLASSES[target] for name, (target, _) in zip(NAMES, IMAGES, strict=True)}

@@ -7,7 +7,7 @@ from tests.samples import CLASSES, encoded, picture, write_folder
 from xception.data.decode import decode
 from xception.data.folder import image_files
 from xception.data.sources import open_source
-from xception.data.splits import HOLD_OUT, Split
+from xception.data.splits import VALIDATION_SHARE, Split
 from xception.errors import InputError
 
 PARTS: tuple[Split, ...] = ("train", "validation")
@@ -102,7 +102,7 @@ def test_one_folder_is_split_into_parts_that_share_nothing_and_miss_nothing(tmp_
     train, validation = ({item.key for item in open_source(str(root), split)} for split in PARTS)
     assert not train & validation
     assert train | validation == {item.key for item in open_source(str(root))}
-    assert len(validation) == pytest.approx(HOLD_OUT * 60 * len(CLASSES), rel=0.4)
+    assert len(validation) == pytest.approx(VALIDATION_SHARE * 60 * len(CLASSES), rel=0.4)
 
 
 def test_the_split_does_not_depend_on_the_place_or_on_other_files(tmp_path: Path) -> None:

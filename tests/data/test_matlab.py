@@ -10,7 +10,7 @@ from scipy.io import loadmat, savemat
 
 from tests.data.forms import SYNSETS
 from xception.data import matlab
-from xception.data.matlab import Value, read_structures
+from xception.data.matlab import MatlabValue, read_structures
 from xception.errors import InputError
 
 ROWS = [
@@ -63,7 +63,7 @@ def test_a_damaged_file_gives_values_or_is_refused(data: st.DataObject) -> None:
         rows = read_structures(bytes(content), "synsets")
     except InputError:
         return
-    assert all(isinstance(value, Value) for row in rows for value in row.values())
+    assert all(isinstance(value, MatlabValue) for row in rows for value in row.values())
 
 
 def test_what_does_not_hold_the_table_is_refused() -> None:
@@ -76,6 +76,6 @@ def test_what_does_not_hold_the_table_is_refused() -> None:
 
 
 def test_what_grows_without_bound_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matlab, "MAX_BYTES", 100)
+    monkeypatch.setattr(matlab, "MAX_ELEMENT_BYTES", 100)
     with pytest.raises(InputError, match="a compressed element does not end"):
         read_structures(file_of(ROWS, do_compression=True), "synsets")

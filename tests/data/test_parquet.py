@@ -79,7 +79,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     read: list[int] = []
     original = module._read_group
 
-    def counted(group: module.Group) -> object:
+    def counted(group: module.RowGroup) -> object:
         read.append(group.number)
         return original(group)
 

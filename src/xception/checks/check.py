@@ -1,4 +1,4 @@
-"""Looking a data set over before anything is trained or measured on it: broken files, copies, leaks, labels."""
+"""The check of a data set before anything is trained or measured on it: broken files, copies, leaks, labels."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -11,17 +11,17 @@ import numpy as np
 
 from xception.checks.findings import ORDER, Finding, Severity, finding
 from xception.checks.inspection import Inspection, inspect
-from xception.checks.look_alikes import Fingerprint, fingerprint, look_alikes
+from xception.checks.look_alikes import Fingerprint, image_fingerprint, look_alikes
 from xception.data.source import Item, Source
 from xception.errors import DecodeError
 from xception.pipeline.overlap import overlap
 
 MAX_CLASS_RATIO = 10
-"""How many times the images of the smallest class the largest may have."""
+"""Largest number of images in a class over that of the smallest class."""
 
 TINY_PX = 16
 TINY_SHARE = 0.25
-"""An image is tiny whose shorter side is below both: so many pixels, and this share of the median one."""
+"""Bounds of a tiny image: its shorter side is below so many pixels, and below this share of the median one."""
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     formats: dict[str, int]
     modes: dict[str, int]
     counts: dict[str, int]
-    """How many findings of each kind."""
+    """Number of findings by kind."""
     findings: tuple[Finding, ...]
 
     @property
@@ -54,13 +54,13 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class _Looked:
-    """What is kept of an image: some two hundred bytes, and not the image."""
+class _ImageFacts:
+    """Facts that are kept of an image: some two hundred bytes, and not the image."""
 
     key: str
     target: int | None
     digest: bytes
-    print: Fingerprint | None
+    fingerprint: Fingerprint | None
     findings: tuple[Finding, ...]
     shorter_px: int
     file_format: str
@@ -71,20 +71,22 @@ class _Looked:
         return any(each.severity == "error" for each in self.findings)
 
 
-def check(source: Source, not_in: Sequence[Source] = (), known: Iterable[Finding] = (), *, workers: int = 2) -> Check:
+def check_source(
+    source: Source, not_in: Sequence[Source] = (), known: Iterable[Finding] = (), *, workers: int = 2
+) -> Check:
     """Look at every image, and compare all with each other and with those of other data sets.
 
     Args:
         source: the data set.
         not_in: other ones, which should have no image in common with it.
-        known: what was found before the images were looked at.
+        known: findings from before the images were looked at.
         workers: threads that read and decode.
 
     Raises:
         MissingExtra: imagehash is not installed.
     """
-    looked = list(_look(source, workers))
-    others = [replace(each, key=f"{other.name}: {each.key}") for other in not_in for each in _look(other, workers)]
+    looked = list(_look_at(source, workers))
+    others = [replace(each, key=f"{other.name}: {each.key}") for other in not_in for each in _look_at(other, workers)]
     sound = [each for each in looked if not each.failed]
     found = [
         *known,
@@ -111,12 +113,12 @@ def check(source: Source, not_in: Sequence[Source] = (), known: Iterable[Finding
     )
 
 
-def _look(source: Source, workers: int) -> Iterator[_Looked]:
-    with closing(overlap(source, _looked, workers=workers)) as images:
+def _look_at(source: Source, workers: int) -> Iterator[_ImageFacts]:
+    with closing(overlap(source, _facts_of, workers=workers)) as images:
         yield from images
 
 
-def _looked(item: Item) -> _Looked:
+def _facts_of(item: Item) -> _ImageFacts:
     try:
         loaded = item.load()
     except FileNotFoundError:
@@ -131,11 +133,11 @@ def _looked(item: Item) -> _Looked:
         found = Inspection(loaded, mode=loaded.mode)
         digest = hashlib.blake2b(f"{loaded.mode} {loaded.size}".encode() + loaded.tobytes(), digest_size=16)
     image = found.image
-    return _Looked(
+    return _ImageFacts(
         key=item.key,
         target=item.target,
         digest=digest.digest(),
-        print=fingerprint(image) if image else None,
+        fingerprint=image_fingerprint(image) if image else None,
         findings=tuple(finding(kind, [item.key], detail) for kind, detail in (*found.faults, *found.traits)),
         shorter_px=min(image.size) if image else 0,
         file_format=found.file_format,
@@ -143,32 +145,32 @@ def _looked(item: Item) -> _Looked:
     )
 
 
-def _failure(item: Item, found: Finding) -> _Looked:
-    return _Looked(item.key, item.target, b"", None, (found,), 0, "", "")
+def _failure(item: Item, found: Finding) -> _ImageFacts:
+    return _ImageFacts(item.key, item.target, b"", None, (found,), 0, "", "")
 
 
-def _grayscale(images: Sequence[_Looked]) -> Iterator[Finding]:
+def _grayscale(images: Sequence[_ImageFacts]) -> Iterator[Finding]:
     """Gray images where most have colours; a gray data set is nothing to note."""
     gray = [each for image in images for each in image.findings if each.kind == "grayscale"]
     if 2 * len(gray) < len(images):
         yield from gray
 
 
-def _tiny(images: Sequence[_Looked]) -> Iterator[Finding]:
+def _tiny(images: Sequence[_ImageFacts]) -> Iterator[Finding]:
     median = float(np.median([each.shorter_px for each in images])) if images else 0.0
     for each in images:
         if each.shorter_px < min(TINY_PX, TINY_SHARE * median):
             yield finding("tiny", [each.key], f"{each.shorter_px} px on its shorter side; half have {median:g} or more")
 
 
-def _by_digest(images: Iterable[_Looked]) -> dict[bytes, list[_Looked]]:
-    groups: dict[bytes, list[_Looked]] = defaultdict(list)
+def _by_digest(images: Iterable[_ImageFacts]) -> dict[bytes, list[_ImageFacts]]:
+    groups: dict[bytes, list[_ImageFacts]] = defaultdict(list)
     for each in images:
         groups[each.digest].append(each)
     return groups
 
 
-def _copies(images: Iterable[_Looked], classes: Sequence[str]) -> Iterator[Finding]:
+def _copies(images: Iterable[_ImageFacts], classes: Sequence[str]) -> Iterator[Finding]:
     """A path that is listed again is no copy, but it may have another label."""
     for group in _by_digest(images).values():
         keys = dict.fromkeys(each.key for each in group)
@@ -178,12 +180,12 @@ def _copies(images: Iterable[_Looked], classes: Sequence[str]) -> Iterator[Findi
             yield finding("exact_duplicate", keys)
 
 
-def _labels(group: Iterable[_Looked], classes: Sequence[str]) -> str:
+def _labels(group: Iterable[_ImageFacts], classes: Sequence[str]) -> str:
     names = sorted({"no label" if each.target is None else classes[each.target] for each in group})
     return f"labelled {' and '.join(names)}"
 
 
-def _leaks(images: Iterable[_Looked], others: Sequence[_Looked]) -> Iterator[Finding]:
+def _leaks(images: Iterable[_ImageFacts], others: Sequence[_ImageFacts]) -> Iterator[Finding]:
     for each in others:
         if each.failed:
             yield finding("not_compared", [each.key], each.findings[0].detail)
@@ -193,20 +195,22 @@ def _leaks(images: Iterable[_Looked], others: Sequence[_Looked]) -> Iterator[Fin
             yield finding("leakage", _paths(group, theirs[digest]))
 
 
-def _paths(ours: Iterable[_Looked], theirs: Iterable[_Looked]) -> list[str]:
+def _paths(ours: Iterable[_ImageFacts], theirs: Iterable[_ImageFacts]) -> list[str]:
     """One of each first, so that whoever shows only a few shows both."""
     mine, foreign = [each.key for each in ours], [each.key for each in theirs]
     return list(dict.fromkeys([*mine[:1], *foreign[:1], *mine[1:], *foreign[1:]]))
 
 
-def _look_alikes(images: Iterable[_Looked], others: Iterable[_Looked], classes: Sequence[str]) -> Iterator[Finding]:
+def _look_alikes(
+    images: Iterable[_ImageFacts], others: Iterable[_ImageFacts], classes: Sequence[str]
+) -> Iterator[Finding]:
     """One image stands for all its copies, which are reported elsewhere."""
-    ours = _by_digest(image for image in images if image.print is not None)
-    theirs = _by_digest(each for each in others if each.print is not None and each.digest not in ours)
+    ours = _by_digest(image for image in images if image.fingerprint is not None)
+    theirs = _by_digest(each for each in others if each.fingerprint is not None and each.digest not in ours)
     first = [group[0] for group in (*ours.values(), *theirs.values())]
     if not first:
         return
-    for group in look_alikes(np.stack([each.print for each in first if each.print is not None])):
+    for group in look_alikes(np.stack([each.fingerprint for each in first if each.fingerprint is not None])):
         mine = [first[index] for index in group if index < len(ours)]
         foreign = [first[index] for index in group if index >= len(ours)]
         if len(mine) > 1:
@@ -216,7 +220,7 @@ def _look_alikes(images: Iterable[_Looked], others: Iterable[_Looked], classes: 
             yield finding("near_leakage", _paths(mine, foreign))
 
 
-def _classes(images: Iterable[_Looked], classes: Sequence[str]) -> Iterator[Finding]:
+def _classes(images: Iterable[_ImageFacts], classes: Sequence[str]) -> Iterator[Finding]:
     counts = _per_class(images, classes)
     empty = [name for name, count in counts.items() if not count]
     if empty:
@@ -227,6 +231,6 @@ def _classes(images: Iterable[_Looked], classes: Sequence[str]) -> Iterator[Find
         yield finding("imbalance", [most, least], f"{most} has {held[most]} images, {least} has {held[least]}")
 
 
-def _per_class(images: Iterable[_Looked], classes: Sequence[str]) -> dict[str, int]:
+def _per_class(images: Iterable[_ImageFacts], classes: Sequence[str]) -> dict[str, int]:
     counts = Counter(each.target for each in images)
     return {name: counts[target] for target, name in enumerate(classes)}

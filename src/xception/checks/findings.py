@@ -1,4 +1,4 @@
-"""What can be wrong with a data set: the kinds, how bad each is, and one case of one."""
+"""Faults of a data set: their kinds, the severity of each, and one case of one."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -10,7 +10,7 @@ Severity = Literal["error", "warning", "note"]
 
 
 class Kind(NamedTuple):
-    """How bad something is, and in words what it is."""
+    """A kind of finding: how bad it is, and in words what it is."""
 
     severity: Severity
     meaning: str
@@ -31,7 +31,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "wrong_extension": Kind("warning", "the name ends like another format's"),
         "exif_rotated": Kind("warning", "upright only to programs that heed EXIF, as this one does"),
         "cmyk": Kind("warning", "CMYK, which programs convert to RGB in different ways"),
-        "sixteen_bit": Kind("warning", "16 bits a channel, which programs reduce to 8 in different ways"),
+        "sixteen_bit": Kind("warning", "16 bits per channel, which programs reduce to 8 in different ways"),
         "tiny": Kind("warning", "far smaller than the others"),
         "exact_duplicate": Kind("warning", "the same file again"),
         "near_duplicate": Kind("warning", "images that look alike"),
@@ -51,7 +51,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "junk": Kind("note", "a file that a system or program left behind"),
     }
 )
-"""By name, worst first. Errors make the check fail."""
+"""Kinds of findings by name, worst first. Errors make the check fail."""
 
 ORDER = {kind: place for place, kind in enumerate(KINDS)}
 

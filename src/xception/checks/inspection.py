@@ -1,4 +1,4 @@
-"""What is wrong, or unusual, with one image file: looked at more closely than decoding needs."""
+"""Faults and unusual traits of one image file, which is looked at more closely than decoding needs."""
 
 import io
 from collections.abc import Iterator
@@ -13,37 +13,37 @@ from xception.checks.jpeg import has_end, lacks_scans
 from xception.data.decode import JPEG_START, SIXTEEN_BIT, decode
 from xception.errors import DecodeError
 
-Fault = Literal["empty", "truncated", "corrupt", "blank_end"]
-Trait = Literal[
+ImageFault = Literal["empty", "truncated", "corrupt", "blank_end"]
+ImageTrait = Literal[
     "wrong_extension", "exif_rotated", "cmyk", "sixteen_bit", "transparent", "palette", "animated", "grayscale"
 ]
 
-UPRIGHT = 1
+UPRIGHT_ORIENTATION = 1
 """The EXIF orientation of an image that is stored as it is shown."""
 
 BITS_PER_SAMPLE = 258
-"""TIFF's tag."""
+"""Number of TIFF's tag."""
 
 PNG_END = b"IEND\xaeB`\x82"
 
 PNG_DEPTH_AT = 24
-"""Which byte of a PNG file holds the bits a channel; Pillow reduces 16-bit colours to 8 without a word."""
+"""Position of a PNG file's byte that holds the bits per channel; Pillow reduces 16-bit colours to 8 without a word."""
 
-FILLING = 128
-"""The gray with which JPEG decoders fill what is missing."""
+FILL_GRAY = 128
+"""Gray value with which JPEG decoders fill what is missing."""
 
 BLOCK_PX = 8
-"""JPEG's blocks."""
+"""Side of JPEG's blocks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was found. `image` is the decoded image, or None where a fault made that impossible."""
+    """Result of an inspection. `image` is the decoded image, or None where a fault made that impossible."""
 
     image: Image.Image | None
-    faults: tuple[tuple[Fault, str], ...] = ()
+    faults: tuple[tuple[ImageFault, str], ...] = ()
     """Each with its reason."""
-    traits: tuple[tuple[Trait, str], ...] = ()
+    traits: tuple[tuple[ImageTrait, str], ...] = ()
     """Each with its particulars."""
     file_format: str = ""
     mode: str = ""
@@ -61,12 +61,12 @@ def inspect(data: bytes, name: str) -> Inspection:
     except DecodeError as error:
         return Inspection(None, ((_fault(data, str(error)), str(error)),))
     except Exception as error:  # Pillow's plugins let errors of all kinds through
-        return Inspection(None, (("corrupt", f"damaged beside its pixels: {error or type(error).__name__}"),))
+        return Inspection(None, (("corrupt", f"damaged outside its pixels: {error or type(error).__name__}"),))
     return Inspection(image, tuple(_suspicions(image, data)), traits, file_format, mode)
 
 
-def _suspicions(image: Image.Image, data: bytes) -> Iterator[tuple[Fault, str]]:
-    """What a file looks like that was cut off and closed again."""
+def _suspicions(image: Image.Image, data: bytes) -> Iterator[tuple[ImageFault, str]]:
+    """Signs that a file was cut off and closed again."""
     if data.startswith(JPEG_START):
         if _is_filled(image):
             yield "blank_end", "it ends in the flat gray with which decoders fill what is missing"
@@ -75,7 +75,7 @@ def _suspicions(image: Image.Image, data: bytes) -> Iterator[tuple[Fault, str]]:
 
 
 def _verify(data: bytes) -> None:
-    """Read what decoding does not: a PNG's checksums and its end, and the ends of other formats.
+    """Read the parts that decoding does not: a PNG's checksums and its end, and the ends of other formats.
 
     Raises:
         DecodeError: it is damaged or missing.
@@ -87,38 +87,38 @@ def _verify(data: bytes) -> None:
             with Image.open(io.BytesIO(data)) as image:
                 image.verify()
         except Exception as error:
-            raise DecodeError(f"damaged beside its pixels: {error}") from error
+            raise DecodeError(f"damaged outside its pixels: {error}") from error
     if data.startswith(JPEG_START) and not has_end(data):
         raise DecodeError("truncated: the end mark is missing")
     if data.startswith(b"GIF8") and not data.rstrip(b"\0").endswith(b";"):
         raise DecodeError("truncated: the end mark is missing")
 
 
-def _fault(data: bytes, reason: str) -> Fault:
-    """Whether a file that cannot be decoded was cut off, or is damaged in another way."""
+def _fault(data: bytes, reason: str) -> ImageFault:
+    """Tell whether a file that cannot be decoded was cut off, or is damaged in another way."""
     riff_bytes = int.from_bytes(data[4:8], "little") + 8 if data.startswith(b"RIFF") else 0
     return "truncated" if riff_bytes > len(data) or "truncated" in reason.lower() else "corrupt"
 
 
 def _is_filled(image: Image.Image) -> bool:
-    """Whether the last block is the decoder's filling and the others are not."""
+    """Tell whether the last block is the decoder's filling and the others are not."""
     if image.mode not in ("L", "RGB"):
         return False
     pixels = np.asarray(image)
     last = pixels[-BLOCK_PX:, -BLOCK_PX:]
-    return bool((last == FILLING).all() and (pixels != FILLING).any())
+    return bool((last == FILL_GRAY).all() and (pixels != FILL_GRAY).any())
 
 
-def _traits(image: Image.Image, data: bytes, name: str) -> tuple[tuple[Trait, str], ...]:
+def _traits(image: Image.Image, data: bytes, name: str) -> tuple[tuple[ImageTrait, str], ...]:
     suffix = PurePosixPath(name).suffix.lower()
     expected = Image.registered_extensions().get(suffix)
-    orientation = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+    orientation = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT_ORIENTATION)
     frames = getattr(image, "n_frames", 1)
-    found: list[tuple[bool, Trait, str]] = [
+    found: list[tuple[bool, ImageTrait, str]] = [
         (_contradicts(expected, image.format or ""), "wrong_extension", f"called {suffix}, but it is {image.format}"),
         (orientation in range(2, 9), "exif_rotated", f"stored turned or mirrored, EXIF orientation {orientation}"),
         (image.mode == "CMYK", "cmyk", "CMYK colours"),
-        (_is_sixteen_bit(image, data), "sixteen_bit", "16 bits a channel"),
+        (_is_sixteen_bit(image, data), "sixteen_bit", "16 bits per channel"),
         (image.has_transparency_data, "transparent", "transparency, which is dropped"),
         (image.mode == "P" and not image.has_transparency_data, "palette", "colours from a palette"),
         (frames > 1 and image.format != "MPO", "animated", f"{frames} frames, of which the first is used"),
@@ -128,7 +128,7 @@ def _traits(image: Image.Image, data: bytes, name: str) -> tuple[tuple[Trait, st
 
 
 def _contradicts(expected: str | None, actual: str) -> bool:
-    """Whether a suffix is that of another format. A multi-picture file is a JPEG to whoever reads its first."""
+    """Tell whether a suffix is that of another format. A multi-picture file is a JPEG to whoever reads its first."""
     return expected is not None and expected != actual and (expected, actual) != ("JPEG", "MPO")
 
 

@@ -1,4 +1,4 @@
-"""How a JPEG file ends, by its markers (ITU-T T.81); decoders fill what is missing and say nothing."""
+"""The end of a JPEG file by its markers (ITU-T T.81); decoders fill what is missing and say nothing."""
 
 import re
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ COEFFICIENTS = 64
 
 
 def has_end(data: bytes) -> bool:
-    """Whether the image's end mark is there; that of a thumbnail in front of it does not count."""
+    """Tell whether the image's end mark is there; that of a thumbnail in front of it does not count."""
     return any(marker == END for marker, _ in _segments(data))
 
 
 def lacks_scans(data: bytes) -> bool:
-    """Whether a progressive image ends before all its coefficients were sent to their last bit."""
+    """Tell whether a progressive image ends before all its coefficients were sent to their last bit."""
     missing: set[tuple[int, int]] = set()
     for marker, body in _segments(data):
         if marker == PROGRESSIVE and len(body) > 5:

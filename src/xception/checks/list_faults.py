@@ -8,8 +8,8 @@ from functools import partial
 from xception.checks.findings import Finding, finding
 from xception.data.classes import class_names, imagenet_classes
 from xception.data.files import Below, Files, is_image
-from xception.data.ground_truth import stem
-from xception.data.listed import LIST_SUFFIXES, BadLine, Row, find_root, parse_lines
+from xception.data.ground_truth import image_stem
+from xception.data.listed import LIST_SUFFIXES, BadLine, ListRow, find_root, parse_lines
 from xception.data.source import Item, Lazy
 from xception.errors import InputError
 from xception.labels import index_classes
@@ -19,12 +19,12 @@ def survey_list(name: str, text: str, files: Files) -> tuple[Lazy, list[Finding]
     """The images of a list file in `files`, and what is wrong with the list.
 
     Raises:
-        OSError: the files beside the list cannot be read.
+        OSError: the files next to the list cannot be read.
         InputError: an empty list, or a label file that is no text.
     """
     rows, bad = parse_lines(text)
     if not rows and not bad:
-        raise InputError(f"the list {name} is empty; expected a path and a class index a line")
+        raise InputError(f"the list {name} is empty; expected one line per image, with a path and a class index")
     images = _images(files, rows)
     rows = _with_suffixes(rows, images)
     paths = [row.path for row in rows]
@@ -38,7 +38,7 @@ def survey_list(name: str, text: str, files: Files) -> tuple[Lazy, list[Finding]
     return _source(name, rows, classes, images), found
 
 
-def _source(name: str, rows: Sequence[Row], classes: tuple[str, ...], images: Files) -> Lazy:
+def _source(name: str, rows: Sequence[ListRow], classes: tuple[str, ...], images: Files) -> Lazy:
     """All images of the rows; one whose index has no class has no label."""
 
     def item(index: int) -> Item:
@@ -53,7 +53,7 @@ def _bad_lines(name: str, lines: Iterable[BadLine]) -> Iterator[Finding]:
         yield finding("bad_line", [f"{name}:{line.number}"], f"{line.text!r} is no path and class index")
 
 
-def _out_of_range(rows: Sequence[Row], classes: tuple[str, ...]) -> Iterator[Finding]:
+def _out_of_range(rows: Sequence[ListRow], classes: tuple[str, ...]) -> Iterator[Finding]:
     used = {row.target for row in rows}
     hint = "; do the indices begin at 1?" if used and (min(used), max(used)) == (1, len(classes)) else ""
     for path, target in rows:
@@ -62,24 +62,24 @@ def _out_of_range(rows: Sequence[Row], classes: tuple[str, ...]) -> Iterator[Fin
             yield finding("index_out_of_range", [path], detail)
 
 
-def _classes(files: Files, rows: Sequence[Row]) -> tuple[str, ...]:
+def _classes(files: Files, rows: Sequence[ListRow]) -> tuple[str, ...]:
     """The names in the label file, else ImageNet's ids for its images, or one class for each index in use."""
     named = class_names([files], 0) or imagenet_classes([row.path for row in rows], ())
     return named or index_classes(max((row.target for row in rows), default=-1) + 1)
 
 
-def _images(files: Files, rows: Sequence[Row]) -> Files:
+def _images(files: Files, rows: Sequence[ListRow]) -> Files:
     """The folder in which the paths begin, or the list's own; each image then tells why it is not there."""
     with suppress(OSError):
         return Below(files, folder) if (folder := find_root(files, rows)) else files
     return files
 
 
-def _with_suffixes(rows: list[Row], images: Files) -> list[Row]:
+def _with_suffixes(rows: list[ListRow], images: Files) -> list[ListRow]:
     """The rows with whole file names, where the list has them without a suffix."""
     if all(is_image(row.path) for row in rows):
         return rows
-    by_stem = {stem(entry): entry for entry in images.entries() if is_image(entry)}
+    by_stem = {image_stem(entry): entry for entry in images.entries() if is_image(entry)}
     return [row if is_image(row.path) else row._replace(path=by_stem.get(row.path, row.path)) for row in rows]
 
 
@@ -88,7 +88,7 @@ def _listed_twice(paths: Iterable[str]) -> Iterator[Finding]:
 
 
 def _other_lists(files: Files, name: str) -> Iterator[str]:
-    """What the lists beside this one hold: images of another split are not left out."""
+    """The paths in the other lists of the folder: images of another split are not left out."""
     for other in files.entries():
         if other != name and other.lower().endswith(LIST_SUFFIXES):
             rows, _ = parse_lines(files.read(other).decode("utf-8-sig", errors="replace"))

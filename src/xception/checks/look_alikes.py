@@ -1,4 +1,4 @@
-"""Finding images that look alike: two perceptual hashes and two thumbnails an image, and groups of those that agree."""
+"""Images that look alike: two perceptual hashes and two thumbnails per image, and groups of those that agree."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -14,14 +14,13 @@ Fingerprint = NDArray[np.uint8]
 
 HASH_BYTES = 16
 GRAYS = 16 * 16
-LENGTH = HASH_BYTES + GRAYS + 4 * 4 * 3
 
-MAX_BITS = 22
-"""In how many of the 128 bits two images may differ. Those beyond that agree in grays as well are mostly different
-scenes of one layout, such as aeroplanes over a meadow."""
+MAX_DIFFERENT_BITS = 22
+"""Bits of the 128 in which two images that look alike may differ. Those beyond that agree in grays as well are mostly
+different scenes of one layout, such as aeroplanes over a meadow."""
 
 MIN_CORRELATION = 0.95
-"""Of the grays of two images that look alike.
+"""Correlation of the grays of two images that look alike.
 
 200 photographs agree with themselves, stored as poor JPEGs of a third of the size or 15 % brighter, to 0.965 and more,
 and with 3 % of their border cut off to 0.963 in 19 of 20 cases; no two different ones to more than 0.863. All 51 pairs
@@ -35,12 +34,12 @@ MIN_PX = 16
 MIN_CONTRAST = 8
 """A smaller image, or one whose grays span less, has no shapes to compare."""
 
-MAX_PAIRS = 1 << 21
-"""How many pairs are compared at once, in some 100 MB."""
+MAX_PAIRS_AT_ONCE = 1 << 21
+"""Pairs that are compared at once, in some 100 MB."""
 
 
-def fingerprint(image: Image.Image) -> Fingerprint | None:
-    """What tells an 8-bit image from others whatever its size and compression; None where it shows no shapes.
+def image_fingerprint(image: Image.Image) -> Fingerprint | None:
+    """A summary of an 8-bit image that stays alike whatever its size and compression; None where it shows no shapes.
 
     Raises:
         MissingExtra: imagehash is not installed.
@@ -84,7 +83,7 @@ def _alike_pairs(prints: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
     words = np.ascontiguousarray(prints[:, :HASH_BYTES]).view(np.uint64)
     for column in range(HASH_BYTES):
         for members in _same_byte(prints[:, column]):
-            for block in np.array_split(members, len(members) ** 2 // MAX_PAIRS + 1):
+            for block in np.array_split(members, len(members) ** 2 // MAX_PAIRS_AT_ONCE + 1):
                 first, second = _close_pairs(words, block, members)
                 alike = _alike(prints[first], prints[second])
                 yield from zip(first[alike].tolist(), second[alike].tolist(), strict=True)
@@ -100,14 +99,14 @@ def _same_byte(values: NDArray[np.uint8]) -> Iterator[NDArray[np.intp]]:
 def _close_pairs(
     words: NDArray[np.uint64], block: NDArray[np.intp], members: NDArray[np.intp]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Of each of the block with each member behind it, those whose hashes are close."""
+    """Pairs of one of the block and a member behind it whose hashes are close."""
     bits = sum(np.bitwise_count(words[block, None, half] ^ words[None, members, half]) for half in (0, 1))
-    rows, columns = np.nonzero((bits <= MAX_BITS) & (block[:, None] < members))
+    rows, columns = np.nonzero((bits <= MAX_DIFFERENT_BITS) & (block[:, None] < members))
     return block[rows], members[columns]
 
 
 def _alike(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether each two fingerprints agree in grays and colours, (M, 320) twice to (M,)."""
+    """Tell for each two fingerprints whether they agree in grays and colours: twice (M, 320) to (M,)."""
     mine, yours = (_standardized(prints[:, HASH_BYTES : HASH_BYTES + GRAYS]) for prints in (first, second))
     colors = first[:, HASH_BYTES + GRAYS :].astype(np.int16) - second[:, HASH_BYTES + GRAYS :]
     agree = ((mine * yours).sum(axis=1) >= MIN_CORRELATION) & (np.abs(colors).mean(axis=1) <= MAX_COLOR_DIFFERENCE)

@@ -5,7 +5,7 @@ from xception.checks.list_faults import survey_list
 from xception.checks.unused_files import unused_files
 from xception.data.classes import read_text
 from xception.data.files import Below, Files, sentence
-from xception.data.ground_truth import LABEL_FILE
+from xception.data.ground_truth import TRUTH_FILE
 from xception.data.listed import listed
 from xception.data.locations import locate, open_files
 from xception.data.source import Source
@@ -41,9 +41,9 @@ def survey(data: str) -> tuple[Source, list[Finding]]:
 
 
 def _survey_folder(data: str, files: Files) -> tuple[Source, list[Finding]]:
-    text = read_text(files, LABEL_FILE)
+    text = read_text(files, TRUTH_FILE)
     if text is not None:
-        return survey_list(LABEL_FILE, text, files)
+        return survey_list(TRUTH_FILE, text, files)
     source = open_source(data)
     # In flat folders and those of shards nothing but the labels or the shards says what counts.
     has_class_folders = any(entry.rstrip("/") in source.classes for entry in files.entries())

@@ -1,4 +1,4 @@
-"""Files in a data set's folder that no source gives, and that somebody may believe it does."""
+"""Files in a data set's folder that no source reads, although somebody may believe so."""
 
 import re
 from collections import defaultdict
@@ -8,24 +8,24 @@ from xception.checks.findings import Finding, finding
 from xception.data.decode import JPEG_START
 from xception.data.files import Files, is_image
 
-JUNK = re.compile(
+JUNK_NAMES = re.compile(
     r"(?:.*/)?(?:__MACOSX/.*|e?h?thumbs\.db|desktop\.ini|\.DS_Store|\.directory|\._[^/]*|~\$[^/]*|[^/]*~"
     r"|[^/]*\.(?:tmp|part|partial|crdownload|download))",
     re.IGNORECASE,
 )
-"""What Windows, macOS, desktops, editors and broken downloads leave behind."""
+"""Names of files that Windows, macOS, desktops, editors and broken downloads leave behind."""
 
 IMAGE_STARTS = (JPEG_START, b"\x89PNG\r\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
-"""How files of images begin."""
+"""First bytes of image files."""
 
 ISO_BRANDS = (b"ftyphei", b"ftypmif1", b"ftypavif")
-"""What HEIC and AVIF files have behind their first four bytes."""
+"""Bytes of HEIC and AVIF files behind their first four."""
 
 HEAD_BYTES = 12
 
 
 def unused_files(files: Files) -> Iterator[Finding]:
-    """What lies in a folder of class folders beside the images that count.
+    """Find the files in a folder of class folders that are not among its images.
 
     Raises:
         OSError: the folder cannot be read.
@@ -35,7 +35,7 @@ def unused_files(files: Files) -> Iterator[Finding]:
         if is_image(name):
             if "/" not in name or name.startswith("."):
                 yield finding("outside_class", [name])
-        elif JUNK.fullmatch(name):
+        elif JUNK_NAMES.fullmatch(name):
             yield finding("junk", [name])
         elif "/" in name and _begins_like_an_image(files, name):
             yield finding("ignored_image", [name])

@@ -8,8 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from xception.checks.check import Check
-from xception.checks.check import check as run
+from xception.checks.check import Check, check_source
 from xception.checks.findings import KINDS, Finding
 from xception.checks.survey import survey
 from xception.cli.output import Watched, print_facts, print_json, progress_bar
@@ -21,8 +20,10 @@ from xception.extras import require
 from xception.outputs import write_file
 
 MAX_LINES = 10
+"""Findings of a kind that the terminal shows."""
+
 MAX_PATHS = 6
-"""How many findings of a kind the terminal shows, and paths of one."""
+"""Paths of a finding that the terminal shows."""
 
 
 def data_check(
@@ -47,7 +48,7 @@ def data_check(
     Args:
         data: A data set, in any of the forms that `evaluate` takes.
         not_in: A data set with which none of these images may be shared; may be repeated.
-        unlabelled: The data are an image or a folder of images, in any depth and without labels; the other ones too.
+        unlabelled: The data are an image or a folder of images, in any depth and without labels; so are the other ones.
         html: Also write a page with pictures of the findings.
         workers: Threads that read and decode.
         json: Print one JSON document.
@@ -57,7 +58,7 @@ def data_check(
     source, known = (image_files([data]), []) if unlabelled else survey(data)
     others = [_opened(other, unlabelled=unlabelled) for other in not_in]
     with progress_bar() as progress:
-        result = run(
+        result = check_source(
             Watched(source, progress, "checking"),
             [Watched(other, progress, f"checking {other.name}") for other in others],
             known,

@@ -6,8 +6,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from xception.cli.output import print_facts, print_json, progress_bar, say
-from xception.data.calibration import Calibration, draw
-from xception.data.prepare import Prepared, prepare
+from xception.data.calibration import CalibrationSet, write_sample
+from xception.data.prepare import PreparedFolder, prepare_imagenet
 from xception.data.sources import open_source
 from xception.errors import UsageError
 
@@ -55,7 +55,7 @@ def data_prepare(
     if truth is not None or expect is not None:
         raise UsageError("--truth and --expect are for ImageNet's archives; leave them out with --sample")
     apart = [open_source(data) for data in not_in]
-    drawn = draw(open_source(source), out, sample, not_in=apart, seed=seed or 0)
+    drawn = write_sample(open_source(source), out, sample, not_in=apart, seed=seed or 0)
     if json:
         print_json(drawn)
         return
@@ -65,7 +65,7 @@ def data_prepare(
 def _sort(source: Path, out: Path, truth: str | None, expect: int | None, *, json: bool) -> None:
     with progress_bar() as progress:
         task = progress.add_task("sorting", total=expect)
-        found = prepare(
+        found = prepare_imagenet(
             source,
             out,
             truth=truth,
@@ -80,14 +80,14 @@ def _sort(source: Path, out: Path, truth: str | None, expect: int | None, *, jso
     say(f"next: xception data check {found[-1].folder}")
 
 
-def _facts(row: Prepared) -> dict[str, str]:
+def _facts(row: PreparedFolder) -> dict[str, str]:
     return {
         "folder": row.folder,
         "images": f"{row.images:,} in {row.classes:,} classes = {row.written:,} written + {row.kept:,} there before",
     }
 
 
-def _print_drawn(drawn: Calibration, out: Path) -> None:
+def _print_drawn(drawn: CalibrationSet, out: Path) -> None:
     print_facts(
         {
             "folder": str(out),

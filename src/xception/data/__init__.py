@@ -1,1 +1,1 @@
-"""Where images come from and how one is decoded."""
+"""Data sources, and the decoding of images."""

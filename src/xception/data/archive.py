@@ -11,15 +11,15 @@ from zlib import error as ZlibError  # noqa: N812 - it is a class
 from xception.data.files import Files, is_image
 from xception.errors import DecodeError, InputError
 
-MAX_BYTES = 1 << 30
-"""What one member may grow to when it is decompressed; no photograph does."""
+MAX_MEMBER_BYTES = 1 << 30
+"""Largest size of one decompressed member; no photograph has it."""
 
 ENCRYPTED = 1
-JUNK = "__MACOSX/"
-"""Where one system's archiver keeps things that are not in the folder."""
+MAC_FOLDER = "__MACOSX/"
+"""Folder in which macOS' archiver keeps things that are not in the archived folder."""
 
-HEADER = struct.Struct("<26xHH")
-"""In front of a member's data: 26 bytes, then the lengths of its name and of its extra field, which follow."""
+MEMBER_HEADER = struct.Struct("<26xHH")
+"""Header in front of a member's data: 26 bytes, then the lengths of its name and of its extra field, which follow."""
 
 
 class ZipFiles:
@@ -52,14 +52,14 @@ class ZipFiles:
 
     def read(self, name: str) -> bytes:
         info = self._member(name)
-        if info.file_size > MAX_BYTES:
+        if info.file_size > MAX_MEMBER_BYTES:
             raise DecodeError(f"{self.place}/{name} would grow to {info.file_size:,} bytes; expected an image")
         # Up to the next member in one piece, since only the member's own header tells where its data begin.
         following = bisect_right(self._starts, info.header_offset)
         end = self._starts[following] if following < len(self._starts) else self._size
         raw = self._files.span(self._name, info.header_offset, end - info.header_offset)
         try:
-            start = HEADER.size + sum(HEADER.unpack_from(raw))
+            start = MEMBER_HEADER.size + sum(MEMBER_HEADER.unpack_from(raw))
             with ZipExtFile(io.BytesIO(raw[start : start + info.compress_size]), "r", info) as file:
                 return file.read()
         except (BadZipFile, ZlibError, EOFError, NotImplementedError, struct.error, ValueError) as error:
@@ -81,7 +81,7 @@ def _directory(files: Files, name: str, place: str) -> tuple[list[ZipInfo], int]
     """An archive's members and its size in bytes."""
     try:
         with files.open(name) as file, ZipFile(file) as archive:
-            members = [info for info in archive.infolist() if not info.filename.startswith(JUNK)]
+            members = [info for info in archive.infolist() if not info.filename.startswith(MAC_FOLDER)]
     except (BadZipFile, NotImplementedError, ValueError) as error:
         raise InputError(f"{place} is no zip archive, or was cut off: {error}; fetch or make it again") from error
     if any(info.header_offset < 0 for info in members):

@@ -1,4 +1,4 @@
-"""Random changes to training images. Sample i of epoch e under seed s is a function of (s, e, i) alone."""
+"""Random changes to training images. Sample i of epoch e under seed s is a function of (s, e, i) only."""
 
 from math import cos, exp, log, radians, sin, sqrt
 from typing import Annotated, Literal
@@ -40,9 +40,9 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     policy: Literal["autoaugment", "randaugment"] | None = None
     """AutoAugment's policy for ImageNet (Cubuk et al. 2019) or RandAugment (Cubuk et al. 2020), on the device."""
     operations: Annotated[int, msgspec.Meta(ge=1)] = 2
-    """Of RandAugment, one after the other."""
+    """Number of RandAugment's operations per image, one after the other."""
     magnitude: Annotated[float, msgspec.Meta(ge=0, le=10)] = 9.0
-    """Of RandAugment's operations."""
+    """Strength of RandAugment's operations, 0 to 10."""
     magnitude_std: NotNegative = 0.0
     """Spread of that magnitude over images and operations."""
     erase: Probability = 0.0
@@ -65,12 +65,12 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         defaults = dict(zip(self.__struct_fields__, self.__struct_defaults__, strict=True))
         for name, needed in needs.items():
             if getattr(self, name) != defaults[name]:
-                raise UsageError(f"augment.{name} has no meaning without {needed}; leave it out, or add that")
+                raise UsageError(f"augment.{name} does nothing without {needed}; leave it out, or add that")
 
     def pixels(
         self, loaded: bytes | Image.Image, preprocess: Preprocess, seed: int, epoch: int, index: int
     ) -> NDArray[np.float32]:
-        """What the network sees of sample `index` in epoch `epoch`: (C, H, W), normalised.
+        """The pixels of sample `index` in epoch `epoch`: (C, H, W), normalised.
 
         Raises:
             DecodeError: an encoded image that cannot be decoded.
@@ -138,7 +138,7 @@ def balanced_order(targets: np.ndarray, seed: int, epoch: int) -> np.ndarray:
 
 
 def batch_generator(seed: int, step: int, rank: int = 0) -> np.random.Generator:
-    """What process `rank` draws for the batch of step `step`: a function of these alone."""
+    """The random numbers of process `rank` for the batch of step `step`: a function of nothing else."""
     return _generator(seed, rank, step, stream=2)
 
 

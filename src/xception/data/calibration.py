@@ -11,18 +11,18 @@ from PIL import Image
 
 from xception.data.decode import decode
 from xception.data.source import Item, Source
-from xception.data.subset import content, turns
+from xception.data.subset import class_turns, content_digest
 from xception.errors import DecodeError, InputError, UsageError
 from xception.outputs import ensure_free, json_document, staged_folder
 
 CALIBRATION_FILE = "calibration.json"
-FORMAT_VERSION = 1
+CALIBRATION_VERSION = 1
 
-SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tiff", "JPEG2000": ".jp2"}
-"""By Pillow's name of a format; others are called as their format."""
+FORMAT_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tiff", "JPEG2000": ".jp2"}
+"""File suffixes by Pillow's name of a format; any other format's own name is its suffix."""
 
 
-class Drawn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DrawnImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One image of the set, and which item of the source it was."""
 
     path: str
@@ -30,10 +30,10 @@ class Drawn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     sha256: str
 
 
-class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The document beside the images; from it the set can be drawn again and checked."""
+class CalibrationSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The document next to the images; from it the set can be drawn again and checked."""
 
-    format_version: int = FORMAT_VERSION
+    format_version: int = CALIBRATION_VERSION
     source: str
     not_in: tuple[str, ...]
     """The sets that were kept apart."""
@@ -41,14 +41,16 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     classes: int
     passed_over: int
     """Images that could not be used: unreadable, in a set that was kept apart, or drawn already under another name."""
-    images: tuple[Drawn, ...]
+    images: tuple[DrawnImage, ...]
 
 
-def draw(source: Source, out: Path, count: int, *, not_in: Iterable[Source] = (), seed: int = 0) -> Calibration:
-    """Write `count` images as a folder a class: one of each class, then another of each, as far as they go.
+def write_sample(
+    source: Source, out: Path, count: int, *, not_in: Iterable[Source] = (), seed: int = 0
+) -> CalibrationSet:
+    """Write `count` images as one folder per class: one of each class, then another of each, as far as they go.
 
-    Which ones depends on the seed and the source alone, besides what has to be passed over. Images are told apart by
-    their content, not by their names. The files are copies, but pictures without a file become PNG.
+    Apart from images that have to be passed over, the choice depends on nothing but the seed and the source. Images are
+    told apart by their content, not by their names. The files are copies, but pictures without a file become PNG.
 
     Raises:
         UsageError: less than one image.
@@ -59,8 +61,8 @@ def draw(source: Source, out: Path, count: int, *, not_in: Iterable[Source] = ()
         raise UsageError(f"{count} images were asked for; expected at least 1")
     ensure_free(out)
     apart = tuple(not_in)
-    sieve = Sieve(content(item) for other in apart for item in other)
-    chosen = list(islice(turns(source, seed, sieve), count))
+    sieve = UnseenImages(content_digest(item) for other in apart for item in other)
+    chosen = list(islice(class_turns(source, seed, sieve), count))
     if len(chosen) < count:
         raise InputError(
             f"{source.name} has {len(chosen)} images that can be used where {count} were asked for "
@@ -68,7 +70,7 @@ def draw(source: Source, out: Path, count: int, *, not_in: Iterable[Source] = ()
         )
     with staged_folder(out) as folder:
         drawn = tuple(_write(source[index], source.classes, folder) for index in sorted(chosen))
-        document = Calibration(
+        document = CalibrationSet(
             source=source.name,
             not_in=tuple(other.name for other in apart),
             seed=seed,
@@ -80,15 +82,15 @@ def draw(source: Source, out: Path, count: int, *, not_in: Iterable[Source] = ()
     return document
 
 
-class Sieve:
-    """Lets an item pass that can be decoded and whose content was not seen before."""
+class UnseenImages:
+    """Let an item pass that can be decoded and whose content was not seen before."""
 
     def __init__(self, known: Iterable[bytes]) -> None:
         self._known = set(known)
         self.passed_over = 0
 
     def __call__(self, item: Item) -> bool:
-        identity = content(item)
+        identity = content_digest(item)
         passes = identity not in self._known and _is_readable(item)
         self._known.add(identity)
         self.passed_over += not passes
@@ -105,7 +107,7 @@ def _is_readable(item: Item) -> bool:
     return True
 
 
-def _write(item: Item, classes: tuple[str, ...], folder: Path) -> Drawn:
+def _write(item: Item, classes: tuple[str, ...], folder: Path) -> DrawnImage:
     if item.target is None:
         raise InputError(f"{item.key} has no label; expected a labelled data set")
     label = classes[item.target]
@@ -116,7 +118,7 @@ def _write(item: Item, classes: tuple[str, ...], folder: Path) -> Drawn:
     path = f"{label}/{sha256[:16]}{suffix}"
     (folder / label).mkdir(exist_ok=True)
     (folder / path).write_bytes(data)
-    return Drawn(path=path, key=item.key, sha256=sha256)
+    return DrawnImage(path=path, key=item.key, sha256=sha256)
 
 
 def _encoded(item: Item) -> tuple[bytes, str]:
@@ -125,7 +127,7 @@ def _encoded(item: Item) -> tuple[bytes, str]:
     if isinstance(loaded, bytes):
         with Image.open(io.BytesIO(loaded)) as image:
             name = image.format or ""
-        return loaded, SUFFIXES.get(name, f".{name.lower()}")
+        return loaded, FORMAT_SUFFIXES.get(name, f".{name.lower()}")
     file = io.BytesIO()
     loaded.save(file, "PNG")
     return file.getvalue(), ".png"

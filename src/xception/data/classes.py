@@ -1,4 +1,4 @@
-"""The names of classes that data know by index alone."""
+"""The names of classes that data know only by index."""
 
 import re
 from collections.abc import Iterable
@@ -10,10 +10,10 @@ from xception.labels import imagenet1k, index_classes, parse_labels
 IMAGENET = re.compile(r"(?:.*/)?ILSVRC2012_val_[0-9]{8}(?:\.JPEG)?", re.IGNORECASE)
 
 DEVKIT = "ILSVRC2012_devkit_t12"
-"""What ImageNet's development kit is called, as a folder and as an archive."""
+"""Name of ImageNet's development kit, as a folder and as an archive."""
 
 LABEL_FILES = ("labels.txt", "classes.txt")
-"""Under which names the class names may lie beside the data, one a line."""
+"""Names of the files with class names, one per line, that may lie next to the data."""
 
 
 def class_names(places: Iterable[Files], count: int) -> tuple[str, ...] | None:

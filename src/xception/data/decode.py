@@ -16,7 +16,7 @@ SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 Reduction = Callable[[tuple[int, int]], int]
-"""Of an image's upright (width, height) the number of times that it may come smaller."""
+"""Tells from an image's upright (width, height) how many times smaller it may be decoded."""
 
 
 JPEG_START = b"\xff\xd8\xff"
@@ -31,16 +31,16 @@ MIN_TURBO_PX = 16
 
 
 def loaded_image(loaded: bytes | Image.Image, reduction: Reduction | None = None) -> Image.Image:
-    """What `Item.load` returned as an image: decoded, where it is an encoded file.
+    """The image that `Item.load` returned, decoded where it is an encoded file.
 
     Raises:
-        DecodeError: see `decode`.
+        DecodeError: the file cannot be decoded.
     """
     return decode(loaded, reduction) if isinstance(loaded, bytes) else loaded
 
 
 def decode(data: bytes, reduction: Reduction | None = None) -> Image.Image:
-    """Decode one image file: the first frame, rotated as its EXIF data says, with 8 bits a channel.
+    """Decode one image file: the first frame, rotated as its EXIF data says, with 8 bits per channel.
 
     Files up to Pillow's limit of about 179 million pixels are decoded.
 
@@ -82,7 +82,7 @@ def _reduce(image: Image.Image, reduction: Reduction) -> None:
 
 
 def _orientation(image: Image.Image) -> object:
-    """1 to 8 by the standard; cameras and editors write other things too."""
+    """The EXIF orientation, 1 to 8 by the standard; cameras and editors write other things too."""
     return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
@@ -128,7 +128,7 @@ def as_image(pixels: NDArray[np.uint8]) -> Image.Image:
 
 @cache
 def _arrow_types(arrow: ModuleType) -> tuple[object, object]:
-    """Of a channel and of a pixel as Pillow keeps them."""
+    """Arrow's types of a channel and of a pixel as Pillow keeps them."""
     return arrow.c_schema(arrow.uint8()), arrow.c_schema(arrow.fixed_size_list(arrow.uint8(), 4))
 
 
@@ -137,7 +137,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     if image.mode in SIXTEEN_BIT or image.mode == "I":
         return _from_sixteen_bit(np.asarray(image).astype(np.int64))
     if image.mode == "F":
-        raise DecodeError("floating-point pixels have no known range; expected 8 or 16 bits a channel")
+        raise DecodeError("floating-point pixels have no known range; expected 8 or 16 bits per channel")
     if image.mode == "LAB":
         raise DecodeError("LAB colours have no conversion here; expected gray, RGB or CMYK")
     if image.mode == "P":
@@ -148,5 +148,5 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 def _from_sixteen_bit(values: np.ndarray) -> Image.Image:
     if values.min() < 0 or values.max() > 0xFFFF:
-        raise DecodeError("32-bit pixels beyond 16 bits have no known range; expected 8 or 16 bits a channel")
+        raise DecodeError("32-bit pixels beyond 16 bits have no known range; expected 8 or 16 bits per channel")
     return Image.fromarray(((values * 255 + 0x7FFF) // 0xFFFF).astype(np.uint8))

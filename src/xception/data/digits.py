@@ -11,7 +11,7 @@ from xception.data.splits import Split
 from xception.extras import require
 
 SHARES: dict[Split, tuple[int, int]] = {"train": (0, 6), "validation": (6, 8), "test": (8, 10)}
-"""Which tenths of each class belong to which split."""
+"""First tenth of each class that belongs to a split, and the one behind its last."""
 
 WHITE = 16
 """The brightest stored value."""

@@ -1,4 +1,4 @@
-"""Trees of files that data lie in, wherever these are; sources are written on this alone."""
+"""Trees of files in which data lie, on this machine or elsewhere; sources read nothing but these."""
 
 import io
 import os
@@ -10,16 +10,16 @@ from typing import BinaryIO, Protocol
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"}
 )
-"""What counts as an image among other files."""
+"""Suffixes by which images are told from other files."""
 
 BUFFER_BYTES = 4 << 20
-"""How much a file that is opened in place reads at once: one request of a remote file."""
+"""Bytes that a file which is opened in place reads at once, in one request if it is remote."""
 
 
 class Files(Protocol):
     """Files by their name below a root, `/` between its parts; to be used from several threads at once.
 
-    Whatever cannot be read is an OSError, whose text is a sentence where it does not come from the system itself.
+    A file that cannot be read is an OSError, whose text is a sentence where it does not come from the system itself.
     """
 
     @property
@@ -28,7 +28,7 @@ class Files(Protocol):
         ...
 
     def entries(self, folder: str = "") -> set[str]:
-        """What lies directly in a folder (`""`, or ending in `/`); a folder's name ends in `/`."""
+        """The files and folders directly in a folder (`""`, or ending in `/`); a folder's name ends in `/`."""
         ...
 
     def names(self, folder: str = "") -> Iterator[str]:
@@ -89,7 +89,7 @@ class LocalFiles:
     def span(self, name: str, start: int, length: int) -> bytes:
         with (self.root / name).open("rb", buffering=0) as file:
             file.seek(start)
-            return whole(file.read(length), length, f"{self.place}/{name}")
+            return require_length(file.read(length), length, f"{self.place}/{name}")
 
     def open(self, name: str) -> BinaryIO:
         return (self.root / name).open("rb")
@@ -161,8 +161,8 @@ def buffered(files: Files, name: str) -> BinaryIO:
     return io.BufferedReader(Spans(files, name), BUFFER_BYTES)
 
 
-def whole(data: bytes, length: int, place: str) -> bytes:
-    """The bytes themselves, if there are as many as were asked for.
+def require_length(data: bytes, length: int, place: str) -> bytes:
+    """Return the bytes if there are as many as were asked for.
 
     Raises:
         OSError: fewer, of a file that was cut; or more, from a server that cannot send parts.
@@ -180,7 +180,7 @@ def printable(name: str) -> str:
 
 
 def sentence(error: OSError, place: str) -> str:
-    """What could not be read, and why; errors without a system's own text are sentences already."""
+    """Say in a sentence what could not be read, and why; errors without a system's own text are sentences already."""
     if error.strerror is None:
         return str(error)
     name = error.filename or place
@@ -203,5 +203,5 @@ def exists(files: Files, name: str) -> bool:
 
 
 def is_image(name: str) -> bool:
-    """Whether a file is one of an image, by its name."""
+    """Tell by its name whether a file is an image."""
     return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES

@@ -6,7 +6,7 @@ from functools import partial
 
 from xception.data.classes import class_names
 from xception.data.files import Files, is_image
-from xception.data.ground_truth import GROUND_TRUTH, LABEL_FILE, SYNSETS, find_truth, stem
+from xception.data.ground_truth import GROUND_TRUTH, SYNSETS, TRUTH_FILE, find_truth, image_stem
 from xception.data.source import Item, Lazy
 from xception.errors import InputError
 from xception.labels import index_classes
@@ -25,7 +25,7 @@ def flat_folder(files: Files, name: str, around: Iterable[Files]) -> Lazy:
     truth = next((found for files in places if (found := find_truth(files))), None)
     if truth is None:
         raise InputError(
-            f"{files.place} holds images and no class folders; expected their classes in {LABEL_FILE}, "
+            f"{files.place} holds images and no class folders; expected their classes in {TRUTH_FILE}, "
             f"or in {GROUND_TRUTH} and {SYNSETS}, there or in the folder above"
         )
     images = _by_stem(files)
@@ -48,7 +48,7 @@ def flat_folder(files: Files, name: str, around: Iterable[Files]) -> Lazy:
 
 def _by_stem(files: Files) -> dict[str, str]:
     images = sorted(entry for entry in files.entries() if is_image(entry))
-    by_stem = {stem(name): name for name in images}
+    by_stem = {image_stem(name): name for name in images}
     if len(by_stem) < len(images):
         raise InputError(
             f"{files.place} holds images that differ only in what follows the first dot; rename or remove them"

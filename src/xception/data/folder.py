@@ -1,4 +1,4 @@
-"""Image folders: one folder a class, or any files and folders without labels."""
+"""Image folders: one folder per class, or any files and folders without labels."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from xception.errors import InputError
 
 
 def image_folder(files: Files, name: str) -> Lazy:
-    """One folder a class, sorted by name; images in all depths below it, sorted by path, which is an item's key.
+    """Images in one folder per class, sorted by name, in all depths below it, sorted by path, which is an item's key.
 
     Raises:
         OSError: the folder cannot be read.
@@ -21,7 +21,7 @@ def image_folder(files: Files, name: str) -> Lazy:
     """
     classes = tuple(sorted(name[:-1] for name in files.entries() if name.endswith("/") and name[0] != "."))
     if not classes:
-        raise InputError(f"{files.place} holds no class folders; expected one folder a class with images in it")
+        raise InputError(f"{files.place} holds no class folders; expected one folder per class with images in it")
     places = {label: target for target, label in enumerate(classes)}
     keys: list[str] = []
     targets = array("i")

@@ -13,28 +13,28 @@ from xception.data.locations import locate, open_files
 from xception.data.matlab import read_structures
 from xception.errors import InputError
 
-LABEL_FILE = "val_label.txt"
+TRUTH_FILE = "val_label.txt"
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 SYNSETS = "meta.mat"
 
 DEVKIT_FOLDERS = (f"{DEVKIT}/data/", "devkit/data/", "data/", "")
-"""Where the kit's two files may lie, seen from a folder that may hold labels."""
+"""Folders in which the kit's two files may lie, seen from a folder that may hold labels."""
 
-MAX_BYTES = 64 << 20
-"""Of the kit's files; the real ones have less than one megabyte."""
+MAX_DEVKIT_FILE_BYTES = 64 << 20
+"""Largest size of one of the kit's files; the real ones have less than one megabyte."""
 
 
 class Truth(NamedTuple):
-    """For every image the place of its class in `classes`, which is empty where the labels give no names."""
+    """The class of every image, as an index into `classes`, which is empty where the labels give no names."""
 
     targets: dict[str, int]
-    """By stem, in the order of the labels."""
+    """Class indices by stem, in the order of the labels."""
     classes: tuple[str, ...]
     place: str
 
 
-def stem(name: str) -> str:
-    """What identifies an image whatever its suffix: its name up to the first dot."""
+def image_stem(name: str) -> str:
+    """The part of a name that identifies an image whatever its suffix: up to the first dot."""
     return PurePosixPath(name).name.partition(".")[0]
 
 
@@ -45,9 +45,9 @@ def find_truth(files: Files) -> Truth | None:
         OSError: they cannot be read.
         InputError: they are of another form.
     """
-    text = read_text(files, LABEL_FILE)
+    text = read_text(files, TRUTH_FILE)
     if text is not None:
-        return listed_truth(text, f"{files.place}/{LABEL_FILE}")
+        return listed_truth(text, f"{files.place}/{TRUTH_FILE}")
     for folder in DEVKIT_FOLDERS:
         text = read_text(files, folder + GROUND_TRUTH)
         if text is not None:
@@ -80,20 +80,20 @@ def read_truth(place: str) -> Truth:
 
 
 def listed_truth(text: str, place: str) -> Truth:
-    """A name and a class index a line; those of ImageNet's own images have the WordNet ids for names.
+    """Labels from lines with a name and a class index; ImageNet's own images have the WordNet ids as class names.
 
     Raises:
         InputError: a line of another form, or an image that comes twice.
     """
     rows = parse_rows(text, place)
-    targets = {stem(row.path): row.target for row in rows}
+    targets = {image_stem(row.path): row.target for row in rows}
     if len(targets) < len(rows):
-        raise InputError(f"{place} lists {len(rows) - len(targets)} images twice; expected one line an image")
+        raise InputError(f"{place} lists {len(rows) - len(targets)} images twice; expected one line per image")
     return Truth(targets, imagenet_classes(targets, targets.values()), place)
 
 
 def devkit_truth(text: str, synsets: bytes, place: str) -> Truth:
-    """Line n is the ILSVRC id of image n; the synsets lead from there to a WordNet id, and its rank is the class.
+    """Labels from the kit: line n is the ILSVRC id of image n; the rank of that synset's WordNet id is the class.
 
     Raises:
         InputError: a line that is no such id, or synsets that cannot be read.
@@ -109,12 +109,12 @@ def devkit_truth(text: str, synsets: bytes, place: str) -> Truth:
             )
         targets[f"ILSVRC2012_val_{number:08d}"] = rank[wordnet[line]]
     if not targets:
-        raise InputError(f"{place} is empty; expected a class number a line")
+        raise InputError(f"{place} is empty; expected one class number per line")
     return Truth(targets, classes, place)
 
 
 def archived_truth(files: Files, name: str) -> Truth:
-    """The kit in the archive that it is distributed in, which is read in place.
+    """Labels from the archive in which the kit is distributed, which is read in place.
 
     Raises:
         OSError: the archive cannot be read.
@@ -126,7 +126,7 @@ def archived_truth(files: Files, name: str) -> Truth:
         with files.open(name) as file, tarfile.open(fileobj=file, mode="r:*") as archive:
             for entry in archive:
                 base = PurePosixPath(entry.name).name
-                if base in (GROUND_TRUTH, SYNSETS) and entry.isreg() and entry.size <= MAX_BYTES:
+                if base in (GROUND_TRUTH, SYNSETS) and entry.isreg() and entry.size <= MAX_DEVKIT_FILE_BYTES:
                     content = archive.extractfile(entry)
                     wanted[base] = content.read() if content else b""
     except (tarfile.TarError, EOFError, zlib.error) as error:
@@ -137,7 +137,7 @@ def archived_truth(files: Files, name: str) -> Truth:
 
 
 def _leaves(synsets: bytes, place: str) -> Iterator[tuple[str, str]]:
-    """ILSVRC id and WordNet id of every synset without children: these are the classes, all others their parents."""
+    """The ILSVRC id and WordNet id of every synset without children: these are the classes, others their parents."""
     try:
         for row in read_structures(synsets, "synsets"):
             number, identifier = row.get("ILSVRC2012_ID"), row.get("WNID")
@@ -150,4 +150,4 @@ def _leaves(synsets: bytes, place: str) -> Iterator[tuple[str, str]]:
 
 
 def _expected() -> str:
-    return f"expected {LABEL_FILE} with a name and a class index a line, or {DEVKIT} as a folder or .tar.gz"
+    return f"expected {TRUTH_FILE} with a name and a class index per line, or {DEVKIT} as a folder or .tar.gz"

@@ -1,4 +1,4 @@
-"""List files: a path and a class index a line, as PaddleClas' train_list.txt or Ascend's val_label.txt hold them."""
+"""List files: a path and a class index per line, as PaddleClas' train_list.txt or Ascend's val_label.txt hold them."""
 
 import re
 from array import array
@@ -21,14 +21,14 @@ ROOTS = ("", "val/")
 ROOT_SAMPLE = 20
 """Number of a list's first paths that are looked for in those folders."""
 
-LINE = re.compile(r"\s*(\S|\S.*?\S)[ \t]+([0-9]{1,7})\s*")
+LIST_LINE = re.compile(r"\s*(\S|\S.*?\S)[ \t]+([0-9]{1,7})\s*")
 """A path, which may hold spaces, and an index behind the last of them."""
 
-MAX_SHOWN = 80
+MAX_SHOWN_CHARACTERS = 80
 """Characters of a faulty line that messages show."""
 
 
-class Row(NamedTuple):
+class ListRow(NamedTuple):
     """A line of a list file."""
 
     path: str
@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 
 class BadLine(NamedTuple):
-    """A line that holds something else, with its number from 1, cut after `MAX_SHOWN` characters."""
+    """A line that holds something else, with its number from 1, cut after `MAX_SHOWN_CHARACTERS` characters."""
 
     number: int
     text: str
@@ -46,7 +46,7 @@ def listed(data: str, split: Split | None) -> Lazy:
     """The images of a list file, in its order; an item's key is its path as the list has it.
 
     Paths begin at the list's folder, or at `val` in it. ImageNet's validation images have ImageNet's classes; others
-    have those of `labels.txt` beside the list, and without it the indices are the model's own. With a split, train and
+    have those of `labels.txt` next to the list, and without it the indices are the model's own. With a split, train and
     validation are parts of the list.
 
     Raises:
@@ -56,7 +56,7 @@ def listed(data: str, split: Split | None) -> Lazy:
     files, name = locate(data)
     text = read_text(files, name)
     if text is None:
-        raise InputError(f"{data} does not exist; expected a list file with a path and a class index a line")
+        raise InputError(f"{data} does not exist; expected a list file with a path and a class index per line")
     rows = parse_rows(text, data)
     root = find_root(files, rows)
     if root is None:
@@ -74,20 +74,20 @@ def listed(data: str, split: Split | None) -> Lazy:
     return divided(Lazy(name, classes, range(len(rows)), item), split)
 
 
-def parse_lines(text: str) -> tuple[list[Row], list[BadLine]]:
+def parse_lines(text: str) -> tuple[list[ListRow], list[BadLine]]:
     """Split a list file into its rows and the lines that have another form; empty lines are neither."""
-    rows: list[Row] = []
+    rows: list[ListRow] = []
     bad: list[BadLine] = []
     for number, line in enumerate(text.split("\n"), 1):
-        match = None if "\0" in line else LINE.fullmatch(line)
+        match = None if "\0" in line else LIST_LINE.fullmatch(line)
         if match:
-            rows.append(Row(match[1], int(match[2])))
+            rows.append(ListRow(match[1], int(match[2])))
         elif line.strip():
-            bad.append(BadLine(number, line.strip()[:MAX_SHOWN]))
+            bad.append(BadLine(number, line.strip()[:MAX_SHOWN_CHARACTERS]))
     return rows, bad
 
 
-def parse_rows(text: str, place: str) -> list[Row]:
+def parse_rows(text: str, place: str) -> list[ListRow]:
     """Read all rows of a list file, `place` in messages.
 
     Raises:
@@ -103,7 +103,7 @@ def parse_rows(text: str, place: str) -> list[Row]:
     return rows
 
 
-def find_root(files: Files, rows: Sequence[Row]) -> str | None:
+def find_root(files: Files, rows: Sequence[ListRow]) -> str | None:
     """Find the folder in which the paths of a list begin, as one of `ROOTS`; None where none of the first is there.
 
     Raises:

@@ -1,4 +1,4 @@
-"""From what a user writes to the files it means."""
+"""The files that a path or URL names."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def _parts(place: str) -> tuple[str, str]:
 
 
 def is_zip(place: str) -> bool:
-    """Whether a place is that of a zip archive."""
+    """Tell whether a place is that of a zip archive."""
     return place.startswith(("zip::", "zip://")) or place.lower().endswith(".zip")
 
 
@@ -60,6 +60,6 @@ def locate(place: str) -> tuple[Files, str]:
 
 
 def base_name(place: str) -> str:
-    """What a place is called: its last part."""
+    """The name of a place: its last part."""
     place = _parts(place)[1]
     return Path(place).resolve().name if not is_remote(place) else place.rstrip("/").rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""The part of MATLAB's files of version 5 that holds tables: arrays of structures with numbers and texts.
+"""Tables in MATLAB's files of version 5, of which ImageNet's development kit has one: structures of numbers and texts.
 
 The usual reader can crash the process on a damaged file; this one looks at nothing that it does not need.
 """
@@ -12,20 +12,20 @@ from xception.errors import InputError
 
 HEADER_BYTES = 128
 LITTLE_ENDIAN = b"IM"
-MAX_BYTES = 64 << 20
-"""What a compressed element may grow to."""
+MAX_ELEMENT_BYTES = 64 << 20
+"""Largest size of a decompressed element."""
 
-MATRIX, COMPRESSED = 14, 15
+COMPRESSED = 15
 STRUCTURE, CHARACTERS = 2, 4
-NUMBERS = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 9: "d", 12: "q", 13: "Q"}
-"""Type of an element's values as `struct` calls it."""
-TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16-le", 16: "utf-8", 17: "utf-16-le"}
+NUMBER_CODES = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 9: "d", 12: "q", 13: "Q"}
+"""`struct`'s code for the type of an element's values."""
+TEXT_ENCODINGS = {1: "latin-1", 2: "latin-1", 4: "utf-16-le", 16: "utf-8", 17: "utf-16-le"}
 
-Value = str | int | float | None
+MatlabValue = str | int | float | None
 """None stands for whatever is neither one number nor a text."""
 
 
-def read_structures(data: bytes, variable: str) -> list[dict[str, Value]]:
+def read_structures(data: bytes, variable: str) -> list[dict[str, MatlabValue]]:
     """The structures of one variable, each with its fields by name.
 
     Raises:
@@ -61,13 +61,13 @@ def _elements(data: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 def _decompressed(payload: memoryview) -> memoryview:
     machine = zlib.decompressobj()
-    data = machine.decompress(payload, MAX_BYTES)
+    data = machine.decompress(payload, MAX_ELEMENT_BYTES)
     if not machine.eof:
         raise ValueError("a compressed element does not end")
     return memoryview(data)
 
 
-def _structures(matrix: memoryview, variable: str) -> list[dict[str, Value]] | None:
+def _structures(matrix: memoryview, variable: str) -> list[dict[str, MatlabValue]] | None:
     """The structures of a matrix, or None if it is another variable or holds something else."""
     parts = _elements(matrix)
     (_, flags), (_, shape), (_, name) = islice(parts, 3)
@@ -87,13 +87,13 @@ def _structures(matrix: memoryview, variable: str) -> list[dict[str, Value]] | N
     return [dict(zip(fields, values[i : i + len(fields)], strict=True)) for i in range(0, len(values), len(fields))]
 
 
-def _value(matrix: memoryview) -> Value:
+def _value(matrix: memoryview) -> MatlabValue:
     parts = list(_elements(matrix))
     if len(parts) != 4:
         return None
     flags, (kind, content) = parts[0][1], parts[3]
     if flags[0] == CHARACTERS:
-        return bytes(content).decode(TEXTS[kind]) if kind in TEXTS else None
-    if kind not in NUMBERS or len(content) != struct.calcsize(NUMBERS[kind]):
+        return bytes(content).decode(TEXT_ENCODINGS[kind]) if kind in TEXT_ENCODINGS else None
+    if kind not in NUMBER_CODES or len(content) != struct.calcsize(NUMBER_CODES[kind]):
         return None
-    return struct.unpack(f"<{NUMBERS[kind]}", content)[0]  # type: ignore[no-any-return]
+    return struct.unpack(f"<{NUMBER_CODES[kind]}", content)[0]  # type: ignore[no-any-return]

@@ -22,7 +22,7 @@ def in_memory(
         images: Pillow's, or 8-bit arrays, each (H, W) or (H, W, 3); one array (N, H, W[, 3]) is such a sequence too.
         targets: for each image the place of its class in `classes`.
         classes: the names, or for the model's own indices `xception.labels.index_classes(count)`.
-        name: what results are to call the data.
+        name: name of the data in results.
 
     Raises:
         InputError: another number of targets than of images, or a target that is no class.

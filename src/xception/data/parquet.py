@@ -21,17 +21,17 @@ from xception.extras import require
 
 PARQUET_SUFFIX = ".parquet"
 
-NAMES = {"Image": ("image", "img"), "ClassLabel": ("label", "labels")}
-"""What a column of each kind is called where the metadata do not tell, and which is meant where they tell several."""
+COLUMN_NAMES = {"Image": ("image", "img"), "ClassLabel": ("label", "labels")}
+"""Names of the column of each kind, best first, where the metadata name none or several."""
 
-CACHED_GROUPS = 3
-"""Groups of rows that are held in memory: readers that run ahead are seldom in more."""
+MAX_CACHED_GROUPS = 3
+"""Groups of rows in memory at once: readers that run ahead are seldom in more."""
 
-UNKNOWN = -1
+NO_LABEL = -1
 """The hub's class index of a row without a label."""
 
 
-class Group(NamedTuple):
+class RowGroup(NamedTuple):
     """A group of rows: the smallest part of a file that is read at once."""
 
     files: Files
@@ -43,7 +43,7 @@ class Group(NamedTuple):
 
 @dataclass
 class Columns:
-    """Where in a file the images and the labels are, and the classes' names if it holds them."""
+    """Columns of the images and of the labels in a file, and the classes' names if it holds them."""
 
     image: str
     label: str
@@ -77,7 +77,7 @@ def parquet_rows(located: list[tuple[Files, str]], name: str) -> Lazy:
             named[columns.classes] = file
             targets.extend(_labels(opened, columns, f"{files.place}/{file}"))
             for number in range(opened.metadata.num_row_groups):
-                rows.add(Group(files, file, opened.metadata, number, columns.image))
+                rows.add(RowGroup(files, file, opened.metadata, number, columns.image))
     if not targets:
         raise InputError(f"{name} holds no rows; expected a column of images and one of class indices")
     if len(named) > 1:
@@ -85,13 +85,13 @@ def parquet_rows(located: list[tuple[Files, str]], name: str) -> Lazy:
             f"{' and '.join(list(named.values())[:2])} name different classes; expected those of one data set"
         )
     classes = next(iter(named), ()) or named_or_indexed([files for files, _ in located[:1]], targets)
-    if max(targets, default=UNKNOWN) >= len(classes):
+    if max(targets, default=NO_LABEL) >= len(classes):
         raise InputError(f"{name} uses class {max(targets)}, but names {len(classes)} classes; expected lower indices")
     firsts = [first for first, _ in keys]
 
     def item(index: int) -> Item:
         first, stem = keys[bisect_right(firsts, index) - 1]
-        target = None if targets[index] == UNKNOWN else targets[index]
+        target = None if targets[index] == NO_LABEL else targets[index]
         return Item(f"{stem}/{index - first}", target, partial(rows.image, index))
 
     return Lazy(name, classes, range(len(targets)), item)
@@ -101,13 +101,13 @@ class ImageRows:
     """Images by their number over all groups of rows."""
 
     def __init__(self) -> None:
-        self._groups: list[Group] = []
+        self._groups: list[RowGroup] = []
         self._firsts: list[int] = []
         self._count = 0
         self._lock = Lock()
-        self._column = lru_cache(CACHED_GROUPS)(_read_group)
+        self._column = lru_cache(MAX_CACHED_GROUPS)(_read_group)
 
-    def add(self, group: Group) -> None:
+    def add(self, group: RowGroup) -> None:
         """Append the rows of one group."""
         self._groups.append(group)
         self._firsts.append(self._count)
@@ -130,7 +130,7 @@ class ImageRows:
         return data
 
 
-def _read_group(group: Group) -> Any:
+def _read_group(group: RowGroup) -> Any:
     try:
         with _opened(group.files, group.file, metadata=group.metadata) as opened:
             return opened.read_row_group(group.number, columns=[group.column]).column(0)
@@ -150,24 +150,24 @@ def _opened(files: Files, file: str, **options: object) -> Iterator[Any]:
 
 def _columns(schema: Any, place: str) -> Columns:
     features = _features(schema.metadata or {})
-    image, label = (_column(kind, features, schema.names, place) for kind in NAMES)
+    image, label = (_column(kind, features, schema.names, place) for kind in COLUMN_NAMES)
     is_struct = require("pyarrow", "data").types.is_struct(schema.field(image).type)
     return Columns(f"{image}.bytes" if is_struct else image, label, _class_names(features.get(label, {})))
 
 
 def _column(kind: str, features: Mapping[str, Any], names: list[str], place: str) -> str:
     told = [name for name in names if features.get(name, {}).get("_type") == kind] or names
-    found = [name for name in NAMES[kind] if name in told] or (told if told is not names else [])
+    found = [name for name in COLUMN_NAMES[kind] if name in told] or (told if told is not names else [])
     if len(found) != 1:
         raise InputError(
-            f"{place} has the columns {', '.join(names)}; expected images in one called {NAMES['Image'][0]}, "
-            f"and class indices in one called {NAMES['ClassLabel'][0]}"
+            f"{place} has the columns {', '.join(names)}; expected images in one called {COLUMN_NAMES['Image'][0]}, "
+            f"and class indices in one called {COLUMN_NAMES['ClassLabel'][0]}"
         )
     return found[0]
 
 
 def _features(metadata: Mapping[bytes, bytes]) -> dict[str, dict[str, Any]]:
-    """What the hub's library noted of the columns."""
+    """Notes of the hub's library on the columns."""
     try:
         features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
     except (ValueError, KeyError, TypeError):
@@ -186,4 +186,4 @@ def _labels(opened: Any, columns: Columns, place: str) -> list[int]:
     column = opened.read(columns=[columns.label]).column(0)
     if not require("pyarrow", "data").types.is_integer(column.type):
         raise InputError(f"the column {columns.label} of {place} holds {column.type}; expected class indices")
-    return [UNKNOWN if value is None else max(UNKNOWN, value) for value in column.to_pylist()]
+    return [NO_LABEL if value is None else max(NO_LABEL, value) for value in column.to_pylist()]

@@ -14,15 +14,15 @@ from xception.extras import optional
 from xception.preprocess import FILTERS, Preprocess, Squash, inside
 
 Mode = Literal["reference", "exact", "fast"]
-"""How closely the published preprocessing is followed: to the bit, to one step of 255, or as its documentation says."""
+"""Closeness to the published preprocessing: to the bit, to one step of 255, or as its documentation says."""
 
 Size = tuple[int, int]
 
 Photo = Image.Image | NDArray[np.uint8]
-"""A decoded image, or what `photograph` returns."""
+"""A decoded image, or the pixels that `photograph` returns."""
 
-Span = tuple[int, int]
-"""The first of some columns and the one behind the last."""
+PixelSpan = tuple[int, int]
+"""First of some columns or rows, and the one behind the last."""
 
 REACH = {"bilinear": 1, "bicubic": 2}
 """Pixels on either side of a target's centre that its filter looks at when it does not shrink."""
@@ -30,26 +30,26 @@ REACH = {"bilinear": 1, "bicubic": 2}
 TURBO_FILTERS = {"bilinear": "bilinear", "bicubic": "catmull_rom"}
 """The names that cykooz_resizer has for Pillow's filters."""
 
-TALL = 2
+MAX_ASPECT = 2
 """Height over width beyond which Pillow 13 resizes the rows before the columns, as it also may if their scales differ.
 Bicubic results of the two orders are up to 28 steps apart, since what overshoots is cut off in between."""
 
 DRAFT_SCALES = (1, 2, 4, 8)
-"""How many times smaller libjpeg decodes an image at less than the cost of the whole; the scales between cost more."""
+"""Factors by which libjpeg decodes an image smaller at less than the cost of the whole; those between cost more."""
 
-SPARE = 16
-"""Columns beside those needed among which a span's ends are looked for."""
+SPARE_COLUMNS = 16
+"""Columns on either side of those needed among which a span's ends are looked for."""
 
-NEAR = 2e-6
+MAX_END_ERROR_PX = 2e-6
 """Distance of float32 from a span's end, in pixels, that flips the rounding of about one value in 100,000."""
 
-MARGIN = 1.5
-"""How many times finer than the target a photograph is decoded at least in fast mode: below it the mean difference from
-the reference grows from 0.4 to 1.4 steps, above it hardly shrinks."""
+MIN_DRAFT_FINENESS = 1.5
+"""Smallest factor by which a photograph is decoded finer than the target in fast mode: below it the mean difference
+from the reference grows from 0.4 to 1.4 steps, above it hardly shrinks."""
 
 
 def pixels(loaded: bytes | Image.Image, preprocess: Preprocess, mode: Mode = "exact") -> NDArray[np.uint8]:
-    """What `Item.load` returned as (C, H, W) before normalisation.
+    """Prepare what `Item.load` returned: 8-bit pixels (C, H, W) before normalisation.
 
     Raises:
         DecodeError: the image cannot be decoded, or its resize makes a sliver larger than memory should hold.
@@ -71,16 +71,16 @@ def _size(photo: Photo) -> Size:
 
 
 def _image(photo: Photo, first: int = 0, last: int | None = None) -> Image.Image:
-    """Rows of it, by default all."""
+    """The rows of a photo, by default all."""
     if isinstance(photo, Image.Image):
         return photo if last is None else photo.crop((0, first, photo.width, last))
     return as_image(photo[first:last])
 
 
 def _exact(photo: Photo, preprocess: Preprocess) -> NDArray[np.uint8]:
-    """From the rows that the crop shows, with the columns of the whole resize, so that only one rounding differs."""
+    """Resize the rows that the crop shows, with the columns of the whole resize, so that only one rounding differs."""
     width, height = _size(photo)
-    if isinstance(preprocess.resize, Squash) or height > TALL * width:
+    if isinstance(preprocess.resize, Squash) or height > MAX_ASPECT * width:
         return preprocess.resized(_image(photo))
     target, box = preprocess.geometry(width, height)
     left, top, right, bottom = inner = inside(box, target)
@@ -91,7 +91,7 @@ def _exact(photo: Photo, preprocess: Preprocess) -> NDArray[np.uint8]:
     return preprocess.cut(part, inner, box)
 
 
-def _columns(image: Image.Image, target: int, part: Span, interpolation: str) -> tuple[Image.Image, int]:
+def _columns(image: Image.Image, target: int, part: PixelSpan, interpolation: str) -> tuple[Image.Image, int]:
     """Columns `part` of the image resized to the width `target`, by Pillow, and some on either side; and where `part`
     begins among them."""
     drawn, source = _span(image.width, target, part, interpolation)
@@ -100,11 +100,11 @@ def _columns(image: Image.Image, target: int, part: Span, interpolation: str) ->
 
 
 @lru_cache(maxsize=4096)
-def _span(width: int, target: int, part: Span, interpolation: str) -> tuple[Span, tuple[float, float]]:
+def _span(width: int, target: int, part: PixelSpan, interpolation: str) -> tuple[PixelSpan, tuple[float, float]]:
     """Columns of a resized image, those of `part` among them, and from where to where they reach in the image.
 
     As few are drawn as can be without an effect. Pillow keeps both ends in float32, which moves the columns by up to
-    1e-5 px. That changes how values near a half are rounded, so the drawn columns begin and end beside those of `part`,
+    1e-5 px. That changes how values near a half are rounded, so the drawn columns begin and end near those of `part`,
     where float32 errs least. All columns are drawn where more than a few values are a half: in columns right between
     two pixels, and everywhere if bilinear weights, which are fractions of small numbers, are used; and where the image
     grows, which gives single columns most weight.
@@ -114,26 +114,26 @@ def _span(width: int, target: int, part: Span, interpolation: str) -> tuple[Span
     whole = (0, target), (0.0, float(width))
     if width <= target or are_halves_common:
         return whole
-    firsts = np.arange(max(0, part[0] - SPARE), part[0] + 1)[:, None]
-    lasts = np.arange(part[1], min(target, part[1] + SPARE) + 1)
+    firsts = np.arange(max(0, part[0] - SPARE_COLUMNS), part[0] + 1)[:, None]
+    lasts = np.arange(part[1], min(target, part[1] + SPARE_COLUMNS) + 1)
     left, right = firsts * width / target, lasts * width / target
     kept_left, kept_right = left.astype(np.float32), right.astype(np.float32)
     # Pillow's arithmetic: it subtracts in float32, too.
     reached_right = kept_left + (kept_right - kept_left).astype(np.float64)
     errors = np.maximum(np.abs(kept_left - left), np.abs(reached_right - right))
     row, column = divmod(int(errors.argmin()), lasts.size)
-    if errors[row, column] > NEAR:
+    if errors[row, column] > MAX_END_ERROR_PX:
         return whole
     return (int(firsts[row, 0]), int(lasts[column])), (float(kept_left[row, 0]), float(kept_right[column]))
 
 
 def _fast(loaded: bytes | Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
-    """From an image that is no finer than its resize needs, where its format saves work by that."""
+    """Resize an image that is decoded no finer than it needs, where its format saves work by that."""
     drafts: list[tuple[Size, int]] = []
 
     def reduction(size: Size) -> int:
         target, _ = preprocess.geometry(*size)
-        most = min(whole / part for whole, part in zip(size, target, strict=True)) / MARGIN
+        most = min(whole / part for whole, part in zip(size, target, strict=True)) / MIN_DRAFT_FINENESS
         times = max(scale for scale in DRAFT_SCALES if scale <= max(1.0, most))
         drafts.append((size, times))
         return times
@@ -149,7 +149,9 @@ def _fast(loaded: bytes | Image.Image, preprocess: Preprocess) -> NDArray[np.uin
     return preprocess.cut(part, inner, box)
 
 
-def _strip(photo: Photo, preprocess: Preprocess, part: Span, scale: float) -> tuple[Image.Image, tuple[float, float]]:
+def _strip(
+    photo: Photo, preprocess: Preprocess, part: PixelSpan, scale: float
+) -> tuple[Image.Image, tuple[float, float]]:
     """The rows of a photo that its resize looks at to make those of `part`, and from where to where among them `part`
     lies; the photo is `scale` times as high as what it becomes."""
     height = _size(photo)[1]

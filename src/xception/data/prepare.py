@@ -1,4 +1,4 @@
-"""ImageNet's downloads as a folder a class: what is there already is kept, and the result is counted."""
+"""ImageNet's downloads as one folder per class: files of an earlier run are kept, and the result is counted."""
 
 import re
 import shutil
@@ -11,14 +11,14 @@ from typing import NamedTuple
 import msgspec
 
 from xception.data.files import LocalFiles, is_image, sentence
-from xception.data.ground_truth import Truth, find_truth, read_truth, stem
+from xception.data.ground_truth import Truth, find_truth, image_stem, read_truth
 from xception.data.tars import entries
 from xception.errors import CheckFailed, EnvironmentFault, InputError, UsageError
 from xception.labels import index_classes
 from xception.outputs import write_file
 
 ARCHIVES = {"train": "ILSVRC2012_img_train.tar", "val": "ILSVRC2012_img_val.tar"}
-"""What a folder with the downloads holds, by the folder that it becomes."""
+"""Archives among the downloads, by the folder that each becomes."""
 
 TRAIN_IMAGES = 1_281_167
 TRAIN_CLASSES = 1000
@@ -26,11 +26,11 @@ VAL_IMAGES = 50_000
 VAL_PER_CLASS = 50
 
 CLASS_NAME = re.compile(r"[\w#][\w#.+ -]*")
-"""What may become a folder's name."""
+"""Class names that may become a folder's name."""
 
 
-class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """What a folder holds now: `images = written + kept`."""
+class PreparedFolder(msgspec.Struct, frozen=True, kw_only=True):
+    """Content of a folder with sorted images: `images = written + kept`."""
 
     folder: str
     classes: int
@@ -40,7 +40,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """Files that an earlier run had written."""
 
 
-class Image(NamedTuple):
+class DownloadedImage(NamedTuple):
     """One image of a download on its way to its place."""
 
     label: str
@@ -50,18 +50,18 @@ class Image(NamedTuple):
 
 
 OnImage = Callable[[int], None]
-"""Called with the number of images that are in their place."""
+"""Receives the number of images that are in their place."""
 
 
-def prepare(
+def prepare_imagenet(
     source: Path,
     out: Path,
     *,
     truth: str | None = None,
     expect: int | None = None,
     on_image: OnImage = lambda _: None,
-) -> tuple[Prepared, ...]:
-    """Sort the images of ImageNet's downloads into a folder a class. A run that was interrupted continues.
+) -> tuple[PreparedFolder, ...]:
+    """Sort the images of ImageNet's downloads into one folder per class. A run that was interrupted continues.
 
     Args:
         source: the training archive, the validation archive, a folder with both as they were downloaded, which become
@@ -84,7 +84,7 @@ def prepare(
     return tuple(_prepare(path, out / part, truth, expect, on_image) for part, path in found.items())
 
 
-def _prepare(source: Path, out: Path, truth_place: str | None, expect: int | None, on_image: OnImage) -> Prepared:
+def _prepare(source: Path, out: Path, truth_place: str | None, expect: int | None, on_image: OnImage) -> PreparedFolder:
     if not source.exists():
         raise InputError(
             f"{source} does not exist; expected an archive of ImageNet, or a folder with images or archives"
@@ -104,7 +104,7 @@ def _prepare(source: Path, out: Path, truth_place: str | None, expect: int | Non
     counts = Counter(place.partition("/")[0] for place in places)
     _check_counts(counts, source, truth, expect)
     _check_folder(out, places)
-    return Prepared(
+    return PreparedFolder(
         folder=str(out), classes=len(counts), images=len(places), written=written, kept=len(places) - written
     )
 
@@ -122,33 +122,33 @@ def _truth(source: Path, place: str | None) -> Truth:
 
 
 def _is_training(source: Path) -> bool:
-    """Whether an archive is one of archives, one a class."""
+    """Tell whether an archive is one of archives, one per class."""
     if source.is_dir():
         return False
     with _readable(source), source.open("rb") as file:
         return next((entry.name.endswith(".tar") for entry in entries(file, str(source))), False)
 
 
-def _training_images(source: Path) -> Iterator[Image]:
+def _training_images(source: Path) -> Iterator[DownloadedImage]:
     with _readable(source), source.open("rb") as file:
         for archive in entries(file, str(source)):
             name = _plain(archive.name, source)
             label = name.removesuffix(".tar")
             if label == name:
-                raise InputError(f"{source} holds {name} among archives; expected one archive a class")
+                raise InputError(f"{source} holds {name} among archives; expected one archive per class")
             for entry in entries(archive.open(), f"{source}/{name}"):
-                yield Image(_label(label, source), _plain(entry.name, source), entry.length, entry.read)
+                yield DownloadedImage(_label(label, source), _plain(entry.name, source), entry.length, entry.read)
 
 
-def _labelled_images(source: Path, truth: Truth) -> Iterator[Image]:
+def _labelled_images(source: Path, truth: Truth) -> Iterator[DownloadedImage]:
     classes = truth.classes or index_classes(max(truth.targets.values()) + 1)
     targets = dict(truth.targets)
     for name, size, read in _folder_images(source) if source.is_dir() else _archived_images(source):
-        target = targets.pop(stem(name), None)
+        target = targets.pop(image_stem(name), None)
         if target is None:
-            again = "comes again" if stem(name) in truth.targets else f"is not in {truth.place}"
+            again = "comes again" if image_stem(name) in truth.targets else f"is not in {truth.place}"
             raise InputError(f"{name} of {source} {again}; expected each image once, with the labels of these images")
-        yield Image(_label(classes[target], source), name, size, read)
+        yield DownloadedImage(_label(classes[target], source), name, size, read)
 
 
 def _archived_images(source: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
@@ -177,8 +177,8 @@ def _label(label: str, source: Path) -> str:
     return label
 
 
-def _store(image: Image, target: Path, source: Path) -> bool:
-    """Write one image beside its place and rename it into it; False if it is there already."""
+def _store(image: DownloadedImage, target: Path, source: Path) -> bool:
+    """Write one image to its place; False if it is there already."""
     if target.is_file() and target.stat().st_size == image.size:
         return False
     with _readable(source):
@@ -224,7 +224,7 @@ def _check_counts(counts: Mapping[str, int], source: Path, truth: Truth | None, 
 
 
 def _check_folder(out: Path, places: set[str]) -> None:
-    """What lies on the disk is what was put there."""
+    """Refuse a folder that holds other images than were put there."""
     found = set(filter(is_image, LocalFiles(out).names()))
     strange, gone = sorted(found - places), sorted(places - found)
     if strange or gone:

@@ -1,27 +1,29 @@
-"""What lies behind a URL, by way of fsspec: s3, http and others, also chained."""
+"""Files behind a URL, by way of fsspec: s3, http and others, also chained."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 from urllib.parse import quote, unquote
 
-from xception.data.files import buffered, whole
+from xception.data.files import buffered, require_length
 from xception.errors import EnvironmentFault, UsageError
 from xception.extras import require
 
-AS_THEY_ARE = "/?&=+:%~,@!$'()*;[]"
-"""Signs that a name may bring to a URL: those that mean something there, and the percent of what is quoted."""
+UNQUOTED = "/?&=+:%~,@!$'()*;[]"
+"""Signs that stay as they are in a URL: those that mean something there, and the percent sign of quoted ones."""
 
-HINTS = {"NoCredentialsError": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or FSSPEC_S3_ANON=true where all may"}
+ERROR_HINTS = {
+    "NoCredentialsError": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or FSSPEC_S3_ANON=true where all may"
+}
 
 
 def is_remote(place: str) -> bool:
-    """Whether a place is a URL or a chain of them."""
+    """Tell whether a place is a URL or a chain of them."""
     return "://" in place or "::" in place
 
 
 def filesystem(url: str, verb: str) -> tuple[Any, str]:
-    """What fsspec has for a URL, and its root there; `verb` says what is wanted of it. No server is asked.
+    """The fsspec file system of a URL, and the root there; `verb` completes "cannot ... URL". No server is asked.
 
     Raises:
         UsageError: a URL of no known kind.
@@ -83,13 +85,13 @@ class RemoteFiles:
             return b""
         with _explained(f"{self.place}/{name}"):
             data = self._fs.cat_file(self._path(name), start=start, end=start + length)
-        return whole(bytes(data), length, f"{self.place}/{name}")
+        return require_length(bytes(data), length, f"{self.place}/{name}")
 
     def open(self, name: str) -> BinaryIO:
         return buffered(self, name)
 
     def _path(self, name: str) -> str:
-        return f"{self._root}/{quote(name, safe=AS_THEY_ARE) if self._is_web else name}"
+        return f"{self._root}/{quote(name, safe=UNQUOTED) if self._is_web else name}"
 
     def _name(self, path: str) -> str:
         name = path.removeprefix(self._root).strip("/")
@@ -98,7 +100,7 @@ class RemoteFiles:
 
 @contextmanager
 def _explained(place: str) -> Iterator[None]:
-    """Whatever a client library raises as an OSError of one sentence: their errors share no base."""
+    """Turn any error of a client library into an OSError of one sentence: they share no base."""
     try:
         yield
     except FileNotFoundError as error:
@@ -106,5 +108,5 @@ def _explained(place: str) -> Iterator[None]:
     except PermissionError as error:
         raise PermissionError(f"{place} may not be read with the credentials at hand; check these") from error
     except Exception as error:
-        hint = HINTS.get(type(error).__name__, "check the address, the network and the credentials")
+        hint = ERROR_HINTS.get(type(error).__name__, "check the address, the network and the credentials")
         raise OSError(f"cannot read {place}: {error or type(error).__name__}; {hint}") from error

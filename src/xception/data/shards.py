@@ -1,4 +1,4 @@
-"""Tar shards in the WebDataset layout: the files of a sample share a key, `KEY.jpg` beside `KEY.cls`."""
+"""Tar shards in the WebDataset layout: the files of a sample share a key, `KEY.jpg` and `KEY.cls`."""
 
 import re
 from array import array
@@ -13,18 +13,18 @@ from xception.data.files import IMAGE_SUFFIXES, Files
 from xception.data.locations import base_name, locate
 from xception.data.source import Item, Lazy
 from xception.data.splits import Split, divided
-from xception.data.tars import Entry, entries
+from xception.data.tars import TarEntry, entries
 from xception.errors import InputError
 
 SHARD_SUFFIX = ".tar"
 COMPRESSED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
-CLASS = ".cls"
+CLASS_SUFFIX = ".cls"
 
-MAX_NUMBERS = 1_000_000
+MAX_FILES_PER_RANGE = 1_000_000
 
-MAX_TEXT = 64
-"""Bytes of a class index, at the very most."""
+MAX_CLASS_BYTES = 64
+"""Bytes of a class index that are read; longer ones are none."""
 
 
 class Member(NamedTuple):
@@ -36,7 +36,7 @@ class Member(NamedTuple):
     text: str
 
 
-class Sample(NamedTuple):
+class ShardSample(NamedTuple):
     """A sample's key within its shard, where its image lies there, and its class."""
 
     key: str
@@ -48,7 +48,7 @@ class Sample(NamedTuple):
 def shards(data: str, split: Split | None) -> Lazy:
     """All samples of shards such as `train-{000..009}.tar`, in order of shard and place.
 
-    An item's key is `SHARD/KEY`. `KEY.cls` holds the class index as text. Class names come from `labels.txt` beside
+    An item's key is `SHARD/KEY`. `KEY.cls` holds the class index as text. Class names come from `labels.txt` next to
     the shards; without it the indices are the model's own. With a split, train and validation are parts of the shards.
 
     Raises:
@@ -74,7 +74,7 @@ def indexed_shards(located: Iterable[tuple[Files, str]], name: str) -> Lazy:
             lengths.append(sample.length)
             targets.append(sample.target)
     if not keys:
-        raise InputError(f"{name} holds no samples; expected images with their classes, KEY.jpg beside KEY.cls")
+        raise InputError(f"{name} holds no samples; expected images with their classes, KEY.jpg next to KEY.cls")
 
     def item(index: int) -> Item:
         files, shard = located[shard_of[index]]
@@ -98,15 +98,15 @@ def expand_braces(pattern: str) -> list[str]:
 def _numbers(first: str, last: str, pattern: str) -> list[str]:
     if int(last) < int(first):
         raise InputError(f"the range {{{first}..{last}}} of {pattern} runs backwards; expected the lower number first")
-    if int(last) - int(first) > MAX_NUMBERS:
+    if int(last) - int(first) > MAX_FILES_PER_RANGE:
         raise InputError(
-            f"the range {{{first}..{last}}} of {pattern} is too long; expected {MAX_NUMBERS:,} files at most"
+            f"the range {{{first}..{last}}} of {pattern} is too long; expected {MAX_FILES_PER_RANGE:,} files at most"
         )
     return [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
 
 
-def samples(files: Files, shard: str) -> Iterator[Sample]:
-    """The samples of one shard; files of one sample lie beside one another, as in WebDataset.
+def samples(files: Files, shard: str) -> Iterator[ShardSample]:
+    """The samples of one shard; files of one sample follow one another, as in WebDataset.
 
     Raises:
         OSError: it cannot be read.
@@ -116,7 +116,9 @@ def samples(files: Files, shard: str) -> Iterator[Sample]:
     seen: set[str] = set()
     for key, members in _grouped(_members(files, shard, place)):
         if key in seen:
-            raise InputError(f"the key {key} comes again in {place}; expected the files of a sample beside one another")
+            raise InputError(
+                f"the key {key} comes again in {place}; expected the files of a sample one after the other"
+            )
         seen.add(key)
         yield _sample(key, members, place)
 
@@ -141,24 +143,24 @@ def _members(files: Files, shard: str, place: str) -> Iterator[tuple[str, Member
             stem, dot, suffix = path.name.partition(".")
             if stem and dot:
                 suffix = f".{suffix.lower()}"
-                text = _text(entry) if suffix == CLASS else ""
+                text = _text(entry) if suffix == CLASS_SUFFIX else ""
                 yield str(path.with_name(stem)), Member(suffix, entry.start, entry.length, text)
 
 
-def _text(entry: Entry) -> str:
-    return entry.read().decode("ascii", "replace").strip() if entry.length <= MAX_TEXT else "a long text"
+def _text(entry: TarEntry) -> str:
+    return entry.read().decode("ascii", "replace").strip() if entry.length <= MAX_CLASS_BYTES else "a long text"
 
 
-def _sample(key: str, members: list[Member], place: str) -> Sample:
+def _sample(key: str, members: list[Member], place: str) -> ShardSample:
     """The one image and the one class of a sample."""
     suffixes = [member.suffix for member in members]
     images = [member for member in members if member.suffix in IMAGE_SUFFIXES]
-    classes = [member.text for member in members if member.suffix == CLASS]
+    classes = [member.text for member in members if member.suffix == CLASS_SUFFIX]
     if len(images) != 1 or len(classes) != 1 or len(set(suffixes)) < len(suffixes):
         raise InputError(
             f"the sample {key} in {place} consists of {', '.join(suffixes)}; expected one image, and its class in "
-            f"{key}{CLASS}"
+            f"{key}{CLASS_SUFFIX}"
         )
     if not re.fullmatch("[0-9]{1,7}", classes[0]):
         raise InputError(f"the class of {key} in {place} is {classes[0][:20]!r}; expected an index, counted from 0")
-    return Sample(key, images[0].start, images[0].length, int(classes[0]))
+    return ShardSample(key, images[0].start, images[0].length, int(classes[0]))

@@ -1,4 +1,4 @@
-"""What every data source offers: a sequence of items that are read only when they are needed."""
+"""Data sources: sequences of items that are read only when they are needed."""
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence

@@ -9,7 +9,7 @@ from xception.data.digits import digits
 from xception.data.files import Below, Files, is_image, sentence
 from xception.data.flat_folder import flat_folder
 from xception.data.folder import image_folder
-from xception.data.ground_truth import LABEL_FILE
+from xception.data.ground_truth import TRUTH_FILE
 from xception.data.listed import LIST_SUFFIXES, listed
 from xception.data.locations import above, base_name, is_folder, open_files
 from xception.data.parquet import PARQUET_SUFFIX, parquet, parquet_rows
@@ -158,7 +158,7 @@ FOLDER_FORMS = (
     _packed("parquet files", PARQUET_SUFFIX, parquet_rows, below="data/"),
     _packed("tar shards", SHARD_SUFFIX, indexed_shards, below="data/"),
     FolderForm(
-        help=f"images and {LABEL_FILE} or ImageNet's {DEVKIT}",
+        help=f"images and {TRUTH_FILE} or ImageNet's {DEVKIT}",
         fits=_is_flat,
         open=lambda folder: divided(flat_folder(folder.files, folder.name, folder.around), folder.split),
     ),

@@ -1,4 +1,4 @@
-"""Which part of a data set training, validation and test see."""
+"""The parts of a data set that training, validation and test see."""
 
 import re
 from dataclasses import replace
@@ -14,17 +14,17 @@ Split = Literal["train", "validation", "test"]
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-FOLDERS: dict[Split, tuple[str, ...]] = {
+SPLIT_FOLDERS: dict[Split, tuple[str, ...]] = {
     "train": ("train/",),
     "validation": ("validation/", "val/"),
     "test": ("test/", "validation/", "val/"),
 }
-"""Under which names a data set's folder may hold each split, best first."""
+"""Names of the folder of each split, best first."""
 
-BEGINNINGS = ("train", "validation", "val", "test")
-"""With which the names of a split's files may begin, where several splits lie in one folder."""
+SPLIT_PREFIXES = ("train", "validation", "val", "test")
+"""Beginnings of the names of a split's files, where several splits lie in one folder."""
 
-HOLD_OUT = 0.1
+VALIDATION_SHARE = 0.1
 """Share of undivided data that training keeps for validation."""
 
 
@@ -35,8 +35,8 @@ def split_folder(files: Files, split: Split | None) -> str:
         InputError: the data are divided, and no split was asked for or one that is not there.
     """
     folders = {entry for entry in files.entries() if entry.endswith("/") and entry[0] != "."} - {f"{DEVKIT}/"}
-    found = next((name for name in FOLDERS[split] if name in folders), "") if split else ""
-    names = {name for names in FOLDERS.values() for name in names}
+    found = next((name for name in SPLIT_FOLDERS[split] if name in folders), "") if split else ""
+    names = {name for names in SPLIT_FOLDERS.values() for name in names}
     are_splits = folders <= names or ("train/" in folders and not folders.isdisjoint({"val/", "validation/"}))
     if folders and are_splits and not found:
         raise InputError(
@@ -47,18 +47,18 @@ def split_folder(files: Files, split: Split | None) -> str:
 
 
 def split_files(names: list[str], split: Split | None, place: str) -> tuple[list[str], Split | None]:
-    """Of files that lie in one folder those of a split, by how their names begin, and the split that is left to take.
+    """Choose the files of a split among those of one folder by their names; return also the split still to be taken.
 
     Raises:
         InputError: the files are those of several splits and none was asked for, or one that is not there.
     """
-    own = {part: [name for name in names if re.match(rf"{part}(?![a-z])", name)] for part in BEGINNINGS}
-    present = [part for part in BEGINNINGS if own[part]]
+    own = {part: [name for name in names if re.match(rf"{part}(?![a-z])", name)] for part in SPLIT_PREFIXES}
+    present = [part for part in SPLIT_PREFIXES if own[part]]
     if not present:
         return names, split
     if split is None and len(present) == 1:
         return names, None
-    chosen = next((own[folder[:-1]] for folder in FOLDERS[split] if own[folder[:-1]]), []) if split else []
+    chosen = next((own[folder[:-1]] for folder in SPLIT_FOLDERS[split] if own[folder[:-1]]), []) if split else []
     if not chosen:
         raise InputError(f"{place} holds the splits {', '.join(present)}; write {place}:SPLIT with one of them")
     return chosen, None
@@ -67,7 +67,7 @@ def split_files(names: list[str], split: Split | None, place: str) -> tuple[list
 def divided(source: Lazy, split: Split | None) -> Lazy:
     """The part of undivided data that a split sees: train and validation share it out, all others see all of it.
 
-    Which part an item falls into depends on its key alone: neither on other items nor on where the data lie.
+    The part into which an item falls depends only on its key: neither on other items nor on the place of the data.
     """
     if split is None:
         return source
@@ -78,4 +78,4 @@ def divided(source: Lazy, split: Split | None) -> Lazy:
 
 
 def _held_out(key: str) -> bool:
-    return int.from_bytes(sha256(key.encode()).digest()[:8], "big") < HOLD_OUT * 2**64
+    return int.from_bytes(sha256(key.encode()).digest()[:8], "big") < VALIDATION_SHARE * 2**64

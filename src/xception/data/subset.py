@@ -14,13 +14,13 @@ from xception.errors import DecodeError, InputError, UsageError
 
 def balanced(source: Source, count: int, seed: int = 0) -> tuple[Items, Lazy]:
     """`count` items, as evenly over the classes as they allow, and all the others; both in source order."""
-    chosen = set(islice(turns(source, seed), count))
+    chosen = set(islice(class_turns(source, seed), count))
     first = Items(source.name, source.classes, tuple(source[index] for index in sorted(chosen)))
     others = array("q", (index for index in range(len(source)) if index not in chosen))
     return first, Lazy(source.name, source.classes, others, source.__getitem__)
 
 
-def turns(source: Source, seed: int, accept: Callable[[Item], bool] = lambda _: True) -> Iterator[int]:
+def class_turns(source: Source, seed: int, accept: Callable[[Item], bool] = lambda _: True) -> Iterator[int]:
     """Indices of accepted items: one of each class, then another of each, in an order that the seed decides."""
     by_class: dict[int | None, list[int]] = defaultdict(list)
     for index in np.random.Generator(np.random.PCG64(seed)).permutation(len(source)):
@@ -35,7 +35,7 @@ def turns(source: Source, seed: int, accept: Callable[[Item], bool] = lambda _: 
 
 
 def share(order: np.ndarray, rank: int, world: int) -> np.ndarray:
-    """What process `rank` of `world` reads of an epoch's order: all processes together read each sample once.
+    """The part of an epoch's order that process `rank` of `world` reads: all processes together read each sample once.
 
     The shares differ by at most one sample where `world` does not divide their number.
 
@@ -53,8 +53,8 @@ def check_disjoint(first: Iterable[Item], second: Iterable[Item]) -> None:
     Raises:
         InputError: with the number of shared images and one of them.
     """
-    known = {content(item) for item in first}
-    shared = [item.key for item in second if content(item) in known]
+    known = {content_digest(item) for item in first}
+    shared = [item.key for item in second if content_digest(item) in known]
     if shared:
         raise InputError(
             f"{len(shared)} images, such as {shared[0]}, are in both the calibration and the validation data; "
@@ -62,8 +62,8 @@ def check_disjoint(first: Iterable[Item], second: Iterable[Item]) -> None:
         )
 
 
-def content(item: Item) -> bytes:
-    """What identifies an image whatever it is called: the SHA-256 of its file, or of its pixels where there is none."""
+def content_digest(item: Item) -> bytes:
+    """The SHA-256 of an image's file, or of its pixels where there is none; the same whatever the image is called."""
     try:
         loaded = item.load()
     except (DecodeError, OSError):

@@ -19,7 +19,7 @@ SYNTHETIC_PATTERN = re.compile(r"synthetic:(\d{1,9})(?:,(\d{1,5})x(\d{1,5})(?:,(
 
 
 def synthetic(data: str, split: Split | None) -> Lazy:
-    """Pictures by such a name, of 96 x 64 px and two classes where it says nothing else; see `pictures`.
+    """Pictures by such a name, of 96 x 64 px and two classes unless the name says otherwise; see `pictures`.
 
     Raises:
         UsageError: a name of another form, or a number below one.
@@ -36,7 +36,7 @@ def synthetic(data: str, split: Split | None) -> Lazy:
 
 
 def pictures(count: int, width: int = 96, height: int = 64, classes: int = 2, *, name: str = "synthetic") -> Lazy:
-    """`count` pictures of coarse random colours, no two alike; the classes, by index alone, take turns."""
+    """`count` pictures of coarse random colours, no two alike; the classes, known only by index, take turns."""
 
     def item(index: int) -> Item:
         return Item(f"{index:09d}", index % classes, lambda: _picture(index, width, height))

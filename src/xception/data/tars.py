@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO, cast
 
-from xception.data.files import whole
+from xception.data.files import require_length
 from xception.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TarEntry:
     """A regular file in a tar file, to be opened before the next one is asked for."""
 
     name: str
     place: str
-    """What messages call it."""
+    """Its name in messages."""
     start: int
     """Its first byte in the tar file."""
     length: int
@@ -29,17 +29,17 @@ class Entry:
             OSError: it cannot be read, or the tar file was cut.
         """
         try:
-            return whole(self.open().read(), self.length, self.place)
+            return require_length(self.open().read(), self.length, self.place)
         except tarfile.TarError as error:
             raise OSError(f"{self.place} ends early; fetch the archive again") from error
 
 
-def entries(file: IO[bytes], place: str) -> Iterator[Entry]:
+def entries(file: IO[bytes], place: str) -> Iterator[TarEntry]:
     """The files of an uncompressed tar file that can be sought in.
 
     Raises:
         OSError: it cannot be read.
-        InputError: it is broken, compressed, or holds something besides files and folders.
+        InputError: it is broken, compressed, or holds something other than files and folders.
     """
     try:
         with tarfile.open(fileobj=file, mode="r:") as archive:
@@ -47,9 +47,11 @@ def entries(file: IO[bytes], place: str) -> Iterator[Entry]:
                 if member.isreg() and not member.issparse():
                     # Of a regular file `extractfile` returns a file, never None.
                     opened = cast(Callable[[], IO[bytes]], partial(archive.extractfile, member))
-                    yield Entry(member.name, f"{place}/{member.name}", member.offset_data, member.size, opened)
+                    yield TarEntry(member.name, f"{place}/{member.name}", member.offset_data, member.size, opened)
                 elif not member.isdir():
-                    raise InputError(f"{place} holds {member.name}, which is a link or device; expected files alone")
+                    raise InputError(
+                        f"{place} holds {member.name}, which is a link or device; expected files and folders"
+                    )
             file.seek(archive.offset)
             _check_end(file.read(tarfile.RECORDSIZE), place)
     except tarfile.TarError as error:

@@ -16,7 +16,7 @@ import numpy as np
 from xception.backends.base import Pixels
 from xception.bundle import Bundle
 from xception.data.source import Item, Items, Source
-from xception.data.subset import balanced, check_disjoint, content
+from xception.data.subset import balanced, check_disjoint, content_digest
 from xception.errors import InputError
 from xception.pipeline.stream import Failure, prepared
 from xception.preprocess import Preprocess
@@ -78,7 +78,7 @@ class Calibration:
     def provenance(self) -> Provenance:
         """What a bundle remembers of these images."""
         targets = {item.target for item in self.source}
-        hashes = sorted(content(item) for item in self.source)
+        hashes = sorted(content_digest(item) for item in self.source)
         return Provenance(
             data=self.source.name,
             images=len(self.source),
