@@ -23,8 +23,9 @@ from xception.arch.spec import Architecture
 from xception.arch.variants import VARIANTS
 from xception.bundle import Bundle, Model, Network, write_bundle
 from xception.errors import XceptionError
-from xception.export.export import FORMATS, export_bundle
+from xception.export.export import export_bundle
 from xception.export.program import GraphOptions
+from xception.forms import FORMS, Form
 from xception.labels import Labels
 from xception.preprocess import CenterCrop, Preprocess
 from xception.weights import weights_bytes
@@ -39,7 +40,7 @@ PX = 64
 class Column:
     """A format with the options it is measured under."""
 
-    to: str
+    to: Form
     options: Mapping[str, Any]
 
 
@@ -103,7 +104,7 @@ def drawn(spec: Architecture) -> dict[str, np.ndarray]:
 
 def measured(bundle: Bundle, column: Column, out: Path, python: str | None) -> dict[str, Any]:
     """Agreement, size and tools of one export, or the sentence that says why there is none."""
-    interpreter = python if FORMATS[column.to].foreign else None
+    interpreter = python if FORMS[column.to].needs_upstream_python else None
     try:
         made = export_bundle(
             bundle, column.to, out, options=GraphOptions(**column.options), upstream_python=interpreter

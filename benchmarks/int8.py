@@ -31,6 +31,7 @@ import onnxruntime
 import openvino
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
+from xception.quantize.targets import onnx_files as int8_files
 
 from xception.arch.variants import architecture
 from xception.backends.base import open_session
@@ -42,6 +43,7 @@ from xception.data.sources import open_source
 from xception.data.subset import balanced
 from xception.export.onnx import onnx_files
 from xception.export.program import program
+from xception.forms import quantizable
 from xception.models.network import build
 from xception.preprocess import Preprocess, Squash
 from xception.quantize.answers import answers
@@ -54,8 +56,6 @@ from xception.quantize.observe import observe
 from xception.quantize.processor import processor
 from xception.quantize.qdq import Scheme, quantize_graph
 from xception.quantize.quantize import GateFailed, Quantization, quantize_bundle
-from xception.quantize.targets import TARGETS
-from xception.quantize.targets import onnx_files as int8_files
 
 ROUNDS = 7
 COUNTS = (16, 32, 64, 128, 256, 512)
@@ -86,7 +86,7 @@ def main() -> None:
             known.add_argument(name)
         known.add_argument("--picture", type=Path)
         known.add_argument("--methods", nargs="+", default=["auto"])
-        known.add_argument("--targets", nargs="+", default=list(TARGETS))
+        known.add_argument("--targets", nargs="+", default=list(quantizable()))
     speed = verbs.add_parser("rates")
     speed.add_argument("--variant", default="timm_xception")
     speed.add_argument("--px", type=int, default=299)

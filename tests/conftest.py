@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, settings
 from tests.reader import blown_up_tensors, digits_bundle, reader_spec, reader_tensors
 from tests.samples import CLASSES, drawn_tensors
 from xception.arch.spec import Architecture
-from xception.bundle import Bundle, Form, Graph, Model, Network, write_bundle
+from xception.bundle import Bundle, Graph, Model, Network, write_bundle
 from xception.export.litert import litert_files
 from xception.export.onnx import onnx_files
 from xception.export.program import program
+from xception.forms import Form
 from xception.labels import Labels
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide
 from xception.weights import weights_bytes

@@ -15,6 +15,7 @@ import msgspec
 from xception.arch.spec import Architecture
 from xception.arch.variants import architecture
 from xception.errors import InputError, UsageError
+from xception.forms import FORMS, Form, Layout
 from xception.intervals import Interval
 from xception.labels import Labels, labels_text, read_labels
 from xception.outputs import ensure_free, json_document, staged_folder
@@ -24,19 +25,7 @@ FORMAT_VERSION = 1
 MANIFEST = "model.json"
 LABELS = "labels.txt"
 
-Form = Literal["weights", "onnx", "openvino", "litert", "pt2", "torchscript", "mindir"]
 Precision = Literal["float32", "float16", "int8"]
-
-MAIN_FILE: Mapping[Form, str] = {
-    "weights": "weights.safetensors",
-    "onnx": "model.onnx",
-    "openvino": "model.xml",
-    "litert": "model.tflite",
-    "pt2": "model.pt2",
-    "torchscript": "model.pt",
-    "mindir": "model.mindir",
-}
-"""The file a runtime opens, by form."""
 
 
 class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,7 +66,7 @@ class Graph(_Document, frozen=True):
     input_name: str
     input_shape: tuple[int | None, int, int | None, int | None]
     output_name: str
-    input_layout: Literal["nchw", "nhwc"] = "nchw"
+    input_layout: Layout = "nchw"
     input_values: Literal["pixels", "image"] = "pixels"
     output_values: Literal["logits", "probabilities"] = "logits"
     top_k: int | None = None
@@ -179,7 +168,7 @@ class Bundle:
     @property
     def main_file(self) -> Path:
         """The weights or graph file."""
-        return self.path / MAIN_FILE[self.model.form]
+        return self.path / FORMS[self.model.form].files[0]
 
     @property
     def graph(self) -> Graph:
@@ -303,10 +292,10 @@ def _decode(path: Path, raw: bytes) -> Model:
         raise InputError(
             f"{path / MANIFEST} is not a valid bundle description: {error}; make the bundle again"
         ) from error
-    if not all(map(_is_plain, model.files)) or MAIN_FILE[model.form] not in model.files:
+    if not all(map(_is_plain, model.files)) or not model.files.keys() >= set(FORMS[model.form].files):
         raise InputError(
             f"{path / MANIFEST} lists the files {sorted(model.files)}; "
-            f"expected plain names with {MAIN_FILE[model.form]!r} among them; make the bundle again"
+            f"expected plain names with {' and '.join(FORMS[model.form].files)} among them; make the bundle again"
         )
     return model
 

@@ -20,8 +20,9 @@ from xception.backends.base import (
     open_session,
     run,
 )
-from xception.bundle import MAIN_FILE, Bundle, Form, Graph
+from xception.bundle import Bundle, Graph
 from xception.errors import InputError, UnknownName, UsageError
+from xception.forms import FORMS, Form
 from xception.metrics import softmax
 from xception.models.network import build
 from xception.preprocess import Preprocess
@@ -109,9 +110,9 @@ def test_a_broken_file_is_refused_in_one_sentence(
     folder = tmp_path_factory.mktemp("broken")
     for file in forms[form].path.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    (folder / MAIN_FILE[form]).write_bytes(b"broken")
+    (folder / FORMS[form].files[0]).write_bytes(b"broken")
     broken = Bundle(path=folder, model=forms[form].model, labels=forms[form].labels)
-    with pytest.raises(InputError, match=MAIN_FILE[form]):
+    with pytest.raises(InputError, match=FORMS[form].files[0]):
         open_session(broken, backend)
 
 
@@ -125,7 +126,7 @@ def test_every_form_has_a_default_backend_that_runs_it() -> None:
 
 
 def test_a_form_for_other_programs_is_not_opened() -> None:
-    assert "torchscript" in MAIN_FILE
+    assert not FORMS["torchscript"].backends
     with pytest.raises(UsageError, match="no backend opens the form 'torchscript'"):
         default_backend("torchscript")
 

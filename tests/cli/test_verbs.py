@@ -231,7 +231,13 @@ def test_export_writes_a_bundle_with_its_agreement(
 
 @pytest.mark.parametrize(
     ("to", "option"),
-    [("timm", "--data"), ("triton", "--data"), ("triton", "--python"), ("onnx", "--python"), ("onnx", "--calibration")],
+    [
+        ("timm", "--data"),
+        ("triton", "--data"),
+        ("triton", "--upstream-python"),
+        ("onnx", "--upstream-python"),
+        ("onnx", "--calibration"),
+    ],
 )
 def test_an_option_that_an_export_has_no_use_for_is_refused(
     to: str, option: str, weights_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -8,26 +9,27 @@ from xception.backends.base import open_session, run
 from xception.bundle import Bundle, open_bundle, write_bundle
 from xception.errors import CheckFailed, InputError, UnknownName, UsageError
 from xception.export import export
-from xception.export.export import FORMATS, PROBES, export_bundle
+from xception.export.export import PROBES, export_bundle
 from xception.export.program import GraphOptions
 from xception.export.verify import TOLERANCES
+from xception.forms import FORMS, exportable
 from xception.metrics import softmax
 from xception.tasks.agreement import probe_pixels
 from xception.weights import read_weights
 
 
-@pytest.mark.parametrize("to", [to for to, row in FORMATS.items() if row.run is None])
+@pytest.mark.parametrize("to", [form for form in exportable() if FORMS[form].backends])
 def test_an_export_carries_its_agreement_with_the_weights_and_its_lineage(
     to: str, weights_bundle: Bundle, tmp_path: Path
 ) -> None:
     exported = export_bundle(weights_bundle, to, tmp_path / "out")
     assert open_bundle(tmp_path / "out", verify=True) == exported
-    assert exported.model.form == FORMATS[to].form
+    assert exported.model.form == to
     assert exported.model.agreement
     assert exported.model.agreement.relative_diff <= TOLERANCES["float32"]
     (step,) = exported.model.lineage
     assert (step.verb, step.parent) == ("export", weights_bundle.model.digest)
-    assert set(step.tools) == set(FORMATS[to].tools)
+    assert set(step.tools) == set(FORMS[to].tools)
     session, parent = open_session(exported), open_session(weights_bundle)
     pixels = probe_pixels(weights_bundle)
     np.testing.assert_allclose(session(pixels), parent(pixels), atol=1e-4)
@@ -47,7 +49,7 @@ def test_an_export_that_differs_is_not_written(
 
 
 def test_an_unknown_format_is_refused(weights_bundle: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="unknown export format 'onxn'; did you mean onnx"):
+    with pytest.raises(UnknownName, match="unknown form to export 'onxn'; did you mean onnx"):
         export_bundle(weights_bundle, "onxn", tmp_path / "out")
 
 
@@ -112,8 +114,8 @@ def test_a_half_precision_export_says_so(weights_bundle: Bundle, tmp_path: Path)
 def test_an_option_that_a_format_has_not_is_refused(
     weights_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(export.FORMATS, "onnx", FORMATS["onnx"]._replace(options=frozenset({"fixed_batch"})))  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="onnx has no softmax or top_k; it takes fixed_batch"):
+    monkeypatch.setitem(FORMS, "onnx", replace(FORMS["onnx"], options=frozenset({"fixed_batch"})))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="onnx has no --softmax or --top-k; it takes --fixed-batch"):
         export_bundle(
             weights_bundle, "onnx", tmp_path / "out", options=GraphOptions(softmax=True, top_k=1, fixed_batch=2)
         )

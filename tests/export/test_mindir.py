@@ -1,11 +1,11 @@
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.export import mindspore_double
+from tests.export.contract import PYTHON
 from tests.export.test_onnx import preprocess
 from tests.samples import drawn_tensors
 from xception.arch.variants import architecture
@@ -15,23 +15,10 @@ from xception.export import mindir
 from xception.export.export import export_bundle
 from xception.export.program import GraphOptions, program
 from xception.export.torch import network_values
-from xception.upstream import mindir as script
+from xception.upstream.interpreter import run_script
 from xception.weights import read_weights
 
-PYTHON = "an interpreter"
-
-
-@pytest.fixture(autouse=True)
-def interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The script runs in this process, on a stand-in for MindSpore."""
-
-    def run_script(command: Sequence[str], complaint: str) -> None:
-        assert list(command[:2]) == [PYTHON, script.__file__]
-        monkeypatch.setattr(sys, "argv", list(command[1:]))
-        script.main()
-
-    monkeypatch.setitem(sys.modules, "mindspore", mindspore_double)
-    monkeypatch.setattr(mindir, "run_script", run_script)
+pytestmark = pytest.mark.usefixtures("mindspore")
 
 
 @pytest.mark.parametrize(
@@ -76,6 +63,6 @@ def test_an_interpreter_is_asked_for_where_it_is_needed_and_only_there(weights_b
 def test_an_interpreter_without_mindspore_is_named(
     weights_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.undo()
-    with pytest.raises(EnvironmentFault, match="MindSpore did not do its part: ModuleNotFoundError"):
+    monkeypatch.setattr(mindir, "run_script", run_script)
+    with pytest.raises(EnvironmentFault, match="MindSpore did not write the file: ModuleNotFoundError"):
         export_bundle(weights_bundle, "mindir", tmp_path / "out", upstream_python=sys.executable)

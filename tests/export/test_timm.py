@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.export.requests import export_to
 from tests.samples import drawn_tensors
 from xception.bundle import Bundle, Model, Network, write_bundle
 from xception.convert.conversion import convert_checkpoint
 from xception.convert.naming.rename import rename_back
 from xception.errors import CheckFailed, InputError, UnknownName, UsageError
 from xception.export import timm
-from xception.export.export import export_folder
 from xception.labels import Labels
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide
 from xception.weights import read_weights, weights_bytes
@@ -34,7 +34,7 @@ def pets(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def test_a_folder_for_timm_comes_back_as_the_same_bundle(pets: Bundle, tmp_path: Path) -> None:
-    assert export_folder(pets, "timm", tmp_path / "out") == tmp_path / "out"
+    assert export_to(pets, "timm", tmp_path / "out") == tmp_path / "out"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["config.json", "model.safetensors"]
     back = convert_checkpoint(tmp_path / "out")
     assert (back.model.network, back.model.preprocess, back.labels) == (pets.model.network, PREPROCESS, LABEL_SETS)
@@ -43,7 +43,7 @@ def test_a_folder_for_timm_comes_back_as_the_same_bundle(pets: Bundle, tmp_path:
 
 
 def test_the_description_is_what_timm_reads(pets: Bundle, tmp_path: Path) -> None:
-    export_folder(pets, "timm", tmp_path / "out")
+    export_to(pets, "timm", tmp_path / "out")
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert (config["architecture"], config["num_classes"]) == ("xception41p", 2)
     assert config["pretrained_cfg"]["input_size"] == [3, 97, 97]
@@ -52,7 +52,7 @@ def test_the_description_is_what_timm_reads(pets: Bundle, tmp_path: Path) -> Non
 
 def test_the_oldest_network_goes_by_another_name(tmp_path: Path) -> None:
     bundle = written(tmp_path / "bundle", Network(variant="timm_xception", num_classes=2, in_channels=3))
-    config = json.loads((export_folder(bundle, "timm", tmp_path / "out") / "config.json").read_text())
+    config = json.loads((export_to(bundle, "timm", tmp_path / "out") / "config.json").read_text())
     assert config["architecture"] == "legacy_xception"
 
 
@@ -66,30 +66,30 @@ def test_the_oldest_network_goes_by_another_name(tmp_path: Path) -> None:
 )
 def test_a_network_that_timm_has_not_is_refused(network: Network, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"timm has no network like the .* expected one of timm_xception, "):
-        export_folder(written(tmp_path / "bundle", network), "timm", tmp_path / "out")
+        export_to(written(tmp_path / "bundle", network), "timm", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_graph_is_not_given_to_timm(onnx_bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="export from the bundle of weights"):
-        export_folder(onnx_bundle, "timm", tmp_path / "out")
+        export_to(onnx_bundle, "timm", tmp_path / "out")
 
 
 def test_an_unknown_library_is_refused(pets: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="unknown export format 'tim'; did you mean timm"):
-        export_folder(pets, "tim", tmp_path / "out")
+    with pytest.raises(UnknownName, match="unknown export target 'tim'; did you mean timm"):
+        export_to(pets, "tim", tmp_path / "out")
 
 
 def test_only_an_earlier_export_is_replaced_and_only_if_asked(pets: Bundle, tmp_path: Path) -> None:
-    out = export_folder(pets, "timm", tmp_path / "out")
+    out = export_to(pets, "timm", tmp_path / "out")
     with pytest.raises(InputError, match=r"already holds a folder for timm; choose another place or pass --overwrite"):
-        export_folder(pets, "timm", out)
-    export_folder(pets, "timm", out, overwrite=True)
+        export_to(pets, "timm", out)
+    export_to(pets, "timm", out, overwrite=True)
     (out / "notes.txt").touch()
     with pytest.raises(InputError, match=r"holds config\.json, model\.safetensors, notes\.txt"):
-        export_folder(pets, "timm", out, overwrite=True)
+        export_to(pets, "timm", out, overwrite=True)
     with pytest.raises(InputError, match="choose another place"):
-        export_folder(pets, "timm", out / "notes.txt")
+        export_to(pets, "timm", out / "notes.txt")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
@@ -101,5 +101,5 @@ def test_a_folder_that_reads_back_otherwise_is_not_written(
 
     monkeypatch.setattr(timm, "rename_back", perturbed)
     with pytest.raises(CheckFailed, match="does not read back"):
-        export_folder(pets, "timm", tmp_path / "out")
+        export_to(pets, "timm", tmp_path / "out")
     assert not list(tmp_path.iterdir())

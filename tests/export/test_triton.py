@@ -5,11 +5,11 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from tests.export.requests import export_to
 from xception.backends.base import open_session
 from xception.bundle import Bundle, open_bundle
 from xception.errors import CheckFailed, InputError
 from xception.export import triton
-from xception.export.export import export_folder
 from xception.export.pbtxt import read_pbtxt
 from xception.export.program import GraphOptions
 from xception.tasks.agreement import probe_pixels
@@ -20,7 +20,7 @@ def config(folder: Path) -> dict[str, list[Any]]:
 
 
 def test_the_folder_is_a_model_as_triton_reads_it(weights_bundle: Bundle, tmp_path: Path) -> None:
-    out = export_folder(weights_bundle, "triton", tmp_path / "faces")
+    out = export_to(weights_bundle, "triton", tmp_path / "faces")
     assert sorted(path.name for path in out.iterdir()) == ["1", "config.pbtxt", "labels.txt"]
     found = config(out)
     assert (found["name"], found["backend"], found["max_batch_size"]) == (["faces"], ["onnxruntime"], [32])
@@ -33,7 +33,7 @@ def test_the_folder_is_a_model_as_triton_reads_it(weights_bundle: Bundle, tmp_pa
 
 
 def test_what_the_configuration_names_runs_and_agrees(weights_bundle: Bundle, tmp_path: Path) -> None:
-    out = export_folder(weights_bundle, "triton", tmp_path / "faces")
+    out = export_to(weights_bundle, "triton", tmp_path / "faces")
     found = config(out)
     session = onnxruntime.InferenceSession(out / "1" / found["default_model_filename"][0])
     pixels = probe_pixels(weights_bundle, 5)
@@ -46,7 +46,7 @@ def test_what_the_configuration_names_runs_and_agrees(weights_bundle: Bundle, tm
 
 def test_a_fixed_batch_is_an_axis_and_images_are_bytes(weights_bundle: Bundle, tmp_path: Path) -> None:
     options = GraphOptions(fixed_batch=4, image_input=True, top_k=2)
-    found = config(export_folder(weights_bundle, "triton", tmp_path / "faces", options=options))
+    found = config(export_to(weights_bundle, "triton", tmp_path / "faces", options=options))
     assert found["max_batch_size"] == [0]
     assert "dynamic_batching" not in found
     assert found["input"] == [{"name": ["image"], "data_type": ["TYPE_UINT8"], "dims": [4, 32, 32, 3]}]
@@ -55,7 +55,7 @@ def test_a_fixed_batch_is_an_axis_and_images_are_bytes(weights_bundle: Bundle, t
 
 
 def test_a_free_size_is_announced(weights_bundle: Bundle, tmp_path: Path) -> None:
-    found = config(export_folder(weights_bundle, "triton", tmp_path / "faces", options=GraphOptions(free_size=True)))
+    found = config(export_to(weights_bundle, "triton", tmp_path / "faces", options=GraphOptions(free_size=True)))
     assert found["input"][0]["dims"] == [3, -1, -1]
 
 
@@ -70,15 +70,15 @@ def test_a_configuration_that_does_not_fit_its_graph_is_not_written(
     right = triton.configuration
     monkeypatch.setattr(triton, "configuration", wrong)
     with pytest.raises(CheckFailed, match=r"config\.pbtxt announces .* as input and the graph has"):
-        export_folder(weights_bundle, "triton", tmp_path / "faces")
+        export_to(weights_bundle, "triton", tmp_path / "faces")
     assert not list(tmp_path.iterdir())
 
 
 def test_only_an_earlier_export_is_replaced(weights_bundle: Bundle, tmp_path: Path) -> None:
-    out = export_folder(weights_bundle, "triton", tmp_path / "faces")
+    out = export_to(weights_bundle, "triton", tmp_path / "faces")
     with pytest.raises(InputError, match=r"already holds a model for Triton; .* --overwrite"):
-        export_folder(weights_bundle, "triton", out)
-    export_folder(weights_bundle, "triton", out, overwrite=True)
+        export_to(weights_bundle, "triton", out)
+    export_to(weights_bundle, "triton", out, overwrite=True)
     (out / "notes").touch()
     with pytest.raises(InputError, match="choose another place"):
-        export_folder(weights_bundle, "triton", out, overwrite=True)
+        export_to(weights_bundle, "triton", out, overwrite=True)

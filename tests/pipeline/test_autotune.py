@@ -8,8 +8,9 @@ import pytest
 
 from tests.samples import labelled
 from xception.backends.base import BACKENDS, Compute, installed
-from xception.bundle import Bundle, Form
+from xception.bundle import Bundle
 from xception.errors import InputError, UsageError
+from xception.forms import Form
 from xception.pipeline import autotune as module
 from xception.pipeline.autotune import BATCHES, Choice, Way, fastest
 

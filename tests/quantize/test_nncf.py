@@ -3,6 +3,7 @@ import sys
 
 import onnx
 import pytest
+from xception.quantize.targets import openvino_files
 
 from xception.bundle import Bundle
 from xception.data.digits import digits
@@ -10,7 +11,6 @@ from xception.data.subset import balanced
 from xception.errors import InputError
 from xception.quantize.calibration import Calibration
 from xception.quantize.nncf import Correction, quantize_by_nncf
-from xception.quantize.targets import openvino_files
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from xception.bundle import Agreement, Bundle, FileHash, Form, Model, Network, Precision, Step
+from xception.bundle import Agreement, Bundle, FileHash, Model, Network, Precision, Step
+from xception.forms import Form
 from xception.intervals import wilson
 from xception.labels import Labels
 from xception.pipeline.timing import Latency, Rate, bound

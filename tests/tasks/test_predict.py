@@ -3,8 +3,9 @@ import pytest
 
 from tests.samples import CLASSES, encoded, labelled, picture
 from xception.backends.base import open_session
-from xception.bundle import Bundle, Form
+from xception.bundle import Bundle
 from xception.data.source import Item, Items
+from xception.forms import Form
 from xception.pipeline.stream import Failure
 from xception.tasks.predict import Prediction, predict
 

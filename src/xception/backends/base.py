@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xception import machine
-from xception.bundle import Bundle, Form, Graph
+from xception.bundle import Bundle, Graph
 from xception.errors import UnknownName, UsageError
+from xception.forms import FORMS, Form, run_by
 from xception.preprocess import Preprocess
 
 Pixels = NDArray[np.float32]
@@ -98,12 +99,12 @@ class Backend:
 
 
 BACKENDS: Mapping[str, Backend] = {
-    "torch": Backend("xception.backends.torch", "torch", ("weights",), ("float32", "bfloat16")),
-    "onnxruntime": Backend("xception.backends.onnxruntime", "onnxruntime", ("onnx",)),
-    "openvino": Backend("xception.backends.openvino", "openvino", ("openvino", "onnx"), ("float32", "bfloat16")),
-    "litert": Backend("xception.backends.litert", "ai-edge-litert", ("litert",)),
+    "torch": Backend("xception.backends.torch", "torch", run_by("torch"), ("float32", "bfloat16")),
+    "onnxruntime": Backend("xception.backends.onnxruntime", "onnxruntime", run_by("onnxruntime")),
+    "openvino": Backend("xception.backends.openvino", "openvino", run_by("openvino"), ("float32", "bfloat16")),
+    "litert": Backend("xception.backends.litert", "ai-edge-litert", run_by("litert")),
 }
-"""In order of preference: the first that runs a bundle's form is its default."""
+"""The runtimes; which forms each one runs, and which form prefers which, stands in `forms.FORMS`."""
 
 
 def open_session(bundle: Bundle, backend: str | None = None, compute: Compute = DEFAULT_COMPUTE) -> Session:
@@ -124,12 +125,12 @@ def open_session(bundle: Bundle, backend: str | None = None, compute: Compute = 
     if name not in BACKENDS:
         raise UnknownName("backend", name, BACKENDS)
     if bundle.model.form not in BACKENDS[name].forms:
-        fitting = [key for key, row in BACKENDS.items() if bundle.model.form in row.forms]
+        fitting = FORMS[bundle.model.form].backends
         raise UsageError(
             f"{name} does not run the form {bundle.model.form!r} of {bundle.path}; use {' or '.join(fitting)}"
         )
     if compute.precision and compute.precision not in BACKENDS[name].arithmetics:
-        fitting = [key for key, row in BACKENDS.items() if compute.precision in row.arithmetics]
+        fitting = tuple(key for key, row in BACKENDS.items() if compute.precision in row.arithmetics)
         raise UsageError(f"{name} does not compute in {compute.precision}; use {' or '.join(fitting)}")
     session: Session = import_module(BACKENDS[name].module).open_session(bundle, compute)
     return session
@@ -137,7 +138,7 @@ def open_session(bundle: Bundle, backend: str | None = None, compute: Compute = 
 
 def installed(form: Form) -> list[str]:
     """The runtimes for a form that this environment has, by the keys of `BACKENDS`."""
-    return [name for name, row in BACKENDS.items() if form in row.forms and _is_installed(row.package)]
+    return [name for name in FORMS[form].backends if _is_installed(BACKENDS[name].package)]
 
 
 def _is_installed(package: str) -> bool:
@@ -154,13 +155,12 @@ def default_backend(form: Form) -> str:
     Raises:
         UsageError: none runs it.
     """
-    name = next((name for name, row in BACKENDS.items() if form in row.forms), None)
-    if name is None:
+    if not FORMS[form].backends:
         raise UsageError(
             f"no backend opens the form {form!r}, which was compared when it was exported and is for programs of your "
             "own; use the bundle it was exported from, or its onnx form"
         )
-    return name
+    return FORMS[form].backends[0]
 
 
 def run(session: Session, pixels: NDArray[Any], batch_size: int) -> Logits:

@@ -1,13 +1,14 @@
-"""What a graph file that is no bundle takes and gives, as its own runtime tells."""
+"""Inputs and outputs of a graph file that is no bundle, as its own runtime tells them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from xception.errors import InputError, MissingExtra
 from xception.extras import require
+from xception.forms import FORMS, Form, describable
 
 
 class Port(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,20 +22,21 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
 class GraphFacts(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="graph"):
     """The document of `xception info GRAPH --json`; `inputs` and `outputs` are None where the runtime is missing."""
 
-    format: Literal["onnx", "openvino", "litert"]
+    format: Form
     inputs: tuple[Port, ...] | None
     outputs: tuple[Port, ...] | None
 
 
 def describe_graph(path: Path) -> GraphFacts:
-    """Inputs and outputs of an `.onnx` file, of an OpenVINO `.xml` or of a LiteRT `.tflite`.
+    """Inputs and outputs of a graph file, whose form is told by the end of its name: the formats have no signature.
 
     Raises:
         InputError: the runtime refuses the file.
     """
-    form, ports = READERS[path.suffix.lower()]
+    form = describable()[path.suffix.lower()]
+    read_ports = FORMS[form].ports
     try:
-        inputs, outputs = ports(path)
+        inputs, outputs = FORMS[form].function(read_ports)(path) if read_ports else ((), ())
     except MissingExtra:
         return GraphFacts(format=form, inputs=None, outputs=None)
     # The runtimes raise types of their own, which share no base class but this one.
@@ -46,7 +48,8 @@ def describe_graph(path: Path) -> GraphFacts:
 Ports = tuple[tuple[Port, ...], tuple[Port, ...]]
 
 
-def _onnx(path: Path) -> Ports:
+def onnx_ports(path: Path) -> Ports:
+    """Inputs and outputs as ONNX Runtime names them."""
     onnxruntime = require("onnxruntime", "onnx")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -58,7 +61,8 @@ def _onnx(path: Path) -> Ports:
     return ports(session.get_inputs()), ports(session.get_outputs())
 
 
-def _openvino(path: Path) -> Ports:
+def openvino_ports(path: Path) -> Ports:
+    """Inputs and outputs as OpenVINO names them."""
     model = require("openvino", "openvino").Core().read_model(path)
 
     def ports(nodes: Iterable[Any]) -> tuple[Port, ...]:
@@ -74,7 +78,8 @@ def _openvino(path: Path) -> Ports:
     return ports(model.inputs), ports(model.outputs)
 
 
-def _litert(path: Path) -> Ports:
+def litert_ports(path: Path) -> Ports:
+    """Inputs and outputs as LiteRT names them."""
     interpreter = require("ai_edge_litert.interpreter", "litert").Interpreter(str(path))
 
     def ports(details: Iterable[dict[str, Any]]) -> tuple[Port, ...]:
@@ -88,11 +93,3 @@ def _litert(path: Path) -> Ports:
         )
 
     return ports(interpreter.get_input_details()), ports(interpreter.get_output_details())
-
-
-READERS: Mapping[str, tuple[Literal["onnx", "openvino", "litert"], Callable[[Path], Ports]]] = {
-    ".onnx": ("onnx", _onnx),
-    ".xml": ("openvino", _openvino),
-    ".tflite": ("litert", _litert),
-}
-"""Form and reader, by the end of the file's name, since the formats have no signature."""

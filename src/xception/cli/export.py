@@ -1,7 +1,6 @@
 """`xception export`"""
 
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -10,54 +9,42 @@ from cyclopts import Parameter
 from xception.bundle import Bundle, open_bundle
 from xception.cli.output import print_facts, say
 from xception.data.sources import open_source
-from xception.errors import UsageError
-from xception.export.export import FOLDERS, PACKS, export_bundle, export_folder
-from xception.export.packs.pack import INPUTS, Request
 from xception.export.program import GraphOptions
-from xception.tasks.agreement import data_pixels
+from xception.export.request import PACK_INPUTS, ExportRequest, check_taken
+from xception.export.targets import export_target, targets_sentence, write_export
 
 PLAIN = GraphOptions()
-
-NEXT = {
-    "timm": 'next: timm.create_model("local-dir:{out}", pretrained=True)',
-    "triton": "next: tritonserver --model-repository {parent}, or here: xception evaluate {out}/1 DATA",
-}
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Packed:
-    """Options of packs alone."""
+class PackOptions:
+    """Options of packs."""
 
     calibration: Annotated[
-        str | None, Parameter(help="Images for a pack to calibrate int8 on, none of which may be among data.")
+        str | None, Parameter(help="Images for a pack to calibrate int8 on, none of which may be among --data.")
     ] = None
     inputs: Annotated[
-        int, Parameter(help="How many images of data a pack prepares for the chip, balanced over the classes.")
-    ] = INPUTS
-
-    def request(self, bundle: Bundle, data: str | None) -> Request:
-        """What the pack is made of."""
-        if self.inputs < 1:
-            raise UsageError("--inputs must be at least 1")
-        calibration = open_source(self.calibration, "train") if self.calibration else None
-        return Request(
-            bundle=bundle, calibration=calibration, data=open_source(data) if data else None, inputs=self.inputs
-        )
+        int | None,
+        Parameter(
+            help=f"Images of --data that a pack prepares for the chip, balanced over the classes; {PACK_INPUTS} by "
+            "default."
+        ),
+    ] = None
 
 
-NOT_PACKED = Packed()
+NO_PACK = PackOptions()
 
 
 def export(
     bundle: Path,
     /,
     *,
-    to: str,
+    to: Annotated[str, Parameter(help=f"What to write: {targets_sentence()}.")],
     out: Path,
     data: str | None = None,
     upstream_python: str | None = None,
-    packed: Packed = NOT_PACKED,
+    pack: PackOptions = NO_PACK,
     options: Annotated[GraphOptions, Parameter(name="*")] = PLAIN,
     overwrite: bool = False,
 ) -> None:
@@ -74,49 +61,35 @@ def export(
 
     Args:
         bundle: The bundle with the weights.
-        to: onnx, openvino, litert, pt2, torchscript or mindir; timm and triton write folders that these load; ascend
-            and vastai write packs to carry to these chips.
-        out: Folder of the new bundle.
-        data: Images to compare on, besides black, white, gray and noise; for a pack labelled ones.
+        out: Folder of the export.
+        data: Images to compare on, in addition to black, white, gray and noise; for a pack labelled ones.
         upstream_python: An interpreter that has MindSpore, which mindir needs.
-        overwrite: Replace a bundle that lies there.
+        overwrite: Replace an earlier export that lies there.
     """
-    opened = open_bundle(bundle)
-    if packed != NOT_PACKED and to not in PACKS:
-        raise UsageError(
-            f"--calibration and --inputs are for packs ({', '.join(PACKS)}); for int8, see xception quantize"
-        )
-    if upstream_python and (to in FOLDERS or to in PACKS):
-        raise UsageError(f"{to} is written by this interpreter; pass no --upstream-python")
-    if to in FOLDERS:
-        if data:
-            raise UsageError(f"a folder for {to} is compared on black, white, gray and noise; pass no --data")
-        print_facts({"folder": str(export_folder(opened, to, out, options=options, overwrite=overwrite))})
-        say(NEXT[to].format(out=out, parent=out.parent))
-        return
-    if to in PACKS:
-        if options != PLAIN:
-            raise UsageError(f"the graphs of a pack are as {to}'s compiler needs them; leave their options out")
-        _export_pack(packed.request(opened, data), to, out, overwrite=overwrite)
-        return
-    pixels = data_pixels(open_source(data), opened.model.preprocess) if data else None
-    exported = export_bundle(
-        opened, to, out, options=options, pixels=pixels, upstream_python=upstream_python, overwrite=overwrite
+    target, opened = export_target(to), open_bundle(bundle)
+    given = {"data": data, "calibration": pack.calibration, "inputs": pack.inputs, "upstream_python": upstream_python}
+    # Before the data are opened, which may take long.
+    check_taken(to, {name for name, value in given.items() if value is not None}, target.takes)
+    request = ExportRequest(
+        bundle=opened,
+        to=to,
+        out=out,
+        options=options,
+        data=open_source(data) if data else None,
+        calibration=open_source(pack.calibration, "train") if pack.calibration else None,
+        inputs=PACK_INPUTS if pack.inputs is None else pack.inputs,
+        upstream_python=upstream_python,
+        overwrite=overwrite,
     )
-    print_facts(_facts(exported))
-    if to == "onnx":
-        say(f"next: xception quantize {out} --calibration DATA --out {out}-int8")
-
-
-def _export_pack(request: Request, to: str, out: Path, *, overwrite: bool) -> None:
-    pack = import_module(PACKS[to]).write(request, out, overwrite=overwrite)
-    print_facts({"pack": str(pack)})
-    say(f"next: python3 {pack / 'verify.py'}, then {pack / 'README.md'}")
+    path = write_export(request)
+    print_facts({target.kind: str(path), **(_facts(open_bundle(path)) if target.kind == "bundle" else {})})
+    if target.next:
+        say(f"next: {target.next.format(out=path, parent=path.parent)}")
 
 
 def _facts(exported: Bundle) -> dict[str, str]:
     measured = exported.model.agreement
-    facts = {"bundle": str(exported.path), "size": f"{exported.size_bytes:,} bytes"}
+    facts = {"size": f"{exported.size_bytes:,} bytes"}
     if measured:
         sizes = ", ".join(f"{height}x{width}" for height, width in measured.sizes_px)
         facts["agreement"] = (

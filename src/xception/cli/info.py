@@ -5,7 +5,6 @@ from pathlib import Path
 import msgspec
 
 from xception.arch.variants import VARIANTS, resolve
-from xception.backends.graphs import READERS as GRAPHS
 from xception.backends.graphs import GraphFacts, describe_graph
 from xception.bundle import Bundle, open_bundle
 from xception.cli.list import WeightsRow, describe, describe_entry
@@ -16,6 +15,7 @@ from xception.convert.diagnosis import Diagnosis, diagnose, published_as
 from xception.convert.readers import read_checkpoint
 from xception.convert.readers.tensorbundle import index_path
 from xception.errors import InputError
+from xception.forms import FORMS, describable
 from xception.preprocess import Preprocess, ShorterSide
 from xception.report.drawing import write_drawing
 
@@ -67,7 +67,7 @@ def _describe_path(path: Path, *, verify: bool) -> tuple[dict[str, object], dict
     if path.is_dir() and not (path / "config.json").is_file():
         bundle = open_bundle(path, verify=verify)
         return {"kind": "bundle", "path": str(bundle.path), **msgspec.to_builtins(bundle.model)}, _bundle_facts(bundle)
-    if path.suffix.lower() in GRAPHS:
+    if path.suffix.lower() in describable():
         graph = describe_graph(path)
         return {"path": str(path), **msgspec.to_builtins(graph)}, {"graph": str(path), **_graph_facts(graph)}
     checkpoint = read_checkpoint(path)
@@ -97,7 +97,7 @@ def _checkpoint_facts(diagnosis: Diagnosis) -> dict[str, str]:
 
 def _graph_facts(graph: GraphFacts) -> dict[str, str]:
     if graph.inputs is None or graph.outputs is None:
-        return {"format": graph.format, "ports": f"unknown; run: pip install 'xception[{graph.format}]'"}
+        return {"format": graph.format, "ports": f"unknown; run: pip install 'xception[{FORMS[graph.format].extra}]'"}
     ports = [("input", port) for port in graph.inputs] + [("output", port) for port in graph.outputs]
     lines = {f"{kind} {port.name}": f"{port.dtype}, {' x '.join(map(str, port.shape))}" for kind, port in ports}
     return {"format": graph.format, **lines}

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+from cyclopts import Parameter
 
 from xception.backends.base import open_session
 from xception.bundle import Bundle, open_bundle
@@ -17,6 +19,7 @@ from xception.data.splits import Split
 from xception.data.synthetic import noise_source
 from xception.errors import UsageError
 from xception.extras import require
+from xception.forms import FORMS, Form, quantizable
 from xception.outputs import json_document, write_file
 from xception.quantize.calibration import IMAGES
 from xception.quantize.gate import TOLERANCE
@@ -24,11 +27,12 @@ from xception.quantize.ladder import Method
 from xception.quantize.processor import WeightBits
 from xception.quantize.qdq import Scale, scales_csv
 from xception.quantize.quantize import GateFailed, Quantization, Trial, Tuning, quantize_bundle
-from xception.quantize.targets import Target
 from xception.speed.benchmark import benchmark
 
 if TYPE_CHECKING:
     from xception.report.quantization import RateRow
+
+TO_HELP = f"The form that is written: {', '.join(f'{form} ({FORMS[form].title})' for form in quantizable())}."
 
 Job = Callable[[], tuple[Bundle, Quantization]]
 Page = Callable[[Quantization], str]
@@ -42,7 +46,7 @@ def quantize(
     out: Path,
     validation: str | None = None,
     method: Method | Literal["auto"] = "auto",
-    to: Target = "onnx",
+    to: Annotated[str, Parameter(help=TO_HELP)] = "onnx",
     images: int = IMAGES,
     tolerance: float = TOLERANCE,
     symmetric: bool = False,
@@ -69,7 +73,6 @@ def quantize(
         validation: Images that judge the result, with or without labels; by default the calibration data's own
             validation part (digits), or what calibration leaves of its images.
         method: How it is done; auto climbs from the cheapest method to the strongest until the gate holds.
-        to: The runtime that the bundle is for.
         images: How many images to calibrate on, balanced over the classes.
         tolerance: Largest loss of top-1 accuracy, as a fraction.
         symmetric: Make activations' ranges symmetric about zero, as some compilers demand.
@@ -88,7 +91,7 @@ def quantize(
     held_out = _open(judged_on, "test") if judged_on else None
     parent, source = open_bundle(bundle), _open(calibration, "train")
     options = Tuning(is_symmetric=symmetric, weight_bits=weight_bits, is_strict=strict, with_sensitivity=sensitivity)
-    job = partial(quantize_bundle, parent, source, out, validation=held_out, to=to, keep_failed=keep_failed)
+    job = partial(quantize_bundle, parent, source, out, validation=held_out, to=cast(Form, to), keep_failed=keep_failed)
     job = partial(job, method=method, images=images, tolerance=tolerance, options=options, overwrite=overwrite)
     _report(job, partial(_page, parent, held_out or source), scales, html, as_json=json)
     say(f"next: xception evaluate {out} {judged_on or calibration}")

@@ -19,12 +19,12 @@ from xception.upstream import mindir as script
 from xception.upstream.interpreter import run_script
 
 
-def mindir_files(program: Program, python: str) -> dict[str, bytes]:
+def mindir_files(program: Program, upstream_python: str) -> dict[str, bytes]:
     """`model.mindir` with the program's inputs and outputs, whose names the format does not keep.
 
     Args:
         program: what to write.
-        python: an interpreter that has MindSpore and NumPy.
+        upstream_python: an interpreter that has MindSpore and NumPy.
 
     Raises:
         EnvironmentFault: the interpreter does not write the file.
@@ -47,7 +47,7 @@ def mindir_files(program: Program, python: str) -> dict[str, bytes]:
         files["program.json"].write_text(json.dumps(document))
         np.savez(files["tensors.npz"], **tensors)  # type: ignore[arg-type]
         given = {"program": files["program.json"], "tensors": files["tensors.npz"], "file": files["model.mindir"]}
-        _mindspore(python, "write", given)
+        _mindspore(upstream_python, "write", given, "MindSpore did not write the file")
         return {"model.mindir": files["model.mindir"].read_bytes()}
 
 
@@ -62,17 +62,17 @@ def _described(program: Program) -> Iterator[dict[str, Any]]:
             yield described
 
 
-def tools(python: str) -> dict[str, str]:
+def tools(upstream_python: str) -> dict[str, str]:
     """Versions of what wrote the file."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "versions.json"
-        _mindspore(python, "versions", {"out": out})
+        _mindspore(upstream_python, "versions", {"out": out}, "MindSpore did not tell its version")
         versions: dict[str, str] = json.loads(out.read_text())
         return versions
 
 
 def run_mindir(
-    exported: Bundle, batches: Mapping[str, NDArray[Any]], python: str
+    exported: Bundle, batches: Mapping[str, NDArray[Any]], upstream_python: str
 ) -> dict[str, dict[str, NDArray[Any]]]:
     """All outputs of a file on named batches of pixels, loaded by a new process."""
     graph = exported.graph
@@ -80,7 +80,8 @@ def run_mindir(
     with tempfile.TemporaryDirectory() as folder:
         pixels, out = Path(folder) / "pixels.npz", Path(folder) / "outputs.npz"
         np.savez(pixels, **inputs)  # type: ignore[arg-type]
-        _mindspore(python, "run", {"file": exported.main_file, "pixels": pixels, "out": out})
+        given = {"file": exported.main_file, "pixels": pixels, "out": out}
+        _mindspore(upstream_python, "run", given, f"MindSpore did not run {exported.main_file}")
         with np.load(out) as arrays:
             return {
                 batch: {name: arrays[f"{index} {batch}"] for index, name in enumerate(graph.outputs)}
@@ -88,6 +89,6 @@ def run_mindir(
             }
 
 
-def _mindspore(python: str, action: str, files: Mapping[str, Path]) -> None:
+def _mindspore(upstream_python: str, action: str, files: Mapping[str, Path], complaint: str) -> None:
     options = [f"--{name}={path.resolve()}" for name, path in files.items()]
-    run_script([python, script.__file__, action, *options], "MindSpore did not do its part")
+    run_script([upstream_python, script.__file__, action, *options], complaint)

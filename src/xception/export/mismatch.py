@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from xception.arch.graph import INPUT, BatchNorm, unfold
 from xception.backends.base import Pixels, graph_input
-from xception.bundle import Bundle, Form
+from xception.bundle import Bundle
 from xception.export.fold import folded
 from xception.extras import require
+from xception.forms import FORMS
 from xception.tasks.agreement import agreement_of
 from xception.weights import read_weights
 
@@ -20,13 +21,6 @@ Values = Mapping[str, NDArray[Any]]
 
 MAX_WORDS = 300
 """Characters of a runtime's complaint that are passed on."""
-
-TAPS: Mapping[Form, str] = {
-    "onnx": "xception.export.onnx",
-    "openvino": "xception.export.openvino",
-    "litert": "xception.export.litert",
-}
-"""Modules with `open_taps(file)`, by the form whose runtime shows the values inside a graph."""
 
 
 class Taps(Protocol):
@@ -77,12 +71,12 @@ def first_mismatch(exported: Bundle, parent: Bundle, pixels: Pixels, tolerance: 
     Returns:
         The mismatch, or None where every value agrees, none bears the name of an operation, or the runtime shows none.
     """
-    graph = exported.model.graph
-    if exported.model.form not in TAPS or graph is None:
+    facts = FORMS[exported.model.form]
+    if facts.taps is None:
         return None
-    taps: Taps = import_module(TAPS[exported.model.form]).open_taps(exported.main_file)
+    taps: Taps = facts.function(facts.taps)(exported.main_file)
     expected = expected_values(parent, pixels)
-    values = graph_input(pixels, graph, exported.model.preprocess)
+    values = graph_input(pixels, exported.graph, exported.model.preprocess)
     try:
         found = taps(values, len(taps.names))
     # The runtimes raise types of their own, which share no base class but this one.

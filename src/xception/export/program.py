@@ -12,6 +12,7 @@ from xception.arch.spec import Architecture
 from xception.bundle import Graph
 from xception.errors import UsageError
 from xception.export.fold import Tensors, folded
+from xception.forms import Layout
 from xception.preprocess import Preprocess
 
 IMAGE = "image"
@@ -19,9 +20,6 @@ IMAGE = "image"
 
 SOFTMAX, TOP_K, CLASS_MAPS = "head.softmax", "head.top_k", "head.class_maps"
 TOP_VALUES, TOP_INDICES = "top_values", "top_indices"
-
-
-Layout = Literal["nchw", "nhwc"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from xception.convert.naming.rename import rename, rename_back
 from xception.convert.readers import read_checkpoint
 from xception.convert.timm_config import config_of, preprocess_of
 from xception.errors import CheckFailed, UsageError
-from xception.export.program import GraphOptions
+from xception.export.request import ExportRequest
 from xception.outputs import ensure_free, json_document, staged_folder
 from xception.weights import read_weights, weights_bytes
 
@@ -20,18 +20,17 @@ UPSTREAM_NAMES = {"timm_xception": "legacy_xception"}
 """Where timm calls a variant otherwise than the variant without its prefix."""
 
 
-def write_folder(bundle: Bundle, out: Path, *, options: GraphOptions | None = None, overwrite: bool = False) -> Path:
+def write(request: ExportRequest) -> Path:
     """Write timm's configuration and weights, read them back, and only then put them in place.
 
     Raises:
-        UsageError: timm has no such network or preprocessing, or there are options of graphs.
-        InputError: `out` holds something that is not to be replaced.
+        UsageError: timm has no such network or preprocessing.
+        InputError: the place holds something that is not to be replaced.
         CheckFailed: what was written does not read back as the bundle; nothing is left behind.
     """
-    if options not in (None, GraphOptions()):
-        raise UsageError("a folder for timm holds weights and no graph; pass no options of graphs")
+    bundle, out = request.bundle, request.out
     _check_network(bundle)
-    ensure_free(out, "a folder for timm", only={CONFIG, WEIGHTS}, overwrite=overwrite)
+    ensure_free(out, "a folder for timm", only={CONFIG, WEIGHTS}, overwrite=request.overwrite)
     network = bundle.model.network
     name = UPSTREAM_NAMES.get(network.variant, network.variant.removeprefix("timm_"))
     config = config_of(name, network.num_classes, bundle.model.preprocess, bundle.labels)

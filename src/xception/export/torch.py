@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from xception.arch.graph import INPUT, Add, BatchNorm, Conv, Dense, GlobalAverag
 from xception.arch.spec import Architecture
 from xception.backends.base import graph_input
 from xception.bundle import Bundle
-from xception.errors import CheckFailed
+from xception.errors import CheckFailed, InputError
 from xception.export.program import Normalize, Operation, Program, TopK
 
 EXAMPLES = 2
@@ -43,14 +43,22 @@ def torchscript_files(program: Program) -> dict[str, bytes]:
 
 def run_pt2(exported: Bundle, batches: Mapping[str, NDArray[Any]]) -> dict[str, Values]:
     """All outputs of an own `.pt2` file on named batches of pixels."""
-    return _run(exported, torch.export.load(exported.main_file).module(), batches)
+    return _run(exported, _loaded(exported, torch.export.load).module(), batches)
 
 
 def run_torchscript(exported: Bundle, batches: Mapping[str, NDArray[Any]]) -> dict[str, Values]:
     """All outputs of an own TorchScript file on named batches of pixels."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        return _run(exported, torch.jit.load(exported.main_file), batches)  # type: ignore[no-untyped-call]
+        return _run(exported, _loaded(exported, torch.jit.load), batches)
+
+
+def _loaded(exported: Bundle, load: Callable[..., Any]) -> Any:
+    try:
+        return load(exported.main_file)
+    # Torch raises what the reader of the container raises, among others RuntimeError, ValueError and KeyError.
+    except Exception as error:
+        raise InputError(f"torch refuses {exported.main_file}: {error}; export the bundle again") from error
 
 
 def _run(exported: Bundle, module: Any, batches: Mapping[str, NDArray[Any]]) -> dict[str, Values]:

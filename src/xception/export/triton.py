@@ -8,7 +8,8 @@ from xception.bundle import Bundle
 from xception.errors import CheckFailed, UsageError
 from xception.export.export import export_bundle
 from xception.export.pbtxt import Word, read_pbtxt, write_pbtxt
-from xception.export.program import TOP_INDICES, GraphOptions
+from xception.export.program import TOP_INDICES
+from xception.export.request import ExportRequest
 from xception.labels import labels_text
 from xception.outputs import ensure_free, staged_folder
 
@@ -25,21 +26,22 @@ TYPES = {"tensor(float)": "TYPE_FP32", "tensor(uint8)": "TYPE_UINT8", "tensor(in
 """Triton's names for ONNX Runtime's types."""
 
 
-def write_folder(bundle: Bundle, out: Path, *, options: GraphOptions | None = None, overwrite: bool = False) -> Path:
+def write(request: ExportRequest) -> Path:
     """Write the model, named like its folder, read its configuration back, and only then put it in place.
 
     The graph is compared with the weights as every export is; the numbers stand in `1/model.json`.
 
     Raises:
         UsageError: the options do not fit.
-        InputError: `out` holds something that is not to be replaced.
+        InputError: the place holds something that is not to be replaced.
         CheckFailed: the graph differs from the weights, or the configuration from the graph; nothing is left behind.
     """
+    bundle, out = request.bundle, request.out
     if not out.name:
         raise UsageError(f"{out} has no name, which the model would bear; pass a folder of its own")
-    ensure_free(out, "a model for Triton", only=CONTENT, overwrite=overwrite)
+    ensure_free(out, "a model for Triton", only=CONTENT, overwrite=request.overwrite)
     with staged_folder(out) as folder:
-        exported = export_bundle(bundle, "onnx", folder / VERSION, options=options)
+        exported = export_bundle(bundle, "onnx", folder / VERSION, options=request.options)
         (folder / LABELS).write_text(labels_text(bundle.labels), encoding="utf-8")
         (folder / CONFIG).write_text(write_pbtxt(configuration(out.name, exported)), encoding="utf-8")
         _check(folder)

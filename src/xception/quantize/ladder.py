@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from xception.extras import require
+from xception.forms import FORMS, Form
 from xception.quantize.calibration import Calibration
 from xception.quantize.equalize import equalized
 from xception.quantize.layers import LayerError, sensitivity
@@ -16,7 +17,6 @@ from xception.quantize.observe import Observation, observe
 from xception.quantize.processor import WeightBits
 from xception.quantize.qdq import Scheme, float_island, logits, quantize_graph
 from xception.quantize.ranges import Range, RangeMethod
-from xception.quantize.targets import TARGETS, Target
 
 Method = Literal[
     "per-tensor",
@@ -76,7 +76,7 @@ class Quantizer:
     calibration: Calibration
     is_symmetric: bool = False
     weight_bits: WeightBits = 7
-    target: Target = "onnx"
+    target: Form = "onnx"
 
     def graph(self, method: Method) -> Any:
         """The int8 graph in QDQ form; NNCF's for OpenVINO is an `openvino.Model`.
@@ -124,11 +124,12 @@ class Quantizer:
         return observe(self._equalized, self.calibration)
 
     def _scheme(self, *, per_channel: bool = True) -> Scheme:
+        int8 = FORMS[self.target].int8
         return Scheme(
             per_channel=per_channel,
             is_symmetric=self.is_symmetric,
             weight_bits=self.weight_bits,
-            rounds_logits=TARGETS[self.target].rounds_logits,
+            rounds_logits=int8 is not None and int8.rounds_logits,
         )
 
     def _ranges(self, method: Method) -> dict[str, Range]:

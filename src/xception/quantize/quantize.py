@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from xception.backends.base import open_session
+from xception.backends.base import BACKENDS, default_backend, open_session
 from xception.bundle import Bundle, Graph, Model, child, ensure_free_for_bundle, write_bundle
 from xception.data.source import Items, Source
 from xception.errors import CheckFailed, UnknownName, UsageError, XceptionError
 from xception.extras import require
+from xception.forms import FORMS, QUANTIZABLE_FROM, Form, quantizable
 from xception.outputs import json_document
 from xception.quantize.answers import Answers, answers, changed
 from xception.quantize.calibration import IMAGES, Calibration, Provenance, check_calibration, split
@@ -24,7 +25,6 @@ from xception.quantize.ladder import LADDER, METHODS, Method, Quantizer
 from xception.quantize.layers import LayerError, layer_errors
 from xception.quantize.processor import Processor, WeightBits, check_weight_bits, processor
 from xception.quantize.qdq import Scale, scales
-from xception.quantize.targets import TARGETS, Target
 from xception.tasks.agreement import agreement_of
 from xception.tasks.compare import Flip
 
@@ -70,7 +70,7 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True):
 
     source: str
     """The float bundle's digest."""
-    target: Target
+    target: Form
     is_symmetric: bool
     weight_bits: WeightBits
     calibration: Provenance
@@ -141,7 +141,7 @@ def quantize_bundle(
     *,
     validation: Source | None = None,
     method: Method | Literal["auto"] = "auto",
-    to: Target = "onnx",
+    to: Form = "onnx",
     images: int = IMAGES,
     tolerance: float = TOLERANCE,
     options: Tuning | None = None,
@@ -156,7 +156,7 @@ def quantize_bundle(
         out: where the int8 bundle is to lie.
         validation: images for the gate, with or without labels; by default what calibration leaves of its source.
         method: a key of `METHODS`, or `auto` for the first of `LADDER` that passes.
-        to: a key of `TARGETS`.
+        to: a form of `forms.quantizable()`.
         images: how many images to calibrate on.
         tolerance: largest loss of top-1 accuracy, as a fraction.
         options: what is seldom wanted otherwise.
@@ -185,9 +185,7 @@ def quantize_bundle(
     return written, result
 
 
-def _job(
-    bundle: Bundle, calibration: Items, held_out: Source, tolerance: float, target: Target, options: Tuning
-) -> _Job:
+def _job(bundle: Bundle, calibration: Items, held_out: Source, tolerance: float, target: Form, options: Tuning) -> _Job:
     """All that the attempts have in common, after the bundle and the images were found fit."""
     check_weight_bits(options.weight_bits, processor())
     pictures = Calibration(calibration, bundle.model.preprocess)
@@ -199,7 +197,7 @@ def _job(
 
 def _check_request(bundle: Bundle, method: str, to: str) -> None:
     model, graph = bundle.model, bundle.model.graph
-    if model.form != "onnx" or model.precision != "float32" or graph is None:
+    if model.form != QUANTIZABLE_FROM or model.precision != "float32" or graph is None:
         raise UsageError(
             f"{bundle.path} is {model.precision} in the form {model.form!r}; "
             "quantization starts from a float32 ONNX bundle: run xception export --to onnx first"
@@ -213,8 +211,8 @@ def _check_request(bundle: Bundle, method: str, to: str) -> None:
         )
     if method not in ("auto", *METHODS):
         raise UnknownName("method", method, ("auto", *METHODS))
-    if to not in TARGETS:
-        raise UnknownName("target", to, TARGETS)
+    if to not in quantizable():
+        raise UnknownName("target", to, quantizable())
 
 
 def _checked_parent(bundle: Bundle, calibration: Calibration, held_out: Source) -> Answers:
@@ -244,7 +242,7 @@ def _climb(job: _Job, methods: tuple[Method, ...]) -> list[_Attempt]:
 
 def _attempt(job: _Job, method: Method, start: float) -> _Attempt:
     graph = job.quantizer.graph(method)
-    files = TARGETS[job.quantizer.target].files(graph)
+    files = _files(graph, job.quantizer.target)
     with tempfile.TemporaryDirectory() as folder:
         model = _in_form(job.bundle.model, job.quantizer.target)
         trial = write_bundle(Path(folder) / "trial", model, job.bundle.labels, files)
@@ -257,10 +255,18 @@ def _attempt(job: _Job, method: Method, start: float) -> _Attempt:
     )
 
 
-def _in_form(model: Model, to: Target) -> Model:
-    target = TARGETS[to]
-    graph = msgspec.structs.replace(model.graph, input_layout=target.layout) if model.graph else None
-    return msgspec.structs.replace(model, form=target.form, precision="int8", graph=graph)
+def _files(graph: Any, to: Form) -> dict[str, bytes]:
+    """An int8 graph in QDQ form as the files of a form."""
+    int8 = FORMS[to].int8
+    if int8 is None:
+        raise UnknownName("target", to, quantizable())
+    files: dict[str, bytes] = FORMS[to].function(int8.writer)(graph)
+    return files
+
+
+def _in_form(model: Model, to: Form) -> Model:
+    graph = msgspec.structs.replace(model.graph, input_layout=FORMS[to].layout) if model.graph else None
+    return msgspec.structs.replace(model, form=to, precision="int8", graph=graph)
 
 
 def _trial(
@@ -319,7 +325,7 @@ def _write(job: _Job, best: _Attempt, result: Quantization, out: Path, *, overwr
 
 def _child(job: _Job, method: Method, verdict: Verdict, calibration: Provenance) -> Model:
     """The document with this step in its history; `RECORD` has the rest."""
-    packages = {"onnxruntime", TARGETS[job.quantizer.target].package}
+    packages = {"onnxruntime", BACKENDS[default_backend(job.quantizer.target)].package}
     packages |= {"nncf"} if METHODS[method].correction else set()
     test = verdict.non_inferiority
     return child(

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.export.requests import export_to
 from tests.samples import encoded, picture, write_folder
 from xception.bundle import Bundle
 from xception.data.sources import open_source
-from xception.export.packs import ascend, vastai
-from xception.export.packs.pack import Request
+from xception.export.targets import EXPORT_TARGETS
 
-WRITERS = {"ascend": ascend.write, "vastai": vastai.write}
+VENDORS = [to for to, target in EXPORT_TARGETS.items() if target.kind == "pack"]
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +25,8 @@ def packs(weights_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> d
     for number, path in enumerate(sorted(calibration.rglob("*.png"))):
         path.write_bytes(encoded(picture(48, 40, seed=5000 + number)))
     (data / "ant" / "broken.png").write_bytes(b"broken")
-    request = Request(bundle=weights_bundle, calibration=open_source(str(calibration)), data=open_source(str(data)))
-    return {vendor: write(request, root / vendor) for vendor, write in WRITERS.items()}
+    sources = {"calibration": open_source(str(calibration)), "data": open_source(str(data))}
+    return {vendor: export_to(weights_bundle, vendor, root / vendor, **sources) for vendor in VENDORS}
 
 
 Copy = Callable[[str], Path]

@@ -7,7 +7,7 @@ import numpy as np
 
 from xception.data.decode import loaded_image
 from xception.export.packs.pack import (
-    Request,
+    Expected,
     Sample,
     calibration_items,
     pixels_of,
@@ -16,6 +16,7 @@ from xception.export.packs.pack import (
     write_pack,
 )
 from xception.export.packs.readme import ascend_readme
+from xception.export.request import ExportRequest
 from xception.interchange import aipp, ascend, vastai
 from xception.interchange.ascend import InfoRow
 
@@ -23,12 +24,12 @@ BATCHES = (1, 4, 8, 16, 32)
 INPUT, OUTPUT = "image", "class"
 
 
-def write(request: Request, out: Path, *, overwrite: bool = False) -> Path:
-    """Write the pack, see `pack.write_pack`."""
-    return write_pack(request, "ascend", out, _contents, overwrite=overwrite)
+def write(request: ExportRequest) -> Path:
+    """Write the pack, as `write_pack`."""
+    return write_pack(request, _contents)
 
 
-def _contents(folder: Path, request: Request, sample: Sample) -> Mapping[str, object]:
+def _contents(folder: Path, request: ExportRequest, sample: Sample, expected: Expected) -> Mapping[str, object]:
     preprocess = request.bundle.model.preprocess
     graphs = write_graphs(folder, request, BATCHES, INPUT, OUTPUT)
     (folder / "aipp.cfg").write_text(aipp.config_text(preprocess), encoding="utf-8")
@@ -38,11 +39,11 @@ def _contents(folder: Path, request: Request, sample: Sample) -> Mapping[str, ob
     write_goldens(folder, request, sample, preprocess)
     (folder / "compile.sh").write_text(compile_script(request, graphs), encoding="utf-8")
     said = {"input": INPUT, "output": OUTPUT, "agreement": graphs, "calibration_images": calibration}
-    (folder / "README.md").write_text(ascend_readme(request, sample, said), encoding="utf-8")
+    (folder / "README.md").write_text(ascend_readme(request, sample, expected, said), encoding="utf-8")
     return said
 
 
-def compile_script(request: Request, graphs: Iterable[str]) -> str:
+def compile_script(request: ExportRequest, graphs: Iterable[str]) -> str:
     """`atc` for every graph; with AIPP for 8-bit images where `AIPP=1` is set."""
     height, width = request.bundle.model.preprocess.output_px or (0, 0)
     channels = request.bundle.model.network.in_channels
@@ -65,7 +66,7 @@ def compile_script(request: Request, graphs: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write_inputs(folder: Path, request: Request, sample: Sample) -> None:
+def _write_inputs(folder: Path, request: ExportRequest, sample: Sample) -> None:
     """`inputs/` with normalised tensors, `inputs_uint8/` with images (H, W, C) for AIPP, and an `.info` of each."""
     preprocess = request.bundle.model.preprocess
     places = (folder / "inputs", folder / "inputs_uint8")
@@ -84,7 +85,7 @@ def _write_inputs(folder: Path, request: Request, sample: Sample) -> None:
         ascend.write_info(folder / f"{place.name}.info", row)
 
 
-def _write_labels(folder: Path, request: Request, sample: Sample) -> None:
+def _write_labels(folder: Path, request: ExportRequest, sample: Sample) -> None:
     (folder / "labels").mkdir()
     vastai.write_names(folder / "labels" / "names.txt", request.bundle.labels)
     known = [(f"{name}.JPEG", target) for name, target in _targets(sample)]
@@ -97,7 +98,7 @@ def _targets(sample: Sample) -> Sequence[tuple[str, int]]:
     return [(name, target) for name, target in rows if target is not None]
 
 
-def _write_calibration(folder: Path, request: Request) -> int:
+def _write_calibration(folder: Path, request: ExportRequest) -> int:
     """`calibration/NAME.bin`, normalised tensors as the quantization tools take them."""
     rows = calibration_items(request)
     if rows:

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -21,9 +20,10 @@ from xception.data.source import Item, Source
 from xception.data.subset import balanced, check_disjoint
 from xception.data.synthetic import noise_source
 from xception.errors import CheckFailed, DecodeError, InputError
-from xception.export.export import check_weights, export_bundle
+from xception.export.export import export_bundle
 from xception.export.packs import verify
 from xception.export.program import GraphOptions
+from xception.export.request import ExportRequest, check_weights
 from xception.intervals import Interval
 from xception.outputs import ensure_free, staged_folder
 from xception.pipeline.stream import Ready, prepared
@@ -33,9 +33,6 @@ from xception.tasks.evaluate import evaluate
 
 OPSET = 11
 """Version of the ONNX operators that both vendors' compilers take."""
-
-INPUTS = 64
-"""Images of the evaluation data that are prepared for the chip, with golden logits, unless more are asked for."""
 
 CALIBRATION_IMAGES = 1000
 """At most; as evenly over the classes as the data allow, so one for each of ImageNet's."""
@@ -66,55 +63,49 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """On the pack's inputs."""
 
 
-@dataclass(kw_only=True)
-class Request:
-    """What a pack is made of. `data` are labelled images to evaluate on, and to take `inputs` inputs from."""
-
-    bundle: Bundle
-    calibration: Source | None = None
-    data: Source | None = None
-    inputs: int = INPUTS
-
-    @cached_property
-    def expected(self) -> dict[str, Score]:
-        """The source's accuracy: what the bundle says, and what it reaches on the data."""
-        scores = dict(self.bundle.model.metrics)
-        if self.data is not None:
-            scores[self.data.name] = _evaluated(self.bundle, self.data)
-        return scores
-
-    @property
-    def name(self) -> str:
-        """A file name for the model."""
-        return safe(self.bundle.model.name)
+Expected = Mapping[str, Score]
+"""Accuracy of the source by data set."""
 
 
-Contents = Callable[[Path, Request, Sample], Mapping[str, object]]
+def measure_expected(request: ExportRequest) -> dict[str, Score]:
+    """The source's accuracy: the bundle's records of it, and an evaluation on the request's data."""
+    scores = dict(request.bundle.model.metrics)
+    if request.data is not None:
+        scores[request.data.name] = _evaluated(request.bundle, request.data)
+    return scores
+
+
+def file_name(request: ExportRequest) -> str:
+    """The model's name as a file name."""
+    return safe(request.bundle.model.name)
+
+
+Contents = Callable[[Path, ExportRequest, Sample, Expected], Mapping[str, object]]
 """Writes a vendor's files into a folder, and returns what the manifest is to say beside the common facts."""
 
 
-def write_pack(request: Request, vendor: str, out: Path, contents: Contents, *, overwrite: bool = False) -> Path:
-    """Write a whole pack beside `out`, let it check itself, and rename it into place.
+def write_pack(request: ExportRequest, contents: Contents) -> Path:
+    """Write a whole pack next to its place, let it check itself, and rename it into place.
 
     Raises:
         UsageError: a bundle without weights, or one that the vendor's tools cannot take.
-        InputError: `out` holds something else, or the data sets share an image.
+        InputError: the place holds something else, or the data sets share an image.
         CheckFailed: a graph differs from the weights; nothing is written.
     """
     check_weights(request.bundle)
-    ensure_free(out, "a pack", marker=verify.MANIFEST, overwrite=overwrite)
+    ensure_free(request.out, "a pack", marker=verify.MANIFEST, overwrite=request.overwrite)
     if request.calibration is not None and request.data is not None:
         check_disjoint(request.calibration, request.data)
-    sample = sample_of(request)
-    with staged_folder(out) as folder:
-        said = contents(folder, request, sample)
+    sample, expected = sample_of(request), measure_expected(request)
+    with staged_folder(request.out) as folder:
+        said = contents(folder, request, sample, expected)
         shutil.copyfile(verify.__file__, folder / "verify.py")
-        _write_manifest(folder, {**_facts(request, vendor, sample), **said})
+        _write_manifest(folder, {**_facts(request, sample, expected), **said})
         try:
             verify.check_pack(folder)
         except verify.Fault as fault:
             raise CheckFailed(f"the pack does not verify: {fault}; report this with the bundle") from fault
-    return out
+    return request.out
 
 
 def safe(text: str) -> str:
@@ -122,7 +113,7 @@ def safe(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", text)
 
 
-def sample_of(request: Request) -> Sample:
+def sample_of(request: ExportRequest) -> Sample:
     """The inputs: images of the data, or noise that is always the same."""
     data, preprocess = request.data, request.bundle.model.preprocess
     source: Source = noise_source(preprocess, 16) if data is None else balanced(data, request.inputs)[0]
@@ -158,7 +149,7 @@ def pixels_of(sample: Sample, preprocess: Preprocess) -> Iterator[np.ndarray]:
 
 
 def write_goldens(
-    folder: Path, request: Request, sample: Sample, preprocess: Preprocess, name: str = "logits"
+    folder: Path, request: ExportRequest, sample: Sample, preprocess: Preprocess, name: str = "logits"
 ) -> Logits:
     """`goldens/NAME.npy`: the source's logits of the inputs under a preprocessing, (N, K)."""
     with closing(open_session(request.bundle)) as session:
@@ -170,7 +161,7 @@ def write_goldens(
 
 
 def write_graphs(
-    folder: Path, request: Request, batches: Sequence[int], input_name: str, output_name: str
+    folder: Path, request: ExportRequest, batches: Sequence[int], input_name: str, output_name: str
 ) -> dict[str, Agreement | None]:
     """`onnx/NAME_bsN.onnx` for each fixed batch size, run and compared with the weights."""
     (folder / "onnx").mkdir()
@@ -179,13 +170,13 @@ def write_graphs(
         options = GraphOptions(opset=OPSET, fixed_batch=batch, input_name=input_name, output_name=output_name)
         with tempfile.TemporaryDirectory(dir=folder.parent) as place:
             exported = export_bundle(request.bundle, "onnx", Path(place) / "graph", options=options)
-            name = f"onnx/{request.name}_bs{batch}.onnx"
+            name = f"onnx/{file_name(request)}_bs{batch}.onnx"
             exported.main_file.rename(folder / name)
         found[name] = exported.model.agreement
     return found
 
 
-def calibration_items(request: Request) -> tuple[tuple[str, Item], ...]:
+def calibration_items(request: ExportRequest) -> tuple[tuple[str, Item], ...]:
     """(name, item) of the class-balanced calibration images."""
     if request.calibration is None:
         return ()
@@ -193,7 +184,7 @@ def calibration_items(request: Request) -> tuple[tuple[str, Item], ...]:
     return tuple(zip(_names(chosen), chosen, strict=True))
 
 
-def write_images(folder: Path, request: Request) -> str:
+def write_images(folder: Path, request: ExportRequest) -> str:
     """`calibration/CLASS/NAME.SUFFIX` with the calibration images; returns the suffix.
 
     JPEG files go as they are; if any image is no JPEG file, all are written as PNG, without loss.
@@ -222,7 +213,7 @@ def _load(item: Item) -> bytes | Image.Image:
     return data
 
 
-def cost_of(request: Request, chip: Preprocess, own: Logits, theirs: Logits) -> Cost | None:
+def cost_of(request: ExportRequest, expected: Expected, chip: Preprocess, own: Logits, theirs: Logits) -> Cost | None:
     """Accuracy of the source on the data under its own preprocessing and under the chip's; None without data."""
     if request.data is None:
         return None
@@ -230,7 +221,7 @@ def cost_of(request: Request, chip: Preprocess, own: Logits, theirs: Logits) -> 
     score = _evaluated(replace(request.bundle, model=changed), request.data)
     return Cost(
         data=request.data.name,
-        own_top1=request.expected[request.data.name].top1,
+        own_top1=expected[request.data.name].top1,
         chip_top1=score.top1,
         images=score.seen,
         logits=agreement_of(theirs, own),
@@ -242,11 +233,11 @@ def _evaluated(bundle: Bundle, data: Source) -> Score:
         return evaluate(bundle, session, data).score()
 
 
-def _facts(request: Request, vendor: str, sample: Sample) -> dict[str, object]:
+def _facts(request: ExportRequest, sample: Sample, expected: Expected) -> dict[str, object]:
     model = request.bundle.model
     return {
         "format_version": verify.FORMAT_VERSION,
-        "vendor": vendor,
+        "vendor": request.to,
         "model": {
             "name": model.name,
             "variant": model.network.variant,
@@ -255,7 +246,7 @@ def _facts(request: Request, vendor: str, sample: Sample) -> dict[str, object]:
         },
         "preprocess": model.preprocess,
         "inputs": {"names": sample.names, "targets": sample.targets, "unreadable": sample.unreadable},
-        "expected": request.expected,
+        "expected": expected,
         "least_agreement": MIN_AGREEMENT,
     }
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from xception.bundle import Agreement, Score
-from xception.export.packs.pack import OPSET, Cost, Request, Sample
+from xception.bundle import Agreement
+from xception.export.packs.pack import OPSET, Cost, Expected, Sample, file_name
+from xception.export.request import ExportRequest
 from xception.intervals import Interval
 
 COMMON = """# {title}
@@ -37,11 +38,16 @@ needs Python 3.7 and NumPy. `pack.json` holds the hash of every file.
 """
 
 
-def ascend_readme(request: Request, sample: Sample, said: Mapping[str, object]) -> str:
+def ascend_readme(request: ExportRequest, sample: Sample, expected: Expected, said: Mapping[str, object]) -> str:
     """For a pack of `ascend.write`."""
     height, width = request.bundle.model.preprocess.output_px or (0, 0)
     text = _common(
-        request, sample, said, "Ascend", "`atc`, AMCT, `benchmark` and `ais_bench`, so that no OM file is here."
+        request,
+        sample,
+        expected,
+        said,
+        "Ascend",
+        "`atc`, AMCT, `benchmark` and `ais_bench`, so that no OM file is here.",
     )
     return (
         text
@@ -62,8 +68,8 @@ as BGR, as OpenCV does, need `rbuv_swap_switch` turned over.
 
 ```
 mkdir results
-python3 -m ais_bench --model om/{request.name}_bs1.om --input inputs --output results --outfmt BIN --batchsize 1
-benchmark -model_type=vision -device_id=0 -batch_size=1 -om_path=om/{request.name}_bs1.om \\
+python3 -m ais_bench --model om/{file_name(request)}_bs1.om --input inputs --output results --outfmt BIN --batchsize 1
+benchmark -model_type=vision -device_id=0 -batch_size=1 -om_path=om/{file_name(request)}_bs1.om \\
     -input_text_path=inputs.info -input_width={width} -input_height={height} -output_binary=True -useDvpp=False
 python3 verify.py results
 ```
@@ -73,10 +79,10 @@ python3 verify.py results
     )
 
 
-def vastai_readme(request: Request, sample: Sample, said: Mapping[str, object]) -> str:
+def vastai_readme(request: ExportRequest, sample: Sample, expected: Expected, said: Mapping[str, object]) -> str:
     """For a pack of `vastai.write`."""
-    name, (height, width) = request.name, request.bundle.model.preprocess.output_px or (0, 0)
-    text = _common(request, sample, said, "VastAI", "`vamc` and `vamp`, so that no compiled model is here.")
+    name, (height, width) = file_name(request), request.bundle.model.preprocess.output_px or (0, 0)
+    text = _common(request, sample, expected, said, "VastAI", "`vamc` and `vamp`, so that no compiled model is here.")
     return (
         text
         + _preprocessing(said)
@@ -103,7 +109,9 @@ python3 verify.py ../output
     )
 
 
-def _common(request: Request, sample: Sample, said: Mapping[str, object], vendor: str, not_run: str) -> str:
+def _common(
+    request: ExportRequest, sample: Sample, expected: Expected, said: Mapping[str, object], vendor: str, not_run: str
+) -> str:
     model = request.bundle.model
     unreadable = f" {len(sample.unreadable)} more could not be read: {', '.join(sample.unreadable)}."
     known = sum(target is not None for target in sample.targets)
@@ -115,7 +123,7 @@ def _common(request: Request, sample: Sample, said: Mapping[str, object], vendor
         agreement=_agreements(said),
         opset=OPSET,
         not_run=not_run,
-        expected=_expected(request.expected),
+        expected=_expected(expected),
         inputs=f"{len(sample.names)} images"
         + (f" of {request.data.name}" if request.data else " of noise, since no data were named")
         + f", {known} with a true class."
@@ -134,7 +142,7 @@ def _agreements(said: Mapping[str, object]) -> str:
     )
 
 
-def _expected(scores: Mapping[str, Score]) -> str:
+def _expected(scores: Expected) -> str:
     rows = [
         f"- {data}: top-1 {_percent(score.top1)}, top-5 {_percent(score.top5)}; "
         f"{score.total} images = {score.seen} seen + {score.failed} failed"

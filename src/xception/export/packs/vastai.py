@@ -10,10 +10,11 @@ import numpy as np
 from xception.data.decode import loaded_image
 from xception.export.packs.pack import (
     CALIBRATION_IMAGES,
-    Request,
+    Expected,
     Sample,
     calibration_items,
     cost_of,
+    file_name,
     safe,
     write_goldens,
     write_graphs,
@@ -21,18 +22,19 @@ from xception.export.packs.pack import (
     write_pack,
 )
 from xception.export.packs.readme import vastai_readme
+from xception.export.request import ExportRequest
 from xception.interchange import vamc, vastai, vdsp
 from xception.preprocess import Preprocess
 
 INPUT, OUTPUT = "input", "output"
 
 
-def write(request: Request, out: Path, *, overwrite: bool = False) -> Path:
-    """Write the pack, see `pack.write_pack`."""
-    return write_pack(request, "vastai", out, _contents, overwrite=overwrite)
+def write(request: ExportRequest) -> Path:
+    """Write the pack, as `write_pack`."""
+    return write_pack(request, _contents)
 
 
-def _contents(folder: Path, request: Request, sample: Sample) -> Mapping[str, object]:
+def _contents(folder: Path, request: ExportRequest, sample: Sample, expected: Expected) -> Mapping[str, object]:
     preprocess = request.bundle.model.preprocess
     chip, departures = vdsp.expressible(preprocess), vdsp.departures(preprocess)
     graphs = write_graphs(folder, request, (1,), INPUT, OUTPUT)
@@ -53,13 +55,13 @@ def _contents(folder: Path, request: Request, sample: Sample) -> Mapping[str, ob
         "calibration_images": calibration,
         "chip_preprocess": chip,
         "departures": departures,
-        "cost": cost_of(request, chip, own, theirs) if departures else None,
+        "cost": cost_of(request, expected, chip, own, theirs) if departures else None,
     }
-    (folder / "README.md").write_text(vastai_readme(request, sample, said), encoding="utf-8")
+    (folder / "README.md").write_text(vastai_readme(request, sample, expected, said), encoding="utf-8")
     return said
 
 
-def _write_builds(folder: Path, request: Request, chip: Preprocess, suffix: str, calibration: int) -> None:
+def _write_builds(folder: Path, request: ExportRequest, chip: Preprocess, suffix: str, calibration: int) -> None:
     """`build_int8.yaml` and `build_fp16.yaml` for the compiler, and the model's facts for its runtime."""
     own = request.bundle.model.preprocess
     # The compiler computes in single precision, so that mean and deviation are not rounded there.
@@ -68,8 +70,8 @@ def _write_builds(folder: Path, request: Request, chip: Preprocess, suffix: str,
         config = vamc.config_of(
             vamc.Build(
                 preprocess=exact,
-                name=f"{request.name}_{dtype}",
-                checkpoint=f"./onnx/{request.name}_bs1.onnx",
+                name=f"{file_name(request)}_{dtype}",
+                checkpoint=f"./onnx/{file_name(request)}_bs1.onnx",
                 input_name=INPUT,
                 dtype="int8" if dtype == "int8" else "fp16",
                 calibration="./calibration",
@@ -78,9 +80,9 @@ def _write_builds(folder: Path, request: Request, chip: Preprocess, suffix: str,
             )
         )
         (folder / f"build_{dtype}.yaml").write_text(vamc.yaml_text(config), encoding="utf-8")
-        place = f"./deploy_weights/{request.name}_{dtype}/mod"
+        place = f"./deploy_weights/{file_name(request)}_{dtype}/mod"
         info = {
-            "model_name": f"{request.name}_{dtype}",
+            "model_name": f"{file_name(request)}_{dtype}",
             "model_lib_path": f"{place}.so",
             "model_graph_path": f"{place}.json",
             "model_params_path": f"{place}.params",
@@ -90,7 +92,7 @@ def _write_builds(folder: Path, request: Request, chip: Preprocess, suffix: str,
         (folder / f"model_info_{dtype}.json").write_text(json.dumps(info, indent=4) + "\n", encoding="utf-8")
 
 
-def _write_inputs(folder: Path, request: Request, sample: Sample) -> None:
+def _write_inputs(folder: Path, request: ExportRequest, sample: Sample) -> None:
     """`inputs/CLASS/NAME.npz`, whole images, and `datalist.txt` in the same order."""
     labels, paths = request.bundle.labels, []
     for name, item, target in zip(sample.names, sample.items, sample.targets, strict=True):

@@ -1,0 +1,70 @@
+"""The one request that every export target takes."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xception.bundle import Bundle
+from xception.data.source import Source
+from xception.errors import UsageError
+from xception.export.program import GraphOptions
+from xception.forms import Form
+
+PACK_INPUTS = 64
+"""Images of the data that a pack prepares for the chip, with golden logits, unless another number is asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest:
+    """A bundle of weights, the target that it is written for, and the place."""
+
+    bundle: Bundle
+    to: str
+    """A key of `targets.EXPORT_TARGETS`."""
+    out: Path
+    """A folder that does not exist yet, or is replaced."""
+    options: GraphOptions = field(default_factory=GraphOptions)
+    """Departures of the graph from its plain form."""
+    data: Source | None = None
+    """Images to compare on; labelled ones for a pack, which takes its inputs from them and evaluates on them."""
+    calibration: Source | None = None
+    """Images for a pack to calibrate int8 on, none of which may be among `data`."""
+    inputs: int = PACK_INPUTS
+    """Images of `data` that a pack prepares for the chip, balanced over the classes."""
+    upstream_python: str | None = None
+    """Interpreter of an environment that has the form's framework, where this environment cannot hold it."""
+    overwrite: bool = False
+    """Replace an earlier export at `out`."""
+
+    def __post_init__(self) -> None:
+        if self.inputs < 1:
+            raise UsageError(f"the pack has {self.inputs} inputs; expected at least 1")
+
+
+def departures(options: GraphOptions) -> dict[str, str | int | bool]:
+    """The options that differ from the plain form."""
+    plain = GraphOptions()
+    return {name: value for name, value in vars(options).items() if value != getattr(plain, name)}
+
+
+def check_weights(bundle: Bundle) -> None:
+    """Refuse a bundle without weights.
+
+    Raises:
+        UsageError: it holds a graph.
+    """
+    weights: Form = "weights"
+    if bundle.model.form != weights:
+        raise UsageError(
+            f"{bundle.path} holds a graph of the form {bundle.model.form!r}; export from the bundle of weights"
+        )
+
+
+def check_taken(to: str, given: set[str], taken: frozenset[str]) -> None:
+    """Refuse options that a target has no use for.
+
+    Raises:
+        UsageError: naming them, and those that it takes.
+    """
+    refused, allowed = ([f"--{name.replace('_', '-')}" for name in sorted(names)] for names in (given - taken, taken))
+    if refused:
+        raise UsageError(f"{to} has no {' or '.join(refused)}; it takes {', '.join(allowed) or 'no options'}")

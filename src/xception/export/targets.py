@@ -1,0 +1,108 @@
+"""The export targets: bundles in other forms, folders that other programs load, and packs for vendors' chips."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Literal
+
+from xception.errors import UnknownName
+from xception.export.request import ExportRequest, check_taken, check_weights, departures
+from xception.forms import FORMS, HEADS, NAMES, QUANTIZABLE_FROM, SIZES, exportable
+
+Kind = Literal["bundle", "folder", "pack"]
+
+KINDS: Mapping[Kind, str] = {
+    "bundle": "write bundles in these forms",
+    "folder": "write folders that these programs load",
+    "pack": "write packs to carry to these vendors' chips",
+}
+"""Kinds of targets, in the words of the help text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportTarget:
+    """Something that an export can write."""
+
+    kind: Kind
+    module: str
+    """Module with `write(request)`, which writes it whole or raises, and returns its path."""
+    takes: frozenset[str]
+    """Fields of `ExportRequest` and of its `GraphOptions` that it has a use for."""
+    next: str = ""
+    """A sensible next command, with `{out}` and `{parent}` for its folder and the one that holds it."""
+
+
+def _bundle_targets() -> Iterator[tuple[str, ExportTarget]]:
+    for form in exportable():
+        facts = FORMS[form]
+        takes = facts.options | {"data"} | ({"upstream_python"} if facts.needs_upstream_python else set())
+        following = "xception evaluate {out} DATA"
+        if form == QUANTIZABLE_FROM:
+            following = "xception quantize {out} --calibration DATA --out {out}-int8"
+        module = "xception.export.export"
+        yield form, ExportTarget(kind="bundle", module=module, takes=takes, next=following if facts.backends else "")
+
+
+EXPORT_TARGETS: Mapping[str, ExportTarget] = {
+    **dict(_bundle_targets()),
+    "timm": ExportTarget(
+        kind="folder",
+        module="xception.export.timm",
+        takes=frozenset(),
+        next='timm.create_model("local-dir:{out}", pretrained=True)',
+    ),
+    "triton": ExportTarget(
+        kind="folder",
+        module="xception.export.triton",
+        takes=SIZES | HEADS | NAMES | {"precision", "opset"},
+        next="tritonserver --model-repository {parent}, or here: xception evaluate {out}/1 DATA",
+    ),
+    "ascend": ExportTarget(
+        kind="pack",
+        module="xception.export.packs.ascend",
+        takes=frozenset({"data", "calibration", "inputs"}),
+        next="python3 {out}/verify.py, then {out}/README.md",
+    ),
+    "vastai": ExportTarget(
+        kind="pack",
+        module="xception.export.packs.vastai",
+        takes=frozenset({"data", "calibration", "inputs"}),
+        next="python3 {out}/verify.py, then {out}/README.md",
+    ),
+}
+
+
+def export_target(to: str) -> ExportTarget:
+    """The target of a name.
+
+    Raises:
+        UnknownName: there is no such target.
+    """
+    if to not in EXPORT_TARGETS:
+        raise UnknownName("export target", to, EXPORT_TARGETS)
+    return EXPORT_TARGETS[to]
+
+
+def targets_sentence() -> str:
+    """All targets in words, by their kinds."""
+    names = {kind: [to for to, target in EXPORT_TARGETS.items() if target.kind == kind] for kind in KINDS}
+    return "; ".join(f"{', '.join(names[kind])} {words}" for kind, words in KINDS.items())
+
+
+def write_export(request: ExportRequest) -> Path:
+    """Write what the request asks for, after it was run and compared with the weights. Returns its path.
+
+    Raises:
+        UnknownName: there is no such target.
+        UsageError: the bundle holds no weights, or the request does not fit the bundle or the target.
+        InputError: the place is taken, or images cannot be read.
+        EnvironmentFault: the place cannot be written, or another interpreter does not work.
+        CheckFailed: what was written is not the bundle's network; nothing is left behind.
+    """
+    target = export_target(request.to)
+    check_weights(request.bundle)
+    parts = {name for name in ("data", "calibration", "upstream_python") if getattr(request, name) is not None}
+    check_taken(request.to, departures(request.options).keys() | parts, target.takes)
+    written: Path = import_module(target.module).write(request)
+    return written

@@ -1,0 +1,28 @@
+import pytest
+
+from xception.bundle import Bundle
+from xception.errors import UsageError
+from xception.export.program import GraphOptions
+from xception.export.request import ExportRequest, check_taken, check_weights, departures
+
+
+def test_departures_are_the_options_that_differ() -> None:
+    assert departures(GraphOptions()) == {}
+    assert departures(GraphOptions(opset=11, softmax=True)) == {"opset": 11, "softmax": True}
+
+
+def test_what_is_not_taken_is_named_with_what_is() -> None:
+    check_taken("onnx", {"a"}, frozenset({"a", "b"}))
+    with pytest.raises(UsageError, match="onnx has no --c or --d; it takes --a, --b"):
+        check_taken("onnx", {"a", "c", "d"}, frozenset({"a", "b"}))
+
+
+def test_a_bundle_without_weights_is_refused(onnx_bundle: Bundle, weights_bundle: Bundle) -> None:
+    check_weights(weights_bundle)
+    with pytest.raises(UsageError, match="export from the bundle of weights"):
+        check_weights(onnx_bundle)
+
+
+def test_a_pack_has_at_least_one_input(weights_bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match="the pack has 0 inputs; expected at least 1"):
+        ExportRequest(bundle=weights_bundle, to="ascend", out=weights_bundle.path, inputs=0)
