@@ -35,7 +35,6 @@ def test_networks_of_equal_rows_differ_in_depth_source_or_first_channels() -> No
         assert len({(len(spec.blocks), spec.source, spec.stem[0].out_channels) for spec in specs}) == len(specs)
 
 
-def test_the_page_names_every_network_and_shows_every_drawing() -> None:
+def test_the_page_names_and_shows_a_network_of_every_family() -> None:
     text = PAGE.read_text(encoding="utf-8").partition("## All differences")[0]
-    assert [name for name in VARIANTS if f"`{name}`" not in text] == []
-    assert [name for name in DRAWN if f"(pictures/{name}.svg)" not in text] == []
+    assert [name for name in DRAWN if f"`{name}`" not in text or f"(pictures/{name}.svg)" not in text] == []
