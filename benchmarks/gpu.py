@@ -1,7 +1,7 @@
 """Inference on a GPU, measured in one call of under ten minutes: a table on stdout, JSON in --out.
 
 `timm_xception` at 299 px, bfloat16 and float16, batch 1 to 512, run in each of the ways that torch has - eagerly, in
-channels_last, compiled, as a CUDA graph, with the fused kernel of `xception.models.fused` where it wins - and beside
+channels_last, compiled, as a CUDA graph, with the fused kernel of `benchmarks.experiments` where it wins - and next to
 it timm's own model with the same weights, where timm can be imported. Each figure stands beside the roofline: the least
 time that the network's arithmetic and memory traffic, counted from its specification, can take on a device whose
 arithmetic and memory rates are measured in the same call. The logits of every way are compared with those in float32.
@@ -28,13 +28,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import device
+from benchmarks.experiments.fused import fused
 from benchmarks.roofline import Peak, kernels, seconds
 from parity import seeded
 from parity.command import fill
 from parity.ours import seeded_tensors
 from xception.arch.spec import Architecture
 from xception.arch.variants import architecture
-from xception.models.fused import fused
 from xception.models.network import build
 
 VARIANT = "timm_xception"

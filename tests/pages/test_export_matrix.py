@@ -14,7 +14,9 @@ FOUR = ("keras_xception", "timm_xception65p", "ppcls_xception41_deeplab", "mini_
 
 def test_every_variant_has_a_number_or_a_reason_in_every_format() -> None:
     data = measured()
-    assert VARIANTS.keys() - UNVERIFIED <= data.keys() <= VARIANTS.keys(), "run python -m benchmarks.export_matrix, then make pages"
+    assert VARIANTS.keys() - UNVERIFIED <= data.keys() <= VARIANTS.keys(), (
+        "run python -m benchmarks.export_matrix, then make pages"
+    )
     for name, cells in data.items():
         assert set(cells) == set(COLUMNS), name
         assert all(cell.get("reason") or cell["relative_diff"] >= 0 for cell in cells.values())

@@ -36,7 +36,6 @@ TESTED_ELSEWHERE = {
     "convert/readers/pickles.py": "attacks/test_hostile_pickles.py",
     "convert/readers/protobuf.py": "attacks/test_hostile_protobufs.py",
     "convert/readers/state_dicts.py": "convert/test_readers_torch_pickle.py",
-    "models/fused_kernel.py": "models/test_fused.py",
     "upstream/mindir.py": "export/test_mindir.py",
 }
 

@@ -10,23 +10,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.experiments import fused as module
+from benchmarks.experiments.fused import agrees, elapsed, fused
+from benchmarks.experiments.fused_kernel import launch
 from tests.samples import HANG_S
 from xception.arch.variants import architecture
 from xception.errors import MissingExtra
-from xception.models import fused as module
-from xception.models.fused import agrees, elapsed, fused
-from xception.models.fused_kernel import launch
 from xception.models.layers import SeparableConv2d
 from xception.models.network import Xception, build
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 ROUNDING = {"torch.float32": 1e-6, "torch.float16": 2e-3, "torch.bfloat16": 2e-2}
 
 
 def output(script: str, **settings: str) -> str:
     path = f"{ROOT}{os.pathsep}{ROOT / 'src'}"
     result = subprocess.run(
-        [sys.executable, "-m", f"tests.models.{script}"],
+        [sys.executable, "-m", f"tests.benchmarks.experiments.{script}"],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **settings},
         capture_output=True,

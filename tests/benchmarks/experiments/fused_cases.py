@@ -7,9 +7,9 @@ from itertools import product
 
 import torch
 
+from benchmarks.experiments.fused import FusedSeparableConv2d, Tile, fused
 from xception.arch.spec import Norm, SeparableConv
 from xception.arch.variants import architecture
-from xception.models.fused import FusedSeparableConv2d, Tile, fused
 from xception.models.layers import SeparableConv2d
 from xception.models.network import build
 

@@ -1,4 +1,4 @@
-"""The Triton kernel behind `xception.models.fused`: both convolutions of a separable one without memory in between."""
+"""The Triton kernel of `fused`: both convolutions of a separable one, with nothing written to memory in between."""
 
 from functools import cache
 from typing import Any, no_type_check

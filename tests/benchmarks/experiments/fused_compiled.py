@@ -6,7 +6,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from xception.models.fused_kernel import separable_kernel
+from benchmarks.experiments.fused_kernel import separable_kernel
 
 FLAGS = {"STRIDE": 2, "DILATION": 1, "SCALED": True, "ACT_BEFORE": True, "ACT_BETWEEN": True, "ACT_AFTER": True}
 TILE = {"DOT": "tf32", "WIDENED": False, "PIXELS": 16, "INNER": 16, "OUTER": 16}

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from benchmarks.experiments.fused_kernel import launch
 from xception.models.blocks import ResidualBlock
-from xception.models.fused_kernel import launch
 from xception.models.layers import Filling, SeparableConv2d
 from xception.models.network import Xception
 
