@@ -6,7 +6,7 @@ from tests.data.forms import CONTENT, FORMS
 from tests.data.web import WebServer
 from tests.samples import CLASSES, write_folder
 from xception.data.files import LocalFiles
-from xception.data.sources import DATA_FORMS, FOLDER_FORMS, folder_form, open_source
+from xception.data.sources import DATA_FORMS, DATA_HELP, FOLDER_FORMS, folder_form, open_source
 from xception.errors import InputError, UnknownName
 
 
@@ -69,7 +69,9 @@ def test_an_unknown_split_is_refused_with_the_nearest(tmp_path: Path) -> None:
 def test_no_data_is_refused(data: str) -> None:
     with pytest.raises(InputError, match="no data at") as error:
         open_source(data)
-    assert all(form.help in str(error.value) for form in (*DATA_FORMS, *FOLDER_FORMS))
+    for form in (*DATA_FORMS, *FOLDER_FORMS):
+        assert form.help in str(error.value)
+        assert form.help in DATA_HELP
 
 
 @pytest.mark.parametrize(
@@ -78,10 +80,10 @@ def test_no_data_is_refused(data: str) -> None:
         (("cat/", "dog/"), "class folders"),
         (("a.png", ".hidden/"), "images and val_label.txt or ImageNet's ILSVRC2012_devkit_t12"),
         (("a.png", "cat/"), "class folders"),
-        (("a.tar", "b.parquet"), "parquet files"),
-        (("a.tar", "data/b.parquet"), "tar shards"),
-        (("data/b.parquet", "README.md"), "parquet files in data/"),
-        (("data/b.tar",), "tar shards in data/"),
+        (("a.tar", "b.parquet"), "parquet files (also in data/)"),
+        (("a.tar", "data/b.parquet"), "tar shards (also in data/)"),
+        (("data/b.parquet", "README.md"), "parquet files (also in data/)"),
+        (("data/b.tar",), "tar shards (also in data/)"),
     ],
 )
 def test_the_entries_of_a_folder_tell_its_form(tmp_path: Path, entries: tuple[str, ...], form: str) -> None:

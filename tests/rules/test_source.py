@@ -21,7 +21,7 @@ TESTED_ELSEWHERE = {
     "backends/torch.py": "backends/test_contract.py",
     **{f"cli/{verb}.py": "cli/test_verbs.py" for verb in ("compare", "evaluate", "export", "info", "list", "predict")},
     "cli/output.py": "cli/test_verbs.py",
-    "data/classes.py": "data/test_listed.py",
+    "data/classes.py": "data/test_list_file.py",
     "data/ground_truth.py": "data/test_flat_folder.py",
     "data/splits.py": "data/test_folder.py",
     "data/tars.py": "data/test_shards.py",

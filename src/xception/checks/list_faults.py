@@ -9,7 +9,7 @@ from xception.checks.findings import Finding, finding
 from xception.data.classes import class_names, imagenet_classes
 from xception.data.files import Below, Files, is_image
 from xception.data.ground_truth import image_stem
-from xception.data.listed import LIST_SUFFIXES, BadLine, ListRow, find_root, parse_lines
+from xception.data.list_file import LIST_SUFFIXES, BadLine, ListRow, find_root, parse_lines
 from xception.data.source import Item, Lazy
 from xception.errors import InputError
 from xception.labels import index_classes

@@ -6,7 +6,7 @@ from xception.checks.unused_files import unused_files
 from xception.data.classes import read_text
 from xception.data.files import Below, Files, sentence
 from xception.data.ground_truth import TRUTH_FILE
-from xception.data.listed import listed
+from xception.data.list_file import list_file
 from xception.data.locations import locate, open_files
 from xception.data.source import Source
 from xception.data.sources import form_of, named_split, open_folder, open_source
@@ -25,7 +25,7 @@ def survey(data: str) -> tuple[Source, list[Finding]]:
     place, split = named_split(data, None)
     form = form_of(place)
     try:
-        if form and form.open is listed:
+        if form and form.open is list_file:
             files, name = locate(place)
             text = read_text(files, name)
             if text is not None:

@@ -4,13 +4,11 @@ import sys
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from xception.checks.check import Check, check_source
 from xception.checks.findings import KINDS, Finding
 from xception.checks.survey import survey
+from xception.cli.options import Data, NotIn
 from xception.cli.output import Watched, print_facts, print_json, progress_bar
 from xception.data.folder import image_files
 from xception.data.source import Source
@@ -27,10 +25,10 @@ MAX_PATHS = 6
 
 
 def data_check(
-    data: str,
+    data: Data,
     /,
     *,
-    not_in: Annotated[tuple[str, ...], Parameter(name="--not-in")] = (),
+    not_in: NotIn = (),
     unlabelled: bool = False,
     html: Path | None = None,
     workers: int = 2,
@@ -46,8 +44,6 @@ def data_check(
     Exit code 1 if there is an error among the findings; warnings and notes leave it at 0.
 
     Args:
-        data: A data set, in any of the forms that `evaluate` takes.
-        not_in: A data set with which none of these images may be shared; may be repeated.
         unlabelled: The data are an image or a folder of images, in any depth and without labels; so are the other ones.
         html: Also write a page with pictures of the findings.
         workers: Threads that read and decode.

@@ -1,10 +1,8 @@
 """`xception data prepare`"""
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
+from xception.cli.options import NotIn
 from xception.cli.output import print_facts, print_json, progress_bar, say
 from xception.data.calibration import CalibrationSet, write_sample
 from xception.data.prepare import PreparedFolder, prepare_imagenet
@@ -20,7 +18,7 @@ def data_prepare(
     truth: str | None = None,
     expect: int | None = None,
     sample: int | None = None,
-    not_in: Annotated[tuple[str, ...], Parameter(name="--not-in")] = (),
+    not_in: NotIn = (),
     seed: int | None = None,
     json: bool = False,
 ) -> None:
@@ -42,8 +40,6 @@ def data_prepare(
             the one that lies next to them.
         expect: How many images an archive holds that is a part of ImageNet.
         sample: Draw so many images instead, one of each class and then again; 1000 is one per class of ImageNet.
-        not_in: A data set with which none of these images may be shared, such as the one that a model is judged on;
-            may be repeated.
         seed: Which images are drawn, 0 by default.
         json: Print one JSON document.
     """

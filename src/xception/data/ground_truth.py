@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from xception.data.classes import DEVKIT, imagenet_classes, read_text
 from xception.data.files import Files, sentence
-from xception.data.listed import parse_rows
+from xception.data.list_file import parse_rows
 from xception.data.locations import locate, open_files
 from xception.data.matlab import read_structures
 from xception.errors import InputError

@@ -10,7 +10,7 @@ from xception.data.files import Below, Files, is_image, sentence
 from xception.data.flat_folder import flat_folder
 from xception.data.folder import image_folder
 from xception.data.ground_truth import TRUTH_FILE
-from xception.data.listed import LIST_SUFFIXES, listed
+from xception.data.list_file import LIST_SUFFIXES, list_file
 from xception.data.locations import above, base_name, is_folder, open_files
 from xception.data.parquet import PARQUET_SUFFIX, parquet, parquet_rows
 from xception.data.shards import COMPRESSED_SUFFIXES, SHARD_SUFFIX, indexed_shards, shards
@@ -18,6 +18,9 @@ from xception.data.source import Lazy, Source
 from xception.data.splits import SPLITS, Split, divided, split_files, split_folder
 from xception.data.synthetic import SYNTHETIC_PREFIX, SYNTHETIC_SYNTAX, synthetic
 from xception.errors import InputError, UnknownName
+
+HUB_FOLDER = "data/"
+"""Folder in which the Hugging Face hub's data sets have their files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +138,7 @@ def _packed(
         return divided(open_files([(files, entry) for entry in chosen], name), rest)
 
     return FolderForm(
-        help=f"{title} in {below}" if below else title,
+        help=f"{title} (also in {HUB_FOLDER})",
         fits=lambda entries: any(entry.endswith(suffix) for entry in entries),
         open=open_them,
         below=below,
@@ -144,7 +147,7 @@ def _packed(
 
 def _is_flat(entries: Set[str]) -> bool:
     """Tell whether images lie in a folder itself, and no folders of classes next to them."""
-    folders = {entry for entry in entries if entry.endswith("/") and entry[0] != "."} - {f"{DEVKIT}/", "data/"}
+    folders = {entry for entry in entries if entry.endswith("/") and entry[0] != "."} - {f"{DEVKIT}/", HUB_FOLDER}
     return not folders and any(map(is_image, entries))
 
 
@@ -155,8 +158,8 @@ def _ends(*suffixes: str) -> Callable[[str], bool]:
 FOLDER_FORMS = (
     _packed("parquet files", PARQUET_SUFFIX, parquet_rows),
     _packed("tar shards", SHARD_SUFFIX, indexed_shards),
-    _packed("parquet files", PARQUET_SUFFIX, parquet_rows, below="data/"),
-    _packed("tar shards", SHARD_SUFFIX, indexed_shards, below="data/"),
+    _packed("parquet files", PARQUET_SUFFIX, parquet_rows, below=HUB_FOLDER),
+    _packed("tar shards", SHARD_SUFFIX, indexed_shards, below=HUB_FOLDER),
     FolderForm(
         help=f"images and {TRUTH_FILE} or ImageNet's {DEVKIT}",
         fits=_is_flat,
@@ -178,13 +181,19 @@ DATA_FORMS = (
     DataForm(
         help="a list file as val_list.txt, with a path and a class index per line",
         fits=_ends(*LIST_SUFFIXES),
-        open=listed,
+        open=list_file,
     ),
     DataForm(
-        help=f"a folder, a zip archive or a URL of one, with {', '.join(form.help for form in FOLDER_FORMS[:-1])}, "
-        f"or with {FOLDER_FORMS[-1].help}",
+        help="a folder, a zip archive or a URL of one, with "
+        + ", or ".join(dict.fromkeys(form.help for form in FOLDER_FORMS)),
         fits=is_folder,
         open=open_folder,
     ),
 )
 """All forms of data; the first one that fits is taken."""
+
+DATA_HELP = (
+    f"A data set: {'; '.join(form.help for form in DATA_FORMS)}. "
+    f"{', '.join(f':{split}' for split in SPLITS[:-1])} or :{SPLITS[-1]} behind it picks a part."
+)
+"""Help for whoever is to name a data set."""

@@ -15,7 +15,7 @@ from PIL import Image
 
 from xception.backends.base import Logits, open_session, run
 from xception.bundle import Agreement, Bundle, Score
-from xception.data.decode import loaded_image
+from xception.data.decode import JPEG_START, loaded_image
 from xception.data.source import Item, Source
 from xception.data.subset import balanced, check_disjoint
 from xception.data.synthetic import noise_source
@@ -190,7 +190,7 @@ def write_images(folder: Path, request: ExportRequest) -> str:
     JPEG files go as they are; if any image is no JPEG file, all are written as PNG, without loss.
     """
     rows = [(name, item, _load(item)) for name, item in calibration_items(request)]
-    jpeg = all(isinstance(data, bytes) and data.startswith(b"\xff\xd8\xff") for _, _, data in rows)
+    jpeg = all(isinstance(data, bytes) and data.startswith(JPEG_START) for _, _, data in rows)
     suffix = "JPEG" if jpeg else "png"
     classes = request.calibration.classes if request.calibration else ()
     for name, item, data in rows:

@@ -42,7 +42,7 @@ class BadLine(NamedTuple):
     text: str
 
 
-def listed(data: str, split: Split | None) -> Lazy:
+def list_file(data: str, split: Split | None) -> Lazy:
     """The images of a list file, in its order; an item's key is its path as the list has it.
 
     Paths begin at the list's folder, or at `val` in it. ImageNet's validation images have ImageNet's classes; others

@@ -1,0 +1,21 @@
+import pytest
+
+from xception.cli.app import run
+from xception.data.sources import DATA_HELP
+
+
+def words(text: str) -> str:
+    """The words of a help page, whose lines and frames depend on the terminal."""
+    return "".join(letter for letter in text if letter.isalnum())
+
+
+def test_the_help_of_data_is_the_table_of_forms(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["data", "check", "--help"])
+    assert words(DATA_HELP) in words(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("verb", ["check", "prepare"])
+def test_data_sets_to_keep_apart_have_one_help_text(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["data", verb, "--help"])
+    text = "A data set with which none of these images may be shared; may be repeated."
+    assert words(text) in words(capsys.readouterr().out)

@@ -1,0 +1,45 @@
+"""Each of these facts has one place in the package, which others ask."""
+
+import re
+
+import pytest
+
+from tests.rules.source import FILES, ROOT
+
+PLACES = {
+    "waiting for the disk": (r"\bfsync\b", "outputs.py"),
+    "a folder that takes its place at the end": (r"\bmkdtemp\(prefix=f\"\.", "outputs.py"),
+    "whether a place is free": (r"\bany\([\w.]+\.iterdir\(\)\)", "outputs.py"),
+    "indented JSON": (r"\bjson\.format\(", "outputs.py"),
+    "whether a place is a URL": (r"\"://\" in ", "data/remote.py"),
+    "whether a file is there": (r"\.size\([^)]*\)\n *except FileNotFoundError", "data/files.py"),
+    "the names of the splits": (r"Literal\[\"train\", \"validation\", \"test\"\]", "data/splits.py"),
+    "the first bytes of a JPEG file": (r"\\xff\\xd8", "data/decode.py"),
+}
+
+PLANTED = """
+os.fsync(file.fileno())
+tempfile.mkdtemp(prefix=f".{path.name}")
+if out.exists() and any(out.iterdir()):
+msgspec.json.format(content, indent=2)
+if "://" in place:
+    files.size(name)
+    except FileNotFoundError:
+Split = Literal["train", "validation", "test"]
+START = b"\\xff\\xd8"
+"""
+
+
+def modules_with(pattern: str) -> set[str]:
+    return {path.relative_to(ROOT).as_posix() for path in FILES if re.search(pattern, path.read_text(encoding="utf-8"))}
+
+
+@pytest.mark.parametrize("fact", PLACES)
+def test_a_fact_has_one_place(fact: str) -> None:
+    pattern, place = PLACES[fact]
+    assert modules_with(pattern) <= {place}
+
+
+@pytest.mark.parametrize("fact", PLACES)
+def test_another_place_would_be_found(fact: str) -> None:
+    assert re.search(PLACES[fact][0], PLANTED)
