@@ -7,6 +7,7 @@ import onnx
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+from tests.quantize.integer import integer_values
 from tests.samples import drawn_tensors
 from xception.arch.variants import architecture
 from xception.bundle import Bundle
@@ -16,7 +17,6 @@ from xception.export.litert import open_taps
 from xception.export.onnx import onnx_files
 from xception.export.program import GraphOptions, program
 from xception.preprocess import Preprocess, Squash
-from xception.quantize.integer import integer_values
 from xception.quantize.litert import litert_files
 from xception.quantize.observe import exposed_session, observe
 from xception.quantize.qdq import Scheme, float_island, layers, quantize_graph

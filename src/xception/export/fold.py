@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from xception.arch.arithmetic import norm_as_affine
 from xception.arch.graph import Add, BatchNorm, Conv, Node, unfold
 from xception.arch.spec import Architecture
 
@@ -26,9 +27,7 @@ def folded(architecture: Architecture, tensors: Mapping[str, np.ndarray]) -> tup
     for node in nodes.values():
         before = nodes.get(node.source)
         if isinstance(node, BatchNorm) and isinstance(before, Conv) and readers[before.name] == 1:
-            weight, bias = _fold(
-                node, {leaf: tensors[f"{node.name}.{leaf}"] for leaf in LEAVES}, tensors[f"{before.name}.weight"]
-            )
+            weight, bias = _fold(node, tensors, tensors[f"{before.name}.weight"])
             out[before.name] = replace(before, source=renamed.get(before.source, before.source), bias=True)
             values |= {f"{before.name}.weight": weight, f"{before.name}.bias": bias}
             renamed[node.name] = before.name
@@ -42,17 +41,20 @@ LEAVES = ("weight", "bias", "running_mean", "running_var")
 
 
 def affine(norm: BatchNorm, tensors: Mapping[str, np.ndarray]) -> Tensors:
-    """A norm with stored statistics as `value * factor + shift` a channel, float32."""
-    scale, shift, mean, variance = (tensors[f"{norm.name}.{leaf}"].astype(np.float64) for leaf in LEAVES)
-    factor = scale / np.sqrt(variance + norm.epsilon)
-    return {"factor": factor.astype(np.float32), "shift": (shift - mean * factor).astype(np.float32)}
+    """A norm with stored statistics as `value * factor + shift` per channel, float32."""
+    factor, shift = _affine(norm, tensors)
+    return {"factor": factor.astype(np.float32), "shift": shift.astype(np.float32)}
 
 
-def _fold(norm: BatchNorm, statistics: Tensors, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    scale, shift, mean, variance = (statistics[leaf].astype(np.float64) for leaf in LEAVES)
-    factor = scale / np.sqrt(variance + norm.epsilon)
+def _affine(norm: BatchNorm, tensors: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    weight, bias, mean, variance = (tensors[f"{norm.name}.{leaf}"] for leaf in LEAVES)
+    return norm_as_affine(weight, bias, mean, variance, norm.epsilon)
+
+
+def _fold(norm: BatchNorm, tensors: Mapping[str, np.ndarray], kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    factor, shift = _affine(norm, tensors)
     weight = kernel.astype(np.float64) * factor[:, None, None, None]
-    return weight.astype(np.float32), (shift - mean * factor).astype(np.float32)
+    return weight.astype(np.float32), shift.astype(np.float32)
 
 
 def _rewired(node: Node, renamed: Mapping[str, str]) -> Node:

@@ -1,8 +1,4 @@
-"""A bundle's network as a LiteRT (TensorFlow Lite) flatbuffer, written operation by operation like the ONNX graph.
-
-Maps are (N, H, W, C). TensorFlow's own padding, `SAME`, is used where it means the same for every size; all other
-paddings are operations of their own.
-"""
+"""A bundle's network as a LiteRT (TensorFlow Lite) flatbuffer, written operation by operation like the ONNX graph."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,14 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xception.arch.graph import Add, BatchNorm, Conv, Dense, GlobalAveragePool, MaxPool, Relu, Scale
-from xception.errors import UsageError
 from xception.export.fold import affine
-from xception.export.program import Normalize, Operation, Program, Softmax, TopK
+from xception.export.program import IMAGE, Normalize, Operation, Program, Softmax, TopK
 from xception.extras import require
-from xception.flatbuffer import Flatbuffer
-
-VERSIONS = {"DEPTHWISE_CONV_2D": 2, "DEQUANTIZE": 3}
-"""Of operations that use what a later version brought: dilation, and weights in half precision."""
+from xception.litert_graph import Call, LayerWeights, LiteRtGraph, Window
 
 
 def litert_files(program: Program) -> dict[str, bytes]:
@@ -35,195 +27,108 @@ def litert_files(program: Program) -> dict[str, bytes]:
 
 
 class _Writer:
-    """One model in the making; an operation's output bears the operation's name."""
+    """A program on its way into a graph; an operation's output bears the operation's name."""
 
     def __init__(self, program: Program) -> None:
-        self.file, self.program = Flatbuffer(), program
-        self.half = program.options.precision == "float16"
+        batch, _, *sides = program.graph.input_shape
+        self.graph, self.program = LiteRtGraph(batch=batch, has_free_size=None in sides), program
+        self.is_half = program.options.precision == "float16"
         self.shapes = {
-            name: (*shape[1:], shape[0]) if len(shape) == 3 and name != "image" else shape
+            name: (*shape[1:], shape[0]) if len(shape) == 3 and name != IMAGE else shape
             for name, shape in program.shapes().items()
         }
 
     def content(self) -> bytes:
-        graph = self.program.graph
-        source = self.value(self.program.source, self.shapes[self.program.source], _input_type(graph.input_values))
+        source, graph = self.program.source, self.program.graph
+        dtype = "uint8" if graph.input_values == "image" else "float32"
+        index = self.graph.value(source, self.shapes[source], dtype=dtype)
         for node in self.program.nodes:
-            OPERATIONS[type(node)](self, node)
+            NODE_WRITERS[type(node)](self, node)
         results = {output.name: self._output(output.value) for output in self.program.outputs}
-        return self.file.finish(self.program.architecture.name, {graph.input_name: source}, results)
+        return self.graph.file.finish(self.program.architecture.name, {graph.input_name: index}, results)
 
-    def value(self, name: str, shape: Sequence[int], dtype: str = "float32") -> int:
-        """An activation; `shape` is that for one image, without the batch axis."""
-        batch, _, *sides = self.program.graph.input_shape
-        free = [0] if batch is None else []
-        free += [1, 2] if None in sides and len(shape) == 3 else []
-        return self.file.value(name, (batch or 1, *shape), dtype, free=free)
+    def call(self, node: Operation, *sources: str) -> Call:
+        """The operation of a node, whose output is made here, on its source or on the named values."""
+        inputs = [self.graph.file.indices[name] for name in sources or (node.source,)]
+        return Call(name=node.name, inputs=inputs, output=self.graph.value(node.name, self.shapes[node.name]))
 
-    def constant(self, name: str, value: np.ndarray) -> int:
-        return self.file.constant(name, value)
+    def apply(self, kind: str, name: str, inputs: Sequence[int], shape: Sequence[int], **settings: Any) -> int:
+        """Append an operation that is a part of a node. Returns its output."""
+        return self.graph.add(kind, Call(name=name, inputs=inputs, output=self.graph.value(name, shape)), **settings)
 
-    def weight(self, name: str, value: np.ndarray) -> int:
-        """A constant that half precision stores as such, and widens when the model is loaded."""
-        if not self.half:
-            return self.constant(name, value)
-        with np.errstate(over="ignore"):
-            stored = value.astype(np.float16)
-        if not np.isfinite(stored).all():
-            raise UsageError(f"{name} has values that float16 cannot hold; export in float32")
-        source = self.constant(f"{name}.float16", stored)
-        return self.add("DEQUANTIZE", [source], self.file.value(name, value.shape))
+    def constant(self, name: str, value: NDArray[Any]) -> int:
+        return self.graph.file.constant(name, value)
 
-    def add(
-        self, kind: str, inputs: Sequence[int | str], *outputs: int | str, options: str | None = None, **settings: Any
-    ) -> int:
-        """Append an operation; outputs by index, or by name to make them. Returns the index of its first output."""
-        made = [self.value(out, self.shapes[out]) if isinstance(out, str) else out for out in outputs]
-        return self.file.add(kind, inputs, made, options=options, version=VERSIONS.get(kind, 1), **settings)
+    def scale_and_shift(self, name: str, source: int, factor: NDArray[Any], shift: NDArray[Any]) -> None:
+        """`value * factor + shift` per channel, in the value of that name."""
+        shape, constants = self.shapes[name], {"factor": factor, "shift": shift}
+        factors, shifts = (self.constant(f"{name}.{leaf}", value) for leaf, value in constants.items())
+        scaled = self.apply("MUL", f"{name}.scaled", [source, factors], shape)
+        self.apply("ADD", name, [scaled, shifts], shape)
+
+    def weights(self, node: Conv | Dense) -> LayerWeights:
+        """The layer's tensors; a convolution without a bias has one of zeros."""
+        kernel = self.program.tensors[f"{node.name}.weight"]
+        bias = self.program.tensors.get(f"{node.name}.bias", np.zeros(len(kernel), np.float32))
+        return LayerWeights(kernel=kernel, bias=bias, is_half=self.is_half)
 
     def _output(self, value: str) -> int:
         """The tensor of an output; maps go out as (N, C, H, W)."""
-        index = self.file.indices[value]
+        index = self.graph.file.indices[value]
         if self.program.outputs[0].value == value or len(self.shapes[value]) < 3:
             return index
         height, width, channels = self.shapes[value]
         order = self.constant(f"{value}.order", np.array([0, 3, 1, 2], np.int32))
-        turned = self.value(f"{value}.nchw", (channels, height, width))
-        return self.add("TRANSPOSE", [index, order], turned)
-
-
-def _input_type(values: str) -> str:
-    return "uint8" if values == "image" else "float32"
+        return self.apply("TRANSPOSE", f"{value}.nchw", [index, order], (channels, height, width))
 
 
 def _normalize(writer: _Writer, node: Normalize) -> None:
-    name, shape = node.name, writer.shapes[node.name]
-    factor, shift = (writer.constant(f"{name}.{leaf}", writer.program.tensors[f"{name}.{leaf}"]) for leaf in SCALING)
-    image = writer.add("CAST", [node.source], writer.value(f"{name}.image", shape))
-    scaled = writer.add("MUL", [image, factor], writer.value(f"{name}.scaled", shape))
-    writer.add("ADD", [scaled, shift], name)
-
-
-SCALING = ("factor", "shift")
-
-
-def _conv(writer: _Writer, node: Conv) -> None:
-    schema, tensors = writer.file.schema, writer.program.tensors
-    kernel = tensors[f"{node.name}.weight"]
-    bias = tensors[f"{node.name}.bias"] if node.bias else np.zeros(node.out_channels, np.float32)
-    depthwise = node.groups > 1
-    weight = writer.weight(f"{node.name}.weight", kernel.transpose((1, 2, 3, 0) if depthwise else (0, 2, 3, 1)))
-    source, same = _padded(writer, node)
-    multiplier: dict[str, Any] = {"depthMultiplier": 1} if depthwise else {}
-    writer.add(
-        "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D",
-        [source, weight, writer.constant(f"{node.name}.bias", bias)],
-        node.name,
-        padding=schema.Padding.SAME if same else schema.Padding.VALID,
-        strideW=node.stride,
-        strideH=node.stride,
-        dilationWFactor=node.dilation,
-        dilationHFactor=node.dilation,
-        **multiplier,
-    )
-
-
-def _padded(writer: _Writer, node: Conv) -> tuple[str, bool]:
-    """The convolution's input, padded where `SAME` would not mean its padding, and whether `SAME` does."""
-    if node.padding == 0:
-        return node.source, False
-    if node.stride == 1 and 2 * node.padding == node.dilation * (node.kernel - 1):
-        return node.source, True
-    return _pad(writer, node.source, f"{node.name}.pad", node.padding), False
-
-
-def _pad(writer: _Writer, source: str, name: str, width: int, lowest: bool = False) -> str:
-    height_px, width_px, channels = writer.shapes[source]
-    writer.shapes[name] = (height_px + 2 * width, width_px + 2 * width, channels)
-    edge = [width, width]
-    inputs: list[int | str] = [
-        source,
-        writer.constant(f"{name}.widths", np.array([[0, 0], edge, edge, [0, 0]], np.int32)),
-    ]
-    if lowest:
-        inputs.append(writer.constant(f"{name}.value", np.array(np.finfo(np.float32).min, np.float32)))
-    if lowest:
-        writer.add("PADV2", inputs, name, options="PadV2Options")
-    else:
-        writer.add("PAD", inputs, name)
-    return name
+    source = writer.graph.file.indices[node.source]
+    image = writer.apply("CAST", f"{node.name}.image", [source], writer.shapes[node.name])
+    factor, shift = (writer.program.tensors[f"{node.name}.{leaf}"] for leaf in ("factor", "shift"))
+    writer.scale_and_shift(node.name, image, factor, shift)
 
 
 def _batch_norm(writer: _Writer, node: BatchNorm) -> None:
     values = affine(node, writer.program.tensors)
-    factor, shift = (writer.constant(f"{node.name}.{leaf}", values[leaf]) for leaf in SCALING)
-    scaled = writer.value(f"{node.name}.scaled", writer.shapes[node.name])
-    writer.add("MUL", [node.source, factor], scaled)
-    writer.add("ADD", [scaled, shift], node.name)
+    writer.scale_and_shift(node.name, writer.graph.file.indices[node.source], values["factor"], values["shift"])
 
 
-def _relu(writer: _Writer, node: Relu) -> None:
-    writer.add("RELU", [node.source], node.name)
+def _conv(writer: _Writer, node: Conv) -> None:
+    window = Window(size=node.kernel, stride=node.stride, dilation=node.dilation, pads=(node.padding,) * 4)
+    writer.graph.conv(writer.call(node), writer.weights(node), window, is_depthwise=node.groups > 1)
 
 
 def _max_pool(writer: _Writer, node: MaxPool) -> None:
-    same = node.padding == "same"
-    # Padding never wins the maximum, which is why it is not zero.
-    source = node.source if same else _pad(writer, node.source, f"{node.name}.pad", 1, lowest=True)
-    writer.add(
-        "MAX_POOL_2D",
-        [source],
-        node.name,
-        options="Pool2DOptions",
-        padding=writer.file.schema.Padding.SAME if same else writer.file.schema.Padding.VALID,
-        strideW=node.stride,
-        strideH=node.stride,
-        filterWidth=3,
-        filterHeight=3,
-    )
-
-
-def _add(writer: _Writer, node: Add) -> None:
-    writer.add("ADD", [node.source, node.other], node.name)
+    pads = None if node.padding == "same" else (1,) * 4
+    writer.graph.max_pool(writer.call(node), Window(size=3, stride=node.stride, pads=pads))
 
 
 def _scale(writer: _Writer, node: Scale) -> None:
+    call = writer.call(node)
     factor = writer.constant(f"{node.name}.factor", np.array(node.factor, np.float32))
-    writer.add("MUL", [node.source, factor], node.name)
-
-
-def _global_average_pool(writer: _Writer, node: GlobalAveragePool) -> None:
-    axes = writer.constant(f"{node.name}.axes", np.array([1, 2], np.int32))
-    writer.add("MEAN", [node.source, axes], node.name, options="ReducerOptions")
-
-
-def _dense(writer: _Writer, node: Dense) -> None:
-    weight = writer.weight(f"{node.name}.weight", writer.program.tensors[f"{node.name}.weight"])
-    bias = writer.constant(f"{node.name}.bias", writer.program.tensors[f"{node.name}.bias"])
-    writer.add("FULLY_CONNECTED", [node.source, weight, bias], node.name)
-
-
-def _softmax(writer: _Writer, node: Softmax) -> None:
-    writer.add("SOFTMAX", [node.source], node.name, beta=1.0)
+    writer.graph.add("MUL", call, [*call.inputs, factor])
 
 
 def _top_k(writer: _Writer, node: TopK) -> None:
     count = writer.constant(f"{node.name}.count", np.array(node.count, np.int32))
-    indices = writer.value(f"{node.name}.indices", (node.count,), "int32")
-    writer.add("TOPK_V2", [node.source, count], f"{node.name}.values", indices, options="TopKV2Options")
+    values = writer.graph.value(f"{node.name}.values", (node.count,))
+    indices = writer.graph.value(f"{node.name}.indices", (node.count,), dtype="int32")
+    source = writer.graph.file.indices[node.source]
+    writer.graph.file.add("TOPK_V2", [source, count], [values, indices], options="TopKV2Options")
 
 
-OPERATIONS: Mapping[type[Operation], Callable[[_Writer, Any], None]] = {
+NODE_WRITERS: Mapping[type[Operation], Callable[[_Writer, Any], object]] = {
     Normalize: _normalize,
     Conv: _conv,
     BatchNorm: _batch_norm,
-    Relu: _relu,
+    Relu: lambda writer, node: writer.graph.add("RELU", writer.call(node)),
     MaxPool: _max_pool,
-    Add: _add,
+    Add: lambda writer, node: writer.graph.add("ADD", writer.call(node, node.source, node.other)),
     Scale: _scale,
-    GlobalAveragePool: _global_average_pool,
-    Dense: _dense,
-    Softmax: _softmax,
+    GlobalAveragePool: lambda writer, node: writer.graph.mean(writer.call(node)),
+    Dense: lambda writer, node: writer.graph.dense(writer.call(node), writer.weights(node)),
+    Softmax: lambda writer, node: writer.graph.add("SOFTMAX", writer.call(node), beta=1.0),
     TopK: _top_k,
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xception.arch.arithmetic import same_padding
 from xception.arch.graph import INPUT, Add, BatchNorm, Conv, Dense, GlobalAveragePool, MaxPool, Relu, Scale
 from xception.errors import UsageError
 from xception.export.program import Normalize, Operation, Program, Softmax, TopK
@@ -55,7 +56,7 @@ class _Writer:
         if not self.program.options.image_input:
             self.enter(self.program.graph.input_name)
         for node in self.program.nodes:
-            OPERATIONS[type(node)](self, node)
+            NODE_WRITERS[type(node)](self, node)
         for output in self.program.outputs:
             self.add("Identity", [self.as_float32(output.value)], output.name)
         name = self.program.architecture.name
@@ -164,14 +165,8 @@ def _max_pool(writer: _Writer, node: MaxPool) -> None:
     if node.padding == "same":
         # Written out where the size is known, since not every compiler takes the short form.
         sides = None if writer.program.options.free_size else writer.program.shapes()[node.source][1:]
-        padding = {"pads": _same_pads(sides, node.stride)} if sides else {"auto_pad": "SAME_UPPER"}
+        padding = {"pads": list(same_padding(sides, 3, node.stride))} if sides else {"auto_pad": "SAME_UPPER"}
     writer.add("MaxPool", [node.source], node.name, kernel_shape=[3, 3], strides=[node.stride] * 2, **padding)
-
-
-def _same_pads(sides: Sequence[int], stride: int) -> list[int]:
-    """TensorFlow's padding of a window of 3, as ONNX writes it: before each axis, then behind each."""
-    totals = [max((-(-px // stride) - 1) * stride + 3 - px, 0) for px in sides]
-    return [total // 2 for total in totals] + [total - total // 2 for total in totals]
 
 
 def _add(writer: _Writer, node: Add) -> None:
@@ -203,7 +198,7 @@ def _top_k(writer: _Writer, node: TopK) -> None:
     writer.float32_values.update(outputs)
 
 
-OPERATIONS: Mapping[type[Operation], Callable[[_Writer, Any], None]] = {
+NODE_WRITERS: Mapping[type[Operation], Callable[[_Writer, Any], None]] = {
     Normalize: _normalize,
     Conv: _conv,
     BatchNorm: _batch_norm,

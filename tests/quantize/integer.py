@@ -72,11 +72,11 @@ def integer_values(
             scale, *zero = (constants[name].astype(np.float64) for name in node.input[1:])
             source = constants[node.input[0]] if node.input[0] in constants else values[node.input[0]]
             values[output] = Quantized(np.asarray(source, np.float64), scale, zero[0] if zero else np.zeros(()))
-        elif node.op_type in OPERATIONS:
+        elif node.op_type in INTEGER_FORMS:
             arguments = [values[name] if name in values else constants[name].astype(np.float64) for name in node.input]
-            values[output] = OPERATIONS[node.op_type](attributes_of(node), *arguments)
+            values[output] = INTEGER_FORMS[node.op_type](attributes_of(node), *arguments)
         else:
-            raise UsageError(f"no integer form of {node.op_type} is known; expected {', '.join(OPERATIONS)}")
+            raise UsageError(f"no integer form of {node.op_type} is known; expected {', '.join(INTEGER_FORMS)}")
     return found
 
 
@@ -149,7 +149,7 @@ def _flatten(_: dict[str, Any], x: Value) -> Value:
     return x.reshape(len(x), -1)
 
 
-OPERATIONS: Mapping[str, Callable[..., Value]] = {
+INTEGER_FORMS: Mapping[str, Callable[..., Value]] = {
     "Add": lambda _, x, y: _real(x) + _real(y),
     "BatchNormalization": _norm,
     "Conv": _convolution,

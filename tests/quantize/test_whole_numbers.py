@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.quantize.integer import integer_values
 from tests.samples import drawn_tensors
 from xception.arch.variants import architecture
 from xception.bundle import Bundle
@@ -12,7 +13,6 @@ from xception.errors import CheckFailed, UsageError
 from xception.export.onnx import onnx_files
 from xception.export.program import program
 from xception.preprocess import Preprocess, Squash
-from xception.quantize.integer import integer_values
 from xception.quantize.observe import exposed_session, observe
 from xception.quantize.qdq import Scheme, quantize_graph
 from xception.tasks.agreement import data_pixels
