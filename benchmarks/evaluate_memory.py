@@ -9,18 +9,18 @@ import os
 import resource
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 
 from xception.arch.variants import architecture
-from xception.backends.base import Compute, open_session
+from xception.backends.base import Compute
 from xception.bundle import Bundle, Model, Network, write_bundle
 from xception.data.source import Item, Source
 from xception.data.sources import open_source
 from xception.export.export import export_bundle
 from xception.labels import Labels
 from xception.models.network import build
+from xception.pipeline.engine import Engine
 from xception.preprocess import Preprocess, Squash
 from xception.tasks.evaluate import evaluate
 from xception.weights import weights_bytes
@@ -82,9 +82,9 @@ def main() -> None:
     source = open_source(f"synthetic:{arguments.images},48x32,{arguments.classes}")
     with tempfile.TemporaryDirectory() as name:
         bundle = narrow(Path(name), arguments.classes)
-        with closing(open_session(bundle, compute=Compute(threads=1))) as session:
+        with Engine.open(bundle, compute=Compute(instances=1, threads=1), batch_size=arguments.batch) as engine:
             print(f"{'images':>9} {'RSS MB':>9} {'images/s':>9}")
-            result = evaluate(bundle, session, Metered(source), batch_size=arguments.batch)
+            result = evaluate(engine, Metered(source))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"{result.total:,} = {result.seen:,} seen + {result.failed:,} failed")
     print(f"at the end {resident_bytes() / 1e6:.1f} MB, at most {peak * 1024 / 1e6:.1f} MB")

@@ -17,7 +17,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -31,10 +31,8 @@ import onnxruntime
 import openvino
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
-from xception.quantize.targets import onnx_files as int8_files
 
 from xception.arch.variants import architecture
-from xception.backends.base import open_session
 from xception.bundle import Bundle, open_bundle, write_bundle
 from xception.cli.app import run
 from xception.data.decode import loaded_image
@@ -45,11 +43,13 @@ from xception.export.onnx import onnx_files
 from xception.export.program import program
 from xception.forms import quantizable
 from xception.models.network import build
+from xception.pipeline.engine import Engine
 from xception.preprocess import Preprocess, Squash
 from xception.quantize.answers import answers
 from xception.quantize.calibration import Calibration
 from xception.quantize.equalize import pairs
 from xception.quantize.gate import Verdict, judge
+from xception.quantize.int8_files import onnx_files as int8_files
 from xception.quantize.ladder import Quantizer
 from xception.quantize.litert import litert_files
 from xception.quantize.observe import observe
@@ -348,16 +348,16 @@ def images(case: Case, picture: Path | None) -> None:
 def verdicts(case: Case) -> Iterator[tuple[int, Verdict]]:
     """Of full ranges, by number of calibration images."""
     bundle, model = case.bundle, onnx.load(case.bundle.main_file)
-    with closing(open_session(bundle)) as session:
-        parent = answers(bundle, session, case.validation)
+    with Engine.open(bundle) as engine:
+        parent = answers(engine, case.validation)
     for count in COUNTS:
         for seed in range(DRAWS):
             chosen, _ = balanced(case.calibration, count, seed)
             graph = Quantizer(model, Calibration(chosen, bundle.model.preprocess)).graph("max")
             with tempfile.TemporaryDirectory() as folder:
                 trial = rewritten(bundle, graph, Path(folder) / "trial")
-                with closing(open_session(trial)) as session:
-                    yield count, judge(parent, answers(trial, session, case.validation))
+                with Engine.open(trial) as engine:
+                    yield count, judge(parent, answers(engine, case.validation))
 
 
 def draw(rows: list[tuple[int, float, float, float]], picture: Path) -> None:

@@ -5,16 +5,15 @@ Speed does not depend on the weights' values, so that nothing has to be trained.
 
 import argparse
 import tempfile
-from contextlib import closing
 from pathlib import Path
 
 from xception.arch.variants import VARIANTS
-from xception.backends.base import open_session
 from xception.bundle import Bundle, Model, Network, write_bundle
 from xception.data.synthetic import noise_source
 from xception.export.export import export_bundle
 from xception.labels import Labels
 from xception.models.network import build
+from xception.pipeline.engine import Engine
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide
 from xception.speed.benchmark import benchmark
 from xception.weights import weights_bytes
@@ -55,9 +54,9 @@ def main() -> None:
         forms = [weights, *(export_bundle(weights, to, folder / to) for to in ("onnx", "openvino"))]
         print(f"{'form':10} {'batch':>5} {'infer':>10} {'end to end':>10} {'bound':>10} {'efficiency':>10}")
         for form in forms:
-            with closing(open_session(form)) as session:
+            with Engine.open(form) as engine:
                 source = noise_source(form.model.preprocess)
-                result = benchmark(form, session, source, batches=tuple(arguments.batch), images=arguments.images)
+                result = benchmark(engine, source, batches=tuple(arguments.batch), images=arguments.images)
             for run in result.runs:
                 figures = (
                     run.stages["infer"].images_per_second,

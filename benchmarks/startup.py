@@ -76,7 +76,7 @@ def first_line(arguments: Sequence[str]) -> tuple[float, float]:
     Raises:
         RuntimeError: it failed.
     """
-    command = [sys.executable, "-m", "xception.cli.app", *arguments]
+    command = [sys.executable, "-m", "xception", *arguments]
     start = perf_counter()
     # Unbuffered as on a terminal: a line comes when it is written.
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}

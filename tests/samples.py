@@ -9,7 +9,7 @@ from PIL import Image
 
 from xception.arch.compute import tensors
 from xception.arch.spec import Architecture
-from xception.backends.base import InputValues
+from xception.backends.base import InputValues, SessionFacts
 from xception.data.source import Item, Items
 
 HANG_S = 600
@@ -62,8 +62,24 @@ def write_folder(root: Path, per_class: int = 3, classes: Sequence[str] = CLASSE
 
 
 class OneAtATime:
-    """What a session says of itself that takes pixels, from one thread at a time."""
+    """The facts of a session that takes pixels, from one thread at a time; tests set them as attributes."""
 
+    name: str
+    input_shape: tuple[int, int | None, int | None]
+    num_classes: int
+    batch_size: int | None = None
     input_values: InputValues = "pixels"
     instances: int = 1
     threads: int = 1
+
+    @property
+    def facts(self) -> SessionFacts:
+        return SessionFacts(
+            name=self.name,
+            input_shape=self.input_shape,
+            num_classes=self.num_classes,
+            batch_size=self.batch_size,
+            input_values=self.input_values,
+            instances=self.instances,
+            threads=self.threads,
+        )

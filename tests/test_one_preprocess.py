@@ -8,20 +8,20 @@ import pytest
 from lightning_fabric import Fabric
 
 from tests.data import faulty
-from tests.samples import CLASSES, OneAtATime, encoded, picture
+from tests.samples import CLASSES, encoded, picture
 from xception.backends.base import Logits, Pixels, Session, open_session
 from xception.bundle import Bundle
 from xception.data.decode import decode
 from xception.data.source import Item, Items
 from xception.demo import _mistakes
 from xception.models.network import Xception, build
+from xception.pipeline.engine import Engine
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
 from xception.quantize.calibration import Calibration
 from xception.speed.benchmark import benchmark
 from xception.tasks.agreement import data_pixels
-from xception.tasks.compare import Contender, compare
+from xception.tasks.compare import compare
 from xception.tasks.evaluate import evaluate
-from xception.tasks.predict import predict
 from xception.train.validation import validate
 from xception.weights import read_weights
 
@@ -50,12 +50,11 @@ FILES = (
 )
 
 
-class Recorder(OneAtATime):
+class Recorder:
     """A session that keeps what it is given."""
 
     def __init__(self, session: Session) -> None:
-        self.name, self.input_shape = session.name, session.input_shape
-        self.num_classes, self.batch_size = session.num_classes, session.batch_size
+        self.facts = session.facts
         self._session = session
         self.seen: set[bytes] = set()
 
@@ -95,11 +94,12 @@ def expected(bundle: Bundle) -> set[bytes]:
 
 
 def test_evaluation_prediction_comparison_and_benchmark_see_the_same(bundle: Bundle, recorder: Recorder) -> None:
+    engine = Engine.of(bundle, recorder, batch_size=3)
     for work in (
-        lambda: evaluate(bundle, recorder, source(), batch_size=3),
-        lambda: list(predict(bundle, recorder, source(), workers=1)),
-        lambda: compare(Contender(bundle, recorder), Contender(bundle, recorder), source()),
-        lambda: benchmark(bundle, recorder, source(), batches=(2,), images=len(FILES), mode="reference"),
+        lambda: evaluate(engine, source()),
+        lambda: list(engine.judging().predict(source())),
+        lambda: compare(engine, engine, source()),
+        lambda: benchmark(engine.judging(), source(), batches=(2,), images=len(FILES)),
     ):
         recorder.seen.clear()
         work()
@@ -128,9 +128,8 @@ def test_the_maps_of_the_demo_see_the_same(rule: str, weights_bundle: Bundle, mo
     monkeypatch.setattr(
         Xception, "class_maps", lambda self, pixels: seen.add(pixels.numpy().tobytes()) or class_maps(self, pixels)
     )
-    session = open_session(bundle)
-    cards = list(_mistakes(bundle, evaluate(bundle, session, source()), source()))
-    session.close()
+    with Engine.open(bundle) as engine:
+        cards = list(_mistakes(bundle, evaluate(engine, source()), source()))
     assert cards
     assert seen <= expected(bundle)
     assert len(seen) == len(cards)

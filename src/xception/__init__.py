@@ -1,37 +1,75 @@
 """Every published Xception, exactly: convert, train, evaluate, export, quantize, benchmark and run it, with proof."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Bundle": "xception.bundle",
+    "Comparison": "xception.tasks.compare",
+    "Compute": "xception.backends.base",
+    "Engine": "xception.pipeline.engine",
+    "Evaluation": "xception.tasks.evaluate",
+    "Failure": "xception.pipeline.lane",
+    "Item": "xception.data.source",
+    "Prediction": "xception.pipeline.engine",
     "Preprocess": "xception.preprocess",
+    "Source": "xception.data.source",
     "VARIANTS": "xception.arch.variants",
     "XceptionError": "xception.errors",
     "architecture": "xception.arch.variants",
     "benchmark": "xception.speed.benchmark",
     "build": "xception.models.network",
+    "compare": "xception.tasks.compare",
     "evaluate": "xception.tasks.evaluate",
     "export_bundle": "xception.export.export",
+    "image_files": "xception.data.folder",
+    "in_memory": "xception.data.memory",
     "open_bundle": "xception.bundle",
-    "open_session": "xception.backends.base",
     "open_source": "xception.data.sources",
     "predict": "xception.tasks.predict",
     "quantize_bundle": "xception.quantize.quantize",
     "train_network": "xception.train.trainer",
 }
-"""Where each public name lives; importing this package imports none of them."""
+"""The module of each public name. Importing this package imports none of them."""
 
 __all__ = sorted(_HOMES)
 
+if TYPE_CHECKING:
+    # The same names for type checkers and editors; a test compares the two lists.
+    from xception.arch.variants import VARIANTS as VARIANTS
+    from xception.arch.variants import architecture as architecture
+    from xception.backends.base import Compute as Compute
+    from xception.bundle import Bundle as Bundle
+    from xception.bundle import open_bundle as open_bundle
+    from xception.data.folder import image_files as image_files
+    from xception.data.memory import in_memory as in_memory
+    from xception.data.source import Item as Item
+    from xception.data.source import Source as Source
+    from xception.data.sources import open_source as open_source
+    from xception.errors import XceptionError as XceptionError
+    from xception.export.export import export_bundle as export_bundle
+    from xception.models.network import build as build
+    from xception.pipeline.engine import Engine as Engine
+    from xception.pipeline.engine import Prediction as Prediction
+    from xception.pipeline.lane import Failure as Failure
+    from xception.preprocess import Preprocess as Preprocess
+    from xception.quantize.quantize import quantize_bundle as quantize_bundle
+    from xception.speed.benchmark import benchmark as benchmark
+    from xception.tasks.compare import Comparison as Comparison
+    from xception.tasks.compare import compare as compare
+    from xception.tasks.evaluate import Evaluation as Evaluation
+    from xception.tasks.evaluate import evaluate as evaluate
+    from xception.tasks.predict import predict as predict
+    from xception.train.trainer import train_network as train_network
+else:
 
-def __getattr__(name: str) -> Any:
-    """A public name, imported when it is first used."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'xception' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    def __getattr__(name: str) -> object:
+        """A public name, imported when it is first used."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'xception' has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -19,6 +19,7 @@ from xception.forms import FORMS, Form, Layout
 from xception.intervals import Interval
 from xception.labels import Labels, labels_text, read_labels
 from xception.outputs import ensure_free, json_document, staged_folder
+from xception.paths import as_path
 from xception.preprocess import Preprocess
 
 FORMAT_VERSION = 1
@@ -187,12 +188,13 @@ class Bundle:
         return sum(entry.size_bytes for name, entry in self.model.files.items() if not name.endswith((".txt", ".json")))
 
 
-def open_bundle(path: Path, *, verify: bool = False) -> Bundle:
+def open_bundle(path: str | Path, *, verify: bool = False) -> Bundle:
     """Read a bundle, or the bundle of a training run's folder; `verify` compares every byte with its hash.
 
     Raises:
         InputError: no bundle, another format version, a document that does not fit, a missing or changed file.
     """
+    path = as_path(path, "a bundle")
     if not (path / MANIFEST).is_file() and (path / "bundle" / MANIFEST).is_file():
         path = path / "bundle"
     raw = _read_manifest(path)

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from xception.backends.base import open_session
 from xception.bundle import Agreement, Bundle, open_bundle
 from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.errors import EnvironmentFault
 from xception.extras import require
 from xception.outputs import ensure_free, json_document, write_file
+from xception.pipeline.engine import Engine
 from xception.speed.benchmark import Benchmark, benchmark
 from xception.tasks.evaluate import Evaluation, evaluate
 
@@ -160,7 +160,7 @@ def _make_bundles(out: Path, steps: Steps) -> dict[str, Bundle]:
 
 def _measure(name: str, bundle: Bundle, test: Source, steps: Steps) -> FormResult:
     """Measure accuracy and speed of one form on the held-out images."""
-    with steps.timed(f"measure {name}"), closing(open_session(bundle)) as session:
+    with steps.timed(f"measure {name}"), Engine.open(bundle) as engine:
         return FormResult(
             name=name,
             path=str(bundle.path),
@@ -168,10 +168,10 @@ def _measure(name: str, bundle: Bundle, test: Source, steps: Steps) -> FormResul
             precision=bundle.model.precision,
             size_bytes=bundle.size_bytes,
             digest=bundle.model.digest,
-            evaluation=evaluate(bundle, session, test),
+            evaluation=evaluate(engine, test),
             agreement=bundle.model.agreement,
             passed_gate=bundle.model.passed_gate,
-            benchmark=benchmark(bundle, session, test, batches=BATCHES, images=BENCHMARK_IMAGES),
+            benchmark=benchmark(engine, test, batches=BATCHES, images=BENCHMARK_IMAGES),
         )
 
 

@@ -59,11 +59,13 @@ def test_a_call_leaves_torch_its_number_of_threads(forms: dict[Form, Bundle]) ->
     assert torch.get_num_threads() == before
 
 
-def test_a_session_states_its_four_facts(session: Session) -> None:
-    assert session.name in BACKENDS
-    assert session.input_shape == (3, PX, PX)
-    assert session.num_classes == len(CLASSES)
-    assert session.batch_size is None
+def test_a_session_states_its_facts(session: Session) -> None:
+    facts = session.facts
+    assert facts.name in BACKENDS
+    assert facts.input_shape == (3, PX, PX)
+    assert facts.num_classes == len(CLASSES)
+    assert (facts.batch_size, facts.input_values) == (None, "pixels")
+    assert (facts.instances, facts.threads) == (1, 1)
 
 
 def test_logits_are_those_of_the_network(session: Session, reference: np.ndarray) -> None:

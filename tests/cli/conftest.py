@@ -16,7 +16,7 @@ from xception.cli.app import run
 Completed = subprocess.CompletedProcess[str]
 Command = Callable[..., Completed]
 
-XCEPTION = (sys.executable, "-m", "xception.cli.app")
+XCEPTION = (sys.executable, "-m", "xception")
 
 
 def command_line(*arguments: str | Path) -> list[str]:

@@ -57,7 +57,7 @@ def test_the_table_names_every_figure(
     onnx_bundle: Bundle, photos: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     page = tmp_path / "page.html"
-    arguments = [str(onnx_bundle.path), str(photos), *QUICK, "--repeats", "1", "--report", str(page)]
+    arguments = [str(onnx_bundle.path), str(photos), *QUICK, "--repeats", "1", "--html", str(page)]
     assert run(["benchmark", *arguments]) == 0
     said = capsys.readouterr()
     for word in ("end to end", "bound", "efficiency", "runtime ms", "answer ms", "infer busy", "peak memory", "top-1"):
@@ -69,7 +69,7 @@ def test_the_table_names_every_figure(
 def test_ascends_lines_are_printed_or_written(
     onnx_bundle: Bundle, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    lines = [str(onnx_bundle.path), *QUICK, "--repeats", "1", "--format", "ascend"]
+    lines = [str(onnx_bundle.path), *QUICK, "--repeats", "1", "--vendor", "ascend"]
     assert run(["benchmark", *lines]) == 0
     printed = capsys.readouterr()
     assert re.match(r"\[e2e\] throughputRate: [\d.e+]+, latency: [\d.e+]+\n\[data read\] throughputRate: ", printed.out)
@@ -86,10 +86,10 @@ def test_an_audit_that_finds_a_memory_fails(
     onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ratios = {"infer": Interval(value=9, low=8, high=10)}
-    found = Audit(batch=4, images=16, ratios=ratios, remembering=("infer",), undecided=())
+    found = Audit(batch=4, images=16, ratios=ratios, caching=("infer",), undecided=())
     monkeypatch.setattr(module, "self_audit", lambda *_, **__: found)
     arguments = [onnx_bundle.path, *QUICK, "--repeats", "4", "--self-audit"]
-    assert "infer remember what they were given" in complaint(capsys, 1, *arguments)
+    assert "infer: a repeated image ran" in complaint(capsys, 1, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_an_audit_that_finds_a_memory_fails(
     [
         (["--repeats", "3", "--against-backend", "openvino"], "too few to tell a difference from noise"),
         (["--repeats", "3", "--self-audit"], "too few to tell a difference from noise"),
-        (["--json", "--format", "ascend"], "exclude one another"),
+        (["--json", "--vendor", "ascend"], "exclude one another"),
         (["--out", "lines"], "pass both"),
         (["--batch", "0"], "at least 1"),
         (["--images", "0"], "at least one image"),

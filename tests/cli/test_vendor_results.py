@@ -1,4 +1,4 @@
-"""`xception predict --format` and `xception evaluate --results`, as a user runs them."""
+"""`xception predict --vendor` and `xception evaluate --results`, as a user runs them."""
 
 import json
 from pathlib import Path
@@ -32,15 +32,15 @@ def test_written_results_are_scored_with_and_without_the_data(
     vendor: str, onnx_bundle: Bundle, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, bundle = tmp_path / "out", onnx_bundle.path
-    assert run(["predict", str(bundle), str(data), "--format", vendor, "--out", str(out)]) == 0
+    assert run(["predict", str(bundle), str(data), "--vendor", vendor, "--out", str(out)]) == 0
     captured = capsys.readouterr()
     assert "15 = 14 seen + 1 failed" in captured.out
     assert "broken.png" in captured.err
     expected = document(capsys, "evaluate", bundle, data)
-    scored = document(capsys, "evaluate", bundle, data, "--results", out, "--format", vendor)
+    scored = document(capsys, "evaluate", bundle, data, "--results", out, "--vendor", vendor)
     assert (scored["total"], scored["seen"], scored["failed"]) == (15, 14, 1)
     assert scored["top1"] == expected["top1"]
-    alone = document(capsys, "evaluate", bundle, "--results", out, "--format", vendor)
+    alone = document(capsys, "evaluate", bundle, "--results", out, "--vendor", vendor)
     assert alone["top1"] == expected["top1"]
     # VastAI's datalist cannot hold the image that could not be read; the label files of the others do.
     assert alone["total"] == (14 if vendor == "vastai" else 15)
@@ -50,8 +50,8 @@ def test_imagenets_classes_need_no_bundle(tmp_path: Path, capsys: pytest.Capture
     scores = np.eye(1000, dtype=np.float32)
     mindspore.write_results(tmp_path, [(f"val_{n}.JPEG", scores[n]) for n in (0, 1, 2)])
     (tmp_path / "val_label.txt").write_text("val_0.JPEG 0\nval_1.JPEG 1\nval_2.JPEG 7\nval_3.JPEG 3\n")
-    arguments = ["evaluate", "--results", str(tmp_path), "--format", "mindspore"]
-    arguments += ["--labels", str(tmp_path / "val_label.txt"), "--result-json", str(tmp_path / "result.json")]
+    arguments = ["evaluate", "--results", str(tmp_path), "--vendor", "mindspore"]
+    arguments += ["--truth", str(tmp_path / "val_label.txt"), "--result-json", str(tmp_path / "result.json")]
     assert run(arguments) == 0
     captured = capsys.readouterr()
     assert "4 = 3 seen + 1 failed" in captured.out
@@ -69,7 +69,7 @@ def test_only_the_first_of_many_failures_and_strays_are_shown(
     mindspore.write_results(tmp_path, [(f"val_{n}.JPEG", np.eye(1, 1000, n, np.float32)[0]) for n in range(30)])
     rows = [*((f"val_{n}.JPEG", n) for n in range(5)), *((f"other_{n}.JPEG", n) for n in range(21))]
     mindspore.write_label_file(tmp_path / "label.txt", rows)
-    assert run(["evaluate", "--results", str(tmp_path), "--format", "mindspore"]) == 0
+    assert run(["evaluate", "--results", str(tmp_path), "--vendor", "mindspore"]) == 0
     said = capsys.readouterr().err.splitlines()
     assert "failed: 1 more, which --json names" in said
     assert "of no image of label.txt, so not scored: 5 more, which --json names" in said
@@ -79,7 +79,7 @@ def test_only_the_first_of_many_failures_and_strays_are_shown(
 def test_vastais_outputs_tell_their_classes_by_the_datalist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     labels, scores = imagenet1k(), np.eye(1000, dtype=np.float32)
     vastai.write_results(tmp_path, [(f"/d/{labels.ids[n]}/{n}.npz", scores[n]) for n in range(3)], labels)
-    arguments = ("evaluate", "--results", tmp_path / "output", "--format", "vastai")
+    arguments = ("evaluate", "--results", tmp_path / "output", "--vendor", "vastai")
     result = document(capsys, *arguments, "--datalist", tmp_path / "datalist.txt")
     assert (result["total"], result["top1"]["value"]) == (3, 1.0)
     assert run([*map(str, arguments)]) == 3
@@ -89,10 +89,10 @@ def test_vastais_outputs_tell_their_classes_by_the_datalist(tmp_path: Path, caps
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        (["--results", "x"], "--format"),
-        (["--format", "ascend"], "--results"),
-        (["--results", "x", "--format", "ascend"], "--labels"),
-        (["digits", "--results", "x", "--format", "ascend", "--labels", "l.txt"], "name one of them"),
+        (["--results", "x"], "--vendor"),
+        (["--vendor", "ascend"], "--results"),
+        (["--results", "x", "--vendor", "ascend"], "--truth"),
+        (["digits", "--results", "x", "--vendor", "ascend", "--truth", "l.txt"], "name one of them"),
         ([], "needs a bundle and a data set"),
         (["bundle"], "needs a bundle and a data set"),
     ],
@@ -108,10 +108,10 @@ def test_predict_needs_a_place_for_the_files_and_one_form(
     onnx_bundle: Bundle, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start = ["predict", str(onnx_bundle.path), str(data)]
-    assert run([*start, "--format", "ascend"]) == 2
+    assert run([*start, "--vendor", "ascend"]) == 2
     assert run([*start, "--out", str(tmp_path / "out")]) == 2
-    assert run([*start, "--format", "ascend", "--out", str(tmp_path / "out"), "--json"]) == 2
-    assert run([*start, "--format", "rknn", "--out", str(tmp_path / "out")]) == 2
+    assert run([*start, "--vendor", "ascend", "--out", str(tmp_path / "out"), "--json"]) == 2
+    assert run([*start, "--vendor", "rknn", "--out", str(tmp_path / "out")]) == 2
     assert "ascend" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

@@ -11,7 +11,7 @@ from xception.data.folder import image_files
 from xception.data.remote import RemoteFiles, is_remote
 from xception.data.sources import open_source
 from xception.errors import EnvironmentFault, InputError, UsageError
-from xception.pipeline.stream import Failure, prepared
+from xception.pipeline.lane import Failure, prepared
 from xception.preprocess import Preprocess
 
 FILES = all_files()

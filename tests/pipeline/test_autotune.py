@@ -12,12 +12,12 @@ from xception.bundle import Bundle
 from xception.errors import InputError, UsageError
 from xception.forms import Form
 from xception.pipeline import autotune as module
-from xception.pipeline.autotune import BATCHES, Choice, Way, fastest
+from xception.pipeline.autotune import BATCHES, Choice, Way, autotune
 
 
 @pytest.fixture(autouse=True)
 def _short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SAMPLE", 4)
+    monkeypatch.setattr(module, "IMAGES_PER_TRIAL", 4)
     monkeypatch.setattr(module, "ROUNDS", 1)
 
 
@@ -35,7 +35,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Compute]:
 
 
 def test_the_choice_is_one_of_the_ways_that_are_there(onnx_bundle: Bundle, tmp_path: Path) -> None:
-    choice = fastest(onnx_bundle, labelled(6), cache=tmp_path)
+    choice = autotune(onnx_bundle, labelled(6), cache=tmp_path)
     assert choice.way.backend in installed("onnx")
     assert choice.way.batch in BATCHES
     assert choice.images_per_second > 0
@@ -46,10 +46,10 @@ def test_it_is_measured_once_and_remembered(
     onnx_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = opened(monkeypatch)
-    first = fastest(onnx_bundle, labelled(6), cache=tmp_path)
+    first = autotune(onnx_bundle, labelled(6), cache=tmp_path)
     assert seen
     seen.clear()
-    assert fastest(onnx_bundle, labelled(6), cache=tmp_path) == first
+    assert autotune(onnx_bundle, labelled(6), cache=tmp_path) == first
     assert not seen
 
 
@@ -57,7 +57,7 @@ def test_it_is_measured_once_and_remembered(
 def test_it_is_measured_anew_when_anything_it_rests_on_is_another(
     change: str, onnx_bundle: Bundle, forms: dict[Form, Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fastest(onnx_bundle, labelled(6), cache=tmp_path)
+    autotune(onnx_bundle, labelled(6), cache=tmp_path)
     seen = opened(monkeypatch)
     if change == "damage":
         (file,) = tmp_path.rglob("*.json")
@@ -65,13 +65,13 @@ def test_it_is_measured_anew_when_anything_it_rests_on_is_another(
     if change == "machine":
         monkeypatch.setattr(module, "fingerprint", lambda *_: {"cpu": "another"})
     bundle = forms["openvino"] if change == "bundle" else onnx_bundle
-    fastest(bundle, labelled(6), "reference" if change == "mode" else "exact", cache=tmp_path)
+    autotune(bundle, labelled(6), "reference" if change == "mode" else "exact", cache=tmp_path)
     assert seen
 
 
 def test_where_nothing_can_be_kept_it_is_measured_all_the_same(onnx_bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    assert fastest(onnx_bundle, labelled(6), cache=tmp_path / "file").images_per_second > 0
+    assert autotune(onnx_bundle, labelled(6), cache=tmp_path / "file").images_per_second > 0
 
 
 def test_a_fixed_batch_size_stays(onnx_bundle: Bundle, tmp_path: Path) -> None:
@@ -79,21 +79,21 @@ def test_a_fixed_batch_size_stays(onnx_bundle: Bundle, tmp_path: Path) -> None:
     assert graph is not None
     fixed = msgspec.structs.replace(graph, input_shape=(2, *graph.input_shape[1:]))
     bundle = replace(onnx_bundle, model=msgspec.structs.replace(onnx_bundle.model, graph=fixed))
-    assert fastest(bundle, labelled(6), cache=tmp_path).way.batch == 2
+    assert autotune(bundle, labelled(6), cache=tmp_path).way.batch == 2
 
 
 def test_images_that_cannot_be_read_are_not_tried_and_without_any_others_it_is_refused(
     onnx_bundle: Bundle, tmp_path: Path
 ) -> None:
-    assert fastest(onnx_bundle, labelled(3, broken=(0, 2)), cache=tmp_path).images_per_second > 0
+    assert autotune(onnx_bundle, labelled(3, broken=(0, 2)), cache=tmp_path).images_per_second > 0
     with pytest.raises(InputError, match="none of the first 2 images"):
-        fastest(onnx_bundle, labelled(2, broken=(0, 1)), cache=tmp_path / "other")
+        autotune(onnx_bundle, labelled(2, broken=(0, 1)), cache=tmp_path / "other")
 
 
 def test_a_form_that_nothing_here_runs_is_refused(onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "installed", lambda _: [])
     with pytest.raises(UsageError, match="expected onnxruntime or openvino"):
-        fastest(onnx_bundle, labelled(2))
+        autotune(onnx_bundle, labelled(2))
 
 
 @pytest.mark.parametrize(
@@ -112,16 +112,16 @@ def test_a_precision_that_changes_answers_is_not_taken(logits: Sequence[Sequence
 
 def test_float32_files_are_tried_in_every_precision_and_others_as_they_are(onnx_bundle: Bundle) -> None:
     ways = list(module._ways(onnx_bundle, ["onnxruntime", "openvino"]))
-    assert {(way.backend, way.compute.precision) for way in ways} == {
+    assert {(way.backend, way.compute.infer_precision) for way in ways} == {
         ("onnxruntime", None),
         ("openvino", None),
         ("openvino", "bfloat16"),
     }
     assert {way.compute.instances for way in ways} == {1, module.cores()}
-    assert set(BACKENDS["openvino"].arithmetics) == {"float32", "bfloat16"}
+    assert set(BACKENDS["openvino"].precisions) == {"float32", "bfloat16"}
 
 
 def test_a_choice_in_another_precision_says_what_it_changed() -> None:
-    way = Way(backend="openvino", compute=Compute(precision="bfloat16", threads=2), batch=8)
+    way = Way(backend="openvino", compute=Compute(infer_precision="bfloat16", threads=2), batch=8)
     sentence = Choice(way=way, images_per_second=30.0, largest_change=0.004).sentence()
     assert sentence == "openvino at batch 8, 1 x 2 threads, bfloat16: 30.0 images/s, logits within 0.40% of float32"

@@ -1,12 +1,10 @@
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 
 from tests.samples import OneAtATime
 from xception.backends.base import run
 from xception.metrics import log_softmax, softmax
-from xception.pipeline.sessions import VIEWS, Averaged, Restricted, Shared
+from xception.pipeline.sessions import VIEWS, Averaged, Restricted
 
 
 class Linear(OneAtATime):
@@ -28,7 +26,7 @@ PIXELS = np.random.default_rng(0).normal(size=(5, 1, 2, 3)).astype(np.float32)
 
 def test_a_restricted_session_gives_the_wanted_logits_in_the_wanted_order() -> None:
     session = Restricted(Linear(), (2, 0))
-    assert session.num_classes == 2
+    assert session.facts.num_classes == 2
     np.testing.assert_array_equal(session(PIXELS), Linear()(PIXELS)[:, [2, 0]])
 
 
@@ -52,30 +50,8 @@ def test_hopeless_classes_keep_finite_logits() -> None:
 
 @pytest.mark.parametrize("session", [Restricted(Linear(), (0, 1, 2)), Averaged(Linear(), VIEWS["flip"])])
 def test_facts_and_end_are_those_of_the_session_within(session: Restricted | Averaged) -> None:
-    assert (session.name, session.input_shape, session.batch_size) == ("linear", (1, 2, 3), 4)
+    facts = session.facts
+    assert (facts.name, facts.input_shape, facts.batch_size) == ("linear", (1, 2, 3), 4)
     assert run(session, PIXELS, 8).shape == (5, 3)
     session.close()
     assert session._session.closed
-
-
-def test_threads_take_turns_with_a_shared_session() -> None:
-    inside: list[int] = []
-    most: list[int] = []
-
-    class Watched(OneAtATime):
-        name, input_shape, num_classes, batch_size = "watched", (1, 2, 2), 2, None
-
-        def __call__(self, pixels: np.ndarray, /) -> np.ndarray:
-            inside.append(1)
-            most.append(len(inside))
-            np.linalg.inv(np.eye(60))
-            inside.pop()
-            return pixels[:, 0, 0]
-
-        def close(self) -> None:
-            pass
-
-    shared = Shared(Watched())
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: shared(np.zeros((1, 1, 2, 2), np.float32)), range(200)))
-    assert (shared.name, set(most)) == ("watched", {1})

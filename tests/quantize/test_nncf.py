@@ -3,13 +3,13 @@ import sys
 
 import onnx
 import pytest
-from xception.quantize.targets import openvino_files
 
 from xception.bundle import Bundle
 from xception.data.digits import digits
 from xception.data.subset import balanced
 from xception.errors import InputError
 from xception.quantize.calibration import Calibration
+from xception.quantize.int8_files import openvino_files
 from xception.quantize.nncf import Correction, quantize_by_nncf
 
 

@@ -33,7 +33,7 @@ def test_int8_within_the_tolerance_is_written_with_its_record(reader: Bundle, tm
     assert step.settings["calibration_digest"] == result.calibration.digest
     assert (result.calibration.images, result.calibration.classes) == (100, 10)
     assert msgspec.json.decode((written.path / RECORD).read_bytes(), type=Quantization) == result
-    assert open_session(written).num_classes == 10
+    assert open_session(written).facts.num_classes == 10
 
 
 def test_blown_up_ranges_ruin_the_naive_method_and_the_ladder_recovers_them(blown_up: Bundle, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_litert_runs_what_is_written_for_it(reader: Bundle, tmp_path: Path) -> N
     assert (written.model.form, written.model.precision, result.passed) == ("litert", "int8", True)
     assert set(written.model.files) == {"labels.txt", "model.tflite", RECORD}
     assert "ai-edge-litert" in written.model.lineage[-1].tools
-    assert open_session(written).input_shape == open_session(reader).input_shape
+    assert open_session(written).facts.input_shape == open_session(reader).facts.input_shape
     assert result.verdict
     assert result.verdict.top1_agreement > 0.97
 

@@ -49,7 +49,7 @@ def with_all() -> Benchmark:
             batch=1,
             images=16,
             ratios=dict.fromkeys(("preprocess", "infer", "end_to_end"), ratio),
-            remembering=("infer",),
+            caching=("infer",),
             undecided=("end_to_end",),
         ),
         startup=(
@@ -98,7 +98,7 @@ def test_what_was_measured_besides_is_there_only_then() -> None:
     plain, full = (Page(render_benchmark(one)).text for one in (measured(), with_all()))
     for words in (
         "a (onnxruntime) is faster than b (openvino) by 25.0% [21.0%, 30.0%]",
-        "\u2717 remembers",
+        "\u2717 cached",
         "\u2713 works anew",
         "hidden by the noise",
         "onnxruntime5 processes512.00614.40768.00\n100.00\u00a0MBcrane",

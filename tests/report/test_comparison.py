@@ -6,10 +6,11 @@ from tests.report.pages import bundle, mistake
 from tests.samples import OneAtATime
 from xception.data.source import Item
 from xception.intervals import Interval
-from xception.pipeline.stream import Failure, Scored
+from xception.pipeline.engine import Engine
+from xception.pipeline.lane import Failure, Scored
 from xception.report.comparison import points, render_comparison
 from xception.report.html import percent
-from xception.tasks.compare import Comparison, Contender, PairedTally
+from xception.tasks.compare import Comparison, PairedTally
 
 HOSTILE = '<script>alert("1")</script>'
 
@@ -35,8 +36,8 @@ def compared(images: int, noise: float) -> Comparison:
         other = logits + np.float32(noise) * rng.normal(size=7).astype(np.float32)
         tally.add(Scored(item, logits), Scored(item, other))
     tally.add(Failure("bad.png", HOSTILE), Failure("bad.png", HOSTILE))
-    contender = Contender(bundle("onnx", "int8", 1, "0"), Named())
-    return tally.comparison(contender, contender, "faces:test", images + 1, 0.01)
+    engine = Engine.of(bundle("onnx", "int8", 1, "0"), Named())
+    return tally.comparison(engine, engine, "faces:test", images + 1, 0.01)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from PIL import Image
 from tests.report.browser import Page, outside_references
 from tests.report.pages import mistake
 from xception.data.source import Item
-from xception.pipeline.stream import Failure, Scored
+from xception.pipeline.lane import Failure, Scored
 from xception.report.evaluation import evaluation_csv, render_evaluation
 from xception.report.html import percent
 from xception.tasks.evaluate import Evaluation, Tally

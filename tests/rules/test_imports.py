@@ -131,13 +131,9 @@ import xception
 from pathlib import Path
 from xception.arch.compute import cost
 from xception.arch.variants import VARIANTS
-from xception.backends.base import open_session
-from xception.bundle import open_bundle
-from xception.data.folder import image_files
 from xception.tasks.predict import predict
 assert VARIANTS and all(cost(spec).parameters for spec in VARIANTS.values())
-bundle = open_bundle(Path({str(onnx_bundle.path)!r}), verify=True)
-(outcome,) = predict(bundle, open_session(bundle), image_files([{str(tmp_path)!r}]))
+(outcome,) = predict({str(onnx_bundle.path)!r}, {str(tmp_path)!r})
 print(outcome.top[0].label)
 assert "torch" not in sys.modules
 """

@@ -4,8 +4,8 @@ import threading
 
 import numpy as np
 
-from tests.samples import CLASSES, encoded, picture
-from xception.backends.base import InputValues, Logits, Pixels
+from tests.samples import CLASSES, OneAtATime, encoded, picture
+from xception.backends.base import Logits, Pixels
 from xception.data.source import Item, Items
 
 
@@ -24,13 +24,10 @@ class HandClock:
             self._now += seconds
 
 
-class Paced:
+class Paced(OneAtATime):
     """A session whose every image takes its time on a clock."""
 
     name, input_shape, num_classes, batch_size = "paced", (3, 32, 32), len(CLASSES), None
-    input_values: InputValues = "pixels"
-    instances: int = 1
-    threads: int = 1
 
     def __init__(self, clock: HandClock, image_s: float) -> None:
         self._clock = clock

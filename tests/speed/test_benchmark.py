@@ -13,8 +13,9 @@ from xception.data.pixels import pixels
 from xception.data.source import Items
 from xception.data.synthetic import noise_source
 from xception.errors import CheckFailed, InputError, UsageError
-from xception.pipeline import stream
-from xception.pipeline.stream import STAGES
+from xception.pipeline import lane
+from xception.pipeline.engine import Engine
+from xception.pipeline.lane import STAGES, Scored
 from xception.pipeline.timing import bound
 from xception.preprocess import Preprocess
 from xception.speed import workload
@@ -25,7 +26,7 @@ from xception.tasks.evaluate import evaluate
 @pytest.fixture(scope="module")
 def result(onnx_bundle: Bundle) -> Benchmark:
     session = open_session(onnx_bundle, compute=Compute(threads=1))
-    return benchmark(onnx_bundle, session, labelled(5, broken=(1,)), batches=(1, 4), images=9)
+    return benchmark(Engine.of(onnx_bundle, session), labelled(5, broken=(1,)), batches=(1, 4), images=9)
 
 
 def test_every_batch_size_is_measured_in_every_stage(result: Benchmark) -> None:
@@ -63,7 +64,7 @@ def test_unreadable_images_are_named_and_in_no_rate(result: Benchmark) -> None:
 
 def test_accuracy_is_what_evaluation_says_of_each_image_once(onnx_bundle: Bundle, result: Benchmark) -> None:
     session = open_session(onnx_bundle, compute=Compute(threads=1))
-    score = evaluate(onnx_bundle, session, labelled(5, broken=(1,)), mode="exact").score()
+    score = evaluate(Engine.of(onnx_bundle, session, mode="exact"), labelled(5, broken=(1,))).score()
     assert (score.total, score.seen, score.failed) == (5, 4, 1)
     for run in result.runs:
         assert run.accuracy
@@ -82,7 +83,9 @@ def test_accuracy_is_what_evaluation_says_of_each_image_once(onnx_bundle: Bundle
 )
 def test_labels_that_the_model_does_not_know_give_no_accuracy(onnx_bundle: Bundle, source: Items) -> None:
     clock = HandClock()
-    measured = benchmark(onnx_bundle, Ticking(clock), source, batches=(1,), images=3, repeats=1, clock=Counting())
+    measured = benchmark(
+        Engine.of(onnx_bundle, Ticking(clock)), source, batches=(1,), images=3, repeats=1, clock=Counting()
+    )
     assert measured.runs[0].accuracy is None
 
 
@@ -123,16 +126,15 @@ def measured_by_hand(
         clock.move(seconds["preprocess"])
         return pixels(*arguments)  # type: ignore[arg-type]
 
-    def slow_finite(outcome: stream.Scored) -> Logits:
+    def slow_finite(outcome: Scored) -> Logits:
         clock.move(seconds["postprocess"])
         return outcome.logits
 
-    monkeypatch.setattr(stream, "pixels", slow_pixels)
+    monkeypatch.setattr(lane, "pixels", slow_pixels)
     monkeypatch.setattr(workload, "finite", slow_finite)
     source, session = slow_to_read(8, clock, seconds["read"]), kind(clock, seconds["infer"])
-    return benchmark(
-        bundle, session, source, batches=batches, images=8, workers=1, repeats=3, mode="reference", clock=clock
-    )
+    engine = Engine.of(bundle, session, workers=1, mode="reference")
+    return benchmark(engine, source, batches=batches, images=8, repeats=3, clock=clock)
 
 
 def test_stages_of_known_rates_are_recovered(onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +182,7 @@ class Failing(Paced):
 def test_a_stage_that_fails_stops_the_run_and_leaves_no_thread(onnx_bundle: Bundle) -> None:
     before = set(threading.enumerate())
     with pytest.raises(RuntimeError, match="the device is gone"):
-        benchmark(onnx_bundle, Failing(HandClock(), 0.0), labelled(30), batches=(2,))
+        benchmark(Engine.of(onnx_bundle, Failing(HandClock(), 0.0)), labelled(30), batches=(2,))
     assert set(threading.enumerate()) == before
 
 
@@ -198,7 +200,7 @@ class Broken(OneAtATime):
 def test_logits_that_are_no_numbers_have_no_speed(onnx_bundle: Bundle, source: Items) -> None:
     before = set(threading.enumerate())
     with pytest.raises(CheckFailed, match="not finite numbers"):
-        benchmark(onnx_bundle, Broken(), source, batches=(1,))
+        benchmark(Engine.of(onnx_bundle, Broken()), source, batches=(1,))
     assert set(threading.enumerate()) == before
 
 
@@ -215,14 +217,14 @@ def test_logits_that_are_no_numbers_have_no_speed(onnx_bundle: Bundle, source: I
 )
 def test_nothing_to_measure_is_refused(onnx_bundle: Bundle, batches: tuple[int, ...], numbers: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="at least one image and batch sizes of at least 1"):
-        benchmark(onnx_bundle, Broken(), labelled(2), batches=batches, **numbers)
+        benchmark(Engine.of(onnx_bundle, Broken()), labelled(2), batches=batches, **numbers)
 
 
 def test_another_batch_than_the_graphs_own_is_refused(onnx_bundle: Bundle) -> None:
     session = Paced(HandClock(), 0.0)
     session.batch_size = 4  # type: ignore[assignment]
     with pytest.raises(UsageError, match="only at batch 4; pass --batch 4"):
-        benchmark(onnx_bundle, session, labelled(2), batches=(1, 4))
+        benchmark(Engine.of(onnx_bundle, session), labelled(2), batches=(1, 4))
 
 
 def test_few_images_still_fill_a_batch(onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +235,7 @@ def test_few_images_still_fill_a_batch(onnx_bundle: Bundle, monkeypatch: pytest.
 
 def test_only_unreadable_images_are_refused(onnx_bundle: Bundle) -> None:
     with pytest.raises(InputError, match="none of the first 2 images of pictures can be read"):
-        benchmark(onnx_bundle, Broken(), labelled(2, broken=(0, 1)), batches=(1,), images=2)
+        benchmark(Engine.of(onnx_bundle, Broken()), labelled(2, broken=(0, 1)), batches=(1,), images=2)
 
 
 def test_the_environment_names_what_the_figures_depend_on(result: Benchmark) -> None:

@@ -8,10 +8,11 @@ from tests.speed.clocks import HandClock, Paced
 from xception.bundle import Bundle
 from xception.errors import InputError, UsageError
 from xception.intervals import Interval
+from xception.pipeline.engine import Engine
 from xception.pipeline.timing import rate
-from xception.speed.benchmark import setting
+from xception.speed.benchmark import workload
 from xception.speed.race import Race, Racer, race
-from xception.speed.workload import Setting
+from xception.speed.workload import Workload
 
 
 class Noisy(Paced):
@@ -27,9 +28,9 @@ class Noisy(Paced):
         return super().__call__(pixels)
 
 
-def contender(bundle: Bundle, clock: HandClock, image_s: float, spread: float = 0.0, seed: int = 0) -> Setting:
+def contender(bundle: Bundle, clock: HandClock, image_s: float, spread: float = 0.0, seed: int = 0) -> Workload:
     session = Noisy(clock, image_s, spread, seed)
-    return setting(bundle, session, labelled(8), 8, images=8, workers=1, clock=clock)
+    return workload(Engine.of(bundle, session, workers=1), labelled(8), 8, images=8, clock=clock)
 
 
 @pytest.mark.parametrize(("first_s", "second_s", "faster"), [(0.1, 0.125, "first"), (0.125, 0.1, "second")])
@@ -73,7 +74,7 @@ def test_a_steady_drift_is_no_difference(onnx_bundle: Bundle) -> None:
             return super().__call__(pixels)
 
     clock = HandClock()
-    sides = [setting(onnx_bundle, Tiring(clock, 0.1), labelled(8), 8, images=8, workers=1, clock=clock)] * 2
+    sides = [workload(Engine.of(onnx_bundle, Tiring(clock, 0.1), workers=1), labelled(8), 8, images=8, clock=clock)] * 2
     assert race(*sides, warmup=1, repeats=5).ratio.value == pytest.approx(1)
 
 
@@ -85,14 +86,16 @@ def test_too_few_rounds_are_refused(onnx_bundle: Bundle) -> None:
 
 def test_images_that_cannot_be_read_decide_nothing(onnx_bundle: Bundle) -> None:
     clock = HandClock()
-    side = setting(onnx_bundle, Paced(clock, 0.1), labelled(2, broken=(0, 1)), 2, images=2, workers=1, clock=clock)
+    engine = Engine.of(onnx_bundle, Paced(clock, 0.1), workers=1)
+    side = workload(engine, labelled(2, broken=(0, 1)), 2, images=2, clock=clock)
     with pytest.raises(InputError, match="none of the images of pictures can be read"):
         race(side, side, warmup=1, repeats=4)
 
 
 def test_images_that_fail_count_for_neither(onnx_bundle: Bundle) -> None:
     clock = HandClock()
-    side = setting(onnx_bundle, Paced(clock, 0.1), labelled(4, broken=(1,)), 4, images=4, workers=1, clock=clock)
+    engine = Engine.of(onnx_bundle, Paced(clock, 0.1), workers=1)
+    side = workload(engine, labelled(4, broken=(1,)), 4, images=4, clock=clock)
     result = race(side, side, warmup=1, repeats=4)
     assert result.first.end_to_end.images_per_second == pytest.approx(10)
     assert result.ratio.value == pytest.approx(1)

@@ -8,10 +8,11 @@ from xception.bundle import Bundle
 from xception.data.source import Item, Items
 from xception.errors import InputError, UsageError
 from xception.intervals import Interval
-from xception.pipeline import stream
-from xception.speed.benchmark import setting
+from xception.pipeline import lane
+from xception.pipeline.engine import Engine
+from xception.speed.benchmark import workload
 from xception.speed.self_audit import Audit, self_audit
-from xception.speed.workload import Setting
+from xception.speed.workload import Workload
 
 
 class Remembering(Paced):
@@ -43,25 +44,25 @@ class Recording(Paced):
 
 def audited(bundle: Bundle, session: Paced, source: Items, monkeypatch: pytest.MonkeyPatch) -> Audit:
     """With a preprocessing that takes a twentieth of a second an image."""
-    decoded = stream.pixels
+    decoded = lane.pixels
 
     def slow_pixels(*arguments: object) -> np.ndarray:
         session._clock.move(0.05)
         return decoded(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(stream, "pixels", slow_pixels)
-    return self_audit(audit_setting(bundle, session, source), repeats=4)
+    monkeypatch.setattr(lane, "pixels", slow_pixels)
+    return self_audit(audit_workload(bundle, session, source), repeats=4)
 
 
-def audit_setting(bundle: Bundle, session: Paced, source: Items) -> Setting:
-    return setting(bundle, session, source, 4, images=8, workers=1, clock=session._clock)
+def audit_workload(bundle: Bundle, session: Paced, source: Items) -> Workload:
+    return workload(Engine.of(bundle, session, workers=1), source, 4, images=8, clock=session._clock)
 
 
 def test_where_nothing_is_cached_one_image_is_as_fast_as_many(
     onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     audit = audited(onnx_bundle, Paced(HandClock(), 0.1), labelled(8), monkeypatch)
-    assert audit.remembering == audit.undecided == ()
+    assert audit.caching == audit.undecided == ()
     assert list(audit.ratios) == ["preprocess", "infer", "end_to_end"]
     assert all(ratio.value == pytest.approx(1) for ratio in audit.ratios.values())
     assert audit.sentence().startswith("nothing is cached: ")
@@ -69,13 +70,13 @@ def test_where_nothing_is_cached_one_image_is_as_fast_as_many(
 
 def test_a_session_that_caches_is_caught(onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     audit = audited(onnx_bundle, Remembering(HandClock()), labelled(8), monkeypatch)
-    assert audit.remembering == ("infer", "end_to_end")
+    assert audit.caching == ("infer", "end_to_end")
     assert audit.ratios["infer"].low > 10
-    assert audit.sentence().startswith("infer and end_to_end remember what they were given: ")
+    assert audit.sentence().startswith("infer and end_to_end: a repeated image ran ")
 
 
 def test_a_preprocessing_that_caches_is_caught(onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, known, decoded = HandClock(), dict[bytes, np.ndarray](), stream.pixels
+    clock, known, decoded = HandClock(), dict[bytes, np.ndarray](), lane.pixels
 
     def remembered(loaded: bytes, *arguments: object) -> np.ndarray:
         if loaded not in known:
@@ -84,22 +85,22 @@ def test_a_preprocessing_that_caches_is_caught(onnx_bundle: Bundle, monkeypatch:
         clock.move(0.001)
         return known[loaded]
 
-    monkeypatch.setattr(stream, "pixels", remembered)
-    audit = self_audit(audit_setting(onnx_bundle, Paced(clock, 0.001), labelled(8)), repeats=4)
-    assert audit.remembering == ("preprocess", "end_to_end")
+    monkeypatch.setattr(lane, "pixels", remembered)
+    audit = self_audit(audit_workload(onnx_bundle, Paced(clock, 0.001), labelled(8)), repeats=4)
+    assert audit.caching == ("preprocess", "end_to_end")
 
 
 def told(low: float, value: float, high: float, **stages: tuple[str, ...]) -> str:
     ratios = {"infer": Interval(value=value, low=low, high=high)}
-    return Audit(batch=1, images=16, ratios=ratios, **{"remembering": (), "undecided": (), **stages}).sentence()
+    return Audit(batch=1, images=16, ratios=ratios, **{"caching": (), "undecided": (), **stages}).sentence()
 
 
 def test_the_finding_is_said_in_words() -> None:
     assert told(0.9, 1, 1.2) == (
-        "nothing is cached: the rate of one image repeated over that of many is infer 1.00 [0.90, 1.20]"
+        "nothing is cached: a repeated image ran infer 1.00 [0.90, 1.20] times as fast as new ones"
     )
-    assert told(0.1, 2, 9, undecided=("infer",)).startswith("no verdict: the noise could hide a memory in infer: ")
-    assert told(8, 9, 10, remembering=("infer",)).startswith("infer remember what they were given: ")
+    assert told(0.1, 2, 9, undecided=("infer",)).startswith("no verdict: the noise could hide a cache in infer: ")
+    assert told(8, 9, 10, caching=("infer",)).startswith("infer: a repeated image ran ")
 
 
 class Restless(Paced):
@@ -115,7 +116,7 @@ class Restless(Paced):
 
 def test_a_noise_that_could_hide_a_memory_is_no_acquittal(onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     audit = audited(onnx_bundle, Restless(HandClock(), 0.1), labelled(8), monkeypatch)
-    assert audit.remembering == ()
+    assert audit.caching == ()
     assert "infer" in audit.undecided
     assert audit.sentence().startswith("no verdict: ")
 
@@ -139,6 +140,6 @@ def test_the_many_are_all_different_and_of_one_size(
 
 def test_nothing_to_repeat_is_refused(onnx_bundle: Bundle) -> None:
     with pytest.raises(InputError, match="none of the images of pictures can be read"):
-        self_audit(audit_setting(onnx_bundle, Paced(HandClock(), 0.1), labelled(2, broken=(0, 1))), repeats=4)
+        self_audit(audit_workload(onnx_bundle, Paced(HandClock(), 0.1), labelled(2, broken=(0, 1))), repeats=4)
     with pytest.raises(UsageError, match="at least 4"):
-        self_audit(audit_setting(onnx_bundle, Paced(HandClock(), 0.1), labelled(2)), repeats=3)
+        self_audit(audit_workload(onnx_bundle, Paced(HandClock(), 0.1), labelled(2)), repeats=3)

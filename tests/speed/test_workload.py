@@ -13,9 +13,10 @@ from xception.backends.base import Logits, Pixels
 from xception.bundle import Bundle
 from xception.data.source import Item, Items
 from xception.errors import InputError
+from xception.pipeline.engine import Engine
 from xception.preprocess import Preprocess
-from xception.speed.benchmark import setting
-from xception.speed.workload import MAX_HELD, Setting, Silent, Stages, drain, end_to_end, first_image
+from xception.speed.benchmark import workload
+from xception.speed.workload import MAX_PRELOADED, NullSession, Stages, Workload, drain, end_to_end, first_image
 
 
 class Listening(Paced):
@@ -30,16 +31,16 @@ class Listening(Paced):
         return super().__call__(pixels)
 
 
-def work(bundle: Bundle, source: Items, batch: int = 4, images: int = 8, session: Paced | None = None) -> Setting:
+def work(bundle: Bundle, source: Items, batch: int = 4, images: int = 8, session: Paced | None = None) -> Workload:
     session = session or Listening()
-    return setting(bundle, session, source, batch, images=images, workers=1, clock=session._clock)
+    return workload(Engine.of(bundle, session, workers=1), source, batch, images=images, clock=session._clock)
 
 
 def test_a_silent_session_is_given_what_the_session_is_given(onnx_bundle: Bundle) -> None:
     one = work(onnx_bundle, labelled(8))
-    silent = Silent(one.session, instances=1, keep=True)
-    drain(one.infer(one.items, silent))
-    drain(one.infer(one.items, one.session))
+    silent = NullSession(one.session, instances=1, keep=True)
+    drain(one.around(silent).run(one.items))
+    drain(one.engine.run(one.items))
     assert [(batch.shape, str(batch.dtype)) for batch in silent.batches] == one.session.batches
     assert silent(silent.batches[0]).shape == (4, len(CLASSES))
     silent.close()
@@ -77,13 +78,13 @@ def test_stages_hold_few_images_however_many_a_run_has(onnx_bundle: Bundle) -> N
     def item(index: int) -> Item:
         return Item(f"{index}", None, lambda: loads.append(f"{index}") or picture())  # type: ignore[func-returns-value]
 
-    source = Items("many", (), tuple(map(item, range(3 * MAX_HELD))))
-    one = work(onnx_bundle, source, images=3 * MAX_HELD)
+    source = Items("many", (), tuple(map(item, range(3 * MAX_PRELOADED))))
+    one = work(onnx_bundle, source, images=3 * MAX_PRELOADED)
     stages = Stages(one)
-    assert one.held == MAX_HELD == len(set(loads))
+    assert one.preloaded == MAX_PRELOADED == len(set(loads))
     before = len(loads)
     stages.read()
-    assert len(loads) == before + MAX_HELD
+    assert len(loads) == before + MAX_PRELOADED
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_a_stage_alone_gets_whole_batches_and_as_many_for_each_instance(
 ) -> None:
     session = Listening()
     session.instances = instances
-    assert work(onnx_bundle, labelled(2), batch, images, session).held == held
+    assert work(onnx_bundle, labelled(2), batch, images, session).preloaded == held
 
 
 def test_reading_alone_reads_every_time_and_the_stages_behind_it_never(onnx_bundle: Bundle) -> None:
@@ -166,9 +167,8 @@ def test_an_accelerator_computes_while_the_next_image_is_read(
 ) -> None:
     meetings = Meetings(8)
     monkeypatch.setattr("xception.pipeline.stopwatch.perf_counter", meetings.clock)
-    one = setting(
-        onnx_bundle, meetings.session, meetings.source, 1, images=8, workers=2, mode="exact", clock=meetings.clock
-    )
+    engine = Engine.of(onnx_bundle, meetings.session, workers=2)
+    one = workload(engine, meetings.source, 1, images=8, clock=meetings.clock)
     clocks = end_to_end(one).clocks
     assert meetings.clock() == clocks["read"].busy_s == clocks["infer"].busy_s == 7
 

@@ -1,4 +1,5 @@
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -12,8 +13,9 @@ from xception.errors import CheckFailed, InputError, UsageError
 from xception.intervals import bootstrap_difference, mcnemar, non_inferiority, paired_difference, wilson
 from xception.labels import Labels
 from xception.metrics import softmax
-from xception.pipeline.stream import Failure, Scored
-from xception.tasks.compare import MAX_FLIPS, Comparison, Contender, PairedTally, compare, matched
+from xception.pipeline.engine import Engine
+from xception.pipeline.lane import Failure, Scored
+from xception.tasks.compare import MAX_FLIPS, Comparison, PairedTally, compare, matched
 from xception.tasks.evaluate import FailedImage, evaluate
 
 COUNT = 60
@@ -33,9 +35,9 @@ class Changed(OneAtATime):
     def __init__(self, session: Session, order: Sequence[int] = range(len(CLASSES)), offset: float = 40) -> None:
         self._session = session
         self._order = list(order)
-        self._offsets = np.linspace(0, offset, session.num_classes, dtype=np.float32)
-        self.name, self.input_shape, self.batch_size = "changed", session.input_shape, session.batch_size
-        self.num_classes = session.num_classes
+        self._offsets = np.linspace(0, offset, session.facts.num_classes, dtype=np.float32)
+        self.name, self.input_shape, self.batch_size = "changed", session.facts.input_shape, session.facts.batch_size
+        self.num_classes = session.facts.num_classes
 
     def __call__(self, pixels: Pixels, /) -> Logits:
         return np.asarray((self._session(pixels) + self._offsets)[:, self._order])
@@ -45,11 +47,11 @@ class Changed(OneAtATime):
 
 
 @pytest.fixture(scope="module")
-def contenders(onnx_bundle: Bundle, session: Session) -> tuple[Contender, Contender]:
-    return Contender(onnx_bundle, session), Contender(onnx_bundle, Changed(session))
+def contenders(onnx_bundle: Bundle, session: Session) -> tuple[Engine, Engine]:
+    return Engine.of(onnx_bundle, session), Engine.of(onnx_bundle, Changed(session))
 
 
-def test_every_figure_is_the_direct_computation(contenders: tuple[Contender, Contender]) -> None:
+def test_every_figure_is_the_direct_computation(contenders: tuple[Engine, Engine]) -> None:
     source = labelled(COUNT, broken=BROKEN)
     result = compare(*contenders, source, margin=0.02)
     good = [index for index in range(COUNT) if index not in BROKEN]
@@ -65,14 +67,14 @@ def test_every_figure_is_the_direct_computation(contenders: tuple[Contender, Con
     assert result.flips == int((guesses[0] != guesses[1]).sum()) > 0
     assert (result.difference, result.bootstrap) == (paired_difference(*counts), bootstrap_difference(*counts))
     assert (result.mcnemar_p, result.non_inferiority) == (mcnemar(*counts[:2]), non_inferiority(*counts, 0.02))
-    scores = [evaluate(*contender, source).score() for contender in contenders]
+    scores = [evaluate(contender, source).score() for contender in contenders]
     assert [result.first.score, result.second.score] == scores
     assert (result.total, result.seen, result.failed) == (COUNT, COUNT - 2, 2)
     assert [failure.path for failure in result.failures] == ["003", "017"]
     assert (result.first.backend, result.second.backend, result.data) == ("onnxruntime", "changed", "pictures")
 
 
-def test_a_model_agrees_with_itself(contenders: tuple[Contender, Contender]) -> None:
+def test_a_model_agrees_with_itself(contenders: tuple[Engine, Engine]) -> None:
     result = compare(contenders[0], contenders[0], labelled(COUNT))
     assert (result.flips, result.first_only, result.second_only, result.worst_flips) == (0, 0, 0, ())
     assert (result.mcnemar_p, result.non_inferiority.verdict) == (1, "undecided")
@@ -82,32 +84,33 @@ def test_a_model_agrees_with_itself(contenders: tuple[Contender, Contender]) -> 
 
 @pytest.mark.parametrize(("batch_size", "workers"), [(1, 4), (64, 1)])
 def test_no_figure_depends_on_batches_workers_or_order(
-    contenders: tuple[Contender, Contender], batch_size: int, workers: int
+    contenders: tuple[Engine, Engine], batch_size: int, workers: int
 ) -> None:
     source = labelled(COUNT, broken=BROKEN)
     order = np.random.default_rng(batch_size).permutation(COUNT)
     shuffled = Items(source.name, source.classes, tuple(source[index] for index in order))
-    result = compare(*contenders, shuffled, batch_size=batch_size, workers=workers)
+    first, second = contenders
+    result = compare(replace(first, batch_size=batch_size, workers=workers), second, shuffled)
     assert result == compare(*contenders, source)
 
 
-def test_each_model_has_its_own_preprocessing(contenders: tuple[Contender, Contender]) -> None:
+def test_each_model_has_its_own_preprocessing(contenders: tuple[Engine, Engine]) -> None:
     first = contenders[0]
     darker = msgspec.structs.replace(first.bundle.model.preprocess, mean=(0.9, 0.9, 0.9))
     model = msgspec.structs.replace(first.bundle.model, preprocess=darker)
     other = Bundle(path=first.bundle.path, model=model, labels=first.bundle.labels)
-    result = compare(first, Contender(other, first.session), labelled(COUNT))
-    assert result.second.score == evaluate(other, first.session, labelled(COUNT)).score()
+    result = compare(first, Engine.of(other, first.session), labelled(COUNT))
+    assert result.second.score == evaluate(Engine.of(other, first.session), labelled(COUNT)).score()
     assert result.flips > 0
 
 
-def test_classes_in_another_order_are_the_same_classes(contenders: tuple[Contender, Contender]) -> None:
+def test_classes_in_another_order_are_the_same_classes(contenders: tuple[Engine, Engine]) -> None:
     first, second = contenders
     order = (3, 1, 6, 0, 2, 5, 4)
     turned = Bundle(
         path=first.bundle.path, model=first.bundle.model, labels=Labels(tuple(CLASSES[index] for index in order))
     )
-    result = compare(first, Contender(turned, Changed(first.session, order)), labelled(COUNT))
+    result = compare(first, Engine.of(turned, Changed(first.session, order)), labelled(COUNT))
     assert result == compare(first, second, labelled(COUNT))
 
 
@@ -145,14 +148,14 @@ def test_logits_that_are_no_numbers_are_compared_with_nothing() -> None:
         PairedTally(CLASSES[:2]).add(scored("a", 0, 1), scored("a", 0, np.nan))
 
 
-def test_without_a_readable_image_nothing_is_said(contenders: tuple[Contender, Contender]) -> None:
+def test_without_a_readable_image_nothing_is_said(contenders: tuple[Engine, Engine]) -> None:
     result = compare(*contenders, labelled(3, broken=range(3)))
     assert (result.agreement, result.difference, result.bootstrap, result.seen, result.failed) == (None,) * 3 + (0, 3)
     assert result.non_inferiority.verdict == "undecided"
 
 
 @pytest.mark.parametrize("margin", [-0.01, 1, 100])
-def test_a_margin_in_percent_is_refused(contenders: tuple[Contender, Contender], margin: float) -> None:
+def test_a_margin_in_percent_is_refused(contenders: tuple[Engine, Engine], margin: float) -> None:
     with pytest.raises(UsageError, match=r"pass 0\.01"):
         compare(*contenders, labelled(3), margin=margin)
 
@@ -180,6 +183,6 @@ def test_other_classes_are_refused(second: Labels) -> None:
         matched(Labels(("a", "b")), second)
 
 
-def test_the_document_reads_back(contenders: tuple[Contender, Contender]) -> None:
+def test_the_document_reads_back(contenders: tuple[Engine, Engine]) -> None:
     result = compare(*contenders, labelled(COUNT))
     assert msgspec.json.decode(msgspec.json.encode(result), type=Comparison) == result

@@ -13,7 +13,8 @@ from xception.data.source import Item, Items
 from xception.errors import CheckFailed, InputError
 from xception.intervals import wilson
 from xception.metrics import softmax
-from xception.pipeline.stream import Failure, Scored
+from xception.pipeline.engine import Engine
+from xception.pipeline.lane import Failure, Scored
 from xception.tasks.evaluate import MAX_MISTAKES, Evaluation, RealScore, Tally, evaluate, relabelled
 from xception.tasks.real_labels import RealLabels
 
@@ -28,6 +29,18 @@ def session(onnx_bundle: Bundle) -> Iterator[Session]:
     opened.close()
 
 
+def evaluated(
+    bundle: Bundle,
+    session: Session,
+    source: Items,
+    *,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    **options: object,
+) -> Evaluation:
+    return evaluate(Engine.of(bundle, session, batch_size=batch_size, workers=workers), source, **options)
+
+
 def direct_logits(
     bundle: Bundle, session: Session, broken: Sequence[int] = BROKEN, flip: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -37,7 +50,7 @@ def direct_logits(
 
 
 def test_every_figure_is_the_direct_computation(onnx_bundle: Bundle, session: Session) -> None:
-    result = evaluate(onnx_bundle, session, labelled(COUNT, broken=BROKEN))
+    result = evaluated(onnx_bundle, session, labelled(COUNT, broken=BROKEN))
     logits, targets = direct_logits(onnx_bundle, session)
     order = np.argsort(-logits, axis=1)
     hits1 = int((order[:, 0] == targets).sum())
@@ -56,7 +69,7 @@ def test_every_figure_is_the_direct_computation(onnx_bundle: Bundle, session: Se
 
 
 def test_mistakes_are_the_most_confident_ones_first(onnx_bundle: Bundle, session: Session) -> None:
-    result = evaluate(onnx_bundle, session, labelled(COUNT, broken=BROKEN))
+    result = evaluated(onnx_bundle, session, labelled(COUNT, broken=BROKEN))
     logits, targets = direct_logits(onnx_bundle, session)
     wrong = sum(int(row.argmax()) != target for row, target in zip(logits, targets, strict=True))
     assert len(result.mistakes) == min(wrong, MAX_MISTAKES)
@@ -73,20 +86,20 @@ def test_no_figure_depends_on_batches_workers_or_order(
     onnx_bundle: Bundle, session: Session, batch_size: int, workers: int
 ) -> None:
     source = labelled(COUNT, broken=BROKEN)
-    expected = evaluate(onnx_bundle, session, source)
+    expected = evaluated(onnx_bundle, session, source)
     order = np.random.default_rng(batch_size + workers).permutation(COUNT)
     shuffled = Items(source.name, source.classes, tuple(source[index] for index in order))
-    assert evaluate(onnx_bundle, session, shuffled, batch_size=batch_size, workers=workers) == expected
+    assert evaluated(onnx_bundle, session, shuffled, batch_size=batch_size, workers=workers) == expected
 
 
 def test_another_set_of_images_gives_another_result(onnx_bundle: Bundle, session: Session) -> None:
     source = labelled(COUNT, broken=BROKEN)
     fewer = Items(source.name, source.classes, source.items[1:])
-    assert evaluate(onnx_bundle, session, fewer).loss != evaluate(onnx_bundle, session, source).loss
+    assert evaluated(onnx_bundle, session, fewer).loss != evaluated(onnx_bundle, session, source).loss
 
 
 def test_the_same_run_gives_the_same_document(onnx_bundle: Bundle, session: Session) -> None:
-    first, second = (msgspec.json.encode(evaluate(onnx_bundle, session, labelled(20))) for _ in range(2))
+    first, second = (msgspec.json.encode(evaluated(onnx_bundle, session, labelled(20))) for _ in range(2))
     assert first == second
 
 
@@ -94,20 +107,20 @@ def test_classes_are_matched_by_name_whatever_their_order(onnx_bundle: Bundle, s
     plain = labelled(COUNT)
     turned = tuple(reversed(CLASSES))
     items = tuple(Item(item.key, turned.index(CLASSES[int(item.target or 0)]), item.load) for item in plain)
-    expected, result = (evaluate(onnx_bundle, session, source) for source in (plain, Items("pictures", turned, items)))
+    expected, result = (evaluated(onnx_bundle, session, source) for source in (plain, Items("pictures", turned, items)))
     assert result == expected
     mislabelled = Items("pictures", turned, plain.items)
-    assert evaluate(onnx_bundle, session, mislabelled).top1 != expected.top1
+    assert evaluated(onnx_bundle, session, mislabelled).top1 != expected.top1
 
 
 def test_a_data_set_may_hold_fewer_classes_than_the_model(onnx_bundle: Bundle, session: Session) -> None:
-    result = evaluate(onnx_bundle, session, labelled(10, ("gnu", "ant")))
+    result = evaluated(onnx_bundle, session, labelled(10, ("gnu", "ant")))
     assert np.nonzero(np.sum(result.confusion, axis=1))[0].tolist() == [0, 6]
 
 
 def test_a_class_that_the_model_does_not_know_is_refused(onnx_bundle: Bundle, session: Session) -> None:
     with pytest.raises(InputError, match="'yak'"):
-        evaluate(onnx_bundle, session, labelled(10, ("ant", "yak")))
+        evaluated(onnx_bundle, session, labelled(10, ("ant", "yak")))
 
 
 def test_an_image_without_label_is_refused() -> None:
@@ -116,7 +129,7 @@ def test_an_image_without_label_is_refused() -> None:
 
 
 def test_without_a_readable_image_there_is_no_accuracy_and_no_loss(onnx_bundle: Bundle, session: Session) -> None:
-    result = evaluate(onnx_bundle, session, labelled(4, broken=range(4)))
+    result = evaluated(onnx_bundle, session, labelled(4, broken=range(4)))
     assert (result.total, result.seen, result.failed) == (4, 0, 4)
     assert (result.top1, result.top5, result.loss) == (None, None, None)
 
@@ -202,7 +215,7 @@ def test_memory_does_not_grow_with_the_number_of_images() -> None:
 
 def test_a_model_may_be_held_to_the_classes_of_the_data(onnx_bundle: Bundle, session: Session) -> None:
     source = labelled(COUNT, ("gnu", "ant", "cat"))
-    free, held = (evaluate(onnx_bundle, session, source, subset=subset) for subset in (False, True))
+    free, held = (evaluated(onnx_bundle, session, source, subset=subset) for subset in (False, True))
     assert (free.labels, held.labels) == (CLASSES, ("ant", "cat", "gnu"))
     assert (free.subset, held.subset) == (False, True)
     logits, _ = direct_logits(onnx_bundle, session, ())
@@ -218,29 +231,29 @@ def test_a_model_is_held_to_classes_that_have_images_not_to_all_that_the_data_na
     onnx_bundle: Bundle, session: Session
 ) -> None:
     some = Items("pictures", CLASSES, tuple(item for item in labelled(COUNT) if item.target in (2, 5)))
-    result = evaluate(onnx_bundle, session, some, subset=True)
+    result = evaluated(onnx_bundle, session, some, subset=True)
     assert result.labels == ("cat", "fox")
     assert result.seen == len(some)
     with pytest.raises(InputError, match="no labelled images"):
-        evaluate(onnx_bundle, session, Items("pictures", CLASSES, ()), subset=True)
+        evaluated(onnx_bundle, session, Items("pictures", CLASSES, ()), subset=True)
 
 
 def test_classes_of_another_name_are_mapped(onnx_bundle: Bundle, session: Session) -> None:
     plain = labelled(COUNT)
     other = Items("pictures", ("ant", "abeille", "chat", "dog", "eel", "fox", "gnu"), plain.items)
     class_map = {"abeille": "bee", "chat": "cat"}
-    assert evaluate(onnx_bundle, session, other, class_map=class_map) == evaluate(onnx_bundle, session, plain)
+    assert evaluated(onnx_bundle, session, other, class_map=class_map) == evaluated(onnx_bundle, session, plain)
     two_in_one = Items("pictures", ("tabby", "siamese", "dog"), labelled(30, CLASSES[:3]).items)
-    result = evaluate(onnx_bundle, session, two_in_one, class_map={"tabby": "cat", "siamese": "cat"}, subset=True)
+    result = evaluated(onnx_bundle, session, two_in_one, class_map={"tabby": "cat", "siamese": "cat"}, subset=True)
     assert [(entry.label, entry.support) for entry in result.classes] == [("cat", 20), ("dog", 10)]
     with pytest.raises(InputError, match="'vache', which is none of the data's 7 classes"):
-        evaluate(onnx_bundle, session, plain, class_map={"vache": "cow"})
+        evaluated(onnx_bundle, session, plain, class_map={"vache": "cow"})
     with pytest.raises(InputError, match="'abeille'"):
-        evaluate(onnx_bundle, session, other, class_map={"chat": "cat"})
+        evaluated(onnx_bundle, session, other, class_map={"chat": "cat"})
 
 
 def test_flipped_images_are_averaged_as_probabilities(onnx_bundle: Bundle, session: Session) -> None:
-    result = evaluate(onnx_bundle, session, labelled(COUNT, broken=BROKEN), tta="flip")
+    result = evaluated(onnx_bundle, session, labelled(COUNT, broken=BROKEN), tta="flip")
     upright, targets = direct_logits(onnx_bundle, session)
     flipped, _ = direct_logits(onnx_bundle, session, flip=True)
     probabilities = (softmax(upright) + softmax(flipped)) / 2
@@ -248,7 +261,7 @@ def test_flipped_images_are_averaged_as_probabilities(onnx_bundle: Bundle, sessi
     assert result.tta == "flip"
     assert result.loss == pytest.approx(-np.log(own).mean(), rel=1e-5)
     assert result.top1 == wilson(int((probabilities.argmax(1) == targets).sum()), len(targets))
-    assert result.loss != evaluate(onnx_bundle, session, labelled(COUNT, broken=BROKEN)).loss
+    assert result.loss != evaluated(onnx_bundle, session, labelled(COUNT, broken=BROKEN)).loss
 
 
 def test_several_right_answers_count_where_there_is_any(onnx_bundle: Bundle, session: Session) -> None:
@@ -258,12 +271,12 @@ def test_several_right_answers_count_where_there_is_any(onnx_bundle: Bundle, ses
     # Right for every third image, wrong for every third, and none for every third.
     lists = [[[guess, 3], [(guess + 1) % 7], []][index % 3] for index, guess in enumerate(predicted)]
     real = RealLabels(Path("real.json"), lists, onnx_bundle.labels, COUNT)
-    result = evaluate(onnx_bundle, session, source, real=real)
+    result = evaluated(onnx_bundle, session, source, real=real)
     seen = [index for index in range(COUNT) if index not in BROKEN]
     hits, counted = (sum(index % 3 in kinds for index in seen) for kinds in ((0,), (0, 1)))
     assert result.real == RealScore(top1=wilson(hits, counted), counted=counted, uncounted=len(seen) - counted)
     assert result.seen == len(seen)
-    assert evaluate(onnx_bundle, session, source).real is None
+    assert evaluated(onnx_bundle, session, source).real is None
 
 
 def test_right_answers_outside_the_data_s_classes_are_none_for_a_model_held_to_them(
@@ -271,7 +284,7 @@ def test_right_answers_outside_the_data_s_classes_are_none_for_a_model_held_to_t
 ) -> None:
     source = labelled(6, ("ant", "gnu"))
     real = RealLabels(Path("real.json"), [[0], [6], [0, 6], [3], ["dog"], [3, 6]], onnx_bundle.labels, 6)
-    result = evaluate(onnx_bundle, session, source, subset=True, real=real)
+    result = evaluated(onnx_bundle, session, source, subset=True, real=real)
     assert result.real
     assert (result.real.counted, result.real.uncounted) == (4, 2)
 
@@ -284,7 +297,7 @@ def test_a_source_that_changes_while_it_is_read_is_refused() -> None:
 
 
 def test_a_score_is_the_evaluation_in_short(onnx_bundle: Bundle, session: Session) -> None:
-    result = evaluate(onnx_bundle, session, labelled(20, broken=(1,)))
+    result = evaluated(onnx_bundle, session, labelled(20, broken=(1,)))
     score = result.score()
     assert (score.total, score.seen, score.failed) == (20, 19, 1)
     assert (score.top1, score.top5, score.loss) == (result.top1, result.top5, result.loss)

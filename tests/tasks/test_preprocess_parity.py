@@ -11,6 +11,7 @@ from xception.bundle import Bundle
 from xception.data.source import Item, Items
 from xception.errors import CheckFailed, UsageError
 from xception.metrics import softmax
+from xception.pipeline.engine import Engine
 from xception.preprocess import Preprocess, Squash
 from xception.tasks.agreement import agreement_of, data_pixels
 from xception.tasks.evaluate import evaluate
@@ -21,12 +22,9 @@ from xception.tasks.preprocess_parity import Swap, parity
 def swaps(
     bundle: Bundle, source: Items, others: dict[str, Preprocess] | None = None, **options: int
 ) -> tuple[Swap, ...]:
-    session = open_session(bundle)
     others = alternatives(bundle.model.preprocess) if others is None else others
-    try:
-        return parity(bundle, session, source, others, **options).swaps
-    finally:
-        session.close()
+    with Engine.open(bundle, **options) as engine:
+        return parity(engine, source, others).swaps
 
 
 def mixed(count: int = 20) -> Items:
@@ -58,7 +56,7 @@ def test_accuracies_are_those_of_two_evaluations(onnx_bundle: Bundle) -> None:
     (swap,) = swaps(onnx_bundle, source, {"bgr": other})
     session = open_session(onnx_bundle)
     swapped = replace(onnx_bundle, model=msgspec.structs.replace(onnx_bundle.model, preprocess=other))
-    first, second = (evaluate(bundle, session, source).top1 for bundle in (onnx_bundle, swapped))
+    first, second = (evaluate(Engine.of(bundle, session), source).top1 for bundle in (onnx_bundle, swapped))
     session.close()
     assert (swap.own_top1, swap.top1) == (first, second)
     assert swap.difference is not None
@@ -108,7 +106,9 @@ def test_without_labels_of_the_models_there_is_no_accuracy_but_the_rest(
 ) -> None:
     items = tuple(Item(item.key, target, item.load) for item in mixed(3))
     session = open_session(onnx_bundle)
-    result = parity(onnx_bundle, session, Items("x", classes, items), alternatives(onnx_bundle.model.preprocess))
+    result = parity(
+        Engine.of(onnx_bundle, session), Items("x", classes, items), alternatives(onnx_bundle.model.preprocess)
+    )
     session.close()
     assert reason in (result.unlabelled or "")
     for swap in result.swaps:
@@ -153,4 +153,4 @@ class Broken(OneAtATime):
 
 def test_logits_that_are_no_numbers_end_the_run(onnx_bundle: Bundle) -> None:
     with pytest.raises(CheckFailed, match="the logits of 0 are not finite numbers"):
-        parity(onnx_bundle, Broken(), mixed(2), alternatives(onnx_bundle.model.preprocess))
+        parity(Engine.of(onnx_bundle, Broken()), mixed(2), alternatives(onnx_bundle.model.preprocess))

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from xception.pipeline.stream import Failure
-from xception.tasks.predict import Guess, Prediction
+from xception.pipeline.engine import Guess, Prediction
+from xception.pipeline.lane import Failure
 from xception.tasks.sinks import write_csv, write_json, write_table
 
 OUTCOMES = [

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from tests.samples import CLASSES, encoded, labelled, picture, write_folder
-from xception.backends.base import open_session
 from xception.bundle import Bundle
 from xception.data.folder import image_files
 from xception.data.sources import open_source
@@ -12,6 +11,7 @@ from xception.errors import CheckFailed, InputError
 from xception.interchange import ascend, mindspore, vastai
 from xception.interchange.answers import Answer
 from xception.labels import Labels, imagenet1k
+from xception.pipeline.engine import Engine
 from xception.tasks.evaluate import evaluate
 from xception.tasks.vendor_results import (
     ScoredResults,
@@ -168,13 +168,13 @@ def folder_of_pictures(root: Path) -> Path:
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_what_is_written_scores_as_the_evaluation_does(vendor: Vendor, onnx_bundle: Bundle, tmp_path: Path) -> None:
     data = folder_of_pictures(tmp_path / "data")
-    session, source = open_session(onnx_bundle), open_source(str(data))
-    written = write_results(vendor, tmp_path / "out", onnx_bundle, session, image_files([data]))
+    engine, source = Engine.open(onnx_bundle), open_source(str(data))
+    written = write_results(vendor, tmp_path / "out", engine, image_files([data]))
     assert (written.seen, [Path(failure.key).name for failure in written.failures]) == (14, ["broken.png"])
-    expected = evaluate(onnx_bundle, session, source)
+    expected = evaluate(engine, source)
     outcomes = read_results(vendor, tmp_path / "out", len(CLASSES))
     scored = score_results(vendor, tmp_path / "out", outcomes, truth_of_source(source, onnx_bundle.labels))
-    session.close()
+    engine.close()
     assert (scored.top1, scored.top5) == (expected.top1, expected.top5)
     assert (scored.total, scored.seen, scored.failed) == (15, 14, 1)
     assert [Path(failure.path).name for failure in scored.failures] == ["broken.png"]
@@ -182,12 +182,12 @@ def test_what_is_written_scores_as_the_evaluation_does(vendor: Vendor, onnx_bund
 
 def test_files_of_one_name_are_refused_before_anything_is_run(onnx_bundle: Bundle, tmp_path: Path) -> None:
     source = image_files([write_folder(tmp_path / "data")])
-    session = open_session(onnx_bundle)
+    engine = Engine.open(onnx_bundle)
     for vendor in ("ascend", "mindspore"):
         with pytest.raises(InputError, match="both known as '0'"):
-            write_results(vendor, tmp_path / "out", onnx_bundle, session, source)
+            write_results(vendor, tmp_path / "out", engine, source)
     (tmp_path / "taken").touch()
     with pytest.raises(InputError, match="choose another place"):
-        write_results("vastai", tmp_path / "taken", onnx_bundle, session, source)
-    session.close()
+        write_results("vastai", tmp_path / "taken", engine, source)
+    engine.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "taken"]

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -14,9 +13,9 @@ from torch.distributed import TCPStore
 
 from tests.samples import HANG_S, write_folder
 from tests.train.process import Job
-from xception.backends.base import open_session
 from xception.bundle import Bundle, open_bundle
 from xception.data.sources import open_source
+from xception.pipeline.engine import Engine
 from xception.preprocess import Preprocess, Squash
 from xception.tasks.evaluate import evaluate
 from xception.train.recipe import Recipe
@@ -160,8 +159,8 @@ def test_validation_counts_every_image_of_uneven_shares(alone: Bundle, together:
 def test_the_network_that_all_processes_judge_is_the_one_that_is_published(recipe: Recipe, together: Path) -> None:
     """Running statistics come from each process' own share, and only those of the first are published."""
     bundle = open_bundle(together / "live")
-    with closing(open_session(bundle)) as session:
-        alone = evaluate(bundle, session, open_source(recipe.data.source, "test"))
+    with Engine.open(bundle) as engine:
+        alone = evaluate(engine, open_source(recipe.data.source, "test"))
     (score,) = bundle.model.metrics.values()
     assert score.loss == pytest.approx(alone.loss, rel=1e-6)
     assert score.top1 == alone.top1

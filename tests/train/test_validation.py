@@ -14,6 +14,7 @@ from xception.bundle import Bundle, Network
 from xception.data.source import Item
 from xception.errors import InputError
 from xception.models.network import Xception, build
+from xception.pipeline.engine import Engine
 from xception.tasks.evaluate import evaluate
 from xception.train.distributed import Share, launch
 from xception.train.result import described
@@ -37,7 +38,7 @@ def test_the_score_is_that_of_an_evaluation(bundle: Bundle, network: Xception) -
     score = validate(fabric, bundle, network, source)
     # Another number of threads may choose other kernels, whose last bits differ.
     session = TorchSession(network, (None, None), Compute(threads=torch.get_num_threads()))
-    expected = evaluate(bundle, session, source).score()
+    expected = evaluate(Engine.of(bundle, session), source).score()
     assert (score.total, score.seen, score.failed) == (13, 12, 1)
     assert (score.top1, score.top5) == (expected.top1, expected.top5)
     assert score.loss == pytest.approx(expected.loss, rel=1e-12)

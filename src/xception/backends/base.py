@@ -19,68 +19,70 @@ from xception.preprocess import Preprocess
 Pixels = NDArray[np.float32]
 Logits = NDArray[np.float32]
 InputValues = Literal["pixels", "image"]
-Arithmetic = Literal["float32", "bfloat16"]
-"""What a runtime computes a float32 file in. Bfloat16 is several times as fast where the processor multiplies it, and
-rounds every value to 8 bits."""
+InferPrecision = Literal["float32", "bfloat16"]
+"""The numbers in which a runtime computes a float32 file. Bfloat16 is several times as fast where the processor
+multiplies it, and rounds every value to 8 bits."""
 
 
 class Compute(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session may use of the machine.
+    """The part of the machine that a session may use.
 
     Raises:
         UsageError: less than one thread or instance.
     """
 
     threads: int | None = None
-    """Cores of one inference; by default all, shared evenly by the instances."""
-    instances: int = 1
-    """Inferences at once."""
-    precision: Arithmetic | None = None
-    """By default float32, and int8 for what is quantized."""
+    """Cores per inference; by default all, shared evenly by the instances."""
+    instances: int | None = None
+    """Inferences at once; by default one, or as many as `Engine.open` finds right."""
+    infer_precision: InferPrecision | None = None
+    """By default float32, and int8 for quantized files."""
 
     def __post_init__(self) -> None:
-        if self.instances < 1 or (self.threads is not None and self.threads < 1):
-            raise UsageError(
-                f"{self.instances} instances of {self.threads or 'all'} threads cannot run; both are at least 1"
-            )
+        for name in ("instances", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is {value}; expected at least 1")
 
     @property
-    def threads_each(self) -> int:
-        return self.threads or max(1, machine.cores() // self.instances)
+    def instances_at_once(self) -> int:
+        """`instances`, or one."""
+        return self.instances or 1
+
+    @property
+    def threads_per_instance(self) -> int:
+        """`threads`, or an even share of the cores."""
+        return self.threads or max(1, machine.cores() // self.instances_at_once)
 
 
 DEFAULT_COMPUTE = Compute()
 
 
+@dataclass(frozen=True, kw_only=True)
+class SessionFacts:
+    """The facts that a session states about itself."""
+
+    name: str
+    """The backend."""
+    input_shape: tuple[int, int | None, int | None]
+    """(C, H, W); None for a free size."""
+    num_classes: int
+    batch_size: int | None = None
+    """Images per call; None where any number will do."""
+    input_values: InputValues = "pixels"
+    """`image` if the session normalises: then it also takes the 8-bit images."""
+    instances: int = 1
+    """Threads that may call it at once."""
+    threads: int = 1
+    """Cores that a call keeps busy; 0 where an accelerator does the work."""
+
+
 class Session(Protocol):
-    """A loaded model.
-
-    `input_shape` is (C, H, W), with None for a free size; `batch_size` is None where any will do. Calling it
-    maps (N, C, H, W) float32 pixels to (N, K) float32 logits; with `input_values` of `image` it also takes the uint8
-    images before normalisation. `instances` threads may call it at once, and a call keeps `threads` cores busy: 0 where
-    an accelerator does the work.
-    """
+    """A loaded model: it maps (N, C, H, W) float32 pixels, or uint8 images where it normalises, to (N, K) float32
+    logits."""
 
     @property
-    def name(self) -> str: ...
-
-    @property
-    def input_shape(self) -> tuple[int, int | None, int | None]: ...
-
-    @property
-    def num_classes(self) -> int: ...
-
-    @property
-    def batch_size(self) -> int | None: ...
-
-    @property
-    def input_values(self) -> InputValues: ...
-
-    @property
-    def instances(self) -> int: ...
-
-    @property
-    def threads(self) -> int: ...
+    def facts(self) -> SessionFacts: ...
 
     def __call__(self, pixels: NDArray[Any], /) -> Logits: ...
 
@@ -89,13 +91,16 @@ class Session(Protocol):
 
 @dataclass(frozen=True)
 class Backend:
-    """A runtime: the module with its `open_session(bundle, compute)`, the package it needs, the forms it runs, and in
-    which arithmetics, its own first."""
+    """A runtime."""
 
     module: str
+    """With the function `open_session(bundle, compute)`."""
     package: str
+    """The distribution that it needs."""
     forms: tuple[Form, ...]
-    arithmetics: tuple[Arithmetic, ...] = ("float32",)
+    """The forms of a bundle that it runs."""
+    precisions: tuple[InferPrecision, ...] = ("float32",)
+    """The precisions that it computes in, its own first."""
 
 
 BACKENDS: Mapping[str, Backend] = {
@@ -129,9 +134,10 @@ def open_session(bundle: Bundle, backend: str | None = None, compute: Compute = 
         raise UsageError(
             f"{name} does not run the form {bundle.model.form!r} of {bundle.path}; use {' or '.join(fitting)}"
         )
-    if compute.precision and compute.precision not in BACKENDS[name].arithmetics:
-        fitting = tuple(key for key, row in BACKENDS.items() if compute.precision in row.arithmetics)
-        raise UsageError(f"{name} does not compute in {compute.precision}; use {' or '.join(fitting)}")
+    precision = compute.infer_precision
+    if precision and precision not in BACKENDS[name].precisions:
+        fitting = tuple(key for key, row in BACKENDS.items() if precision in row.precisions)
+        raise UsageError(f"{name} does not compute in {precision}; use {' or '.join(fitting)}")
     session: Session = import_module(BACKENDS[name].module).open_session(bundle, compute)
     return session
 
@@ -168,8 +174,9 @@ def run(session: Session, pixels: NDArray[Any], batch_size: int) -> Logits:
 
     A session of a fixed batch size takes that one, and the last image again in the places that are left over.
     """
-    size = session.batch_size or batch_size
-    missing = -len(pixels) % size if session.batch_size else 0
+    fixed = session.facts.batch_size
+    size = fixed or batch_size
+    missing = -len(pixels) % size if fixed else 0
     padded = np.concatenate([pixels, pixels[-1:].repeat(missing, axis=0)]) if missing else pixels
     rows = [session(padded[start : start + size]) for start in range(0, len(padded), size)]
     return (rows[0] if len(rows) == 1 else np.concatenate(rows))[: len(pixels)]
@@ -180,19 +187,24 @@ MIN_PROBABILITY = np.finfo(np.float32).tiny
 
 
 class GraphSession:
-    """What sessions of exported graphs have in common: the facts that their bundle states, and the way from the
-    session's pixels and logits to what the graph takes and gives."""
+    """Base of the sessions of exported graphs: the facts that their bundle states, and the way from the session's
+    pixels and logits to the input and outputs of the graph."""
 
     name: str
+    """The backend."""
 
     def __init__(self, bundle: Bundle, compute: Compute) -> None:
         self.graph = bundle.graph
-        self.batch_size, *shape = self.graph.input_shape
-        self.input_shape: tuple[int, int | None, int | None] = tuple(shape)  # type: ignore[assignment]
-        self.num_classes = bundle.model.network.num_classes
-        self.input_values: InputValues = self.graph.input_values
-        self.instances = compute.instances
-        self.threads = compute.threads_each
+        batch_size, channels, height, width = self.graph.input_shape
+        self.facts = SessionFacts(
+            name=self.name,
+            input_shape=(channels, height, width),
+            num_classes=bundle.model.network.num_classes,
+            batch_size=batch_size,
+            input_values=self.graph.input_values,
+            instances=compute.instances_at_once,
+            threads=compute.threads_per_instance,
+        )
         self._preprocess = bundle.model.preprocess
 
     def __call__(self, pixels: NDArray[Any], /) -> Logits:

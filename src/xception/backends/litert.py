@@ -45,12 +45,12 @@ def open_session(bundle: Bundle, compute: Compute) -> Session:
     litert = require("ai_edge_litert.interpreter", "litert")
 
     def interpreter() -> Any:
-        made = litert.Interpreter(str(bundle.main_file), num_threads=compute.threads_each)
+        made = litert.Interpreter(str(bundle.main_file), num_threads=compute.threads_per_instance)
         made.allocate_tensors()
         return made
 
     try:
-        interpreters = [interpreter() for _ in range(compute.instances)]
+        interpreters = [interpreter() for _ in range(compute.instances_at_once)]
     except (ValueError, RuntimeError) as error:
         raise InputError(f"LiteRT refuses {bundle.main_file}: {error}; export the bundle again") from error
     return LiteRtSession(interpreters, bundle, compute)

@@ -39,18 +39,18 @@ def open_session(bundle: Bundle, compute: Compute) -> Session:
     """
     onnxruntime = require("onnxruntime", "onnx")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = compute.threads_each
+    options.intra_op_num_threads = compute.threads_per_instance
     options.log_severity_level = 3
 
     def runtime() -> Any:
         return onnxruntime.InferenceSession(bundle.main_file, options, providers=["CPUExecutionProvider"])
 
     try:
-        if compute.threads_each == 1:
+        if compute.threads_per_instance == 1:
             # On one thread a call computes on its caller's own, so that callers can share everything else.
-            runtimes = [runtime()] * compute.instances
+            runtimes = [runtime()] * compute.instances_at_once
         else:
-            runtimes = [runtime() for _ in range(compute.instances)]
+            runtimes = [runtime() for _ in range(compute.instances_at_once)]
     # ONNX Runtime raises a dozen exception types of its own, which share no base class but this one.
     except Exception as error:
         raise InputError(f"ONNX Runtime refuses {bundle.main_file}: {error}; export the bundle again") from error

@@ -4,13 +4,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from xception.backends.base import Arithmetic, Compute, GraphSession, Session
+from xception.backends.base import Compute, GraphSession, InferPrecision, Session
 from xception.backends.pool import Pool
 from xception.bundle import Bundle
 from xception.errors import InputError
 from xception.extras import require
 
-HINTS: dict[Arithmetic, str] = {"float32": "f32", "bfloat16": "bf16"}
+HINTS: dict[InferPrecision, str] = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class OpenVinoSession(GraphSession):
@@ -20,7 +20,7 @@ class OpenVinoSession(GraphSession):
 
     def __init__(self, compiled: Any, bundle: Bundle, compute: Compute) -> None:
         super().__init__(bundle, compute)
-        self._pool = Pool([compiled.create_infer_request() for _ in range(compute.instances)])
+        self._pool = Pool([compiled.create_infer_request() for _ in range(compute.instances_at_once)])
 
     def _run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
         with self._pool.lend() as request:
@@ -44,9 +44,9 @@ def open_session(bundle: Bundle, compute: Compute) -> Session:
     """
     openvino = require("openvino", "openvino")
     settings: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": HINTS[compute.precision or "float32"],
-        "NUM_STREAMS": compute.instances,
-        "INFERENCE_NUM_THREADS": compute.instances * compute.threads_each,
+        "INFERENCE_PRECISION_HINT": HINTS[compute.infer_precision or "float32"],
+        "NUM_STREAMS": compute.instances_at_once,
+        "INFERENCE_NUM_THREADS": compute.instances_at_once * compute.threads_per_instance,
     }
     try:
         compiled = openvino.Core().compile_model(bundle.main_file, "CPU", settings)

@@ -5,31 +5,31 @@ from contextlib import contextmanager
 
 import torch
 
-from xception.backends.base import DEFAULT_COMPUTE, Arithmetic, Compute, InputValues, Logits, Pixels, Session
+from xception.backends.base import DEFAULT_COMPUTE, Compute, InferPrecision, Logits, Pixels, Session, SessionFacts
 from xception.bundle import Bundle
 from xception.models.network import Xception, build
 from xception.weights import read_weights
 
-DTYPES: dict[Arithmetic, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES: dict[InferPrecision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class TorchSession:
     """The network in evaluation mode on the CPU, or on the GPU where there is one."""
 
-    name = "torch"
-    batch_size = None
-    input_values: InputValues = "pixels"
-
     def __init__(
         self, network: Xception, height_width: tuple[int | None, int | None], compute: Compute = DEFAULT_COMPUTE
     ) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.dtype = DTYPES[compute.precision or "float32"]
+        self.dtype = DTYPES[compute.infer_precision or "float32"]
         self.network = network.eval().to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.input_shape = (network.spec.in_channels, *height_width)
-        self.num_classes = network.spec.num_classes
         is_cpu = self.device.type == "cpu"
-        self.instances, self.threads = (compute.instances, compute.threads_each) if is_cpu else (1, 0)
+        self.facts = SessionFacts(
+            name="torch",
+            input_shape=(network.spec.in_channels, *height_width),
+            num_classes=network.spec.num_classes,
+            instances=compute.instances_at_once if is_cpu else 1,
+            threads=compute.threads_per_instance if is_cpu else 0,
+        )
 
     @torch.inference_mode()
     def __call__(self, pixels: Pixels, /) -> Logits:
@@ -42,14 +42,14 @@ class TorchSession:
         """Keep as many cores busy as was asked for, and leave torch as it was: the last bits of a training depend on
         its number of threads, and one may be under way in the same program."""
         before = torch.get_num_threads()
-        if self.threads:
+        if self.facts.threads:
             # Of OpenMP's settings each thread has its own.
-            torch.set_num_threads(self.threads)
+            torch.set_num_threads(self.facts.threads)
         try:
             yield
         finally:
             # MKL's number is the whole process', and other instances may be at work.
-            if self.instances == 1:
+            if self.facts.instances == 1:
                 torch.set_num_threads(before)
 
     def close(self) -> None:

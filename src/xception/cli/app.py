@@ -120,7 +120,3 @@ def _complain(message: str, code: int, debug: bool) -> int:
         raise
     sys.stderr.write(f"xception: {message}\n")
     return code
-
-
-if __name__ == "__main__":
-    main()

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,8 +10,8 @@ import msgspec
 from cyclopts import Parameter, Token
 
 from xception.backends.base import installed
-from xception.bundle import Bundle, open_bundle
-from xception.cli.engine import Engine, Running, Runtime
+from xception.bundle import open_bundle
+from xception.cli.engine import DEFAULT_RUNTIME, RuntimeOptions
 from xception.cli.output import percent, print_facts, print_json, print_rows, progress_bar, say
 from xception.data.source import Source
 from xception.data.sources import open_source
@@ -20,13 +20,13 @@ from xception.errors import CheckFailed, UsageError
 from xception.extras import require
 from xception.interchange.ascend_speed import QUIRK, Speed, speed_file, speed_lines
 from xception.outputs import write_file
+from xception.pipeline.engine import Engine
 from xception.pipeline.timing import Latency, Rate
-from xception.speed.benchmark import REPEATS, WARMUP, Benchmark, Run, check, setting
+from xception.speed.benchmark import REPEATS, WARMUP, Benchmark, Run, check, workload
 from xception.speed.benchmark import benchmark as run
-from xception.speed.race import Race, enough, race
+from xception.speed.race import Race, race, require_enough_rounds
 from xception.speed.self_audit import self_audit
 from xception.speed.startup import Startup, startup
-from xception.speed.workload import Setting
 
 
 def numbers(_: Any, tokens: Sequence[Token]) -> tuple[int, ...]:
@@ -37,7 +37,7 @@ def numbers(_: Any, tokens: Sequence[Token]) -> tuple[int, ...]:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Rounds:
-    """What is measured, and how often."""
+    """The measurements, and their number."""
 
     batch: Annotated[
         tuple[int, ...],
@@ -45,9 +45,7 @@ class Rounds:
     ] = (1, 8)
     images: Annotated[
         int | None,
-        Parameter(
-            help="How many images each round processes; by default 64, or four batches an instance if that is more."
-        ),
+        Parameter(help="Images per round (default: 64, or four batches per instance if that is more)."),
     ] = None
     warmup: Annotated[int, Parameter(help="Rounds before those that count.")] = WARMUP
     repeats: Annotated[int, Parameter(help="Rounds that count; figures are their medians.")] = REPEATS
@@ -55,12 +53,12 @@ class Rounds:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Besides:
-    """What is measured besides."""
+class Extras:
+    """Further measurements."""
 
     against: Annotated[
         Path | None,
-        Parameter(help="Another bundle: say which of the two is faster, if that is more than the noise."),
+        Parameter(help="Another bundle: say which of the two is faster, if the difference is more than the noise."),
     ] = None
     against_backend: Annotated[
         str | None, Parameter(help="The other one's backend; without --against, of the same bundle.")
@@ -74,35 +72,34 @@ class Besides:
 
     @property
     def is_race(self) -> bool:
-        """Whether there is another one."""
+        """True if there is another model or backend."""
         return bool(self.against or self.against_backend)
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """How the figures are given."""
+    """The forms in which the figures are given."""
 
     json: Annotated[bool, Parameter(help="Print one JSON document.")] = False
-    report: Annotated[Path | None, Parameter(help="Write a page with a picture, too.")] = None
-    format: Annotated[
-        Literal["ascend"] | None, Parameter(help="Print the lines of the Ascend benchmark tool in place of the table.")
+    html: Annotated[Path | None, Parameter(help="Also write a page with a picture.")] = None
+    vendor: Annotated[
+        Literal["ascend"] | None, Parameter(help="Print the lines of the Ascend benchmark tool instead of the table.")
     ] = None
-    out: Annotated[Path | None, Parameter(help="Folder for these lines, in a file a batch size.")] = None
+    out: Annotated[Path | None, Parameter(help="Folder for these lines, one file per batch size.")] = None
 
     def check(self) -> None:
-        """Refuse before the work what cannot be done behind it."""
-        if self.json and self.format:
-            raise UsageError("--json and --format exclude one another; choose one")
-        if self.out and not self.format:
-            raise UsageError("--out is the folder for --format ascend; pass both")
-        for module in ("jinja2", "matplotlib") if self.report else ():
+        """Refuse, before the work, what cannot be done after it."""
+        if self.json and self.vendor:
+            raise UsageError("--json and --vendor exclude one another; choose one")
+        if self.out and not self.vendor:
+            raise UsageError("--out is the folder for --vendor ascend; pass both")
+        for module in ("jinja2", "matplotlib") if self.html else ():
             require(module, "report")
 
 
 DEFAULT_ROUNDS = Rounds()
-DEFAULT_RUNTIME = Runtime()
-NOTHING_BESIDES = Besides()
+NO_EXTRAS = Extras()
 TABLE = Output()
 
 
@@ -112,8 +109,8 @@ def benchmark(
     /,
     *,
     rounds: Rounds = DEFAULT_ROUNDS,
-    runtime: Runtime = DEFAULT_RUNTIME,
-    besides: Besides = NOTHING_BESIDES,
+    runtime: RuntimeOptions = DEFAULT_RUNTIME,
+    extras: Extras = NO_EXTRAS,
     output: Output = TABLE,
 ) -> None:
     """Measure how fast a bundle runs here: every stage alone, and all of them overlapping.
@@ -129,82 +126,67 @@ def benchmark(
         data: A data set in any form, such as class folders, shards or a URL; without it, JPEG files of noise.
     """
     output.check()
-    if besides.self_audit or besides.is_race:
-        enough(rounds.repeats)
+    runtime.check()
+    if extras.self_audit or extras.is_race:
+        require_enough_rounds(rounds.repeats)
     opened = open_bundle(bundle)
     source = open_source(data) if data else noise_source(opened.model.preprocess)
-    with Engine(**asdict(runtime)).opened(opened, source, pixels="exact") as running:
-        check(running.session, rounds.batch, rounds.images, rounds.warmup, rounds.repeats)
+    with runtime.open(opened, source) as engine:
+        check(engine.session, rounds.batch, rounds.images, rounds.warmup, rounds.repeats)
         # First, since this opens the other model, which may be refused.
-        races = tuple(_races(opened, source, running, rounds, besides, runtime)) if besides.is_race else ()
-        result = msgspec.structs.replace(_measured(opened, source, running, rounds, besides, runtime), races=races)
+        races = tuple(_races(engine, source, rounds, extras, runtime)) if extras.is_race else ()
+        result = msgspec.structs.replace(_measured(engine, source, rounds, extras, runtime), races=races)
     _give(result, output)
-    if result.audit and result.audit.remembering:
+    if result.audit and result.audit.caching:
         raise CheckFailed(result.audit.sentence())
 
 
-def _measured(
-    bundle: Bundle, source: Source, running: Running, rounds: Rounds, besides: Besides, runtime: Runtime
-) -> Benchmark:
-    """The benchmark, behind the processes of their own and before the audit, so that neither disturbs it."""
-    session, repeats = running.session, rounds.repeats
-    backends = installed(bundle.model.form) if runtime.backend is None else (session.name,)
+def _measured(engine: Engine, source: Source, rounds: Rounds, extras: Extras, runtime: RuntimeOptions) -> Benchmark:
+    """The benchmark, after the processes of their own and before the audit, so that neither disturbs it."""
+    repeats, bundle = rounds.repeats, engine.bundle
+    backends = installed(bundle.model.form) if runtime.backend is None else (engine.session.facts.name,)
     first = tuple(
-        startup(bundle.path, name, source, repeats=repeats) for name in (backends if besides.time_to_first else ())
+        startup(bundle.path, name, source, repeats=repeats) for name in (backends if extras.time_to_first else ())
     )
     with progress_bar() as progress:
         task = progress.add_task("measuring", total=len(rounds.batch) * (rounds.warmup + repeats))
         result = run(
-            bundle,
-            session,
+            engine,
             source,
             batches=rounds.batch,
             images=rounds.images,
-            workers=running.feed["workers"],
-            mode=running.feed["mode"],
             warmup=rounds.warmup,
             repeats=repeats,
-            precision=running.precision,
             after_round=lambda: progress.advance(task),
         )
     audit = None
-    if besides.self_audit:
-        audit = self_audit(_setting(bundle, source, running, rounds, rounds.batch[0]), repeats=repeats)
+    if extras.self_audit:
+        audit = self_audit(workload(engine, source, rounds.batch[0], images=rounds.images), repeats=repeats)
     return msgspec.structs.replace(result, startup=first, audit=audit)
 
 
-def _races(
-    bundle: Bundle, source: Source, running: Running, rounds: Rounds, besides: Besides, runtime: Runtime
-) -> Iterator[Race]:
-    other = open_bundle(besides.against) if besides.against else bundle
-    backend = besides.against_backend or runtime.backend
-    with Engine(**asdict(replace(runtime, backend=backend))).opened(other, source, pixels="exact") as second:
+def _races(engine: Engine, source: Source, rounds: Rounds, extras: Extras, runtime: RuntimeOptions) -> Iterator[Race]:
+    other = open_bundle(extras.against) if extras.against else engine.bundle
+    backend = extras.against_backend or runtime.backend
+    with replace(runtime, backend=backend).open(other, source) as second:
         check(second.session, rounds.batch, rounds.images, rounds.warmup, rounds.repeats)
         for batch in rounds.batch:
-            one = _setting(bundle, source, running, rounds, batch)
-            two = _setting(other, source, second, rounds, batch)
+            one, two = (workload(each, source, batch, images=rounds.images) for each in (engine, second))
             yield race(one, two, warmup=rounds.warmup, repeats=rounds.repeats)
-
-
-def _setting(bundle: Bundle, source: Source, running: Running, rounds: Rounds, batch: int) -> Setting:
-    feed = running.feed
-    return setting(
-        bundle, running.session, source, batch, images=rounds.images, workers=feed["workers"], mode=feed["mode"]
-    )
 
 
 def _give(result: Benchmark, output: Output) -> None:
     if output.json:
         print_json(result)
-    elif output.format:
+    elif output.vendor:
         _give_lines(result, output.out)
     else:
         _print(result)
     # Last, so that a full disk does not cost the figures.
-    if output.report:
+    if output.html:
         from xception.report.benchmark import render_benchmark
 
-        write_file(output.report, render_benchmark(result).encode())
+        write_file(output.html, render_benchmark(result).encode())
 
 
 def _give_lines(result: Benchmark, out: Path | None) -> None:
@@ -281,7 +263,7 @@ def _explain(result: Benchmark) -> None:
     say(
         "images/s: median [slowest, fastest round] of the stage alone, and of all from end to end; "
         f"bound: what {result.runs[0].bound_by} allow; ms: p50 / p90 / p99 of a batch in the runtime, and of an image "
-        f"from its read to its answer; busy + waiting: shares of the time of {result.workers} lanes"
+        f"from its read to its answer; busy + waiting: shares of the time of {result.workers} workers"
     )
     say(", ".join(f"{name} {value}" for name, value in result.environment.items()))
     for failure in result.failures:

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from xception.bundle import open_bundle
-from xception.cli.engine import DEFAULT_ENGINE, Engine
+from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
 from xception.cli.output import Watched, percent, points, print_facts, print_json, progress_bar, say
 from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.errors import CheckFailed
 from xception.extras import require as require_extra
 from xception.outputs import write_file
-from xception.tasks.compare import MARGIN, Comparison, Contender
+from xception.tasks.compare import MARGIN, Comparison
 from xception.tasks.compare import compare as run
 
 SHOWN_FLIPS = 5
@@ -24,7 +24,7 @@ def compare(
     *,
     margin: float = MARGIN,
     require: bool = False,
-    engine: Engine = DEFAULT_ENGINE,
+    engine: EngineOptions = DEFAULT_ENGINE,
     verify: bool = False,
     json: bool = False,
     html: Path | None = None,
@@ -51,17 +51,11 @@ def compare(
     bundles = [open_bundle(path, verify=verify) for path in (first, second)]
     source = open_source(data)
     with (
-        engine.opened(bundles[0], source, pixels="reference") as one,
-        engine.opened(bundles[1], source, pixels="reference") as other,
+        engine.open(bundles[0], source) as one,
+        engine.open(bundles[1], source) as other,
         progress_bar() as progress,
     ):
-        result = run(
-            Contender(bundles[0], one.session),
-            Contender(bundles[1], other.session),
-            Watched(source, progress, "comparing"),
-            margin=margin,
-            **one.feed,
-        )
+        result = run(one, other, Watched(source, progress, "comparing"), margin=margin)
     if html:
         _write(html, result, source)
     if json:

@@ -1,10 +1,9 @@
 """`xception data parity`"""
 
-from contextlib import closing
 from pathlib import Path
 
-from xception.backends.base import open_session
 from xception.bundle import open_bundle
+from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
 from xception.cli.output import Watched, percent, points, print_json, print_rows, progress_bar, say
 from xception.data.folder import image_files
 from xception.data.sources import open_source
@@ -20,12 +19,10 @@ def data_parity(
     *,
     preprocess: str | None = None,
     unlabelled: bool = False,
-    batch: int = 8,
-    workers: int | None = None,
-    backend: str | None = None,
+    engine: EngineOptions = DEFAULT_ENGINE,
     json: bool = False,
 ) -> None:
-    """Measure what another preprocessing does to a model's logits and accuracy, on the same files.
+    """Measure the effect of another preprocessing on a model's logits and accuracy, on the same files.
 
     ```
     xception data parity runs/photos/bundle photos/val
@@ -36,22 +33,18 @@ def data_parity(
     Args:
         bundle: The bundle's folder.
         data: A data set, in any of the forms that `evaluate` takes.
-        preprocess: What to try in place of the model's own, separated by commas: names that the table shows without
-            this option, crop_pct=FRACTION, published weights, bundles, JSON files with a preprocessing or vdsp_params.
-            By default all named ones.
+        preprocess: Preprocessings to try in place of the model's own, separated by commas: names that the table shows
+            without this option, crop_pct=FRACTION, published weights, bundles, JSON files with a preprocessing or
+            vdsp_params. By default all named ones.
         unlabelled: The data are an image or a folder of images, in any depth and without labels.
-        batch: Images in one inference; the result does not depend on it.
-        workers: Batches in the making for each preprocessing, by default two a core.
-        backend: torch, onnxruntime or openvino; by default the one for the bundle's form.
         json: Print one JSON document.
     """
     opened = open_bundle(bundle)
     own = opened.model.preprocess
     named = {text: alternative(text, own) for text in preprocess.split(",")} if preprocess else alternatives(own)
     source = image_files([data]) if unlabelled else open_source(data)
-    with closing(open_session(opened, backend)) as session, progress_bar() as progress:
-        watched = Watched(source, progress, "comparing")
-        result = run(opened, session, watched, named, batch_size=batch, workers=workers)
+    with engine.open(opened, source) as runner, progress_bar() as progress:
+        result = run(runner, Watched(source, progress, "comparing"), named)
     if json:
         print_json(result)
     else:

@@ -1,119 +1,118 @@
-"""The options of all verbs that run a model: on which runtime, and on how much of the machine."""
+"""The options of all verbs that run a model: the runtime, and its part of the machine."""
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from xception.backends.base import BACKENDS, Arithmetic, Compute, Session, open_session
+from xception.backends.base import BACKENDS, Compute, InferPrecision
 from xception.bundle import Bundle
 from xception.cli.output import say
 from xception.data.pixels import Mode
 from xception.data.source import Source
-from xception.errors import UnknownName, UsageError
-from xception.machine import cores
-from xception.pipeline.autotune import fastest
-from xception.pipeline.stream import Feed
+from xception.errors import UsageError
+from xception.pipeline.engine import AUTO, Engine, check_options
 
-AUTO = "auto"
-
-
-@dataclass(frozen=True)
-class Running:
-    """An open session, and how to feed it."""
-
-    session: Session
-    feed: Feed
-    precision: str
-    """What it computes in."""
+Workers = Annotated[
+    int | None,
+    Parameter(help="Worker threads (default: two per core); raise the number where reading is slow."),
+]
+Batch = Annotated[int | None, Parameter(help="Images per inference (default: 8); the result does not depend on it.")]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Runtime:
-    """What a model runs on."""
+class RuntimeOptions:
+    """The runtime, and its part of the machine."""
 
     backend: Annotated[
         str | None,
         Parameter(
-            help="torch, onnxruntime, openvino or litert, or auto: the fastest one here, found by trying and "
-            "remembered; by default the one for the bundle's form."
+            help=f"{', '.join(BACKENDS)}, or {AUTO}: the fastest one here, found by trying and remembered "
+            "(default: the first one for the bundle's form)."
         ),
     ] = None
-    workers: Annotated[
-        int | None,
-        Parameter(help="Images or batches in the making, by default two a core; more where reading is slow."),
+    workers: Workers = None
+    instances: Annotated[
+        int | None, Parameter(help="Inferences at once (default: one per core, fewer for few images).")
     ] = None
-    instances: Annotated[int | None, Parameter(help="Inferences at once, by default one a core.")] = None
-    threads: Annotated[int | None, Parameter(help="Cores of one inference, by default an even share.")] = None
-    precision: Annotated[
-        Arithmetic | None, Parameter(help="What float32 files are computed in, by default float32.")
+    threads: Annotated[int | None, Parameter(help="Cores per inference (default: an even share).")] = None
+    infer_precision: Annotated[
+        InferPrecision | None, Parameter(help="Numbers in which float32 files are computed (default: float32).")
     ] = None
     pixels: Annotated[
         Mode | None,
         Parameter(
-            help="How images become pixels. reference: as published, to the bit; exact: within one 8-bit step of it; "
-            "fast: from JPEG files that are decoded no finer than needed. By default reference where answers are "
-            "judged and exact where they are used."
+            help="The way from images to pixels. reference: as published, to the bit; exact: within one 8-bit step of "
+            "it; fast: from JPEG files that are decoded no finer than needed (default: reference where answers are "
+            "judged, exact where they are used)."
         ),
     ] = None
+
+    @property
+    def compute(self) -> Compute:
+        """The part of the machine."""
+        return Compute(instances=self.instances, threads=self.threads, infer_precision=self.infer_precision)
+
+    def check(self) -> None:
+        """Refuse options that do not fit together or the machine, before any work is done.
+
+        Raises:
+            UsageError: a number below one, more threads than cores, or something that `auto` is to choose.
+            UnknownName: no such backend.
+        """
+        check_at_least_one(workers=self.workers, instances=self.instances, threads=self.threads)
+        check_options(self.backend, self.compute)
+
+    def open(self, bundle: Bundle, source: Source, *, batch: int | None = None) -> Engine:
+        """An engine for the images of a source.
+
+        Raises:
+            UsageError: options that do not fit together, the machine or the bundle.
+        """
+        engine = Engine.open(
+            bundle,
+            backend=self.backend,
+            compute=self.compute,
+            mode=self.pixels,
+            batch_size=batch,
+            workers=self.workers,
+            source=source,
+        )
+        if engine.choice:
+            say(f"{AUTO}: {engine.choice.sentence()}")
+        return engine
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Engine(Runtime):
-    """How the machine is used."""
+class EngineOptions(RuntimeOptions):
+    """The runtime, its part of the machine, and the size of a batch."""
 
-    batch: Annotated[
-        int | None, Parameter(help="Images in one inference, 8 by default; the result does not depend on it.")
-    ] = None
-
-    @contextmanager
-    def opened(self, bundle: Bundle, source: Source, *, pixels: Mode) -> Iterator[Running]:
-        """A session for the images of a source, with `pixels` unless another mode was asked for.
-
-        Raises:
-            UsageError: options that make no sense, or not together.
-        """
-        self.check()
-        mode = self.pixels or pixels
-        batch, compute, backend = self.batch or 8, self._compute(len(source)), self.backend
-        if backend == AUTO:
-            choice = fastest(bundle, source, mode)
-            say(f"auto: {choice.sentence()}")
-            batch, compute, backend = choice.way.batch, choice.way.compute, choice.way.backend
-        with closing(open_session(bundle, backend, compute)) as session:
-            feed = Feed(batch_size=batch, workers=self.workers, mode=mode)
-            yield Running(session, feed, compute.precision or bundle.model.precision)
+    batch: Batch = None
 
     def check(self) -> None:
-        """Refuse before the work what makes no sense.
+        """As for `RuntimeOptions`."""
+        check_at_least_one(batch=self.batch)
+        super().check()
+        check_options(self.backend, self.compute, self.batch)
 
-        Raises:
-            UsageError: see there.
-        """
-        for name in ("batch", "workers", "instances", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"--{name} {value} makes no sense; expected at least 1")
-        if (self.instances or 1) * (self.threads or 1) > cores():
-            raise UsageError(
-                f"{self.instances or 1} instances of {self.threads or 1} threads are more than the {cores()} cores "
-                "that there are, and would wait for one another; lower --instances or --threads"
-            )
-        if self.backend not in (None, AUTO, *BACKENDS):
-            raise UnknownName("backend", str(self.backend), (AUTO, *BACKENDS))
-        given = [name for name in ("batch", "instances", "threads", "precision") if getattr(self, name) is not None]
-        if self.backend == AUTO and given:
-            raise UsageError(f"--backend auto chooses --{given[0]} itself; leave that out, or name a backend")
-
-    def _compute(self, images: int) -> Compute:
-        """One core an instance, as no inference then waits for a slower part of itself; fewer for few images."""
-        batches = -(-images // (self.batch or 8))
-        instances = self.instances or max(1, min(cores() // (self.threads or 1), batches))
-        return Compute(instances=instances, threads=self.threads, precision=self.precision)
+    def open(self, bundle: Bundle, source: Source, *, batch: int | None = None) -> Engine:
+        """As for `RuntimeOptions`."""
+        self.check()
+        return super().open(bundle, source, batch=batch or self.batch)
 
 
-DEFAULT_ENGINE = Engine()
+def check_at_least_one(**numbers: int | None) -> None:
+    """Refuse options, named with underscores, whose number is below one.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise UsageError(f"--{name.replace('_', '-')} is {number}; expected at least 1")
+
+
+DEFAULT_RUNTIME = RuntimeOptions()
+DEFAULT_ENGINE = EngineOptions()

@@ -1,5 +1,6 @@
 """`xception evaluate`"""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from xception.bundle import Bundle, open_bundle
-from xception.cli.engine import DEFAULT_ENGINE, Engine
+from xception.cli.engine import DEFAULT_ENGINE, EngineOptions, check_at_least_one
 from xception.cli.output import Watched, percent, print_facts, print_json, progress_bar, say
 from xception.cli.vendor_results import NO_RESULTS, VendorResults, score
 from xception.data.source import Source
@@ -25,14 +26,14 @@ from xception.tasks.real_labels import RealLabels, read_real
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Scoring:
-    """What counts as right."""
+    """The answers that count as right."""
 
     top: Annotated[int, Parameter(help="The largest k of the cumulative top-k accuracies.")] = 5
     class_map: Annotated[
         Path | None, Parameter(help='JSON with the model\'s class by the data\'s, {"car": "automobile", ...}.')
     ] = None
     subset_classes: Annotated[
-        bool, Parameter(help="Let the model choose among the data's classes alone; by default among all of its own.")
+        bool, Parameter(help="Let the model choose only among the data's classes (default: among all of its own).")
     ] = False
     tta: Annotated[
         Tta | None, Parameter(help="Average the class probabilities of each image and its mirror image.")
@@ -40,48 +41,42 @@ class Scoring:
     real: Annotated[
         Path | None,
         Parameter(
-            help="JSON with several right answers an image (ReaL), by their names or in the order of the images."
+            help="JSON with several right answers per image (ReaL), by their names or in the order of the images."
         ),
     ] = None
 
-    def answers(self, bundle: Bundle, source: Source) -> RealLabels | None:
-        """The several right answers, if there are any."""
+    def real_labels(self, bundle: Bundle, source: Source) -> RealLabels | None:
+        """The several right answers per image, if there are any."""
         return read_real(self.real, bundle.labels, len(source)) if self.real else None
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class ResultFiles:
-    """Where the figures are written to, beside the screen."""
+class Output:
+    """The forms in which the figures are given."""
 
-    csv: Annotated[Path | None, Parameter(help="Write all figures into one table, a figure a line.")] = None
+    json: Annotated[bool, Parameter(help="Print one JSON document.")] = False
+    csv: Annotated[bool, Parameter(help="Print all figures as one table, one per line.")] = False
     html: Annotated[
-        Path | None, Parameter(help="Write a page with the worst mistakes, the reliability diagram and every class.")
+        Path | None,
+        Parameter(help="Also write a page with the worst mistakes, the reliability diagram and every class."),
     ] = None
 
-    def __bool__(self) -> bool:
-        """Whether there are any."""
-        return bool(self.csv or self.html)
-
     def check(self) -> None:
-        """Refuse before the work what cannot be done behind it."""
+        """Refuse, before the work, what cannot be done after it.
+
+        Raises:
+            UsageError: two forms for the same place.
+            MissingExtra: the page cannot be made here.
+        """
+        if self.json and self.csv:
+            raise UsageError("--json and --csv exclude one another; choose one")
         for module in ("jinja2", "matplotlib") if self.html else ():
             require(module, "report")
 
-    def write(self, result: Evaluation, source: Source) -> None:
-        """Write them; the pictures come from the data."""
-        from xception.report.evaluation import evaluation_csv, render_evaluation
-        from xception.report.pictures import thumbnails
-
-        if self.csv:
-            write_file(self.csv, evaluation_csv(result).encode())
-        if self.html:
-            pictures = thumbnails(source, (mistake.path for mistake in result.mistakes))
-            write_file(self.html, render_evaluation(result, pictures).encode())
-
 
 DEFAULT_SCORING = Scoring()
-NO_FILES = ResultFiles()
+TABLE = Output()
 
 
 def evaluate(
@@ -89,56 +84,69 @@ def evaluate(
     data: str | None = None,
     /,
     *,
-    engine: Engine = DEFAULT_ENGINE,
+    engine: EngineOptions = DEFAULT_ENGINE,
     verify: bool = False,
     scoring: Scoring = DEFAULT_SCORING,
     given: VendorResults = NO_RESULTS,
-    json: bool = False,
-    files: ResultFiles = NO_FILES,
+    output: Output = TABLE,
 ) -> None:
     """Measure accuracy on labelled images; every image counts, as seen or as failed.
 
     ```
     xception evaluate runs/digits/bundle digits --batch 32 --json
     xception evaluate timm-xception imagenette/val --subset-classes --tta flip
-    xception evaluate --results result --format ascend --labels val_label.txt
+    xception evaluate --results result --vendor ascend --truth val_label.txt
     ```
 
     Args:
         bundle: The bundle's folder; for --results it only tells the classes, which without it are ImageNet's.
         data: A folder or zip with class folders, a list file, tar shards, parquet files, a URL of these, or digits.
         verify: Compare every byte of the bundle with its hashes first.
-        json: Print one JSON document.
     """
-    if given and files:
-        raise UsageError("--csv and --html are not written for --results; use --json")
+    if given and (output.csv or output.html):
+        raise UsageError("--csv and --html are not there for --results; use --json")
     if given or bundle is None or data is None:
-        score(given, bundle, data, json=json)
+        score(given, bundle, data, json=output.json)
         return
-    if scoring.top < 1:
-        raise UsageError(f"--top {scoring.top} makes no sense; expected at least 1")
+    check_at_least_one(top=scoring.top)
     engine.check()
-    files.check()
+    output.check()
     opened = open_bundle(bundle, verify=verify)
     source = open_source(data)
-    answers = scoring.answers(opened, source)
-    with engine.opened(opened, source, pixels="reference") as running, progress_bar() as progress:
+    real = scoring.real_labels(opened, source)
+    with engine.open(opened, source) as runner, progress_bar() as progress:
         result = run(
-            opened,
-            running.session,
+            runner,
             Watched(source, progress, "evaluating"),
-            **running.feed,
             top=scoring.top,
             class_map=read_class_map(scoring.class_map) if scoring.class_map else {},
             subset=scoring.subset_classes,
             tta=scoring.tta,
-            real=answers,
+            real=real,
         )
-    files.write(result, source)
-    if json:
+    if output.html:
+        _write(output.html, result, source)
+    if output.json:
         print_json(result)
+    elif output.csv:
+        _print_csv(result)
     else:
         _print(result, next_step=f"xception benchmark {bundle} {data}")
+
+
+def _print_csv(result: Evaluation) -> None:
+    from xception.report.evaluation import evaluation_csv
+
+    sys.stdout.write(evaluation_csv(result))
+
+
+def _write(html: Path, result: Evaluation, source: Source) -> None:
+    """Write the page; its pictures come from the data."""
+    from xception.report.evaluation import render_evaluation
+    from xception.report.pictures import thumbnails
+
+    pictures = thumbnails(source, (mistake.path for mistake in result.mistakes))
+    write_file(html, render_evaluation(result, pictures).encode())
 
 
 def _print(result: Evaluation, next_step: str) -> None:
@@ -158,7 +166,7 @@ def _print(result: Evaluation, next_step: str) -> None:
 
 
 def _further(result: Evaluation) -> dict[str, str]:
-    """What only some evaluations have."""
+    """The figures that only some evaluations have."""
     facts = {}
     if result.real:
         left_out = f"{result.real.uncounted} images without any" if result.real.uncounted else "all images have one"

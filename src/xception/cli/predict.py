@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from xception.bundle import open_bundle
-from xception.cli.engine import DEFAULT_ENGINE, Engine
+from xception.cli.engine import DEFAULT_ENGINE, EngineOptions, check_at_least_one
 from xception.cli.output import Watched, print_facts, progress_bar, say
 from xception.data.folder import image_files
 from xception.errors import UsageError
-from xception.tasks.predict import predict as run
 from xception.tasks.sinks import write_csv, write_json, write_table
 from xception.tasks.vendor_results import Vendor, Written, write_results
 
@@ -17,10 +16,10 @@ def predict(
     /,
     *sources: str,
     top: int = 5,
-    engine: Engine = DEFAULT_ENGINE,
+    engine: EngineOptions = DEFAULT_ENGINE,
     json: bool = False,
     csv: bool = False,
-    format: Vendor | None = None,  # noqa: A002 - the option's name
+    vendor: Vendor | None = None,
     out: Path | None = None,
 ) -> None:
     """Classify images; a file that cannot be read is reported in its place.
@@ -28,7 +27,7 @@ def predict(
     ```
     xception predict runs/digits/bundle photo.jpg
     xception predict runs/photos/bundle photos/ more.png --top 3 --json
-    xception predict runs/photos/bundle photos/ --format ascend --out results
+    xception predict runs/photos/bundle photos/ --vendor ascend --out results
     ```
 
     Args:
@@ -36,32 +35,27 @@ def predict(
         sources: Images, and folders or zip archives of images; also as URLs.
         top: How many classes to name for each image.
         json: Print one JSON document.
-        csv: Print one line an image and class.
-        format: Write logits as a vendor's scorer reads them: ascend, mindspore or vastai.
+        csv: Print one line per image and class.
+        vendor: Write logits as a vendor's scorer reads them: ascend, mindspore or vastai.
         out: Folder for these files.
     """
     if not sources:
         raise UsageError("no images were named; expected files or folders behind the bundle")
-    if json + csv + bool(format) > 1:
-        raise UsageError("--json, --csv and --format exclude one another; choose one")
-    if (format is None) != (out is None):
-        raise UsageError("--format and --out belong together; pass both")
-    if top < 1:
-        raise UsageError(f"--top {top} makes no sense; expected at least 1")
+    if json + csv + bool(vendor) > 1:
+        raise UsageError("--json, --csv and --vendor exclude one another; choose one")
+    if (vendor is None) != (out is None):
+        raise UsageError("--vendor and --out belong together; pass both")
+    check_at_least_one(top=top)
     opened = open_bundle(bundle)
     source = image_files(sources)
     write = write_json if json else write_csv if csv else write_table
-    # What a vendor's scorer is given is to be judged, as in `xception evaluate`.
-    with (
-        engine.opened(opened, source, pixels="reference" if format else "exact") as running,
-        progress_bar() as progress,
-    ):
+    with engine.open(opened, source) as runner, progress_bar() as progress:
         watched = Watched(source, progress, "predicting")
-        if format and out:
-            written = write_results(format, out, opened, running.session, watched, **running.feed)
+        if vendor and out:
+            written = write_results(vendor, out, runner, watched)
         else:
-            write(run(opened, running.session, watched, top=top, **running.feed))
-    if format and out:
+            write(runner.predict(watched, top=top, max_wait_s=None))
+    if vendor and out:
         _report(out, written)
 
 

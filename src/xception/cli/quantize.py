@@ -1,14 +1,12 @@
 """`xception quantize`"""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from cyclopts import Parameter
 
-from xception.backends.base import open_session
 from xception.bundle import Bundle, open_bundle
 from xception.cli.output import percent, print_facts, print_json, print_rows, say
 from xception.data.files import is_image
@@ -21,6 +19,7 @@ from xception.errors import UsageError
 from xception.extras import require
 from xception.forms import FORMS, Form, quantizable
 from xception.outputs import json_document, write_file
+from xception.pipeline.engine import Engine
 from xception.quantize.calibration import IMAGES
 from xception.quantize.gate import TOLERANCE
 from xception.quantize.ladder import Method
@@ -180,10 +179,10 @@ def _rates(*bundles: Bundle) -> "Iterator[RateRow]":
     from xception.report.quantization import RateRow
 
     for bundle in bundles:
-        with closing(open_session(bundle)) as session:
+        with Engine.open(bundle) as engine:
             source = noise_source(bundle.model.preprocess)
-            (run,) = benchmark(bundle, session, source, batches=(1,), images=len(source)).runs
-        name = f"{session.name} {bundle.model.precision}"
+            (run,) = benchmark(engine, source, batches=(1,), images=len(source)).runs
+        name = f"{run.backend} {bundle.model.precision}"
         speed = run.stages["infer"].images_per_second
         yield RateRow(name=name, images_per_second=speed, size_bytes=bundle.size_bytes)
 

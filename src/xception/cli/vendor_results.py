@@ -37,16 +37,17 @@ class VendorResults:
     results: Annotated[
         Path | None, Parameter(help="Score what a vendor's tool wrote here, instead of running a bundle.")
     ] = None
-    format: Annotated[Vendor | None, Parameter(help="Whose tool.")] = None
-    labels: Annotated[
-        Path | None, Parameter(help="Their true classes where no data set is named: lines of NAME INDEX or NAME:INDEX.")
+    vendor: Annotated[Vendor | None, Parameter(help="The vendor whose tool wrote them.")] = None
+    truth: Annotated[
+        Path | None,
+        Parameter(help="The images' true classes where no data set is named: lines of NAME INDEX or NAME:INDEX."),
     ] = None
     datalist: Annotated[Path | None, Parameter(help="The inputs that VastAI's .npz outputs are of.")] = None
     result_json: Annotated[Path | None, Parameter(help="Write the accuracies here as Ascend's scripts do.")] = None
 
     def __bool__(self) -> bool:
         """Whether any of them is used."""
-        return any((self.results, self.format, self.labels, self.datalist, self.result_json))
+        return any((self.results, self.vendor, self.truth, self.datalist, self.result_json))
 
 
 NO_RESULTS = VendorResults()
@@ -56,7 +57,7 @@ def score(given: VendorResults, bundle: Path | None, data: str | None, *, json: 
     """Score results and print what came out.
 
     Args:
-        given: the options; `results` and `format` are needed.
+        given: the options; `results` and `vendor` are needed.
         bundle: whose classes the results are of, or the data set if nothing else is named.
         data: the data set that tells the true classes.
         json: print one JSON document.
@@ -67,12 +68,12 @@ def score(given: VendorResults, bundle: Path | None, data: str | None, *, json: 
     """
     if not given:
         raise UsageError("evaluate needs a bundle and a data set; to score a vendor's results, pass --results DIR")
-    if given.results is None or given.format is None:
-        raise UsageError("--results DIR and --format ascend|mindspore|vastai belong together; pass both")
+    if given.results is None or given.vendor is None:
+        raise UsageError("--results DIR and --vendor ascend|mindspore|vastai belong together; pass both")
     classes, data = _classes_and_data(bundle, data)
-    truth = _truth(given.format, given.results, classes, data, given)
-    outcomes = read_results(given.format, given.results, len(classes), given.datalist)
-    scored = score_results(given.format, given.results, outcomes, truth)
+    truth = _truth(given.vendor, given.results, classes, data, given)
+    outcomes = read_results(given.vendor, given.results, len(classes), given.datalist)
+    scored = score_results(given.vendor, given.results, outcomes, truth)
     if given.result_json:
         write_file(given.result_json, ascend.summary_bytes(_summary(scored)))
     if json:
@@ -89,20 +90,20 @@ def _classes_and_data(bundle: Path | None, data: str | None) -> tuple[Labels, st
 
 
 def _truth(vendor: Vendor, results: Path, classes: Labels, data: str | None, given: VendorResults) -> Truth:
-    if data and given.labels:
-        raise UsageError("a data set and --labels both tell the classes; name one of them")
+    if data and given.truth:
+        raise UsageError("a data set and --truth both tell the classes; name one of them")
     if data:
         return truth_of_source(open_source(data), classes)
-    file = given.labels or _labels_beside(vendor, results)
+    file = given.truth or _labels_beside(vendor, results)
     if file:
         return truth_of_file(file, len(classes))
     if vendor != "vastai":
-        raise UsageError("the results do not tell the true classes; name a data set, or pass --labels FILE")
+        raise UsageError("the results do not tell the true classes; name a data set, or pass --truth FILE")
     return truth_of_folders(vastai.image_paths(results, given.datalist), classes)
 
 
 def _labels_beside(vendor: Vendor, results: Path) -> Path | None:
-    """The label file that `xception predict --format` puts beside its results."""
+    """The label file that `xception predict --vendor` puts beside its results."""
     names = {"ascend": ascend.LABEL_FILE, "mindspore": mindspore.LABEL_FILE}
     file = results / names[vendor] if vendor in names else None
     return file if file and file.is_file() else None

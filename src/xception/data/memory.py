@@ -1,6 +1,7 @@
 """Images that a program holds already."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,29 @@ from PIL import Image
 
 from xception.data.source import Item, Lazy
 from xception.errors import InputError
+
+ImageLike = Item | str | Path | bytes | Image.Image | NDArray[np.uint8]
+"""An image in any form that a program may have it: an item, a path, an encoded file, Pillow's, or an 8-bit array,
+(H, W) or (H, W, 3)."""
+
+
+def as_item(image: ImageLike) -> Item:
+    """An image as an item without a label; its key is its path, or `image` where it has none.
+
+    Raises:
+        InputError: it is nothing of this kind.
+    """
+    if isinstance(image, Item):
+        return image
+    if isinstance(image, str | Path):
+        return Item(str(image), None, Path(image).read_bytes)
+    if isinstance(image, bytes):
+        return Item("image", None, lambda: image)
+    if isinstance(image, Image.Image | np.ndarray):
+        return Item("image", None, lambda: _image(image))
+    raise InputError(
+        f"{type(image).__name__} is no image; expected a path, the bytes of a file, a Pillow image or a uint8 array"
+    )
 
 
 def in_memory(

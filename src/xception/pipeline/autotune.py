@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from functools import partial
-from itertools import cycle, islice, product
+from itertools import chain, cycle, islice, product
 from pathlib import Path
 
 import msgspec
@@ -14,24 +14,27 @@ from xception.backends.base import BACKENDS, Compute, Logits, Session, installed
 from xception.bundle import Bundle
 from xception.data.pixels import Mode
 from xception.data.source import Item, Source
+from xception.data.synthetic import noise_source
 from xception.errors import EnvironmentFault, InputError, UsageError
 from xception.machine import cache_folder, cores, fingerprint
 from xception.outputs import write_file
-from xception.pipeline.stream import Ready, Scored, infer, prepared
+from xception.pipeline.batches import batched
+from xception.pipeline.lane import WORKERS_PER_CORE, Lane, Ready, Scored, prepared
+from xception.pipeline.overlap import overlap
 from xception.pipeline.timing import interleaved
 
 BATCHES = (1, 8, 32)
 FIRST_BATCH = 8
-"""With which the runtimes are compared; the batch size is chosen for the fastest of them."""
+"""Batch size with which the runtimes are compared; the size is then chosen for the fastest of them."""
 
-SAMPLE = 64
-"""Images of a trial."""
+IMAGES_PER_TRIAL = 64
 
 ROUNDS = 3
 """Trials of each way, in turn, of which the fastest counts: what disturbs a trial only makes it slower."""
 
 MAX_CHANGE = 0.02
-"""Of a logit by a lower precision, relative to the largest; with more, or another class, it is not taken."""
+"""Largest change of a logit, relative to the largest logit, with which a lower precision is taken; the likeliest class
+must not change at all."""
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,31 +46,33 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """The fastest way, end to end, with what its precision changed in the answers beside float32."""
+    """The fastest way from file to logits, and what its precision changed in the answers."""
 
     way: Way
     images_per_second: float
     largest_change: float
-    """Of a logit, relative to the largest one. The likeliest class was the same on every image."""
+    """Largest change of a logit against float32, relative to the largest logit. The likeliest class was the same on
+    every image."""
 
     def sentence(self) -> str:
-        """For people."""
+        """The choice in words."""
         compute = self.way.compute
-        changed = f", logits within {self.largest_change:.2%} of float32" if compute.precision else ""
+        precision = f", {compute.infer_precision}" if compute.infer_precision else ""
+        changed = f", logits within {self.largest_change:.2%} of float32" if compute.infer_precision else ""
         return (
-            f"{self.way.backend} at batch {self.way.batch}, {compute.instances} x {compute.threads_each} threads"
-            f"{f', {compute.precision}' if compute.precision else ''}: {self.images_per_second:,.1f} images/s{changed}"
+            f"{self.way.backend} at batch {self.way.batch}, {compute.instances_at_once} x "
+            f"{compute.threads_per_instance} threads{precision}: {self.images_per_second:,.1f} images/s{changed}"
         )
 
 
-def fastest(bundle: Bundle, source: Source, mode: Mode = "exact", cache: Path | None = None) -> Choice:
-    """The way of most images a second from file to logits, among the runtimes that are installed.
+def autotune(bundle: Bundle, source: Source | None = None, mode: Mode = "exact", cache: Path | None = None) -> Choice:
+    """Find the way of most images per second from file to logits, among the runtimes that are installed.
 
     It is measured once for each bundle and machine, their software included, and read from the cache afterwards.
 
     Args:
         bundle: what to run.
-        source: images to try it on, repeated if they are few.
+        source: images to try it on, repeated if they are few; by default noise.
         mode: how images become pixels.
         cache: by default `cache_folder()`.
 
@@ -82,12 +87,13 @@ def fastest(bundle: Bundle, source: Source, mode: Mode = "exact", cache: Path | 
             f"nothing that runs the form {bundle.model.form!r} of {bundle.path} is installed; "
             f"expected {' or '.join(packages) or 'another form'}"
         )
-    file = (cache or cache_folder()) / "fastest" / f"{_key(bundle, names, mode)}.json"
+    file = (cache or cache_folder()) / "autotune" / f"{_key(bundle, names, mode)}.json"
     try:
         return msgspec.json.decode(file.read_bytes(), type=Choice)
     except (OSError, msgspec.MsgspecError):
         # Unknown, or the file was damaged: then it is measured anew and written over.
-        choice = _measured(bundle, names, _sample(bundle, source, mode), mode)
+        images = source or noise_source(bundle.model.preprocess)
+        choice = _measured(bundle, names, _sample(bundle, images, mode), mode)
     # Where nothing can be kept, it is measured anew every time.
     with suppress(EnvironmentFault):
         write_file(file, msgspec.json.encode(choice))
@@ -101,12 +107,12 @@ def _key(bundle: Bundle, names: Sequence[str], mode: Mode) -> str:
 
 
 def _sample(bundle: Bundle, source: Source, mode: Mode) -> tuple[Item, ...]:
-    wanted = tuple(islice(source, SAMPLE))
+    wanted = tuple(islice(source, IMAGES_PER_TRIAL))
     entries = prepared(wanted, bundle.model.preprocess, mode=mode)
     good = [entry.item for entry in entries if isinstance(entry, Ready)]
     if not good:
         raise InputError(f"none of the first {len(wanted)} images of {source.name} can be read; expected at least one")
-    return tuple(islice(cycle(good), SAMPLE))
+    return tuple(islice(cycle(good), IMAGES_PER_TRIAL))
 
 
 def _measured(bundle: Bundle, names: Sequence[str], items: Sequence[Item], mode: Mode) -> Choice:
@@ -122,9 +128,9 @@ def _ways(bundle: Bundle, names: Iterable[str]) -> Iterator[Way]:
     """Every runtime on one instance and on as many as there are cores, in float32 first."""
     batch = _fixed_batch(bundle) or FIRST_BATCH
     for name in names:
-        lowered = BACKENDS[name].arithmetics[1:] if bundle.model.precision == "float32" else ()
-        for arithmetic, instances in product((None, *lowered), sorted({1, cores()})):
-            yield Way(backend=name, compute=Compute(instances=instances, precision=arithmetic), batch=batch)
+        lowered = BACKENDS[name].precisions[1:] if bundle.model.precision == "float32" else ()
+        for precision, instances in product((None, *lowered), sorted({1, cores()})):
+            yield Way(backend=name, compute=Compute(instances=instances, infer_precision=precision), batch=batch)
 
 
 def _fixed_batch(bundle: Bundle) -> int | None:
@@ -147,7 +153,9 @@ def _best(bundle: Bundle, ways: Sequence[Way], items: Sequence[Item], mode: Mode
 
 
 def _logits(bundle: Bundle, session: Session, items: Sequence[Item], batch: int, mode: Mode) -> Logits:
-    outcomes = infer(items, bundle.model.preprocess, session, batch_size=batch, mode=mode)
+    lane = Lane.of(session, bundle.model.preprocess, mode=mode)
+    batches = batched(items, session.facts.batch_size or batch)
+    outcomes = chain.from_iterable(overlap(batches, lane, workers=WORKERS_PER_CORE * lane.cores.count))
     return np.stack([outcome.logits for outcome in outcomes if isinstance(outcome, Scored)])
 
 

@@ -1,7 +1,7 @@
-"""Sessions made of others: for several threads, fewer classes, or several views of an image. All backends will do."""
+"""Sessions made of others, of any backend: with fewer classes, or for several views of an image."""
 
 from collections.abc import Callable, Sequence
-from threading import Lock
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,39 +20,22 @@ VIEWS: dict[Tta, tuple[View, ...]] = {
 
 
 class _Wrapped:
-    """The facts and the end of the session within."""
+    """A session around another one, which it closes; by default it states the same facts."""
 
-    def __init__(self, session: Session, num_classes: int) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self.name = session.name
-        self.input_shape = session.input_shape
-        self.num_classes = num_classes
-        self.batch_size = session.batch_size
-        self.input_values = session.input_values
-        self.instances = session.instances
-        self.threads = session.threads
+        self.facts = session.facts
 
     def close(self) -> None:
         self._session.close()
-
-
-class Shared(_Wrapped):
-    """A session that several threads may call: they take turns."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session, session.num_classes)
-        self._turn = Lock()
-
-    def __call__(self, pixels: NDArray[Any], /) -> Logits:
-        with self._turn:
-            return self._session(pixels)
 
 
 class Restricted(_Wrapped):
     """A session that knows only some of its classes, in the given order."""
 
     def __init__(self, session: Session, classes: Sequence[int]) -> None:
-        super().__init__(session, len(classes))
+        super().__init__(session)
+        self.facts = replace(session.facts, num_classes=len(classes))
         self._classes = np.array(classes, np.intp)
 
     def __call__(self, pixels: NDArray[Any], /) -> Logits:
@@ -66,7 +49,7 @@ class Averaged(_Wrapped):
     """
 
     def __init__(self, session: Session, views: Sequence[View]) -> None:
-        super().__init__(session, session.num_classes)
+        super().__init__(session)
         self._views = views
 
     def __call__(self, pixels: NDArray[Any], /) -> Logits:

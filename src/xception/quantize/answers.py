@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xception.backends.base import Logits, Session
-from xception.bundle import Bundle, Score
+from xception.backends.base import Logits
+from xception.bundle import Score
 from xception.data.source import Source
 from xception.errors import CheckFailed, InputError
 from xception.intervals import wilson
 from xception.metrics import cross_entropy, rank_of_target
-from xception.pipeline.stream import Scored, infer
+from xception.pipeline.engine import Engine
+from xception.pipeline.lane import Scored
 from xception.tasks.compare import MAX_FLIPS, Flip, by_swing, flip
 from xception.tasks.evaluate import relabelled
 
@@ -52,16 +53,17 @@ class Answers:
         )
 
 
-def answers(bundle: Bundle, session: Session, source: Source) -> Answers:
+def answers(engine: Engine, source: Source) -> Answers:
     """Run a model over a data set, with or without labels.
 
     Raises:
         InputError: no image can be read, or a class of the data is none of the model's.
         CheckFailed: logits that are not finite numbers.
     """
+    bundle = engine.bundle
     is_labelled = len(source) > 0 and source[0].target is not None
     items = relabelled(source, bundle.labels.targets(source.classes)) if is_labelled else source
-    outcomes = list(infer(items, bundle.model.preprocess, session))
+    outcomes = list(engine.judging().run(items))
     scored = [outcome for outcome in outcomes if isinstance(outcome, Scored)]
     if not scored:
         raise InputError(f"none of the {len(outcomes)} images of {source.name} can be read; expected at least one")

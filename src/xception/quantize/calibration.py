@@ -18,7 +18,7 @@ from xception.bundle import Bundle
 from xception.data.source import Item, Items, Source
 from xception.data.subset import balanced, check_disjoint, content_digest
 from xception.errors import InputError
-from xception.pipeline.stream import Failure, prepared
+from xception.pipeline.lane import Failure, prepared
 from xception.preprocess import Preprocess
 from xception.quantize.answers import Answers
 

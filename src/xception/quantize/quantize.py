@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from xception.backends.base import BACKENDS, default_backend, open_session
+from xception.backends.base import BACKENDS, default_backend
 from xception.bundle import Bundle, Graph, Model, child, ensure_free_for_bundle, write_bundle
 from xception.data.source import Items, Source
 from xception.errors import CheckFailed, UnknownName, UsageError, XceptionError
 from xception.extras import require
 from xception.forms import FORMS, QUANTIZABLE_FROM, Form, quantizable
 from xception.outputs import json_document
+from xception.pipeline.engine import Engine
 from xception.quantize.answers import Answers, answers, changed
 from xception.quantize.calibration import IMAGES, Calibration, Provenance, check_calibration, split
 from xception.quantize.gate import TOLERANCE, Verdict, check_parent, judge
@@ -217,10 +217,10 @@ def _check_request(bundle: Bundle, method: str, to: str) -> None:
 
 def _checked_parent(bundle: Bundle, calibration: Calibration, held_out: Source) -> Answers:
     """The float model's answers to the gate's images, after it and the calibration images were found fit."""
-    with closing(open_session(bundle)) as session:
-        parent = answers(bundle, session, held_out)
+    with Engine.open(bundle, source=held_out) as engine:
+        parent = answers(engine, held_out)
         check_parent(parent)
-        check_calibration(bundle, calibration, answers(bundle, session, calibration.source), held_out, parent)
+        check_calibration(bundle, calibration, answers(engine, calibration.source), held_out, parent)
     return parent
 
 
@@ -246,8 +246,8 @@ def _attempt(job: _Job, method: Method, start: float) -> _Attempt:
     with tempfile.TemporaryDirectory() as folder:
         model = _in_form(job.bundle.model, job.quantizer.target)
         trial = write_bundle(Path(folder) / "trial", model, job.bundle.labels, files)
-        with closing(open_session(trial)) as session:
-            answered = answers(trial, session, job.held_out)
+        with Engine.open(trial, source=job.held_out) as engine:
+            answered = answers(engine, job.held_out)
     verdict = judge(job.parent, answered, job.tolerance, is_strict=job.options.is_strict)
     error = job.quantizer.range_error(method)
     return _Attempt(

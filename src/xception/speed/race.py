@@ -8,7 +8,7 @@ import msgspec
 from xception.errors import InputError, UsageError
 from xception.intervals import Interval, bootstrap_ratio
 from xception.pipeline.timing import Rate, alternated, rate
-from xception.speed.workload import Setting, end_to_end
+from xception.speed.workload import Workload, end_to_end
 
 Place = Literal["first", "second"]
 
@@ -50,11 +50,11 @@ class Race(msgspec.Struct, frozen=True, kw_only=True):
         return f"{ways[0]} is faster than {ways[1]} by {gain} [{low}, {high}]"
 
 
-def enough(repeats: int) -> None:
+def require_enough_rounds(repeats: int) -> None:
     """Refuse too few rounds for an interval.
 
     Raises:
-        UsageError: see there.
+        UsageError: less than `MIN_REPEATS`.
     """
     if repeats < MIN_REPEATS:
         raise UsageError(
@@ -62,29 +62,36 @@ def enough(repeats: int) -> None:
         )
 
 
-def race(first: Setting, second: Setting, *, warmup: int, repeats: int) -> Race:
+def race(first: Workload, second: Workload, *, warmup: int, repeats: int) -> Race:
     """Run both from end to end on the same images, in turns.
 
     Raises:
         UsageError: too few rounds for an interval.
         InputError: none of the images can be read.
     """
-    enough(repeats)
-    settings = (first, second)
-    seen = [[end_to_end(setting).seen for setting in settings] for _ in range(max(1, warmup))][-1]
+    require_enough_rounds(repeats)
+    workloads = (first, second)
+    seen = [[end_to_end(one).seen for one in workloads] for _ in range(max(1, warmup))][-1]
     if not min(seen):
         raise InputError(f"none of the images of {first.data} can be read; expected at least one to race on")
     pairs = alternated(
-        *(lambda one=one: partial(end_to_end, one) for one in settings), repeats=repeats, clock=first.clock
+        *(lambda one=one: partial(end_to_end, one) for one in workloads), repeats=repeats, clock=first.clock
     )
     racers = [
         Racer(
-            bundle=str(one.bundle.path),
-            backend=one.session.name,
+            bundle=str(one.engine.bundle.path),
+            backend=one.session.facts.name,
             end_to_end=rate([pair[place] for pair in pairs], 2 * seen[place]),
         )
-        for place, one in enumerate(settings)
+        for place, one in enumerate(workloads)
     ]
     ratio = bootstrap_ratio([(seen[0] / mine) / (seen[1] / theirs) for mine, theirs in pairs])
     faster: Place | None = "first" if ratio.low > 1 else "second" if ratio.high < 1 else None
-    return Race(batch=first.batch, images=first.images, first=racers[0], second=racers[1], ratio=ratio, faster=faster)
+    return Race(
+        batch=first.engine.batch_size,
+        images=first.images_per_run,
+        first=racers[0],
+        second=racers[1],
+        ratio=ratio,
+        faster=faster,
+    )

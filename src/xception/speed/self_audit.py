@@ -1,4 +1,4 @@
-"""Whether anything on the way from file to answer remembers what it was given: then no figure would mean anything."""
+"""A search for caches on the way from file to answer: if results are remembered, no figure means anything."""
 
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -12,23 +12,23 @@ from PIL import Image
 from xception.data.source import Item
 from xception.intervals import Interval, bootstrap_ratio
 from xception.pipeline.timing import Clock, alternated
-from xception.speed.race import enough
-from xception.speed.workload import Setting, Silent, drain, first_image
+from xception.speed.race import require_enough_rounds
+from xception.speed.workload import NullSession, Workload, drain, first_image
 
-IMAGES = 16
-"""Of one turn, and at least one batch."""
+IMAGES_PER_TURN = 16
+"""Or one batch, if that is more."""
 
 CONFIDENCE = 0.99
-"""An alarm that noise alone raises would be believed."""
+"""High, since an alarm that only noise raised would be believed."""
 
-MAX_GAIN = 0.1
-"""By which the same work again may be faster: the processor's own caches and its guesses are not ours."""
+MAX_WARM_CPU_GAIN = 0.1
+"""Speed-up of repeated work that CPU caches and branch prediction explain."""
 
-Prepare = Callable[[Sequence[Item]], Callable[[], None]]
-"""Of some images, the work that is timed."""
+MakeWork = Callable[[Sequence[Item]], Callable[[], None]]
+"""Builds the work to be timed from some images."""
 
-MIN_CAUGHT = 1.5
-"""By which a stage that remembers is faster, at the least: a result that is kept saves far more than a third."""
+MIN_CACHE_SPEEDUP = 1.5
+"""A cached result saves more than a third of the work; less is not a cache."""
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,87 +40,89 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     batch: int
     images: int
     ratios: dict[str, Interval]
-    remembering: tuple[str, ...]
-    """The stages that are faster for what they have seen before, beyond the noise and `MAX_GAIN`."""
+    caching: tuple[str, ...]
+    """Stages that are faster on repeated images, beyond the noise and `MAX_WARM_CPU_GAIN`."""
     undecided: tuple[str, ...]
-    """The stages of which the noise would hide that they are faster by `MIN_CAUGHT`."""
+    """Stages too noisy to exclude a speed-up of `MIN_CACHE_SPEEDUP`."""
 
     def sentence(self) -> str:
         """The finding in words."""
         figures = ", ".join(
             f"{stage} {ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]" for stage, ratio in self.ratios.items()
         )
-        told = f"the rate of one image repeated over that of many is {figures}"
-        if self.remembering:
-            stages = " and ".join(self.remembering)
-            return f"{stages} remember what they were given: {told}; expected about 1, so that no rate stands here"
+        measured = f"a repeated image ran {figures} times as fast as new ones"
+        if self.caching:
+            stages = " and ".join(self.caching)
+            return f"{stages}: {measured} (expected about 1), so results are cached; no rates are reported"
         if self.undecided:
-            return f"no verdict: the noise could hide a memory in {' and '.join(self.undecided)}: {told}"
-        return f"nothing is cached: {told}"
+            return f"no verdict: the noise could hide a cache in {' and '.join(self.undecided)}: {measured}"
+        return f"nothing is cached: {measured}"
 
 
-def self_audit(setting: Setting, *, repeats: int) -> Audit:
+def self_audit(workload: Workload, *, repeats: int) -> Audit:
     """Measure it for the preprocessing, the inference and the whole.
 
     Raises:
         UsageError: too few rounds for an interval.
         InputError: none of the images can be read.
     """
-    enough(repeats)
-    size = -(-IMAGES // setting.batch) * setting.batch
-    copies = _copies(setting)
-    stages: dict[str, Prepare] = {
-        "preprocess": partial(_preprocess, setting),
-        "infer": partial(_infer, setting),
-        "end_to_end": partial(_end_to_end, setting),
+    require_enough_rounds(repeats)
+    size = -(-IMAGES_PER_TURN // workload.engine.batch_size) * workload.engine.batch_size
+    copies = _copies(workload)
+    stages: dict[str, MakeWork] = {
+        "preprocess": partial(_preprocess, workload),
+        "infer": partial(_infer, workload),
+        "end_to_end": partial(_end_to_end, workload),
     }
-    ratios = {name: _ratio(prepare, copies, size, repeats, setting.clock) for name, prepare in stages.items()}
+    ratios = {name: _ratio(make_work, copies, size, repeats, workload.clock) for name, make_work in stages.items()}
     return Audit(
-        batch=setting.batch,
+        batch=workload.engine.batch_size,
         images=size,
         ratios=ratios,
-        remembering=tuple(name for name, ratio in ratios.items() if ratio.low > 1 + MAX_GAIN),
+        caching=tuple(name for name, ratio in ratios.items() if ratio.low > 1 + MAX_WARM_CPU_GAIN),
         undecided=tuple(
-            name for name, ratio in ratios.items() if ratio.low <= 1 + MAX_GAIN and ratio.high > MIN_CAUGHT
+            name
+            for name, ratio in ratios.items()
+            if ratio.low <= 1 + MAX_WARM_CPU_GAIN and ratio.high > MIN_CACHE_SPEEDUP
         ),
     )
 
 
-def _ratio(prepare: Prepare, copies: Iterator[Item], size: int, repeats: int, clock: Clock) -> Interval:
+def _ratio(make_work: MakeWork, copies: Iterator[Item], size: int, repeats: int, clock: Clock) -> Interval:
     one = next(copies)
 
     def again() -> Callable[[], None]:
-        return prepare([one] * size)
+        return make_work([one] * size)
 
     def fresh() -> Callable[[], None]:
-        return prepare(list(islice(copies, size)))
+        return make_work(list(islice(copies, size)))
 
     fresh()()
     pairs = alternated(again, fresh, repeats=repeats, clock=clock)
     return bootstrap_ratio([new / old for old, new in pairs], CONFIDENCE)
 
 
-def _preprocess(setting: Setting, items: Sequence[Item]) -> Callable[[], None]:
-    silent = Silent(setting.session, instances=setting.lanes)
-    return lambda: drain(setting.infer(items, silent))
+def _preprocess(workload: Workload, items: Sequence[Item]) -> Callable[[], None]:
+    null = NullSession(workload.session, instances=workload.engine.workers)
+    return lambda: drain(workload.around(null).run(items))
 
 
-def _infer(setting: Setting, items: Sequence[Item]) -> Callable[[], None]:
-    silent = Silent(setting.session, instances=setting.lanes, keep=True)
-    drain(setting.infer(items, silent))
-    return lambda: drain(setting.session(batch) for batch in silent.batches)
+def _infer(workload: Workload, items: Sequence[Item]) -> Callable[[], None]:
+    null = NullSession(workload.session, instances=workload.engine.workers, keep=True)
+    drain(workload.around(null).run(items))
+    return lambda: drain(workload.session(batch) for batch in null.batches)
 
 
-def _end_to_end(setting: Setting, items: Sequence[Item]) -> Callable[[], None]:
-    return lambda: drain(setting.infer(items, setting.session))
+def _end_to_end(workload: Workload, items: Sequence[Item]) -> Callable[[], None]:
+    return lambda: drain(workload.engine.run(items))
 
 
-def _copies(setting: Setting) -> Iterator[Item]:
+def _copies(workload: Workload) -> Iterator[Item]:
     """The first image that can be read, shifted by other distances each time, with its edges around the corner.
 
     Shifted, since two different images are different work, and would hide a memory or feign one.
     """
-    loaded, image = first_image(setting.items, setting.data)
+    loaded, image = first_image(workload.items, workload.data)
     pixels = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
     height, width = pixels.shape[:2]
 

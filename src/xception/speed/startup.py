@@ -1,4 +1,4 @@
-"""From the start of a process to the first label: what a user waits for once."""
+"""Time from the start of a process to the first label, for which a user waits once."""
 
 import csv
 import os
@@ -18,7 +18,7 @@ from xception.machine import peak_memory_bytes
 from xception.pipeline.timing import Clock, Latency, latency
 from xception.speed.workload import first_image
 
-PREDICT = (sys.executable, "-m", "xception.cli.app", "predict")
+PREDICT = (sys.executable, "-m", "xception", "predict")
 
 
 class Startup(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,10 +26,10 @@ class Startup(msgspec.Struct, frozen=True, kw_only=True):
 
     backend: str
     label: str
-    """What they say of it."""
+    """The label they print."""
     first_label_ms: Latency
     peak_memory_bytes: int | None
-    """The most that one of them held until its label came; None where the system does not tell."""
+    """The most memory that one of them held until its label came; None where the system does not tell."""
 
 
 def startup(bundle: Path, backend: str, source: Source, *, repeats: int, clock: Clock = perf_counter) -> Startup:
@@ -66,7 +66,7 @@ def _first_label(command: list[str], clock: Clock) -> _Run:
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with TemporaryFile("w+", encoding="utf-8") as complaints:
         start = clock()
-        with subprocess.Popen(  # noqa: S603 - this very program
+        with subprocess.Popen(  # noqa: S603 - this program
             command, stdout=subprocess.PIPE, stderr=complaints, env=environment, encoding="utf-8"
         ) as process:
             lines = list(islice(process.stdout or (), 2))

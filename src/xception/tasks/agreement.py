@@ -9,7 +9,7 @@ from xception.backends.base import Logits, Pixels, Session, run
 from xception.bundle import Agreement, Bundle
 from xception.data.source import Item
 from xception.errors import InputError
-from xception.pipeline.stream import Ready, prepared
+from xception.pipeline.lane import Ready, prepared
 from xception.preprocess import Preprocess
 
 SEED = 0

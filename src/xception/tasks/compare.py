@@ -1,14 +1,12 @@
 """Two models on the same images: where they differ, and whether the second is worse."""
 
 from bisect import insort
-from functools import partial
-from itertools import product, tee
-from typing import NamedTuple, Unpack
+from itertools import product
 
 import msgspec
 
-from xception.backends.base import Logits, Session
-from xception.bundle import Bundle, Score
+from xception.backends.base import Logits
+from xception.bundle import Score
 from xception.data.source import Source
 from xception.errors import InputError, UsageError
 from xception.intervals import (
@@ -22,22 +20,15 @@ from xception.intervals import (
 )
 from xception.labels import Labels
 from xception.metrics import softmax
-from xception.pipeline.cores import Cores
+from xception.pipeline.engine import Engine, run_side_by_side
+from xception.pipeline.lane import Failure, Scored
 from xception.pipeline.sessions import Restricted
-from xception.pipeline.stream import Failure, Feed, Scored, infer
 from xception.tasks.evaluate import FailedImage, Tally, relabelled
 
 MARGIN = 0.01
 """The loss of accuracy that a user may take for none: one point in a hundred."""
 
 MAX_FLIPS = 24
-
-
-class Contender(NamedTuple):
-    """A bundle that is compared, and the session that runs it."""
-
-    bundle: Bundle
-    session: Session
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,17 +87,14 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     failures: tuple[FailedImage, ...]
 
 
-def compare(
-    first: Contender,
-    second: Contender,
-    source: Source,
-    *,
-    margin: float = MARGIN,
-    **feed: Unpack[Feed],
-) -> Comparison:
+def compare(first: Engine, second: Engine, source: Source, *, margin: float = MARGIN) -> Comparison:
     """Run two models over the same labelled images, each with its own preprocessing.
 
-    For `feed` see `pipeline.stream.infer`.
+    Args:
+        first: the model to compare with; its batch size and workers serve both.
+        second: the model that is judged.
+        source: labelled images.
+        margin: largest loss of top-1 accuracy that does not matter, as a fraction.
 
     Raises:
         UsageError: a margin that is no fraction.
@@ -115,19 +103,13 @@ def compare(
     """
     if not 0 <= margin < 1:
         raise UsageError(f"the margin {margin:g} is no fraction from 0 to 1; for one point in a hundred pass 0.01")
-    bundle, other = first.bundle, second.bundle
-    order = matched(bundle.labels, other.labels)
-    # The two runs keep step, so that the items between them stay few.
-    items, again = tee(relabelled(source, bundle.labels.targets(source.classes)))
-    run = partial(infer, cores=Cores(), **feed)
-    pairs = zip(
-        run(items, bundle.model.preprocess, first.session),
-        run(again, other.model.preprocess, Restricted(second.session, order)),
-        strict=True,
-    )
-    tally = PairedTally(bundle.labels.names)
-    for outcomes in pairs:
-        tally.add(*outcomes)
+    labels = first.bundle.labels
+    order = matched(labels, second.bundle.labels)
+    items = relabelled(source, labels.targets(source.classes))
+    sides = (first.judging(), second.judging().with_lane(session=Restricted(second.session, order)))
+    tally = PairedTally(labels.names)
+    for one, other in run_side_by_side(sides, items):
+        tally.add(one, other)
     return tally.comparison(first, second, source.name, len(source), margin)
 
 
@@ -204,14 +186,14 @@ class PairedTally:
             insort(self.worst, flip(self.names, first.item.key, target, first.logits, second.logits), key=by_swing)
             del self.worst[MAX_FLIPS:]
 
-    def comparison(self, first: Contender, second: Contender, data: str, total: int, margin: float) -> Comparison:
+    def comparison(self, first: Engine, second: Engine, data: str, total: int, margin: float) -> Comparison:
         """The document for what was counted.
 
         Raises:
             InputError: the source promised another number of images than it gave.
         """
         sides = [
-            tally.evaluation(str(side.bundle.path), data, side.session.name, total)
+            tally.evaluation(str(side.bundle.path), data, side.session.facts.name, total)
             for tally, side in zip(self.sides, (first, second), strict=True)
         ]
         counts = (self.right[True, False], self.right[False, True], sides[0].seen)

@@ -5,13 +5,12 @@ from bisect import insort
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from math import isnan
 from types import MappingProxyType
-from typing import Unpack
 
 import msgspec
 import numpy as np
 
-from xception.backends.base import Logits, Session
-from xception.bundle import Bundle, Score
+from xception.backends.base import Logits
+from xception.bundle import Score
 from xception.data.source import Item, Source
 from xception.errors import CheckFailed, InputError
 from xception.intervals import Interval, wilson
@@ -24,8 +23,9 @@ from xception.metrics import (
     rank_of_target,
     roc_auc,
 )
+from xception.pipeline.engine import Engine
+from xception.pipeline.lane import Failure, Scored
 from xception.pipeline.sessions import VIEWS, Averaged, Restricted, Tta
-from xception.pipeline.stream import Clocks, Failure, Feed, Scored, infer
 from xception.tasks.real_labels import RealLabels
 
 
@@ -128,57 +128,46 @@ BINS = 15
 
 
 def evaluate(
-    bundle: Bundle,
-    session: Session,
+    engine: Engine,
     source: Source,
     *,
-    clocks: Clocks | None = None,
     top: int = 5,
     class_map: Mapping[str, str] = MappingProxyType({}),
     subset: bool = False,
     tta: Tta | None = None,
     real: RealLabels | None = None,
-    **feed: Unpack[Feed],
 ) -> Evaluation:
-    """Run the model over a labelled data set.
+    """Run a model over a labelled data set.
 
     No figure depends on the order of the images. Memory does not grow with their number, except by the failures,
-    which are all named, and by eight bytes an image for models of two classes.
+    which are all named, and by eight bytes per image for models of two classes.
 
     Args:
-        bundle: the model, its preprocessing and its labels.
-        session: the bundle in a runtime.
+        engine: the opened model; images become pixels as published, to the bit, unless it was opened with another mode.
         source: labelled images of classes that the model knows.
-        clocks: where the time of each stage is counted.
         top: the largest k of `top_k`.
         class_map: the model's class by the data's, for those of another name.
-        subset: let the model choose among the classes of which there are images alone.
+        subset: let the model choose only among the classes of which there are images.
         tta: average the class probabilities over several views of each image.
-        real: several right answers an image, for `Evaluation.real`.
-        **feed: see `pipeline.stream.infer`.
+        real: several right answers per image, for `Evaluation.real`.
 
     Raises:
         InputError: a class of the data is none of the model's, or an image is missing in `real`.
         CheckFailed: the model's logits are not numbers.
     """
-    tally = count_outcomes(
-        bundle, session, source, clocks=clocks, class_map=class_map, subset=subset, tta=tta, real=real, **feed
-    )
-    result = tally.evaluation(str(bundle.path), source.name, session.name, len(source), top)
+    tally = count_outcomes(engine, source, class_map=class_map, subset=subset, tta=tta, real=real)
+    result = tally.evaluation(str(engine.bundle.path), source.name, engine.session.facts.name, len(source), top)
     return msgspec.structs.replace(result, tta=tta, subset=subset)
 
 
 def count_outcomes(
-    bundle: Bundle,
-    session: Session,
+    engine: Engine,
     source: Source,
     *,
-    clocks: Clocks | None = None,
     class_map: Mapping[str, str] = MappingProxyType({}),
     subset: bool = False,
     tta: Tta | None = None,
     real: RealLabels | None = None,
-    **feed: Unpack[Feed],
 ) -> "Tally":
     """Run the model over a labelled data set; returns the counts behind `evaluate`, which takes the same arguments.
 
@@ -188,28 +177,24 @@ def count_outcomes(
         InputError: a class of the data is none of the model's, or an image is missing in `real`.
         CheckFailed: the model's logits are not numbers.
     """
-    clocks = clocks or Clocks()
-    targets = bundle.labels.targets(renamed(source.classes, class_map))
-    classes = present(source, targets) if subset else range(len(bundle.labels))
+    labels = engine.bundle.labels
+    targets = labels.targets(renamed(source.classes, class_map))
+    classes = present(source, targets) if subset else range(len(labels))
     place = {model_class: index for index, model_class in enumerate(classes)}
-    session = Restricted(session, classes) if subset else session
-    session = Averaged(session, VIEWS[tta]) if tta else session
 
     def valid(key: str, position: int) -> set[int]:
         return {place[index] for index in real.valid(key, position) if index in place} if real else set()
 
-    tally = Tally(tuple(bundle.labels.names[index] for index in classes), valid if real else None)
-    outcomes = infer(
-        relabelled(source, tuple(place.get(target, -1) for target in targets)),
-        bundle.model.preprocess,
-        session,
-        clocks=clocks,
-        **feed,
-    )
-    for outcome in outcomes:
-        with clocks["postprocess"].measure():
-            tally.add(outcome)
+    tally = Tally(tuple(labels.names[index] for index in classes), valid if real else None)
+    runner = _with_views(engine.judging(), classes if subset else None, tta)
+    for outcome in runner.run(relabelled(source, tuple(place.get(target, -1) for target in targets))):
+        tally.add(outcome)
     return tally
+
+
+def _with_views(engine: Engine, classes: Sequence[int] | None, tta: Tta | None) -> Engine:
+    session = engine.session if classes is None else Restricted(engine.session, classes)
+    return engine.with_lane(session=Averaged(session, VIEWS[tta]) if tta else session)
 
 
 def renamed(classes: Sequence[str], class_map: Mapping[str, str]) -> tuple[str, ...]:

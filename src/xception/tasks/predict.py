@@ -1,44 +1,36 @@
-"""Class probabilities for images without labels."""
+"""Class probabilities for images without labels, in one call."""
 
-from collections.abc import Iterator
-from typing import Unpack
+from collections.abc import Iterable
+from pathlib import Path
 
-import msgspec
-
-from xception.backends.base import Session
 from xception.bundle import Bundle
-from xception.data.source import Source
-from xception.metrics import softmax, top_k
-from xception.pipeline.stream import Failure, Feed, infer
-
-
-class Guess(msgspec.Struct, frozen=True, kw_only=True):
-    """One class and its probability."""
-
-    label: str
-    index: int
-    probability: float
-
-
-class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """The likeliest classes of one image, best first."""
-
-    path: str
-    top: tuple[Guess, ...]
+from xception.data.folder import image_files
+from xception.data.memory import ImageLike
+from xception.pipeline.engine import Engine, Prediction
+from xception.pipeline.lane import Failure
 
 
 def predict(
-    bundle: Bundle, session: Session, source: Source, *, top: int = 5, **feed: Unpack[Feed]
-) -> Iterator[Prediction | Failure]:
-    """A prediction or a failure for every image, in order; for `feed` see `pipeline.stream.infer`."""
-    for outcome in infer(source, bundle.model.preprocess, session, **feed):
-        if isinstance(outcome, Failure):
-            yield outcome
-            continue
-        logits = outcome.logits[None]
-        probabilities = softmax(logits)[0]
-        guesses = tuple(
-            Guess(label=bundle.labels.names[index], index=int(index), probability=float(probabilities[index]))
-            for index in top_k(logits, top)[0]
-        )
-        yield Prediction(path=outcome.item.key, top=guesses)
+    bundle: Bundle | str | Path,
+    images: str | Path | Iterable[ImageLike],
+    *,
+    top: int = 5,
+    backend: str | None = None,
+) -> list[Prediction | Failure]:
+    """Classify images: the likeliest classes, or the reason why there are none, for each image in its order.
+
+    Whoever classifies more than once opens an `Engine` and keeps it.
+
+    Args:
+        bundle: the model, or its folder.
+        images: a file, folder, archive or URL of images; or several images, as paths, encoded files, Pillow images or
+            8-bit arrays.
+        top: classes per image.
+        backend: see `Engine.open`.
+
+    Raises:
+        InputError: no bundle, no images, or something that is no image.
+    """
+    source = image_files([images]) if isinstance(images, str | Path) else images
+    with Engine.open(bundle, backend=backend) as engine:
+        return list(engine.predict(source, top=top, max_wait_s=None))

@@ -1,8 +1,7 @@
 """What another preprocessing does to a model: its logits and its accuracy on the same files."""
 
 from collections.abc import Mapping
-from itertools import tee
-from typing import Unpack, cast
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -13,9 +12,8 @@ from xception.bundle import Agreement, Bundle
 from xception.data.source import Source
 from xception.errors import CheckFailed, InputError, UsageError
 from xception.intervals import Interval, paired_difference, wilson
-from xception.pipeline.cores import Cores
-from xception.pipeline.sessions import Shared
-from xception.pipeline.stream import Failure, Feed, Scored, infer
+from xception.pipeline.engine import Engine, run_side_by_side
+from xception.pipeline.lane import Failure, Scored
 from xception.preprocess import Preprocess
 from xception.tasks.evaluate import FailedImage
 
@@ -53,13 +51,7 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     swaps: tuple[Swap, ...]
 
 
-def parity(
-    bundle: Bundle,
-    session: Session,
-    source: Source,
-    others: Mapping[str, Preprocess],
-    **feed: Unpack[Feed],
-) -> Parity:
+def parity(engine: Engine, source: Source, others: Mapping[str, Preprocess]) -> Parity:
     """Run a model on the same files prepared in its own way and in others, by name.
 
     Raises:
@@ -68,22 +60,18 @@ def parity(
     """
     if not others:
         raise UsageError("there is no other preprocessing to compare with; name one")
-    _check_sizes(session, others)
+    _check_sizes(engine.session, others)
+    own_engine, bundle = engine.judging(), engine.bundle
     targets, unlabelled = _targets(bundle, source)
-    ways, shared = (bundle.model.preprocess, *others.values()), Shared(session)
     tallies = {name: _Tally() for name in others}
-    # All keep step, so that the items between them stay few.
-    cores = Cores()
-    streams = (
-        infer(items, way, shared, cores=cores, **feed) for way, items in zip(ways, tee(source, len(ways)), strict=True)
-    )
-    for own, *rest in zip(*streams, strict=True):
+    engines = (own_engine, *(own_engine.with_lane(preprocess=other) for other in others.values()))
+    for own, *rest in run_side_by_side(engines, source):
         for tally, other in zip(tallies.values(), rest, strict=True):
             tally.add(own, other, targets)
     return Parity(
         bundle=str(bundle.path),
         data=source.name,
-        backend=session.name,
+        backend=engine.session.facts.name,
         own=bundle.model.preprocess,
         unlabelled=unlabelled,
         swaps=tuple(tally.swap(name, others[name]) for name, tally in tallies.items()),
@@ -91,7 +79,7 @@ def parity(
 
 
 def _check_sizes(session: Session, others: Mapping[str, Preprocess]) -> None:
-    size = session.input_shape[1:]
+    size = session.facts.input_shape[1:]
     for name, other in others.items():
         if None not in size and other.output_px != size:
             made = "images of any size" if other.output_px is None else "{1}x{0} px".format(*other.output_px)

@@ -7,8 +7,8 @@ from typing import TextIO
 
 import msgspec
 
-from xception.pipeline.stream import Failure
-from xception.tasks.predict import Prediction
+from xception.pipeline.engine import Prediction
+from xception.pipeline.lane import Failure
 
 Outcomes = Iterable[Prediction | Failure]
 

@@ -4,13 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
-from typing import Literal, Unpack
+from typing import Literal
 
 import msgspec
 import numpy as np
 
-from xception.backends.base import Session
-from xception.bundle import Bundle
 from xception.data.remote import is_remote
 from xception.data.source import Source
 from xception.errors import CheckFailed, InputError
@@ -19,7 +17,8 @@ from xception.interchange.answers import Outcome, Scores, Unreadable
 from xception.intervals import Interval, wilson
 from xception.labels import Labels
 from xception.outputs import ensure_free, staged_folder
-from xception.pipeline.stream import Failure, Feed, Scored, infer
+from xception.pipeline.engine import Engine
+from xception.pipeline.lane import Failure, Scored
 from xception.tasks.evaluate import FailedImage
 
 Vendor = Literal["ascend", "mindspore", "vastai"]
@@ -218,14 +217,7 @@ class Written:
     failures: tuple[Failure, ...]
 
 
-def write_results(
-    vendor: Vendor,
-    out: Path,
-    bundle: Bundle,
-    session: Session,
-    source: Source,
-    **feed: Unpack[Feed],
-) -> Written:
+def write_results(vendor: Vendor, out: Path, engine: Engine, source: Source) -> Written:
     """Run the model over images, whose keys are their paths, and write its logits as the vendor's scorer reads them.
 
     Where all images lie in folders called like the model's classes, the scorer's label file is written too.
@@ -238,10 +230,10 @@ def write_results(
     if vendor != "vastai":
         _distinct(paths, ascend.stem)
     failures: list[Failure] = []
+    labels = engine.bundle.labels
 
     def rows() -> Iterator[tuple[str, Scores]]:
-        outcomes = infer(source, bundle.model.preprocess, session, **feed)
-        for path, outcome in zip(paths, outcomes, strict=True):
+        for path, outcome in zip(paths, engine.judging().run(source), strict=True):
             if isinstance(outcome, Scored):
                 yield path, outcome.logits
             else:
@@ -249,11 +241,11 @@ def write_results(
 
     with staged_folder(out) as folder:
         if vendor == "vastai":
-            vastai.write_results(folder, rows(), bundle.labels)
+            vastai.write_results(folder, rows(), labels)
         else:
             write = ascend.write_results if vendor == "ascend" else mindspore.write_results
             write(folder, rows())
-            _write_labels(vendor, folder, paths, bundle.labels)
+            _write_labels(vendor, folder, paths, labels)
     return Written(len(paths) - len(failures), tuple(failures))
 
 

@@ -10,6 +10,7 @@ from xception.bundle import Bundle, Score
 from xception.data.source import Source
 from xception.intervals import wilson
 from xception.models.network import Xception
+from xception.pipeline.engine import Engine
 from xception.tasks.evaluate import Tally, count_outcomes
 from xception.train.distributed import Share, summed
 
@@ -30,7 +31,7 @@ def validate(
         for buffer in network.buffers():
             distributed.broadcast(buffer, src=0)
     session = TorchSession(network, (None, None), Compute(threads=torch.get_num_threads()))
-    tally = count_outcomes(bundle, session, share, batch_size=batch_size, workers=workers)
+    tally = count_outcomes(Engine.of(bundle, session, batch_size=batch_size, workers=workers), share)
     tally.check_total(share.name, len(share))
     network.train(was_training)
     return _score(summed(fabric, len(share), *_counts(tally)), has_top5=len(bundle.labels) > 5)

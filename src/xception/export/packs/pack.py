@@ -26,7 +26,8 @@ from xception.export.program import GraphOptions
 from xception.export.request import ExportRequest, check_weights
 from xception.intervals import Interval
 from xception.outputs import ensure_free, staged_folder
-from xception.pipeline.stream import Ready, prepared
+from xception.pipeline.engine import Engine
+from xception.pipeline.lane import Ready, prepared
 from xception.preprocess import Preprocess
 from xception.tasks.agreement import agreement_of
 from xception.tasks.evaluate import evaluate
@@ -229,8 +230,8 @@ def cost_of(request: ExportRequest, expected: Expected, chip: Preprocess, own: L
 
 
 def _evaluated(bundle: Bundle, data: Source) -> Score:
-    with closing(open_session(bundle)) as session:
-        return evaluate(bundle, session, data).score()
+    with Engine.open(bundle) as engine:
+        return evaluate(engine, data).score()
 
 
 def _facts(request: ExportRequest, sample: Sample, expected: Expected) -> dict[str, object]:

@@ -1,19 +1,20 @@
 import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from tests.samples import HANG_S, OneAtATime, encoded, labelled, picture
-from xception.backends.base import Logits, Pixels
+from xception.backends.base import Logits, Pixels, Session
 from xception.data.source import Item
 from xception.data.sources import open_source
+from xception.pipeline.batches import batched
 from xception.pipeline.cores import Cores
-from xception.pipeline.stream import STAGES, Clocks, Failure, Ready, Scored, batched, infer, prepared
+from xception.pipeline.lane import STAGES, Clocks, Failure, Lane, Ready, Scored, prepared
+from xception.pipeline.overlap import overlap
 from xception.preprocess import Preprocess, ShorterSide, Squash
 
 SMALL = Preprocess(resize=Squash(width_px=4, height_px=4))
@@ -35,6 +36,24 @@ class Means(OneAtATime):
         return pixels.mean((2, 3))
 
     def close(self) -> None: ...
+
+
+def infer(
+    items: Iterable[Item],
+    preprocess: Preprocess,
+    session: Session,
+    *,
+    batch_size: int = 8,
+    workers: int = 2,
+    cores: Cores | None = None,
+    clocks: Clocks | None = None,
+) -> Generator[Scored | Failure, None, None]:
+    """Items on several threads through one lane."""
+    lane = Lane.of(session, preprocess, mode="reference", cores=cores, clocks=clocks)
+    batches = batched(items, session.facts.batch_size or batch_size)
+    with closing(overlap(batches, lane, workers=workers)) as outcomes:
+        for outcome in outcomes:
+            yield from outcome
 
 
 class Breaks(Means):
@@ -210,14 +229,6 @@ class Meeting(Means):
 
 def test_instances_run_at_once() -> None:
     assert len(list(infer(labelled(9), SMALL, Meeting(3), batch_size=1, workers=3, cores=Cores(1)))) == 9
-
-
-@given(st.lists(st.integers(), max_size=30), st.integers(1, 5))
-def test_batching_keeps_every_item_in_its_place(items: Sequence[int], size: int) -> None:
-    groups = list(batched(items, size))
-    assert [item for group in groups for item in group] == list(items)
-    assert all(len(group) == size for group in groups[:-1])
-    assert all(groups)
 
 
 def test_nothing_in_is_nothing_out() -> None:

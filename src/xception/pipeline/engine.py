@@ -1,0 +1,287 @@
+"""The engine: an opened bundle that turns images into answers, on as many threads as keep the cores busy."""
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+from xception.backends.base import BACKENDS, DEFAULT_COMPUTE, Compute, Session, open_session
+from xception.bundle import Bundle, open_bundle
+from xception.data.memory import ImageLike, as_item
+from xception.data.pixels import Mode
+from xception.data.source import Item, Source
+from xception.errors import UnknownName, UsageError
+from xception.labels import Labels
+from xception.machine import cores
+from xception.metrics import softmax, top_k
+from xception.pipeline.autotune import Choice, autotune
+from xception.pipeline.batches import Arrivals, batched
+from xception.pipeline.lane import WORKERS_PER_CORE, Failure, Lane, Scored
+from xception.pipeline.overlap import overlap
+
+T = TypeVar("T")
+
+AUTO = "auto"
+"""In place of a backend: the fastest way to run the bundle here, found by trying, and remembered."""
+
+BATCH_SIZE = 8
+"""Images per inference by default."""
+
+MAX_WAIT_S = 0.05
+"""Seconds that an image of a live source waits for others by default."""
+
+
+class Guess(msgspec.Struct, frozen=True, kw_only=True):
+    """One class and its probability."""
+
+    label: str
+    index: int
+    probability: float
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """The likeliest classes of one image, best first."""
+
+    path: str
+    top: tuple[Guess, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """A bundle in a runtime, ready to answer. Any number of threads may use it at once.
+
+    ```python
+    with Engine.open("digits-onnx") as engine:
+        for prediction in engine.predict(["3.png", "4.png"]):
+            print(prediction.path, prediction.top[0].label)
+    ```
+    """
+
+    bundle: Bundle
+    lane: Lane
+    """The way of a batch from files to logits."""
+    batch_size: int
+    """Images per inference."""
+    workers: int
+    """Threads of a stream, each of which takes one batch at a time."""
+    mode: Mode | None = None
+    """The way from files to pixels that was asked for; by default `reference` where answers are judged and `exact`
+    where they are used."""
+    precision: str
+    """Of the computation: float32, bfloat16 or int8."""
+    choice: Choice | None = None
+    """The result of the search for the fastest way, if one was asked for."""
+
+    @classmethod
+    def open(
+        cls,
+        bundle: Bundle | str | Path,
+        *,
+        backend: str | None = None,
+        compute: Compute = DEFAULT_COMPUTE,
+        mode: Mode | None = None,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        source: Source | None = None,
+    ) -> Self:
+        """Load a bundle into a runtime.
+
+        Args:
+            bundle: a bundle, or its folder.
+            backend: a key of `BACKENDS`, by default the first that runs the bundle's form; or `auto` for the fastest
+                way, which chooses `compute` and `batch_size` too.
+            compute: cores and precision; by default one inference per core at once, since no inference then waits
+                for a slower part of itself, and fewer for few images.
+            mode: see `Mode`; by default `reference` where answers are judged and `exact` where they are used.
+            batch_size: images per inference, by default 8; a graph's own, where that is fixed, goes before.
+            workers: threads of a stream, by default two per core; more help where reading is slow.
+            source: the images that are to come, if they are known: their number decides on the instances, and `auto`
+                tries on them.
+
+        Raises:
+            InputError: no bundle, or the runtime refuses its file.
+            UnknownName: no such backend.
+            UsageError: options that do not fit together, the machine or the bundle.
+            MissingExtra: the runtime is not installed.
+        """
+        check_options(backend, compute, batch_size, workers)
+        opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+        choice = None
+        if backend == AUTO:
+            choice = autotune(opened, source, mode or "exact")
+            backend, compute, batch_size = choice.way.backend, choice.way.compute, choice.way.batch
+        elif compute.instances is None:
+            instances = _instances(compute, None if source is None else -(-len(source) // (batch_size or BATCH_SIZE)))
+            compute = msgspec.structs.replace(compute, instances=instances)
+        session = open_session(opened, backend, compute)
+        engine = cls.of(opened, session, mode=mode, batch_size=batch_size, workers=workers)
+        return replace(engine, precision=compute.infer_precision or engine.precision, choice=choice)
+
+    @classmethod
+    def of(
+        cls,
+        bundle: Bundle,
+        session: Session,
+        *,
+        mode: Mode | None = None,
+        batch_size: int | None = None,
+        workers: int | None = None,
+    ) -> Self:
+        """An engine for a session that is open already, which it will close."""
+        lane = Lane.of(session, bundle.model.preprocess, mode=mode or "exact")
+        return cls(
+            bundle=bundle,
+            lane=lane,
+            batch_size=session.facts.batch_size or batch_size or BATCH_SIZE,
+            workers=workers or WORKERS_PER_CORE * lane.cores.count,
+            mode=mode,
+            precision=bundle.model.precision,
+        )
+
+    def with_lane(self, **changes: Any) -> Self:
+        """The same engine with other parts of its lane: another session around its own, preprocessing, cores, clocks.
+
+        It is closed with this one.
+        """
+        return replace(self, lane=replace(self.lane, **changes))
+
+    def judging(self) -> Self:
+        """The same engine with the published preprocessing to the bit, unless another mode was asked for."""
+        return self if self.mode else self.with_lane(mode="reference")
+
+    @property
+    def session(self) -> Session:
+        """The loaded model."""
+        return self.lane.session
+
+    def __repr__(self) -> str:
+        facts = self.session.facts
+        return (
+            f"Engine({self.bundle.model.name!r} in {facts.name}, {self.precision}, batches of {self.batch_size}, "
+            f"{facts.instances} x {facts.threads} threads)"
+        )
+
+    def __call__(self, items: Sequence[Item]) -> list[Scored | Failure]:
+        """Logits or a failure for each item of one batch, in their order, computed on the caller's thread."""
+        return self.lane(items)
+
+    def stream(
+        self, items: Iterable[Item], *, batch_size: int | None = None, max_wait_s: float | None = MAX_WAIT_S
+    ) -> Generator[Scored | Failure, None, None]:
+        """Logits or a failure for every item, in the order of the items, each as soon as it exists.
+
+        At most two batches per worker are taken ahead of the consumer. An error, an interruption or a consumer that
+        stops early ends all workers.
+
+        Args:
+            items: a data set, a queue, a camera: anything that yields items, at its own pace.
+            batch_size: images per inference, by default the engine's.
+            max_wait_s: seconds that an item waits for others to fill its batch. None waits until the batch is full or
+                the items end, so that the same items always make the same batches.
+        """
+        size = self.session.facts.batch_size or batch_size or self.batch_size
+        if max_wait_s is None:
+            yield from _flat(overlap(batched(items, size), self, workers=self.workers))
+            return
+        with closing(Arrivals(items, size, max_wait_s)) as arrivals:
+            yield from _flat(overlap(arrivals, self, workers=self.workers, on_done=arrivals.wake))
+
+    def run(self, items: Iterable[Item]) -> Generator[Scored | Failure, None, None]:
+        """Logits or a failure for every item of a data set, in whole batches: a stream that waits for them."""
+        return self.stream(items, max_wait_s=None)
+
+    def predict(
+        self, images: Iterable[ImageLike], *, top: int = 5, max_wait_s: float | None = MAX_WAIT_S
+    ) -> Generator[Prediction | Failure, None, None]:
+        """The likeliest classes, or a failure, for every image, in their order, each as soon as it exists.
+
+        Args:
+            images: items, paths, encoded files, Pillow images or 8-bit arrays.
+            top: classes per image.
+            max_wait_s: see `stream`.
+        """
+        for outcome in self.stream(map(as_item, images), max_wait_s=max_wait_s):
+            yield outcome if isinstance(outcome, Failure) else prediction(outcome, self.bundle.labels, top)
+
+    def close(self) -> None:
+        """Free the runtime."""
+        self.session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def run_side_by_side(
+    engines: Sequence[Engine], items: Iterable[Item]
+) -> Generator[tuple[Scored | Failure, ...], None, None]:
+    """The outcomes of several engines for every item of a data set, in the order of the items.
+
+    The engines share the cores, the batches and the workers of the first, so that items wait for no slower engine.
+    """
+    first = engines[0]
+    lanes = [replace(engine.lane, cores=first.lane.cores) for engine in engines]
+
+    def outcomes(batch: Sequence[Item]) -> list[tuple[Scored | Failure, ...]]:
+        return list(zip(*(lane(batch) for lane in lanes), strict=True))
+
+    return _flat(overlap(batched(items, first.batch_size), outcomes, workers=first.workers))
+
+
+def check_options(
+    backend: str | None, compute: Compute, batch_size: int | None = None, workers: int | None = None
+) -> None:
+    """Refuse options that do not fit together or the machine, before any work is done.
+
+    Raises:
+        UsageError: a number below one, more threads than cores, or something that `auto` is to choose.
+        UnknownName: no such backend.
+    """
+    for name, value in (("batch_size", batch_size), ("workers", workers)):
+        if value is not None and value < 1:
+            raise UsageError(f"{name} is {value}; expected at least 1")
+    instances, threads = compute.instances or 1, compute.threads or 1
+    if instances * threads > cores():
+        raise UsageError(
+            f"{instances} instances of {threads} threads are more than the {cores()} cores of this machine, and would "
+            "wait for one another; lower instances or threads"
+        )
+    if backend not in (None, AUTO, *BACKENDS):
+        raise UnknownName("backend", str(backend), (AUTO, *BACKENDS))
+    given = {**msgspec.structs.asdict(compute), "batch": batch_size}
+    chosen = [name for name, value in given.items() if value is not None]
+    if backend == AUTO and chosen:
+        raise UsageError(f"the backend auto chooses {chosen[0]} itself; leave that out, or name a backend")
+
+
+def prediction(outcome: Scored, labels: Labels, top: int) -> Prediction:
+    """The `top` likeliest classes of an image."""
+    logits = outcome.logits[None]
+    probabilities = softmax(logits)[0]
+    return Prediction(
+        path=outcome.item.key,
+        top=tuple(
+            Guess(label=labels.names[index], index=int(index), probability=float(probabilities[index]))
+            for index in top_k(logits, top)[0]
+        ),
+    )
+
+
+def _instances(compute: Compute, batches: int | None) -> int:
+    """One per core or set of cores; fewer for few batches."""
+    most = cores() // (compute.threads or 1)
+    return max(1, most if batches is None else min(most, batches))
+
+
+def _flat(batches: Generator[list[T], None, None]) -> Generator[T, None, None]:
+    with closing(batches):
+        for batch in batches:
+            yield from batch
