@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.interchange.readers import read_summary
 from tests.tasks.test_vendor_results import folder_of_pictures
 from xception.bundle import Bundle
 from xception.cli.app import run
 from xception.export.packs.verify import check_pack
 from xception.interchange import mindspore, vastai
-from xception.interchange.ascend import read_summary
 from xception.labels import imagenet1k
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.interchange.readers import read_ascend_input, read_info, read_summary
 from xception.errors import InputError
 from xception.interchange import ascend
 from xception.interchange.answers import Answer, Unreadable
@@ -120,23 +121,14 @@ def test_inputs_come_back(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32)
     ascend.write_input(tmp_path / "a.bin", pixels)
     assert (tmp_path / "a.bin").stat().st_size == 4 * pixels.size
-    assert np.array_equal(ascend.read_input(tmp_path / "a.bin", (3, 5, 4)), pixels)
-    with pytest.raises(InputError, match="has 240 bytes; expected 300"):
-        ascend.read_input(tmp_path / "a.bin", (3, 5, 5))
+    assert np.array_equal(read_ascend_input(tmp_path / "a.bin", (3, 5, 4)), pixels)
 
 
 def test_an_info_file_comes_back(tmp_path: Path) -> None:
     rows = [InfoRow("inputs/a.bin", 299, 299), InfoRow("in puts/b.bin", 299, 320)]
     ascend.write_info(tmp_path / "x.info", rows)
     assert (tmp_path / "x.info").read_text().splitlines()[0] == "0 inputs/a.bin 299 299"
-    assert ascend.read_info(tmp_path / "x.info") == rows
-
-
-@pytest.mark.parametrize("text", ["1 a.bin 299 299\n", "0 a.bin 299\n", "a.bin\n"])
-def test_an_info_file_of_another_form_is_refused(text: str, tmp_path: Path) -> None:
-    (tmp_path / "x.info").write_text(text)
-    with pytest.raises(InputError, match="line 1"):
-        ascend.read_info(tmp_path / "x.info")
+    assert read_info(tmp_path / "x.info") == rows
 
 
 def test_a_summary_has_strings_alone_and_comes_back(tmp_path: Path) -> None:
@@ -153,13 +145,6 @@ def test_a_summary_has_strings_alone_and_comes_back(tmp_path: Path) -> None:
         "92.5%",
         "94.31%",
     ]
-    back = ascend.read_summary(tmp_path / "result.json")
+    back = read_summary(tmp_path / "result.json")
     assert back.images == 50000
     assert back.accuracies == pytest.approx(summary.accuracies)
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"title": "x", "value": []}', '{"title": "x", "value": [{"key": "a"}]}'])
-def test_a_summary_of_another_form_is_refused(text: str, tmp_path: Path) -> None:
-    (tmp_path / "result.json").write_text(text)
-    with pytest.raises(InputError, match=r"no result\.json"):
-        ascend.read_summary(tmp_path / "result.json")

@@ -23,7 +23,7 @@ def write_params(file: Path, preprocess: Preprocess) -> None:
 
 def write_build(file: Path, preprocess: Preprocess) -> None:
     build = vamc.Build(preprocess=preprocess, name="a", checkpoint="a", calibration="c", images=5)
-    file.write_text(vamc.yaml_text(vamc.config_of(build)))
+    vamc.write_config(file, vamc.config_of(build))
 
 
 @pytest.fixture

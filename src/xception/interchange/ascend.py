@@ -5,7 +5,7 @@ All of them know an image by its stem: its file name up to the first dot.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -71,24 +71,6 @@ def write_input(file: Path, pixels: NDArray[np.float32]) -> None:
     pixels.astype("<f4").tofile(file)
 
 
-def read_input(file: Path, shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    """The inverse of `write_input`.
-
-    Raises:
-        InputError: the file has another size than (C, H, W) float32 values take.
-    """
-    expected = 4 * int(np.prod(shape))
-    try:
-        size = file.stat().st_size
-        if size == expected:
-            return np.fromfile(file, "<f4").reshape(shape)
-    except OSError as error:
-        raise InputError(f"cannot read the input {file}: {error.strerror}; expected raw float32 values") from error
-    raise InputError(
-        f"{file} has {size:,} bytes; expected {expected:,}, the float32 values of {' x '.join(map(str, shape))}"
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class InfoRow:
     """One line of an `.info` file: where an input lies, and its size in pixels."""
@@ -102,21 +84,6 @@ def write_info(file: Path, rows: Sequence[InfoRow]) -> None:
     """`INDEX PATH WIDTH HEIGHT`, one image a line, index from 0."""
     lines = (f"{index} {row.path} {row.width_px} {row.height_px}\n" for index, row in enumerate(rows))
     file.write_text("".join(lines), encoding="utf-8")
-
-
-def read_info(file: Path) -> list[InfoRow]:
-    """The inverse of `write_info`.
-
-    Raises:
-        InputError: a line of another form, or an index out of turn.
-    """
-    rows: list[InfoRow] = []
-    for number, line in read_lines(file, "info file"):
-        match = re.fullmatch(r"(\d+) (.+) (\d+) (\d+)\s*", line)
-        if match is None or int(match[1]) != len(rows):
-            raise InputError(f"line {number} of {file} is {line[:80]!r}; expected {len(rows)} PATH WIDTH HEIGHT")
-        rows.append(InfoRow(match[2], int(match[3]), int(match[4])))
-    return rows
 
 
 def read_results(folder: Path, num_classes: int) -> Iterator[Outcome]:
@@ -215,35 +182,3 @@ def summary_bytes(summary: Summary) -> bytes:
         "value": [{"key": key, "value": value} for key, value in values.items()],
     }
     return json.dumps(document).encode()
-
-
-def read_summary(file: Path) -> Summary:
-    """The inverse of `summary_bytes`.
-
-    Raises:
-        InputError: it is no such document.
-    """
-    try:
-        values = _values(msgspec.json.decode(file.read_bytes(), type=_Document))
-        shares = [float(values[f"Top{k} accuracy"].removesuffix("%")) / 100 for k in range(1, len(values) - 1)]
-        return Summary(
-            images=int(values["Number of images"]),
-            classes=int(values["Number of classes"]),
-            accuracies=tuple(shares),
-        )
-    except (OSError, msgspec.DecodeError, KeyError, ValueError) as error:
-        raise InputError(f"{file} is no result.json of Ascend's scripts: {error}") from error
-
-
-class _Pair(msgspec.Struct):
-    key: str
-    value: str
-
-
-class _Document(msgspec.Struct):
-    title: str
-    value: list[_Pair]
-
-
-def _values(document: _Document) -> Mapping[str, str]:
-    return {pair.key: pair.value for pair in document.value}

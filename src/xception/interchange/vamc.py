@@ -92,33 +92,14 @@ def _operations(preprocess: Preprocess, resize: Squash, crop: CenterCrop) -> lis
     ]
 
 
-def yaml_text(value: object, depth: int = 0) -> str:
-    """A configuration as YAML, in block style."""
-    indent = "  " * depth
-    if isinstance(value, Mapping):
-        return "".join(f"{indent}{key}:{_nested(item, depth)}" for key, item in value.items())
-    if isinstance(value, list):
-        return "".join(f"{indent}- {_nested(item, depth).lstrip()}" for item in value)
-    return f"{_scalar(value)}\n"
+def write_config(file: Path, config: Config) -> None:
+    """Write a configuration as YAML, in block style.
 
-
-def _nested(value: object, depth: int) -> str:
-    if isinstance(value, Mapping | list):
-        return "\n" + yaml_text(value, depth + 1)
-    return f" {_scalar(value)}\n"
-
-
-def _scalar(value: object) -> str:
-    """A number, a truth value, or a text; any text of other than plain characters is quoted."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    text = str(value)
-    plain = text.isascii() and text.replace("_", "").replace("/", "").replace(".", "").replace("-", "").isalnum()
-    ambiguous = not text[:1].isalpha() and not text.startswith(("/", "./"))
-    reserved = text.lower() in ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
-    return text if plain and not ambiguous and not reserved else "'" + text.replace("'", "''") + "'"
+    Raises:
+        MissingExtra: PyYAML is not installed.
+    """
+    text = require("yaml", "vendors").safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    file.write_text(text, encoding="utf-8")
 
 
 def read_config(file: Path) -> Config:

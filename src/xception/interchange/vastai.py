@@ -46,57 +46,15 @@ def write_names(file: Path, labels: Labels) -> None:
     file.write_text("".join(f"{name}\n" for name in labels.names), encoding="utf-8")
 
 
-def read_names(file: Path) -> tuple[str, ...]:
-    """The inverse of `write_names`.
-
-    Raises:
-        InputError: it cannot be read, or holds nothing.
-    """
-    names = tuple(line.strip() for _, line in read_lines(file, "class names"))
-    if not names:
-        raise InputError(f"{file} is empty; expected one class name a line")
-    return names
-
-
 def write_class_info(file: Path, labels: Labels) -> None:
     """`imagenet_info.py`, the scorer's table from folder name to class name."""
     table = dict(zip(labels.ids or labels.names, labels.names, strict=True))
     file.write_text(f"imagenet_info = {json.dumps(table, ensure_ascii=False)}\n", encoding="utf-8")
 
 
-def read_class_info(file: Path) -> Labels:
-    """The table of an `imagenet_info.py`, in the order of its rows; the file is parsed, not run.
-
-    Raises:
-        InputError: it holds no such table.
-    """
-    text = "".join(line for _, line in read_lines(file, "class table") if not line.lstrip().startswith("#"))
-    try:
-        table = json.loads(text.partition("=")[2])
-        return Labels(names=tuple(map(str, table.values())), ids=tuple(table))
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"{file} holds no table from folder names to class names: {error}") from error
-
-
 def write_input(file: Path, pixels: NDArray[np.uint8]) -> None:
     """A decoded image, (3, H, W) RGB, as array `input_0`; the chip resizes and normalises it."""
     np.savez(file, input_0=pixels)
-
-
-def read_input(file: Path) -> NDArray[np.uint8]:
-    """The inverse of `write_input`.
-
-    Raises:
-        InputError: no such array in it.
-    """
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            pixels: NDArray[np.uint8] = arrays["input_0"]
-    except BROKEN_NPZ as error:
-        raise InputError(f"cannot read the input {file}: {error}; expected an .npz with an array 'input_0'") from error
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or len(pixels) != 3:
-        raise InputError(f"{file} holds {pixels.dtype} of shape {pixels.shape}; expected uint8 of (3, H, W)")
-    return pixels
 
 
 def write_datalist(file: Path, paths: Iterable[str]) -> None:

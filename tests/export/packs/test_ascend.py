@@ -6,6 +6,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from tests.interchange.readers import read_ascend_input, read_info
 from tests.samples import CLASSES
 from xception.export.packs import verify
 from xception.interchange import ascend
@@ -27,10 +28,10 @@ def test_the_graph_gives_the_goldens_of_the_prepared_inputs(
 ) -> None:
     pack = packs["ascend"]
     session = onnxruntime.InferenceSession(pack / "onnx" / "small_bs1.onnx")
-    rows = ascend.read_info(pack / "inputs.info")
+    rows = read_info(pack / "inputs.info")
     assert len(rows) == 14
     for row in rows:
-        pixels = ascend.read_input(pack / row.path, (3, row.height_px, row.width_px))
+        pixels = read_ascend_input(pack / row.path, (3, row.height_px, row.width_px))
         (logits,) = session.run(["class"], {"image": pixels[None]})
         logits.tofile(tmp_path / f"{Path(row.path).stem}_1.bin")
     verify.check_results(pack, verify.check_pack(pack), tmp_path, 1.0)
@@ -50,7 +51,7 @@ def test_aipp_makes_of_the_8_bit_inputs_what_the_float_ones_are(packs: dict[str,
             * float(config[f"var_reci_chn_{c}"])
             for c in range(3)
         ]
-        assert np.abs(pixels - ascend.read_input(pack / "inputs" / f"{name}.bin", (3, 32, 32))).max() < 1e-6
+        assert np.abs(pixels - read_ascend_input(pack / "inputs" / f"{name}.bin", (3, 32, 32))).max() < 1e-6
 
 
 def test_the_pack_holds_labels_calibration_and_commands(packs: dict[str, Path]) -> None:

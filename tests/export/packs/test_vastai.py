@@ -6,6 +6,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 
+from tests.interchange.readers import read_class_info, read_class_names, read_vastai_input
 from tests.samples import CLASSES
 from xception.export.packs import verify
 from xception.interchange import vamc, vastai, vdsp
@@ -18,7 +19,7 @@ def test_the_graph_behind_the_chips_preprocessing_gives_the_goldens(
     chip = vdsp.preprocess_of(vdsp.read_params(pack / "vdsp_params.json"))
     session = onnxruntime.InferenceSession(pack / "onnx" / "small_bs1.onnx")
     for index, path in enumerate(vastai.read_datalist(pack / "datalist.txt")):
-        image = Image.fromarray(vastai.read_input(pack / path).transpose(1, 2, 0))
+        image = Image.fromarray(read_vastai_input(pack / path).transpose(1, 2, 0))
         (logits,) = session.run(["output"], {"input": chip(image)[None]})
         np.savez(tmp_path / f"output_{index:06d}.npz", output_0=logits)
     verify.check_results(pack, verify.check_pack(pack), tmp_path, 1.0)
@@ -65,6 +66,6 @@ def test_the_calibration_images_are_balanced_over_the_classes(packs: dict[str, P
 
 def test_labels_and_classes_of_the_inputs_are_those_of_the_scorer(packs: dict[str, Path]) -> None:
     pack = packs["vastai"]
-    assert vastai.read_names(pack / "labels" / "imagenet.txt") == CLASSES
-    assert vastai.read_class_info(pack / "labels" / "imagenet_info.py").ids == CLASSES
+    assert read_class_names(pack / "labels" / "imagenet.txt") == CLASSES
+    assert read_class_info(pack / "labels" / "imagenet_info.py").ids == CLASSES
     assert {Path(path).parent.name for path in vastai.read_datalist(pack / "datalist.txt")} == set(CLASSES)

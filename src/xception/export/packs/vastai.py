@@ -79,7 +79,7 @@ def _write_builds(folder: Path, request: ExportRequest, chip: Preprocess, suffix
                 suffix=suffix,
             )
         )
-        (folder / f"build_{dtype}.yaml").write_text(vamc.yaml_text(config), encoding="utf-8")
+        vamc.write_config(folder / f"build_{dtype}.yaml", config)
         place = f"./deploy_weights/{file_name(request)}_{dtype}/mod"
         info = {
             "model_name": f"{file_name(request)}_{dtype}",
