@@ -27,7 +27,7 @@ def test_a_good_model_is_written_and_its_record_printed(reader: Bundle, tmp_path
     assert open_bundle(tmp_path / "q", verify=True).model.passed_gate is True
     assert json.loads(table.read_bytes()) == document["scales"]
     text = page.read_text(encoding="utf-8")
-    assert "images/s, onnxruntime int8" in text
+    assert "of float32" in text
     assert "<svg" in text
 
 

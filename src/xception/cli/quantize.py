@@ -1,9 +1,9 @@
 """`xception quantize`"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import Annotated, Literal, cast
 
 from cyclopts import Parameter
 
@@ -14,22 +14,16 @@ from xception.data.folder import image_files
 from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.data.splits import Split
-from xception.data.synthetic import noise_source
 from xception.errors import UsageError
 from xception.extras import require
 from xception.forms import FORMS, Form, quantizable
 from xception.outputs import json_document, write_file
-from xception.pipeline.engine import Engine
 from xception.quantize.calibration import IMAGES
 from xception.quantize.gate import TOLERANCE
 from xception.quantize.ladder import Method
 from xception.quantize.processor import WeightBits
 from xception.quantize.qdq import Scale, scales_csv
 from xception.quantize.quantize import GateFailed, Quantization, Trial, Tuning, quantize_bundle
-from xception.speed.benchmark import benchmark
-
-if TYPE_CHECKING:
-    from xception.report.quantization import RateRow
 
 TO_HELP = f"The form that is written: {', '.join(f'{form} ({FORMS[form].title})' for form in quantizable())}."
 
@@ -93,7 +87,7 @@ def quantize(
     job = partial(quantize_bundle, parent, source, out, validation=held_out, to=cast(Form, to), keep_failed=keep_failed)
     job = partial(job, method=method, images=images, tolerance=tolerance, options=options, overwrite=overwrite)
     _report(job, partial(_page, parent, held_out or source), scales, html, as_json=json)
-    say(f"next: xception evaluate {out} {judged_on or calibration}")
+    say(f"next: xception benchmark {out} --against {bundle}")
 
 
 def _check(scales: Path | None, html: Path | None) -> None:
@@ -137,54 +131,10 @@ def _table(scales: tuple[Scale, ...], suffix: str) -> bytes:
 
 def _page(parent: Bundle, held_out: Source, result: Quantization) -> str:
     from xception.report.pictures import thumbnails
-    from xception.report.quantization import MethodRow, QuantizationPage, render_quantization
+    from xception.report.quantization import render_quantization
 
-    def row(trial: Trial) -> MethodRow:
-        verdict = trial.verdict
-        if verdict is None:
-            return MethodRow(name=trial.method, seconds=trial.seconds, outcome=f"not tried: {trial.error}")
-        return MethodRow(
-            name=trial.method,
-            top1=verdict.candidate.top1,
-            difference=verdict.difference,
-            agreement=verdict.top1_agreement,
-            logit_error=verdict.logit_error,
-            range_error=trial.range_error,
-            size_bytes=trial.size_bytes,
-            seconds=trial.seconds,
-            outcome="; ".join(("passed" if verdict.passed else "failed", *verdict.reasons)),
-        )
-
-    seen, verdict = result.calibration, result.verdict
-    return render_quantization(
-        QuantizationPage(
-            title=parent.model.name,
-            sentence=result.sentence(),
-            passed=result.passed,
-            parent=verdict.parent.top1 if verdict else None,
-            methods=tuple(map(row, result.trials)),
-            layers={layer.name: layer.error for layer in result.layers},
-            sensitivity={layer.name: layer.error for layer in result.sensitivity},
-            rates=tuple(_rates(parent, open_bundle(Path(result.bundle)))) if result.bundle else (),
-            calibration=f"Calibrated on {seen.images} images of {seen.data}",
-            changed=round((1 - verdict.top1_agreement) * verdict.candidate.seen) if verdict else 0,
-            flips=result.flips,
-            pictures=thumbnails(held_out, (flip.path for flip in result.flips), parent.model.preprocess),
-        )
-    )
-
-
-def _rates(*bundles: Bundle) -> "Iterator[RateRow]":
-    """Both models in one run, on noise, since speed does not depend on the images."""
-    from xception.report.quantization import RateRow
-
-    for bundle in bundles:
-        with Engine.open(bundle) as engine:
-            source = noise_source(bundle.model.preprocess)
-            (run,) = benchmark(engine, source, batches=(1,), images=len(source)).runs
-        name = f"{run.backend} {bundle.model.precision}"
-        speed = run.stages["infer"].images_per_second
-        yield RateRow(name=name, images_per_second=speed, size_bytes=bundle.size_bytes)
+    pictures = thumbnails(held_out, (flip.path for flip in result.flips), parent.model.preprocess)
+    return render_quantization(result, parent, pictures)
 
 
 def _print(result: Quantization) -> None:

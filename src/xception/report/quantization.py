@@ -1,95 +1,68 @@
-"""The page of a quantization: every method tried, where the error comes from, and how fast the result is."""
+"""The page of a quantization: every method tried, where the error comes from, and the images that changed class."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from PIL import Image
 
+from xception.bundle import Bundle
 from xception.intervals import Interval
+from xception.quantize.quantize import Quantization, Trial
 from xception.report.document import Card
-from xception.report.html import page, rate, strips
+from xception.report.html import page, strips
 from xception.report.plots import layer_errors
-from xception.tasks.compare import Flip
 
 
-@dataclass(frozen=True, kw_only=True)
-class MethodRow:
-    """One method; what was not measured is None."""
-
-    name: str
-    top1: Interval | None = None
-    difference: Interval | None = None
-    """Of top-1, the candidate's less the parent's."""
-    agreement: float | None = None
-    logit_error: float | None = None
-    range_error: float | None = None
-    size_bytes: int | None = None
-    seconds: float
-    outcome: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class RateRow:
-    """Images a second in the runtime, at batch 1."""
-
-    name: str
-    images_per_second: float
-    size_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class QuantizationPage:
-    """All that the page shows."""
-
-    title: str
-    sentence: str
-    passed: bool
-    parent: Interval | None
-    methods: tuple[MethodRow, ...]
-    layers: Mapping[str, float]
-    """Error of each layer's result in the chosen graph, in graph order."""
-    sensitivity: Mapping[str, float]
-    """Error of the logits with one layer alone in int8."""
-    rates: tuple[RateRow, ...]
-    calibration: str
-    changed: int
-    """Images that the chosen method gives another class."""
-    flips: tuple[Flip, ...]
-    """Some of those; first is float32, second int8."""
-    pictures: Mapping[str, Image.Image]
-    """By the path of a flip; one that is missing is named without its picture."""
-
-
-def render_quantization(document: QuantizationPage) -> str:
+def render_quantization(result: Quantization, parent: Bundle, pictures: Mapping[str, Image.Image]) -> str:
     """The HTML document.
+
+    Args:
+        result: the methods that were tried, and what came of the chosen one.
+        parent: the float bundle.
+        pictures: images by the path of their flip; one that is missing is named without its picture.
 
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
     """
+    verdict = result.verdict
+    parent_top1 = verdict.parent.top1 if verdict else None
+    layers, sensitivity = ({row.name: row.error for row in rows} for rows in (result.layers, result.sensitivity))
     return page(
         "quantization.html.j2",
-        document=document,
-        cards=tuple(_cards(document)),
-        strips=strips([document.parent, *(row.top1 for row in document.methods)]),
-        ranges=_ranges(document.methods),
-        picture=layer_errors(document.layers, document.sensitivity) if document.layers else "",
+        result=result,
+        title=parent.model.name,
+        parent_top1=parent_top1,
+        changed=round((1 - verdict.top1_agreement) * verdict.candidate.seen) if verdict else 0,
+        cards=tuple(_cards(result, parent)),
+        outcome=outcome,
+        pictures=pictures,
+        strips=strips([parent_top1, *map(_top1, result.trials)]),
+        ranges=_ranges(result.trials),
+        chart=layer_errors(layers, sensitivity) if layers else "",
     )
 
 
-def _cards(document: QuantizationPage) -> Iterator[Card]:
-    yield Card(label="Gate", value="passed" if document.passed else "failed", note=f"{len(document.methods)} tried")
-    if document.rates:
-        first, last = document.rates[0], document.rates[-1]
-        gain = last.images_per_second / first.images_per_second
-        note = f"{rate(first.images_per_second)} to {rate(last.images_per_second)} images/s, {last.name}"
-        yield Card(label="Speed", value=f"x {gain:.2f}", note=note)
-        yield Card(label="Size", value=f"{last.size_bytes / first.size_bytes:.0%}", note="of float32")
+def outcome(trial: Trial) -> str:
+    """The gate's word on one method, with its reasons."""
+    if trial.verdict is None:
+        return f"not tried: {trial.error}"
+    return "; ".join(("passed" if trial.verdict.passed else "failed", *trial.verdict.reasons))
 
 
-def _ranges(methods: Sequence[MethodRow]) -> str:
+def _top1(trial: Trial) -> Interval | None:
+    return trial.verdict.candidate.top1 if trial.verdict else None
+
+
+def _cards(result: Quantization, parent: Bundle) -> Iterator[Card]:
+    yield Card(label="Gate", value="passed" if result.passed else "failed", note=f"{len(result.trials)} tried")
+    chosen = next((trial for trial in result.trials if trial.method == result.chosen), None)
+    if chosen and chosen.size_bytes:
+        yield Card(label="Size", value=f"{chosen.size_bytes / parent.size_bytes:.0%}", note="of float32")
+
+
+def _ranges(trials: Sequence[Trial]) -> str:
     """Calibration error before and after: with full ranges, and with those of the last method."""
-    known = [row for row in methods if row.range_error is not None]
+    known = [trial for trial in trials if trial.range_error is not None]
     if len(known) < 2:
         return ""
     first, last = known[0], known[-1]
-    return f"{first.range_error:.2e} by {first.name}, {last.range_error:.2e} by {last.name}"
+    return f"{first.range_error:.2e} by {first.method}, {last.range_error:.2e} by {last.method}"
