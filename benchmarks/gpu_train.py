@@ -32,11 +32,9 @@ from parity.torch_network import declare_torchvision_operators
 from xception.arch.variants import architecture
 from xception.data.source import Item, Items
 from xception.models.network import build
-from xception.train.batches import Batch, Batches
-from xception.train.distributed import launch
-from xception.train.losses import loss_of
+from xception.train.batches import Batch
 from xception.train.recipe import Recipe, load_recipe
-from xception.train.trainer import initial_state, set_up, train_network
+from xception.train.trainer import assemble, train_network
 
 VARIANT = "timm_xception"
 TIMM_MODEL = "legacy_xception"
@@ -100,17 +98,11 @@ def throughput(smoke: bool) -> Iterator[Row]:
 
 def ours(setting: Setting) -> Step:
     """The step that `xception train` makes."""
-    recipe = _recipe(setting)
-    fabric, scaler = launch(recipe.compute)
     items = tuple(Item(str(index), index % 1000, bytes) for index in range(setting.batch))
     source = Items("blank", tuple(map(str, range(1000))), items)
-    batches = Batches(source, recipe)
-    spec = architecture(VARIANT, width=recipe.model.width)
-    state = initial_state(recipe, spec, batches)
-    state.scaler = scaler
-    state.network.train()
-    stepper = set_up(fabric, recipe, state, loss_of(recipe, batches.class_counts), batches.per_epoch)
-    return lambda tensors: stepper(state, tensors)
+    parts = assemble(_recipe(setting), (source, source))
+    parts.state.network.train()
+    return lambda tensors: parts.stepper(parts.state, tensors)
 
 
 def timm_step(setting: Setting) -> Step:

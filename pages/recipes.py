@@ -6,7 +6,7 @@ from pathlib import Path
 from pages.markdown import ROOT, markdown_table, with_tables
 from tests.train.formulas import CASES, COURSE, EPOCHS, PEAK
 from xception.train.recipe import Recipe, load_recipe, shipped
-from xception.train.schedule import rate
+from xception.train.schedule import LearningRate
 from xception.train.settings import ScheduleSettings
 
 PAGE = ROOT / "docs/reference/recipes.md"
@@ -45,7 +45,8 @@ def _panel(name: str, index: int) -> Iterator[str]:
     row, column = divmod(index, COLUMNS)
     left, top = GAP + column * (WIDTH + GAP), GAP + row * (HEIGHT + GAP)
     settings, formula = CASES[name]
-    ours = [rate(ScheduleSettings(**settings), PEAK, step, COURSE) for step in range(COURSE.total)]
+    learning_rate = LearningRate(ScheduleSettings(**settings), PEAK, COURSE)
+    ours = [learning_rate(step) for step in range(COURSE.total_steps)]
     yield f'<text x="{left}" y="{top - 8}">{name}</text>'
     yield f'<path class="axis" d="M{left} {top} V{top + HEIGHT} H{left + WIDTH}"/>'
     yield f'<polyline class="ours" points="{" ".join(f"{x:g},{y:g}" for x, y in _points(ours, left, top))}"/>'
@@ -75,7 +76,7 @@ def table() -> str:
 
 def _means(recipe: Recipe) -> str:
     """The measures against overfitting, in words."""
-    augment, mix, model = recipe.augment, recipe.mix, recipe.model
+    augment, mix, loss, model = recipe.augment, recipe.mix, recipe.loss, recipe.model
     words = [
         "random crop" if augment.crop_scale else "",
         "flip" if augment.flip else "",
@@ -85,7 +86,7 @@ def _means(recipe: Recipe) -> str:
         f"erasing {augment.erase:g}" if augment.erase else "",
         f"mixup {mix.mixup:g}" if mix.mixup else "",
         f"cutmix {mix.cutmix:g}" if mix.cutmix else "",
-        f"smoothing {recipe.label_smoothing:g} over {recipe.smoothing}" if recipe.label_smoothing else "",
+        f"smoothing {loss.label_smoothing:g} over {loss.smoothing_over}" if loss.label_smoothing else "",
         f"dropout {model.drop_rate:g}" if model.drop_rate else "",
         f"stochastic depth {model.drop_path_rate:g}" if model.drop_path_rate else "",
         f"average {recipe.average.decay:g}" if recipe.average else "",

@@ -19,6 +19,8 @@ from xception.outputs import ensure_free, json_document, write_file
 from xception.pipeline.engine import Engine
 from xception.speed.benchmark import Benchmark, benchmark
 from xception.tasks.evaluate import Evaluation, evaluate
+from xception.train.logs import Epoch, read_history
+from xception.train.storage import open_storage
 
 if TYPE_CHECKING:
     from xception.report.document import Card, MistakeCard
@@ -64,7 +66,7 @@ class DemoResult(msgspec.Struct, frozen=True, kw_only=True):
     recipe: str
     seconds: Mapping[str, float]
     """Duration of each step, by name."""
-    history: list[dict[str, object]]
+    history: tuple[Epoch, ...]
     """The training log, one row per epoch."""
     forms: tuple[FormResult, ...]
     report: str
@@ -109,7 +111,7 @@ def run_demo(out: Path, *, overwrite: bool = False, on_note: Callable[[str], Non
     result = DemoResult(
         recipe=RECIPE,
         seconds=steps.seconds,
-        history=[msgspec.json.decode(line) for line in (out / "training" / "log.jsonl").read_bytes().splitlines()],
+        history=read_history(open_storage(out / "training")),
         forms=forms,
         report=str(out / "report.html"),
     )
@@ -176,15 +178,14 @@ def _measure(name: str, bundle: Bundle, test: Source, steps: Steps) -> FormResul
 
 
 def _write(out: Path, result: DemoResult, bundles: Mapping[str, Bundle], test: Source) -> None:
-    from xception.report.document import CurvePoint, FormRow, Report
+    from xception.report.document import FormRow, Report
     from xception.report.html import render
 
-    history = [msgspec.convert(row, CurvePoint) for row in result.history]
     report = Report(
         title="mini-XCEPTION on handwritten digits",
         subtitle=f"Trained, judged on {len(test)} held-out images, exported, quantized and measured on this machine.",
         cards=_cards(result),
-        curves=tuple(history),
+        history=result.history,
         forms=tuple(
             FormRow(name=form.name, bundle=bundles[form.name], evaluation=form.evaluation, run=form.benchmark.runs[-1])
             for form in result.forms

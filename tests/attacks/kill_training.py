@@ -13,6 +13,7 @@ import os
 import random
 import shutil
 import signal
+import stat
 import sys
 import tempfile
 from collections import Counter
@@ -23,12 +24,11 @@ from time import perf_counter, sleep
 import torch
 
 import xception.train.loop
-import xception.train.storage
 from tests.samples import write_folder
 from xception.data.augment import Augment
 from xception.errors import EnvironmentFault
 from xception.preprocess import Preprocess, Squash
-from xception.train.checkpoint import MANIFEST
+from xception.train.checkpoint import INDEX
 from xception.train.recipe import Recipe
 from xception.train.settings import DataSettings, ModelSettings, OptimSettings
 from xception.train.trainer import BUNDLE, train_network
@@ -73,7 +73,7 @@ def ended(child: int) -> int:
 
 def train(settings: Recipe, out: Path, workers: int = 2) -> None:
     xception.train.loop.CHECKPOINT_EVERY_S = 0.0
-    xception.train.loop.SAVING_SHARE = 1e9
+    xception.train.loop.MAX_SAVING_SHARE = 1e9
     train_network(settings, out, resume=True, workers=workers)
 
 
@@ -85,20 +85,21 @@ def kill(settings: Recipe, out: Path, rng: random.Random, whole_s: float) -> str
 
 
 def full(settings: Recipe, out: Path, rng: random.Random, whole_s: float) -> str:
-    """Only a part of a file finds room; or all of it, but no longer its name."""
+    """Let the disk have room for a part of a file only, or for all of it but no longer for its name."""
     left, share = rng.randint(1, 60), rng.choice((0.0, rng.random(), 1.0))
-    write = xception.train.storage._write_durably
+    flush = os.fsync
 
-    def write_in_part(path: Path, content: bytes) -> None:
+    def flush_in_part(descriptor: int) -> None:
         nonlocal left
         left -= 1
         if left == 0:
-            path.write_bytes(content[: int(len(content) * share)])
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.truncate(descriptor, int(os.fstat(descriptor).st_size * share))
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write(path, content)
+        flush(descriptor)
 
     def job() -> None:
-        xception.train.storage._write_durably = write_in_part
+        os.fsync = flush_in_part
         train(settings, out)
 
     status = ended(begin(job))
@@ -112,7 +113,7 @@ def damage(settings: Recipe, out: Path, rng: random.Random, whole_s: float) -> s
     checkpoints = sorted(out.glob("checkpoint-*"))
     if len(checkpoints) < 2 or (out / BUNDLE).exists():
         return done
-    victim = rng.choice((checkpoints[-1], checkpoints[-1], out / MANIFEST))
+    victim = rng.choice((checkpoints[-1], checkpoints[-1], out / INDEX))
     content = bytearray(victim.read_bytes())
     match rng.choice(("cut", "empty", "change", "remove")):
         case "cut":

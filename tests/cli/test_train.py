@@ -14,7 +14,7 @@ from tests.cli.signalled import after_step
 from tests.samples import HANG_S
 from xception.cli import train as module
 from xception.cli.train import train
-from xception.errors import UsageError
+from xception.errors import MissingExtra, UsageError
 
 SMALL = [
     f"--set={change}"
@@ -116,3 +116,17 @@ def test_a_process_that_is_stopped_or_killed_resumes_to_the_same_bits(
     result = process(*arguments, "--workers", "1")
     assert result.returncode == 0, result.stderr
     assert weights(run) == weights(uninterrupted)
+
+
+def test_without_what_draws_the_page_there_is_a_sentence_and_no_page(
+    uninterrupted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(*_: object) -> str:
+        raise MissingExtra("jinja2", "report")
+
+    page = uninterrupted / "report.html"
+    page.unlink()
+    monkeypatch.setattr("xception.report.training.render_training", missing)
+    train("digits", set_=tuple(change.removeprefix("--set=") for change in SMALL), out=str(uninterrupted), resume=True)
+    assert "no page was written: " in capsys.readouterr().err
+    assert not page.exists()

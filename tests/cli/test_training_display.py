@@ -1,4 +1,3 @@
-import msgspec
 import pytest
 from rich.console import Console
 from rich.progress import Progress
@@ -55,11 +54,3 @@ def test_validation_does_not_count_as_slowness(capsys: pytest.CaptureFixture[str
         clock.time = 100.0 + step
         shown.on_step(report(step))
     assert "32 images/s, 0:01:10 left" in capsys.readouterr().err
-
-
-def test_the_speed_in_the_end_is_the_median_of_the_epochs_per_device() -> None:
-    shown = display(Clock())
-    assert shown.speed == "not measured: no epoch ended in this process"
-    for rate, ms in ((80.0, 10.0), (100.0, 20.0), (400.0, 30.0)):
-        shown.on_epoch(msgspec.structs.replace(EPOCH, images_per_second=rate, ms_per_step=ms, devices=2))
-    assert shown.speed == "20.0 ms/step, 50.0 images/s per device, 2 devices"

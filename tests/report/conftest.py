@@ -20,4 +20,4 @@ def html(report: Report) -> str:
 @pytest.fixture(scope="session")
 def brief(report: Report) -> Report:
     """The sample with one form and without training, which is drawn in a fraction of the time."""
-    return replace(report, forms=report.forms[:1], curves=())
+    return replace(report, forms=report.forms[:1], history=())

@@ -10,9 +10,10 @@ from xception.intervals import wilson
 from xception.labels import Labels
 from xception.pipeline.timing import Latency, Rate, bound
 from xception.preprocess import Preprocess
-from xception.report.document import Card, CurvePoint, FormRow, MistakeCard, Report
+from xception.report.document import Card, FormRow, MistakeCard, Report
 from xception.speed.benchmark import Run, Stage
 from xception.tasks.evaluate import Evaluation, FailedImage
+from xception.train.logs import Epoch
 
 LABELS = tuple(map(str, range(10)))
 
@@ -162,15 +163,21 @@ def form_rows() -> tuple[FormRow, ...]:
     )
 
 
-def curves(epochs: int = 24) -> tuple[CurvePoint, ...]:
+def training_log(epochs: int = 24) -> tuple[Epoch, ...]:
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.01, (3, epochs))
     return tuple(
-        CurvePoint(
+        Epoch(
             epoch=epoch,
+            steps=34 * epoch,
+            lr=0.001,
             train_loss=float(2.1 * np.exp(-epoch / 4) + 0.03 + abs(noise[0, epoch - 1])),
             validation_loss=float(1.8 * np.exp(-epoch / 4) + 0.07 + abs(noise[1, epoch - 1])),
             validation_top1=float(min(0.9916, 0.99 - 0.7 * np.exp(-epoch / 3) + noise[2, epoch - 1] / 3)),
+            seconds=2.5 * epoch,
+            images_per_second=450.0,
+            ms_per_step=70.0,
+            devices=1,
         )
         for epoch in range(1, epochs + 1)
     )
@@ -202,7 +209,7 @@ def sample() -> Report:
             Card(label="Best rate", value="4,320 /s", note="ONNX int8, end to end"),
             Card(label="Size", value="0.69 MB", note="int8, from 2.48 MB"),
         ),
-        curves=curves(),
+        history=training_log(),
         forms=form_rows(),
         mistakes=tuple(mistake(f"{number:04d}") for number in (17, 204, 873, 1190)),
         environment={"cpu": "Xeon Platinum", "cores": 2, "python": "3.11.13", "onnxruntime": "1.25.1"},

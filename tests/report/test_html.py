@@ -83,7 +83,7 @@ def test_cards_epochs_mistakes_and_environment_are_on_the_page(report: Report, h
     text = Page(html).text
     for card in report.cards:
         assert f"{card.label}{card.value}{card.note}" in text
-    for point in report.curves:
+    for point in report.history:
         figures = f"{point.epoch}{point.train_loss:.4f}{point.validation_loss:.4f}{percent(point.validation_top1)}"
         assert figures in text
     for one in report.mistakes:
@@ -170,7 +170,7 @@ def test_an_evaluation_of_nothing_readable_is_shown_without_figures(brief: Repor
 
 def test_a_model_that_was_not_trained_here_has_no_training_section(brief: Report, html: str) -> None:
     assert "The figures of every epoch" in html
-    assert "The figures of every epoch" not in render(replace(brief, curves=()))
+    assert "The figures of every epoch" not in render(replace(brief, history=()))
 
 
 def intervals(report: Report) -> list[Interval | None]:

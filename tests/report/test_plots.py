@@ -3,11 +3,12 @@ import io
 import re
 
 import matplotlib as mpl
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.report.pages import curves
+from tests.report.pages import training_log
 from xception.report.document import Report
 from xception.report.plots import THEME, THUMBNAIL_PX, overlay, png_uri, reliability, throughput, training_curves
 from xception.speed.benchmark import Run
@@ -25,7 +26,7 @@ def runs(report: Report) -> list[tuple[str, Run]]:
 
 
 def pictures(report: Report) -> list[str]:
-    return [training_curves(report.curves), throughput(runs(report))]
+    return [training_curves(report.history), throughput(runs(report))]
 
 
 def test_pictures_are_bare_scalable_svg_elements(report: Report) -> None:
@@ -57,7 +58,7 @@ def test_ids_of_two_pictures_never_meet_and_references_resolve(report: Report) -
 
 def test_the_same_figures_give_the_same_bytes_and_others_do_not(report: Report) -> None:
     assert pictures(report) == pictures(report)
-    assert training_curves(report.curves) != training_curves(report.curves[:-1])
+    assert training_curves(report.history) != training_curves(report.history[:-1])
 
 
 def test_drawing_leaves_the_settings_of_matplotlib_alone(report: Report) -> None:
@@ -76,8 +77,8 @@ def test_throughput_names_every_form_bottleneck_and_rate(report: Report) -> None
 
 def test_the_users_settings_of_matplotlib_change_no_picture(report: Report) -> None:
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
-        changed = training_curves(report.curves)
-    assert changed == training_curves(report.curves)
+        changed = training_curves(report.history)
+    assert changed == training_curves(report.history)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -92,12 +93,18 @@ def test_names_of_forms_are_text_and_never_markup_or_formulas(report: Report) ->
 
 
 def test_the_best_epoch_is_named() -> None:
-    points = curves(5)
+    points = training_log(5)
     assert f"{points[4].validation_top1:.2%} at epoch 5" in training_curves(points)
 
 
+def test_epochs_without_a_validation_are_left_out_and_without_any_there_is_no_chart() -> None:
+    unseen = [msgspec.structs.replace(row, validation_loss=None, validation_top1=None) for row in training_log(3)]
+    assert training_curves([*unseen[:2], training_log(3)[2]]) == training_curves(training_log(3)[2:])
+    assert training_curves(unseen) == training_curves([]) == ""
+
+
 def test_a_single_epoch_can_be_drawn() -> None:
-    assert "at epoch 1" in training_curves(curves(1))
+    assert "at epoch 1" in training_curves(training_log(1))
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK", "1"])

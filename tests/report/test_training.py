@@ -1,35 +1,32 @@
-from dataclasses import replace
-
+import msgspec
 import pytest
 
-from tests.train.samples import EPOCH
+from tests.samples import labelled
+from tests.train.samples import EPOCH, small_recipe
 from xception.bundle import Bundle
-from xception.report.training import TrainingPage, render_training
+from xception.report.training import render_training
+from xception.train.manifest import RunManifest, describe_run
+from xception.train.trainer import make_batches
 
-ROW = {name: getattr(EPOCH, name) for name in EPOCH.__struct_fields__}
-JUDGED = ROW | {"validation_loss": 0.5, "epoch": 2, "steps": 6}
+JUDGED = msgspec.structs.replace(EPOCH, validation_loss=0.5, epoch=2, steps=6)
 
 
 @pytest.fixture(scope="module")
-def training(weights_bundle: Bundle) -> TrainingPage:
-    return TrainingPage(
-        bundle=weights_bundle,
-        rows=[ROW, JUDGED],
-        settings={"optim.lr": 0.125, "optim.clip_norm": None, "model.variant": "<mini>"},
-        environment={"torch": "2.13.0"},
-        speed="20.0 ms/step, 50.0 images/s per device, 1 device",
-    )
+def manifest() -> RunManifest:
+    recipe = small_recipe()
+    made = describe_run(recipe, make_batches(recipe, labelled(3)), "cpu")
+    return msgspec.structs.replace(made, environment={"torch": "2.13.0", "cpu": "<cpu>"})
 
 
-def test_the_page_holds_curves_rows_settings_and_surroundings(training: TrainingPage) -> None:
-    html = render_training(training)
+def test_the_page_holds_curves_rows_settings_and_surroundings(weights_bundle: Bundle, manifest: RunManifest) -> None:
+    html = render_training(weights_bundle, [EPOCH, JUDGED], manifest)
     assert html.count("<svg") == 1
-    for text in ("0.125", "validation top1", "0.3333", "2.13.0", "20.0 ms/step", "50.0 images/s per device"):
+    for text in ("optim.lr", "validation top1", "0.3333", "2.13.0", "9.0 ms/step", "99.5 images/s"):
         assert text in html
-    assert "&lt;mini&gt;" in html
+    assert "&lt;cpu&gt;" in html
     assert "http" not in html.replace("http-equiv", "").replace("http://www.w3.org", "")
 
 
-def test_a_run_that_was_never_judged_has_no_curves(training: TrainingPage) -> None:
-    assert "<svg" not in render_training(replace(training, rows=[ROW]))
-    assert "<svg" not in render_training(replace(training, rows=[]))
+def test_a_run_that_was_never_judged_has_no_curves(weights_bundle: Bundle, manifest: RunManifest) -> None:
+    for history in ([EPOCH], []):
+        assert "<svg" not in render_training(weights_bundle, history, manifest)

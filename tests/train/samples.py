@@ -9,11 +9,12 @@ from xception.arch.variants import architecture
 from xception.models.network import build
 from xception.preprocess import Preprocess, Squash
 from xception.train.batches import Batch
+from xception.train.logs import Epoch
 from xception.train.loop import StepReport
-from xception.train.optim import optimizer
+from xception.train.optim import make_optimizer
 from xception.train.recipe import Recipe
 from xception.train.settings import ComputeSettings, DataSettings, ModelSettings, OptimSettings
-from xception.train.state import Epoch, Progress, TrainingState
+from xception.train.state import Progress, TrainingState
 
 EPOCH = Epoch(
     epoch=1,
@@ -50,7 +51,7 @@ def fresh(name: str = "sgd", seed: int = 0, recipe: str = "r", data: str = "d", 
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     settings = OptimSettings(name=name, lr=0.01)  # type: ignore[arg-type]
     progress = Progress(recipe=recipe, data=data, classes=classes)
-    return TrainingState(network, optimizer(network, settings), progress)
+    return TrainingState(network, make_optimizer(network, settings), progress)
 
 
 def batch(step: int = 0, size: int = 4) -> Batch:

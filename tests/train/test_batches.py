@@ -13,6 +13,7 @@ from xception.preprocess import Preprocess, Squash
 from xception.train.batches import Batches
 from xception.train.recipe import Recipe
 from xception.train.settings import DataSettings, ModelSettings, ProgressiveStage
+from xception.train.trainer import make_batches
 
 COUNT = 11
 
@@ -30,7 +31,7 @@ def recipe(seed: int = 0) -> Recipe:
 
 
 def batches(source: Items | None = None, seed: int = 0) -> Batches:
-    return Batches(source or labelled(COUNT), recipe(seed))
+    return make_batches(recipe(seed), source or labelled(COUNT))
 
 
 def test_an_epoch_holds_every_image_once_and_its_last_batch_what_is_left() -> None:
@@ -94,7 +95,7 @@ def test_the_fingerprint_changes_with_keys_labels_and_order() -> None:
 @pytest.mark.parametrize("world", [2, 3, 4])
 def test_the_shares_of_all_processes_hold_every_image_of_a_step_once(world: int) -> None:
     source = labelled(COUNT)
-    shares = [Batches(source, recipe(), rank, world) for rank in range(world)]
+    shares = [make_batches(recipe(), source, rank=rank, world=world) for rank in range(world)]
     for step in range(6):
         whole = shares[0].indices(step)
         weights = [share.weight(step) for share in shares]
@@ -112,14 +113,14 @@ def test_the_images_of_a_step_have_names() -> None:
 def test_batches_are_cropped_at_random_where_the_recipe_says_so() -> None:
     cropping = msgspec.structs.replace(recipe(), augment=Augment(crop_scale=(0.1, 0.5)))
     plain = msgspec.structs.replace(recipe(), augment=Augment())
-    cropped, whole = (Batches(labelled(COUNT), one)(0)[0] for one in (cropping, plain))
+    cropped, whole = (make_batches(one, labelled(COUNT))(0)[0] for one in (cropping, plain))
     assert cropped.shape == whole.shape
     assert not torch.equal(cropped, whole)
 
 
 def test_images_grow_stage_by_stage_as_the_recipe_says() -> None:
     stages = ProgressiveStage(until=1, size=0.6), ProgressiveStage(until=3, size=0.7)
-    made = Batches(labelled(COUNT), msgspec.structs.replace(recipe(), progressive=stages))
+    made = make_batches(msgspec.structs.replace(recipe(), progressive=stages), labelled(COUNT))
     assert [made(step)[0].shape[2] for step in (0, 2, 3, 8, 9)] == [5, 5, 6, 6, 8]
     assert torch.equal(made(9)[0], batches()(9)[0])
 
@@ -131,7 +132,7 @@ def test_balanced_batches_show_rare_classes_as_often_as_frequent_ones() -> None:
         plain.classes[:2],
         tuple(dataclasses.replace(item, target=int(index == 0)) for index, item in enumerate(plain.items)),
     )
-    made = Batches(source, msgspec.structs.replace(recipe(), sampling="balanced"))
+    made = make_batches(msgspec.structs.replace(recipe(), sampling="balanced"), source)
     targets = torch.cat([made(step)[1] for step in range(3)])
     assert sorted(torch.bincount(targets).tolist()) == [5, 6]
     assert made.class_counts.tolist() == [10, 1]
@@ -145,4 +146,4 @@ def test_images_without_a_label_cannot_be_trained_on() -> None:
     unknown = [dataclasses.replace(item, target=None) for item in plain.items[:2]]
     source = Items(plain.name, plain.classes, (*unknown, *plain.items[2:]))
     with pytest.raises(InputError, match="2 of the 11 training images, such as 000, have no label"):
-        _ = Batches(source, recipe()).class_counts
+        _ = make_batches(recipe(), source).class_counts

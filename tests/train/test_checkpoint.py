@@ -9,8 +9,9 @@ import pytest
 from tests.test_bundle import room_for
 from tests.train.samples import fresh
 from xception.errors import EnvironmentFault, InputError
-from xception.train.checkpoint import MANIFEST, Checkpoints, Manifest
-from xception.train.state import Epoch, TrainingState, encoded
+from xception.train.checkpoint import INDEX, CheckpointIndex, Checkpoints, encode
+from xception.train.logs import Epoch
+from xception.train.state import TrainingState
 from xception.train.storage import LocalStorage
 
 
@@ -31,13 +32,13 @@ class Run:
         return state
 
     def files(self) -> list[str]:
-        return sorted(path.name for path in self.folder.iterdir() if path.name != MANIFEST)
+        return sorted(path.name for path in self.folder.iterdir() if path.name != INDEX)
 
     def steps(self) -> list[int]:
         return [int(name.split("-")[1]) for name in self.files()]
 
-    def manifest(self) -> Manifest:
-        return msgspec.json.decode((self.folder / MANIFEST).read_bytes(), type=Manifest)
+    def manifest(self) -> CheckpointIndex:
+        return msgspec.json.decode((self.folder / INDEX).read_bytes(), type=CheckpointIndex)
 
 
 def epoch(step: int, top1: float) -> Epoch:
@@ -68,7 +69,7 @@ def test_what_was_saved_last_is_what_is_loaded(tmp_path: Path) -> None:
     state = run.save(2)
     name, content = Run(tmp_path).checkpoints.load() or ("", b"")
     assert name == run.checkpoints.newest
-    assert content == encoded(state)
+    assert content == encode(state)
 
 
 def test_the_last_ones_and_the_best_are_kept(tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_a_broken_checkpoint_is_named_and_the_one_before_taken(damage: object, t
     again = Run(tmp_path)
     name, content = again.checkpoints.load() or ("", b"")
     assert name.endswith(run.files()[0])
-    assert content == encoded(before)
+    assert content == encode(before)
     (warning,) = again.warnings
     assert "checkpoint-000000002-" in warning
     again.save(2)
@@ -126,9 +127,9 @@ def test_without_a_readable_manifest_the_files_speak_for_themselves(damage: obje
     run = Run(tmp_path)
     run.save(1)
     state = run.save(2)
-    damage(tmp_path / MANIFEST)  # type: ignore[operator]
+    damage(tmp_path / INDEX)  # type: ignore[operator]
     again = Run(tmp_path)
-    assert (again.checkpoints.load() or ("", b""))[1] == encoded(state)
+    assert (again.checkpoints.load() or ("", b""))[1] == encode(state)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -154,18 +155,18 @@ def test_a_file_that_the_manifest_does_not_know_goes(tmp_path: Path) -> None:
 def test_a_manifest_that_leads_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     run = Run(tmp_path)
     state = run.save(1)
-    text = (tmp_path / MANIFEST).read_text()
-    (tmp_path / MANIFEST).write_text(text.replace("checkpoint-", "../../checkpoint-"))
+    text = (tmp_path / INDEX).read_text()
+    (tmp_path / INDEX).write_text(text.replace("checkpoint-", "../../checkpoint-"))
     again = Run(tmp_path)
-    assert (again.checkpoints.load() or ("", b""))[1] == encoded(state)
+    assert (again.checkpoints.load() or ("", b""))[1] == encode(state)
     assert "is broken" in again.warnings[0]
 
 
 def test_a_manifest_of_another_version_is_refused(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.save(1)
-    text = (tmp_path / MANIFEST).read_text()
-    (tmp_path / MANIFEST).write_text(text.replace('"format_version": 1', '"format_version": 9'))
+    text = (tmp_path / INDEX).read_text()
+    (tmp_path / INDEX).write_text(text.replace('"format_version": 1', '"format_version": 9'))
     with pytest.raises(InputError, match="has format version 9, this program reads version 1"):
         Run(tmp_path).checkpoints.load()
 
@@ -177,7 +178,7 @@ def test_without_room_the_last_checkpoint_stays(tmp_path: Path) -> None:
     with room_for(8192), pytest.raises(EnvironmentFault, match="what was there is unchanged; make room and resume"):
         run.save(2)
     assert run.files() == files
-    assert (Run(tmp_path).checkpoints.load() or ("", b""))[1] == encoded(state)
+    assert (Run(tmp_path).checkpoints.load() or ("", b""))[1] == encode(state)
 
 
 @pytest.mark.parametrize("call", range(1, 5))
@@ -199,6 +200,6 @@ def test_a_disk_that_fills_up_at_any_point_leaves_the_last_checkpoint(
         run.save(2)
     again = Run(tmp_path)
     name, content = again.checkpoints.load() or ("", b"")
-    assert content == encoded(first) or (call == 4 and "checkpoint-000000002-" in name)
+    assert content == encode(first) or (call == 4 and "checkpoint-000000002-" in name)
     assert again.warnings == []
     assert not list(tmp_path.glob(".*"))

@@ -5,8 +5,7 @@ import msgspec
 import pytest
 
 from tests.train.samples import EPOCH
-from xception.train.logs import CSV, EVENTS, JSON_LINES, TAGS, write_logs
-from xception.train.state import Epoch
+from xception.train.logs import CSV, EVENTS, JSON_LINES, TAGS, Epoch, median_speed, read_history, write_logs
 from xception.train.storage import open_storage
 
 NEXT = msgspec.structs.replace(EPOCH, epoch=2, steps=6, validation_loss=0.25, seconds=1.5)
@@ -53,3 +52,17 @@ def loaded(path: Path) -> list[object]:
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
     return list(EventFileLoader(str(path)).Load())
+
+
+def test_the_log_is_read_as_it_was_written(folder: Path) -> None:
+    assert read_history(open_storage(folder)) == (EPOCH, NEXT)
+
+
+def test_the_speed_of_a_run_is_the_median_of_its_epochs_per_device() -> None:
+    assert median_speed([]) is None
+    rows = [
+        msgspec.structs.replace(EPOCH, images_per_second=rate, ms_per_step=ms, devices=2)
+        for rate, ms in ((80.0, 10.0), (100.0, 20.0), (400.0, 30.0))
+    ]
+    assert str(median_speed(rows)) == "20.0 ms/step, 50.0 images/s per device, 2 devices"
+    assert str(median_speed([EPOCH])) == "9.0 ms/step, 99.5 images/s per device, 1 device"

@@ -56,7 +56,7 @@ def test_weights_that_are_no_numbers_are_not_saved(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xception.train.loop.CHECKPOINT_EVERY_S", 0.0)
-    monkeypatch.setattr("xception.train.loop.SAVING_SHARE", 1e9)
+    monkeypatch.setattr("xception.train.loop.MAX_SAVING_SHARE", 1e9)
     make, made = Stepper.__call__, []
 
     def spoil(stepper: Stepper, state: TrainingState, *rest: object) -> float:

@@ -1,21 +1,68 @@
+from collections.abc import Callable
+from typing import get_args
+
 import msgspec
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
-from tests.train.samples import small_recipe
 from xception.errors import UsageError
-from xception.train.losses import Loss, loss_of, smoothing_over_all
-from xception.train.recipe import Recipe
-from xception.train.settings import MixSettings
+from xception.train.losses import LOSSES, CrossEntropy, Loss, make_loss, smoothing_over_all
+from xception.train.settings import LossSettings
 
 CLASSES = 5
 LOGITS = torch.randn(8, CLASSES, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 TARGETS = torch.tensor([0, 1, 2, 3, 4, 0, 0, 2])
+COUNTS = np.array([3, 1, 2, 1, 1])
 
 
-def recipe(**settings: object) -> Recipe:
-    return msgspec.structs.replace(small_recipe(), **settings)
+def loss_of(counts: np.ndarray | None = None, **settings: object) -> CrossEntropy:
+    made = make_loss(LossSettings(**settings), COUNTS if counts is None else counts)  # type: ignore[arg-type]
+    assert isinstance(made, CrossEntropy)
+    return made
+
+
+def faults(loss: Loss) -> list[str]:
+    """The parts of the contract of a loss that this one breaks."""
+    logits = LOGITS.clone().requires_grad_()
+    whole = loss(logits, TARGETS)
+    whole.backward()
+    parts = [(loss(LOGITS[part], TARGETS[part]), len(LOGITS[part])) for part in (slice(0, 3), slice(3, 8))]
+    kept = {
+        "is a number": whole.shape == () and bool(whole.isfinite()),
+        "has a gradient": logits.grad is not None and bool(logits.grad.isfinite().all() and logits.grad.any()),
+        "parts add up": bool(torch.isclose(sum(loss * count for loss, count in parts) / len(LOGITS), whole)),  # type: ignore[arg-type]
+        "takes probabilities": bool(torch.isclose(loss(LOGITS, torch.from_numpy(one_hot())), whole)),
+        "falls towards the labels": bool(loss(LOGITS + torch.from_numpy(one_hot()), TARGETS) < whole),
+    }
+    return [part for part, holds in kept.items() if not holds]
+
+
+@pytest.mark.parametrize("settings", [{}, {"label_smoothing": 0.1}, {"class_weights": "balanced"}])
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_keeps_the_contract(name: str, settings: dict[str, object]) -> None:
+    assert faults(make_loss(LossSettings(name=name, **settings), COUNTS)) == []  # type: ignore[arg-type]
+
+
+WRONG: dict[str, Callable[..., torch.Tensor]] = {
+    "parts add up": lambda logits, targets: functional.cross_entropy(logits, targets, reduction="sum"),
+    "is a number": lambda logits, targets: functional.cross_entropy(logits, targets).reshape(1),
+    "falls towards the labels": lambda logits, targets: -functional.cross_entropy(logits, targets),
+    "takes probabilities": lambda logits, targets: functional.cross_entropy(
+        logits, targets if targets.ndim == 1 else targets.argmin(1)
+    ),
+}
+
+
+@pytest.mark.parametrize("part", WRONG)
+def test_a_loss_that_breaks_the_contract_is_noticed(part: str) -> None:
+    assert part in faults(WRONG[part])
+
+
+def test_the_names_of_the_settings_are_those_of_the_table() -> None:
+    (names,) = [field.type for field in msgspec.structs.fields(LossSettings) if field.name == "name"]
+    assert get_args(names) == tuple(LOSSES)
 
 
 def direct(soft: np.ndarray, weights: np.ndarray | None = None) -> float:
@@ -34,7 +81,7 @@ def test_smoothing_is_shared_by_all_classes_or_by_all_others(amount: float) -> N
     over_all = one_hot() * (1 - amount) + amount / CLASSES
     others = np.where(one_hot() == 1, 1 - amount, amount / (CLASSES - 1))
     for kind, soft in (("all", over_all), ("others", others)):
-        loss = loss_of(recipe(label_smoothing=amount, smoothing=kind), np.ones(CLASSES))
+        loss = loss_of(label_smoothing=amount, smoothing_over=kind)
         assert float(loss(LOGITS, TARGETS)) == pytest.approx(direct(soft), rel=1e-12)
     assert (smoothing_over_all(amount, "others", CLASSES) == smoothing_over_all(amount, "all", CLASSES)) == (
         amount == 0
@@ -43,7 +90,7 @@ def test_smoothing_is_shared_by_all_classes_or_by_all_others(amount: float) -> N
 
 def test_probabilities_are_smoothed_as_classes_are() -> None:
     soft = 0.3 * one_hot() + 0.7 * np.roll(one_hot(), 1, axis=0)
-    loss = Loss(0.1)
+    loss = CrossEntropy(0.1)
     expected = direct(0.9 * soft + 0.1 / CLASSES)
     assert float(loss(LOGITS, torch.from_numpy(soft))) == pytest.approx(expected, rel=1e-12)
 
@@ -51,7 +98,7 @@ def test_probabilities_are_smoothed_as_classes_are() -> None:
 @pytest.mark.parametrize("is_soft", [False, True])
 def test_classes_count_by_their_weights_and_parts_add_up(is_soft: bool) -> None:
     weights = (0.5, 1.0, 2.0, 0.1, 3.0)
-    loss = loss_of(recipe(class_weights=weights), np.ones(CLASSES))
+    loss = loss_of(class_weights=weights)
     targets = torch.from_numpy(one_hot()) if is_soft else TARGETS
     whole = float(loss(LOGITS, targets))
     assert whole == pytest.approx(direct(one_hot(), np.array(weights)), rel=1e-6)
@@ -61,27 +108,25 @@ def test_classes_count_by_their_weights_and_parts_add_up(is_soft: bool) -> None:
 
 def test_balanced_weights_give_every_class_the_same_sum() -> None:
     counts = np.array([10, 30, 0, 60])
-    loss = loss_of(recipe(class_weights="balanced"), counts)
+    loss = loss_of(counts, class_weights="balanced")
     assert loss.class_weights is not None
     sums = loss.class_weights.numpy() * counts
     assert sums[[0, 1, 3]] == pytest.approx([25, 25, 25])
 
 
-@pytest.mark.parametrize(
-    "settings", [{"label_smoothing": 0.1}, {"mix": MixSettings(mixup=0.2)}, {"mix": MixSettings(cutmix=1)}]
-)
-def test_a_single_class_has_nothing_to_be_blended_with(settings: dict[str, object]) -> None:
+@pytest.mark.parametrize(("label_smoothing", "blends_images"), [(0.1, False), (0.0, True)])
+def test_a_single_class_has_nothing_to_be_blended_with(label_smoothing: float, blends_images: bool) -> None:
     with pytest.raises(UsageError, match="the data have one class, whose labels cannot be blended"):
-        loss_of(recipe(**settings), np.array([9]))
-    assert loss_of(recipe(), np.array([9])).smoothing == 0
+        make_loss(LossSettings(label_smoothing=label_smoothing), np.array([9]), blends_images=blends_images)
+    assert loss_of(np.array([9])).smoothing == 0
 
 
 def test_weights_for_another_number_of_classes_are_refused() -> None:
-    with pytest.raises(UsageError, match="class_weights holds 3 numbers, and the data have 5 classes"):
-        loss_of(recipe(class_weights=(1.0, 2.0, 3.0)), np.ones(CLASSES))
+    with pytest.raises(UsageError, match=r"loss\.class_weights holds 3 numbers, and the data have 5 classes"):
+        loss_of(class_weights=(1.0, 2.0, 3.0))
 
 
 def test_smoothing_that_would_make_the_right_class_the_least_likely_is_refused() -> None:
     with pytest.raises(UsageError, match=r"label_smoothing 0\.6 over the others .* of 2 classes .* at most 0\.5"):
-        loss_of(recipe(label_smoothing=0.6, smoothing="others"), np.ones(2))
-    assert loss_of(recipe(label_smoothing=0.5, smoothing="others"), np.ones(2)).smoothing == 1
+        loss_of(np.ones(2), label_smoothing=0.6, smoothing_over="others")
+    assert loss_of(np.ones(2), label_smoothing=0.5, smoothing_over="others").smoothing == 1

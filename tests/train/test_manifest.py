@@ -7,31 +7,37 @@ import pytest
 from tests.samples import CLASSES, labelled
 from tests.train.samples import small_recipe
 from xception.errors import InputError
-from xception.train.batches import Batches
 from xception.train.manifest import (
-    NAME,
+    RUN_FILE,
     RunManifest,
-    changes,
     check_same_data,
     check_same_recipe,
+    describe_run,
+    differing_surroundings,
     manifest_at,
-    manifest_of,
     read_manifest,
     write_manifest,
 )
+from xception.train.recipe import Recipe
 from xception.train.settings import OptimSettings
 from xception.train.storage import open_storage
+from xception.train.trainer import make_batches
+
+
+def described(recipe: Recipe | None = None, images: int = 9) -> RunManifest:
+    recipe = recipe or small_recipe()
+    return describe_run(recipe, make_batches(recipe, labelled(images)), "cpu")
 
 
 @pytest.fixture
 def manifest() -> RunManifest:
-    return manifest_of(small_recipe(), Batches(labelled(9), small_recipe()), "cpu")
+    return described()
 
 
 def test_a_manifest_says_what_decides_the_weights(manifest: RunManifest) -> None:
     assert manifest.recipe == small_recipe()
     assert (manifest.data.images, manifest.data.classes, manifest.processes) == (9, len(CLASSES), 1)
-    assert manifest.data.fingerprint == Batches(labelled(9), small_recipe()).fingerprint
+    assert manifest.data.fingerprint == make_batches(small_recipe(), labelled(9)).fingerprint
     assert manifest.threads >= 1
     assert {"torch", "numpy", "pillow", "python", "xception", "cpu"} <= manifest.environment.keys()
 
@@ -39,7 +45,7 @@ def test_a_manifest_says_what_decides_the_weights(manifest: RunManifest) -> None
 def test_it_is_read_as_it_was_written_by_any_name_of_the_run(manifest: RunManifest, tmp_path: Path) -> None:
     write_manifest(open_storage(tmp_path), manifest)
     assert read_manifest(open_storage(tmp_path)) == manifest
-    assert [manifest_at(str(place)) for place in (tmp_path, tmp_path / NAME, f"{tmp_path}/")] == [manifest] * 3
+    assert [manifest_at(str(place)) for place in (tmp_path, tmp_path / RUN_FILE, f"{tmp_path}/")] == [manifest] * 3
 
 
 def test_a_folder_without_one_is_named(tmp_path: Path) -> None:
@@ -58,38 +64,40 @@ def test_a_folder_without_one_is_named(tmp_path: Path) -> None:
 )
 def test_a_changed_manifest_is_refused(old: str, new: str, message: str, manifest: RunManifest, tmp_path: Path) -> None:
     write_manifest(open_storage(tmp_path), manifest)
-    (tmp_path / NAME).write_text((tmp_path / NAME).read_text().replace(old, new, 1))
+    (tmp_path / RUN_FILE).write_text((tmp_path / RUN_FILE).read_text().replace(old, new, 1))
     with pytest.raises(InputError, match=message):
         manifest_at(str(tmp_path))
 
 
 def test_the_same_recipe_passes_and_another_is_told_by_its_settings(manifest: RunManifest) -> None:
-    check_same_recipe(manifest, small_recipe(), "runs/a")
+    check_same_recipe(manifest, described(), "runs/a")
     with pytest.raises(InputError, match="the run in runs/a is of another recipe: batch_size was 4, is 8; resume with"):
-        check_same_recipe(manifest, small_recipe(batch_size=8), "runs/a")
+        check_same_recipe(manifest, described(small_recipe(batch_size=8)), "runs/a")
 
 
 def test_a_run_of_a_version_that_lacked_a_setting_goes_on_with_its_default(
     manifest: RunManifest, tmp_path: Path
 ) -> None:
     write_manifest(open_storage(tmp_path), manifest)
-    content = json.loads((tmp_path / NAME).read_text())
+    content = json.loads((tmp_path / RUN_FILE).read_text())
     del content["recipe"]["optim"]["head_scale"]
-    (tmp_path / NAME).write_text(json.dumps(content | {"recipe_digest": "of that version"}))
-    check_same_recipe(manifest_at(str(tmp_path)), small_recipe(), "runs/a")
+    (tmp_path / RUN_FILE).write_text(json.dumps(content | {"recipe_digest": "of that version"}))
+    check_same_recipe(manifest_at(str(tmp_path)), described(), "runs/a")
     with pytest.raises(InputError, match=r"optim\.head_scale was 1\.0, is 2\.0"):
-        check_same_recipe(
-            manifest_at(str(tmp_path)), small_recipe(optim=OptimSettings(lr=0.01, head_scale=2.0)), "runs/a"
-        )
+        other = described(small_recipe(optim=OptimSettings(lr=0.01, head_scale=2.0)))
+        check_same_recipe(manifest_at(str(tmp_path)), other, "runs/a")
 
 
 def test_the_same_data_pass_and_others_are_counted(manifest: RunManifest) -> None:
-    check_same_data(manifest, Batches(labelled(9), small_recipe()), "the run")
+    check_same_data(manifest, described(), "the run")
     with pytest.raises(InputError, match="the run: pictures had 9 images of 7 classes, pictures has 10 of 7"):
-        check_same_data(manifest, Batches(labelled(10), small_recipe()), "the run")
+        check_same_data(manifest, described(images=10), "the run")
 
 
 def test_changed_surroundings_are_listed(manifest: RunManifest) -> None:
-    assert changes(manifest, manifest) == []
+    assert differing_surroundings(manifest, manifest) == []
     other = msgspec.structs.replace(manifest, processes=2, environment=manifest.environment | {"numpy": "0"})
-    assert changes(manifest, other) == [f"numpy was {manifest.environment['numpy']}, is 0", "processes was 1, is 2"]
+    assert differing_surroundings(manifest, other) == [
+        f"numpy was {manifest.environment['numpy']}, is 0",
+        "processes was 1, is 2",
+    ]

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from xception.data.augment import batch_generator
-from xception.train.mixing import cutmix, erased, mixed, mixup, random_box
+from xception.train.mixing import cutmix, erase, mix, mixup, random_box
 from xception.train.settings import MixSettings
 
 COUNT, CLASSES, PX = 6, 4, 16
@@ -12,8 +12,8 @@ TARGETS = torch.tensor([0, 1, 2, 3, 0, 1])
 PARTNER = torch.tensor([2, 0, 1, 5, 4, 3])
 
 
-def mix(step: int = 0, **settings: float) -> tuple[torch.Tensor, torch.Tensor]:
-    return mixed(PIXELS, TARGETS, CLASSES, MixSettings(**settings), batch_generator(0, step))
+def mixed(step: int = 0, **settings: float) -> tuple[torch.Tensor, torch.Tensor]:
+    return mix(PIXELS, TARGETS, CLASSES, MixSettings(**settings), batch_generator(0, step))
 
 
 def test_mixup_is_the_weighted_sum_of_two_images() -> None:
@@ -37,7 +37,7 @@ def test_cutmix_takes_the_box_from_the_other_image_and_counts_its_pixels() -> No
 @pytest.mark.parametrize("settings", [{"mixup": 0.4}, {"cutmix": 1.0}])
 @pytest.mark.parametrize("step", range(4))
 def test_a_mixed_batch_is_two_images_and_their_classes_in_one_proportion(settings: dict[str, float], step: int) -> None:
-    pixels, soft = mix(step, **settings)
+    pixels, soft = mixed(step, **settings)
     assert (pixels.shape, soft.shape) == (PIXELS.shape, (COUNT, CLASSES))
     torch.testing.assert_close(soft.sum(1), torch.ones(COUNT))
     rng = batch_generator(0, step)
@@ -56,19 +56,19 @@ def test_a_mixed_batch_is_two_images_and_their_classes_in_one_proportion(setting
 
 
 def test_without_mixing_the_batch_is_untouched() -> None:
-    pixels, targets = mix()
+    pixels, targets = mixed()
     assert pixels is PIXELS
     assert targets is TARGETS
 
 
 def test_a_mixed_batch_is_a_function_of_its_step() -> None:
-    first, second, other = (mix(step, mixup=0.4)[0] for step in (3, 3, 4))
+    first, second, other = (mixed(step, mixup=0.4)[0] for step in (3, 3, 4))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
 
 
 def test_with_both_kinds_batches_take_either() -> None:
-    batches = [mix(step, mixup=0.5, cutmix=1.0, cutmix_share=0.3)[0] for step in range(200)]
+    batches = [mixed(step, mixup=0.5, cutmix=1.0, cutmix_share=0.3)[0] for step in range(200)]
     # Pixels are whole numbers, which only mixup blends to others.
     cut = sum(bool((batch == batch.round()).all()) for batch in batches)
     assert 40 < cut < 80
@@ -84,7 +84,7 @@ def test_boxes_have_the_share_that_was_drawn_unless_the_border_cuts_them() -> No
 
 
 def test_shares_follow_the_beta_distribution() -> None:
-    shares = [float(mix(step, mixup=0.2)[1].amax(1).min()) for step in range(400)]
+    shares = [float(mixed(step, mixup=0.2)[1].amax(1).min()) for step in range(400)]
     # Beta(0.2, 0.2) lies near 0 and 1: most mixtures are nearly one of the two images.
     assert np.mean(np.array(shares) > 0.9) > 0.5
     assert min(shares) < 0.6
@@ -93,7 +93,7 @@ def test_shares_follow_the_beta_distribution() -> None:
 @pytest.mark.parametrize("probability", [0.0, 0.25, 1.0])
 def test_the_given_share_of_images_loses_a_rectangle_of_the_published_sizes(probability: float) -> None:
     pixels = torch.ones(400, 3, 40, 40)
-    made = erased(pixels, probability, batch_generator(0, 0))
+    made = erase(pixels, probability, batch_generator(0, 0))
     gone = (made == 0).all(1).numpy()
     hit = gone.any((1, 2))
     assert hit.mean() == pytest.approx(probability, abs=0.06)

@@ -1,16 +1,32 @@
 import math
+from typing import get_args
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 from torch import optim
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from tests.train.samples import fresh, train_steps
 from xception.arch.variants import architecture
 from xception.errors import UsageError
 from xception.models.network import Xception, build
-from xception.train.optim import Muon, RMSprop, depth, optimizer, orthogonalised, peak_rate, scaling_remark, set_rate
-from xception.train.settings import OptimSettings
+from xception.train.optim import (
+    OPTIMIZERS,
+    Muon,
+    RMSprop,
+    average_decay,
+    copy_as_average,
+    depth,
+    make_optimizer,
+    orthogonalize,
+    peak_rate,
+    scaling_remark,
+    set_rate,
+    update_average,
+)
+from xception.train.settings import AverageSettings, OptimSettings
 
 
 @pytest.fixture
@@ -18,14 +34,33 @@ def network() -> Xception:
     return build(architecture("mini_xception", width=0.5))
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("sgd", SGD), ("rmsprop", RMSprop), ("adam", Adam), ("adamw", AdamW), ("muon", Muon)]
-)
+def test_the_names_of_the_settings_are_those_of_the_table() -> None:
+    (names,) = [field.type for field in msgspec.structs.fields(OptimSettings) if field.name == "name"]
+    assert get_args(names) == tuple(OPTIMIZERS)
+
+
+KINDS = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam, "adamw": AdamW, "muon": Muon}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimiser_learns_a_batch(name: str) -> None:
+    state = fresh(name)
+    train_steps(state, 1)
+    first = state.progress.loss_sum
+    for _ in range(10):
+        state.progress.step = 0  # the same batch again
+        train_steps(state, 1)
+    state.progress.step, state.progress.loss_sum = 0, 0.0
+    train_steps(state, 1)
+    assert state.progress.loss_sum < 0.9 * first
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS.items())
 @pytest.mark.parametrize("layer_decay", [1.0, 0.5])
 def test_the_named_optimiser_holds_every_parameter_once(
     name: str, kind: type[Optimizer], layer_decay: float, network: Xception
 ) -> None:
-    made = optimizer(network, OptimSettings(name=name, lr=0.3, layer_decay=layer_decay))  # type: ignore[arg-type]
+    made = make_optimizer(network, OptimSettings(name=name, lr=0.3, layer_decay=layer_decay))  # type: ignore[arg-type]
     assert type(made) is kind
     held = [id(parameter) for group in made.param_groups for parameter in group["params"]]
     assert sorted(held) == sorted(id(parameter) for parameter in network.parameters())
@@ -43,14 +78,14 @@ def test_decay_reaches_what_the_settings_say() -> None:
     expected = {"kernels": (0.01, 0.01, 0, 0), "all": (0.01,) * 4, "stem": (0.01, 0, 0, 0)}
     for decay_on, values in expected.items():
         settings = OptimSettings(weight_decay=0.01, momentum=0.8, decay_on=decay_on)  # type: ignore[arg-type]
-        made = optimizer(network, settings)
+        made = make_optimizer(network, settings)
         decay = by_name(network, made, "weight_decay")
         assert tuple(decay[name] for name in names) == values
         assert {group["momentum"] for group in made.param_groups} == {0.8}
 
 
 def test_a_step_shrinks_a_kernel_without_gradient_by_its_decay_alone(network: Xception) -> None:
-    made = optimizer(network, OptimSettings(lr=0.5, weight_decay=0.1, momentum=0))
+    made = make_optimizer(network, OptimSettings(lr=0.5, weight_decay=0.1, momentum=0))
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -62,7 +97,7 @@ def test_a_step_shrinks_a_kernel_without_gradient_by_its_decay_alone(network: Xc
 
 def test_layers_learn_the_more_slowly_the_nearer_they_are_to_the_input(network: Xception) -> None:
     last = len(network.blocks) + 1
-    made = optimizer(network, OptimSettings(layer_decay=0.5))
+    made = make_optimizer(network, OptimSettings(layer_decay=0.5))
     set_rate(made, 0.8)
     rates = by_name(network, made, "lr")
     assert rates["head.classifier.weight"] == 0.8
@@ -76,7 +111,7 @@ def test_layers_learn_the_more_slowly_the_nearer_they_are_to_the_input(network: 
 
 
 def test_the_head_learns_at_a_multiple_of_its_rate(network: Xception) -> None:
-    made = optimizer(network, OptimSettings(layer_decay=0.5, head_scale=0.1))
+    made = make_optimizer(network, OptimSettings(layer_decay=0.5, head_scale=0.1))
     set_rate(made, 0.8)
     rates = by_name(network, made, "lr")
     assert {rates[name] for name in rates if name.startswith("head.")} == {0.8 * 0.1}
@@ -86,7 +121,7 @@ def test_the_head_learns_at_a_multiple_of_its_rate(network: Xception) -> None:
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_rmsprop_is_tensorflows_formula(momentum: float, network: Xception) -> None:
     settings = OptimSettings(name="rmsprop", lr=0.01, rho=0.8, momentum=momentum, epsilon=1e-3, weight_decay=0.1)
-    made = optimizer(network, settings)
+    made = make_optimizer(network, settings)
     kernel = network.head.classifier.weight
     rng = np.random.Generator(np.random.PCG64(0))
     weights = kernel.detach().double().numpy().copy()
@@ -103,7 +138,7 @@ def test_rmsprop_is_tensorflows_formula(momentum: float, network: Xception) -> N
 
 
 def test_rmsprop_leaves_what_has_no_gradient(network: Xception) -> None:
-    made = optimizer(network, OptimSettings(name="rmsprop", weight_decay=0.1))
+    made = make_optimizer(network, OptimSettings(name="rmsprop", weight_decay=0.1))
     before = network.tensors()
     assert made.step(lambda: 0.5) == 0.5
     assert all(np.array_equal(value, before[name]) for name, value in network.tensors().items())
@@ -116,7 +151,7 @@ def test_muon_moves_kernels_as_torchs_does_matrices_and_the_others_as_adamw(
     torch.manual_seed(0)
     network.to(memory_format=layout)  # type: ignore[call-overload]
     settings = OptimSettings(name="muon", lr=0.01, momentum=0.9, weight_decay=0.2, betas=(0.8, 0.95), epsilon=1e-6)
-    made = optimizer(network, settings)
+    made = make_optimizer(network, settings)
     named = dict(network.named_parameters())
     matrices = {name for name in named if by_name(network, made, "orthogonal")[name]}
     copies = {
@@ -158,7 +193,7 @@ def test_orthogonalising_keeps_directions_and_evens_their_sizes(shape: tuple[int
     torch.manual_seed(0)
     matrix = torch.randn(shape)
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
-    made = orthogonalised(matrix)
+    made = orthogonalize(matrix)
     sizes = (left.T @ made @ right.T).diagonal()
     assert sizes.min() > 0.5
     assert sizes.max() < 1.5
@@ -166,7 +201,7 @@ def test_orthogonalising_keeps_directions_and_evens_their_sizes(shape: tuple[int
 
 
 def test_muon_leaves_what_has_no_gradient(network: Xception) -> None:
-    made = optimizer(network, OptimSettings(name="muon", lr=0.1))
+    made = make_optimizer(network, OptimSettings(name="muon", lr=0.1))
     before = network.tensors()
     assert made.step(lambda: 0.5) == 0.5
     assert all(np.array_equal(value, before[name]) for name, value in network.tensors().items())
@@ -188,9 +223,9 @@ def test_a_scaled_rate_is_told() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "adamw", "nesterov": True}, "optim.nesterov has no meaning for adamw; .* optim.name sgd"),
-        ({"name": "sgd", "betas": (0.8, 0.9)}, "optim.betas has no meaning for sgd"),
-        ({"name": "adam", "rho": 0.5}, "optim.rho has no meaning for adam"),
+        ({"name": "adamw", "nesterov": True}, "optim.nesterov does nothing for adamw; .* optim.name sgd"),
+        ({"name": "sgd", "betas": (0.8, 0.9)}, "optim.betas does nothing for sgd"),
+        ({"name": "adam", "rho": 0.5}, "optim.rho does nothing for adam"),
         ({"name": "sgd", "nesterov": True, "momentum": 0}, "nesterov needs a momentum"),
     ],
 )
@@ -204,10 +239,58 @@ def test_nesterov_looks_ahead(network: Xception) -> None:
     for nesterov in (False, True):
         torch.manual_seed(0)
         copy = build(network.spec)
-        made = optimizer(copy, OptimSettings(lr=1.0, momentum=0.5, weight_decay=0, nesterov=nesterov))
+        made = make_optimizer(copy, OptimSettings(lr=1.0, momentum=0.5, weight_decay=0, nesterov=nesterov))
         before = copy.head.classifier.bias.detach().clone()
         copy.head.classifier.bias.grad = torch.ones_like(before)
         made.step()
         moved.append((before - copy.head.classifier.bias.detach()).mean().item())
     assert math.isclose(moved[0], 1.0, rel_tol=1e-6)
     assert math.isclose(moved[1], 1.5, rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [AverageSettings(decay=0.7, warmup=False), AverageSettings(decay=0.4)])
+def test_the_average_is_the_weighted_sum_of_all_weights_so_far(settings: AverageSettings) -> None:
+    state = fresh()
+    average = copy_as_average(state.network)
+    expected = {name: value.astype(np.float64) for name, value in state.network.tensors().items()}
+    for step in range(5):
+        train_steps(state, 1)
+        update_average(average, state.network, settings, step)
+        kept = min(settings.decay, (1 + step) / (10 + step)) if settings.warmup else settings.decay
+        current = state.network.tensors()
+        expected = {name: kept * value + (1 - kept) * current[name] for name, value in expected.items()}
+    for name, value in average.tensors().items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-5, atol=1e-6)
+    last = state.network.tensors()
+    assert any(not np.allclose(value, last[name], rtol=1e-3) for name, value in average.tensors().items())
+
+
+def test_counters_are_copied_and_weights_are_not_trained() -> None:
+    state = fresh()
+    average = copy_as_average(state.network)
+    train_steps(state, 3)
+    update_average(average, state.network, AverageSettings(), 2)
+    counters = [value for name, value in average.state_dict().items() if name.endswith("num_batches_tracked")]
+    assert counters
+    assert all(int(value) == 3 for value in counters)
+    assert not any(parameter.requires_grad for parameter in average.parameters())
+
+
+def test_warm_up_forgets_the_first_weights_soon() -> None:
+    settings = AverageSettings(decay=0.999)
+    assert average_decay(settings, 0) == pytest.approx(0.1)
+    assert average_decay(settings, 10**6) == 0.999
+    remembered = {
+        warmup: float(
+            np.prod([average_decay(AverageSettings(decay=0.999, warmup=warmup), step) for step in range(200)])
+        )
+        for warmup in (True, False)
+    }
+    assert remembered[True] < 1e-6
+    assert remembered[False] > 0.8
+
+
+def test_an_average_keeps_the_networks_memory_format() -> None:
+    state = fresh()
+    kernel = copy_as_average(state.network).stem[1].conv.weight
+    assert kernel.is_contiguous(memory_format=torch.channels_last)

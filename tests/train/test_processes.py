@@ -24,6 +24,7 @@ from xception.train.settings import (
     ComputeSettings,
     DataSettings,
     FreezeSettings,
+    LossSettings,
     ModelSettings,
     OptimSettings,
 )
@@ -57,7 +58,10 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 def staged(recipe: Recipe) -> Recipe:
     """The entry flow learns in the second epoch only, and what is published is the weights' average."""
     return msgspec.structs.replace(
-        recipe, freeze=FreezeSettings(entry_until=1), average=AverageSettings(decay=0.5), class_weights="balanced"
+        recipe,
+        freeze=FreezeSettings(entry_until=1),
+        average=AverageSettings(decay=0.5),
+        loss=LossSettings(class_weights="balanced"),
     )
 
 

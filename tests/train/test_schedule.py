@@ -1,18 +1,22 @@
 """Every schedule beside its source's formula."""
 
+from typing import get_args
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.train.formulas import CASES, COURSE, PEAK, TOTAL
-from xception.train.schedule import DECAYS, Course, has_stalled, rate
+from xception.train.schedule import SCHEDULES, Course, LearningRate, has_stalled
 from xception.train.settings import ScheduleSettings
 
 FALLING = st.sampled_from(["cosine", "linear", "poly", "constant"])
 
 
 def rates(settings: ScheduleSettings, course: Course = COURSE, peak: float = PEAK) -> list[float]:
-    return [rate(settings, peak, step, course) for step in range(course.total)]
+    learning_rate = LearningRate(settings, peak, course)
+    return [learning_rate(step) for step in range(course.total_steps)]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -46,13 +50,15 @@ def keras_plateau(losses: list[float], patience: int, factor: float) -> float:
 @given(losses=st.lists(st.sampled_from([1.0, 0.9, 0.89995, 0.8, 1.5]), max_size=30), patience=st.integers(1, 5))
 def test_a_plateau_lowers_the_rate_as_keras_does(losses: list[float], patience: int) -> None:
     settings = ScheduleSettings(name="plateau", patience=patience, factor=0.5)
-    assert rate(settings, PEAK, 0, COURSE, losses) == pytest.approx(keras_plateau(losses, patience, 0.5), rel=1e-12)
+    assert LearningRate(settings, PEAK, COURSE)(0, losses) == pytest.approx(
+        keras_plateau(losses, patience, 0.5), rel=1e-12
+    )
 
 
 def test_a_plateau_lowers_the_rate_at_all() -> None:
     settings = ScheduleSettings(name="plateau", patience=2)
-    assert rate(settings, 1.0, 0, COURSE, [1.0, 1.0, 1.0]) == pytest.approx(0.1)
-    assert rate(settings, 1.0, 0, COURSE, [1.0, 0.9, 0.8]) == 1.0
+    assert LearningRate(settings, 1.0, COURSE)(0, [1.0, 1.0, 1.0]) == pytest.approx(0.1)
+    assert LearningRate(settings, 1.0, COURSE)(0, [1.0, 0.9, 0.8]) == 1.0
 
 
 @given(name=FALLING, warmup=st.floats(0, 3), steps=st.integers(1, 20), epochs=st.integers(4, 8))
@@ -66,7 +72,12 @@ def test_the_rate_rises_to_the_peak_and_falls_from_there(name: str, warmup: floa
     assert min(values) > 0
 
 
-@pytest.mark.parametrize("name", DECAYS)
+def test_the_names_of_the_settings_are_those_of_the_table() -> None:
+    (names,) = [field.type for field in msgspec.structs.fields(ScheduleSettings) if field.name == "name"]
+    assert get_args(names) == tuple(SCHEDULES)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
 def test_every_schedule_has_a_rate_for_every_step_of_a_run_that_is_all_warm_up(name: str) -> None:
     staged = {"every_epochs": 1.0} if name == "staged" else {}
     values = rates(ScheduleSettings(name=name, warmup_epochs=100, **staged))  # type: ignore[arg-type]

@@ -28,7 +28,7 @@ def test_a_share_that_is_none_is_refused(rate: float) -> None:
 
 
 def test_a_setting_that_the_choice_does_not_look_at_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"schedule\.power has no meaning for linear; .* schedule\.name poly"):
+    with pytest.raises(UsageError, match=r"schedule\.power does nothing for linear; .* schedule\.name poly"):
         ScheduleSettings(name="linear", power=3)
     assert ScheduleSettings(name="poly", power=3).power == 3
 
@@ -42,12 +42,12 @@ def test_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:
 
 
 def test_a_share_of_cutmix_needs_both_kinds_of_mixing() -> None:
-    with pytest.raises(UsageError, match="cutmix_share has no meaning unless"):
+    with pytest.raises(UsageError, match="cutmix_share does nothing unless"):
         MixSettings(mixup=0.2, cutmix_share=0.1)
     assert MixSettings(mixup=0.2, cutmix=1.0, cutmix_share=0.1).cutmix_share == 0.1
 
 
 def test_an_end_of_mixing_needs_mixing() -> None:
-    with pytest.raises(UsageError, match="until has no meaning unless"):
+    with pytest.raises(UsageError, match="until does nothing unless"):
         MixSettings(until=3)
     assert MixSettings(cutmix=1.0, until=0).until == 0

@@ -3,7 +3,8 @@ import torch
 
 from tests.train.samples import EPOCH, equal, fresh, tensors_of, train_steps
 from xception.errors import InputError
-from xception.train.state import TrainingState, encoded, restore
+from xception.train.checkpoint import encode, restore
+from xception.train.state import TrainingState
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
@@ -11,7 +12,7 @@ def test_a_restored_run_continues_bit_by_bit(name: str) -> None:
     whole = fresh(name)
     train_steps(whole, 3)
     whole.progress.history.append(EPOCH)
-    content = encoded(whole)
+    content = encode(whole)
     train_steps(whole, 3)
 
     resumed = fresh(name, seed=9)
@@ -37,18 +38,18 @@ def test_equal_states_give_equal_bytes() -> None:
     first, second = fresh("adamw"), fresh("adamw")
     for state in (first, second):
         train_steps(state, 2)
-    assert encoded(first) == encoded(second)
+    assert encode(first) == encode(second)
     train_steps(second, 1)
-    assert encoded(first) != encoded(second)
+    assert encode(first) != encode(second)
 
 
 def test_the_average_of_the_weights_comes_back_and_is_what_is_judged() -> None:
     state, other = with_average(1), with_average(2)
     train_steps(state, 1)
-    restore(other, encoded(state), "file")
+    restore(other, encode(state), "file")
     assert other.average is not None
-    assert other.judged is other.average
-    assert equal(other.average.state_dict(), with_average(1).judged.state_dict())
+    assert other.published is other.average
+    assert equal(other.average.state_dict(), with_average(1).published.state_dict())
     assert not equal(other.average.state_dict(), tensors_of(other))
     assert fresh().average is None
 
@@ -62,7 +63,7 @@ def with_average(seed: int) -> TrainingState:
 def test_the_scale_of_the_loss_comes_back() -> None:
     state, other = fresh(), fresh()
     state.scaler, other.scaler = (torch.amp.GradScaler("cpu", init_scale=scale) for scale in (8.0, 2.0))
-    restore(other, encoded(state), "file")
+    restore(other, encode(state), "file")
     assert other.scaler.get_scale() == 8.0
 
 
@@ -80,14 +81,14 @@ def test_the_state_of_another_run_is_refused_untouched(change: dict[str, str], m
     other = fresh(seed=5, **change)  # type: ignore[arg-type]
     before = tensors_of(other)
     with pytest.raises(InputError, match=f"checkpoint file {message}"):
-        restore(other, encoded(state), "file")
+        restore(other, encode(state), "file")
     assert equal(tensors_of(other), before)
     assert other.progress.step == 0
 
 
 @pytest.mark.parametrize("share", [0, 0.001, 0.1, 0.5, 0.99])
 def test_a_part_of_a_state_is_refused(share: float) -> None:
-    content = encoded(fresh())
+    content = encode(fresh())
     with pytest.raises(InputError, match=r"checkpoint file is broken .*; remove it to start again"):
         restore(fresh(), content[: int(len(content) * share)], "file")
 

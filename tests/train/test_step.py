@@ -1,34 +1,53 @@
 from copy import deepcopy
-from dataclasses import replace
 
-import msgspec
 import pytest
 import torch
 from torch import nn
 
 from tests.train.samples import batch, equal, fresh, small_recipe, tensors_of
+from xception.train.checkpoint import encode, restore
 from xception.train.distributed import launch
-from xception.train.losses import Loss
-from xception.train.schedule import Course
-from xception.train.settings import ComputeSettings, MixSettings, OptimSettings
-from xception.train.state import TrainingState, encoded, restore
-from xception.train.step import Stepper
+from xception.train.losses import CrossEntropy
+from xception.train.schedule import Course, LearningRate
+from xception.train.settings import ComputeSettings, MixSettings
+from xception.train.state import TrainingState
+from xception.train.step import BatchAugment, Stepper
 
 
 def stepper(
-    state: TrainingState, compute: ComputeSettings | None = None, clip_norm: float | None = None, lr: float = 0.01
+    state: TrainingState,
+    compute: ComputeSettings | None = None,
+    clip_norm: float | None = None,
+    lr: float = 0.01,
+    mix: MixSettings | None = None,
 ) -> Stepper:
-    recipe = small_recipe(compute, OptimSettings(lr=lr, clip_norm=clip_norm))
+    recipe = small_recipe(compute)
     fabric, state.scaler = launch(recipe.compute)
     wrapped, wrapped_optimizer = fabric.setup(state.network, state.optimizer)
     wrapped.train()
     course = Course(steps_per_epoch=5, epochs=recipe.epochs, batch_size=recipe.batch_size)
-    return Stepper(fabric, wrapped, wrapped_optimizer, recipe, Loss(0.0), course)
+    return Stepper(
+        fabric=fabric,
+        network=wrapped,
+        optimizer=wrapped_optimizer,
+        learning_rate=LearningRate(recipe.schedule, lr, course),
+        augment=BatchAugment(
+            augment=recipe.augment,
+            mix=mix or recipe.mix,
+            preprocess=recipe.preprocess,
+            num_classes=state.network.spec.num_classes,
+            steps_per_epoch=course.steps_per_epoch,
+            seed=recipe.seed,
+        ),
+        loss=CrossEntropy(0.0),
+        seed=recipe.seed,
+        accumulate=recipe.compute.accumulate,
+        clip_norm=clip_norm,
+    )
 
 
 def mixing(until: int | None, state: TrainingState) -> Stepper:
-    made = stepper(state)
-    return replace(made, recipe=msgspec.structs.replace(made.recipe, mix=MixSettings(mixup=0.8, until=until)))
+    return stepper(state, mix=MixSettings(mixup=0.8, until=until))
 
 
 def gradients(state: TrainingState) -> list[torch.Tensor]:
@@ -128,7 +147,7 @@ def test_a_restored_scale_goes_on_growing() -> None:
     step = stepper(state, ComputeSettings(precision="float16"))
     step(state, batch())
     again = stepper(resumed, ComputeSettings(precision="float16"))
-    restore(resumed, encoded(state), "file")
+    restore(resumed, encode(state), "file")
     step(state, batch(1))
     again(resumed, batch(1))
     assert state.scaler is not None

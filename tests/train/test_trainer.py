@@ -1,42 +1,46 @@
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 
 from tests.conftest import S3Server
-from tests.samples import CLASSES, write_folder
-from tests.train.samples import signal_at, stop_at
+from tests.samples import CLASSES, labelled, write_folder
+from tests.train.samples import signal_at, small_recipe, stop_at
 from xception.bundle import open_bundle
 from xception.data.augment import Augment
 from xception.errors import EnvironmentFault, InputError, UnknownName
-from xception.train.checkpoint import MANIFEST
+from xception.models.network import build
+from xception.train.checkpoint import INDEX
 from xception.train.interruption import Stopped
 from xception.train.logs import CSV, EVENTS, JSON_LINES
-from xception.train.manifest import NAME, manifest_at
+from xception.train.manifest import RUN_FILE, manifest_at
 from xception.train.recipe import Recipe
 from xception.train.settings import (
     AverageSettings,
     ComputeSettings,
     DataSettings,
+    LossSettings,
     MixSettings,
     ModelSettings,
     OptimSettings,
     ScheduleSettings,
 )
-from xception.train.trainer import BUNDLE, train_network
+from xception.train.trainer import BUNDLE, empty_bundle, train_network, write_result
+from xception.weights import read_weights
 
 
 def test_a_run_ends_with_a_bundle_a_log_and_a_checkpoint(whole: Path, recipe: Recipe) -> None:
     bundle = open_bundle(whole, verify=True)
-    checkpoints = msgspec.json.decode((whole / MANIFEST).read_bytes())["checkpoints"]
+    checkpoints = msgspec.json.decode((whole / INDEX).read_bytes())["checkpoints"]
     assert {path.name for path in whole.iterdir()} == {
         BUNDLE,
         CSV,
         EVENTS,
         JSON_LINES,
-        MANIFEST,
-        NAME,
+        INDEX,
+        RUN_FILE,
         *(row["file"] for row in checkpoints),
     }
     assert (bundle.labels.names, bundle.model.network.in_channels) == (CLASSES, 3)
@@ -97,13 +101,15 @@ def test_another_recipe_is_refused_with_what_differs(
     if not finished:
         with pytest.raises(Stopped):
             train_network(recipe, out, on_step=signal_at(2))
-    other = msgspec.structs.replace(recipe, seed=7, label_smoothing=0.1)
-    with pytest.raises(InputError, match=r"another recipe: label_smoothing was 0.0, is 0.1; seed was 0, is 7; resume"):
+    other = msgspec.structs.replace(recipe, seed=7, loss=LossSettings(label_smoothing=0.1))
+    with pytest.raises(
+        InputError, match=r"another recipe: loss.label_smoothing was 0.0, is 0.1; seed was 0, is 7; resume"
+    ):
         train_network(other, out, resume=True)
 
 
 def test_a_run_is_repeated_from_its_manifest_to_the_same_bits(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
-    manifest, notes = manifest_at(str(whole / NAME)), []
+    manifest, notes = manifest_at(str(whole / RUN_FILE)), []
     again = train_network(manifest.recipe, tmp_path / "run", like=manifest, on_note=notes.append)
     assert notes == []
     assert again.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
@@ -184,9 +190,7 @@ STRONG = {
     "mix": MixSettings(mixup=0.2, cutmix=1.0),
     "average": AverageSettings(decay=0.9),
     "sampling": "balanced",
-    "label_smoothing": 0.1,
-    "smoothing": "others",
-    "class_weights": "balanced",
+    "loss": LossSettings(label_smoothing=0.1, smoothing_over="others", class_weights="balanced"),
 }
 
 
@@ -244,3 +248,19 @@ def test_a_run_says_at_which_rate_it_trains_where_the_batch_decides_it(recipe: R
     scaled = msgspec.structs.replace(recipe, epochs=1, optim=OptimSettings(lr=0.1, lr_per=100))
     train_network(scaled, tmp_path / "run", on_note=notes.append)
     assert "optim.lr 0.1 is for steps of 100 images; with 10 the peak rate is 0.01" in notes
+
+
+def test_an_empty_bundle_is_of_the_recipes_network_and_the_datas_classes() -> None:
+    recipe = small_recipe()
+    bundle = empty_bundle(recipe, labelled(3))
+    assert bundle.labels.names == CLASSES
+    assert (bundle.model.network.num_classes, bundle.model.network.in_channels) == (len(CLASSES), 3)
+    assert bundle.model.lineage[0].settings["recipe"] == recipe.digest
+
+
+def test_what_is_written_can_be_opened_and_holds_the_weights(tmp_path: Path) -> None:
+    bundle = empty_bundle(small_recipe(), labelled(3))
+    network = build(bundle.model.network.architecture())
+    write_result(tmp_path / "bundle", bundle, network, {})
+    stored = read_weights(open_bundle(tmp_path / "bundle", verify=True).main_file)
+    assert all(np.array_equal(stored[name], tensor) for name, tensor in network.tensors().items())

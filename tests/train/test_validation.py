@@ -17,14 +17,14 @@ from xception.models.network import Xception, build
 from xception.pipeline.engine import Engine
 from xception.tasks.evaluate import evaluate
 from xception.train.distributed import Share, launch
-from xception.train.result import described
 from xception.train.settings import ComputeSettings
+from xception.train.trainer import empty_bundle
 from xception.train.validation import validate
 
 
 @pytest.fixture
 def bundle() -> Bundle:
-    return described(small_recipe(), labelled(1))
+    return empty_bundle(small_recipe(), labelled(1))
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Sequence
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,15 +12,19 @@ from cyclopts import Parameter
 
 from xception.cli.output import percent, print_facts, progress_bar, say
 from xception.cli.training_display import TrainingDisplay
-from xception.cli.training_page import write_page
 from xception.data.remote import is_remote
-from xception.errors import UsageError
+from xception.errors import MissingExtra, UsageError
 from xception.extras import require
 
 if TYPE_CHECKING:
+    from xception.bundle import Bundle
     from xception.train.dry_run import Plan
+    from xception.train.logs import Epoch
     from xception.train.manifest import RunManifest
     from xception.train.recipe import Recipe
+    from xception.train.storage import Storage
+
+PAGE = "report.html"
 
 
 def train(
@@ -47,26 +53,26 @@ def train(
     ```
 
     Args:
-        recipe: A shipped recipe's name, or a TOML file.
+        recipe: Name of a shipped recipe, or a TOML file.
         out: Folder of the run, or a URL such as s3://bucket/run: checkpoints, logs, and at the end `bundle/` and
             `report.html`. By default runs/RECIPE, or for a repeated run its folder's name with -again behind it.
         data: Data set to train on, instead of the recipe's: an image folder, or digits.
-        from_: Bundle whose network, preprocessing and weights to start from.
+        from_: Bundle to start from: its network, its preprocessing and its weights.
         set_: Change a setting of the recipe, such as optim.lr=0.1; may be given several times.
-        rerun: Repeat the run whose folder or `run.json` this is, instead of a recipe.
+        rerun: Folder or `run.json` of a run to repeat, in place of a recipe.
         resume: Continue the run that lies at --out, or start it if there is none.
-        dry_run: Print what would be done, make two steps, and write nothing.
+        dry_run: Print the plan, make two steps, and write nothing.
         workers: Threads that prepare batches; the result does not depend on it.
-        keep: How many of the last checkpoints to keep, besides the best.
+        keep: Number of last checkpoints to keep, in addition to the best.
     """
     if min(workers, keep) < 1:
-        raise UsageError("--workers and --keep must be at least 1")
+        raise UsageError(f"--workers is {workers} and --keep is {keep}; expected at least 1 for both")
     require("torch", "train")
     require("lightning_fabric", "train")
     changes = (*set_, *([f"data.source='{data}'"] if data else []), *([f"model.start='{from_}'"] if from_ else []))
     settings, like = _settings(recipe, rerun, changes, data)
     if dry_run:
-        _rehearse(settings, workers)
+        _dry_run(settings, workers)
         return
     place = out or (f"runs/{PurePath(recipe).stem}" if recipe else f"{(rerun or '').removesuffix('/run.json')}-again")
     _train(settings, place, like, resume=resume, workers=workers, keep=keep)
@@ -75,7 +81,7 @@ def train(
 def _settings(
     recipe: str | None, rerun: str | None, changes: tuple[str, ...], data: str | None
 ) -> "tuple[Recipe, RunManifest | None]":
-    """The recipe, and the run to repeat if it is one's."""
+    """The recipe, and the run to repeat if --rerun names one."""
     from xception.train.recipe import load_recipe
 
     if recipe is not None and rerun is None:
@@ -84,12 +90,12 @@ def _settings(
         raise UsageError("train needs a recipe, or --rerun with a run to repeat; expected one of them")
     if len(changes) > (data is not None):
         raise UsageError("--rerun repeats a run as it was; leave --set and --from out, or train from a recipe")
-    like = _repeated(rerun)
-    return _moved(like.recipe, data), like
+    like = _read_rerun(rerun)
+    return _with_data(like.recipe, data), like
 
 
-def _repeated(place: str) -> "RunManifest":
-    """The run to repeat, with torch set to its number of threads, on which the last bits depend."""
+def _read_rerun(place: str) -> "RunManifest":
+    """Read the run to repeat, and set torch to its number of threads, on which the last bits depend."""
     import torch
 
     from xception.train.manifest import manifest_at
@@ -99,8 +105,8 @@ def _repeated(place: str) -> "RunManifest":
     return manifest
 
 
-def _moved(recipe: "Recipe", data: str | None) -> "Recipe":
-    """The recipe with the data where they lie now."""
+def _with_data(recipe: "Recipe", data: str | None) -> "Recipe":
+    """The recipe with its data at another place."""
     if data is None:
         return recipe
     return msgspec.structs.replace(recipe, data=msgspec.structs.replace(recipe.data, source=data))
@@ -110,29 +116,46 @@ def _train(recipe: "Recipe", out: str, like: "RunManifest | None", *, resume: bo
     from xception.train.trainer import train_network
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every process
-    options = {"resume": resume, "workers": workers, "keep": keep, "like": like}
-    if os.environ.get("RANK", "0") != "0":  # one of several processes, of which the first tells
-        train_network(recipe, out, **options)  # type: ignore[arg-type]
+    train_here = partial(train_network, recipe, out, resume=resume, workers=workers, keep=keep, like=like)
+    if os.environ.get("RANK", "0") != "0":  # only the first of several processes prints
+        train_here()
         return
     with progress_bar() as progress:
         display = TrainingDisplay(progress)
-        bundle = train_network(
-            recipe,
-            out,
-            **options,  # type: ignore[arg-type]
-            on_step=display.on_step,
-            on_epoch=display.on_epoch,
-            on_note=say,
-        )
-    place = f"{out.rstrip('/')}/bundle" if is_remote(out) else str(bundle.path)
+        bundle = train_here(on_step=display.on_step, on_epoch=display.on_epoch, on_note=say)
+    _print_result(bundle, out, recipe.data.source)
+
+
+def _print_result(bundle: "Bundle", out: str, data: str) -> None:
+    """Write the page of a finished run, and print its scores and speed."""
+    from xception.train.logs import median_speed, read_history
+    from xception.train.storage import open_storage
+
+    storage = open_storage(out)
+    history = read_history(storage)
+    place = f"{storage.place}/bundle" if is_remote(out) else str(bundle.path)
     metrics = {f"top-1 on {name}": percent(score.top1) for name, score in bundle.model.metrics.items()}
-    page = write_page(bundle, out, display.speed)
-    facts = {"bundle": place, "digest": bundle.model.digest, **metrics, "speed": display.speed, "report": page or "-"}
-    print_facts(facts)
-    say(f"next: xception evaluate {place} {recipe.data.source}")
+    page = _write_page(bundle, storage, history) or "-"
+    speed = median_speed(history)
+    print_facts({"bundle": place, "digest": bundle.model.digest, **metrics, "speed": str(speed or "-"), "report": page})
+    say(f"next: xception evaluate {place} {data}")
 
 
-def _rehearse(recipe: "Recipe", workers: int) -> None:
+def _write_page(bundle: "Bundle", storage: "Storage", history: "Sequence[Epoch]") -> str | None:
+    """Write the page next to the bundle; returns its place, or None if a package that draws it is not installed."""
+    from xception.report.training import render_training
+    from xception.train.manifest import manifest_at
+
+    try:
+        html = render_training(bundle, history, manifest_at(storage.place))
+    except MissingExtra as error:
+        say(f"no page was written: {error}")
+        return None
+    storage.write(PAGE, html.encode())
+    return f"{storage.place}/{PAGE}"
+
+
+def _dry_run(recipe: "Recipe", workers: int) -> None:
     from xception.train.dry_run import rehearse
 
     print_facts(_plan_facts(rehearse(recipe, workers)))

@@ -1,9 +1,8 @@
-"""How a training run looks: a bar on a terminal; elsewhere a line now and then, as a log file wants it."""
+"""Progress of a training run: a bar on a terminal; elsewhere a line every half a minute, as suits a log file."""
 
 from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
-from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -12,24 +11,23 @@ from xception.cli.output import say
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from xception.train.logs import Epoch
     from xception.train.loop import StepReport
-    from xception.train.state import Epoch
 
 LINE_EVERY_S = 30.0
-WINDOW = 50
-"""Steps that the shown speed is taken over."""
+SPEED_WINDOW_STEPS = 50
+"""Number of last steps that the shown speed is measured over."""
 
 
 class TrainingDisplay:
-    """Hears of every step and epoch, and shows what a person wants to know."""
+    """The callbacks of a run that show its steps and epochs."""
 
     def __init__(self, progress: "Progress", now: Callable[[], float] = perf_counter) -> None:
         self._progress = progress
         self._task = progress.add_task("training", total=None)
         self._now = now
-        self._ends: deque[tuple[float, int]] = deque([(now(), 0)], maxlen=WINDOW + 1)
+        self._ends: deque[tuple[float, int]] = deque([(now(), 0)], maxlen=SPEED_WINDOW_STEPS + 1)
         self._last_line = now()
-        self.rows: list[Epoch] = []
 
     def on_step(self, report: "StepReport") -> None:
         self._ends.append((self._now(), report.images))
@@ -41,7 +39,6 @@ class TrainingDisplay:
             say(f"step {report.step}/{report.total_steps}, {words}, {left} left")
 
     def on_epoch(self, row: "Epoch") -> None:
-        self.rows.append(row)
         accuracy = "-" if row.validation_top1 is None else f"{row.validation_top1:.2%}"
         say(
             f"epoch {row.epoch}: loss {row.train_loss:.4f}, validation top-1 {accuracy}, rate {row.lr:.2g}, "
@@ -50,16 +47,6 @@ class TrainingDisplay:
         self._last_line = self._now()
         self._ends.clear()  # validation is not training
         self._ends.append((self._now(), 0))
-
-    @property
-    def speed(self) -> str:
-        """Medians over the epochs that were seen."""
-        if not self.rows:
-            return "not measured: no epoch ended in this process"
-        devices = self.rows[-1].devices
-        rate = median(row.images_per_second / row.devices for row in self.rows)
-        ms_per_step = median(row.ms_per_step for row in self.rows)
-        return f"{ms_per_step:.1f} ms/step, {rate:,.1f} images/s per device, {devices} device{'s' * (devices > 1)}"
 
     def _words(self, report: "StepReport") -> str:
         images = sum(count for _, count in list(self._ends)[1:])

@@ -11,6 +11,7 @@ from xception.bundle import Bundle
 from xception.errors import UsageError
 from xception.speed.benchmark import Run
 from xception.tasks.evaluate import Evaluation
+from xception.train.logs import Epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,16 +21,6 @@ class Card:
     label: str
     value: str
     note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CurvePoint:
-    """One epoch of training. Losses in nats, accuracy as a fraction."""
-
-    epoch: int
-    train_loss: float
-    validation_loss: float
-    validation_top1: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +69,8 @@ class Report:
     title: str
     subtitle: str
     cards: tuple[Card, ...]
-    curves: tuple[CurvePoint, ...]
-    """Empty for a model that was not trained here."""
+    history: tuple[Epoch, ...]
+    """Log of the training; empty for a model that was not trained here."""
     forms: tuple[FormRow, ...]
     mistakes: tuple[MistakeCard, ...]
     environment: Mapping[str, str | int]

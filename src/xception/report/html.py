@@ -33,7 +33,7 @@ def render(report: Report) -> str:
         report=report,
         result=evaluation,
         name=report.forms[0].name,
-        curves=training_curves(report.curves) if report.curves else "",
+        curves=training_curves(report.history),
         throughput=throughput([(form.name, form.run) for form in report.forms]),
         strips=strips([form.evaluation.top1 for form in report.forms]),
         failures=evaluation.failures[:MAX_FAILURES],

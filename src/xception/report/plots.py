@@ -11,9 +11,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from xception.extras import require
-from xception.report.document import CurvePoint
 from xception.speed.benchmark import Run
 from xception.tasks.evaluate import ConfidenceBin
+from xception.train.logs import Epoch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,20 +69,24 @@ STYLE: dict[str, Any] = {
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
-def training_curves(points: Sequence[CurvePoint]) -> str:
-    """Losses on the left, validation accuracy on the right, both by epoch."""
+def training_curves(history: Sequence[Epoch]) -> str:
+    """Losses on the left, validation accuracy on the right, both by epoch; nothing if no epoch was validated."""
+    rows = [row for row in history if row.validation_loss is not None]
+    top1_by_epoch = {row.epoch: row.validation_top1 for row in rows if row.validation_top1 is not None}
+    if not top1_by_epoch:
+        return ""
 
     def draw(figure: "Figure") -> None:
         losses, accuracy = figure.subplots(1, 2)
-        epochs = [point.epoch for point in points]
-        marker = "o" if len(points) < 3 else None
-        losses.plot(epochs, [point.train_loss for point in points], color=GREY, marker=marker, label="training")
-        losses.plot(epochs, [point.validation_loss for point in points], color=BLUE, marker=marker, label="validation")
+        epochs = [row.epoch for row in rows]
+        marker = "o" if len(rows) < 3 else None
+        losses.plot(epochs, [row.train_loss for row in rows], color=GREY, marker=marker, label="training")
+        losses.plot(epochs, [row.validation_loss for row in rows], color=BLUE, marker=marker, label="validation")
         losses.set(title="Loss (nats)", xlabel="epoch", ylim=(0, None))
         losses.legend()
-        accuracy.plot(epochs, [100 * point.validation_top1 for point in points], color=BLUE, marker=marker)
+        accuracy.plot(list(top1_by_epoch), [100 * top1 for top1 in top1_by_epoch.values()], color=BLUE, marker=marker)
         accuracy.set(title="Validation top-1 (%)", xlabel="epoch")
-        _mark_best(accuracy, points)
+        _mark_best(accuracy, top1_by_epoch)
         for axes in (losses, accuracy):
             axes.xaxis.get_major_locator().set_params(integer=True)
 
@@ -186,11 +190,11 @@ def _far_apart(heights: Sequence[float]) -> list[int]:
     return sorted(chosen)
 
 
-def _mark_best(axes: "Axes", points: Sequence[CurvePoint]) -> None:
-    best = max(points, key=lambda point: point.validation_top1)
-    axes.plot([best.epoch], [100 * best.validation_top1], "o", color=WARM)
+def _mark_best(axes: "Axes", top1_by_epoch: dict[int, float]) -> None:
+    best, top1 = max(top1_by_epoch.items(), key=lambda entry: entry[1])
+    axes.plot([best], [100 * top1], "o", color=WARM)
     # In the corner below the curve, which would run through a name beside the dot.
-    label = f"{best.validation_top1:.2%} at epoch {best.epoch}"
+    label = f"{top1:.2%} at epoch {best}"
     axes.text(0.98, 0.05, label, transform=axes.transAxes, ha="right")
 
 

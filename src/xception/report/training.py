@@ -1,64 +1,59 @@
 """The page of a training run."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from xception.bundle import Bundle, Score
-from xception.report.document import Card, CurvePoint
+from xception.report.document import Card
 from xception.report.evaluation import accuracy_card
 from xception.report.html import page
 from xception.report.plots import training_curves
+from xception.train.logs import Epoch, median_speed
+
+if TYPE_CHECKING:
+    from xception.train.manifest import RunManifest
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingPage:
-    """What a training run's page shows."""
+def render_training(bundle: Bundle, history: Sequence[Epoch], manifest: "RunManifest") -> str:
+    """The page as an HTML document.
 
-    bundle: Bundle
-    rows: Sequence[Mapping[str, float | int | None]]
-    """The log, a row an epoch; columns as in `log.csv`."""
-    settings: Mapping[str, object]
-    """Of the recipe, by name."""
-    environment: Mapping[str, str | int]
-    speed: str
-
-
-def render_training(training: TrainingPage) -> str:
-    """The HTML document.
+    Args:
+        bundle: the result of the run, with its validation scores.
+        history: the log of the run.
+        manifest: its recipe and surroundings.
 
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
     """
-    curves = tuple(_curves(training.rows))
+    from xception.train.manifest import settings_of
+
     return page(
         "training.html.j2",
-        training=training,
-        title=f"Training of {training.bundle.model.name}",
-        cards=tuple(_cards(training)),
-        curves=training_curves(curves) if curves else "",
-        columns=tuple(training.rows[0]) if training.rows else (),
+        title=f"Training of {bundle.model.name}",
+        bundle=bundle,
+        cards=tuple(_cards(bundle, history)),
+        curves=training_curves(history),
+        history=history,
+        columns=Epoch.__struct_fields__,
+        settings=settings_of(manifest.recipe),
+        environment=manifest.environment,
     )
 
 
-def _curves(rows: Sequence[Mapping[str, float | int | None]]) -> Iterator[CurvePoint]:
-    """The epochs whose validation saw an image."""
-    for row in rows:
-        train_loss, loss, top1 = (row[name] for name in ("train_loss", "validation_loss", "validation_top1"))
-        if train_loss is not None and loss is not None and top1 is not None:
-            yield CurvePoint(
-                epoch=int(row["epoch"] or 0), train_loss=train_loss, validation_loss=loss, validation_top1=top1
-            )
-
-
-def _cards(training: TrainingPage) -> Iterator[Card]:
-    for data, score in training.bundle.model.metrics.items():
+def _cards(bundle: Bundle, history: Sequence[Epoch]) -> Iterator[Card]:
+    for data, score in bundle.model.metrics.items():
         yield accuracy_card("Validation accuracy", score.top1)
         yield Card(label="Validation images", value=f"{score.total:,}", note=_counts(data, score))
-    if training.rows:
+    speed = median_speed(history)
+    if speed:
+        yield Card(label="Training", value=f"{history[-1].seconds:,.0f} s", note=f"{len(history)} epochs")
         yield Card(
-            label="Training", value=f"{training.rows[-1]['seconds']:,.0f} s", note=f"{len(training.rows)} epochs"
+            label="Speed",
+            value=f"{speed.ms_per_step:.1f} ms/step",
+            note=f"{speed.images_per_second_per_device:,.1f} images/s on each of {speed.devices} devices"
+            if speed.devices > 1
+            else f"{speed.images_per_second_per_device:,.1f} images/s",
         )
-    yield Card(label="Speed", value=training.speed.partition(",")[0], note=training.speed.partition(",")[2].strip())
 
 
 def _counts(data: str, score: Score) -> str:

@@ -297,11 +297,7 @@ class Tally:
         return int(self.ranks[:k].sum())
 
     def check_total(self, data: str, total: int) -> None:
-        """Refuse counts of fewer or more images than the source announced.
-
-        Raises:
-            InputError: the source promised another number of images than it gave.
-        """
+        """Raise an InputError if the source gave fewer or more images than it announced."""
         if self._added != total:
             raise InputError(
                 f"{data} announced {total} images and gave {self._added}; do not change it while it is read"

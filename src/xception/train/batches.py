@@ -2,33 +2,83 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import ceil
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from xception.data.augment import balanced_order, epoch_order
+from xception.data.augment import Augment, balanced_order, epoch_order
 from xception.data.source import Item, Source
 from xception.data.subset import share
 from xception.errors import DecodeError, InputError
 from xception.pipeline.overlap import overlap
-from xception.train.recipe import Recipe
+from xception.preprocess import Preprocess
+from xception.train.settings import ProgressiveStage
 
 Batch = tuple[Tensor, Tensor]
 """Pixels (N, C, H, W) float32 in channels-last memory, class indices (N,) int64."""
 
 
-class Batches:
-    """This process' share of all batches of a run, by step; the last one of an epoch holds what is left."""
+@dataclass(frozen=True, kw_only=True)
+class TrainingImages:
+    """Augmented and normalised pixels of training images, a function of seed, epoch and index only."""
 
-    def __init__(self, source: Source, recipe: Recipe, rank: int = 0, world: int = 1) -> None:
+    augment: Augment
+    preprocess: Preprocess
+    """Preprocessing at full size, which validation uses too."""
+    progressive: tuple[ProgressiveStage, ...] = ()
+    seed: int
+
+    def preprocess_in(self, epoch: int) -> Preprocess:
+        """The preprocessing of training images in epoch `epoch`, counted from 0."""
+        stage = next((stage for stage in self.progressive if epoch < stage.until), None)
+        return self.preprocess.scaled(stage.size) if stage else self.preprocess
+
+    def pixels(self, item: Item, epoch: int, index: int) -> np.ndarray:
+        """Pixels (C, H, W) float32 of sample `index` in epoch `epoch`.
+
+        Raises:
+            InputError: the image cannot be read or decoded.
+        """
+        try:
+            return self.augment.pixels(item.load(), self.preprocess_in(epoch), self.seed, epoch, index)
+        except (DecodeError, OSError) as error:
+            raise InputError(f"training image {item.key} cannot be used: {error}; mend or remove it") from error
+
+
+class Batches:
+    """This process' share of all batches of a run, by step; the last one of an epoch holds what is left.
+
+    Args:
+        source: labelled training data.
+        images: pixels of its items.
+        batch_size: images per step, over all processes.
+        sampling: `shuffled` shows every image once per epoch, `balanced` every class equally often.
+        rank: number of this process, from 0.
+        world: number of processes.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        images: TrainingImages,
+        *,
+        batch_size: int,
+        sampling: Literal["shuffled", "balanced"] = "shuffled",
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
         self.source = source
-        self.recipe = recipe
+        self.images = images
+        self.batch_size = batch_size
+        self.sampling = sampling
         self.rank = rank
         self.world = world
-        self.per_epoch = ceil(len(source) / recipe.batch_size)
+        self.per_epoch = ceil(len(source) / batch_size)
         self._order = lru_cache(maxsize=2)(self._ordered)
 
     @cached_property
@@ -47,9 +97,9 @@ class Batches:
         return np.array([item.target for item in self.source])
 
     def _ordered(self, epoch: int) -> np.ndarray:
-        if self.recipe.sampling == "balanced":
-            return balanced_order(self._targets, self.recipe.seed, epoch)
-        return epoch_order(len(self.source), self.recipe.seed, epoch)
+        if self.sampling == "balanced":
+            return balanced_order(self._targets, self.images.seed, epoch)
+        return epoch_order(len(self.source), self.images.seed, epoch)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -60,21 +110,21 @@ class Batches:
         return digest.hexdigest()
 
     def from_step(self, first: int, last: int, workers: int) -> Iterator[Batch]:
-        """Batches of steps `first` to `last`, not included, made ahead on worker threads."""
+        """Batches of the steps from `first` up to but not including `last`, prepared ahead on worker threads."""
         return overlap(range(first, last), self, workers=workers)
 
     def indices(self, step: int) -> np.ndarray:
-        """Which samples the whole batch of a step holds, over all processes."""
+        """Indices of the samples in the whole batch of a step, over all processes."""
         epoch, position = divmod(step, self.per_epoch)
-        start = position * self.recipe.batch_size
-        return self._order(epoch)[start : start + self.recipe.batch_size]
+        start = position * self.batch_size
+        return self._order(epoch)[start : start + self.batch_size]
 
     def keys(self, step: int) -> list[str]:
-        """The items of the whole batch of a step, by name."""
+        """Keys of the items in the whole batch of a step, over all processes."""
         return [self._item(index).key for index in self.indices(step)]
 
     def weight(self, step: int) -> float:
-        """What the mean over this process' share counts beside those of the others, whose mean weight is 1."""
+        """Weight of the mean over this process' share among those of all processes, whose mean weight is 1."""
         whole = self.indices(step)
         return len(share(whole, self.rank, self.world)) * self.world / len(whole)
 
@@ -83,17 +133,12 @@ class Batches:
         # A process without a share computes on an image of others, with no weight: all have to take part.
         indices = share(whole, self.rank, self.world) if self.rank < len(whole) else whole[:1]
         items = [self._item(index) for index in indices]
-        pixels = np.stack([self._pixels(item, epoch, int(index)) for item, index in zip(items, indices, strict=True)])
+        pixels = np.stack(
+            [self.images.pixels(item, epoch, int(index)) for item, index in zip(items, indices, strict=True)]
+        )
         targets = torch.tensor([item.target for item in items])
         return torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last), targets
 
     def _item(self, index: int) -> Item:
         # Balanced sampling counts an item's repetitions on top of its index.
         return self.source[int(index) % len(self.source)]
-
-    def _pixels(self, item: Item, epoch: int, index: int) -> np.ndarray:
-        try:
-            preprocess = self.recipe.preprocess_in(epoch)
-            return self.recipe.augment.pixels(item.load(), preprocess, self.recipe.seed, epoch, index)
-        except (DecodeError, OSError) as error:
-            raise InputError(f"training image {item.key} cannot be used: {error}; mend or remove it") from error

@@ -1,4 +1,4 @@
-"""Which states of a run are kept: the manifest names the whole ones, newest first, and changes all at once."""
+"""Checkpoints: the state of a run as bytes, and an index of those kept, newest first, which changes all at once."""
 
 import hashlib
 import re
@@ -6,23 +6,26 @@ from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
 from xception.bundle import check_version
 from xception.errors import EnvironmentFault, InputError
 from xception.outputs import json_document
-from xception.train.state import TrainingState, encoded
+from xception.train.state import Progress, TrainingState
 from xception.train.storage import Storage
 
-MANIFEST = "checkpoints.json"
-FORMAT_VERSION = 1
-NAME = re.compile(r"checkpoint-(?P<step>\d{9})-(?P<digest>[0-9a-f]{16})\.safetensors")
-"""The name holds the start of the content's SHA-256, so that a file is known to be whole without the manifest."""
+INDEX = "checkpoints.json"
+INDEX_VERSION = 1
+CHECKPOINT_NAME = re.compile(r"checkpoint-(?P<step>\d{9})-(?P<digest>[0-9a-f]{16})\.safetensors")
+"""Name of a checkpoint, with the start of its SHA-256, so that a file is known to be whole without the index."""
 
 
-class Saved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One kept state."""
+class SavedState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One kept state in the index."""
 
-    file: Annotated[str, msgspec.Meta(pattern=f"^{NAME.pattern}$")]
+    file: Annotated[str, msgspec.Meta(pattern=f"^{CHECKPOINT_NAME.pattern}$")]
     step: int
     sha256: str
     size_bytes: int
@@ -30,48 +33,48 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A fraction; None between validations."""
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All kept states, newest first."""
+class CheckpointIndex(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of `checkpoints.json`: the kept states, newest first."""
 
-    checkpoints: tuple[Saved, ...]
+    checkpoints: tuple[SavedState, ...]
     best: str | None
-    """File of the highest validation accuracy, the earliest of several."""
-    format_version: int = FORMAT_VERSION
+    """File of the state with the highest validation accuracy, the earliest of several."""
+    format_version: int = INDEX_VERSION
 
 
 class Checkpoints:
-    """The states of a run in its storage: the last `keep` ones and the best."""
+    """The kept states of a run in its storage: the last `keep` ones and the best."""
 
     def __init__(self, storage: Storage, keep: int, warn: Callable[[str], None]) -> None:
         self._storage = storage
         self._keep = keep
         self._warn = warn
-        self._saved: tuple[Saved, ...] = ()
+        self._saved: tuple[SavedState, ...] = ()
 
     @property
     def newest(self) -> str | None:
-        """Where the last whole state lies."""
+        """Place of the last whole state."""
         return f"{self._storage.place}/{self._saved[0].file}" if self._saved else None
 
     def save(self, state: TrainingState) -> None:
-        """Keep the state: its file first, then the manifest that names it, and then superseded files go.
+        """Keep the state: write its file, then the index that names it, then remove superseded files.
 
         Raises:
             EnvironmentFault: it cannot be written; what was saved before is as it was.
         """
-        content = encoded(state)
+        content = encode(state)
         entry = _entry(state, content)
         self._storage.write(entry.file, content)
         saved = (entry, *(other for other in self._saved if other.file != entry.file))
         best = _best(saved)
-        kept = tuple(other for index, other in enumerate(saved) if index < self._keep or other == best)
-        manifest = Manifest(checkpoints=kept, best=best.file if best else None)
-        self._storage.write(MANIFEST, json_document(manifest))
+        kept = tuple(other for place, other in enumerate(saved) if place < self._keep or other == best)
+        index = CheckpointIndex(checkpoints=kept, best=best.file if best else None)
+        self._storage.write(INDEX, json_document(index))
         self._saved = kept
         self._remove_all_but(kept)
 
     def load(self) -> tuple[str, bytes] | None:
-        """The newest whole state with its name, or None where none was ever saved; says which ones are broken.
+        """The newest whole state with its name, or None if none was ever saved; warns of broken ones.
 
         Raises:
             InputError: states were saved, and none of them is whole.
@@ -91,32 +94,34 @@ class Checkpoints:
         return None
 
     def best(self) -> tuple[str, bytes] | None:
-        """The state of the highest validation accuracy with its name, or None where there is none, or it is broken."""
+        """The state of the highest validation accuracy with its name, or None if there is none or it is broken."""
         entry = _best(self._saved)
         content = self._whole(entry) if entry else None
         return (f"{self._storage.place}/{entry.file}", content) if entry and content is not None else None
 
-    def _listed(self) -> tuple[Saved, ...]:
-        """What the manifest says; where it is lost, what the names of the files say."""
+    def _listed(self) -> tuple[SavedState, ...]:
+        """The states in the index; if that is lost, those that the names of the files tell of."""
         try:
-            manifest = _decoded(self._storage.read(MANIFEST), f"{self._storage.place}/{MANIFEST}")
+            index = _decode_index(self._storage.read(INDEX), f"{self._storage.place}/{INDEX}")
         except FileNotFoundError:
             return self._found()
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            self._warn(f"{self._storage.place}/{MANIFEST} is broken ({error}); taking the checkpoints that are there")
+            self._warn(f"{self._storage.place}/{INDEX} is broken ({error}); taking the checkpoints that are there")
             return self._found()
-        return manifest.checkpoints
+        return index.checkpoints
 
-    def _found(self) -> tuple[Saved, ...]:
-        matches = [match for match in map(NAME.fullmatch, self._storage.names()) if match]
+    def _found(self) -> tuple[SavedState, ...]:
+        matches = [match for match in map(CHECKPOINT_NAME.fullmatch, self._storage.names()) if match]
         entries = (
-            Saved(file=match[0], step=int(match["step"]), sha256=match["digest"], size_bytes=0, validation_top1=None)
+            SavedState(
+                file=match[0], step=int(match["step"]), sha256=match["digest"], size_bytes=0, validation_top1=None
+            )
             for match in matches
         )
         return tuple(sorted(entries, key=lambda entry: entry.step, reverse=True))
 
-    def _whole(self, entry: Saved) -> bytes | None:
-        """The content of a file, if it is what was written; a warning if not."""
+    def _whole(self, entry: SavedState) -> bytes | None:
+        """The content of a file, if it is what was written; otherwise warn and return None."""
         try:
             content = self._storage.read(entry.file)
         except (FileNotFoundError, EnvironmentFault) as error:
@@ -130,17 +135,17 @@ class Checkpoints:
         )
         return None
 
-    def _remove_all_but(self, kept: tuple[Saved, ...]) -> None:
+    def _remove_all_but(self, kept: tuple[SavedState, ...]) -> None:
         files = {entry.file for entry in kept}
         for name in self._storage.names():
-            if NAME.fullmatch(name) and name not in files:
+            if CHECKPOINT_NAME.fullmatch(name) and name not in files:
                 self._storage.remove(name)
 
 
-def _entry(state: TrainingState, content: bytes) -> Saved:
+def _entry(state: TrainingState, content: bytes) -> SavedState:
     progress, digest = state.progress, hashlib.sha256(content).hexdigest()
     last = progress.history[-1] if progress.history else None
-    return Saved(
+    return SavedState(
         file=f"checkpoint-{progress.step:09d}-{digest[:16]}.safetensors",
         step=progress.step,
         sha256=digest,
@@ -149,11 +154,82 @@ def _entry(state: TrainingState, content: bytes) -> Saved:
     )
 
 
-def _best(saved: tuple[Saved, ...]) -> Saved | None:
+def _best(saved: tuple[SavedState, ...]) -> SavedState | None:
     judged = [entry for entry in saved if entry.validation_top1 is not None]
     return max(judged, key=lambda entry: (entry.validation_top1, -entry.step), default=None)
 
 
-def _decoded(content: bytes, name: str) -> Manifest:
-    check_version(content, name, FORMAT_VERSION, "resume with the version of xception that wrote it")
-    return msgspec.json.decode(content, type=Manifest)
+def _decode_index(content: bytes, name: str) -> CheckpointIndex:
+    check_version(content, name, INDEX_VERSION, "resume with the version of xception that wrote it")
+    return msgspec.json.decode(content, type=CheckpointIndex)
+
+
+def encode(state: TrainingState) -> bytes:
+    """The whole state as the bytes of one safetensors file; equal states give equal bytes."""
+    if state.scaler is not None:
+        state.progress.scaler = state.scaler.state_dict()
+    tensors = {name: tensor.contiguous() for name, tensor in _tensors(state).items()}
+    return save(tensors, {"progress": msgspec.json.encode(state.progress).decode()})
+
+
+def restore(state: TrainingState, content: bytes, name: str) -> None:
+    """Take over the state in `content`, the bytes of a checkpoint that errors call `name`.
+
+    Raises:
+        InputError: the content is no checkpoint, or one of another recipe or other data.
+    """
+    progress, tensors = _decode_state(content, name)
+    _check_same_run(state.progress, progress, name)
+    state.progress = progress
+    state.network.load_state_dict(_below("network/", tensors))
+    if state.average is not None:
+        state.average.load_state_dict(_below("average/", tensors))
+    if state.scaler is not None and progress.scaler:
+        state.scaler.load_state_dict(progress.scaler)
+    for key, parameter in state.network.named_parameters():
+        slots = _below(f"optimizer/{key}/", tensors)
+        if slots:
+            state.optimizer.state[parameter] = {slot: _in_format_of(parameter, value) for slot, value in slots.items()}
+
+
+def _decode_state(content: bytes, name: str) -> tuple[Progress, dict[str, torch.Tensor]]:
+    try:
+        tensors = load(content)
+        header = msgspec.json.decode(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        return msgspec.json.decode(header["__metadata__"]["progress"], type=Progress), tensors
+    except (SafetensorError, KeyError, TypeError, msgspec.DecodeError) as error:
+        raise InputError(f"the checkpoint {name} is broken ({error}); remove it to start again") from error
+
+
+def _check_same_run(here: Progress, there: Progress, name: str) -> None:
+    if here.classes != there.classes:
+        raise InputError(
+            f"the checkpoint {name} is of data with {there.classes} classes, these have {here.classes}; "
+            "resume with the same data, or choose another place"
+        )
+    for what in ("recipe", "data"):
+        if getattr(here, what) != getattr(there, what):
+            raise InputError(
+                f"the checkpoint {name} is of another {what}; resume with the same {what}, or choose another place"
+            )
+
+
+def _tensors(state: TrainingState) -> dict[str, torch.Tensor]:
+    tensors = {f"network/{name}": tensor for name, tensor in state.network.state_dict().items()}
+    if state.average is not None:
+        tensors |= {f"average/{name}": tensor for name, tensor in state.average.state_dict().items()}
+    for name, parameter in state.network.named_parameters():
+        for key, value in state.optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer/{name}/{key}"] = torch.as_tensor(value)
+    return tensors
+
+
+def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _in_format_of(parameter: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:
+    """The slot in its parameter's memory format, which decides the order of sums in later steps."""
+    if slot.shape != parameter.shape:
+        return slot
+    return torch.empty_like(parameter, requires_grad=False).copy_(slot)

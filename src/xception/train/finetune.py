@@ -1,76 +1,48 @@
-"""What a recipe leaves to the network that it is for, and training that starts from a bundle's weights."""
+"""Fine-tuning: start from the weights of a bundle, and let the parts of the network learn one after the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
+from torch import nn
 
 from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT
-from xception.arch.variants import architecture
 from xception.bundle import Bundle, open_bundle
-from xception.convert.defaults import default_preprocess, with_channels
 from xception.convert.input_channels import StemRule, adapt_stem
 from xception.errors import InputError, UsageError
 from xception.labels import Labels
-from xception.preprocess import Preprocess
-from xception.train.settings import ModelSettings
+from xception.models.network import Xception
+from xception.train.settings import FreezeSettings, ModelSettings
 from xception.weights import read_weights
 
-CHANNELS = {"gray": 1, "rgb": 3, "bgr": 3}
 
-
-def completed(document: Mapping[str, Any], *, has_preprocess: bool) -> dict[str, Any]:
-    """A recipe's document with what follows from its network.
-
-    Where `model.start` names a bundle, the network is the bundle's, and so is the preprocessing as far as the document
-    does not state another. Without one, a recipe that states no preprocessing has that of the variant's first
-    published weights.
-
-    Args:
-        document: the recipe as TOML has it, with the changes that were asked for.
-        has_preprocess: whether it had preprocessing before those changes.
+def open_start(start: str) -> Bundle:
+    """Open the bundle at the path `start`, to start training from.
 
     Raises:
-        UsageError: no bundle is named where one is needed, one that is a graph, or another network than its own.
+        UsageError: no bundle is named, or one that holds a graph instead of weights.
         InputError: it cannot be opened.
     """
-    given = document.get("model", {})
-    if isinstance(given, dict) and isinstance(given.get("start"), str):
-        return _continued(document, given)
-    variant = given.get("variant") if isinstance(given, dict) else None
-    if has_preprocess or not isinstance(variant, str):
-        return dict(document)
-    published = default_preprocess(architecture(variant))
-    return {**document, "preprocess": _preprocess(published, document.get("preprocess", {}))}
+    if not start:
+        raise UsageError("this recipe starts from a trained network; pass --from BUNDLE, or --set model.start=BUNDLE")
+    parent = open_bundle(Path(start))
+    if parent.model.form != "weights":
+        raise UsageError(
+            f"{start} is a graph ({parent.model.form}), which cannot be trained; expected a bundle of weights, "
+            "such as the one that it was exported from"
+        )
+    return parent
 
 
-def _continued(document: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The document of a run that starts from the bundle of its settings `given` for the model."""
-    parent = _opened(given["start"])
-    own = {"variant": parent.model.network.variant, "width": parent.model.network.width}
-    for key, value in own.items():
-        if given.get(key, value) != value:
-            raise UsageError(
-                f"model.{key} is {given[key]}, and {given['start']} is a network of {key} {value}; leave it out"
-            )
-    return {
-        **document,
-        "model": {"parent": parent.model.digest, **own, **given},
-        "preprocess": _preprocess(parent.model.preprocess, document.get("preprocess", {})),
-    }
-
-
-def parent_of(settings: ModelSettings) -> Bundle | None:
-    """The bundle that the network starts from.
+def open_parent(settings: ModelSettings) -> Bundle | None:
+    """Open the bundle that a recipe's network starts from; None if it starts from random weights.
 
     Raises:
         InputError: it cannot be opened, or is another one than the recipe was resolved with.
     """
     if settings.start is None:
         return None
-    parent = _opened(settings.start)
+    parent = open_start(settings.start)
     if parent.model.digest != settings.parent:
         raise InputError(
             f"{settings.start} is not the bundle that this recipe starts from "
@@ -94,27 +66,34 @@ def starting_tensors(parent: Bundle, in_channels: int, classes: Sequence[str]) -
     return tensors
 
 
-def _opened(start: str) -> Bundle:
-    if not start:
-        raise UsageError("this recipe starts from a trained network; pass --from BUNDLE, or --set model.start=BUNDLE")
-    parent = open_bundle(Path(start))
-    if parent.model.form != "weights":
-        raise UsageError(
-            f"{start} is a graph ({parent.model.form}), which cannot be trained; expected a bundle of weights, "
-            "such as the one that it was exported from"
-        )
-    return parent
+def set_learning(network: Xception, settings: FreezeSettings, epoch: int) -> None:
+    """Put the network into the training mode of epoch `epoch`, counted from 0.
+
+    A part that does not learn yet neither drops anything at random nor uses the statistics of its batch, so that it
+    computes the very function that was trained before.
+    """
+    network.train()
+    for part, first_epoch in _parts(network, settings):
+        learns = epoch >= first_epoch
+        part.requires_grad_(learns)
+        part.train(learns)
+    if settings.norm_statistics:
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
 
 
-def _preprocess(own: Preprocess, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the document gives, and for the rest `own`, with its first channel's statistics for gray images."""
-    channels = CHANNELS.get(given.get("color", own.color), own.channels)
-    builtins: dict[str, Any] = msgspec.to_builtins(with_channels(own, channels))
-    return {**builtins, **given}
+def _parts(network: Xception, settings: FreezeSettings) -> Iterator[tuple[nn.Module, int]]:
+    """Every part of the network with the first epoch in which it learns."""
+    first_epochs = {"entry": settings.entry_until, "middle": settings.middle_until, "exit": settings.exit_until}
+    yield network.stem, first_epochs["entry"]
+    for block, spec in zip(network.blocks, network.spec.blocks, strict=True):
+        yield block, first_epochs[spec.flow]
+    yield network.head, 0
 
 
 def _known(labels: Labels, classes: Sequence[str]) -> list[int] | None:
-    """Where the classes stand among the labels, or None unless all of them do."""
+    """Places of the classes among the labels, or None if one of them is missing."""
     try:
         return list(labels.targets(classes))
     except InputError:

@@ -1,20 +1,20 @@
-"""The record of a run in the forms that people's tools read; each is written anew from the whole history."""
+"""The log of a run, one row per epoch, as common tools read it; each file is rewritten from the whole history."""
 
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from statistics import median
 from typing import Any
 
 import msgspec
 
 from xception.extras import require
-from xception.train.state import Epoch
 from xception.train.storage import Storage
 
 JSON_LINES = "log.jsonl"
 CSV = "log.csv"
 EVENTS = "events.out.tfevents.0.xception"
-"""A name that TensorBoard finds when it is given the run's folder."""
+"""A file name that TensorBoard finds in the run's folder."""
 
 TAGS = {
     "train/loss": "train_loss",
@@ -23,17 +23,70 @@ TAGS = {
     "validation/loss": "validation_loss",
     "validation/top1": "validation_top1",
 }
+"""Column of the log for each tag of TensorBoard."""
+
+
+class Epoch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The log row of one finished epoch; accuracies are fractions on the validation part."""
+
+    epoch: int
+    steps: int
+    lr: float
+    train_loss: float
+    validation_loss: float | None
+    validation_top1: float | None
+    seconds: float
+    """Seconds since the start of the run, without its interruptions."""
+    images_per_second: float
+    """Rate of training over all devices, with the waiting for data and without validation."""
+    ms_per_step: float
+    devices: int
+
+
+class Speed(msgspec.Struct, frozen=True, kw_only=True):
+    """The speed of a run, as medians over its epochs."""
+
+    ms_per_step: float
+    images_per_second_per_device: float
+    devices: int
+
+    def __str__(self) -> str:
+        devices = f"{self.devices} device{'s' * (self.devices > 1)}"
+        return (
+            f"{self.ms_per_step:.1f} ms/step, {self.images_per_second_per_device:,.1f} images/s per device, {devices}"
+        )
+
+
+def median_speed(history: Sequence[Epoch]) -> Speed | None:
+    """The speed of a run with this history; None without a finished epoch."""
+    if not history:
+        return None
+    return Speed(
+        ms_per_step=median(row.ms_per_step for row in history),
+        images_per_second_per_device=median(row.images_per_second / row.devices for row in history),
+        devices=history[-1].devices,
+    )
+
+
+def read_history(storage: Storage) -> tuple[Epoch, ...]:
+    """The log of the run in a storage, from its JSON Lines.
+
+    Raises:
+        FileNotFoundError: there is no log.
+    """
+    lines = storage.read(JSON_LINES).splitlines()
+    return tuple(msgspec.json.decode(line, type=Epoch) for line in lines)
 
 
 def write_logs(storage: Storage, history: Sequence[Epoch], started_at: float) -> None:
-    """Write the log as JSON Lines, as CSV and as TensorBoard's events, a row an epoch.
+    """Write the log as JSON Lines, as CSV and as TensorBoard's events, one row per epoch.
 
     A log only ever grows at its end, so that a reader may go on where it was.
 
     Args:
-        storage: of the run.
-        history: of the whole run.
-        started_at: when it began, in seconds since 1970.
+        storage: the run's files.
+        history: the rows of all epochs so far.
+        started_at: start of the run, in seconds since 1970.
     """
     storage.write(JSON_LINES, msgspec.json.Encoder().encode_lines(list(history)))
     storage.write(CSV, _csv(history))
@@ -59,7 +112,7 @@ def _events(history: Sequence[Epoch], started_at: float) -> bytes:
 
 
 def _scalars(history: Sequence[Epoch], started_at: float) -> Iterator[Any]:
-    """An event an epoch, at its last step."""
+    """One event per epoch, at its last step."""
     event = require("tensorboard.compat.proto.event_pb2", "train").Event
     summary = require("tensorboard.compat.proto.summary_pb2", "train").Summary
     for row in history:

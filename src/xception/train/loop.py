@@ -1,4 +1,4 @@
-"""A run under way: steps, epochs and checkpoints, in the order in which they happen."""
+"""The training loop: steps, epochs and checkpoints, in the order in which they happen."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,68 +13,69 @@ from xception.bundle import Bundle, Score
 from xception.data.source import Source
 from xception.errors import CheckFailed, EnvironmentFault
 from xception.train.batches import Batch, Batches
-from xception.train.checkpoint import Checkpoints
+from xception.train.checkpoint import Checkpoints, restore
 from xception.train.distributed import from_first, summed
-from xception.train.freezing import set_learning
+from xception.train.finetune import set_learning
 from xception.train.interruption import Request, Stopped
-from xception.train.logs import write_logs
-from xception.train.recipe import Recipe
-from xception.train.schedule import has_stalled
-from xception.train.state import Epoch, TrainingState, restore
+from xception.train.logs import Epoch, write_logs
+from xception.train.schedule import Course
+from xception.train.settings import FreezeSettings
+from xception.train.state import TrainingState
 from xception.train.step import Stepper
 from xception.train.storage import Storage
 from xception.train.validation import validate
 
 CHECKPOINT_EVERY_S = 10.0
-"""Seconds of work that a killed run loses at most, besides the step that it was in, where saving is quick."""
+"""Seconds of work that a killed run loses at most, in addition to the step that it was in, where saving is quick."""
 
-SAVING_SHARE = 0.05
-"""Of the time at most, where it is not."""
+MAX_SAVING_SHARE = 0.05
+"""Share of the time that saving takes at most, where it is slow."""
 
 MAX_KEYS = 8
-"""Images that a message names."""
+"""Number of images that a message names."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepReport:
-    """What a progress display needs after each step."""
+    """The progress of a run after one step."""
 
     step: int
     total_steps: int
     epoch: int
     epochs: int
     images: int
-    """In this step, over all devices."""
+    """Images of this step, over all devices."""
     loss: float
     lr: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listeners:
-    """Whom a run tells how it goes on; only its first process does."""
+    """Callbacks of a run; only its first process calls them."""
 
     on_step: Callable[[StepReport], None]
     on_epoch: Callable[[Epoch], None]
     on_note: Callable[[str], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What a run is made of, wherever it is kept."""
+    """The parts of a run, except for the place where it is kept."""
 
     fabric: Fabric
-    recipe: Recipe
+    course: Course
+    freeze: FreezeSettings
     batches: Batches
     validation: Source
     bundle: Bundle
-    """As it is going to be, without weights."""
+    """The bundle that the run is to publish, without weights and metrics."""
     state: TrainingState
     stepper: Stepper
 
 
 @dataclass
 class Run:
-    """A run under way."""
+    """One run of the training loop."""
 
     parts: Parts
     storage: Storage
@@ -82,38 +83,33 @@ class Run:
     listeners: Listeners
     workers: int = 2
     request: Request = field(default_factory=Request)
-    """Whether to stop."""
+    """The request to stop, if a signal came."""
     clock: float = 0.0
-    """When the last lap ended."""
+    """End of the last lap, by `perf_counter`."""
     next_save: float = field(default_factory=lambda: perf_counter() + CHECKPOINT_EVERY_S)
 
     def train(self) -> Score:
-        """Go on from where the state stands to the end; returns the last validation's score."""
+        """Train from the present state to the end of the run; returns the score of the last validation."""
         score = None
         self.clock = perf_counter()
-        while not self._is_over():
-            epoch = len(self.parts.state.progress.history)
-            set_learning(self.parts.state.network, self.parts.recipe.freeze, epoch)
+        progress = self.parts.state.progress
+        while not self.parts.course.is_over(epoch := len(progress.history), progress.validation_losses):
+            set_learning(self.parts.state.network, self.parts.freeze, epoch)
             for batch in self._rest_of(epoch):
                 self._step(batch)
             score = self._end_epoch()
             self._save()
-        # A run that was killed between its last checkpoint and its bundle.
+        # There is no score if an earlier process was killed between the last checkpoint and the bundle.
         return score or self._validate()
 
     def return_to_best(self) -> Score:
-        """Take up the state of the highest validation accuracy; returns its score."""
+        """Restore the state of the highest validation accuracy; returns its score."""
         best = from_first(self.parts.fabric, self.checkpoints.best)
         if best:
             progress = self.parts.state.progress
             restore(self.parts.state, best[1], best[0])
             self.parts.state.progress = progress  # the run went further, which its history tells
         return self._validate()
-
-    def _is_over(self) -> bool:
-        history, patience = self.parts.state.progress.history, self.parts.recipe.stop_after
-        losses = [row.validation_loss for row in history if row.validation_loss is not None]
-        return len(history) >= self.parts.recipe.epochs or (patience is not None and has_stalled(losses, patience))
 
     def _rest_of(self, epoch: int) -> Iterator[Batch]:
         return self.parts.batches.from_step(
@@ -124,7 +120,7 @@ class Run:
         progress = self.parts.state.progress
         step, images = progress.step, len(self.parts.batches.indices(progress.step))
         weight = self.parts.batches.weight(step)
-        own = self._stepped(batch, weight)
+        own = self._make_step(batch, weight)
         # One exchange for both, so that all processes stop after the same step.
         total, stopping = summed(self.parts.fabric, own * weight, self.request.signal is not None)
         loss = total / self.parts.fabric.world_size
@@ -139,17 +135,17 @@ class Run:
         if perf_counter() > self.next_save:
             self._save()
 
-    def _stepped(self, batch: Batch, weight: float) -> float:
+    def _make_step(self, batch: Batch, weight: float) -> float:
         try:
             return self.parts.stepper(self.parts.state, batch, weight)
         except torch.OutOfMemoryError as error:
             raise EnvironmentFault(
                 f"the device's memory does not hold the {len(batch[0])} images of a step; lower batch_size, "
-                f"or raise compute.accumulate, which is {self.parts.recipe.compute.accumulate}"
+                f"or raise compute.accumulate, which is {self.parts.stepper.accumulate}"
             ) from error
 
     def _lap(self) -> float:
-        """Seconds since the last call, which count as the run's."""
+        """Seconds since the last call, which are added to the run's."""
         before, self.clock = self.clock, perf_counter()
         self.parts.state.progress.seconds += self.clock - before
         return self.clock - before
@@ -158,12 +154,12 @@ class Run:
         if self.parts.fabric.is_global_zero:
             report = StepReport(
                 step=step + 1,
-                total_steps=self.parts.recipe.epochs * self.parts.batches.per_epoch,
+                total_steps=self.parts.course.total_steps,
                 epoch=step // self.parts.batches.per_epoch + 1,
-                epochs=self.parts.recipe.epochs,
+                epochs=self.parts.course.epochs,
                 images=images,
                 loss=loss,
-                lr=self.parts.stepper.lr(step, self.parts.state.progress.history),
+                lr=self.parts.stepper.learning_rate(step, self.parts.state.progress.validation_losses),
             )
             self.listeners.on_step(report)
 
@@ -185,19 +181,19 @@ class Run:
         )
 
     def _validate(self) -> Score:
-        parts, recipe = self.parts, self.parts.recipe
+        parts = self.parts
         return validate(
             parts.fabric,
             parts.bundle,
-            parts.state.judged,
+            parts.state.published,
             parts.validation,
-            # What memory holds in training it holds here.
-            batch_size=ceil(recipe.batch_size / (parts.fabric.world_size * recipe.compute.accumulate)),
+            # A batch that memory holds in training, it holds here.
+            batch_size=ceil(parts.course.batch_size / (parts.fabric.world_size * parts.stepper.accumulate)),
             workers=self.workers,
         )
 
     def _end_epoch(self) -> Score:
-        """Validate, write the logs, and start the next epoch's sums."""
+        """Validate, write the logs, and reset the sums for the next epoch."""
         score, progress = self._validate(), self.parts.state.progress
         self._lap()
         row = self._row(score)
@@ -213,7 +209,7 @@ class Run:
         return Epoch(
             epoch=len(progress.history) + 1,
             steps=progress.step,
-            lr=self.parts.stepper.lr(progress.step - 1, progress.history),
+            lr=self.parts.stepper.learning_rate(progress.step - 1, progress.validation_losses),
             train_loss=progress.loss_sum / progress.seen,
             validation_loss=score.loss,
             validation_top1=score.top1.value if score.top1 else None,
@@ -224,14 +220,18 @@ class Run:
         )
 
     def _save(self) -> None:
-        """Keep the state, and take care that this takes a small part of the time."""
+        """Keep the state, and put off the next time so that saving takes a small share of the run."""
         if self.parts.fabric.is_global_zero:
             self._check_weights()
             self.checkpoints.save(self.parts.state)
-        self.next_save = perf_counter() + max(CHECKPOINT_EVERY_S, self._lap() / SAVING_SHARE)
+        self.next_save = perf_counter() + max(CHECKPOINT_EVERY_S, self._lap() / MAX_SAVING_SHARE)
 
     def _check_weights(self) -> None:
-        """What is not a number would spoil the last good checkpoint, which the next loss would only then show."""
+        """Refuse to save weights that are not finite, which the next loss would show too late.
+
+        Raises:
+            CheckFailed: a weight or running statistic is not finite.
+        """
         for name, tensor in self.parts.state.network.state_dict().items():
             if not tensor.isfinite().all():
                 raise CheckFailed(

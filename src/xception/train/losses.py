@@ -1,5 +1,6 @@
-"""What the training minimises: cross-entropy, with smoothed labels and weighted classes."""
+"""The losses that training minimises: a table, and the factory of each."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,67 +10,92 @@ from torch import Tensor
 from torch.nn import functional
 
 from xception.errors import UsageError
-from xception.train.recipe import Recipe
+from xception.train.settings import LossSettings
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Loss of logits (N, K) for class indices (N,) or probabilities (N, K), as the mean over the images.
+
+As a mean, the losses of parts of a batch add up to that of the whole, each part weighted by its share of the images.
+"""
+
+
+def make_loss(settings: LossSettings, class_counts: np.ndarray, *, blends_images: bool = False) -> Loss:
+    """The configured loss.
+
+    Args:
+        settings: the recipe's group `loss`.
+        class_counts: images of each class in the training data, (K,).
+        blends_images: mixup or cutmix is on.
+
+    Raises:
+        UsageError: weights for another number of classes, or a single class where labels are to be blended.
+    """
+    if len(class_counts) < 2 and (settings.label_smoothing or blends_images):
+        raise UsageError(
+            "the data have one class, whose labels cannot be blended with others; expected two classes or more, "
+            "or loss.label_smoothing, mix.mixup and mix.cutmix of 0"
+        )
+    return LOSSES[settings.name](settings, class_counts)
 
 
 @dataclass(frozen=True)
-class Loss:
-    """Mean over the images of a batch, so that parts of a batch add up to the loss of the whole."""
+class CrossEntropy:
+    """Cross-entropy, with smoothed labels and weighted classes."""
 
     smoothing: float
-    """Share of the probability that all classes, the right one too, have in common."""
+    """Share of the probability that is spread over all classes, the labelled one included."""
     class_weights: Tensor | None = None
     """(K,) float32."""
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The loss of logits (N, K) for class indices (N,) or probabilities (N, K)."""
+        """The mean loss; see `Loss` for the shapes."""
         if self.class_weights is None:
             return functional.cross_entropy(logits, targets, label_smoothing=self.smoothing)
-        # Of probabilities torch takes the mean over images; of indices it would divide by the sum of their weights.
+        # With probabilities torch takes the mean over images; with indices it would divide by the sum of their weights.
         if targets.ndim == 1:
             targets = functional.one_hot(targets, logits.shape[1]).to(logits.dtype)
         weights = self.class_weights.to(logits.device, logits.dtype)
         return functional.cross_entropy(logits, targets, weights, label_smoothing=self.smoothing)
 
 
-def loss_of(recipe: Recipe, counts: np.ndarray) -> Loss:
-    """The recipe's loss for training data with `counts` images of each class.
+def cross_entropy(settings: LossSettings, class_counts: np.ndarray) -> Loss:
+    """Cross-entropy for training data with `class_counts` images of each class.
 
     Raises:
-        UsageError: weights for another number of classes, or a single class where labels are to be blended.
+        UsageError: smoothing that leaves the labelled class less than the others, or weights for other classes.
     """
-    if len(counts) < 2 and (recipe.label_smoothing or recipe.mix.mixup or recipe.mix.cutmix):
-        raise UsageError(
-            "the data have one class, whose labels cannot be blended with others; expected two classes or more, "
-            "or label_smoothing, mix.mixup and mix.cutmix of 0"
-        )
-    smoothing = smoothing_over_all(recipe.label_smoothing, recipe.smoothing, len(counts))
+    smoothing = smoothing_over_all(settings.label_smoothing, settings.smoothing_over, len(class_counts))
     if smoothing > 1:
         raise UsageError(
-            f"label_smoothing {recipe.label_smoothing:g} over the others leaves the right one of {len(counts)} classes "
-            f"less than each of them; expected at most {1 - 1 / len(counts):g}"
+            f"loss.label_smoothing {settings.label_smoothing:g} over the others leaves the right one of "
+            f"{len(class_counts)} classes less than each of them; expected at most {1 - 1 / len(class_counts):g}"
         )
-    return Loss(smoothing, _weights(recipe.class_weights, counts))
+    return CrossEntropy(smoothing, _class_weights(settings.class_weights, class_counts))
 
 
-def smoothing_over_all(amount: float, kind: Literal["all", "others"], num_classes: int) -> float:
-    """The amount that, spread over all classes, leaves the right one with what `kind` leaves it.
+LOSSES: dict[str, Callable[[LossSettings, np.ndarray], Loss]] = {"cross_entropy": cross_entropy}
+"""Factory of each `loss.name`, from the settings and the number of training images of each class."""
 
-    MindSpore's model zoo takes `amount` from the right class and divides it among the others, where the other
+
+def smoothing_over_all(amount: float, over: Literal["all", "others"], num_classes: int) -> float:
+    """The amount that, spread over all classes, leaves the labelled one with the same probability as `over` does.
+
+    MindSpore's model zoo takes `amount` from the labelled class and divides it among the others, where the other
     sources divide it among all.
     """
-    return amount if kind == "all" or not amount else amount * num_classes / (num_classes - 1)
+    return amount if over == "all" or not amount else amount * num_classes / (num_classes - 1)
 
 
-def _weights(setting: Literal["balanced"] | tuple[float, ...] | None, counts: np.ndarray) -> Tensor | None:
+def _class_weights(setting: Literal["balanced"] | tuple[float, ...] | None, class_counts: np.ndarray) -> Tensor | None:
     if setting is None:
         return None
     if setting == "balanced":
         # A class without images has a weight that no image carries.
-        return torch.tensor(counts.sum() / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32)
-    if len(setting) != len(counts):
+        balanced = class_counts.sum() / (len(class_counts) * np.maximum(class_counts, 1))
+        return torch.tensor(balanced, dtype=torch.float32)
+    if len(setting) != len(class_counts):
         raise UsageError(
-            f"class_weights holds {len(setting)} numbers, and the data have {len(counts)} classes; "
-            "expected one a class, or 'balanced'"
+            f"loss.class_weights holds {len(setting)} numbers, and the data have {len(class_counts)} classes; "
+            "expected one per class, or 'balanced'"
         )
     return torch.tensor(setting, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""What a run is made of, as far as it decides the weights: enough to make it again."""
+"""The manifest of a run: recipe, data and machine, as far as they decide the weights; enough to repeat the run."""
 
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -17,41 +17,42 @@ from xception.train.batches import Batches
 from xception.train.recipe import Recipe
 from xception.train.storage import Storage, open_storage
 
-NAME = "run.json"
-FORMAT_VERSION = 1
+RUN_FILE = "run.json"
+RUN_VERSION = 1
 
 MAX_DIFFERENCES = 5
+"""Settings that an error names."""
 
 
 class DataFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The training data."""
+    """Name, size and fingerprint of the training data."""
 
     name: str
     images: int
     classes: int
     fingerprint: str
-    """SHA-256 over the classes and every image's name and class; not over the images themselves."""
+    """SHA-256 over the classes and over every image's name and class; not over the images themselves."""
 
 
 class RunManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of `run.json`."""
 
     recipe: Recipe
-    """Resolved: what its file says, what was changed, and all defaults."""
+    """The resolved recipe: its file, the changes, and all defaults."""
     recipe_digest: str
-    """By which the run's checkpoints and its bundle's lineage name the recipe."""
+    """Digest that stands for the recipe in checkpoints and in the bundle's lineage."""
     data: DataFacts
     environment: dict[str, str | int]
-    """Versions and the machine, on which the last bits of the weights may depend."""
+    """Versions and machine, on which the last bits of the weights may depend."""
     device: str
     processes: int
     threads: int
-    """Of torch, in each process."""
-    format_version: int = FORMAT_VERSION
+    """Threads of torch in each process."""
+    format_version: int = RUN_VERSION
 
 
 def settings_of(recipe: Recipe) -> dict[str, object]:
-    """All settings by their names, as `--set` takes them: `optim.lr`."""
+    """All settings by the names that `--set` takes, such as `optim.lr`."""
     return dict(_flat("", msgspec.to_builtins(recipe)))
 
 
@@ -63,8 +64,8 @@ def _flat(prefix: str, group: Mapping[str, object]) -> Iterator[tuple[str, objec
             yield f"{prefix}{name}", value
 
 
-def manifest_of(recipe: Recipe, batches: Batches, device: str) -> RunManifest:
-    """The manifest of a run that begins here and now."""
+def describe_run(recipe: Recipe, batches: Batches, device: str) -> RunManifest:
+    """The manifest of a run that begins now on this machine."""
     source = batches.source
     return RunManifest(
         recipe=recipe,
@@ -80,8 +81,8 @@ def manifest_of(recipe: Recipe, batches: Batches, device: str) -> RunManifest:
 
 
 def write_manifest(storage: Storage, manifest: RunManifest) -> None:
-    """Put the manifest into a run's storage."""
-    storage.write(NAME, json_document(manifest))
+    """Write the manifest into the storage of its run."""
+    storage.write(RUN_FILE, json_document(manifest))
 
 
 def read_manifest(storage: Storage) -> RunManifest | None:
@@ -91,10 +92,10 @@ def read_manifest(storage: Storage) -> RunManifest | None:
         InputError: one that is not valid, or of another version.
     """
     try:
-        content = storage.read(NAME)
+        content = storage.read(RUN_FILE)
     except FileNotFoundError:
         return None
-    return _decoded(content, f"{storage.place}/{NAME}")
+    return _decode_manifest(content, f"{storage.place}/{RUN_FILE}")
 
 
 def manifest_at(place: str) -> RunManifest:
@@ -103,24 +104,24 @@ def manifest_at(place: str) -> RunManifest:
     Raises:
         InputError: none there, or one that is not valid.
     """
-    run = place.removesuffix(NAME).rstrip("/") or "."
+    run = place.removesuffix(RUN_FILE).rstrip("/") or "."
     manifest = read_manifest(open_storage(run if is_remote(run) else Path(run)))
     if manifest is None:
-        raise InputError(f"no {NAME} in {run}; expected the folder of a training run")
+        raise InputError(f"no {RUN_FILE} in {run}; expected the folder of a training run")
     return manifest
 
 
-def check_same_recipe(found: RunManifest, recipe: Recipe, place: str) -> None:
-    """Refuse to go on with another recipe.
+def check_same_recipe(found: RunManifest, here: RunManifest, place: str) -> None:
+    """Refuse to go on with another recipe than that of the run found at `place`.
 
     Raises:
-        InputError: with the settings that differ.
+        InputError: the recipes differ; the error names the settings.
     """
-    ours, theirs = settings_of(found.recipe), settings_of(recipe)
-    names = [name for name in sorted(ours | theirs) if ours.get(name) != theirs.get(name)]
+    theirs, ours = settings_of(found.recipe), settings_of(here.recipe)
+    names = [name for name in sorted(theirs | ours) if theirs.get(name) != ours.get(name)]
     if not names:
         return
-    differences = [f"{name} was {ours.get(name)}, is {theirs.get(name)}" for name in names]
+    differences = [f"{name} was {theirs.get(name)}, is {ours.get(name)}" for name in names]
     more = f" and {len(differences) - MAX_DIFFERENCES} more" * (len(differences) > MAX_DIFFERENCES)
     raise InputError(
         f"the run in {place} is of another recipe: {'; '.join(differences[:MAX_DIFFERENCES])}{more}; "
@@ -128,30 +129,30 @@ def check_same_recipe(found: RunManifest, recipe: Recipe, place: str) -> None:
     )
 
 
-def check_same_data(found: RunManifest, batches: Batches, whose: str) -> None:
-    """Refuse to go on with a run, or to repeat one, on other data; `whose` says which run in the error.
+def check_same_data(found: RunManifest, here: RunManifest, whose: str) -> None:
+    """Refuse to go on with a run, or to repeat one, on other data; errors call that run `whose`.
 
     Raises:
-        InputError: with how many images and classes there were and are.
+        InputError: the data differ; the error gives the numbers of images and classes.
     """
-    if found.data.fingerprint != batches.fingerprint:
-        source = batches.source
+    theirs, ours = found.data, here.data
+    if theirs.fingerprint != ours.fingerprint:
         raise InputError(
-            f"the data are not those of {whose}: {found.data.name} had {found.data.images} images of "
-            f"{found.data.classes} classes, {source.name} has {len(source)} of {len(source.classes)}, or others; "
-            "pass --data with the place where the same images lie, or choose another place for a new run"
+            f"the data are not those of {whose}: {theirs.name} had {theirs.images} images of {theirs.classes} classes, "
+            f"{ours.name} has {ours.images} of {ours.classes}, or others; pass --data with the place where the same "
+            "images lie, or choose another place for a new run"
         )
 
 
-def changes(found: RunManifest, here: RunManifest) -> list[str]:
-    """What differs between two runs' surroundings, because of which their weights may differ in the last bits."""
-    ours, theirs = ({**m.environment, "device": m.device, "processes": m.processes} for m in (found, here))
-    return [f"{key} was {ours.get(key)}, is {theirs.get(key)}" for key in ours if ours.get(key) != theirs.get(key)]
+def differing_surroundings(found: RunManifest, here: RunManifest) -> list[str]:
+    """Differences between two runs in versions and machine, which may change the last bits of the weights."""
+    theirs, ours = ({**m.environment, "device": m.device, "processes": m.processes} for m in (found, here))
+    return [f"{key} was {theirs.get(key)}, is {ours.get(key)}" for key in theirs if theirs.get(key) != ours.get(key)]
 
 
-def _decoded(content: bytes, name: str) -> RunManifest:
+def _decode_manifest(content: bytes, name: str) -> RunManifest:
     try:
-        check_version(content, name, FORMAT_VERSION, "use the version of xception that wrote it")
+        check_version(content, name, RUN_VERSION, "use the version of xception that wrote it")
         return msgspec.json.decode(content, type=RunManifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{name} is not a valid description of a run: {error}; start the run anew") from error

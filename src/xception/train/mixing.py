@@ -1,6 +1,6 @@
-"""Batches whose images and classes are blended, and images with a part erased, on the device that trains.
+"""Mixup, cutmix and random erasing of whole batches, on the device that trains.
 
-All random numbers come from the generator that is passed in, which draws on the CPU: every device mixes alike.
+All random numbers come from the generator that is passed in, which draws on the CPU, so that all devices mix alike.
 """
 
 from math import exp, log, sqrt
@@ -14,20 +14,20 @@ from xception.preprocess import Box
 from xception.train.settings import MixSettings
 
 ERASED_AREA, ERASED_RATIO, ERASE_ATTEMPTS = (0.02, 1 / 3), (0.3, 1 / 0.3), 10
-"""Shares of the image, and height over width (Zhong et al. 2020)."""
+"""Range of the erased share of an image, range of height over width (Zhong et al. 2020), and attempts to fit it in."""
 
 
-def mixed(
+def mix(
     pixels: Tensor, targets: Tensor, num_classes: int, settings: MixSettings, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """The batch with every image blended with another one, by mixup or by cutmix as the settings have it.
+    """Blend every image of a batch with another one, by mixup or by cutmix.
 
     Args:
         pixels: (N, C, H, W).
         targets: class indices (N,).
         num_classes: K.
-        settings: which of the two, and how strongly.
-        rng: decides all that is random.
+        settings: the choice between the two and their strength.
+        rng: source of all that is random.
 
     Returns:
         Pixels of the same shape, and probabilities (N, K), or `targets` as they are where nothing is to be mixed.
@@ -47,12 +47,12 @@ def mixed(
 
 
 def mixup(pixels: Tensor, partner: Tensor, share: float) -> Tensor:
-    """Each image at `share`, and image `partner` at the rest (Zhang et al. 2018)."""
+    """Add `share` of each image to the rest of image `partner` (Zhang et al. 2018)."""
     return share * pixels + (1 - share) * pixels[partner]
 
 
 def cutmix(pixels: Tensor, partner: Tensor, box: Box) -> tuple[Tensor, float]:
-    """Each image with a box of image `partner`, and the share that is left of its own (Yun et al. 2019)."""
+    """Paste a box of image `partner` into each image; returns its own share of the area too (Yun et al. 2019)."""
     left, top, right, bottom = box
     cut = pixels.clone()
     cut[..., top:bottom, left:right] = pixels[partner, :, top:bottom, left:right]
@@ -60,7 +60,7 @@ def cutmix(pixels: Tensor, partner: Tensor, box: Box) -> tuple[Tensor, float]:
 
 
 def random_box(height: int, width: int, share: float, rng: np.random.Generator) -> Box:
-    """A box of the image's aspect ratio and of `share` of its area, as far as it does not reach over the border."""
+    """A box with the aspect ratio of the image and `share` of its area, cut off at the border."""
     half_height, half_width = int(height * sqrt(share)) // 2, int(width * sqrt(share)) // 2
     y, x = int(rng.integers(height)), int(rng.integers(width))
     rows = max(0, y - half_height), min(height, y + half_height)
@@ -68,8 +68,8 @@ def random_box(height: int, width: int, share: float, rng: np.random.Generator) 
     return columns[0], rows[0], columns[1], rows[1]
 
 
-def erased(pixels: Tensor, probability: float, rng: np.random.Generator) -> Tensor:
-    """The batch with a rectangle of some images set to 0, the mean colour of normalised pixels."""
+def erase(pixels: Tensor, probability: float, rng: np.random.Generator) -> Tensor:
+    """Set a rectangle of some images to 0, the mean colour of normalised pixels."""
     chosen = np.flatnonzero(rng.uniform(size=len(pixels)) < probability)
     if len(chosen) == 0:
         return pixels
@@ -81,7 +81,7 @@ def erased(pixels: Tensor, probability: float, rng: np.random.Generator) -> Tens
 
 
 def _choice(settings: MixSettings, rng: np.random.Generator) -> tuple[float, bool]:
-    """The chosen kind's alpha, and whether it is cutmix; with both, every batch takes one of them at random."""
+    """The chosen kind's alpha, and True for cutmix; with both kinds on, every batch draws one of them."""
     is_either = settings.mixup > 0 and settings.cutmix > 0
     cuts = bool(rng.uniform() < settings.cutmix_share) if is_either else settings.cutmix > 0
     return (settings.cutmix if cuts else settings.mixup), cuts

@@ -1,7 +1,8 @@
-"""Optimisers over the network's parameters, and the rates of their groups."""
+"""Optimisers, the rates of their parameter groups, and the moving average of the weights."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 from math import sqrt
 from typing import Any
 
@@ -10,27 +11,33 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from xception.models.network import Xception
-from xception.train.settings import OptimSettings
+from xception.train.settings import AverageSettings, OptimSettings
 
 EPSILON, RMSPROP_EPSILON = 1e-8, 1e-10
 
+Groups = list[dict[str, Any]]
+"""Parameter groups of torch with their own `weight_decay`, `lr_scale` and `orthogonal`."""
+
 
 class RMSprop(Optimizer):
-    """RMSprop as TensorFlow computes it, which the paper used: the mean square starts at 1, and epsilon is added
-    to it before the root is taken. torch's own starts at 0 and adds epsilon to the root."""
+    """RMSprop as TensorFlow computes it, which the paper used.
+
+    The mean square starts at 1, and epsilon is added to it before the root is taken. torch's own RMSprop starts at 0
+    and adds epsilon to the root.
+    """
 
     def __init__(self, groups: Iterable[dict[str, Any]], *, lr: float, rho: float, momentum: float, eps: float) -> None:
         super().__init__(groups, {"lr": lr, "rho": rho, "momentum": momentum, "eps": eps, "weight_decay": 0.0})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Change every parameter that has a gradient."""
-        loss = _evaluated(closure)
-        for parameter, gradient, group in _due(self.param_groups):
-            self._change(parameter, gradient, group)
+        """Update every parameter that has a gradient."""
+        loss = _evaluate(closure)
+        for parameter, gradient, group in _with_gradients(self.param_groups):
+            self._update(parameter, gradient, group)
         return loss
 
-    def _change(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         slots = self.state[parameter]
         if not slots:
             slots["square_average"] = torch.ones_like(parameter)
@@ -58,16 +65,16 @@ class Muon(AdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Change every parameter that has a gradient."""
-        loss = _evaluated(closure)
-        for kernel, gradient, group in _due(group for group in self.param_groups if group["orthogonal"]):
-            self._change(kernel, gradient, group)
+        """Update every parameter that has a gradient."""
+        loss = _evaluate(closure)
+        for kernel, gradient, group in _with_gradients(group for group in self.param_groups if group["orthogonal"]):
+            self._update(kernel, gradient, group)
             # AdamW passes over what has no gradient.
             kernel.grad = None
         super().step()
         return loss
 
-    def _change(self, kernel: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, kernel: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         slots = self.state[kernel]
         if not slots:
             slots["momentum_buffer"] = torch.zeros_like(kernel)
@@ -75,24 +82,24 @@ class Muon(AdamW):
         matrix = gradient.add(velocity, alpha=self.momentum).flatten(1)
         size_of_adamw = 0.2 * sqrt(max(matrix.shape))
         kernel.mul_(1 - group["lr"] * group["weight_decay"])
-        kernel.add_(orthogonalised(matrix).view_as(kernel), alpha=-group["lr"] * size_of_adamw)
+        kernel.add_(orthogonalize(matrix).view_as(kernel), alpha=-group["lr"] * size_of_adamw)
 
 
-def _evaluated(closure: Callable[[], float] | None) -> float | None:
-    """What the closure of a step returns, which may compute gradients."""
+def _evaluate(closure: Callable[[], float] | None) -> float | None:
+    """Call the closure of a step, which may compute gradients, and return its loss."""
     with torch.enable_grad():
         return closure() if closure else None
 
 
-def _due(groups: Iterable[dict[str, Any]]) -> Iterator[tuple[Tensor, Tensor, dict[str, Any]]]:
-    """Every parameter that has a gradient, with that and its group."""
+def _with_gradients(groups: Iterable[dict[str, Any]]) -> Iterator[tuple[Tensor, Tensor, dict[str, Any]]]:
+    """Every parameter that has a gradient, with its gradient and its group."""
     for group in groups:
         for parameter in group["params"]:
             if parameter.grad is not None:
                 yield parameter, parameter.grad, group
 
 
-def orthogonalised(matrix: Tensor) -> Tensor:
+def orthogonalize(matrix: Tensor) -> Tensor:
     """The matrix (M, N) with all its singular values brought to between 0.5 and 1.5, in bfloat16's accuracy.
 
     Five steps of the Newton-Schulz iteration with Jordan's coefficients.
@@ -107,30 +114,30 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     return (x if wide is matrix else x.T).to(matrix.dtype)
 
 
-def optimizer(network: Xception, settings: OptimSettings) -> Optimizer:
-    """The configured optimiser. Its groups hold `lr_scale`, by which `set_rate` multiplies."""
-    groups = _groups(network, settings)
-    lr, momentum, betas = settings.lr, settings.momentum, settings.betas
-    match settings.name:
-        case "sgd":
-            return SGD(groups, lr=lr, momentum=momentum, nesterov=settings.nesterov)
-        case "rmsprop":
-            return RMSprop(groups, lr=lr, rho=settings.rho, momentum=momentum, eps=settings.epsilon or RMSPROP_EPSILON)
-        case "adam":
-            return Adam(groups, lr=lr, betas=betas, eps=settings.epsilon or EPSILON)
-        case "adamw":
-            return AdamW(groups, lr=lr, betas=betas, eps=settings.epsilon or EPSILON)
-        case "muon":
-            return Muon(groups, lr=lr, momentum=momentum, betas=betas, eps=settings.epsilon or EPSILON)
+OPTIMIZERS: dict[str, Callable[[Groups, OptimSettings], Optimizer]] = {
+    "sgd": lambda groups, s: SGD(groups, lr=s.lr, momentum=s.momentum, nesterov=s.nesterov),
+    "rmsprop": lambda groups, s: RMSprop(
+        groups, lr=s.lr, rho=s.rho, momentum=s.momentum, eps=s.epsilon or RMSPROP_EPSILON
+    ),
+    "adam": lambda groups, s: Adam(groups, lr=s.lr, betas=s.betas, eps=s.epsilon or EPSILON),
+    "adamw": lambda groups, s: AdamW(groups, lr=s.lr, betas=s.betas, eps=s.epsilon or EPSILON),
+    "muon": lambda groups, s: Muon(groups, lr=s.lr, momentum=s.momentum, betas=s.betas, eps=s.epsilon or EPSILON),
+}
+"""Factory of each `optim.name`."""
+
+
+def make_optimizer(network: Xception, settings: OptimSettings) -> Optimizer:
+    """The configured optimiser of a network; its groups hold `lr_scale`, which `set_rate` multiplies the rate by."""
+    return OPTIMIZERS[settings.name](_groups(network, settings), settings)
 
 
 def peak_rate(settings: OptimSettings, batch_size: int) -> float:
-    """The peak rate for steps of `batch_size` images, over all processes: in proportion, where `lr_per` says so."""
+    """The peak rate for steps of `batch_size` images over all processes, scaled in proportion to `lr_per` if set."""
     return settings.lr * batch_size / settings.lr_per if settings.lr_per else settings.lr
 
 
 def scaling_remark(settings: OptimSettings, batch_size: int) -> str | None:
-    """What a person should know of a peak rate that is not `lr` itself."""
+    """A sentence on the peak rate, if it is not `lr` itself."""
     if settings.lr_per in (None, batch_size):
         return None
     return (
@@ -140,13 +147,13 @@ def scaling_remark(settings: OptimSettings, batch_size: int) -> str | None:
 
 
 def set_rate(optimizer: Optimizer, lr: float) -> None:
-    """Give every group its share of the rate."""
+    """Set the rate of every group to its share of `lr`."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
 
 
-def _groups(network: Xception, settings: OptimSettings) -> list[dict[str, Any]]:
-    """Parameters by whether they decay, by their share of the rate and by whether Muon takes them for matrices."""
+def _groups(network: Xception, settings: OptimSettings) -> Groups:
+    """Parameters grouped by weight decay, by share of the rate, and by Muon's treatment as matrices."""
     groups: dict[tuple[bool, float, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in network.named_parameters():
         kind = _decays(name, parameter, settings), _scale(network, name, settings), _mixes_channels(name, parameter)
@@ -163,7 +170,7 @@ def _groups(network: Xception, settings: OptimSettings) -> list[dict[str, Any]]:
 
 
 def _mixes_channels(name: str, parameter: Tensor) -> bool:
-    """Whether it is the kernel of a hidden layer with more than one channel to a filter."""
+    """True for the kernel of a hidden layer with more than one channel per filter."""
     return parameter.ndim > 1 and parameter.shape[1] > 1 and not name.startswith("head.")
 
 
@@ -173,7 +180,7 @@ def _scale(network: Xception, name: str, settings: OptimSettings) -> float:
 
 
 def depth(network: Xception, name: str) -> int:
-    """How far from the input a tensor lies: 0 in the stem, then its block's number, last the head."""
+    """Distance of a tensor from the input: 0 in the stem, then the number of its block, last the head."""
     part, number, *_ = name.split(".")
     if part == "stem":
         return 0
@@ -189,3 +196,29 @@ def _decays(name: str, parameter: Tensor, settings: OptimSettings) -> bool:
             return True
         case "stem":
             return is_kernel and name.startswith("stem.")
+
+
+def copy_as_average(network: Xception) -> Xception:
+    """The average before the first step: a copy of the network that is not trained itself."""
+    return deepcopy(network).requires_grad_(False)
+
+
+def average_decay(settings: AverageSettings, step: int) -> float:
+    """Share of the average that step `step`, counted from 0, keeps.
+
+    With warm-up it is TensorFlow's (1 + step) / (10 + step) until that exceeds the decay, since the random first
+    weights would otherwise be remembered for long.
+    """
+    return min(settings.decay, (1 + step) / (10 + step)) if settings.warmup else settings.decay
+
+
+@torch.no_grad()
+def update_average(average: Xception, network: Xception, settings: AverageSettings, step: int) -> None:
+    """Move the average towards the network after step `step`; batch statistics are averaged too."""
+    kept = average_decay(settings, step)
+    current = network.state_dict()
+    for name, value in average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(current[name], 1 - kept)
+        else:
+            value.copy_(current[name])

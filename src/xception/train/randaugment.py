@@ -1,7 +1,7 @@
 """AutoAugment and RandAugment on whole batches, on the device that trains.
 
-Which operation changes which image and how far is drawn first, on the CPU; the images that share an operation are then
-changed together by kornia's functions. Operations and their ranges are those of Cubuk et al. (2019, 2020) in the form
+The operation of each image and its level are drawn first, on the CPU; the images that share an operation are then
+changed together by functions of kornia. Operations and their ranges are those of Cubuk et al. (2019, 2020) in the form
 in which a higher magnitude always changes more.
 """
 
@@ -54,24 +54,24 @@ IMAGENET_POLICY: tuple[tuple[tuple[str, float, int], tuple[str, float, int]], ..
 )
 
 
-def changed(pixels: Tensor, preprocess: Preprocess, settings: Augment, rng: np.random.Generator) -> Tensor:
-    """The normalised batch (N, C, H, W) as the settings' policy changes it, or as it is without one.
+def augment(pixels: Tensor, preprocess: Preprocess, settings: Augment, rng: np.random.Generator) -> Tensor:
+    """Apply the settings' policy, if there is one, to a normalised batch (N, C, H, W).
 
     Raises:
         MissingExtra: kornia is not installed.
     """
     if settings.policy is None:
         return pixels
-    draw = autoaugment if settings.policy == "autoaugment" else randaugment
+    draw = draw_autoaugment if settings.policy == "autoaugment" else draw_randaugment
     images = _to_unit(pixels, preprocess)
     for names, levels in draw(len(pixels), settings, rng):
-        images = applied(images, names, levels)
+        images = apply_operations(images, names, levels)
     return _from_unit(images, preprocess)
 
 
-def randaugment(count: int, settings: Augment, rng: np.random.Generator) -> list[Round]:
-    """For each of `count` images `operations` operations, any of which may come up, at about the same magnitude."""
-    names = tuple(OPERATIONS)
+def draw_randaugment(count: int, settings: Augment, rng: np.random.Generator) -> list[Round]:
+    """Draw `operations` operations for each of `count` images, all equally likely, at about the same magnitude."""
+    names = tuple(IMAGE_OPERATIONS)
     return [
         Round(
             np.array(names)[rng.integers(len(names), size=count)],
@@ -81,8 +81,8 @@ def randaugment(count: int, settings: Augment, rng: np.random.Generator) -> list
     ]
 
 
-def autoaugment(count: int, settings: Augment, rng: np.random.Generator) -> list[Round]:  # noqa: ARG001 - one interface
-    """For each of `count` images one pair of the policy, each half of which is done with its probability."""
+def draw_autoaugment(count: int, settings: Augment, rng: np.random.Generator) -> list[Round]:  # noqa: ARG001 - one interface
+    """Draw one pair of the policy for each of `count` images; each half is applied with its own probability."""
     chosen = [IMAGENET_POLICY[index] for index in rng.integers(len(IMAGENET_POLICY), size=count)]
     rounds = []
     for half in range(2):
@@ -92,13 +92,13 @@ def autoaugment(count: int, settings: Augment, rng: np.random.Generator) -> list
     return rounds
 
 
-def applied(images: Tensor, names: np.ndarray, levels: np.ndarray) -> Tensor:
-    """Images (N, C, H, W) from 0 to 1, each changed by its operation at its level, and clipped to that range."""
+def apply_operations(images: Tensor, names: np.ndarray, levels: np.ndarray) -> Tensor:
+    """Apply to each image (N, C, H, W) from 0 to 1 its operation at its level, and clip it to that range."""
     images = images.clone()
     for name in sorted(set(names) - {""}):
         chosen = torch.from_numpy(np.flatnonzero(names == name)).to(images.device)
         level = torch.from_numpy(levels[names == name]).to(images.device, images.dtype)
-        images[chosen] = OPERATIONS[name](images[chosen], level).clamp(0, 1)
+        images[chosen] = IMAGE_OPERATIONS[name](images[chosen], level).clamp(0, 1)
     return images
 
 
@@ -125,7 +125,7 @@ def _enhance() -> Any:
 
 
 def _warped(images: Tensor, **entries: Tensor) -> Tensor:
-    """The images under the affine map about their centre whose matrix has these entries besides those of 1."""
+    """The images under an affine map about their centre: the identity matrix with these entries replaced."""
     matrix = torch.eye(3, device=images.device, dtype=images.dtype).repeat(len(images), 1, 1)
     for place, values in entries.items():
         matrix[:, int(place[1]), int(place[2])] = values
@@ -148,11 +148,11 @@ def _saturated(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def _autocontrasted(images: Tensor, level: Tensor) -> Tensor:  # noqa: ARG001 - has no level
-    least, largest = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
-    return torch.where(largest > least, (images - least) / (largest - least), images)
+    darkest, brightest = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
+    return torch.where(brightest > darkest, (images - darkest) / (brightest - darkest), images)
 
 
-OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+IMAGE_OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "autocontrast": _autocontrasted,
     "brightness": lambda images, level: _enhance().adjust_brightness_accumulative(images, 1 + 0.9 * level),
     "color": lambda images, level: _saturated(images, 1 + 0.9 * level),
@@ -168,4 +168,4 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "translate_x": lambda images, level: _warped(images, m02=0.45 * level * images.shape[-1]),
     "translate_y": lambda images, level: _warped(images, m12=0.45 * level * images.shape[-2]),
 }
-"""Operations on images (N, C, H, W) from 0 to 1 at levels (N,) from -1 to 1, whose sign some ignore."""
+"""Operations on images (N, C, H, W) from 0 to 1 at levels (N,) from -1 to 1; some ignore the sign."""

@@ -1,9 +1,9 @@
-"""A training configuration: typed, frozen, refused where it is wrong; files hold what differs from the defaults."""
+"""A recipe: the typed and frozen configuration of a training run; its file holds what differs from the defaults."""
 
 import hashlib
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib.resources import files
 from itertools import pairwise
@@ -12,25 +12,28 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
+from xception.arch.variants import architecture
+from xception.convert.defaults import default_preprocess, with_channels
 from xception.data.augment import Augment
 from xception.errors import InputError, UnknownName, UsageError
 from xception.preprocess import Preprocess
-from xception.train.finetune import completed
+from xception.train.finetune import open_start
 from xception.train.settings import (
     AverageSettings,
     ComputeSettings,
     Count,
     DataSettings,
     FreezeSettings,
+    LossSettings,
     MixSettings,
     ModelSettings,
     OptimSettings,
-    Positive,
     ProgressiveStage,
     ScheduleSettings,
     Settings,
-    Share,
 )
+
+CHANNELS = {"gray": 1, "rgb": 3, "bgr": 3}
 
 
 class Recipe(Settings, frozen=True, kw_only=True):
@@ -42,27 +45,23 @@ class Recipe(Settings, frozen=True, kw_only=True):
     augment: Augment = Augment()
     mix: MixSettings = MixSettings()
     progressive: tuple[ProgressiveStage, ...] = ()
-    """After the last stage images have the network's own size."""
+    """Stages of smaller training images; after the last one images have the network's own size."""
+    loss: LossSettings = LossSettings()
     optim: OptimSettings = OptimSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     freeze: FreezeSettings = FreezeSettings()
     average: AverageSettings | None = None
-    """By default the last weights are judged and published themselves."""
+    """Moving average of the weights; without it the weights themselves are validated and published."""
     compute: ComputeSettings = ComputeSettings()
     epochs: Count
     stop_after: Count | None = None
-    """End after so many epochs without a lower validation loss."""
+    """Epochs without a lower validation loss after which the run ends."""
     publish: Literal["last", "best"] = "last"
-    """Whether the weights of the last epoch become the bundle, or those of the highest validation accuracy."""
+    """Epoch whose weights become the bundle: the last, or the one of the highest validation accuracy."""
     batch_size: Count = 64
-    """Images of one optimiser step, over all devices together."""
+    """Images per optimiser step, over all devices."""
     sampling: Literal["shuffled", "balanced"] = "shuffled"
-    """Whether an epoch shows every image once, or every class equally often."""
-    label_smoothing: Share = 0.0
-    smoothing: Literal["all", "others"] = "all"
-    """Which classes share it: all, or all but the right one (MindSpore's model zoo)."""
-    class_weights: Literal["balanced"] | tuple[Positive, ...] | None = None
-    """What an image of each class counts, in class order; balanced weights make up for unequal frequencies."""
+    """Sampling of an epoch: every image once, or every class equally often."""
     seed: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] = 0
 
     def __post_init__(self) -> None:
@@ -75,38 +74,29 @@ class Recipe(Settings, frozen=True, kw_only=True):
         if any(later <= earlier for earlier, later in pairwise(ends)):
             raise UsageError(f"the stages of progressive end after epochs {ends}; expected each later than the last")
 
-    def preprocess_in(self, epoch: int) -> Preprocess:
-        """What epoch `epoch`, counted from 0, trains with; validation is always with `preprocess`."""
-        stage = next((stage for stage in self.progressive if epoch < stage.until), None)
-        return self.preprocess.scaled(stage.size) if stage else self.preprocess
-
-    def mix_in(self, epoch: int) -> MixSettings:
-        """How epoch `epoch`, counted from 0, blends its images."""
-        return self.mix if self.mix.until is None or epoch < self.mix.until else MixSettings()
-
     @property
     def digest(self) -> str:
-        """SHA-256 of what differs from the defaults, by which a checkpoint knows its own.
+        """SHA-256 of the settings that differ from the defaults; checkpoints know their recipe by it.
 
-        A later version of this program, which knows more settings, thus goes on with a run. That no default has changed
-        in between is for the run's manifest to say, which holds them all.
+        A later version of this program, which knows more settings, can thus resume a run. The run's manifest holds all
+        settings and tells if a default has changed in between.
         """
-        return hashlib.sha256(msgspec.json.encode(_stated(self))).hexdigest()
+        return hashlib.sha256(msgspec.json.encode(_non_defaults(self))).hexdigest()
 
 
-def _stated(settings: msgspec.Struct) -> dict[str, Any]:
+def _non_defaults(settings: msgspec.Struct) -> dict[str, Any]:
     document: dict[str, Any] = msgspec.to_builtins(settings)
     for field in msgspec.structs.fields(settings):
         value = getattr(settings, field.name)
         if value == field.default:
             del document[field.encode_name]
         elif isinstance(value, msgspec.Struct):
-            document[field.encode_name] = _stated(value)
+            document[field.encode_name] = _non_defaults(value)
     return document
 
 
 def shipped() -> dict[str, Path]:
-    """The recipes of this package, by name."""
+    """Paths of the recipes in this package, by name."""
     folder = Path(str(files("xception"))) / "recipes"
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
@@ -119,19 +109,19 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
         changes: `key=value`, dots between nested keys; an empty value takes the default back.
 
     Raises:
-        UnknownName: no such recipe, or a key that recipes do not have.
-        InputError: a file that is not TOML.
-        UsageError: a value that is of the wrong kind or out of range, or a change without '='.
+        UnknownName: there is no such recipe or variant, or a setting has no such choice.
+        InputError: the file is not TOML, or the bundle that it starts from cannot be opened.
+        UsageError: a key is unknown, a value is of the wrong kind or out of range, or a change has no '='.
     """
     document = _read(name)
     has_preprocess = "preprocess" in document
     for change in changes:
         _apply(document, change)
-    document = completed(document, has_preprocess=has_preprocess)
+    document = _complete(document, has_preprocess=has_preprocess)
     try:
         return msgspec.convert(document, Recipe)
     except msgspec.ValidationError as error:
-        raise _explained(name, document, str(error)) from error
+        raise _explain(name, document, str(error)) from error
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -164,7 +154,55 @@ def _apply(document: dict[str, Any], change: str) -> None:
         document[leaf] = text.strip()  # a bare word, as one writes it on a command line
 
 
-def _explained(name: str, document: dict[str, Any], message: str) -> UsageError:
+def _complete(document: Mapping[str, Any], *, has_preprocess: bool) -> dict[str, Any]:
+    """Add what follows from the network to a recipe's document.
+
+    Where `model.start` names a bundle, the network is the bundle's, and so is the preprocessing as far as the document
+    does not state another. Without one, a recipe that states no preprocessing has that of the variant's first
+    published weights.
+
+    Args:
+        document: the recipe as in TOML, with the changes that were asked for.
+        has_preprocess: the document stated preprocessing before those changes.
+
+    Raises:
+        UsageError: no bundle is named where one is needed, or one that is a graph or of another network.
+        InputError: the bundle cannot be opened.
+    """
+    model = document.get("model", {})
+    if isinstance(model, dict) and isinstance(model.get("start"), str):
+        return _complete_from_bundle(document, model)
+    variant = model.get("variant") if isinstance(model, dict) else None
+    if has_preprocess or not isinstance(variant, str):
+        return dict(document)
+    published = default_preprocess(architecture(variant))
+    return {**document, "preprocess": _complete_preprocess(document.get("preprocess", {}), published)}
+
+
+def _complete_from_bundle(document: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Add network and preprocessing of the bundle that the document's group `model`, here `given`, starts from."""
+    parent = open_start(given["start"])
+    own = {"variant": parent.model.network.variant, "width": parent.model.network.width}
+    for key, value in own.items():
+        if given.get(key, value) != value:
+            raise UsageError(
+                f"model.{key} is {given[key]}, and {given['start']} is a network of {key} {value}; leave it out"
+            )
+    return {
+        **document,
+        "model": {"parent": parent.model.digest, **own, **given},
+        "preprocess": _complete_preprocess(document.get("preprocess", {}), parent.model.preprocess),
+    }
+
+
+def _complete_preprocess(given: Mapping[str, Any], own: Preprocess) -> dict[str, Any]:
+    """The given settings, and for the rest `own`, with the statistics of its first channel for gray images."""
+    channels = CHANNELS.get(given.get("color", own.color), own.channels)
+    builtins: dict[str, Any] = msgspec.to_builtins(with_channels(own, channels))
+    return {**builtins, **given}
+
+
+def _explain(name: str, document: dict[str, Any], message: str) -> UsageError:
     if match := re.fullmatch(r"Invalid enum value '(.*)' - at `\$\.(.*)`", message):
         return UnknownName(match[2], match[1], _choices(match[2]))
     if match := re.fullmatch(r"(Expected .*) - at `\$\.(.*)`", message):
@@ -179,14 +217,14 @@ def _explained(name: str, document: dict[str, Any], message: str) -> UsageError:
 
 
 def _value(document: Any, path: str) -> Any:
-    """What stands at a path such as `schedule.milestones[1]`."""
+    """The value at a path such as `schedule.milestones[1]`."""
     for key in re.findall(r"\w+", path):
         document = document[int(key) if isinstance(document, list) else key]
     return document
 
 
 def _choices(path: str) -> list[str]:
-    """The words that the setting at `path` may be, such as the names of the schedules."""
+    """The words that the setting at `path` may have, such as the names of the schedules."""
     annotation: Any = Recipe
     for key in path.split("."):
         annotation = next(field.type for field in msgspec.structs.fields(annotation) if field.name == key)

@@ -1,4 +1,4 @@
-"""The learning rate, and the end, as functions of the step and of the validation losses: nothing else to save.
+"""The learning rate and the end of a run as functions of the step and of the validation losses: no state to save.
 
 The formulas are those of the sources: MindSpore's model zoo (linear, poly, steps and a cosine of its own), MindCV and
 PaddleClas (cosine by the step), timm (cosine by the epoch), the paper (staged) and Keras (plateau).
@@ -11,62 +11,76 @@ from math import cos, floor, pi
 from xception.train.settings import ScheduleSettings
 
 PLATEAU_MIN_DELTA = 1e-4
-"""By how much a validation loss has to fall to count, Keras' default."""
+"""Smallest fall of a validation loss that counts; Keras' default."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """How long a run is. A step is one change of the weights; `batch_size` counts its images over all processes."""
+    """The length of a run. A step is one change of the weights; `batch_size` counts its images over all processes."""
 
     steps_per_epoch: int
     epochs: int
     batch_size: int
+    stop_after: int | None = None
+    """Epochs without a lower validation loss after which the run ends."""
 
     @property
-    def total(self) -> int:
+    def total_steps(self) -> int:
         return self.steps_per_epoch * self.epochs
 
-
-def rate(settings: ScheduleSettings, peak: float, step: int, course: Course, losses: Sequence[float] = ()) -> float:
-    """The rate of step `step`, counted from 0.
-
-    Args:
-        settings: the schedule.
-        peak: the rate that it scales.
-        step: any of the run's.
-        course: the run's length.
-        losses: the finished epochs' validation losses, which the plateau schedule follows.
-    """
-    if settings.each_epoch:
-        step -= step % course.steps_per_epoch
-    warmup = round(settings.warmup_epochs * course.steps_per_epoch)
-    if step < warmup:
-        return _rising(settings, peak, step, warmup)
-    hidden = 0 if settings.warmup_inside else warmup
-    done = (step - hidden) / max(1, course.total - hidden)
-    return DECAYS[settings.name](Moment(settings, peak, step, done, warmup, course, losses))
-
-
-def _rising(settings: ScheduleSettings, peak: float, step: int, warmup: int) -> float:
-    start = settings.warmup_from or 0.0
-    reaches_peak = settings.warmup_from is None or settings.name == "mindspore_cosine"
-    return start + (peak - start) * (step + reaches_peak) / warmup
+    def is_over(self, finished_epochs: int, losses: Sequence[float]) -> bool:
+        """True at the end of a run with these validation losses so far."""
+        return finished_epochs >= self.epochs or (self.stop_after is not None and has_stalled(losses, self.stop_after))
 
 
 def has_stalled(losses: Sequence[float], patience: int) -> bool:
-    """Whether the last `patience` validation losses are none of them lower than one before them."""
+    """True if none of the last `patience` validation losses is lower than all before them."""
     return len(losses) > patience and min(losses[-patience:]) >= min(losses[:-patience])
 
 
 @dataclass(frozen=True)
+class LearningRate:
+    """The learning rate of every step of a run."""
+
+    settings: ScheduleSettings
+    peak: float
+    """The rate that the schedule scales."""
+    course: Course
+
+    def __call__(self, step: int, losses: Sequence[float] = ()) -> float:
+        """The rate of step `step`, counted from 0.
+
+        Args:
+            step: any of the run's.
+            losses: validation losses of the finished epochs, which the plateau schedule follows.
+        """
+        settings, course = self.settings, self.course
+        if settings.each_epoch:
+            step -= step % course.steps_per_epoch
+        warmup = round(settings.warmup_epochs * course.steps_per_epoch)
+        if step < warmup:
+            return self._rising(step, warmup)
+        hidden = 0 if settings.warmup_inside else warmup
+        done = (step - hidden) / max(1, course.total_steps - hidden)
+        return SCHEDULES[settings.name](Moment(settings, self.peak, step, done, warmup, course, losses))
+
+    def _rising(self, step: int, warmup: int) -> float:
+        start = self.settings.warmup_from or 0.0
+        reaches_peak = self.settings.warmup_from is None or self.settings.name == "mindspore_cosine"
+        return start + (self.peak - start) * (step + reaches_peak) / warmup
+
+
+@dataclass(frozen=True)
 class Moment:
-    """A step behind the warm-up, as the decays see it; `done` is the share of the decay before it."""
+    """A step after the warm-up, as the schedules see it."""
 
     settings: ScheduleSettings
     peak: float
     step: int
     done: float
+    """Share of the decay before this step."""
     warmup: int
+    """Steps of the warm-up."""
     course: Course
     losses: Sequence[float]
 
@@ -88,7 +102,7 @@ def _poly(at: Moment) -> float:
 
 
 def _steps(at: Moment) -> float:
-    passed = sum(at.step >= share * at.course.total for share in at.settings.milestones)
+    passed = sum(at.step >= share * at.course.total_steps for share in at.settings.milestones)
     return at.peak * at.settings.factor**passed
 
 
@@ -101,7 +115,7 @@ def _staged(at: Moment) -> float:
 
 
 def _plateau(at: Moment) -> float:
-    """Keras' rule: a fall after `patience` epochs, counted anew from each best loss and each fall."""
+    """Keras' rule: the rate falls after `patience` epochs, counted anew from each best loss and each fall."""
     best, waited, falls = float("inf"), 0, 0
     for loss in at.losses:
         if loss < best - PLATEAU_MIN_DELTA:
@@ -114,14 +128,14 @@ def _plateau(at: Moment) -> float:
 
 
 def _mindspore_cosine(at: Moment) -> float:
-    """A cosine under a line; both count the warm-up's steps too, so that the decay starts below the peak rate."""
-    length = max(1, at.course.total - at.warmup)
-    line = (at.course.total - at.step) / length
+    """A cosine times a line; both count the steps of the warm-up too, so that the decay starts below the peak rate."""
+    length = max(1, at.course.total_steps - at.warmup)
+    line = (at.course.total_steps - at.step) / length
     wave = 0.5 * (1 + cos(pi * 2 * 0.47 * at.step / length))
     return at.peak * (line * wave + 1e-5)
 
 
-DECAYS: dict[str, Callable[[Moment], float]] = {
+SCHEDULES: dict[str, Callable[[Moment], float]] = {
     "constant": _constant,
     "cosine": _cosine,
     "linear": _linear,
@@ -131,3 +145,4 @@ DECAYS: dict[str, Callable[[Moment], float]] = {
     "plateau": _plateau,
     "mindspore_cosine": _mindspore_cosine,
 }
+"""Rate after the warm-up for each `schedule.name`."""

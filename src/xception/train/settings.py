@@ -1,4 +1,4 @@
-"""The groups of a recipe's settings: typed, frozen, and refused where they make no sense."""
+"""The groups of a recipe's settings: typed, frozen, and refused where nothing would look at them."""
 
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -16,24 +16,24 @@ Epochs = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all groups have in common: immutable, and unknown keys are refused."""
+    """The base of all groups: immutable, and unknown keys are refused."""
 
 
 class ModelSettings(Settings, frozen=True, kw_only=True):
-    """Which network; classes and channels follow from the data and its preprocessing."""
+    """The network; its classes and channels follow from the data and the preprocessing."""
 
     variant: str
     width: Positive = 1.0
     drop_rate: float | None = None
     drop_path_rate: float | None = None
-    """Of the last block's residual branch; earlier ones are dropped more rarely (Huang et al. 2016)."""
+    """Drop rate of the last block's residual branch; earlier ones are dropped more rarely (Huang et al. 2016)."""
     norm_momentum: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
-    """Weight of a new batch in the running statistics; a short training wants more than a variant's own."""
+    """Weight of a new batch in the running statistics; a short training needs more than a variant's own."""
 
     start: str | None = None
     """A bundle whose network, preprocessing and weights the training starts from."""
     parent: str | None = None
-    """That bundle's digest, which resolving a recipe fills in."""
+    """Digest of that bundle, filled in when a recipe is resolved."""
 
     def trained(self, spec: Architecture) -> Architecture:
         """The specification with what applies in training only."""
@@ -43,11 +43,11 @@ class ModelSettings(Settings, frozen=True, kw_only=True):
 
 
 class DataSettings(Settings, frozen=True, kw_only=True):
-    """Data as `xception.data.sources.open_source` takes them: by default both parts of the one source."""
+    """Data as `xception.data.sources.open_source` takes them; by default one source holds both parts."""
 
     source: str
     validation: str | None = None
-    """Where the validation part lies, if not in `source`, all of which then is for training."""
+    """Source of the validation part, if it is not in `source`; then all of `source` is for training."""
 
 
 class OptimSettings(Settings, frozen=True, kw_only=True):
@@ -56,27 +56,27 @@ class OptimSettings(Settings, frozen=True, kw_only=True):
     name: Literal["sgd", "rmsprop", "adam", "adamw", "muon"] = "sgd"
     lr: Positive = 0.1
     lr_per: Count | None = None
-    """Images in a step that `lr` is meant for: a step of another size takes a rate scaled in proportion."""
+    """Images per step that `lr` is meant for; a step of another size takes a rate scaled in proportion."""
     momentum: NotNegative = 0.9
-    """For sgd, rmsprop and muon."""
+    """Used by sgd, rmsprop and muon."""
     nesterov: bool = False
-    """For sgd."""
+    """Used by sgd."""
     rho: Share = 0.9
-    """For rmsprop: weight of the past in the mean square."""
+    """Weight of the past in the mean square; used by rmsprop."""
     betas: tuple[Share, Share] = (0.9, 0.999)
-    """For adam and adamw, and for what muon leaves to adamw: norms, biases, depthwise kernels and the head."""
+    """Used by adam, adamw, and muon, which leaves norms, biases, depthwise kernels and the head to adamw."""
     epsilon: Positive | None = None
-    """For all but sgd: 1e-8, but 1e-10 for rmsprop, whose root is taken of the sum as TensorFlow does."""
+    """Used by all but sgd; by default 1e-8, and 1e-10 for rmsprop, which adds it before taking the root."""
     weight_decay: NotNegative = 1e-4
     """Decoupled for adamw and muon; for the others it is added to the gradient, as an L2 penalty is."""
     decay_on: Literal["kernels", "all", "stem"] = "kernels"
-    """Whether it reaches kernels only, norms and biases too, or the stem's kernels only."""
+    """Parameters that decay: kernels, all (norms and biases too), or only the kernels of the stem."""
     layer_decay: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
-    """Each block's rate as a share of the rate of the block behind it, from the stem up to the head."""
+    """Rate of each block as a share of the rate of the next one, from the stem up to the head."""
     head_scale: Positive = 1.0
-    """Multiplies the head's rate on top of that."""
+    """Factor of the rate of the head, in addition to `layer_decay`."""
     clip_norm: Positive | None = None
-    """Largest norm of the whole gradient; larger ones are scaled down to it."""
+    """Largest norm of the whole gradient; larger gradients are scaled down to it."""
 
     def __post_init__(self) -> None:
         _refuse_unused(
@@ -93,31 +93,31 @@ class OptimSettings(Settings, frozen=True, kw_only=True):
 
 
 class ScheduleSettings(Settings, frozen=True, kw_only=True):
-    """A rate a step: linear warm-up, then the named decay of the peak rate."""
+    """The learning rate of each step: a linear warm-up, then the named decay of the peak rate."""
 
     name: Literal["constant", "cosine", "linear", "poly", "steps", "staged", "plateau", "mindspore_cosine"] = "cosine"
     warmup_epochs: NotNegative = 0.0
     warmup_from: NotNegative | None = None
-    """Rate of the first step; the step behind the warm-up is the first with the peak rate. By default the rise
-    starts above 0 and the warm-up's last step has the peak rate."""
+    """Rate of the first step; the first step after the warm-up then has the peak rate. By default the rise starts
+    above 0 and the last step of the warm-up has the peak rate."""
     warmup_inside: bool = False
-    """The decay counts from the first step and the warm-up hides its beginning (timm)."""
+    """Count the decay from the first step, so that the warm-up hides its beginning (timm)."""
     each_epoch: bool = False
-    """Every step of an epoch has its first step's rate (timm)."""
+    """Give every step of an epoch the rate of its first step (timm)."""
     end_lr: NotNegative = 0.0
-    """Where cosine, linear and poly would arrive with the step behind the last."""
+    """Rate that cosine, linear and poly would reach one step after the last."""
     power: Positive = 2.0
-    """For poly."""
+    """Exponent of poly."""
     factor: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
-    """For steps, staged and plateau: what the rate is multiplied by each time."""
+    """Factor of each fall of the rate; used by steps, staged and plateau."""
     milestones: tuple[Share, ...] = (0.3, 0.6, 0.8)
-    """For steps: shares of all steps after which the rate falls."""
+    """Shares of all steps after which the rate falls; used by steps."""
     every_epochs: Positive | None = None
-    """For staged: the rate falls every so many epochs."""
+    """Epochs between two falls of the rate; used by staged."""
     every_images: Count | None = None
-    """For staged: the rate falls every so many images."""
+    """Images between two falls of the rate; used by staged."""
     patience: Count = 10
-    """For plateau: epochs without a lower validation loss after which the rate falls."""
+    """Epochs without a lower validation loss after which the rate falls; used by plateau."""
 
     def __post_init__(self) -> None:
         _refuse_unused(
@@ -136,7 +136,7 @@ class ScheduleSettings(Settings, frozen=True, kw_only=True):
 
 
 class FreezeSettings(Settings, frozen=True, kw_only=True):
-    """Epochs at the start of which a flow of a trained network stays as it is; the stem goes with the entry flow."""
+    """First epochs, in which a flow of a trained network does not learn; the stem goes with the entry flow."""
 
     entry_until: Epochs = 0
     middle_until: Epochs = 0
@@ -146,56 +146,74 @@ class FreezeSettings(Settings, frozen=True, kw_only=True):
 
     @property
     def is_staged(self) -> bool:
-        """Whether what learns changes from one epoch to another."""
+        """True if the parts that learn change from one epoch to another."""
         return max(self.entry_until, self.middle_until, self.exit_until) > 0
 
 
 class ProgressiveStage(Settings, frozen=True, kw_only=True):
-    """Smaller images at the start, where most is learnt of coarse features and every image costs less (Howard 2018)."""
+    """Smaller images in the first epochs, which learn coarse features and cost less per image (Howard 2018)."""
 
     until: Count
-    """The last epoch, counted from 1, that sees them; the stage begins where the one before it ends."""
+    """Last epoch, counted from 1, of this stage; it begins after the end of the stage before it."""
     size: Annotated[float, msgspec.Meta(gt=0, lt=1)]
-    """Their side as a share of the network's input, in whole pixels."""
+    """Side of the images as a share of the side of the network's input, in whole pixels."""
 
 
 class MixSettings(Settings, frozen=True, kw_only=True):
     """Images blended with others of their batch, and their classes with them; 0 turns a kind off."""
 
     mixup: NotNegative = 0.0
-    """Parameter of the beta distribution that shares are drawn from."""
+    """Parameter of the beta distribution from which mixup draws an image's share."""
     cutmix: NotNegative = 0.0
-    """The same for images with a box of another one."""
+    """The same parameter for cutmix, which pastes a box of another image."""
     cutmix_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
-    """Share of the batches that cutmix takes where both are on."""
+    """Share of the batches that take cutmix where both are on."""
     until: Epochs | None = None
-    """How many epochs blend; those after them end the training on whole images. By default all do."""
+    """Number of epochs that blend images; the last ones then see whole images. By default all epochs blend."""
+
+    @property
+    def is_on(self) -> bool:
+        return self.mixup > 0 or self.cutmix > 0
+
+    def in_epoch(self, epoch: int) -> "MixSettings":
+        """The settings of epoch `epoch`, counted from 0."""
+        return self if self.until is None or epoch < self.until else MixSettings()
 
     def __post_init__(self) -> None:
-        if self.until is not None and not (self.mixup or self.cutmix):
-            raise UsageError("mix.until has no meaning unless mix.mixup or mix.cutmix is on; leave it out")
+        if self.until is not None and not self.is_on:
+            raise UsageError("mix.until does nothing unless mix.mixup or mix.cutmix is on; leave it out")
         if self.cutmix_share != 0.5 and not (self.mixup and self.cutmix):
-            raise UsageError(
-                "mix.cutmix_share has no meaning unless mix.mixup and mix.cutmix are both on; leave it out"
-            )
+            raise UsageError("mix.cutmix_share does nothing unless mix.mixup and mix.cutmix are both on; leave it out")
+
+
+class LossSettings(Settings, frozen=True, kw_only=True):
+    """The loss that training minimises."""
+
+    name: Literal["cross_entropy"] = "cross_entropy"
+    label_smoothing: Share = 0.0
+    """Share of the probability that is taken from the labelled class and spread over classes."""
+    smoothing_over: Literal["all", "others"] = "all"
+    """Classes that it is spread over: all of them, or all but the labelled one (MindSpore's model zoo)."""
+    class_weights: Literal["balanced"] | tuple[Positive, ...] | None = None
+    """Weight of an image of each class, in class order; balanced weights make up for unequal frequencies."""
 
 
 class AverageSettings(Settings, frozen=True, kw_only=True):
     """A moving average of the weights."""
 
     decay: Share = 0.9999
-    """Share of the average that a step keeps."""
+    """Share of the average that each step keeps."""
     warmup: bool = True
-    """Begin with a smaller one."""
+    """Begin with a smaller share, so that the random first weights are soon forgotten."""
 
 
 class ComputeSettings(Settings, frozen=True, kw_only=True):
-    """How the arithmetic is done; all of it touches the weights, if only in their last digits."""
+    """The arithmetic; each of these settings changes the weights, if only in their last digits."""
 
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of activations and their products; weights and sums stay float32. float16 scales the loss."""
+    """Number type of activations and their products; weights and sums stay float32. float16 scales the loss."""
     accumulate: Count = 1
-    """Parts that a batch is computed in, one after the other, where memory does not hold it whole."""
+    """Number of parts that a batch is computed in, one after the other, where memory does not hold it whole."""
     compile: bool = False
     """Let `torch.compile` fuse what it can."""
     sync_norm: bool = False
@@ -209,5 +227,5 @@ def _refuse_unused(settings: Settings, group: str, **meant_for: tuple[str, ...])
     for key, names in meant_for.items():
         if name not in names and getattr(settings, key) != defaults[key]:
             raise UsageError(
-                f"{group}.{key} has no meaning for {name}; leave it out, or choose {group}.name {' or '.join(names)}"
+                f"{group}.{key} does nothing for {name}; leave it out, or choose {group}.name {' or '.join(names)}"
             )

@@ -1,46 +1,48 @@
-"""Training a network: from a recipe and data to a bundle."""
+"""Training from a recipe to a bundle: assemble the parts of a run, claim its place, train and publish."""
 
 from collections.abc import Callable
 from pathlib import Path
 from time import time
 
+import msgspec
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from xception.arch.spec import Architecture
-from xception.bundle import Bundle, Score
+from xception.bundle import Bundle, Model, Network, Score, Step, write_bundle
 from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.errors import InputError
-from xception.models.network import build
-from xception.train.average import averaged
-from xception.train.batches import Batches
-from xception.train.checkpoint import Checkpoints
+from xception.labels import Labels
+from xception.models.network import Xception, build
+from xception.train.batches import Batches, TrainingImages
+from xception.train.checkpoint import Checkpoints, restore
 from xception.train.distributed import from_first, launch
-from xception.train.finetune import parent_of, starting_tensors
+from xception.train.finetune import open_parent, starting_tensors
 from xception.train.interruption import noted_signals
+from xception.train.logs import Epoch
 from xception.train.loop import Listeners, Parts, Run, StepReport
-from xception.train.losses import Loss, loss_of
+from xception.train.losses import make_loss
 from xception.train.manifest import (
     RunManifest,
-    changes,
     check_same_data,
     check_same_recipe,
-    manifest_of,
+    describe_run,
+    differing_surroundings,
     read_manifest,
     write_manifest,
 )
-from xception.train.optim import optimizer, scaling_remark
+from xception.train.optim import copy_as_average, make_optimizer, peak_rate, scaling_remark
 from xception.train.recipe import Recipe
-from xception.train.result import described, written
-from xception.train.schedule import Course
+from xception.train.schedule import Course, LearningRate
 from xception.train.settings import DataSettings
-from xception.train.state import Epoch, Progress, TrainingState, restore
-from xception.train.step import Stepper
+from xception.train.state import Progress, TrainingState
+from xception.train.step import BatchAugment, Stepper
 from xception.train.storage import Storage, open_storage
+from xception.weights import weights_bytes
 
 BUNDLE = "bundle"
+"""Name of the bundle in the folder of its run."""
 
 
 def train_network(
@@ -55,35 +57,35 @@ def train_network(
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     on_note: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
-    """Train a network and write `out/bundle`; `out` also holds `run.json`, checkpoints and logs, a row an epoch.
+    """Train a network and write `out/bundle`; `out` also holds `run.json`, checkpoints and logs, one row per epoch.
 
-    On a CPU the weights depend on the recipe, the data and torch's number of threads alone: an interrupted
+    On a CPU the weights depend only on the recipe, the data and torch's number of threads: an interrupted
     and resumed run ends with the same bits, and so does one with another number of workers.
 
     Args:
-        recipe: what to do.
+        recipe: the configuration; see `load_recipe`.
         out: folder of the run, or a URL such as `s3://bucket/run`; the bundle of such a run is also put here,
             into a temporary folder, and returned from there.
-        resume: go on with the run that lies at `out`, if there is one.
+        resume: go on with the run at `out`, if there is one.
         workers: threads that prepare batches.
-        keep: how many of the last checkpoints to keep, besides the best.
-        like: the run to repeat, whose data are insisted on.
-        on_step: told after each step.
-        on_epoch: told after each epoch.
-        on_note: told in a sentence what else a person should know.
+        keep: number of last checkpoints to keep, in addition to the best.
+        like: the run to repeat; its data must be the same.
+        on_step: called after each step.
+        on_epoch: called after each epoch.
+        on_note: called with a sentence on anything else that a person should know.
 
     Raises:
-        InputError: `out` is taken, data that cannot be read, a checkpoint of another run.
+        InputError: `out` is taken or holds another run, or data cannot be read.
         EnvironmentFault: `out` cannot be written.
         CheckFailed: the loss or the weights are no longer numbers.
         Stopped: SIGTERM or SIGINT came; everything is saved.
     """
     parts = assemble(recipe)
+    manifest = describe_run(recipe, parts.batches, parts.fabric.device.type)
     storage = open_storage(out)
-    listeners = Listeners(on_step=on_step, on_epoch=on_epoch, on_note=on_note)
     if like:
-        check_same_data(like, parts.batches, "the run to repeat")
-    finished = from_first(parts.fabric, lambda: _claimed(storage, parts, like, listeners, resume=resume))
+        check_same_data(like, manifest, "the run to repeat")
+    finished = from_first(parts.fabric, lambda: _claim(storage, manifest, like, on_note, resume=resume))
     if finished:
         return finished
     if parts.fabric.is_global_zero and (remark := scaling_remark(recipe.optim, recipe.batch_size)):
@@ -92,33 +94,53 @@ def train_network(
     found = from_first(parts.fabric, checkpoints.load)
     if found:
         restore(parts.state, found[1], found[0])
+    listeners = Listeners(on_step=on_step, on_epoch=on_epoch, on_note=on_note)
     run = Run(parts, storage, checkpoints, listeners, workers)
     with noted_signals() as run.request:
         score = run.train()
         if recipe.publish == "best":
             score = run.return_to_best()
-    return from_first(parts.fabric, lambda: _published(storage, parts, score))
+    return from_first(parts.fabric, lambda: _publish(storage, parts, score))
 
 
-def assemble(recipe: Recipe) -> Parts:
-    """Everything of a run but its place, with a fresh state on its device.
+def assemble(recipe: Recipe, sources: tuple[Source, Source] | None = None) -> Parts:
+    """Read a recipe into the parts of a run, with a fresh state on its device.
+
+    Args:
+        recipe: the configuration.
+        sources: training and validation data, in place of those that the recipe names.
 
     Raises:
-        InputError: data that cannot be read.
-        UsageError: settings that do not fit the network, the data or the machine.
+        InputError: data cannot be read.
+        UsageError: settings do not fit the network, the data or the machine.
     """
     fabric, scaler = launch(recipe.compute, is_staged=recipe.freeze.is_staged)
-    training, validation = open_parts(recipe.data)
-    batches = Batches(training, recipe, fabric.global_rank, fabric.world_size)
-    bundle = described(recipe, training)
-    state = initial_state(recipe, bundle.model.network.architecture(), batches)
+    training, validation = sources or open_parts(recipe.data)
+    batches = make_batches(recipe, training, rank=fabric.global_rank, world=fabric.world_size)
+    parent = open_parent(recipe.model)
+    bundle = empty_bundle(recipe, training, parent)
+    state = _initial_state(recipe, bundle.model.network, batches, parent)
     state.scaler = scaler
-    stepper = set_up(fabric, recipe, state, loss_of(recipe, batches.class_counts), batches.per_epoch)
-    return Parts(fabric, recipe, batches, validation, bundle, state, stepper)
+    course = Course(
+        steps_per_epoch=batches.per_epoch,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        stop_after=recipe.stop_after,
+    )
+    return Parts(
+        fabric=fabric,
+        course=course,
+        freeze=recipe.freeze,
+        batches=batches,
+        validation=validation,
+        bundle=bundle,
+        state=state,
+        stepper=_stepper(recipe, fabric, state, batches, course),
+    )
 
 
 def open_parts(data: DataSettings) -> tuple[Source, Source]:
-    """The training and the validation part.
+    """Open the training and the validation part.
 
     Raises:
         InputError: there are no such data, or validation has a class that training lacks.
@@ -139,14 +161,59 @@ def open_parts(data: DataSettings) -> tuple[Source, Source]:
     return training, validation
 
 
-def initial_state(recipe: Recipe, spec: Architecture, batches: Batches) -> TrainingState:
-    """A fresh network and its optimiser, which the recipe's seed decides."""
+def empty_bundle(recipe: Recipe, source: Source, parent: Bundle | None = None) -> Bundle:
+    """The bundle that a run on `source` is to make, without weights, metrics and a place."""
+    network = Network(
+        variant=recipe.model.variant,
+        num_classes=len(source.classes),
+        in_channels=recipe.preprocess.channels,
+        width=recipe.model.width,
+    )
+    step = Step(
+        verb="train",
+        parent=parent.model.digest if parent else None,
+        tools={"torch": str(torch.__version__)},
+        settings={"recipe": recipe.digest, "data": source.name, "epochs": recipe.epochs, "seed": recipe.seed},
+    )
+    model = Model(
+        name=f"{recipe.model.variant}.{source.name.partition(':')[0]}",
+        network=network,
+        form="weights",
+        precision="float32",
+        preprocess=recipe.preprocess,
+        lineage=(*(parent.model.lineage if parent else ()), step),
+    )
+    return Bundle(path=Path(), model=model, labels=Labels(source.classes))
+
+
+def write_result(path: Path, bundle: Bundle, network: Xception, metrics: dict[str, Score]) -> Bundle:
+    """Write an empty bundle with the weights of a network and the scores that it reached."""
+    model = msgspec.structs.replace(bundle.model, metrics=metrics)
+    return write_bundle(path, model, bundle.labels, {"weights.safetensors": weights_bytes(network.tensors())})
+
+
+def make_batches(recipe: Recipe, source: Source, *, rank: int = 0, world: int = 1) -> Batches:
+    """The batches of process `rank` of `world`."""
+    images = TrainingImages(
+        augment=recipe.augment, preprocess=recipe.preprocess, progressive=recipe.progressive, seed=recipe.seed
+    )
+    return Batches(
+        source,
+        images,
+        batch_size=recipe.batch_size,
+        sampling=recipe.sampling,
+        rank=rank,
+        world=world,
+    )
+
+
+def _initial_state(recipe: Recipe, network: Network, batches: Batches, parent: Bundle | None) -> TrainingState:
+    """A new network and its optimiser, decided by the recipe's seed."""
     torch.manual_seed(recipe.seed)
-    parent = parent_of(recipe.model)
-    start = starting_tensors(parent, spec.in_channels, batches.source.classes) if parent else None
-    network = build(recipe.model.trained(spec), start)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    source = batches.source
+    source, spec = batches.source, recipe.model.trained(network.architecture())
+    start = starting_tensors(parent, spec.in_channels, source.classes) if parent else None
+    trained = build(spec, start)
+    trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     progress = Progress(
         recipe=recipe.digest,
         data=batches.fingerprint,
@@ -154,12 +221,12 @@ def initial_state(recipe: Recipe, spec: Architecture, batches: Batches) -> Train
         images=len(source),
         started_at=time(),
     )
-    average = averaged(network) if recipe.average else None
-    return TrainingState(network, optimizer(network, recipe.optim), progress, average)
+    average = copy_as_average(trained) if recipe.average else None
+    return TrainingState(trained, make_optimizer(trained, recipe.optim), progress, average)
 
 
-def set_up(fabric: Fabric, recipe: Recipe, state: TrainingState, loss: Loss, steps_per_epoch: int) -> Stepper:
-    """Move the state to its device and make it known to the other processes."""
+def _stepper(recipe: Recipe, fabric: Fabric, state: TrainingState, batches: Batches, course: Course) -> Stepper:
+    """Move the state to its device, make it known to the other processes, and build the step."""
     module: nn.Module = state.network
     if recipe.compute.sync_norm:
         # Replaces the norms inside the network, which keeps its own class and tensors.
@@ -169,17 +236,40 @@ def set_up(fabric: Fabric, recipe: Recipe, state: TrainingState, loss: Loss, ste
     wrapped, wrapped_optimizer = fabric.setup(module, state.optimizer)
     if state.average is not None:
         state.average.to(fabric.device)
-    course = Course(steps_per_epoch=steps_per_epoch, epochs=recipe.epochs, batch_size=recipe.batch_size)
-    return Stepper(fabric, wrapped, wrapped_optimizer, recipe, loss, course)
+    return Stepper(
+        fabric=fabric,
+        network=wrapped,
+        optimizer=wrapped_optimizer,
+        learning_rate=LearningRate(recipe.schedule, peak_rate(recipe.optim, recipe.batch_size), course),
+        augment=BatchAugment(
+            augment=recipe.augment,
+            mix=recipe.mix,
+            preprocess=recipe.preprocess,
+            num_classes=len(batches.source.classes),
+            steps_per_epoch=course.steps_per_epoch,
+            seed=recipe.seed,
+            rank=fabric.global_rank,
+        ),
+        loss=make_loss(recipe.loss, batches.class_counts, blends_images=recipe.mix.is_on),
+        seed=recipe.seed,
+        accumulate=recipe.compute.accumulate,
+        clip_norm=recipe.optim.clip_norm,
+        average=recipe.average,
+    )
 
 
-def _claimed(
-    storage: Storage, parts: Parts, like: RunManifest | None, listeners: Listeners, *, resume: bool
+def _claim(
+    storage: Storage,
+    manifest: RunManifest,
+    like: RunManifest | None,
+    on_note: Callable[[str], None],
+    *,
+    resume: bool,
 ) -> Bundle | None:
-    """Take the place of the run; returns the bundle of one that is finished there.
+    """Take the place of the run; returns the bundle if the run there is finished.
 
     Raises:
-        InputError: something lies there that is not to be resumed, or another run.
+        InputError: the place holds something that is not to be resumed, or another run.
     """
     if storage.names() and not resume:
         raise InputError(
@@ -188,17 +278,16 @@ def _claimed(
     storage.claim()
     found = read_manifest(storage)
     if found:
-        check_same_recipe(found, parts.recipe, storage.place)
-        check_same_data(found, parts.batches, f"the run in {storage.place}")
-    here = manifest_of(parts.recipe, parts.batches, parts.fabric.device.type)
+        check_same_recipe(found, manifest, storage.place)
+        check_same_data(found, manifest, f"the run in {storage.place}")
     for earlier in filter(None, (found, like)):
-        if changed := changes(earlier, here):
-            listeners.on_note(f"the last bits of the weights may differ from the earlier run's: {'; '.join(changed)}")
+        if differences := differing_surroundings(earlier, manifest):
+            on_note(f"the last bits of the weights may differ from the earlier run's: {'; '.join(differences)}")
     if not found:
-        write_manifest(storage, here)
+        write_manifest(storage, manifest)
     return storage.published(BUNDLE)
 
 
-def _published(storage: Storage, parts: Parts, score: Score) -> Bundle:
+def _publish(storage: Storage, parts: Parts, score: Score) -> Bundle:
     metrics = {parts.validation.name: score}
-    return storage.publish(BUNDLE, lambda path: written(path, parts.bundle, parts.state.judged, metrics))
+    return storage.publish(BUNDLE, lambda path: write_result(path, parts.bundle, parts.state.published, metrics))
