@@ -1,7 +1,7 @@
 """Everything that goes wrong on purpose.
 
     XceptionError              exit code 3, unless a subclass says otherwise
-    ├── UsageError             2: the request itself makes no sense
+    ├── UsageError             2: the request cannot be meant
     │   ├── UnknownName        2: no such variant, weights entry, format, recipe key, ...
     │   └── AmbiguousName      2: the name fits more than one thing
     ├── CheckFailed            1: the work was done and its result is not good enough

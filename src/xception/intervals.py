@@ -1,6 +1,6 @@
-"""How far a figure that was measured on a sample can be trusted: intervals, tests and verdicts.
+"""Intervals, tests and verdicts: the trust that a figure measured on a sample deserves.
 
-Of two models on the same images, `first_only` and `second_only` count the images that only one of them classified
+For two models on the same images, `first_only` and `second_only` count the images that only one of them classified
 rightly; a difference is always the second's accuracy less the first's.
 """
 
@@ -17,7 +17,7 @@ CONFIDENCE = 0.95
 RESAMPLES = 10_000
 MAX_FOLD = 1000
 MAX_IMAGES = 10**9
-"""Where the search for a sufficient number of images gives up."""
+"""Number of images at which the search for a sufficient one ends."""
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,13 +29,14 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class NonInferiority(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the second of two models loses less than a margin. Fractions, at 95 % confidence."""
+    """The verdict on whether the second of two models loses less than a margin. Fractions, at 95 % confidence."""
 
     verdict: Literal["yes", "no", "undecided"]
     margin: float
     images: int
     images_needed: int | None
-    """About how many images would decide it if they went on like these; None if it is decided or none would."""
+    """Approximate number of images that would decide it if they went on like these; None if it is decided, or if no
+    number would."""
 
     def sentence(self) -> str:
         """The verdict in words, with percentages."""
@@ -116,7 +117,7 @@ def bootstrap_ratio(ratios: Sequence[float], confidence: float = CONFIDENCE, see
     mean, error = logs.mean(), _standard_error(logs)
     drawn = np.random.Generator(np.random.PCG64(seed)).choice(logs, (RESAMPLES, len(logs)))
     errors = _standard_error(drawn)
-    # A resample of one measurement alone knows no spread; what is left by rounding is none either.
+    # A resample that repeats one measurement knows no spread; what is left by rounding is none either.
     spread = errors > 1e-9 * error
     scores = (drawn[spread].mean(axis=-1) - mean) / errors[spread]
     bounds = np.quantile(scores, [(1 + confidence) / 2, (1 - confidence) / 2]) * error if spread.any() else np.zeros(2)
@@ -125,7 +126,7 @@ def bootstrap_ratio(ratios: Sequence[float], confidence: float = CONFIDENCE, see
 
 
 def non_inferiority(first_only: int, second_only: int, total: int, margin: float) -> NonInferiority:
-    """Whether the second model's accuracy is less than `margin` below the first's.
+    """Judge whether the second model's accuracy is less than `margin` below the first's.
 
     Yes if all of the 95 % interval of the difference lies above `-margin`, no if all of it lies below.
     """
@@ -139,7 +140,7 @@ def _quantile(confidence: float) -> float:
 
 
 def _standard_error(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of the mean, over the last axis."""
+    """Standard error of the mean, over the last axis."""
     return np.asarray(samples.std(axis=-1, ddof=1) / sqrt(samples.shape[-1]))
 
 
@@ -157,7 +158,7 @@ def _tango(difference: float, first_only: float, second_only: float, total: floa
 
 
 def _crossing(falling: Callable[[float], float], low: float, high: float, level: float) -> float:
-    """Where a falling function passes a level between two bounds, by bisection to the last bit."""
+    """The place where a falling function passes a level between two bounds, by bisection to the last bit."""
     for _ in range(64):
         middle = (low + high) / 2
         if falling(middle) > level:

@@ -25,7 +25,7 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def fingerprint(*packages: str) -> dict[str, str | int]:
-    """What measured figures depend on: processor, cores, system, and the versions of Python and of `packages`."""
+    """The facts that measured figures depend on: processor, cores, system, versions of Python and of `packages`."""
     return {
         "cpu": cpu_name(),
         "cores": cores(),
@@ -48,7 +48,7 @@ def peak_memory_bytes(process: int | Literal["self"] = "self", proc: Path = Path
 
 
 def cache_folder() -> Path:
-    """Where what can be had again stays: `xception` in XDG_CACHE_HOME, by default ~/.cache."""
+    """The folder for data that can be made again: `xception` in XDG_CACHE_HOME, by default ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xception"
 
 

@@ -1,4 +1,4 @@
-"""What logits are worth. Logits are (N, K), targets (N,) class indices; fractions, never percentages."""
+"""Figures from logits. Logits are (N, K), targets (N,) class indices; fractions, never percentages."""
 
 from math import ceil, fsum, ldexp
 from typing import Any
@@ -27,7 +27,7 @@ def top_k(logits: FloatArray, k: int) -> IntArray:
 
 
 def rank_of_target(logits: FloatArray, targets: IntArray) -> IntArray:
-    """How many classes come before the true one, (N,): 0 is a top-1 hit. Ties go to the lower index.
+    """Number of classes that come before the true one, (N,): 0 is a top-1 hit. Ties go to the lower index.
 
     NaN counts as larger than everything, so that a network that gives no numbers hits nothing.
     """
@@ -56,7 +56,7 @@ class ExactSum:
 
 
 class Reliability:
-    """How often the likeliest class is right, by its probability, in bins of equal width (Guo et al. 2017).
+    """Accuracy of the likeliest class by its probability, in bins of equal width (Guo et al. 2017).
 
     Bin i of `bins` holds the confidences in (i / bins, (i + 1) / bins].
     """
@@ -103,8 +103,8 @@ def roc_auc(negatives: FloatArray, positives: FloatArray) -> float | None:
 
 
 def equal_error_rate(negatives: FloatArray, positives: FloatArray) -> float | None:
-    """Where the shares of accepted negatives and of rejected positives are equal, on the ROC curve with straight
-    lines between its points; None without both kinds."""
+    """The rate at which the shares of accepted negatives and of rejected positives are equal, on the ROC curve with
+    straight lines between its points; None without both kinds."""
     if not len(negatives) or not len(positives):
         return None
     thresholds = np.unique(np.concatenate([negatives, positives]))[::-1]

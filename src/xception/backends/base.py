@@ -1,4 +1,4 @@
-"""What a session is, and which runtime opens which form of a bundle."""
+"""Sessions, and the table of the runtimes that open them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Compute(msgspec.Struct, frozen=True, kw_only=True):
     instances: int | None = None
     """Inferences at once; by default one, or as many as `Engine.open` finds right."""
     infer_precision: InferPrecision | None = None
-    """By default float32, and int8 for quantized files."""
+    """Numbers to compute in; by default float32, and int8 for quantized files."""
 
     def __post_init__(self) -> None:
         for name in ("instances", "threads"):
@@ -94,7 +94,7 @@ class Backend:
     """A runtime."""
 
     module: str
-    """With the function `open_session(bundle, compute)`."""
+    """Module with the function `open_session(bundle, compute)`."""
     package: str
     """The distribution that it needs."""
     forms: tuple[Form, ...]

@@ -50,7 +50,7 @@ EXIT_ENVIRONMENT = 3
 EXIT_INTERRUPTED = 130
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-"""What a stream that cannot be written says."""
+"""Error numbers of a stream that cannot be written."""
 
 
 def build_app(tokens: Sequence[str] = ()) -> App:

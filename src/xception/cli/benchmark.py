@@ -113,7 +113,7 @@ def benchmark(
     extras: Extras = NO_EXTRAS,
     output: Output = TABLE,
 ) -> None:
-    """Measure how fast a bundle runs here: every stage alone, and all of them overlapping.
+    """Measure how fast a bundle runs here: every stage by itself, and all of them overlapping.
 
     ```
     xception benchmark digits-onnx digits --batch 1,4,8
@@ -261,7 +261,7 @@ def _print_times(result: Benchmark) -> None:
 
 def _explain(result: Benchmark) -> None:
     say(
-        "images/s: median [slowest, fastest round] of the stage alone, and of all from end to end; "
+        "images/s: median [slowest, fastest round] of the stage by itself, and of all from end to end; "
         f"bound: what {result.runs[0].bound_by} allow; ms: p50 / p90 / p99 of a batch in the runtime, and of an image "
         f"from its read to its answer; busy + waiting: shares of the time of {result.workers} workers"
     )

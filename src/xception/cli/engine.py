@@ -92,13 +92,13 @@ class EngineOptions(RuntimeOptions):
     batch: Batch = None
 
     def check(self) -> None:
-        """As for `RuntimeOptions`."""
+        """Refuse the same as `RuntimeOptions.check`, and a batch below one."""
         check_at_least_one(batch=self.batch)
         super().check()
         check_options(self.backend, self.compute, self.batch)
 
     def open(self, bundle: Bundle, source: Source, *, batch: int | None = None) -> Engine:
-        """As for `RuntimeOptions`."""
+        """An engine for the images of a source, with the size of a batch that was asked for."""
         self.check()
         return super().open(bundle, source, batch=batch or self.batch)
 

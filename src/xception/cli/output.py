@@ -1,4 +1,4 @@
-"""What every verb prints the same way: JSON and tables on stdout, progress and hints on stderr."""
+"""Output that all verbs share: JSON and tables on stdout, progress and hints on stderr."""
 
 import re
 import sys
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 NUMBERS = re.compile(r"\[\n\s+((?:[-+.\deE]+,\n\s+)*[-+.\deE]+)\n\s+\]")
-"""An array of numbers alone, as it is written a line each."""
+"""An array that holds only numbers, one per line."""
 
 
 def print_json(document: object) -> None:

@@ -26,7 +26,7 @@ from xception.pipeline.overlap import overlap
 T = TypeVar("T")
 
 AUTO = "auto"
-"""In place of a backend: the fastest way to run the bundle here, found by trying, and remembered."""
+"""Takes the place of a backend: the fastest way to run the bundle here, found by trying, and remembered."""
 
 BATCH_SIZE = 8
 """Images per inference by default."""
@@ -72,7 +72,7 @@ class Engine:
     """The way from files to pixels that was asked for; by default `reference` where answers are judged and `exact`
     where they are used."""
     precision: str
-    """Of the computation: float32, bfloat16 or int8."""
+    """Numbers of the computation: float32, bfloat16 or int8."""
     choice: Choice | None = None
     """The result of the search for the fastest way, if one was asked for."""
 

@@ -70,13 +70,13 @@ class Lane:
     turns: Semaphore
     """Held during a call of the session, which takes so many at once; lanes of one session share them."""
     preprocess: Preprocess
-    """From an image to the network's input."""
+    """The way from an image to the network's input."""
     mode: Mode
-    """From a file to the pixels that are preprocessed."""
+    """The way from a file to the pixels that are preprocessed."""
     cores: Cores
     """The cores to use; lanes that run at the same time share them."""
     clocks: Clocks
-    """Where the time of each stage is counted."""
+    """The stopwatches on which the time of each stage is counted."""
 
     @classmethod
     def of(

@@ -1,4 +1,4 @@
-"""Where the time goes: how long each stage was busy, and for how many images."""
+"""Stopwatches: the busy time of each stage, and its number of images."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager

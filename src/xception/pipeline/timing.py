@@ -1,4 +1,4 @@
-"""From times to figures, and the one place that takes the times."""
+"""Timing of work, and figures from the times."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Clock = Callable[[], float]
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
-    """Images a second: the median over the rounds, the slowest and the fastest, and the quartiles between."""
+    """Images per second: the median over the rounds, the slowest and the fastest, and the quartiles between."""
 
     images_per_second: float
     low: float
@@ -33,14 +33,14 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Timed:
-    """How long a piece of work took, and what it returned."""
+    """The duration of a piece of work, and its result."""
 
     seconds: float
     result: Any
 
 
 Rounds = dict[str, list[Timed]]
-"""By the name of the work, in the order of the rounds."""
+"""Times of the rounds, in their order, by the name of the work."""
 
 
 def interleaved(
@@ -108,5 +108,5 @@ def latency(seconds: Sequence[float]) -> Latency:
 
 def bound(rates: Iterable[float]) -> float:
     """The most that stages of these rates can give when the same cores do all of them: work is conserved,
-    so the times for one image add up. Each rate is that of the stage alone on all cores."""
+    so the times for one image add up. Each rate is that of the stage by itself on all cores."""
     return 1 / sum(1 / rate for rate in rates)

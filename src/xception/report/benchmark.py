@@ -28,7 +28,7 @@ def render_benchmark(benchmark: Benchmark) -> str:
 
 
 def _conditions(benchmark: Benchmark) -> str:
-    """What the figures hold for."""
+    """The conditions for which the figures hold."""
     run = benchmark.runs[0]
     session = f"{benchmark.instances} x {benchmark.threads} threads" if benchmark.threads else "an accelerator"
     return (

@@ -198,8 +198,8 @@ def _known_targets(bundle: Bundle, source: Source, items: Sequence[Item]) -> tup
 
 
 def _timed(one: Workload, warmup: int, repeats: int, after_round: Callable[[], object]) -> Rounds:
-    alone = Stages(one)
-    work = {**{stage: getattr(alone, stage) for stage in STAGES}, "end_to_end": partial(end_to_end, one)}
+    stages = Stages(one)
+    work = {**{stage: getattr(stages, stage) for stage in STAGES}, "end_to_end": partial(end_to_end, one)}
     return interleaved(work, warmup=warmup, repeats=repeats, clock=one.clock, after_round=after_round)
 
 

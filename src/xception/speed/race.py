@@ -1,4 +1,4 @@
-"""Which of two ways to run a model is faster, said only where the measurements tell."""
+"""A race between two ways to run a model, with a verdict only where the measurements give one."""
 
 from functools import partial
 from typing import Literal
@@ -13,7 +13,7 @@ from xception.speed.workload import Workload, end_to_end
 Place = Literal["first", "second"]
 
 MIN_REPEATS = 4
-"""With fewer pairs an interval says nothing."""
+"""Pairs of turns below which an interval says nothing."""
 
 
 class Racer(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""What a benchmark times: each stage of a run alone, and all of them together."""
+"""The work that a benchmark times: each stage of a run by itself, and all of them together."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing

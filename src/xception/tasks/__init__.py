@@ -1,1 +1,1 @@
-"""What one does with a model: predict, evaluate, benchmark."""
+"""Uses of a model: predict, evaluate, compare, certify."""

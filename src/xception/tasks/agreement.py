@@ -1,4 +1,4 @@
-"""How closely one form of a model follows another: logits compared on the same pixels."""
+"""Agreement of one form of a model with another: logits compared on the same pixels."""
 
 from collections.abc import Iterable
 from itertools import islice

@@ -47,12 +47,12 @@ class Flip(msgspec.Struct, frozen=True, kw_only=True):
     """The true class, where it is known."""
     first: str
     first_probability: float
-    """Of the class that the first model names."""
+    """Probability of the class that the first model names."""
     second: str
     second_probability: float
     swing: float
-    """By how much the probability of the true class rises from the first to the second; negative where it falls.
-    Where that class is not known, of the one that the first model names."""
+    """Rise of the probability of the true class from the first to the second; negative where it falls. Where that class
+    is not known, the class that the first model names takes its place."""
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,14 +76,14 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     second_only: int
     both_wrong: int
     difference: Interval | None
-    """Of top-1, by Tango's score interval, on which the verdict stands."""
+    """Difference of top-1, by Tango's score interval, on which the verdict stands."""
     bootstrap: Interval | None
     """The same by resampling images."""
     mcnemar_p: float
     """Exact and two-sided."""
     non_inferiority: NonInferiority
     worst_flips: tuple[Flip, ...]
-    """Those with the largest swing first, at most `MAX_FLIPS`."""
+    """The flips with the largest swing first, at most `MAX_FLIPS`."""
     failures: tuple[FailedImage, ...]
 
 
@@ -133,7 +133,7 @@ def matched(first: Labels, second: Labels) -> tuple[int, ...]:
 
 
 def flip(names: tuple[str, ...], path: str, target: int | None, first: Logits, second: Logits) -> Flip:
-    """What two models, whose logits (K,) differ in their likeliest class, say of an image."""
+    """The answers of two models to an image, whose logits (K,) differ in their likeliest class."""
     guess, other = int(first.argmax()), int(second.argmax())
     before, after = (softmax(logits[None])[0] for logits in (first, second))
     watched = guess if target is None else target

@@ -43,7 +43,7 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     predicted: str
     probability: float
-    """Of the predicted class."""
+    """Probability of the predicted class."""
 
 
 class ClassScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,19 +104,20 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """Over `calibration`, whose bins are of equal width."""
     calibration: tuple[ConfidenceBin, ...] = ()
     classes: tuple[ClassScore, ...] = ()
-    """As in `labels`."""
+    """One per class, in the order of `labels`."""
     roc_auc: float | None = None
-    """Of models of two classes alone, as is the next; the second class is the positive one, which changes neither."""
+    """Only for models of two classes, as is the next figure; the second class is the positive one, which changes
+    neither."""
     equal_error_rate: float | None = None
     real: RealScore | None = None
     """If several right answers an image were given."""
     tta: Tta | None = None
     """Test-time augmentation."""
     subset: bool = False
-    """Whether the model was held to the classes of the data."""
+    """True if the model was held to the classes of the data."""
 
     def score(self) -> Score:
-        """What a bundle keeps of this."""
+        """The short form that a bundle keeps."""
         return Score(
             total=self.total, seen=self.seen, failed=self.failed, top1=self.top1, top5=self.top5, loss=self.loss
         )
@@ -124,7 +125,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 MAX_MISTAKES = 24
 BINS = 15
-"""Of confidence, as Guo et al. (2017) use."""
+"""Bins of confidence, as many as Guo et al. (2017) use."""
 
 
 def evaluate(
@@ -213,7 +214,7 @@ def renamed(classes: Sequence[str], class_map: Mapping[str, str]) -> tuple[str, 
 
 
 def present(source: Source, targets: Sequence[int]) -> tuple[int, ...]:
-    """Those of the model's classes of which there are images, in the model's order.
+    """The model's classes of which there are images, in the model's order.
 
     Raises:
         InputError: there are no labelled images.

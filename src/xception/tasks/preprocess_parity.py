@@ -1,4 +1,4 @@
-"""What another preprocessing does to a model: its logits and its accuracy on the same files."""
+"""The effect of another preprocessing on a model: logits and accuracy on the same files."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -19,7 +19,7 @@ from xception.tasks.evaluate import FailedImage
 
 
 class Swap(msgspec.Struct, frozen=True, kw_only=True):
-    """One other preprocessing beside the model's own. Fractions, with 95 % intervals.
+    """One other preprocessing next to the model's own. Fractions, with 95 % intervals.
 
     `seen + failed = total`; an image that fails for either has failed for both. Accuracies are None for data without
     labels, and over the images that both saw.
@@ -35,7 +35,7 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True):
     own_top1: Interval | None
     top1: Interval | None
     difference: Interval | None
-    """Of top-1, the other less the own, by Tango's score interval."""
+    """Difference of top-1, the other less the own, by Tango's score interval."""
     failures: tuple[FailedImage, ...]
 
 

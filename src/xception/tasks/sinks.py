@@ -1,4 +1,4 @@
-"""Where predictions go: a table, CSV or one JSON document on a text stream, written as they come."""
+"""Writers of predictions: a table, CSV or one JSON document on a text stream, written as they come."""
 
 import csv
 import sys

@@ -29,7 +29,7 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Truth:
-    """Where it comes from, and by image the index of its class."""
+    """The true class of every image, by its index, and the origin of these labels."""
 
     name: str
     targets: Mapping[str, int]
@@ -96,7 +96,7 @@ def truth_of_folders(paths: Iterable[str], labels: Labels) -> Truth:
 
 
 def read_results(vendor: Vendor, results: Path, num_classes: int, datalist: Path | None = None) -> Iterator[Outcome]:
-    """What a vendor's tool answered, image by image.
+    """The answers of a vendor's tool, image by image.
 
     Raises:
         InputError: no results there.
@@ -181,7 +181,7 @@ class _Tally:
 
 
 def _key(vendor: Vendor, truth: Truth) -> Callable[[str], str]:
-    """How images and results are known to each other.
+    """The name under which an image and its result are known.
 
     VastAI's results tell the folder too, which is needed where two folders hold files of the same name.
     """
@@ -211,7 +211,7 @@ def _distinct(paths: Iterable[str], key: Callable[[str], str]) -> dict[str, str]
 
 @dataclass(frozen=True)
 class Written:
-    """How many images have a result in a folder, and which have none."""
+    """The number of images that have a result in a folder, and the images that have none."""
 
     seen: int
     failures: tuple[Failure, ...]
