@@ -150,7 +150,7 @@ def _failure(item: Item, found: Finding) -> _ImageFacts:
 
 
 def _grayscale(images: Sequence[_ImageFacts]) -> Iterator[Finding]:
-    """Gray images where most have colours; a gray data set is nothing to note."""
+    """Gray images among coloured ones; a data set that is mostly gray is not worth a note."""
     gray = [each for image in images for each in image.findings if each.kind == "grayscale"]
     if 2 * len(gray) < len(images):
         yield from gray
@@ -171,7 +171,7 @@ def _by_digest(images: Iterable[_ImageFacts]) -> dict[bytes, list[_ImageFacts]]:
 
 
 def _copies(images: Iterable[_ImageFacts], classes: Sequence[str]) -> Iterator[Finding]:
-    """A path that is listed again is no copy, but it may have another label."""
+    """Groups of equal files; a path that is listed again is no copy, but may have another label."""
     for group in _by_digest(images).values():
         keys = dict.fromkeys(each.key for each in group)
         if len({each.target for each in group}) > 1:
@@ -196,7 +196,7 @@ def _leaks(images: Iterable[_ImageFacts], others: Sequence[_ImageFacts]) -> Iter
 
 
 def _paths(ours: Iterable[_ImageFacts], theirs: Iterable[_ImageFacts]) -> list[str]:
-    """One of each first, so that whoever shows only a few shows both."""
+    """The paths of both sets, beginning with one of each, so that a shortened list shows both."""
     mine, foreign = [each.key for each in ours], [each.key for each in theirs]
     return list(dict.fromkeys([*mine[:1], *foreign[:1], *mine[1:], *foreign[1:]]))
 
@@ -204,7 +204,7 @@ def _paths(ours: Iterable[_ImageFacts], theirs: Iterable[_ImageFacts]) -> list[s
 def _look_alikes(
     images: Iterable[_ImageFacts], others: Iterable[_ImageFacts], classes: Sequence[str]
 ) -> Iterator[Finding]:
-    """One image stands for all its copies, which are reported elsewhere."""
+    """Groups of images that look alike; one stands for all its exact copies, which are reported elsewhere."""
     ours = _by_digest(image for image in images if image.fingerprint is not None)
     theirs = _by_digest(each for each in others if each.fingerprint is not None and each.digest not in ours)
     first = [group[0] for group in (*ours.values(), *theirs.values())]

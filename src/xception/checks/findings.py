@@ -62,10 +62,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     severity: Severity
     paths: tuple[str, ...]
-    """The images, files or classes that it is about."""
+    """The images, files or classes concerned."""
     detail: str
 
 
 def finding(kind: str, paths: Iterable[str], detail: str = "") -> Finding:
-    """A finding as bad as its kind; without a detail, the kind's meaning says it all."""
+    """Make a finding with the severity of its kind; by default its detail is the meaning of the kind."""
     return Finding(kind=kind, severity=KINDS[kind].severity, paths=tuple(paths), detail=detail or KINDS[kind].meaning)

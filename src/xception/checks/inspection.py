@@ -22,7 +22,7 @@ UPRIGHT_ORIENTATION = 1
 """The EXIF orientation of an image that is stored as it is shown."""
 
 BITS_PER_SAMPLE = 258
-"""Number of TIFF's tag."""
+"""Number of the TIFF tag."""
 
 PNG_END = b"IEND\xaeB`\x82"
 
@@ -33,7 +33,7 @@ FILL_GRAY = 128
 """Gray value with which JPEG decoders fill what is missing."""
 
 BLOCK_PX = 8
-"""Side of JPEG's blocks."""
+"""Side of a JPEG block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,15 @@ class Inspection:
 
     image: Image.Image | None
     faults: tuple[tuple[ImageFault, str], ...] = ()
-    """Each with its reason."""
+    """Faults with their reasons."""
     traits: tuple[tuple[ImageTrait, str], ...] = ()
-    """Each with its particulars."""
+    """Traits with their particulars."""
     file_format: str = ""
     mode: str = ""
 
 
 def inspect(data: bytes, name: str) -> Inspection:
-    """Look at one encoded file whose name, or key, is `name`; its suffix counts only where it is one of images."""
+    """Look at one encoded file whose name or key is `name`; its suffix counts only if an image format has it."""
     if not data:
         return Inspection(None, (("empty", "the file has no bytes"),))
     try:

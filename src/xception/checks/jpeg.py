@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
-"""A marker with a length behind it, or the end; not those that stand within the data of a scan."""
+"""A marker that a length follows, or the end mark; not the markers within the data of a scan."""
 
 PROGRESSIVE, SCAN, END = 0xC2, 0xDA, 0xD9
 
@@ -31,7 +31,7 @@ def lacks_scans(data: bytes) -> bool:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Markers with what belongs to them, up to the end."""
+    """Iterate over markers and their data, up to the end mark."""
     position = 2
     while match := MARKER.search(data, position):
         marker, start = match[1][0], match.end()

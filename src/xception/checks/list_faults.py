@@ -1,4 +1,4 @@
-"""List files with faults: each faulty line is a finding, and the others are a source all the same."""
+"""List files with faults: each faulty line becomes a finding, and the others still form a source."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from xception.labels import index_classes
 
 
 def survey_list(name: str, text: str, files: Files) -> tuple[Lazy, list[Finding]]:
-    """The images of a list file in `files`, and what is wrong with the list.
+    """The images of a list file in `files`, and the faults of the list.
 
     Raises:
         OSError: the files next to the list cannot be read.

@@ -10,7 +10,7 @@ from xception.data.list_file import list_file
 from xception.data.locations import locate, open_files
 from xception.data.source import Source
 from xception.data.sources import form_of, named_split, open_folder, open_source
-from xception.data.splits import divided, split_folder
+from xception.data.splits import split_folder, split_part
 from xception.errors import InputError
 
 
@@ -30,7 +30,7 @@ def survey(data: str) -> tuple[Source, list[Finding]]:
             text = read_text(files, name)
             if text is not None:
                 source, found = survey_list(name, text, files)
-                return divided(source, split), found
+                return split_part(source, split), found
         if form and form.open is open_folder:
             files = open_files(place)
             part = split_folder(files, split)

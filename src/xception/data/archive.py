@@ -1,4 +1,4 @@
-"""Zip archives as trees of files. What is in one is read in place and never unpacked."""
+"""Zip archives as trees of files; their members are read in place and never unpacked."""
 
 import io
 import struct
@@ -12,7 +12,7 @@ from xception.data.files import Files, is_image
 from xception.errors import DecodeError, InputError
 
 MAX_MEMBER_BYTES = 1 << 30
-"""Largest size of one decompressed member; no photograph has it."""
+"""Largest size of a decompressed member; photographs are far smaller."""
 
 ENCRYPTED = 1
 MAC_FOLDER = "__MACOSX/"
@@ -23,7 +23,7 @@ MEMBER_HEADER = struct.Struct("<26xHH")
 
 
 class ZipFiles:
-    """The members of an archive that lies among other files; a folder around all of them is left out of their names."""
+    """The members of an archive that lies among other files; the names leave out a folder around all of them."""
 
     def __init__(self, files: Files, name: str) -> None:
         """Read the archive's directory.

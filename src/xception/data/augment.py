@@ -16,7 +16,7 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 CROP_ATTEMPTS = 10
-"""Boxes that are drawn before the largest central one is taken, as every source does."""
+"""Random boxes that are tried before the largest central one is taken, as in every published training."""
 
 
 class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,14 +27,14 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     crop_scale: tuple[float, float] | None = None
-    """Least and largest share of the image that a random crop takes, resized straight to the network's input."""
+    """Smallest and largest share of the image that a random crop takes, resized straight to the network's input."""
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """Least and largest width of that crop over its height."""
+    """Smallest and largest width of that crop over its height."""
     rotate_degrees: NotNegative = 0.0
     translate: NotNegative = 0.0
     zoom: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     flip: bool = False
-    """Mirror left and right half of the time."""
+    """Mirrors half of the images from left to right."""
     jitter: NotNegative = 0.0
     """Largest relative change of brightness, then contrast, then saturation."""
     policy: Literal["autoaugment", "randaugment"] | None = None
@@ -58,7 +58,7 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 )
 
     def _check_use(self) -> None:
-        """Refuse settings that nothing looks at, rather than ignore them."""
+        """Refuse settings that have no effect, rather than ignore them."""
         needs = dict.fromkeys(("operations", "magnitude", "magnitude_std"), "augment.policy 'randaugment'")
         needs = {} if self.policy == "randaugment" else needs
         needs |= {} if self.crop_scale else {"crop_ratio": "augment.crop_scale"}
@@ -99,7 +99,7 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return preprocess.region(image, (box[0] * x, box[1] * y, box[2] * x, box[3] * y))
 
     def __call__(self, image: Image.Image, seed: int, epoch: int, index: int) -> Image.Image:
-        """The image of sample `index` as epoch `epoch` sees it, but for its random crop."""
+        """The image of sample `index` as epoch `epoch` sees it, except for its random crop."""
         rng = _generator(seed, epoch, index)
         angle, dx, dy, zoom, coin = (float(value) for value in rng.uniform(-1, 1, 5))
         if self.flip and coin < 0:

@@ -1,4 +1,4 @@
-"""A small set of images, balanced over the classes, that shares none with the sets that a model is judged on."""
+"""A small set of images, balanced over the classes, that shares none with the data that a model is judged on."""
 
 import hashlib
 import io
@@ -23,7 +23,7 @@ FORMAT_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp"
 
 
 class DrawnImage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One image of the set, and which item of the source it was."""
+    """One image of the set, and the source's item that it is."""
 
     path: str
     key: str
@@ -36,7 +36,7 @@ class CalibrationSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     format_version: int = CALIBRATION_VERSION
     source: str
     not_in: tuple[str, ...]
-    """The sets that were kept apart."""
+    """Names of the data sets that were kept apart."""
     seed: int
     classes: int
     passed_over: int
@@ -122,7 +122,7 @@ def _write(item: Item, classes: tuple[str, ...], folder: Path) -> DrawnImage:
 
 
 def _encoded(item: Item) -> tuple[bytes, str]:
-    """The file and its suffix."""
+    """Content and suffix of an item's file."""
     loaded = item.load()
     if isinstance(loaded, bytes):
         with Image.open(io.BytesIO(loaded)) as image:

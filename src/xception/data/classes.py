@@ -37,19 +37,19 @@ def class_names(places: Iterable[Files], count: int) -> tuple[str, ...] | None:
 
 
 def imagenet_classes(names: Iterable[str], targets: Iterable[int]) -> tuple[str, ...]:
-    """ImageNet's WordNet ids, where all names are those of its validation images; else nothing."""
+    """ImageNet's WordNet ids, where all names are those of its validation images; else an empty tuple."""
     ids = imagenet1k().ids
     return ids if all(map(IMAGENET.fullmatch, names)) and max(targets, default=0) < len(ids) else ()
 
 
-def named_or_indexed(places: Iterable[Files], targets: Iterable[int]) -> tuple[str, ...]:
+def classes_of_indices(places: Iterable[Files], targets: Iterable[int]) -> tuple[str, ...]:
     """The classes of data that hold indices: by name where a label file gives any, else as the model's own indices."""
     count = max(targets, default=-1) + 1
     return class_names(places, count) or index_classes(count)
 
 
 def read_text(files: Files, name: str) -> str | None:
-    """A text file, or None if there is none.
+    """Read a text file; None if there is none.
 
     Raises:
         OSError: it cannot be read.

@@ -1,4 +1,4 @@
-"""Encoded bytes to an upright 8-bit image, or a DecodeError that says why not."""
+"""Decoding of image files to upright 8-bit images."""
 
 import io
 from collections.abc import Callable
@@ -23,11 +23,11 @@ JPEG_START = b"\xff\xd8\xff"
 
 
 TURBO_COLORSPACES = {"RGB": "RGBX", "L": "GRAY"}
-"""simplejpeg's names of the modes in which Pillow opens ordinary photographs; it too holds colours in four bytes."""
+"""simplejpeg's names of Pillow's modes of ordinary photographs; both hold a colour in four bytes."""
 
 
 MIN_TURBO_PX = 16
-"""Shortest side at which a size tells which of libjpeg's scales, eighths, leads to it."""
+"""Shortest side from which on a size belongs to only one of libjpeg's scales, which are eighths."""
 
 
 def loaded_image(loaded: bytes | Image.Image, reduction: Reduction | None = None) -> Image.Image:
@@ -133,7 +133,7 @@ def _arrow_types(arrow: ModuleType) -> tuple[object, object]:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Any mode in which Pillow holds an image as L, RGB or another 8-bit mode; transparency is dropped."""
+    """Convert an image of any mode to L, RGB or another 8-bit mode; transparency is dropped."""
     if image.mode in SIXTEEN_BIT or image.mode == "I":
         return _from_sixteen_bit(np.asarray(image).astype(np.int64))
     if image.mode == "F":

@@ -17,14 +17,14 @@ BUFFER_BYTES = 4 << 20
 
 
 class Files(Protocol):
-    """Files by their name below a root, `/` between its parts; to be used from several threads at once.
+    """Files below a root, by names with `/` between their parts; several threads may use them at once.
 
     A file that cannot be read is an OSError, whose text is a sentence where it does not come from the system itself.
     """
 
     @property
     def place(self) -> str:
-        """The root, as messages call it."""
+        """Name of the root in messages."""
         ...
 
     def entries(self, folder: str = "") -> set[str]:
@@ -36,17 +36,17 @@ class Files(Protocol):
         ...
 
     def size(self, name: str) -> int:
-        """Bytes of a file."""
+        """Size of a file in bytes."""
         ...
 
     def read(self, name: str) -> bytes: ...
 
     def span(self, name: str, start: int, length: int) -> bytes:
-        """Exactly these bytes of a file."""
+        """Read exactly these bytes of a file."""
         ...
 
     def open(self, name: str) -> BinaryIO:
-        """A file to seek in, for one thread."""
+        """Open a file that can be sought in, for one thread."""
         ...
 
 
@@ -126,7 +126,7 @@ class Below:
 
 
 class Spans(io.RawIOBase):
-    """A file to seek in, made of spans of it."""
+    """A file that can be sought in and is read in spans."""
 
     def __init__(self, files: Files, name: str) -> None:
         self._files = files
@@ -157,7 +157,7 @@ class Spans(io.RawIOBase):
 
 
 def buffered(files: Files, name: str) -> BinaryIO:
-    """A file to seek in that fetches a few large spans instead of many small ones."""
+    """Open a file that can be sought in and that fetches a few large spans instead of many small ones."""
     return io.BufferedReader(Spans(files, name), BUFFER_BYTES)
 
 
@@ -175,7 +175,7 @@ def require_length(data: bytes, length: int, place: str) -> bytes:
 
 
 def printable(name: str) -> str:
-    """A file's name as text: bytes that are none in UTF-8 stand as `\\xff`."""
+    """A file's name as text; bytes that are not UTF-8 are written as `\\xff`."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

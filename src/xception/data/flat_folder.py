@@ -1,4 +1,4 @@
-"""Images flat in one folder, as ImageNet's validation images are distributed, with their classes in another file."""
+"""Images directly in one folder, as ImageNet's validation images come, with their classes in another file."""
 
 from array import array
 from collections.abc import Iterable

@@ -13,7 +13,7 @@ from xception.errors import InputError
 
 
 def image_folder(files: Files, name: str) -> Lazy:
-    """Images in one folder per class, sorted by name, in all depths below it, sorted by path, which is an item's key.
+    """Images in all depths of one folder per class, sorted by class and path; an item's key is its path.
 
     Raises:
         OSError: the folder cannot be read.

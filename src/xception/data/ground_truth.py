@@ -21,7 +21,7 @@ DEVKIT_FOLDERS = (f"{DEVKIT}/data/", "devkit/data/", "data/", "")
 """Folders in which the kit's two files may lie, seen from a folder that may hold labels."""
 
 MAX_DEVKIT_FILE_BYTES = 64 << 20
-"""Largest size of one of the kit's files; the real ones have less than one megabyte."""
+"""Largest size of the kit's files; the real ones are smaller than one megabyte."""
 
 
 class Truth(NamedTuple):

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from xception.data.classes import imagenet_classes, named_or_indexed, read_text
+from xception.data.classes import classes_of_indices, imagenet_classes, read_text
 from xception.data.files import Files, exists
 from xception.data.locations import locate
 from xception.data.source import Item, Lazy
-from xception.data.splits import Split, divided
+from xception.data.splits import Split, split_part
 from xception.errors import InputError
 
 LIST_SUFFIXES = (".txt", ".lst", ".list")
@@ -36,7 +36,7 @@ class ListRow(NamedTuple):
 
 
 class BadLine(NamedTuple):
-    """A line that holds something else, with its number from 1, cut after `MAX_SHOWN_CHARACTERS` characters."""
+    """Number, from 1, and text of a line that holds something else, cut after `MAX_SHOWN_CHARACTERS` characters."""
 
     number: int
     text: str
@@ -70,8 +70,8 @@ def list_file(data: str, split: Split | None) -> Lazy:
     def item(index: int) -> Item:
         return Item(paths[index], targets[index], partial(files.read, root + paths[index]))
 
-    classes = imagenet_classes(paths, targets) or named_or_indexed([files], targets)
-    return divided(Lazy(name, classes, range(len(rows)), item), split)
+    classes = imagenet_classes(paths, targets) or classes_of_indices([files], targets)
+    return split_part(Lazy(name, classes, range(len(rows)), item), split)
 
 
 def parse_lines(text: str) -> tuple[list[ListRow], list[BadLine]]:

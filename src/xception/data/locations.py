@@ -26,7 +26,7 @@ def open_files(place: str) -> Files:
 
 
 def above(place: str) -> list[Files]:
-    """The folder in which a place lies, if there is one: of an archive, that of the archive."""
+    """The folder in which a place lies, if there is one; for a place in an archive, the folder of the archive."""
     if is_zip(place):
         return [locate(_parts(place)[1])[0]]
     if not is_remote(place):
@@ -54,7 +54,7 @@ def is_folder(place: str) -> bool:
 
 
 def locate(place: str) -> tuple[Files, str]:
-    """A file as the folder that it lies in and its name there."""
+    """Split a file's place into the folder's files and the name there."""
     folder, slash, name = place.rpartition("/")
     return open_files(folder or slash or "."), name
 

@@ -22,7 +22,7 @@ NUMBER_CODES = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 9: "d", 
 TEXT_ENCODINGS = {1: "latin-1", 2: "latin-1", 4: "utf-16-le", 16: "utf-8", 17: "utf-16-le"}
 
 MatlabValue = str | int | float | None
-"""None stands for whatever is neither one number nor a text."""
+"""A field's value; None stands for anything but a number or a text."""
 
 
 def read_structures(data: bytes, variable: str) -> list[dict[str, MatlabValue]]:
@@ -45,7 +45,7 @@ def read_structures(data: bytes, variable: str) -> list[dict[str, MatlabValue]]:
 
 
 def _elements(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Type and contents of one element after the other."""
+    """Iterate over the types and contents of elements."""
     position = 0
     while position < len(data):
         kind, size = struct.unpack_from("<II", data, position)

@@ -1,4 +1,4 @@
-"""Images that a program holds already."""
+"""A data source of images in memory."""
 
 from collections.abc import Sequence
 from pathlib import Path

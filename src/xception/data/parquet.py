@@ -10,12 +10,12 @@ from functools import lru_cache, partial
 from threading import Lock
 from typing import Any, NamedTuple
 
-from xception.data.classes import named_or_indexed
+from xception.data.classes import classes_of_indices
 from xception.data.files import Files
 from xception.data.locations import base_name, locate
 from xception.data.shards import expand_braces
 from xception.data.source import Item, Lazy
-from xception.data.splits import Split, divided
+from xception.data.splits import Split, split_part
 from xception.errors import DecodeError, InputError
 from xception.extras import require
 
@@ -52,7 +52,7 @@ class Columns:
 
 def parquet(data: str, split: Split | None) -> Lazy:
     """The rows of files such as `train-{00000..00004}-of-00005.parquet`; see `parquet_rows`."""
-    return divided(parquet_rows([locate(place) for place in expand_braces(data)], base_name(data)), split)
+    return split_part(parquet_rows([locate(place) for place in expand_braces(data)], base_name(data)), split)
 
 
 def parquet_rows(located: list[tuple[Files, str]], name: str) -> Lazy:
@@ -84,7 +84,7 @@ def parquet_rows(located: list[tuple[Files, str]], name: str) -> Lazy:
         raise InputError(
             f"{' and '.join(list(named.values())[:2])} name different classes; expected those of one data set"
         )
-    classes = next(iter(named), ()) or named_or_indexed([files for files, _ in located[:1]], targets)
+    classes = next(iter(named), ()) or classes_of_indices([files for files, _ in located[:1]], targets)
     if max(targets, default=NO_LABEL) >= len(classes):
         raise InputError(f"{name} uses class {max(targets)}, but names {len(classes)} classes; expected lower indices")
     firsts = [first for first, _ in keys]

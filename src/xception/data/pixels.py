@@ -1,4 +1,4 @@
-"""An image file to the 8-bit pixels that the network is to see, exactly as published or faster."""
+"""Preparation of images to the 8-bit pixels that a network takes, exactly as published or faster."""
 
 from functools import lru_cache
 from math import ceil, floor, gcd
@@ -187,7 +187,7 @@ def _resize(image: Image.Image, size: Size, box: tuple[float, float, float, floa
 def _one_pass(
     turbo: ModuleType, image: Image.Image, size: Size, box: tuple[float, float, float, float], interpolation: str
 ) -> Image.Image:
-    """`box` is (left, top, width, height)."""
+    """Resize in one pass; `box` is (left, top, width, height)."""
     resized = Image.new(image.mode, size, None)
     turbo.Resizer().resize_pil(image, resized, _options(turbo, box, interpolation))
     return resized

@@ -41,7 +41,7 @@ class PreparedFolder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DownloadedImage(NamedTuple):
-    """One image of a download on its way to its place."""
+    """One image of a download, to be read when it is written to its place."""
 
     label: str
     name: str
@@ -189,7 +189,7 @@ def _store(image: DownloadedImage, target: Path, source: Path) -> bool:
 
 
 def _check_room(source: Path, out: Path) -> None:
-    """Refuse, before anything is written, what the disk cannot hold."""
+    """Refuse, before anything is written, images for which the disk has no room."""
     existing = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     missing = _size(source) - (_size(out) if out.exists() else 0)
     free = shutil.disk_usage(existing).free

@@ -10,7 +10,7 @@ from xception.errors import EnvironmentFault, UsageError
 from xception.extras import require
 
 UNQUOTED = "/?&=+:%~,@!$'()*;[]"
-"""Signs that stay as they are in a URL: those that mean something there, and the percent sign of quoted ones."""
+"""Characters of a name that are not quoted in a URL: they have a meaning there, or begin a quoted one."""
 
 ERROR_HINTS = {
     "NoCredentialsError": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or FSSPEC_S3_ANON=true where all may"
@@ -45,7 +45,7 @@ class RemoteFiles:
     """The files below a URL."""
 
     def __init__(self, url: str) -> None:
-        """Prepare to read; nothing is asked of the server yet.
+        """Prepare to read, without a request to the server.
 
         Raises:
             UsageError: a URL of no known kind.

@@ -8,11 +8,11 @@ from itertools import chain, product
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from xception.data.classes import named_or_indexed
+from xception.data.classes import classes_of_indices
 from xception.data.files import IMAGE_SUFFIXES, Files
 from xception.data.locations import base_name, locate
 from xception.data.source import Item, Lazy
-from xception.data.splits import Split, divided
+from xception.data.splits import Split, split_part
 from xception.data.tars import TarEntry, entries
 from xception.errors import InputError
 
@@ -24,7 +24,7 @@ CLASS_SUFFIX = ".cls"
 MAX_FILES_PER_RANGE = 1_000_000
 
 MAX_CLASS_BYTES = 64
-"""Bytes of a class index that are read; longer ones are none."""
+"""Longest file that is read as a class index."""
 
 
 class Member(NamedTuple):
@@ -57,10 +57,10 @@ def shards(data: str, split: Split | None) -> Lazy:
     """
     if data.endswith(COMPRESSED_SUFFIXES):
         raise InputError(f"{data} is compressed, so that no image in it can be read by itself; decompress it first")
-    return divided(indexed_shards(map(locate, expand_braces(data)), base_name(data)), split)
+    return split_part(index_shards(map(locate, expand_braces(data)), base_name(data)), split)
 
 
-def indexed_shards(located: Iterable[tuple[Files, str]], name: str) -> Lazy:
+def index_shards(located: Iterable[tuple[Files, str]], name: str) -> Lazy:
     """The source of shards, each read once from end to end to find its samples; see `shards`."""
     located = list(located)
     keys: list[str] = []
@@ -80,12 +80,12 @@ def indexed_shards(located: Iterable[tuple[Files, str]], name: str) -> Lazy:
         files, shard = located[shard_of[index]]
         return Item(keys[index], targets[index], partial(files.span, shard, starts[index], lengths[index]))
 
-    classes = named_or_indexed([located[0][0]], targets)
+    classes = classes_of_indices([located[0][0]], targets)
     return Lazy(name, classes, range(len(keys)), item)
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """`a-{08..10}.tar` as its three names; the zeros in front are kept.
+    """Expand `a-{08..10}.tar` to its three names; leading zeros are kept.
 
     Raises:
         InputError: a range that runs backwards or is far too long.
@@ -136,7 +136,7 @@ def _grouped(named: Iterable[tuple[str, Member]]) -> Iterator[tuple[str, list[Me
 
 
 def _members(files: Files, shard: str, place: str) -> Iterator[tuple[str, Member]]:
-    """Each file with its key: its name up to the first dot. Hidden files and those without a suffix are no samples."""
+    """Each file with its key: its name up to the first dot. Hidden files and files without a suffix are left out."""
     with files.open(shard) as file:
         for entry in entries(file, place):
             path = PurePosixPath(entry.name)

@@ -56,7 +56,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Lazy:
-    """A source that makes each item when it is asked for, so that a million of them take no room.
+    """A source that makes each item on demand, so that a million of them take no memory.
 
     `indices` are what `make` takes, in the order of the source.
     """
@@ -76,5 +76,5 @@ class Lazy:
         return map(self.make, self.indices)
 
     def part(self, name: str, wanted: Callable[[Item], bool]) -> Self:
-        """The items that are wanted, under another name."""
+        """The part of the source whose items are wanted, under another name."""
         return replace(self, name=name, indices=array("q", (i for i in self.indices if wanted(self.make(i)))))

@@ -13,9 +13,9 @@ from xception.data.ground_truth import TRUTH_FILE
 from xception.data.list_file import LIST_SUFFIXES, list_file
 from xception.data.locations import above, base_name, is_folder, open_files
 from xception.data.parquet import PARQUET_SUFFIX, parquet, parquet_rows
-from xception.data.shards import COMPRESSED_SUFFIXES, SHARD_SUFFIX, indexed_shards, shards
+from xception.data.shards import COMPRESSED_SUFFIXES, SHARD_SUFFIX, index_shards, shards
 from xception.data.source import Lazy, Source
-from xception.data.splits import SPLITS, Split, divided, split_files, split_folder
+from xception.data.splits import SPLITS, Split, split_files, split_folder, split_part
 from xception.data.synthetic import SYNTHETIC_PREFIX, SYNTHETIC_SYNTAX, synthetic
 from xception.errors import InputError, UnknownName
 
@@ -51,7 +51,7 @@ class FolderForm:
     """A form of data that the entries of a folder tell."""
 
     help: str
-    """The content of such a folder."""
+    """The content of such a folder, in words."""
     fits: Callable[[Set[str]], bool]
     """Tells from the names of a folder's entries whether it has this form; the names of folders end in `/`."""
     open: Callable[[Folder], Source]
@@ -135,7 +135,7 @@ def _packed(
         names = sorted(entry for entry in files.entries() if entry.endswith(suffix))
         chosen, rest = split_files(names, folder.split, files.place)
         name = folder.name if rest == folder.split else f"{folder.name}:{folder.split}"
-        return divided(open_files([(files, entry) for entry in chosen], name), rest)
+        return split_part(open_files([(files, entry) for entry in chosen], name), rest)
 
     return FolderForm(
         help=f"{title} (also in {HUB_FOLDER})",
@@ -157,18 +157,18 @@ def _ends(*suffixes: str) -> Callable[[str], bool]:
 
 FOLDER_FORMS = (
     _packed("parquet files", PARQUET_SUFFIX, parquet_rows),
-    _packed("tar shards", SHARD_SUFFIX, indexed_shards),
+    _packed("tar shards", SHARD_SUFFIX, index_shards),
     _packed("parquet files", PARQUET_SUFFIX, parquet_rows, below=HUB_FOLDER),
-    _packed("tar shards", SHARD_SUFFIX, indexed_shards, below=HUB_FOLDER),
+    _packed("tar shards", SHARD_SUFFIX, index_shards, below=HUB_FOLDER),
     FolderForm(
         help=f"images and {TRUTH_FILE} or ImageNet's {DEVKIT}",
         fits=_is_flat,
-        open=lambda folder: divided(flat_folder(folder.files, folder.name, folder.around), folder.split),
+        open=lambda folder: split_part(flat_folder(folder.files, folder.name, folder.around), folder.split),
     ),
     FolderForm(
         help="class folders",
         fits=lambda _: True,
-        open=lambda folder: divided(image_folder(folder.files, folder.name), folder.split),
+        open=lambda folder: split_part(image_folder(folder.files, folder.name), folder.split),
     ),
 )
 """All forms of folders; the first one that fits is taken."""
@@ -196,4 +196,4 @@ DATA_HELP = (
     f"A data set: {'; '.join(form.help for form in DATA_FORMS)}. "
     f"{', '.join(f':{split}' for split in SPLITS[:-1])} or :{SPLITS[-1]} behind it picks a part."
 )
-"""Help for whoever is to name a data set."""
+"""Help text of options that name a data set."""

@@ -64,8 +64,8 @@ def split_files(names: list[str], split: Split | None, place: str) -> tuple[list
     return chosen, None
 
 
-def divided(source: Lazy, split: Split | None) -> Lazy:
-    """The part of undivided data that a split sees: train and validation share it out, all others see all of it.
+def split_part(source: Lazy, split: Split | None) -> Lazy:
+    """The part of undivided data that a split sees: train and validation share it out, any other use sees all of it.
 
     The part into which an item falls depends only on its key: neither on other items nor on the place of the data.
     """

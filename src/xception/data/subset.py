@@ -1,4 +1,4 @@
-"""Parts of a data set: class-balanced samples, and proof that two parts share no image."""
+"""Parts of a data set: class-balanced samples, shares of processes, and a check that two parts share no image."""
 
 import hashlib
 from array import array

@@ -1,4 +1,4 @@
-"""Pictures that are made on demand, always the same: for measuring how a program behaves with a great many."""
+"""Images that are made on demand and are always the same, for measurements without data."""
 
 import io
 import re
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from xception.data.source import Item, Items, Lazy
-from xception.data.splits import Split, divided
+from xception.data.splits import Split, split_part
 from xception.errors import UsageError
 from xception.labels import index_classes
 from xception.preprocess import Preprocess
@@ -19,7 +19,7 @@ SYNTHETIC_PATTERN = re.compile(r"synthetic:(\d{1,9})(?:,(\d{1,5})x(\d{1,5})(?:,(
 
 
 def synthetic(data: str, split: Split | None) -> Lazy:
-    """Pictures by such a name, of 96 x 64 px and two classes unless the name says otherwise; see `pictures`.
+    """The `pictures` of a name such as `synthetic:1000`, of 96 x 64 px and two classes unless the name says otherwise.
 
     Raises:
         UsageError: a name of another form, or a number below one.
@@ -32,7 +32,7 @@ def synthetic(data: str, split: Split | None) -> Lazy:
             f"such as {SYNTHETIC_PREFIX}1000,320x240,10"
         )
     count, width, height, classes = numbers
-    return divided(pictures(count, width or 96, height or 64, classes or 2, name=data), split)
+    return split_part(pictures(count, width or 96, height or 64, classes or 2, name=data), split)
 
 
 def pictures(count: int, width: int = 96, height: int = 64, classes: int = 2, *, name: str = "synthetic") -> Lazy:

@@ -1,4 +1,4 @@
-"""Tar files, read from end to end; nothing is unpacked, and nothing that was cut off passes for a whole."""
+"""Tar files, read from end to end without unpacking; one that was cut off is refused."""
 
 import tarfile
 from collections.abc import Callable, Iterator
@@ -18,12 +18,12 @@ class TarEntry:
     place: str
     """Its name in messages."""
     start: int
-    """Its first byte in the tar file."""
+    """Position of its first byte in the tar file."""
     length: int
     open: Callable[[], IO[bytes]]
 
     def read(self) -> bytes:
-        """All of it.
+        """Read the whole file.
 
         Raises:
             OSError: it cannot be read, or the tar file was cut.
@@ -59,7 +59,7 @@ def entries(file: IO[bytes], place: str) -> Iterator[TarEntry]:
 
 
 def _check_end(rest: bytes, place: str) -> None:
-    """A tar file ends in blocks of zeros. The library takes a broken header in the middle for the end."""
+    """Refuse a tar file that does not end in zeros: the library takes a broken header in the middle for the end."""
     if len(rest) < tarfile.BLOCKSIZE or any(rest):
         raise InputError(
             f"{place} does not end as a tar file does: it was cut off, damaged or appended to; fetch or make it again"
