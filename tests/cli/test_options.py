@@ -9,8 +9,9 @@ def words(text: str) -> str:
     return "".join(letter for letter in text if letter.isalnum())
 
 
-def test_the_help_of_data_is_the_table_of_forms(capsys: pytest.CaptureFixture[str]) -> None:
-    run(["data", "check", "--help"])
+@pytest.mark.parametrize("verb", [("data", "check"), ("data", "parity"), ("compare",), ("evaluate",)])
+def test_the_help_of_data_is_the_table_of_forms(verb: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    run([*verb, "--help"])
     assert words(DATA_HELP) in words(capsys.readouterr().out)
 
 
@@ -19,3 +20,8 @@ def test_data_sets_to_keep_apart_have_one_help_text(verb: str, capsys: pytest.Ca
     run(["data", verb, "--help"])
     text = "A data set with which none of these images may be shared; may be repeated."
     assert words(text) in words(capsys.readouterr().out)
+
+
+def test_no_workers_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "check", "digits", "--workers", "0"]) == 2
+    assert "--workers is 0; expected at least 1" in capsys.readouterr().err

@@ -14,6 +14,8 @@ from xception.checks.inspection import Inspection, inspect
 from xception.checks.look_alikes import Fingerprint, image_fingerprint, look_alikes
 from xception.data.source import Item, Source
 from xception.errors import DecodeError
+from xception.machine import cores
+from xception.pipeline.lane import WORKERS_PER_CORE
 from xception.pipeline.overlap import overlap
 
 MAX_CLASS_RATIO = 10
@@ -72,7 +74,7 @@ class _ImageFacts:
 
 
 def check_source(
-    source: Source, not_in: Sequence[Source] = (), known: Iterable[Finding] = (), *, workers: int = 2
+    source: Source, not_in: Sequence[Source] = (), known: Iterable[Finding] = (), *, workers: int | None = None
 ) -> Check:
     """Look at every image, and compare all with each other and with those of other data sets.
 
@@ -80,11 +82,12 @@ def check_source(
         source: the data set.
         not_in: other ones, which should have no image in common with it.
         known: findings from before the images were looked at.
-        workers: threads that read and decode.
+        workers: threads that read and decode, by default two per core.
 
     Raises:
         MissingExtra: imagehash is not installed.
     """
+    workers = workers or WORKERS_PER_CORE * cores()
     looked = list(_look_at(source, workers))
     others = [replace(each, key=f"{other.name}: {each.key}") for other in not_in for each in _look_at(other, workers)]
     sound = [each for each in looked if not each.failed]

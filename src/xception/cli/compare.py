@@ -4,6 +4,7 @@ from pathlib import Path
 
 from xception.bundle import open_bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
+from xception.cli.options import Data
 from xception.cli.output import Watched, percent, points, print_facts, print_json, progress_bar, say
 from xception.data.source import Source
 from xception.data.sources import open_source
@@ -19,7 +20,7 @@ SHOWN_FLIPS = 5
 def compare(
     first: Path,
     second: Path,
-    data: str,
+    data: Data,
     /,
     *,
     margin: float = MARGIN,
@@ -39,7 +40,6 @@ def compare(
     Args:
         first: The bundle to compare with.
         second: The bundle that is judged.
-        data: A folder or zip with class folders, a list file, tar shards, parquet files, a URL of these, or digits.
         margin: Largest loss of top-1 accuracy that does not matter, as a fraction: 0.01 is one point in a hundred.
         require: Exit with code 1 unless the second is shown to lose less than the margin.
         verify: Compare every byte of the bundles with their hashes first.

@@ -8,7 +8,7 @@ from pathlib import Path
 from xception.checks.check import Check, check_source
 from xception.checks.findings import KINDS, Finding
 from xception.checks.survey import survey
-from xception.cli.options import Data, NotIn
+from xception.cli.options import Data, NotIn, Workers, check_at_least_one
 from xception.cli.output import Watched, print_facts, print_json, progress_bar
 from xception.data.folder import image_files
 from xception.data.source import Source
@@ -31,7 +31,7 @@ def data_check(
     not_in: NotIn = (),
     unlabelled: bool = False,
     html: Path | None = None,
-    workers: int = 2,
+    workers: Workers = None,
     json: bool = False,
 ) -> None:
     """Find what is wrong with a data set: broken files, copies, leaks between two sets, labels.
@@ -46,9 +46,9 @@ def data_check(
     Args:
         unlabelled: The data are an image or a folder of images, in any depth and without labels; so are the other ones.
         html: Also write a page with pictures of the findings.
-        workers: Threads that read and decode.
         json: Print one JSON document.
     """
+    check_at_least_one(workers=workers)
     if html:
         require("jinja2", "report")
     source, known = (image_files([data]), []) if unlabelled else survey(data)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from xception.bundle import open_bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
+from xception.cli.options import Data
 from xception.cli.output import Watched, percent, points, print_json, print_rows, progress_bar, say
 from xception.data.folder import image_files
 from xception.data.sources import open_source
@@ -14,7 +15,7 @@ from xception.tasks.preprocess_parity import parity as run
 
 def data_parity(
     bundle: Path,
-    data: str,
+    data: Data,
     /,
     *,
     preprocess: str | None = None,
@@ -32,7 +33,6 @@ def data_parity(
 
     Args:
         bundle: The bundle's folder.
-        data: A data set, in any of the forms that `evaluate` takes.
         preprocess: Preprocessings to try in place of the model's own, separated by commas: names that the table shows
             without this option, crop_pct=FRACTION, published weights, bundles, JSON files with a preprocessing or
             vdsp_params. By default all named ones.

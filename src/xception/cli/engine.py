@@ -7,16 +7,12 @@ from cyclopts import Parameter
 
 from xception.backends.base import BACKENDS, Compute, InferPrecision
 from xception.bundle import Bundle
+from xception.cli.options import Workers, check_at_least_one
 from xception.cli.output import say
 from xception.data.pixels import Mode
 from xception.data.source import Source
-from xception.errors import UsageError
 from xception.pipeline.engine import AUTO, Engine, check_options
 
-Workers = Annotated[
-    int | None,
-    Parameter(help="Worker threads (default: two per core); raise the number where reading is slow."),
-]
 Batch = Annotated[int | None, Parameter(help="Images per inference (default: 8); the result does not depend on it.")]
 
 
@@ -101,17 +97,6 @@ class EngineOptions(RuntimeOptions):
         """An engine for the images of a source, with the size of a batch that was asked for."""
         self.check()
         return super().open(bundle, source, batch=batch or self.batch)
-
-
-def check_at_least_one(**numbers: int | None) -> None:
-    """Refuse options, named with underscores, whose number is below one.
-
-    Raises:
-        UsageError: there is one.
-    """
-    for name, number in numbers.items():
-        if number is not None and number < 1:
-            raise UsageError(f"--{name.replace('_', '-')} is {number}; expected at least 1")
 
 
 DEFAULT_RUNTIME = RuntimeOptions()

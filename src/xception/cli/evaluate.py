@@ -8,7 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from xception.bundle import Bundle, open_bundle
-from xception.cli.engine import DEFAULT_ENGINE, EngineOptions, check_at_least_one
+from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
+from xception.cli.options import OptionalData, check_at_least_one
 from xception.cli.output import Watched, percent, print_facts, print_json, progress_bar, say
 from xception.cli.vendor_results import NO_RESULTS, VendorResults, score
 from xception.data.source import Source
@@ -81,7 +82,7 @@ TABLE = Output()
 
 def evaluate(
     bundle: Path | None = None,
-    data: str | None = None,
+    data: OptionalData = None,
     /,
     *,
     engine: EngineOptions = DEFAULT_ENGINE,
@@ -100,7 +101,6 @@ def evaluate(
 
     Args:
         bundle: The bundle's folder; for --results it only tells the classes, which without it are ImageNet's.
-        data: A folder or zip with class folders, a list file, tar shards, parquet files, a URL of these, or digits.
         verify: Compare every byte of the bundle with its hashes first.
     """
     if given and (output.csv or output.html):

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from xception.bundle import open_bundle
-from xception.cli.engine import DEFAULT_ENGINE, EngineOptions, check_at_least_one
+from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
+from xception.cli.options import check_at_least_one
 from xception.cli.output import Watched, print_facts, progress_bar, say
 from xception.data.folder import image_files
 from xception.errors import UsageError
