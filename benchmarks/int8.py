@@ -45,17 +45,18 @@ from xception.forms import quantizable
 from xception.models.network import build
 from xception.pipeline.engine import Engine
 from xception.preprocess import Preprocess, Squash
-from xception.quantize.answers import answers
 from xception.quantize.calibration import Calibration
 from xception.quantize.equalize import pairs
 from xception.quantize.gate import Verdict, judge
 from xception.quantize.int8_files import onnx_files as int8_files
 from xception.quantize.ladder import Quantizer
 from xception.quantize.litert import litert_files
-from xception.quantize.observe import observe
+from xception.quantize.observation import observe
+from xception.quantize.outputs import model_outputs
 from xception.quantize.processor import processor
 from xception.quantize.qdq import Scheme, quantize_graph
-from xception.quantize.quantize import GateFailed, Quantization, quantize_bundle
+from xception.quantize.quantize import quantize_bundle
+from xception.quantize.record import GateFailed, Quantization
 
 ROUNDS = 7
 COUNTS = (16, 32, 64, 128, 256, 512)
@@ -349,7 +350,7 @@ def verdicts(case: Case) -> Iterator[tuple[int, Verdict]]:
     """Of full ranges, by number of calibration images."""
     bundle, model = case.bundle, onnx.load(case.bundle.main_file)
     with Engine.open(bundle) as engine:
-        parent = answers(engine, case.validation)
+        parent = model_outputs(engine, case.validation)
     for count in COUNTS:
         for seed in range(DRAWS):
             chosen, _ = balanced(case.calibration, count, seed)
@@ -357,7 +358,7 @@ def verdicts(case: Case) -> Iterator[tuple[int, Verdict]]:
             with tempfile.TemporaryDirectory() as folder:
                 trial = rewritten(bundle, graph, Path(folder) / "trial")
                 with Engine.open(trial) as engine:
-                    yield count, judge(parent, answers(engine, case.validation))
+                    yield count, judge(parent, model_outputs(engine, case.validation))
 
 
 def draw(rows: list[tuple[int, float, float, float]], picture: Path) -> None:

@@ -17,7 +17,7 @@ from xception.export.onnx import onnx_files
 from xception.export.program import program
 from xception.labels import Labels
 from xception.preprocess import Preprocess, Squash
-from xception.quantize.observe import exposed_session
+from xception.quantize.observation import exposed_session
 from xception.tasks.agreement import data_pixels
 
 PX = 32

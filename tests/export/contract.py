@@ -24,7 +24,7 @@ from xception.export.program import GraphOptions
 from xception.export.targets import EXPORT_TARGETS, targets_sentence
 from xception.export.verify import BATCH_SIZES, TOLERANCES, run_session
 from xception.forms import FORMS, Form, FormFacts
-from xception.quantize.observe import observe
+from xception.quantize.observation import observe
 from xception.quantize.qdq import Scheme, quantize_graph
 from xception.tasks.agreement import probe_pixels
 from xception.weights import read_weights, weights_bytes

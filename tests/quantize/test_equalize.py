@@ -13,7 +13,7 @@ from xception.export.onnx import onnx_files
 from xception.export.program import program
 from xception.preprocess import Preprocess, Squash
 from xception.quantize.equalize import equalized, pairs
-from xception.quantize.observe import observe
+from xception.quantize.observation import observe
 from xception.tasks.agreement import data_pixels
 
 SMALL = Preprocess(resize=Squash(width_px=32, height_px=32))

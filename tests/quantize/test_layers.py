@@ -3,7 +3,7 @@ import onnx
 from xception.bundle import Bundle
 from xception.data.digits import digits
 from xception.quantize.layers import layer_errors, sensitivity
-from xception.quantize.observe import observe
+from xception.quantize.observation import observe
 from xception.quantize.qdq import Scheme, quantize_graph
 from xception.quantize.ranges import Range
 from xception.tasks.agreement import data_pixels

@@ -18,7 +18,7 @@ from xception.export.onnx import onnx_files
 from xception.export.program import GraphOptions, program
 from xception.preprocess import Preprocess, Squash
 from xception.quantize.litert import litert_files
-from xception.quantize.observe import exposed_session, observe
+from xception.quantize.observation import exposed_session, observe
 from xception.quantize.qdq import Scheme, float_island, layers, quantize_graph
 from xception.tasks.agreement import data_pixels
 

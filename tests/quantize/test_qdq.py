@@ -4,7 +4,7 @@ import pytest
 
 from xception.bundle import Bundle
 from xception.data.digits import digits
-from xception.quantize.observe import Observation, exposed_session, observe
+from xception.quantize.observation import Observation, exposed_session, observe
 from xception.quantize.qdq import Scheme, float_island, layers, quantize_graph, scales, scales_csv, with_activation
 from xception.tasks.agreement import data_pixels
 

@@ -9,9 +9,12 @@ from tests.samples import labelled
 from xception.backends.base import open_session
 from xception.bundle import Bundle, open_bundle
 from xception.data.digits import digits
-from xception.data.source import Items
+from xception.data.source import Items, Source
 from xception.errors import CheckFailed, InputError, UnknownName, UsageError
-from xception.quantize.quantize import RECORD, GateFailed, Quantization, Tuning, quantize_bundle
+from xception.pipeline.engine import Engine
+from xception.quantize import quantize
+from xception.quantize.quantize import Tuning, quantize_bundle
+from xception.quantize.record import RECORD, GateFailed, Quantization
 
 TRAIN = digits("train")
 
@@ -84,7 +87,7 @@ def test_strictness_demands_what_few_images_cannot_show(reader: Bundle, tmp_path
             validation=HELD_OUT,
             images=100,
             method="max",
-            options=Tuning(is_strict=True),
+            tuning=Tuning(is_strict=True),
         )
 
 
@@ -169,14 +172,25 @@ def test_unknown_names_are_refused(option: str, what: str, onnx_bundle: Bundle, 
 def test_what_cannot_be_had_is_noted_and_the_ladder_goes_on(
     reader: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import xception.quantize.quantize as static
-
     def refuse(*_: object, **__: object) -> None:
         raise InputError("not today")
 
     monkeypatch.setattr("xception.quantize.ladder.quantize_by_nncf", refuse)
-    monkeypatch.setattr(static, "LADDER", ("nncf", "max"))
+    monkeypatch.setattr(quantize, "LADDER", ("nncf", "max"))
     _, result = quantize_bundle(reader, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, tolerance=0.05)
     assert [(trial.method, trial.error) for trial in result.trials] == [("nncf", "not today"), ("max", None)]
     with pytest.raises(InputError, match="not today"):
         quantize_bundle(reader, TRAIN, tmp_path / "r", validation=HELD_OUT, images=100, method="nncf")
+
+
+def test_the_given_way_to_run_models_serves_the_parent_and_every_trial(reader: Bundle, tmp_path: Path) -> None:
+    opened: list[str] = []
+
+    def open_engine(bundle: Bundle, source: Source) -> Engine:
+        opened.append(bundle.model.precision)
+        return Engine.open(bundle, source=source, batch_size=4)
+
+    quantize_bundle(
+        reader, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, method="max", open_engine=open_engine
+    )
+    assert opened == ["float32", "int8"]

@@ -13,7 +13,7 @@ from xception.errors import CheckFailed, UsageError
 from xception.export.onnx import onnx_files
 from xception.export.program import program
 from xception.preprocess import Preprocess, Squash
-from xception.quantize.observe import exposed_session, observe
+from xception.quantize.observation import exposed_session, observe
 from xception.quantize.qdq import Scheme, quantize_graph
 from xception.tasks.agreement import data_pixels
 

@@ -11,7 +11,7 @@ from xception.quantize.calibration import Provenance
 from xception.quantize.gate import Verdict
 from xception.quantize.layers import LayerError
 from xception.quantize.processor import Processor
-from xception.quantize.quantize import Quantization, Trial
+from xception.quantize.record import Quantization, Trial
 from xception.report.quantization import outcome, render_quantization
 from xception.tasks.compare import Flip
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, cast
 from cyclopts import Parameter
 
 from xception.bundle import Bundle, open_bundle
+from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
 from xception.cli.output import percent, print_facts, print_json, print_rows, say
 from xception.data.files import is_image
 from xception.data.folder import image_files
@@ -23,7 +24,8 @@ from xception.quantize.gate import TOLERANCE
 from xception.quantize.ladder import Method
 from xception.quantize.processor import WeightBits
 from xception.quantize.qdq import Scale, scales_csv
-from xception.quantize.quantize import GateFailed, Quantization, Trial, Tuning, quantize_bundle
+from xception.quantize.quantize import Tuning, quantize_bundle
+from xception.quantize.record import GateFailed, Quantization, Trial
 
 TO_HELP = f"The form that is written: {', '.join(f'{form} ({FORMS[form].title})' for form in quantizable())}."
 
@@ -51,6 +53,7 @@ def quantize(
     keep_failed: bool = False,
     overwrite: bool = False,
     json: bool = False,
+    runtime: EngineOptions = DEFAULT_ENGINE,
 ) -> None:
     """Make an int8 model of an ONNX bundle; one that loses accuracy is refused with exit code 1.
 
@@ -79,13 +82,22 @@ def quantize(
         json: Print one JSON document.
     """
     _check(scales, html)
+    runtime.check()
     judged_on = "digits:validation" if validation is None and calibration == "digits" else validation
     # Data that are named for judging are judged on whole, unless they are divided already.
     held_out = _open(judged_on, "test") if judged_on else None
     parent, source = open_bundle(bundle), _open(calibration, "train")
-    options = Tuning(is_symmetric=symmetric, weight_bits=weight_bits, is_strict=strict, with_sensitivity=sensitivity)
+    tuning = Tuning(is_symmetric=symmetric, weight_bits=weight_bits, is_strict=strict, with_sensitivity=sensitivity)
     job = partial(quantize_bundle, parent, source, out, validation=held_out, to=cast(Form, to), keep_failed=keep_failed)
-    job = partial(job, method=method, images=images, tolerance=tolerance, options=options, overwrite=overwrite)
+    job = partial(
+        job,
+        method=method,
+        images=images,
+        tolerance=tolerance,
+        tuning=tuning,
+        overwrite=overwrite,
+        open_engine=runtime.open,
+    )
     _report(job, partial(_page, parent, held_out or source), scales, html, as_json=json)
     say(f"next: xception benchmark {out} --against {bundle}")
 

@@ -20,7 +20,7 @@ from xception.data.subset import balanced, check_disjoint, content_digest
 from xception.errors import InputError
 from xception.pipeline.lane import Failure, prepared
 from xception.preprocess import Preprocess
-from xception.quantize.answers import Answers
+from xception.quantize.outputs import Outputs
 
 IMAGES = 200
 """By default; more of them change no accuracy measurably, see docs/explanation/int8.md."""
@@ -109,7 +109,7 @@ def split(calibration: Source, validation: Source | None, images: int) -> tuple[
     return chosen, held_out
 
 
-def check_calibration(bundle: Bundle, calibration: Calibration, seen: Answers, held_out: Source, gate: Answers) -> None:
+def check_calibration(bundle: Bundle, calibration: Calibration, seen: Outputs, held_out: Source, gate: Outputs) -> None:
     """Refuse images that calibrate for something else than what the network is for.
 
     Args:
@@ -127,7 +127,7 @@ def check_calibration(bundle: Bundle, calibration: Calibration, seen: Answers, h
     _check_accuracy(calibration, seen, gate)
 
 
-def _check_classes(calibration: Calibration, seen: Answers, num_classes: int) -> None:
+def _check_classes(calibration: Calibration, seen: Outputs, num_classes: int) -> None:
     """Without labels, the classes that the float model sees count."""
     shown = seen.targets if seen.targets is not None else seen.predicted
     classes, possible = len(np.unique(shown)), min(num_classes, len(calibration))
@@ -152,7 +152,7 @@ def _check_values(calibration: Calibration, held_out: Source) -> None:
         )
 
 
-def _check_accuracy(calibration: Calibration, seen: Answers, gate: Answers) -> None:
+def _check_accuracy(calibration: Calibration, seen: Outputs, gate: Outputs) -> None:
     ours, theirs = seen.score().top1, gate.score().top1
     if ours and theirs and ours.high < theirs.low:
         raise InputError(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xception.extras import require
-from xception.quantize.observe import Observation
+from xception.quantize.observation import Observation
 
 Initializers = dict[str, NDArray[np.float32]]
 

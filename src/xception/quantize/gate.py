@@ -6,7 +6,7 @@ import numpy as np
 from xception.bundle import Score
 from xception.errors import CheckFailed
 from xception.intervals import Interval, NonInferiority, mcnemar, non_inferiority, paired_difference
-from xception.quantize.answers import Answers
+from xception.quantize.outputs import Outputs
 
 TOLERANCE = 0.005
 """Largest loss of top-1 accuracy, as a fraction: half a point."""
@@ -56,7 +56,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return "; ".join((words, *self.reasons))
 
 
-def judge(parent: Answers, candidate: Answers, tolerance: float = TOLERANCE, *, is_strict: bool = False) -> Verdict:
+def judge(parent: Outputs, candidate: Outputs, tolerance: float = TOLERANCE, *, is_strict: bool = False) -> Verdict:
     """Compare two models' answers on the same images, by their labels or, without any, with each other.
 
     Args:
@@ -65,13 +65,14 @@ def judge(parent: Answers, candidate: Answers, tolerance: float = TOLERANCE, *, 
         tolerance: largest loss of top-1 accuracy, as a fraction.
         is_strict: pass only what is shown to be within the tolerance with 95 % confidence.
     """
-    first, second = int((parent.right & ~candidate.right).sum()), int((candidate.right & ~parent.right).sum())
+    lost, won = parent.is_right & ~candidate.is_right, candidate.is_right & ~parent.is_right
+    first, second = int(lost.sum()), int(won.sum())
     seen, is_labelled = len(parent.logits), parent.targets is not None
     test = non_inferiority(first, second, seen, tolerance) if is_labelled else None
     agreement, error = float((parent.predicted == candidate.predicted).mean()), _logit_error(parent, candidate)
     drop = (first - second) / seen
     if test:
-        kept = float(candidate.right.sum() / max(1, parent.right.sum()))
+        kept = float(candidate.is_right.sum() / max(1, parent.is_right.sum()))
         reasons = _labelled_reasons(drop, kept, test, tolerance, is_strict=is_strict)
     else:
         reasons = _unlabelled_reasons(agreement, error)
@@ -91,7 +92,7 @@ def judge(parent: Answers, candidate: Answers, tolerance: float = TOLERANCE, *, 
     )
 
 
-def check_parent(parent: Answers) -> None:
+def check_parent(parent: Outputs) -> None:
     """Refuse a model that is no better than guessing: a copy of it would pass every comparison.
 
     Raises:
@@ -135,7 +136,7 @@ def _unlabelled_reasons(agreement: float, error: float) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def _logit_error(parent: Answers, candidate: Answers) -> float:
+def _logit_error(parent: Outputs, candidate: Outputs) -> float:
     # A constant added to all logits of an image changes no probability.
     ours, theirs = (logits - logits.mean(1, keepdims=True) for logits in (candidate.logits, parent.logits))
     return float(np.sqrt(((ours - theirs) ** 2).mean() / max((theirs**2).mean(), np.finfo(np.float32).tiny)))

@@ -13,7 +13,7 @@ from xception.quantize.calibration import Calibration
 from xception.quantize.equalize import equalized
 from xception.quantize.layers import LayerError, sensitivity
 from xception.quantize.nncf import Correction, quantize_by_nncf
-from xception.quantize.observe import Observation, observe
+from xception.quantize.observation import Observation, observe
 from xception.quantize.processor import WeightBits
 from xception.quantize.qdq import Scheme, float_island, logits, quantize_graph
 from xception.quantize.ranges import Range, RangeMethod

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xception.backends.base import Pixels
-from xception.quantize.observe import exposed_session
+from xception.quantize.observation import exposed_session
 from xception.quantize.qdq import LAYERS, Scheme, layers, quantize_graph, with_activation
 from xception.quantize.ranges import Range
 

@@ -1,7 +1,7 @@
 """Static int8 of a bundle: one method after another until the gate holds, and a record of all of them."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,96 +18,34 @@ from xception.extras import require
 from xception.forms import FORMS, QUANTIZABLE_FROM, Form, quantizable
 from xception.outputs import json_document
 from xception.pipeline.engine import Engine
-from xception.quantize.answers import Answers, answers, changed
 from xception.quantize.calibration import IMAGES, Calibration, Provenance, check_calibration, split
 from xception.quantize.gate import TOLERANCE, Verdict, check_parent, judge
 from xception.quantize.ladder import LADDER, METHODS, Method, Quantizer
-from xception.quantize.layers import LayerError, layer_errors
-from xception.quantize.processor import Processor, WeightBits, check_weight_bits, processor
-from xception.quantize.qdq import Scale, scales
+from xception.quantize.layers import layer_errors
+from xception.quantize.outputs import Outputs, class_flips, model_outputs
+from xception.quantize.processor import WeightBits, check_weight_bits, processor
+from xception.quantize.qdq import scales
+from xception.quantize.record import RECORD, GateFailed, Quantization, Trial
 from xception.tasks.agreement import agreement_of
-from xception.tasks.compare import Flip
-
-RECORD = "quantization.json"
-"""In an int8 bundle: how it came about."""
-
 
 ADVICE = "calibrate on other or more images, or allow a larger loss"
 
 
+OpenEngine = Callable[[Bundle, Source], Engine]
+"""Opens a bundle for the images of a source."""
+
+
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
-    """What is seldom wanted otherwise."""
+    """Options that rarely need changing."""
 
     is_symmetric: bool = False
     """Activations' ranges are symmetric about zero, as some compilers demand."""
     weight_bits: WeightBits = 7
-    """8 for processors that do not saturate, see `xception.quantize.processor`."""
+    """Bits of a weight; 8 only for processors that do not saturate, see `xception.quantize.processor`."""
     is_strict: bool = False
     """Pass only what is shown to be within the tolerance with 95 % confidence."""
     with_sensitivity: bool = False
-    """Measure each layer alone even if no method needs it."""
-
-
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """One method: what the gate said, or why there was nothing to judge."""
-
-    method: Method
-    verdict: Verdict | None
-    error: str | None
-    seconds: float
-    """For making and judging it; what methods share counts for the first that needs it."""
-    size_bytes: int | None
-    range_error: float | None
-    """Mean squared rounding and clipping error of the activations over their mean square; None if NNCF chose."""
-
-    @property
-    def passed(self) -> bool:
-        return self.verdict is not None and self.verdict.passed
-
-
-class Quantization(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it: every method that was tried, in order, and the one that was chosen."""
-
-    source: str
-    """The float bundle's digest."""
-    target: Form
-    is_symmetric: bool
-    weight_bits: WeightBits
-    calibration: Provenance
-    processor: Processor
-    trials: tuple[Trial, ...]
-    chosen: Method | None
-    """The first that passed, or with none the one that came closest; None if nothing could be judged."""
-    passed: bool
-    layers: tuple[LayerError, ...]
-    """Of the chosen one, in graph order; empty for OpenVINO's own graphs."""
-    sensitivity: tuple[LayerError, ...]
-    """The logits' error with one layer alone in int8, worst first; empty unless it was asked for or needed."""
-    scales: tuple[Scale, ...]
-    """The grids of the chosen one; empty for OpenVINO's own graphs."""
-    flips: tuple[Flip, ...]
-    """Images that the chosen one gives another class than its parent, with the largest changes first."""
-    bundle: str | None = None
-    """Where it was written, if it was."""
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """Of the chosen method."""
-        return next((trial.verdict for trial in self.trials if trial.method == self.chosen), None)
-
-    def sentence(self) -> str:
-        """The outcome in words."""
-        if self.verdict is None:
-            return "; ".join(f"int8 by {trial.method}: {trial.error}" for trial in self.trials)
-        return f"int8 by {self.chosen}: {self.verdict.sentence()}"
-
-
-class GateFailed(CheckFailed):
-    """No method kept the accuracy; `quantization` says what was tried."""
-
-    def __init__(self, message: str, quantization: Quantization) -> None:
-        super().__init__(message)
-        self.quantization = quantization
+    """Measure the error of each layer by itself even if no method needs it."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +53,7 @@ class _Attempt:
     trial: Trial
     graph: Any = None
     files: Mapping[str, bytes] | None = None
-    answered: Answers | None = None
+    outputs: Outputs | None = None
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -129,9 +67,10 @@ class _Job:
     bundle: Bundle
     quantizer: Quantizer
     held_out: Source
-    parent: Answers
+    parent: Outputs
     tolerance: float
-    options: Tuning
+    tuning: Tuning
+    open_engine: OpenEngine
 
 
 def quantize_bundle(
@@ -144,7 +83,8 @@ def quantize_bundle(
     to: Form = "onnx",
     images: int = IMAGES,
     tolerance: float = TOLERANCE,
-    options: Tuning | None = None,
+    tuning: Tuning | None = None,
+    open_engine: OpenEngine | None = None,
     keep_failed: bool = False,
     overwrite: bool = False,
 ) -> tuple[Bundle, Quantization]:
@@ -159,7 +99,8 @@ def quantize_bundle(
         to: a form of `forms.quantizable()`.
         images: how many images to calibrate on.
         tolerance: largest loss of top-1 accuracy, as a fraction.
-        options: what is seldom wanted otherwise.
+        tuning: options that rarely need changing.
+        open_engine: opens the float bundle, and each int8 bundle that is tried; by default in their own runtimes.
         keep_failed: write the model that came closest all the same, marked as failed, before reporting.
         overwrite: replace a bundle that lies at `out`.
 
@@ -172,7 +113,9 @@ def quantize_bundle(
     """
     _check_request(bundle, method, to)
     ensure_free_for_bundle(out, overwrite=overwrite)
-    job = _job(bundle, *split(calibration, validation, images), tolerance, to, options or Tuning())
+    job = _job(
+        bundle, *split(calibration, validation, images), tolerance, to, tuning or Tuning(), open_engine or _open_engine
+    )
     attempts = _climb(job, LADDER if method == "auto" else (method,))
     best = max(attempts, key=lambda attempt: (attempt.trial.passed, attempt.rank))
     result = _result(job, attempts, best)
@@ -185,14 +128,22 @@ def quantize_bundle(
     return written, result
 
 
-def _job(bundle: Bundle, calibration: Items, held_out: Source, tolerance: float, target: Form, options: Tuning) -> _Job:
+def _job(
+    bundle: Bundle,
+    calibration: Items,
+    held_out: Source,
+    tolerance: float,
+    target: Form,
+    tuning: Tuning,
+    open_engine: OpenEngine,
+) -> _Job:
     """All that the attempts have in common, after the bundle and the images were found fit."""
-    check_weight_bits(options.weight_bits, processor())
+    check_weight_bits(tuning.weight_bits, processor())
     pictures = Calibration(calibration, bundle.model.preprocess)
-    parent = _checked_parent(bundle, pictures, held_out)
+    parent = _checked_parent(bundle, pictures, held_out, open_engine)
     model = require("onnx", "quantize").load(bundle.main_file)
-    quantizer = Quantizer(model, pictures, options.is_symmetric, options.weight_bits, target)
-    return _Job(bundle, quantizer, held_out, parent, tolerance, options)
+    quantizer = Quantizer(model, pictures, tuning.is_symmetric, tuning.weight_bits, target)
+    return _Job(bundle, quantizer, held_out, parent, tolerance, tuning, open_engine)
 
 
 def _check_request(bundle: Bundle, method: str, to: str) -> None:
@@ -215,12 +166,16 @@ def _check_request(bundle: Bundle, method: str, to: str) -> None:
         raise UnknownName("target", to, quantizable())
 
 
-def _checked_parent(bundle: Bundle, calibration: Calibration, held_out: Source) -> Answers:
-    """The float model's answers to the gate's images, after it and the calibration images were found fit."""
-    with Engine.open(bundle, source=held_out) as engine:
-        parent = answers(engine, held_out)
+def _open_engine(bundle: Bundle, source: Source) -> Engine:
+    return Engine.open(bundle, source=source)
+
+
+def _checked_parent(bundle: Bundle, calibration: Calibration, held_out: Source, open_engine: OpenEngine) -> Outputs:
+    """The float model's outputs on the gate's images, after it and the calibration images were found fit."""
+    with open_engine(bundle, held_out) as engine:
+        parent = model_outputs(engine, held_out)
         check_parent(parent)
-        check_calibration(bundle, calibration, answers(engine, calibration.source), held_out, parent)
+        check_calibration(bundle, calibration, model_outputs(engine, calibration.source), held_out, parent)
     return parent
 
 
@@ -246,12 +201,12 @@ def _attempt(job: _Job, method: Method, start: float) -> _Attempt:
     with tempfile.TemporaryDirectory() as folder:
         model = _in_form(job.bundle.model, job.quantizer.target)
         trial = write_bundle(Path(folder) / "trial", model, job.bundle.labels, files)
-        with Engine.open(trial, source=job.held_out) as engine:
-            answered = answers(engine, job.held_out)
-    verdict = judge(job.parent, answered, job.tolerance, is_strict=job.options.is_strict)
+        with job.open_engine(trial, job.held_out) as engine:
+            outputs = model_outputs(engine, job.held_out)
+    verdict = judge(job.parent, outputs, job.tolerance, is_strict=job.tuning.is_strict)
     error = job.quantizer.range_error(method)
     return _Attempt(
-        _trial(method, start, verdict=verdict, size_bytes=trial.size_bytes, range_error=error), graph, files, answered
+        _trial(method, start, verdict=verdict, size_bytes=trial.size_bytes, range_error=error), graph, files, outputs
     )
 
 
@@ -303,19 +258,19 @@ def _result(job: _Job, attempts: list[_Attempt], best: _Attempt) -> Quantization
         chosen=method if best.trial.verdict else None,
         passed=best.trial.passed,
         layers=layer_errors(quantizer.reference(method), best.graph, quantizer.calibration) if is_onnx else (),
-        sensitivity=quantizer.sensitivity if job.options.with_sensitivity or is_needed else (),
+        sensitivity=quantizer.sensitivity if job.tuning.with_sensitivity or is_needed else (),
         scales=scales(best.graph) if is_onnx else (),
-        flips=changed(job.parent, best.answered, job.bundle.labels.names) if best.answered else (),
+        flips=class_flips(job.parent, best.outputs, job.bundle.labels.names) if best.outputs else (),
     )
 
 
 def _write(job: _Job, best: _Attempt, result: Quantization, out: Path, *, overwrite: bool) -> Bundle:
     verdict = best.trial.verdict
-    if verdict is None or best.files is None or best.answered is None:
+    if verdict is None or best.files is None or best.outputs is None:
         raise CheckFailed(f"{result.sentence()}; there is no model to write")
     model = msgspec.structs.replace(
         _in_form(_child(job, best.trial.method, verdict, result.calibration), result.target),
-        agreement=agreement_of(best.answered.logits, job.parent.logits),
+        agreement=agreement_of(best.outputs.logits, job.parent.logits),
         passed_gate=verdict.passed,
         metrics={verdict.data: verdict.candidate},
     )

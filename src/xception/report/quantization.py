@@ -6,7 +6,7 @@ from PIL import Image
 
 from xception.bundle import Bundle
 from xception.intervals import Interval
-from xception.quantize.quantize import Quantization, Trial
+from xception.quantize.record import Quantization, Trial
 from xception.report.document import Card
 from xception.report.html import page, strips
 from xception.report.plots import layer_errors

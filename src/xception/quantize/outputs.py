@@ -1,4 +1,4 @@
-"""What a model answers on every image of a set, kept side by side so that two models can be compared image by image."""
+"""A model's logits on every image of a set, kept so that two models can be compared image by image."""
 
 from dataclasses import dataclass
 
@@ -18,12 +18,12 @@ from xception.tasks.evaluate import relabelled
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
+class Outputs:
     """Logits (N, K) of the images that could be read, and their true classes where the data have labels."""
 
     data: str
     keys: tuple[str, ...]
-    """Of those images."""
+    """Keys of those images."""
     logits: Logits
     targets: NDArray[np.int64] | None
     failed: int
@@ -34,8 +34,8 @@ class Answers:
         return np.asarray(self.logits.argmax(1))
 
     @property
-    def right(self) -> NDArray[np.bool_]:
-        """Which images are classified rightly; none without labels."""
+    def is_right(self) -> NDArray[np.bool_]:
+        """True for each image that is classified correctly; for none without labels."""
         return np.zeros(len(self.logits), bool) if self.targets is None else self.predicted == self.targets
 
     def score(self) -> Score:
@@ -47,13 +47,13 @@ class Answers:
         ranks = rank_of_target(self.logits, self.targets)
         return Score(
             **counts,
-            top1=wilson(int(self.right.sum()), seen),
+            top1=wilson(int(self.is_right.sum()), seen),
             top5=wilson(int((ranks < 5).sum()), seen) if self.logits.shape[1] > 5 else None,
             loss=float(cross_entropy(self.logits, self.targets).mean()),
         )
 
 
-def answers(engine: Engine, source: Source) -> Answers:
+def model_outputs(engine: Engine, source: Source) -> Outputs:
     """Run a model over a data set, with or without labels.
 
     Raises:
@@ -70,7 +70,7 @@ def answers(engine: Engine, source: Source) -> Answers:
     logits = np.stack([outcome.logits for outcome in scored])
     if not np.isfinite(logits).all():
         raise CheckFailed(f"logits of {bundle.path} are not finite numbers; the model is broken: make it again")
-    return Answers(
+    return Outputs(
         data=source.name,
         keys=tuple(outcome.item.key for outcome in scored),
         logits=logits,
@@ -79,7 +79,7 @@ def answers(engine: Engine, source: Source) -> Answers:
     )
 
 
-def changed(parent: Answers, candidate: Answers, names: tuple[str, ...]) -> tuple[Flip, ...]:
+def class_flips(parent: Outputs, candidate: Outputs, names: tuple[str, ...]) -> tuple[Flip, ...]:
     """Images that two models give different classes, those first whose probabilities change most; not all if many."""
     targets = [None] * len(parent.keys) if parent.targets is None else parent.targets.tolist()
     rows = zip(parent.keys, targets, parent.logits, candidate.logits, strict=True)

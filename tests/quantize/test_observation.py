@@ -4,7 +4,7 @@ import pytest
 
 from xception.bundle import Bundle
 from xception.data.digits import digits
-from xception.quantize.observe import exposed_session, observe
+from xception.quantize.observation import exposed_session, observe
 from xception.tasks.agreement import data_pixels
 
 

@@ -1,0 +1,78 @@
+"""The record of a quantization: every method that was tried, the gate's word on it, and the outcome."""
+
+import msgspec
+
+from xception.errors import CheckFailed
+from xception.forms import Form
+from xception.quantize.calibration import Provenance
+from xception.quantize.gate import Verdict
+from xception.quantize.ladder import Method
+from xception.quantize.layers import LayerError
+from xception.quantize.processor import Processor, WeightBits
+from xception.quantize.qdq import Scale
+from xception.tasks.compare import Flip
+
+RECORD = "quantization.json"
+"""File in an int8 bundle that holds its `Quantization`."""
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One method: the gate's verdict, or the reason why there was nothing to judge."""
+
+    method: Method
+    verdict: Verdict | None
+    error: str | None
+    seconds: float
+    """Time for making and judging it; work that methods share counts for the first that needs it."""
+    size_bytes: int | None
+    range_error: float | None
+    """Mean squared rounding and clipping error of the activations over their mean square; None if NNCF chose."""
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict is not None and self.verdict.passed
+
+
+class Quantization(msgspec.Struct, frozen=True, kw_only=True):
+    """Every method that was tried, in order, and the one that was chosen."""
+
+    source: str
+    """The float bundle's digest."""
+    target: Form
+    is_symmetric: bool
+    weight_bits: WeightBits
+    calibration: Provenance
+    processor: Processor
+    trials: tuple[Trial, ...]
+    chosen: Method | None
+    """The first that passed, or with none the one that came closest; None if nothing could be judged."""
+    passed: bool
+    layers: tuple[LayerError, ...]
+    """Errors within the chosen graph, in graph order; empty for OpenVINO's own graphs."""
+    sensitivity: tuple[LayerError, ...]
+    """The logits' error with only one layer in int8, worst first; empty unless it was asked for or needed."""
+    scales: tuple[Scale, ...]
+    """The grids of the chosen graph; empty for OpenVINO's own graphs."""
+    flips: tuple[Flip, ...]
+    """Images that the chosen graph gives another class than its parent, with the largest changes first."""
+    bundle: str | None = None
+    """The int8 bundle's folder, if one was written."""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The chosen method's verdict."""
+        return next((trial.verdict for trial in self.trials if trial.method == self.chosen), None)
+
+    def sentence(self) -> str:
+        """The outcome in words."""
+        if self.verdict is None:
+            return "; ".join(f"int8 by {trial.method}: {trial.error}" for trial in self.trials)
+        return f"int8 by {self.chosen}: {self.verdict.sentence()}"
+
+
+class GateFailed(CheckFailed):
+    """No method kept the accuracy; `quantization` says what was tried."""
+
+    def __init__(self, message: str, quantization: Quantization) -> None:
+        super().__init__(message)
+        self.quantization = quantization
