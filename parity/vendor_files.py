@@ -31,8 +31,8 @@ NORMALIZATIONS = {"timm": SQUASHED, "ppcls": IMAGENET, "keras": IMAGENET}
 CALIBRATION = "/path/to/cls/ImageNet/ILSVRC2012_img_calib"
 
 BUILDS = {
-    "timm_xception": vamc.config_of(
-        vamc.Build(
+    "timm_xception": vamc.vamc_config(
+        vamc.VamcBuild(
             preprocess=SQUASHED,
             name="timm_xception_int8",
             checkpoint="/path/to/xception.onnx",
@@ -40,8 +40,8 @@ BUILDS = {
             images=50,
         )
     ),
-    "ppcls_xception": vamc.config_of(
-        vamc.Build(
+    "ppcls_xception": vamc.vamc_config(
+        vamc.VamcBuild(
             preprocess=IMAGENET,
             name="ppcls_xception_int8",
             checkpoint="/path/to/xception41.onnx",
@@ -49,8 +49,8 @@ BUILDS = {
             images=50,
         )
     ),
-    "keras_xception": vamc.config_of(
-        vamc.Build(
+    "keras_xception": vamc.vamc_config(
+        vamc.VamcBuild(
             preprocess=CAFFE,
             name="keras_xception_int8",
             checkpoint="/path/to/xception.h5",

@@ -1,4 +1,4 @@
-"""From an upright 8-bit image to the network's input: resize, crop, normalise. Sizes are whole pixels.
+"""The way from an upright 8-bit image to the network's input: resize, crop, normalise. Sizes are whole pixels.
 
 The rules are those that published weights were evaluated with; which entry uses which is in the catalog.
 """
@@ -69,7 +69,7 @@ class CenterCrop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     offset: Literal["round", "floor"] = "round"
 
     def box(self, width: int, height: int) -> Box:
-        """What it keeps of an image of the given size."""
+        """The part that it keeps of an image of the given size."""
         left, top = self._start(width - self.width_px), self._start(height - self.height_px)
         return left, top, left + self.width_px, top + self.height_px
 
@@ -80,7 +80,7 @@ class CenterCrop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
-    """How an image becomes pixels: `(value / divisor - mean) / std` a channel, after resize and crop.
+    """The way an image becomes pixels: `(value / divisor - mean) / std` per channel, after resize and crop.
 
     `antialias=False` is OpenCV's bilinear resize, which looks at two source pixels however much it shrinks.
     """
@@ -141,7 +141,7 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return self.cut(image.resize(size, FILTERS[self.interpolation]) if self.resize else image, (0, 0, *size), box)
 
     def geometry(self, width: int, height: int) -> tuple[tuple[int, int], Box]:
-        """What an image of a given size is resized to, (width, height), and what is then cut out of that.
+        """The size to which an image of a given size is resized, (width, height), and the box that is then cut out.
 
         Raises:
             DecodeError: the image is so elongated that it would not fit into memory.
@@ -221,10 +221,10 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return mean, std
 
 
-Rule = TypeVar("Rule", ShorterSide, Squash, CenterCrop)
+_Rule = TypeVar("_Rule", ShorterSide, Squash, CenterCrop)
 
 
-def _scaled(rule: Rule | None, share: float) -> Rule | None:
+def _scaled(rule: _Rule | None, share: float) -> _Rule | None:
     sizes = ("px", "width_px", "height_px")
     return rule and msgspec.structs.replace(
         rule, **{side: max(1, round(getattr(rule, side) * share)) for side in sizes if hasattr(rule, side)}

@@ -7,9 +7,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from xception.arch.compute import Shape
 from xception.errors import InputError
-
-Shape = tuple[int, ...]
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:

@@ -101,7 +101,7 @@ def table(*blocks: bytes, listed: list[int] | None = None) -> bytes:
     index = block(*(record(b"%d" % i, place) for i, place in enumerate(handles)))
     start = sum(map(len, blocks))
     footer = handle(0, 0) + handle(start, len(index) - 5)
-    return b"".join(blocks) + index + footer.ljust(40, b"\0") + tensorbundle.SIGNATURE
+    return b"".join(blocks) + index + footer.ljust(40, b"\0") + tensorbundle.TENSORBUNDLE_SIGNATURE
 
 
 def tensor(
@@ -147,11 +147,11 @@ TENSORFLOW = {
     "a compressed block": (table(block(HEADER, compression=1)), "is compressed"),
     "a flipped bit": (table(block(HEADER)).replace(HEADER, HEADER[:-1] + b"\x03"), "checksum in its index"),
     "an index outside of the file": (
-        (handle(0, 0) + handle(2**40, 8)).ljust(40, b"\0") + tensorbundle.SIGNATURE,
+        (handle(0, 0) + handle(2**40, 8)).ljust(40, b"\0") + tensorbundle.TENSORBUNDLE_SIGNATURE,
         "only 48 are there",
     ),
-    "an index of ten megabytes": (bytes(10**7) + tensorbundle.SIGNATURE, "expected at most"),
-    "nothing but the signature": (tensorbundle.SIGNATURE, "refers to 48 bytes"),
+    "an index of ten megabytes": (bytes(10**7) + tensorbundle.TENSORBUNDLE_SIGNATURE, "expected at most"),
+    "nothing but the signature": (tensorbundle.TENSORBUNDLE_SIGNATURE, "refers to 48 bytes"),
 }
 
 

@@ -11,7 +11,7 @@ from tests.convert.file_server import FileServer, Served, serving
 from xception.convert import hub
 from xception.convert.catalog import CATALOG
 from xception.convert.checksum import Digest
-from xception.convert.hub import fetch, is_remote
+from xception.convert.hub import fetch, is_fetchable
 from xception.errors import EnvironmentFault, InputError, UsageError
 from xception.machine import cache_folder
 
@@ -255,11 +255,11 @@ def test_a_redirect_from_encryption_to_none_is_refused() -> None:
 def test_a_file_beyond_the_limit_is_refused(
     server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, states_length: bool
 ) -> None:
-    monkeypatch.setattr(hub, "MAX_BYTES", len(CONTENT) - 1)
+    monkeypatch.setattr(hub, "MAX_DOWNLOAD_BYTES", len(CONTENT) - 1)
     server.files["/w.pth"] = Served(CONTENT, states_length=states_length)
     with pytest.raises(InputError, match="larger than"):
         fetch(f"{server.url}/w.pth", tmp_path)
-    monkeypatch.setattr(hub, "MAX_BYTES", len(CONTENT))
+    monkeypatch.setattr(hub, "MAX_DOWNLOAD_BYTES", len(CONTENT))
     assert fetch(f"{server.url}/w.pth", tmp_path).read_bytes() == CONTENT
 
 
@@ -334,10 +334,10 @@ def test_the_cache_lies_where_caches_do(tmp_path: Path, monkeypatch: pytest.Monk
     ],
 )
 def test_what_has_to_be_fetched_is_told_from_files(reference: str, remote: bool) -> None:
-    assert is_remote(reference) is remote
+    assert is_fetchable(reference) is remote
 
 
 def test_a_file_here_goes_before_an_entry_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "keras_xception.imagenet").touch()
-    assert not is_remote("keras_xception.imagenet")
+    assert not is_fetchable("keras_xception.imagenet")

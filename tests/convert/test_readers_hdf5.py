@@ -6,7 +6,7 @@ import pytest
 
 from tests.convert.make_samples import SAMPLES
 from xception.convert.readers.binary import map_file
-from xception.convert.readers.hdf5 import Node, open_hdf5
+from xception.convert.readers.hdf5 import HDF5Node, open_hdf5
 
 KERAS_FILES = ("keras_full.h5", "keras_weights.h5", "keras.weights.h5")
 
@@ -15,7 +15,7 @@ KERAS_FILES = ("keras_full.h5", "keras_weights.h5", "keras.weights.h5")
 def test_every_group_and_dataset_is_what_h5py_finds(name: str) -> None:
     found = {}
 
-    def walk(node: Node) -> None:
+    def walk(node: HDF5Node) -> None:
         for child in map(node.child, node.children):
             found[child.path[1:]] = child
             walk(child)
@@ -26,7 +26,7 @@ def test_every_group_and_dataset_is_what_h5py_finds(name: str) -> None:
     assert not found
 
 
-def check(path: str, item: h5py.Group | h5py.Dataset, node: Node) -> None:
+def check(path: str, item: h5py.Group | h5py.Dataset, node: HDF5Node) -> None:
     if isinstance(item, h5py.Dataset):
         assert node.array().dtype == item.dtype
         np.testing.assert_array_equal(node.array(), item[()], err_msg=path)
@@ -36,7 +36,7 @@ def check(path: str, item: h5py.Group | h5py.Dataset, node: Node) -> None:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Node:
+def root(tmp_path: Path) -> HDF5Node:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         for code in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", ">f4", ">i2"):
             file[code] = np.arange(6, dtype=code).reshape(2, 3)
@@ -57,20 +57,20 @@ def root(tmp_path: Path) -> Node:
     return open_hdf5(map_file(tmp_path / "x.h5").data)
 
 
-def test_numbers_of_every_type_are_read_in_the_order_of_this_machine(root: Node) -> None:
+def test_numbers_of_every_type_are_read_in_the_order_of_this_machine(root: HDF5Node) -> None:
     for code in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", ">f4", ">i2"):
         array = root.child(code).array()
         assert array.dtype == np.dtype(code).newbyteorder("=")
         assert array.tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
-def test_a_scalar_an_empty_array_and_compact_data_are_read(root: Node) -> None:
+def test_a_scalar_an_empty_array_and_compact_data_are_read(root: HDF5Node) -> None:
     assert root.child("scalar").array() == np.float32(2.5)
     assert root.child("empty").array().shape == (0, 3)
     assert root.child("compact").array().tolist() == [1, 1]
 
 
-def test_text_of_fixed_and_variable_length_is_read(root: Node) -> None:
+def test_text_of_fixed_and_variable_length_is_read(root: HDF5Node) -> None:
     assert root.text("fixed") == "text"
     assert root.text("variable", 10_000) == "größer" * 100
     assert root.text("empty") == ""
@@ -82,5 +82,5 @@ def test_text_of_fixed_and_variable_length_is_read(root: Node) -> None:
     assert root.texts("missing") is None
 
 
-def test_a_group_with_more_names_than_one_node_holds_is_read(root: Node) -> None:
+def test_a_group_with_more_names_than_one_node_holds_is_read(root: HDF5Node) -> None:
     assert {f"group{i}" for i in range(200)} <= root.children.keys()

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xception.convert.timm_config import config_of, labels_of, preprocess_of
+from xception.convert.timm_config import timm_config, timm_labels, timm_preprocess
 from xception.errors import InputError, UsageError
 from xception.labels import Labels
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
 
 CFG = {"input_size": [3, 299, 299], "crop_pct": 0.8975, "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3}
-LABEL_SETS = Labels(("cat", "dog"))
+LABELS = Labels(("cat", "dog"))
 
 
 def stated(**changes: object) -> dict[str, object]:
@@ -22,33 +22,33 @@ def stated(**changes: object) -> dict[str, object]:
     ("crop_pct", "resize_px"), [(0.8975, 333), (0.903, 331), (0.94, 318), (1.0, 299), (0.875, 341)]
 )
 def test_a_crop_fraction_becomes_the_pixels_that_timm_resizes_to(crop_pct: float, resize_px: int) -> None:
-    preprocess = preprocess_of(stated(crop_pct=crop_pct))
+    preprocess = timm_preprocess(stated(crop_pct=crop_pct))
     assert preprocess == Preprocess(
         resize=ShorterSide(px=resize_px), interpolation="bicubic", crop=CenterCrop(width_px=299, height_px=299)
     )
 
 
 def test_what_is_not_stated_is_what_timm_takes() -> None:
-    preprocess = preprocess_of({"pretrained_cfg": {"input_size": [3, 224, 224]}})
+    preprocess = timm_preprocess({"pretrained_cfg": {"input_size": [3, 224, 224]}})
     assert preprocess is not None
     assert (preprocess.resize, preprocess.interpolation) == (ShorterSide(px=256), "bicubic")
     assert (preprocess.mean, preprocess.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def test_older_folders_state_it_without_a_group_of_its_own() -> None:
-    assert preprocess_of(CFG) == preprocess_of(stated())
+    assert timm_preprocess(CFG) == timm_preprocess(stated())
 
 
 def test_a_folder_that_states_no_size_leaves_it_open() -> None:
-    assert preprocess_of({"architecture": "xception41"}) is None
-    assert preprocess_of({"pretrained_cfg": "?"}) is None
+    assert timm_preprocess({"architecture": "xception41"}) is None
+    assert timm_preprocess({"pretrained_cfg": "?"}) is None
 
 
 def test_squashing_is_kept() -> None:
-    preprocess = preprocess_of(stated(crop_mode="squash", crop_pct=1.0, input_size=[3, 200, 300]))
+    preprocess = timm_preprocess(stated(crop_mode="squash", crop_pct=1.0, input_size=[3, 200, 300]))
     assert preprocess is not None
     assert (preprocess.resize, preprocess.crop) == (Squash(height_px=200, width_px=300), None)
-    cropped = preprocess_of(stated(crop_mode="squash", crop_pct=0.5, input_size=[3, 200, 300]))
+    cropped = timm_preprocess(stated(crop_mode="squash", crop_pct=0.5, input_size=[3, 200, 300]))
     assert cropped is not None
     assert (cropped.resize, cropped.output_px) == (Squash(height_px=400, width_px=600), (200, 300))
 
@@ -69,30 +69,30 @@ def test_squashing_is_kept() -> None:
 )
 def test_what_timm_does_not_know_or_images_do_not_have_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(InputError, match=r"the preprocessing in config\.json cannot be used"):
-        preprocess_of(stated(**changes))
+        timm_preprocess(stated(**changes))
 
 
 def test_class_names_are_found_in_both_places() -> None:
-    assert labels_of({"label_names": ["cat", "dog"]}, 2) == LABEL_SETS
-    assert labels_of({"pretrained_cfg": {"label_names": ["cat", "dog"]}}, 2) == LABEL_SETS
+    assert timm_labels({"label_names": ["cat", "dog"]}, 2) == LABELS
+    assert timm_labels({"pretrained_cfg": {"label_names": ["cat", "dog"]}}, 2) == LABELS
 
 
 def test_descriptions_are_names_and_names_are_ids() -> None:
     told = {"label_names": ["n1", "n2"], "label_descriptions": {"n1": "cat", "n2": "dog"}}
-    assert labels_of(told, 2) == Labels(("cat", "dog"), ("n1", "n2"))
-    assert labels_of(told | {"label_descriptions": {"n1": "cat"}}, 2) == Labels(("n1", "n2"))
+    assert timm_labels(told, 2) == Labels(("cat", "dog"), ("n1", "n2"))
+    assert timm_labels(told | {"label_descriptions": {"n1": "cat"}}, 2) == Labels(("n1", "n2"))
 
 
 @pytest.mark.parametrize("names", [None, ["cat"], [1, 2], "ab"])
 def test_names_that_do_not_fit_are_none(names: object) -> None:
-    assert labels_of({"label_names": names}, 2) is None
+    assert timm_labels({"label_names": names}, 2) is None
 
 
 @given(st.integers(1, 600), st.integers(1, 1200))
 def test_any_resize_survives_the_way_to_timm_and_back(size_px: int, resize_px: int) -> None:
     preprocess = Preprocess(resize=ShorterSide(px=resize_px), crop=CenterCrop(width_px=size_px, height_px=size_px))
-    config = json.loads(json.dumps(config_of("xception41", 2, preprocess, LABEL_SETS)))
-    assert preprocess_of(config) == preprocess
+    config = json.loads(json.dumps(timm_config("xception41", 2, preprocess, LABELS)))
+    assert timm_preprocess(config) == preprocess
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_any_resize_survives_the_way_to_timm_and_back(size_px: int, resize_px: i
     ],
 )
 def test_other_preprocessing_that_timm_has_survives_too(preprocess: Preprocess) -> None:
-    config = config_of("xception41", 2, preprocess, Labels(("cat", "dog"), ("n1", "n2")))
-    assert preprocess_of(config) == preprocess
-    assert labels_of(config, 2) == Labels(("cat", "dog"), ("n1", "n2"))
+    config = timm_config("xception41", 2, preprocess, Labels(("cat", "dog"), ("n1", "n2")))
+    assert timm_preprocess(config) == preprocess
+    assert timm_labels(config, 2) == Labels(("cat", "dog"), ("n1", "n2"))
     assert config.get("model_args") == ({"in_chans": 1} if preprocess.channels == 1 else None)
 
 
@@ -133,4 +133,4 @@ SQUARE = CenterCrop(width_px=9, height_px=9)
 )
 def test_preprocessing_that_timm_has_not_is_refused(preprocess: Preprocess) -> None:
     with pytest.raises(UsageError, match="timm cannot prepare images so"):
-        config_of("xception41", 2, preprocess, LABEL_SETS)
+        timm_config("xception41", 2, preprocess, LABELS)

@@ -179,13 +179,13 @@ def mend_table(data: bytes) -> bytes:
     """Recompute the checksums of the blocks that the footer and the index point to."""
     mended = bytearray(data)
     try:
-        span = tensorbundle.Span(memoryview(data))
-        footer = tensorbundle.Span(span.take(len(data) - 48, 48))
+        span = tensorbundle.ByteSpan(memoryview(data))
+        footer = tensorbundle.ByteSpan(span.take(len(data) - 48, 48))
         _, _, position = tensorbundle._handle(footer, 0)
         index = tensorbundle._handle(footer, position)[:2]
         mend_block(mended, *index)
-        for _, value in tensorbundle._records(tensorbundle.Span(span.take(*index))):
-            mend_block(mended, *tensorbundle._handle(tensorbundle.Span(value), 0)[:2])
+        for _, value in tensorbundle._records(tensorbundle.ByteSpan(span.take(*index))):
+            mend_block(mended, *tensorbundle._handle(tensorbundle.ByteSpan(value), 0)[:2])
     except InputError:
         pass
     return bytes(mended)

@@ -7,8 +7,8 @@ import pytest
 from tests.interchange.readers import read_ascend_input, read_info, read_summary
 from xception.errors import InputError
 from xception.interchange import ascend
-from xception.interchange.answers import Answer, Unreadable
 from xception.interchange.ascend import InfoRow, Summary
+from xception.interchange.vendor_answers import Unreadable, VendorAnswer
 
 ROWS = [
     ("/data/n01/ILSVRC2012_val_00000001.JPEG", np.array([0.25, 3.0, -1e-9, 2.5], np.float32)),
@@ -22,7 +22,7 @@ def test_each_kind_of_result_that_is_written_comes_back(tmp_path: Path) -> None:
         answers = list(ascend.read_results(tmp_path / kind, 4))
         assert [answer.path for answer in answers] == ["ILSVRC2012_val_00000001", "b"]
         for answer, (_, scores) in zip(answers, ROWS, strict=True):
-            assert isinstance(answer, Answer)
+            assert isinstance(answer, VendorAnswer)
             assert [answer.rank(k) for k in range(4)] == np.argsort(np.argsort(-scores)).tolist()
 
 
@@ -30,12 +30,12 @@ def test_scores_come_back_bit_for_bit_as_text(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=100).astype(np.float32)
     ascend.write_results(tmp_path, [("/a.jpg", values)])
     (answer,) = ascend.read_results(tmp_path, 100)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, VendorAnswer)
     assert answer.scores is not None
     assert answer.scores.tobytes() == values.tobytes()
 
 
-def result(folder: Path, text: str, num_classes: int = 4) -> Answer | Unreadable:
+def result(folder: Path, text: str, num_classes: int = 4) -> VendorAnswer | Unreadable:
     (folder / "a_1.txt").write_text(text)
     (outcome,) = ascend.read_results(folder, num_classes)
     return outcome
@@ -44,21 +44,21 @@ def result(folder: Path, text: str, num_classes: int = 4) -> Answer | Unreadable
 @pytest.mark.parametrize("text", ["3 1 0 2 \n", "3 1\n"])
 def test_different_whole_numbers_are_classes_best_first(text: str, tmp_path: Path) -> None:
     answer = result(tmp_path, text)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, VendorAnswer)
     assert answer.classes[:2] == (3, 1)
     assert not answer.background
 
 
 def test_a_list_of_all_classes_and_one_more_counts_the_background(tmp_path: Path) -> None:
     answer = result(tmp_path, "4 0 1 2 3")
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, VendorAnswer)
     assert (answer.background, answer.rank(3), answer.rank(0)) == (True, 0, 2)
 
 
 @pytest.mark.parametrize("text", ["0 0 1 0", "3.0 1.0 0.0 2.0", "-3 1 0 2", "1e2 1 0 2"])
 def test_other_numbers_are_scores(text: str, tmp_path: Path) -> None:
     answer = result(tmp_path, text)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, VendorAnswer)
     assert answer.scores is not None
 
 

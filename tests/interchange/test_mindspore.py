@@ -5,8 +5,8 @@ import pytest
 
 from xception.errors import InputError
 from xception.interchange import mindspore
-from xception.interchange.answers import Answer, Unreadable
 from xception.interchange.ascend import read_label_file
+from xception.interchange.vendor_answers import Unreadable, VendorAnswer
 
 SCORES = np.array([1.0, 3.0, 2.0], np.float32)
 
@@ -15,8 +15,8 @@ def test_results_come_back(tmp_path: Path) -> None:
     mindspore.write_results(tmp_path, [("/d/a_1.JPEG", SCORES), ("/d/b.c.JPEG", SCORES[::-1])])
     assert sorted(path.name for path in (tmp_path / "result_Files").iterdir()) == ["a_1_0.bin", "b_0.bin"]
     first, second = mindspore.read_results(tmp_path, 3)
-    assert isinstance(first, Answer)
-    assert isinstance(second, Answer)
+    assert isinstance(first, VendorAnswer)
+    assert isinstance(second, VendorAnswer)
     assert (first.path, first.rank(1), first.rank(0)) == ("a_1", 0, 2)
     assert second.rank(0) == 1
 

@@ -9,18 +9,18 @@ from xception.interchange import vamc
 
 @pytest.mark.parametrize("preprocess", [SQUASHED, IMAGENET, CAFFE])
 def test_a_configuration_comes_back_from_its_yaml(preprocess: object, tmp_path: Path) -> None:
-    config = vamc.config_of(
-        vamc.Build(preprocess=preprocess, name="a_int8", checkpoint="./a.onnx", calibration="/data/c a", images=50)
+    config = vamc.vamc_config(
+        vamc.VamcBuild(preprocess=preprocess, name="a_int8", checkpoint="./a.onnx", calibration="/data/c a", images=50)
     )
     vamc.write_config(tmp_path / "a.yaml", config)
     found = vamc.read_config(tmp_path / "a.yaml")
     assert found == config
-    assert vamc.preprocess_of(found) == preprocess
+    assert vamc.vamc_preprocess(found) == preprocess
 
 
 def test_a_configuration_has_the_compilers_keys(tmp_path: Path) -> None:
-    config = vamc.config_of(
-        vamc.Build(
+    config = vamc.vamc_config(
+        vamc.VamcBuild(
             preprocess=CAFFE,
             name="a",
             checkpoint="a.h5",
@@ -40,8 +40,8 @@ def test_a_configuration_has_the_compilers_keys(tmp_path: Path) -> None:
     }
     vamc.write_config(tmp_path / "a.yaml", config)
     assert "div255: false" in (tmp_path / "a.yaml").read_text()
-    with_softmax = vamc.config_of(
-        vamc.Build(preprocess=SQUASHED, name="a", checkpoint="a.onnx", calibration="c", images=5)
+    with_softmax = vamc.vamc_config(
+        vamc.VamcBuild(preprocess=SQUASHED, name="a", checkpoint="a.onnx", calibration="c", images=5)
     )
     assert with_softmax["graph"] == {"extra_ops": {"type": "softmax"}}
     vamc.write_config(tmp_path / "b.yaml", with_softmax)
@@ -50,7 +50,7 @@ def test_a_configuration_has_the_compilers_keys(tmp_path: Path) -> None:
 
 def test_what_the_compiler_cannot_do_is_refused() -> None:
     with pytest.raises(UsageError, match="squash and a crop"):
-        vamc.config_of(vamc.Build(preprocess=KERAS, name="a", checkpoint="a", calibration="c", images=1))
+        vamc.vamc_config(vamc.VamcBuild(preprocess=KERAS, name="a", checkpoint="a", calibration="c", images=1))
 
 
 @pytest.mark.parametrize("text", ["", "- 1", "a: [", "a: 1", "dataset: 1", "!!python/object/apply:os.system [true]"])
@@ -62,9 +62,11 @@ def test_another_file_is_refused_and_nothing_in_it_runs(text: str, tmp_path: Pat
 
 @pytest.mark.parametrize("operation", ["Resize", "CenterCrop", "Normalize"])
 def test_a_configuration_without_one_of_its_operations_says_nothing(operation: str) -> None:
-    config = dict(vamc.config_of(vamc.Build(preprocess=SQUASHED, name="a", checkpoint="a", calibration="c", images=1)))
+    config = dict(
+        vamc.vamc_config(vamc.VamcBuild(preprocess=SQUASHED, name="a", checkpoint="a", calibration="c", images=1))
+    )
     dataset = config["dataset"]
     assert isinstance(dataset, dict)
     dataset["process_ops"] = [row for row in dataset["process_ops"] if row["type"] != operation]
     with pytest.raises(InputError, match="does not say how"):
-        vamc.preprocess_of(config)
+        vamc.vamc_preprocess(config)

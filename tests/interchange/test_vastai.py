@@ -8,7 +8,7 @@ import pytest
 from tests.interchange.readers import read_class_info, read_class_names, read_vastai_input
 from xception.errors import InputError
 from xception.interchange import vastai
-from xception.interchange.answers import Answer, Outcome, Unreadable
+from xception.interchange.vendor_answers import Outcome, Unreadable, VendorAnswer
 from xception.labels import Labels, imagenet1k
 
 LABELS = Labels(names=("ant, emmet", "bee", "cat", "dog", "eel", "fox"), ids=("n0", "n1", "n2", "n3", "n4", "n5"))
@@ -42,7 +42,7 @@ def test_both_kinds_of_results_come_back(tmp_path: Path) -> None:
 
 
 def rank_of(outcome: Outcome, target: int) -> int:
-    assert isinstance(outcome, Answer)
+    assert isinstance(outcome, VendorAnswer)
     return outcome.rank(target)
 
 
@@ -160,7 +160,7 @@ def test_class_names_that_the_scorer_cannot_read_are_refused(names: tuple[str, .
 
 
 def test_the_label_files_come_back(tmp_path: Path) -> None:
-    vastai.write_names(tmp_path / "imagenet.txt", imagenet1k())
+    vastai.write_class_names(tmp_path / "imagenet.txt", imagenet1k())
     assert read_class_names(tmp_path / "imagenet.txt")[:2] == ("tench, Tinca tinca", "goldfish, Carassius auratus")
     vastai.write_class_info(tmp_path / "imagenet_info.py", imagenet1k())
     assert read_class_info(tmp_path / "imagenet_info.py") == imagenet1k()

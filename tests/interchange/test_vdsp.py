@@ -48,7 +48,7 @@ def test_a_file_that_is_written_is_read_as_the_nearest_that_the_chip_can_do(
     preprocess: Preprocess, tmp_path: Path
 ) -> None:
     vdsp.write_params(tmp_path / "p.json", vdsp.params_of(preprocess))
-    found = vdsp.preprocess_of(vdsp.read_params(tmp_path / "p.json"))
+    found = vdsp.vdsp_preprocess(vdsp.read_params(tmp_path / "p.json"))
     image = picture(400, 300)
     assert np.array_equal(found(image), vdsp.expressible(preprocess)(image))
 
@@ -89,7 +89,7 @@ def test_a_file_of_another_operation_is_not_taken_for_this_one(change: dict[str,
     document["OpConfig"] |= change
     (tmp_path / "p.json").write_text(json.dumps(document))
     with pytest.raises(InputError, match="vdsp_params"):
-        vdsp.preprocess_of(vdsp.read_params(tmp_path / "p.json"))
+        vdsp.vdsp_preprocess(vdsp.read_params(tmp_path / "p.json"))
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"OpType": "x", "OpConfig": {"Mean": [1]}}'])

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from xception.arch.spec import Initialization
-from xception.models.initialize import RULES, initialize
+from xception.models.initialize import INIT_RULES, initialize
 
 # Standard deviations of (3x3 stem 16 -> 32, depthwise 64, pointwise 64 -> 128, linear 200 -> 100) as the
 # sources' rules give them; a uniform distribution within b has b / sqrt(3).
@@ -30,7 +30,7 @@ def layers() -> list[nn.Module]:
 
 
 def test_every_rule_is_checked_here() -> None:
-    assert set(EXPECTED) == set(RULES)
+    assert set(EXPECTED) == set(INIT_RULES)
 
 
 @pytest.mark.parametrize("rule", EXPECTED)

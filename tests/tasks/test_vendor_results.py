@@ -9,7 +9,7 @@ from xception.data.folder import image_files
 from xception.data.sources import open_source
 from xception.errors import CheckFailed, InputError
 from xception.interchange import ascend, mindspore, vastai
-from xception.interchange.answers import Answer
+from xception.interchange.vendor_answers import VendorAnswer
 from xception.labels import Labels, imagenet1k
 from xception.pipeline.engine import Engine
 from xception.tasks.evaluate import evaluate
@@ -91,7 +91,7 @@ def test_a_truncated_result_fails_and_is_named(tmp_path: Path) -> None:
 def test_the_dropped_last_batch_of_50000_images_is_told(tmp_path: Path) -> None:
     """49,920 of 50,000 with 39,865 right, as the MindSpore zoo's evaluation on Ascend had it."""
     expected = Truth("val", {f"val_{n}": 0 for n in range(50_000)})
-    answers = (Answer(f"val_{n}", classes=(0,) if n < 39_865 else (1,)) for n in range(49_920))
+    answers = (VendorAnswer(f"val_{n}", classes=(0,) if n < 39_865 else (1,)) for n in range(49_920))
     result = score_results("mindspore", tmp_path, answers, expected)
     assert (result.total, result.seen, result.failed) == (50_000, 49_920, 80)
     assert result.top1 is not None

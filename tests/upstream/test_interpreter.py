@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from xception.errors import EnvironmentFault
-from xception.upstream.interpreter import MAX_WORDS, run_script
+from xception.upstream.interpreter import MAX_COMPLAINT_CHARACTERS, run_script
 
 
 def test_a_script_runs_without_our_packages_in_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,7 +16,7 @@ def test_a_script_runs_without_our_packages_in_its_way(tmp_path: Path, monkeypat
 
 def test_a_failing_scripts_last_words_are_passed_on() -> None:
     code = "import sys; sys.exit('first\\n' + 'x' * 1000)"
-    with pytest.raises(EnvironmentFault, match=f"it failed: x{{{MAX_WORDS}}}; see whether"):
+    with pytest.raises(EnvironmentFault, match=f"it failed: x{{{MAX_COMPLAINT_CHARACTERS}}}; see whether"):
         run_script([sys.executable, "-c", code], "it failed")
 
 

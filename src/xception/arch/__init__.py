@@ -1,1 +1,1 @@
-"""What each network is: specifications, the table of variants, and the graph they unfold to. No torch here."""
+"""The networks: specifications, the table of variants, and the graph they unfold to. No torch here."""

@@ -1,4 +1,4 @@
-"""What a specification costs: tensors, parameters, feature-map sizes, multiply-accumulates. Pure arithmetic."""
+"""The cost of a specification: tensors, parameters, feature-map sizes, multiply-accumulates. Pure arithmetic."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -171,7 +171,7 @@ def _thop(architecture: Architecture, px: int) -> int:
 
 
 def _is_plain(node: BatchNorm, architecture: Architecture) -> bool:
-    """Whether upstream uses a plain batch norm here: timm's strided networks do so only behind the
+    """True if upstream uses a plain batch norm here: timm's strided networks do so only behind the
     convolutions of separable units, everything else there is a fused norm-activation."""
     if any(block.pool for block in architecture.blocks):
         return True

@@ -92,7 +92,7 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """From feature maps to logits.
+    """The way from feature maps to logits.
 
     `dense`: global average pooling, then a linear layer. `conv`: a padded 3x3 convolution with bias, then
     global average pooling. `feature_scale` multiplies the feature maps, in training and inference alike.

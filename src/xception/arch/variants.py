@@ -25,18 +25,18 @@ from xception.arch.spec import (
 )
 from xception.errors import AmbiguousName, UnknownName
 
-Layout = tuple[tuple[int, ...], int]  # output channels of a block's units, stride of the block
+BlockLayout = tuple[tuple[int, ...], int]  # output channels of a block's units, stride of the block
 
-ENTRY_CHOLLET: tuple[Layout, ...] = (((128,) * 2, 2), ((256,) * 2, 2), ((728,) * 2, 2))
-ENTRY_PPCLS71: tuple[Layout, ...] = (
+ENTRY_CHOLLET: tuple[BlockLayout, ...] = (((128,) * 2, 2), ((256,) * 2, 2), ((728,) * 2, 2))
+ENTRY_PPCLS71: tuple[BlockLayout, ...] = (
     ((128,) * 2, 2),
     ((256,) * 2, 1),
     ((256,) * 2, 2),
     ((728,) * 2, 1),
     ((728,) * 2, 2),
 )
-ENTRY_ALIGNED: tuple[Layout, ...] = (((128,) * 3, 2), ((256,) * 3, 2), ((728,) * 3, 2))
-ENTRY_ALIGNED71: tuple[Layout, ...] = (
+ENTRY_ALIGNED: tuple[BlockLayout, ...] = (((128,) * 3, 2), ((256,) * 3, 2), ((728,) * 3, 2))
+ENTRY_ALIGNED71: tuple[BlockLayout, ...] = (
     ((128,) * 3, 2),
     ((256,) * 3, 1),
     ((256,) * 3, 2),
@@ -91,7 +91,7 @@ def _dense(in_channels: int, drop_rate: float = 0.0) -> Head:
 
 def _pooled(
     in_channels: int,
-    layout: Sequence[Layout],
+    layout: Sequence[BlockLayout],
     middle: int,
     *,
     padding: PoolPadding,
@@ -118,7 +118,7 @@ def _pooled(
 
 def _strided(
     in_channels: int,
-    layout: Sequence[Layout],
+    layout: Sequence[BlockLayout],
     middle: int,
     *,
     shortcut: Shortcut,
@@ -185,7 +185,7 @@ def _chollet(
     )
 
 
-def _ppcls(name: str, *, entry: Sequence[Layout] = ENTRY_CHOLLET, middle: int) -> Architecture:
+def _ppcls(name: str, *, entry: Sequence[BlockLayout] = ENTRY_CHOLLET, middle: int) -> Architecture:
     """PaddleClas' networks: the pointwise convolution comes first, with a normalisation between the two."""
     return Architecture(
         name=name,
@@ -201,7 +201,9 @@ def _ppcls(name: str, *, entry: Sequence[Layout] = ENTRY_CHOLLET, middle: int) -
     )
 
 
-def _aligned(name: str, source: str = "timm", *, entry: Sequence[Layout] = ENTRY_ALIGNED, middle: int) -> Architecture:
+def _aligned(
+    name: str, source: str = "timm", *, entry: Sequence[BlockLayout] = ENTRY_ALIGNED, middle: int
+) -> Architecture:
     """DeepLab's modified ("aligned") network: strided depthwise convolutions, a norm after every convolution."""
     blocks = _strided(64, entry, middle, shortcut="conv_norm", between="norm")
     return Architecture(

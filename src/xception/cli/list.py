@@ -22,7 +22,7 @@ class VariantRow(msgspec.Struct, frozen=True, kw_only=True):
     buffers: int
     macs: int
     flops: int
-    """By the document's `flops_convention`."""
+    """Counted by the document's `flops_convention`."""
     input_size: tuple[int, int, int]
     """C, H, W."""
     num_classes: int

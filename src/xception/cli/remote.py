@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from xception.cli.output import progress_bar
-from xception.convert.hub import fetch, is_remote
+from xception.convert.hub import fetch, is_fetchable
 
 
 def local_path(target: str) -> Path:
@@ -13,7 +13,7 @@ def local_path(target: str) -> Path:
         InputError: no such file there.
         EnvironmentFault: it is not in the cache and the network is away.
     """
-    if not is_remote(target):
+    if not is_fetchable(target):
         return Path(target)
     with progress_bar() as progress:
         task = progress.add_task(f"fetching {target}", total=None)

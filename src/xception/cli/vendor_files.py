@@ -5,10 +5,10 @@ from pathlib import Path
 import msgspec
 
 from xception.bundle import MANIFEST
-from xception.interchange.lint import READERS, Statement, contradictions, statements
+from xception.interchange.contradictions import STATEMENT_READERS, Statement, contradictions, statements
 
 OTHERS = (MANIFEST, f"bundle/{MANIFEST}", "config.json")
-"""What makes a folder a bundle, a training run or a model folder."""
+"""Files that make a folder a bundle, a training run or a model folder."""
 
 
 def describe_vendor_files(path: Path) -> tuple[dict[str, object], dict[str, str]] | None:
@@ -17,7 +17,7 @@ def describe_vendor_files(path: Path) -> tuple[dict[str, object], dict[str, str]
     Raises:
         InputError: a vendor's file does not say all that it should.
     """
-    is_candidate = path.suffix.lower() in READERS if path.is_file() else _is_other_folder(path)
+    is_candidate = path.suffix.lower() in STATEMENT_READERS if path.is_file() else _is_other_folder(path)
     said = statements(path) if is_candidate else []
     if not said:
         return None

@@ -25,7 +25,7 @@ from xception.tasks.vendor_results import (
     truth_of_source,
 )
 
-MAX_NAMED = 20
+MAX_NAMED_IMAGES = 20
 """Images and files that are named on the screen; the JSON document names all."""
 
 
@@ -46,7 +46,7 @@ class VendorResults:
     result_json: Annotated[Path | None, Parameter(help="Write the accuracies here as Ascend's scripts do.")] = None
 
     def __bool__(self) -> bool:
-        """Whether any of them is used."""
+        """True if any of them is used."""
         return any((self.results, self.vendor, self.truth, self.datalist, self.result_json))
 
 
@@ -104,7 +104,7 @@ def _truth(vendor: Vendor, results: Path, classes: Labels, data: str | None, giv
 
 def _labels_beside(vendor: Vendor, results: Path) -> Path | None:
     """The label file that `xception predict --vendor` puts beside its results."""
-    names = {"ascend": ascend.LABEL_FILE, "mindspore": mindspore.LABEL_FILE}
+    names = {"ascend": ascend.ASCEND_LABEL_FILE, "mindspore": mindspore.MINDSPORE_LABEL_FILE}
     file = results / names[vendor] if vendor in names else None
     return file if file and file.is_file() else None
 
@@ -131,7 +131,7 @@ def _warn(scored: ScoredResults) -> None:
 
 
 def _name(what: str, rows: Sequence[str]) -> None:
-    for row in rows[:MAX_NAMED]:
+    for row in rows[:MAX_NAMED_IMAGES]:
         say(f"{what}: {row}")
-    if len(rows) > MAX_NAMED:
-        say(f"{what}: {len(rows) - MAX_NAMED:,} more, which --json names")
+    if len(rows) > MAX_NAMED_IMAGES:
+        say(f"{what}: {len(rows) - MAX_NAMED_IMAGES:,} more, which --json names")

@@ -1,1 +1,1 @@
-"""From any published checkpoint to a bundle."""
+"""Conversion of any published checkpoint to a bundle."""

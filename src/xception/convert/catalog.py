@@ -12,9 +12,9 @@ from xception.convert.weights_entry import LabelSet, Reported, WeightsEntry
 from xception.errors import AmbiguousName, UnknownName
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
 
-Score = tuple[float, float]
+_Score = tuple[float, float]
 
-HALF = (0.5, 0.5, 0.5)
+HALF_MEAN = (0.5, 0.5, 0.5)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 FACE = Preprocess(
@@ -38,7 +38,7 @@ PADDLE = Preprocess(
 """PaddleClas: OpenCV's resize, the longer side rounded."""
 
 
-def _torchvision(resize_px: int, mean: tuple[float, ...] = HALF, std: tuple[float, ...] = HALF) -> Preprocess:
+def _torchvision(resize_px: int, mean: tuple[float, ...] = HALF_MEAN, std: tuple[float, ...] = HALF_MEAN) -> Preprocess:
     """timm's evaluation: bicubic with antialias, longer side truncated, crop margin rounded to even."""
     crop = CenterCrop(width_px=299, height_px=299)
     return Preprocess(resize=ShorterSide(px=resize_px), interpolation="bicubic", crop=crop, mean=mean, std=std)
@@ -57,7 +57,7 @@ def _mindspore(resize_px: int, crop_px: int, mean: tuple[float, ...], std: tuple
 
 
 def _timm(
-    name: str, resize_px: int, newest: Score, older: Score, date: str = "2022-03-29", *defects: str
+    name: str, resize_px: int, newest: _Score, older: _Score, date: str = "2022-03-29", *defects: str
 ) -> WeightsEntry:
     table = "timm, results-imagenet.csv"
     return WeightsEntry(
@@ -74,7 +74,7 @@ def _timm(
     )
 
 
-def _paddle(model: str, score: Score, *defects: str) -> WeightsEntry:
+def _paddle(model: str, score: _Score, *defects: str) -> WeightsEntry:
     file = f"{model}_pretrained.pdparams"
     return WeightsEntry(
         name=f"ppcls_{model.lower()}.ppcls_in1k",
@@ -93,7 +93,7 @@ def _mindspore_zoo(
     return WeightsEntry(
         name=f"mindspore_xception.{tag}",
         container="ckpt",
-        preprocess=_mindspore(320, 299, HALF, HALF),
+        preprocess=_mindspore(320, 299, HALF_MEAN, HALF_MEAN),
         file=url and url.rpartition("/")[2],
         reference=url,
         digest=Digest("sha256", sha256) if sha256 else None,

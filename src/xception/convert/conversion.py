@@ -100,7 +100,7 @@ def _tensors(match: Match, spec: Architecture, choice: WeightsChoice) -> dict[st
 
 
 def _preprocess(checkpoint: Checkpoint, spec: Architecture) -> Preprocess:
-    stated = timm_config.preprocess_of(checkpoint.config)
+    stated = timm_config.timm_preprocess(checkpoint.config)
     if stated:
         return stated
     published = default_preprocess(spec)
@@ -127,7 +127,7 @@ def _keras_input_px(model_config: Any) -> tuple[int, int] | None:
 
 
 def _labels(checkpoint: Checkpoint, published: WeightsEntry | None, num_classes: int) -> Labels:
-    stated = timm_config.labels_of(checkpoint.config, num_classes)
+    stated = timm_config.timm_labels(checkpoint.config, num_classes)
     theirs = published.labels if published and published.num_classes == num_classes else None
     return stated or theirs or default_labels(num_classes)
 

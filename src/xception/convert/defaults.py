@@ -1,4 +1,4 @@
-"""What a bundle needs and a checkpoint does not state: preprocessing and class names, as its source published them."""
+"""Preprocessing and class names of checkpoints that state none, as their sources published them."""
 
 import msgspec
 
@@ -10,7 +10,7 @@ from xception.preprocess import Preprocess, Squash
 
 
 def default_preprocess(spec: Architecture) -> Preprocess:
-    """That of the variant's first published weights, for the channels of this network.
+    """The preprocessing of the variant's first published weights, adapted to this network's channels.
 
     Raises:
         UsageError: neither gray nor colour images have that many channels.
@@ -23,7 +23,7 @@ def default_preprocess(spec: Architecture) -> Preprocess:
 
 
 def with_channels(preprocess: Preprocess, channels: int) -> Preprocess:
-    """The same for gray or colour images, with the statistics of the first channel where the number changes.
+    """The same preprocessing for gray or colour images, with the first channel's statistics where their number changes.
 
     Raises:
         UsageError: neither gray nor colour images have that many channels.
@@ -44,13 +44,13 @@ def with_channels(preprocess: Preprocess, channels: int) -> Preprocess:
 
 
 def with_input_px(preprocess: Preprocess, height_px: int, width_px: int) -> Preprocess:
-    """The same for another input size, to which images are squashed if it differs."""
+    """The same preprocessing for another input size, to which images are squashed if it differs."""
     if preprocess.output_px == (height_px, width_px):
         return preprocess
     return msgspec.structs.replace(preprocess, resize=Squash(width_px=width_px, height_px=height_px), crop=None)
 
 
 def default_labels(num_classes: int) -> Labels:
-    """ImageNet's where there are as many classes, else numbers."""
+    """ImageNet's class names where there are as many classes, else numbers."""
     named = imagenet1k()
     return named if num_classes == len(named) else Labels(tuple(f"class {index}" for index in range(num_classes)))

@@ -1,4 +1,4 @@
-"""What a checkpoint is: which source's names it bears, which variant it matches, and what differs."""
+"""A checkpoint's diagnosis: the source whose names it bears, the variant that it matches, and all that differs."""
 
 from collections import Counter
 
@@ -92,7 +92,7 @@ def published_as(checkpoint: Checkpoint) -> WeightsEntry | None:
 
 
 def is_usable(match: Match) -> bool:
-    """Whether nothing but the classifier may be missing."""
+    """True if nothing is missing, or nothing but the classifier."""
     return match.is_full or match.is_headless
 
 

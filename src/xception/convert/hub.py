@@ -22,7 +22,7 @@ HUB_FILES = ("config.json", "model.safetensors")
 HUB_REFERENCE = re.compile(r"hf-hub:(?P<model>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>\w[\w.-]*))?", re.ASCII)
 DEFAULT_ENDPOINT = "https://huggingface.co"
 
-MAX_BYTES = 2 << 30
+MAX_DOWNLOAD_BYTES = 2 << 30
 """The largest published file, a training checkpoint, is below a tenth of this."""
 TIMEOUT_S = 30.0
 
@@ -30,8 +30,8 @@ OnProgress = Callable[[int, int | None], None]
 """Called with the bytes that are here and the bytes of the whole file, where the server tells."""
 
 
-def is_remote(reference: str) -> bool:
-    """Whether `fetch` is needed: a hub's model, a URL, or a name in the catalog that is no file here."""
+def is_fetchable(reference: str) -> bool:
+    """True if `fetch` is needed: a hub's model, a URL, or a name in the catalog that is no file here."""
     return reference.startswith((HUB, "https://", "http://")) or (reference in CATALOG and not Path(reference).exists())
 
 
@@ -192,9 +192,9 @@ def _check_response(response: "httpx.Response", url: str) -> None:
 
 
 def _check_size(size_bytes: int, response: "httpx.Response") -> None:
-    if size_bytes > MAX_BYTES:
+    if size_bytes > MAX_DOWNLOAD_BYTES:
         raise InputError(
-            f"{response.url} is larger than {MAX_BYTES:,} bytes; no published weights are, check the address"
+            f"{response.url} is larger than {MAX_DOWNLOAD_BYTES:,} bytes; no published weights are, check the address"
         )
 
 
@@ -218,7 +218,7 @@ def _total(response: "httpx.Response", start: int) -> int | None:
 
 
 def _linked_digest(response: "httpx.Response") -> Digest | None:
-    """What the hub says of a large file, before it redirects to where that lies."""
+    """The checksum that the hub states of a large file, before it redirects to the file's address."""
     for step in (*response.history, response):
         etag = step.headers.get("X-Linked-Etag", "").strip('"')
         if re.fullmatch("[0-9a-f]{64}", etag):
@@ -227,7 +227,7 @@ def _linked_digest(response: "httpx.Response") -> Digest | None:
 
 
 def _validator(partial: Path) -> Path:
-    """Beside an unfinished file, the name that the server gave to this state of it."""
+    """The file next to an unfinished one that holds the server's name for this state of it."""
     return partial.with_name(f"{partial.name}.etag")
 
 

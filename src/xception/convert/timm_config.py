@@ -13,8 +13,8 @@ from xception.errors import InputError, UsageError
 from xception.labels import Labels
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
 
-CROP_PCT = 0.875
-"""What timm takes where a configuration states none."""
+DEFAULT_CROP_PCT = 0.875
+"""The crop fraction that timm takes where a configuration states none."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
@@ -31,7 +31,7 @@ class _PretrainedCfg(msgspec.Struct, frozen=True):
     std: tuple[float, ...] | None = None
 
 
-def preprocess_of(config: Mapping[str, object]) -> Preprocess | None:
+def timm_preprocess(config: Mapping[str, object]) -> Preprocess | None:
     """The preprocessing that timm derives from a configuration; None where it states no input size.
 
     Raises:
@@ -48,7 +48,7 @@ def preprocess_of(config: Mapping[str, object]) -> Preprocess | None:
 
 def _preprocess(cfg: _PretrainedCfg) -> Preprocess:
     channels, height, width = cfg.input_size
-    resize_px = floor(height / (cfg.crop_pct or CROP_PCT)), floor(width / (cfg.crop_pct or CROP_PCT))
+    resize_px = floor(height / (cfg.crop_pct or DEFAULT_CROP_PCT)), floor(width / (cfg.crop_pct or DEFAULT_CROP_PCT))
     crop = None if resize_px == (height, width) else CenterCrop(height_px=height, width_px=width)
     squash = Squash(height_px=resize_px[0], width_px=resize_px[1])
     if channels not in (1, 3):
@@ -65,7 +65,7 @@ def _preprocess(cfg: _PretrainedCfg) -> Preprocess:
     )
 
 
-def labels_of(config: Mapping[str, object], num_classes: int) -> Labels | None:
+def timm_labels(config: Mapping[str, object], num_classes: int) -> Labels | None:
     """The class names in a configuration: timm's `label_names`, with descriptions where it has them; else None."""
     stated = config.get("pretrained_cfg")
     places = (config, stated if isinstance(stated, Mapping) else {})
@@ -79,7 +79,7 @@ def labels_of(config: Mapping[str, object], num_classes: int) -> Labels | None:
     return Labels(tuple(cast(str, told[name]) for name in ids), ids)
 
 
-def config_of(architecture: str, num_classes: int, preprocess: Preprocess, labels: Labels) -> dict[str, Any]:
+def timm_config(architecture: str, num_classes: int, preprocess: Preprocess, labels: Labels) -> dict[str, Any]:
     """A configuration from which timm builds the network and derives this preprocessing.
 
     Raises:

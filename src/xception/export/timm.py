@@ -8,7 +8,7 @@ from xception.bundle import Bundle
 from xception.convert.naming import timm
 from xception.convert.naming.rename import rename, rename_back
 from xception.convert.readers import read_checkpoint
-from xception.convert.timm_config import config_of, preprocess_of
+from xception.convert.timm_config import timm_config, timm_preprocess
 from xception.errors import CheckFailed, UsageError
 from xception.export.request import ExportRequest
 from xception.outputs import ensure_free, json_document, staged_folder
@@ -33,7 +33,7 @@ def write(request: ExportRequest) -> Path:
     ensure_free(out, "a folder for timm", only={CONFIG, WEIGHTS}, overwrite=request.overwrite)
     network = bundle.model.network
     name = UPSTREAM_NAMES.get(network.variant, network.variant.removeprefix("timm_"))
-    config = config_of(name, network.num_classes, bundle.model.preprocess, bundle.labels)
+    config = timm_config(name, network.num_classes, bundle.model.preprocess, bundle.labels)
     tensors = read_weights(bundle.main_file)
     with staged_folder(out) as folder:
         (folder / CONFIG).write_bytes(json_document(config))
@@ -55,7 +55,7 @@ def _check_network(bundle: Bundle) -> None:
 def _check_return(folder: Path, bundle: Bundle, tensors: dict[str, np.ndarray]) -> None:
     found = read_checkpoint(folder)
     config = found.metadata["config"]
-    same_images = isinstance(config, dict) and preprocess_of(config) == bundle.model.preprocess
+    same_images = isinstance(config, dict) and timm_preprocess(config) == bundle.model.preprocess
     back = rename(found.groups[""], bundle.model.network.architecture(), timm)
     if not same_images or any(not np.array_equal(back[name], tensors[name]) for name in tensors):
         raise CheckFailed(

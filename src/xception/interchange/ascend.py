@@ -15,21 +15,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xception.errors import InputError
-from xception.interchange.answers import Answer, Outcome, Scores, Unreadable, from_scores, read_lines, read_raw
-from xception.interchange.answers import result_files as files_in
+from xception.interchange.vendor_answers import (
+    Outcome,
+    Scores,
+    Unreadable,
+    VendorAnswer,
+    from_scores,
+    read_lines,
+    read_raw,
+)
+from xception.interchange.vendor_answers import result_files as files_in
 from xception.metrics import top_k
 
-LABEL_FILE = "val_label.txt"
+ASCEND_LABEL_FILE = "val_label.txt"
 SCORES, CLASSES, BINARY = "scores", "classes", "binary"
 """Folders of one result in each of its kinds, see `write_results`."""
 
 LABEL = re.compile(r"(?P<name>.*[^\s:])(?:\s*:\s*|\s+)(?P<index>\d+)\s*")
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-def stem(path: str) -> str:
-    """By what the tools know an image."""
+def file_stem(path: str) -> str:
+    """The name by which the tools know an image: its file name up to the first dot."""
     return PurePosixPath(path).name.split(".")[0]
 
 
@@ -121,7 +129,7 @@ def _from_words(name: str, words: list[str], num_classes: int) -> Outcome:
         background = len(classes) == num_classes + 1
         if max(classes) >= num_classes + background:
             return Unreadable(name, f"names class {max(classes)}; expected at most {num_classes - 1}")
-        return Answer(name, classes=classes, background=background)
+        return VendorAnswer(name, classes=classes, background=background)
     try:
         return from_scores(name, np.array([float(word) for word in words], np.float32), num_classes)
     except ValueError as error:
@@ -148,7 +156,7 @@ def write_results(folder: Path, rows: Iterable[tuple[str, Scores]]) -> None:
         values.tofile(folder / BINARY / f"{name}_1.bin")
 
 
-def distinct_stems(rows: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
+def distinct_stems(rows: Iterable[tuple[str, _T]]) -> Iterator[tuple[str, _T]]:
     """The same rows, of an image's path and anything, under the stems.
 
     Raises:
@@ -156,7 +164,7 @@ def distinct_stems(rows: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
     """
     taken: dict[str, str] = {}
     for path, value in rows:
-        name = stem(path)
+        name = file_stem(path)
         if name in taken:
             raise InputError(f"{taken[name]} and {path} share the stem {name!r} that names their results; rename one")
         taken[name] = path
@@ -164,7 +172,7 @@ def distinct_stems(rows: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What `result.json` says. `accuracies` are cumulative fractions, top-1 first, exact to 0.01 %."""
+    """The content of `result.json`. `accuracies` are cumulative fractions, top-1 first, exact to 0.01 %."""
 
     images: int
     classes: int

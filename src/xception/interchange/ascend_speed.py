@@ -22,7 +22,7 @@ class Speed:
     preprocess: float
     infer: float
     calls: float
-    """Of the runtime's calls alone."""
+    """Images per second of the runtime's calls only."""
     postprocess: float
 
 

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
-from xception.interchange.answers import Outcome, Scores, Unreadable, read_raw
-from xception.interchange.answers import result_files as files_in
-from xception.interchange.ascend import distinct_stems, stem
+from xception.interchange.ascend import distinct_stems, file_stem
+from xception.interchange.vendor_answers import Outcome, Scores, Unreadable, read_raw
+from xception.interchange.vendor_answers import result_files as files_in
 
-LABEL_FILE = "label.txt"
+MINDSPORE_LABEL_FILE = "label.txt"
 RESULTS = "result_Files"
-SUFFIX = "_0.bin"
-"""Of the network's first output, behind the image's stem."""
+RESULT_SUFFIX = "_0.bin"
+"""Ending of a file with the network's first output, behind the image's stem."""
 
 
 def write_label_file(file: Path, rows: Iterable[tuple[str, int]]) -> None:
     """`STEM:INDEX`, one image a line; `ascend.read_label_file` reads it."""
-    file.write_text("".join(f"{stem(name)}:{index}\n" for name, index in rows), encoding="utf-8")
+    file.write_text("".join(f"{file_stem(name)}:{index}\n" for name, index in rows), encoding="utf-8")
 
 
 def read_results(folder: Path, num_classes: int) -> Iterator[Outcome]:
@@ -27,10 +27,10 @@ def read_results(folder: Path, num_classes: int) -> Iterator[Outcome]:
         InputError: no such folder, or nothing in it.
     """
     for file in files_in(folder / RESULTS if (folder / RESULTS).is_dir() else folder):
-        if file.name.endswith(SUFFIX):
-            yield read_raw(file, file.name.removesuffix(SUFFIX), num_classes)
+        if file.name.endswith(RESULT_SUFFIX):
+            yield read_raw(file, file.name.removesuffix(RESULT_SUFFIX), num_classes)
         else:
-            yield Unreadable(file.name, f"is no STEM{SUFFIX}")
+            yield Unreadable(file.name, f"is no STEM{RESULT_SUFFIX}")
 
 
 def write_results(folder: Path, rows: Iterable[tuple[str, Scores]]) -> None:
@@ -41,4 +41,4 @@ def write_results(folder: Path, rows: Iterable[tuple[str, Scores]]) -> None:
     """
     (folder / RESULTS).mkdir()
     for name, scores in distinct_stems(rows):
-        np.asarray(scores, "<f4").tofile(folder / RESULTS / (name + SUFFIX))
+        np.asarray(scores, "<f4").tofile(folder / RESULTS / (name + RESULT_SUFFIX))

@@ -9,39 +9,39 @@ from xception.errors import InputError, UsageError
 from xception.extras import require
 from xception.preprocess import CenterCrop, Preprocess, Squash
 
-Config = Mapping[str, object]
+VamcConfig = Mapping[str, object]
 
 CalibrateMode = Literal["max", "percentile", "kl_divergence", "mse"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Build:
-    """What is to be compiled, and how."""
+class VamcBuild:
+    """One run of the compiler on one network."""
 
     preprocess: Preprocess
-    """Of the calibration images: a squash with a crop, as `vdsp.expressible` makes it."""
+    """The preprocessing of calibration images: a squash with a crop, as `vdsp.expressible` makes it."""
     name: str
-    """Of the compiled model."""
+    """Name of the compiled model."""
     checkpoint: str
     """Path of the network's file."""
     frontend: Literal["onnx", "keras", "pytorch"] = "onnx"
     """Format of this file."""
     input_name: str = "input"
     dtype: Literal["int8", "fp16"] = "int8"
-    """Of the compiled model."""
+    """Number type of the compiled model."""
     calibrate_mode: CalibrateMode = "max"
-    """How ranges are chosen."""
+    """Method by which ranges are chosen."""
     calibration: str
     """Path of the calibration images."""
     images: int
-    """How many of them are taken."""
+    """Number of calibration images that are taken."""
     suffix: str = "JPEG"
-    """Of these images."""
+    """Suffix of the calibration images' files."""
     softmax: bool = True
-    """Whether the compiled model gives probabilities."""
+    """The compiled model gives probabilities instead of logits."""
 
 
-def config_of(build: Build) -> Config:
+def vamc_config(build: VamcBuild) -> VamcConfig:
     """The configuration, with the keys in the compiler's order.
 
     Raises:
@@ -92,7 +92,7 @@ def _operations(preprocess: Preprocess, resize: Squash, crop: CenterCrop) -> lis
     ]
 
 
-def write_config(file: Path, config: Config) -> None:
+def write_config(file: Path, config: VamcConfig) -> None:
     """Write a configuration as YAML, in block style.
 
     Raises:
@@ -102,7 +102,7 @@ def write_config(file: Path, config: Config) -> None:
     file.write_text(text, encoding="utf-8")
 
 
-def read_config(file: Path) -> Config:
+def read_config(file: Path) -> VamcConfig:
     """A configuration from its YAML file.
 
     Raises:
@@ -119,8 +119,8 @@ def read_config(file: Path) -> Config:
     return config
 
 
-def preprocess_of(config: Config) -> Preprocess:
-    """What a configuration does to its calibration images.
+def vamc_preprocess(config: VamcConfig) -> Preprocess:
+    """The preprocessing of a configuration's calibration images.
 
     Raises:
         InputError: it does not say so in full.

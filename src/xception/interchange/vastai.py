@@ -14,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xception.errors import InputError
-from xception.interchange.answers import Answer, Outcome, Scores, Unreadable, from_scores, read_lines
-from xception.interchange.answers import result_files as files_in
+from xception.interchange.vendor_answers import Outcome, Scores, Unreadable, VendorAnswer, from_scores, read_lines
+from xception.interchange.vendor_answers import result_files as files_in
 from xception.labels import Labels
 from xception.metrics import softmax, top_k
 
-NAMES, CLASS_INFO = "imagenet.txt", "imagenet_info.py"
-DATALIST, OUTPUT, RESULT = "datalist.txt", "output", "result.txt"
+CLASS_NAMES, CLASS_INFO = "imagenet.txt", "imagenet_info.py"
+DATALIST, OUTPUT, RESULT_FILE = "datalist.txt", "output", "result.txt"
 
-TOP = 5
+TOP_CLASSES = 5
 """Lines of one image in `result.txt`; the scorer counts on it."""
 
-LINE = re.compile(r"(?P<path>.+): Relay top-(?P<place>\d+) id: (?P<index>\d+), prob: \S+, class name: .*")
+RESULT_LINE = re.compile(r"(?P<path>.+): Relay top-(?P<place>\d+) id: (?P<index>\d+), prob: \S+, class name: .*")
 
 BROKEN_NPZ = (
     OSError,
@@ -38,10 +38,10 @@ BROKEN_NPZ = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What NumPy and zipfile raise on a file that is not what it says."""
+"""Exceptions of NumPy and zipfile on a file that is not what it claims to be."""
 
 
-def write_names(file: Path, labels: Labels) -> None:
+def write_class_names(file: Path, labels: Labels) -> None:
     """`imagenet.txt`: one class name a line, in the order of the classes."""
     file.write_text("".join(f"{name}\n" for name in labels.names), encoding="utf-8")
 
@@ -80,13 +80,13 @@ def read_results(results: Path, num_classes: int, datalist: Path | None = None) 
     Raises:
         InputError: none of these, or outputs that cannot be matched with the datalist.
     """
-    if datalist is None and (results / RESULT).is_file():
-        results = results / RESULT
+    if datalist is None and (results / RESULT_FILE).is_file():
+        results = results / RESULT_FILE
     if results.is_file():
         return _read_result_txt(results, num_classes)
     if datalist is None:
         raise InputError(
-            f"{results} holds no {RESULT}; outputs in .npz files are matched with their images by the datalist "
+            f"{results} holds no {RESULT_FILE}; outputs in .npz files are matched with their images by the datalist "
             "that the tool was given: pass --datalist FILE"
         )
     return _read_outputs(results, read_datalist(datalist), num_classes)
@@ -100,18 +100,18 @@ def image_paths(results: Path, datalist: Path | None = None) -> list[str]:
     """
     if datalist:
         return list(dict.fromkeys(read_datalist(datalist)))
-    file = results if results.is_file() else results / RESULT
-    matches = (LINE.fullmatch(line) for _, line in read_lines(file, "result"))
+    file = results if results.is_file() else results / RESULT_FILE
+    matches = (RESULT_LINE.fullmatch(line) for _, line in read_lines(file, "result"))
     paths = list(dict.fromkeys(match["path"] for match in matches if match))
     if not paths:
-        raise InputError(f"{file} holds no line of the form PATH: Relay top-K id: ...; expected {TOP} an image")
+        raise InputError(f"{file} holds no line of the form PATH: Relay top-K id: ...; expected {TOP_CLASSES} an image")
     return paths
 
 
 def _read_result_txt(file: Path, num_classes: int) -> Iterator[Outcome]:
     group: list[re.Match[str]] = []
     for number, line in read_lines(file, "result"):
-        match = LINE.fullmatch(line)
+        match = RESULT_LINE.fullmatch(line)
         if match is None:
             yield Unreadable(f"line {number} of {file.name}", f"is {line[:80]!r}; expected PATH: Relay top-K id: ...")
             continue
@@ -126,12 +126,16 @@ def _read_result_txt(file: Path, num_classes: int) -> Iterator[Outcome]:
 def _from_lines(lines: Sequence[re.Match[str]], num_classes: int) -> Outcome:
     path = lines[0]["path"]
     places = [int(line["place"]) for line in lines]
-    if places != list(range(TOP)):
-        return Unreadable(path, f"has lines for the places {places}; expected 0 to {TOP - 1}, each once and in order")
+    if places != list(range(TOP_CLASSES)):
+        return Unreadable(
+            path, f"has lines for the places {places}; expected 0 to {TOP_CLASSES - 1}, each once and in order"
+        )
     classes = tuple(int(line["index"]) for line in lines)
-    if max(classes) >= num_classes or len(set(classes)) < TOP:
-        return Unreadable(path, f"has the classes {list(classes)}; expected {TOP} different ones below {num_classes}")
-    return Answer(path, classes=classes)
+    if max(classes) >= num_classes or len(set(classes)) < TOP_CLASSES:
+        return Unreadable(
+            path, f"has the classes {list(classes)}; expected {TOP_CLASSES} different ones below {num_classes}"
+        )
+    return VendorAnswer(path, classes=classes)
 
 
 def _read_outputs(folder: Path, inputs: Sequence[str], num_classes: int) -> Iterator[Outcome]:
@@ -168,7 +172,7 @@ def _read_output(file: Path, path: str, num_classes: int) -> Outcome:
 
 
 def write_results(folder: Path, rows: Iterable[tuple[str, Scores]], labels: Labels) -> None:
-    """What the two scripts read: `result.txt`, and `output/` with one `.npz` an image beside `datalist.txt`.
+    """Write the scripts' files: `result.txt`, and `output/` with an `.npz` per image and `datalist.txt`.
 
     Scores are logits: `result.txt` has their probabilities, the outputs have them as they are. Paths are absolute.
 
@@ -177,9 +181,9 @@ def write_results(folder: Path, rows: Iterable[tuple[str, Scores]], labels: Labe
     """
     _check_names(labels)
     (folder / OUTPUT).mkdir()
-    write_names(folder / NAMES, labels)
+    write_class_names(folder / CLASS_NAMES, labels)
     write_class_info(folder / CLASS_INFO, labels)
-    with (folder / RESULT).open("w", encoding="utf-8") as result, (folder / DATALIST).open("w") as datalist:
+    with (folder / RESULT_FILE).open("w", encoding="utf-8") as result, (folder / DATALIST).open("w") as datalist:
         for index, (path, scores) in enumerate(rows):
             _check_path(path)
             np.savez(folder / OUTPUT / f"output_{index:08d}.npz", output_0=scores)
@@ -189,7 +193,7 @@ def write_results(folder: Path, rows: Iterable[tuple[str, Scores]], labels: Labe
 
 def _lines(path: str, scores: Scores, labels: Labels) -> Iterator[str]:
     probabilities = softmax(scores[None])[0]
-    for place, index in enumerate(top_k(scores[None], TOP)[0]):
+    for place, index in enumerate(top_k(scores[None], TOP_CLASSES)[0]):
         yield (
             f"{path}: Relay top-{place} id: {index}, prob: {probabilities[index]:.8f}, "
             f"class name: {labels.names[index]}\n"
@@ -197,8 +201,8 @@ def _lines(path: str, scores: Scores, labels: Labels) -> Iterator[str]:
 
 
 def _check_names(labels: Labels) -> None:
-    if len(labels) < TOP:
-        raise InputError(f"VastAI's result.txt names {TOP} classes an image; the model has {len(labels)}")
+    if len(labels) < TOP_CLASSES:
+        raise InputError(f"VastAI's result.txt names {TOP_CLASSES} classes an image; the model has {len(labels)}")
     unfit = [name for name in labels.names if ":" in name or "/" in name]
     if unfit:
         raise InputError(f"the class name {unfit[0]!r} holds a colon or a slash, at which VastAI's scorer cuts it")

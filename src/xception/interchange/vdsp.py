@@ -80,7 +80,7 @@ def _normalization(preprocess: Preprocess) -> tuple[float, tuple[float, ...], tu
 
 
 def departures(preprocess: Preprocess) -> list[str]:
-    """What of a model's preprocessing the operation does otherwise, in words."""
+    """The differences between a model's preprocessing and the operation's, in words."""
     found = []
     if isinstance(preprocess.resize, ShorterSide):
         px = preprocess.resize.px
@@ -137,8 +137,8 @@ def _three(values: tuple[float, ...]) -> tuple[float, float, float]:
     return first, second, third
 
 
-def preprocess_of(params: VdspParams) -> Preprocess:
-    """What the operation does to an image.
+def vdsp_preprocess(params: VdspParams) -> Preprocess:
+    """The preprocessing that the operation does.
 
     Raises:
         InputError: another operation, or a crop that is not the middle.

@@ -7,12 +7,12 @@ from torch import nn
 
 from xception.arch.spec import Initialization
 
-Rule = Callable[[nn.Module], None]
+InitRule = Callable[[nn.Module], None]
 
 
 def initialize(network: nn.Module, rule: Initialization) -> None:
     """Set convolution and linear weights by the named rule; norms start at weight 1, bias 0 as everywhere."""
-    network.apply(RULES[rule])
+    network.apply(INIT_RULES[rule])
 
 
 def _torch(module: nn.Module) -> None:
@@ -71,7 +71,7 @@ def _zero_bias(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-RULES: dict[Initialization, Rule] = {
+INIT_RULES: dict[Initialization, InitRule] = {
     "torch": _torch,
     "kaiming_fan_out": _kaiming_fan_out,
     "keras": _keras,

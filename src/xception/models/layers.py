@@ -13,7 +13,7 @@ def batch_norm(channels: int, norm: Norm) -> nn.BatchNorm2d:
 
 
 class Filling(nn.Sequential):
-    """What fills a slot: nothing, a norm, an activation, or both."""
+    """The filling of a slot: nothing, a norm, an activation, or both."""
 
     def __init__(self, slot: Slot, channels: int, norm: Norm) -> None:
         super().__init__()

@@ -102,4 +102,4 @@ class _Undrawn(TorchFunctionMode):
 
 
 DRAWS = (Tensor.uniform_, Tensor.normal_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_)
-"""What the modules and the rules of `initialize` fill a tensor with."""
+"""Functions by which the modules and the rules of `initialize` fill a tensor."""

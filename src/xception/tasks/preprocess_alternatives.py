@@ -11,14 +11,14 @@ from xception.bundle import open_bundle
 from xception.convert.catalog import CATALOG, IMAGENET_MEAN, IMAGENET_STD, resolve_entry
 from xception.convert.defaults import with_channels
 from xception.errors import AmbiguousName, InputError, UnknownName, UsageError
-from xception.interchange.vdsp import expressible, preprocess_of, read_params
+from xception.interchange.vdsp import expressible, read_params, vdsp_preprocess
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
 
-CROP_PCT = "crop_pct="
+CROP_PCT_PREFIX = "crop_pct="
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 
 Change = Callable[[Preprocess], dict[str, Any]]
-"""What is set differently; nothing where there is no such difference to a preprocessing."""
+"""The fields that an alternative sets differently; none where a preprocessing has them already."""
 
 
 def _squash(own: Preprocess) -> dict[str, Any]:
@@ -92,8 +92,8 @@ ALTERNATIVES: Mapping[str, Change] = MappingProxyType(
         "vastai": _vastai,
     }
 )
-"""By name: other interpolations; a squash before the crop or to the input's size, or none; the other rounding of the
-longer side and of the crop's corner; the colours' other order; other statistics; what VastAI's chips can do of it."""
+"""Alternatives by name: other interpolations; a squash before the crop or to the input's size, or none; the other
+rounding of the longer side and of the crop's corner; the colours' other order; other statistics; VastAI's chips."""
 
 
 def alternatives(own: Preprocess) -> dict[str, Preprocess]:
@@ -126,8 +126,8 @@ def alternative(text: str, own: Preprocess) -> Preprocess:
 def _found(text: str, own: Preprocess) -> Preprocess:
     if text in ALTERNATIVES:
         return msgspec.structs.replace(own, **ALTERNATIVES[text](own))
-    if text.startswith(CROP_PCT):
-        return _with_crop_pct(text.removeprefix(CROP_PCT), own)
+    if text.startswith(CROP_PCT_PREFIX):
+        return _with_crop_pct(text.removeprefix(CROP_PCT_PREFIX), own)
     if Path(text).is_dir():
         return open_bundle(Path(text)).model.preprocess
     if Path(text).is_file():
@@ -137,7 +137,7 @@ def _found(text: str, own: Preprocess) -> Preprocess:
     except AmbiguousName:
         raise
     except UnknownName:
-        raise UnknownName("preprocessing", text, [*ALTERNATIVES, f"{CROP_PCT}0.875", *CATALOG]) from None
+        raise UnknownName("preprocessing", text, [*ALTERNATIVES, f"{CROP_PCT_PREFIX}0.875", *CATALOG]) from None
 
 
 def _with_crop_pct(text: str, own: Preprocess) -> Preprocess:
@@ -148,7 +148,7 @@ def _with_crop_pct(text: str, own: Preprocess) -> Preprocess:
         share = 0.0
     if not 0 < share <= 1 or own.output_px is None:
         raise UsageError(
-            f"{CROP_PCT}{text} means nothing here; expected a fraction, as crop_pct=0.875, of a fixed size"
+            f"{CROP_PCT_PREFIX}{text} means nothing here; expected a fraction, as crop_pct=0.875, of a fixed size"
         )
     height, width = own.output_px
     crop = own.crop or CenterCrop(width_px=width, height_px=height)
@@ -159,7 +159,7 @@ def _from_file(path: Path) -> Preprocess:
     try:
         document = msgspec.json.decode(path.read_bytes())
         if isinstance(document, dict) and "OpType" in document:
-            return preprocess_of(read_params(path))
+            return vdsp_preprocess(read_params(path))
         return msgspec.convert(document, Preprocess)
     except (OSError, UnicodeDecodeError, msgspec.DecodeError, msgspec.ValidationError, UsageError) as error:
         raise InputError(

@@ -13,7 +13,7 @@ from xception.data.remote import is_remote
 from xception.data.source import Source
 from xception.errors import CheckFailed, InputError
 from xception.interchange import ascend, mindspore, vastai
-from xception.interchange.answers import Outcome, Scores, Unreadable
+from xception.interchange.vendor_answers import Outcome, Scores, Unreadable
 from xception.intervals import Interval, wilson
 from xception.labels import Labels
 from xception.outputs import ensure_free, staged_folder
@@ -186,7 +186,7 @@ def _key(vendor: Vendor, truth: Truth) -> Callable[[str], str]:
     VastAI's results tell the folder too, which is needed where two folders hold files of the same name.
     """
     if vendor != "vastai":
-        return ascend.stem
+        return ascend.file_stem
     return _stem if len(set(map(_stem, truth.targets))) == len(truth.targets) else _folder_and_stem
 
 
@@ -228,7 +228,7 @@ def write_results(vendor: Vendor, out: Path, engine: Engine, source: Source) -> 
     ensure_free(out)
     paths = [_absolute(source[index].key) for index in range(len(source))]
     if vendor != "vastai":
-        _distinct(paths, ascend.stem)
+        _distinct(paths, ascend.file_stem)
     failures: list[Failure] = []
     labels = engine.bundle.labels
 
@@ -260,6 +260,6 @@ def _write_labels(vendor: Vendor, folder: Path, paths: list[str], labels: Labels
         return
     rows = [(PurePosixPath(path).name, target) for path, target in truth.targets.items()]
     if vendor == "ascend":
-        ascend.write_label_file(folder / ascend.LABEL_FILE, rows)
+        ascend.write_label_file(folder / ascend.ASCEND_LABEL_FILE, rows)
     else:
-        mindspore.write_label_file(folder / mindspore.LABEL_FILE, rows)
+        mindspore.write_label_file(folder / mindspore.MINDSPORE_LABEL_FILE, rows)

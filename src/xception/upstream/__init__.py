@@ -1,1 +1,1 @@
-"""What runs in the environments of others: nothing here imports the rest of the package, nor a framework at the top."""
+"""Scripts for the environments of others: nothing here imports the rest of the package, nor a framework at the top."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from xception.errors import EnvironmentFault
 
-MAX_WORDS = 300
+MAX_COMPLAINT_CHARACTERS = 300
 """Characters of a script's complaint that are passed on."""
 
 
@@ -29,7 +29,7 @@ def run_script(command: Sequence[str], complaint: str) -> None:
             f"{command[0]} cannot be run ({error.strerror}); expected the Python interpreter of an environment"
         ) from error
     if done.returncode:
-        last_words = done.stderr.strip().rpartition("\n")[2][:MAX_WORDS]
+        last_words = done.stderr.strip().rpartition("\n")[2][:MAX_COMPLAINT_CHARACTERS]
         raise EnvironmentFault(
             f"{complaint}: {last_words}; see whether {command[0]} has it and whether the file loads there"
         )

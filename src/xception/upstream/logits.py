@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-Logits = Callable[[np.ndarray], np.ndarray]
+NetworkRun = Callable[[np.ndarray], np.ndarray]
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def weights_of(saved: dict[str, Any], arguments: argparse.Namespace) -> dict[str
     }
 
 
-def _timm(arguments: argparse.Namespace) -> tuple[Logits, dict[str, str]]:
+def _timm(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:
     import torch
 
     timm = _import_timm(torch)
@@ -114,7 +114,7 @@ def _import_timm(torch: Any) -> ModuleType:
     return timm
 
 
-def _keras(arguments: argparse.Namespace) -> tuple[Logits, dict[str, str]]:
+def _keras(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:
     keras = import_module("keras")
     pixels = keras.Input((None, None, arguments.in_channels))
     if arguments.container in ("keras_h5", "keras_zip"):
@@ -140,7 +140,7 @@ def _keras(arguments: argparse.Namespace) -> tuple[Logits, dict[str, str]]:
     return logits, {"keras": keras.__version__, backend.__name__: backend.__version__}
 
 
-def _paddle(arguments: argparse.Namespace) -> tuple[Logits, dict[str, str]]:
+def _paddle(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:
     paddle = import_module("paddle")
     folder = "ppcls.arch.backbone.model_zoo"
     for name in ("ppcls", "ppcls.utils", "ppcls.arch", "ppcls.arch.backbone", folder):
@@ -168,7 +168,7 @@ def _declare(name: str, **attributes: Any) -> None:
     vars(sys.modules[name]).update(attributes)
 
 
-def _mindspore(arguments: argparse.Namespace) -> tuple[Logits, dict[str, str]]:
+def _mindspore(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:
     mindspore = import_module("mindspore")
     mindspore.set_context(mode=mindspore.GRAPH_MODE)
     versions = {"mindspore": mindspore.__version__}
@@ -197,7 +197,7 @@ def _check_loaded(missing: list[str], unexpected: list[str]) -> None:
 
 
 RUNNERS = {"timm": _timm, "gluon": _timm, "keras": _keras, "paddle": _paddle, "mindspore": _mindspore}
-"""By source."""
+"""Functions that load a file and return its network, by source."""
 
 NEEDS_CODE = ("paddle", "mindspore_xception")
 """Sources and variants whose networks are in no package."""

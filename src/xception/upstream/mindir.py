@@ -94,7 +94,7 @@ def _is_of(tensor: str, node: str) -> bool:
 def _step(mindspore: Any, node: dict[str, Any], own: dict[str, np.ndarray]) -> Any:
     """One operation as a cell of two inputs, of which most read the first alone."""
     constants = {name: mindspore.Tensor(value) for name, value in own.items()}
-    made: Any = LAYERS[node["kind"]](mindspore.nn, node, constants) if node["kind"] in LAYERS else None
+    made: Any = CELLS[node["kind"]](mindspore.nn, node, constants) if node["kind"] in CELLS else None
 
     class Step(mindspore.nn.Cell):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -147,7 +147,7 @@ def _dense(nn: Any, node: dict[str, Any], constants: dict[str, Any]) -> Any:
     return nn.Dense(node["in_features"], node["out_features"], constants["weight"], constants["bias"])
 
 
-LAYERS: dict[str, Callable[[Any, dict[str, Any], dict[str, Any]], Any]] = {
+CELLS: dict[str, Callable[[Any, dict[str, Any], dict[str, Any]], Any]] = {
     "Conv": _conv,
     "MaxPool": _max_pool,
     "Dense": _dense,

@@ -16,7 +16,7 @@ def test_the_graph_behind_the_chips_preprocessing_gives_the_goldens(
     packs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pack = packs["vastai"]
-    chip = vdsp.preprocess_of(vdsp.read_params(pack / "vdsp_params.json"))
+    chip = vdsp.vdsp_preprocess(vdsp.read_params(pack / "vdsp_params.json"))
     session = onnxruntime.InferenceSession(pack / "onnx" / "small_bs1.onnx")
     for index, path in enumerate(vastai.read_datalist(pack / "datalist.txt")):
         image = Image.fromarray(read_vastai_input(pack / path).transpose(1, 2, 0))

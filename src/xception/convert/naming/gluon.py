@@ -4,7 +4,7 @@ import numpy as np
 
 from xception.arch.spec import Architecture
 from xception.convert.naming.rename import LayerPlace, Tensors, UpstreamTensor, name_table
-from xception.convert.naming.timm import LEAVES
+from xception.convert.naming.timm import TIMM_LEAVES
 from xception.convert.naming.timm import prepare_tensors as prepare_timm
 
 PUBLISHED_VARIANTS = ("gluon_xception65",)
@@ -12,7 +12,7 @@ PUBLISHED_VARIANTS = ("gluon_xception65",)
 
 def tensor_names(architecture: Architecture) -> dict[str, UpstreamTensor]:
     """Names and layouts by canonical name."""
-    return name_table(architecture, _layer_name, LEAVES)
+    return name_table(architecture, _layer_name, TIMM_LEAVES)
 
 
 def prepare_tensors(tensors: Tensors, architecture: Architecture) -> dict[str, np.ndarray]:

@@ -31,7 +31,7 @@ from xception.errors import InputError
 
 PUBLISHED_VARIANTS = ("keras_xception", "mini_xception", "tiny_xception", "big_xception")
 
-LEAVES: Leaves = {
+KERAS_LEAVES: Leaves = {
     "conv.weight": ("/kernel", HWIO),
     "depthwise.weight": ("/depthwise_kernel", HWIM),
     "pointwise.weight": ("/pointwise_kernel", HWIO),
@@ -42,7 +42,7 @@ LEAVES: Leaves = {
     "classifier.weight": ("/kernel", IO),
     "classifier.bias": ("/bias", SAME),
 }
-MINI_LEAVES: Leaves = {**LEAVES, "classifier.weight": ("/kernel", HWIO)}
+MINI_LEAVES: Leaves = {**KERAS_LEAVES, "classifier.weight": ("/kernel", HWIO)}
 
 KERAS1_LEAVES: Mapping[str, str] = {
     "W": "kernel",
@@ -67,7 +67,7 @@ NUMBER = re.compile(r"_(\d{1,9})$")
 def tensor_names(architecture: Architecture) -> dict[str, UpstreamTensor]:
     """Names as a fresh process of Keras 3 gives them."""
     if architecture.name == "keras_xception":
-        return name_table(architecture, lambda place: _layer_name(place, architecture), LEAVES)
+        return name_table(architecture, lambda place: _layer_name(place, architecture), KERAS_LEAVES)
     return name_table(architecture, lambda place: _mini_layer_name(place, architecture), MINI_LEAVES)
 
 

@@ -8,7 +8,7 @@ from xception.convert.naming.timm import legacy
 
 PUBLISHED_VARIANTS = ("mindcv_xception", "mindspore_xception")
 
-LEAVES: Leaves = {
+MINDSPORE_LEAVES: Leaves = {
     "conv.weight": (".weight", SAME),
     "depthwise.weight": (".weight", SAME),
     "pointwise.weight": (".weight", SAME),
@@ -20,19 +20,27 @@ LEAVES: Leaves = {
     "classifier.bias": (".bias", SAME),
 }
 
-TRAINING_STATE = ("epoch_num", "step_num", "global_step", "learning_rate", "momentum", "weight_decay", "scale_sense")
+MINDSPORE_STATE = (
+    "epoch_num",
+    "step_num",
+    "global_step",
+    "learning_rate",
+    "momentum",
+    "weight_decay",
+    "scale_sense",
+)
 OPTIMIZER_SLOTS = ("moments.", "moment1.", "moment2.", "accum.", "ema.")
-"""What stands before a parameter's name in the optimizer's copies of it."""
+"""Prefixes of a parameter's name in the optimizer's copies of it."""
 
 
 def tensor_names(architecture: Architecture) -> dict[str, UpstreamTensor]:
     """Names and layouts by canonical name."""
-    return name_table(architecture, _mindcv if architecture.name == "mindcv_xception" else legacy, LEAVES)
+    return name_table(architecture, _mindcv if architecture.name == "mindcv_xception" else legacy, MINDSPORE_LEAVES)
 
 
 def prepare_tensors(tensors: Tensors, _architecture: Architecture) -> dict[str, np.ndarray]:
     """Leaves out counters and the optimizer's state."""
-    return relabel(tensors, lambda name: None if name in TRAINING_STATE or name.startswith(OPTIMIZER_SLOTS) else name)
+    return relabel(tensors, lambda name: None if name in MINDSPORE_STATE or name.startswith(OPTIMIZER_SLOTS) else name)
 
 
 def _mindcv(place: LayerPlace) -> str:

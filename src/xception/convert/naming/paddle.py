@@ -16,7 +16,7 @@ PUBLISHED_VARIANTS = (
     "ppcls_xception71",
 )
 
-LEAVES: Leaves = {
+PADDLE_LEAVES: Leaves = {
     "conv.weight": (".weight", SAME),
     "depthwise.weight": (".weight", SAME),
     "pointwise.weight": (".weight", SAME),
@@ -58,12 +58,12 @@ def tensor_names(architecture: Architecture) -> dict[str, UpstreamTensor]:
     """Structured names and layouts by canonical name."""
     if _is_deeplab(architecture):
         scope = _scope(architecture)
-        return name_table(architecture, lambda place: _deeplab(place, scope), LEAVES)
-    return name_table(architecture, _ppcls, LEAVES)
+        return name_table(architecture, lambda place: _deeplab(place, scope), PADDLE_LEAVES)
+    return name_table(architecture, _ppcls, PADDLE_LEAVES)
 
 
 def static_names(architecture: Architecture) -> dict[str, UpstreamTensor]:
-    """What the same tensors are called in the files of static programs."""
+    """The names of the same tensors in the files of static programs."""
     if _is_deeplab(architecture):
         scope = _scope(architecture)
         return name_table(architecture, lambda place: _deeplab_static(place, scope), STATIC_DEEPLAB_LEAVES)

@@ -16,8 +16,12 @@ Tensors = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class TensorLayout:
-    """How a source stores a tensor: `axes` holds, for every canonical axis, its place there (None: as here),
-    counted behind `leading` axes of length 1 that only the source has."""
+    """The order of a tensor's axes at its source.
+
+    Attributes:
+        axes: for every canonical axis its place at the source, counted behind `leading`; None for the same order.
+        leading: axes of length 1 in front that only the source has.
+    """
 
     axes: tuple[int, ...] | None = None
     leading: int = 0
@@ -56,8 +60,16 @@ class UpstreamTensor:
 
 @dataclass(frozen=True, slots=True)
 class LayerPlace:
-    """Where a layer stands. `role` is its canonical name without the numbers, which all count from 0: `index`
-    of the stem's convolution or of the block, `unit` in the block, `nth` of the block in its flow."""
+    """The position of a layer in the network. All numbers count from 0.
+
+    Attributes:
+        role: its canonical name without the numbers.
+        index: number of the stem's convolution or of the block.
+        unit: number in the block.
+        flow: entry, middle or exit; "" outside of blocks.
+        nth: number of the block in its flow.
+        is_tail: the block has no shortcut.
+    """
 
     role: str
     index: int = 0

@@ -18,7 +18,7 @@ from xception.convert.naming.rename import (
 
 PUBLISHED_VARIANTS = ("timm_xception41", "timm_xception65", "timm_xception71")
 
-LEAVES: Leaves = {
+SLIM_LEAVES: Leaves = {
     "conv.weight": ("/weights", HWIO),
     "depthwise.weight": ("/depthwise_weights", HWIM),
     "pointwise.weight": ("/weights", HWIO),
@@ -30,19 +30,19 @@ LEAVES: Leaves = {
     "classifier.bias": ("/biases", SAME),
 }
 
-TRAINING_STATE = ("/Momentum", "/RMSProp", "/RMSProp_1", "/Adam", "/Adam_1", "/ExponentialMovingAverage")
+SLIM_TRAINING_STATE = ("/Momentum", "/RMSProp", "/RMSProp_1", "/Adam", "/Adam_1", "/ExponentialMovingAverage")
 
 
 def tensor_names(architecture: Architecture) -> dict[str, UpstreamTensor]:
     """Names and layouts by canonical name."""
     scope = f"xception_{architecture.name[-2:]}"
-    return name_table(architecture, lambda place: f"{scope}/{_layer_name(place)}", LEAVES)
+    return name_table(architecture, lambda place: f"{scope}/{_layer_name(place)}", SLIM_LEAVES)
 
 
 def prepare_tensors(tensors: Tensors, architecture: Architecture) -> dict[str, np.ndarray]:
     """Leaves out counters, the optimizer's state and the background class, which files for ImageNet have in front
     of the 1,000 others."""
-    kept = relabel(tensors, lambda name: None if name == "global_step" or name.endswith(TRAINING_STATE) else name)
+    kept = relabel(tensors, lambda name: None if name == "global_step" or name.endswith(SLIM_TRAINING_STATE) else name)
     return {name: _without_background(name, value, architecture.num_classes) for name, value in kept.items()}
 
 

@@ -25,7 +25,7 @@ PUBLISHED_VARIANTS = (
     "timm_xception71",
 )
 
-LEAVES: Leaves = {
+TIMM_LEAVES: Leaves = {
     "conv.weight": (".weight", SAME),
     "depthwise.weight": (".weight", SAME),
     "pointwise.weight": (".weight", SAME),
@@ -38,12 +38,12 @@ LEAVES: Leaves = {
 }
 
 PREFIXES = ("module.", "_orig_mod.", "model.")
-"""What DataParallel, torch.compile and FaceForensics' wrapper put in front."""
+"""Prefixes that DataParallel, torch.compile and FaceForensics' wrapper put in front."""
 
 
 def tensor_names(architecture: Architecture) -> dict[str, UpstreamTensor]:
     """Names and layouts by canonical name."""
-    return name_table(architecture, _scheme(architecture), LEAVES)
+    return name_table(architecture, _scheme(architecture), TIMM_LEAVES)
 
 
 def prepare_tensors(tensors: Tensors, _architecture: Architecture) -> dict[str, np.ndarray]:

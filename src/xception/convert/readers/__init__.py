@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xception.convert.readers import hdf5, mindspore_ckpt, paddle_pickle, tensorbundle, torch_pickle, zips
-from xception.convert.readers.binary import MappedFile, Span, decode_json, map_file
+from xception.convert.readers.binary import ByteSpan, MappedFile, decode_json, map_file
 from xception.convert.readers.checkpoint import MODEL_FOLDER, Checkpoint, CheckpointContents
-from xception.convert.readers.keras import WEIGHTS, read_keras_hdf5, read_keras_zip
+from xception.convert.readers.keras import KERAS_WEIGHTS_FILE, read_keras_hdf5, read_keras_zip
 from xception.convert.readers.mindspore_ckpt import read_mindspore, refuse_encrypted
 from xception.convert.readers.paddle_pickle import read_paddle
 from xception.convert.readers.safetensors_file import is_safetensors, read_safetensors
@@ -30,7 +30,7 @@ _FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
 class CheckpointReader(NamedTuple):
-    """How a format is recognised and read."""
+    """Recognises and reads one format."""
 
     recognises: Callable[[memoryview], bool]
     read: Callable[[Path, memoryview], CheckpointContents]
@@ -90,23 +90,23 @@ def _read_zip(_: Path, data: memoryview) -> CheckpointContents:
     archive = Archive(data)
     if any(name.endswith(f"/{PROGRAM}") for name in archive.names):
         return read_torch_zip(archive, len(data))
-    if WEIGHTS in archive.names:
+    if KERAS_WEIGHTS_FILE in archive.names:
         return read_keras_zip(archive)
     raise InputError(
-        f"it has neither torch's {PROGRAM} nor Keras' {WEIGHTS}; if a checkpoint is in it, unpack it first"
+        f"it has neither torch's {PROGRAM} nor Keras' {KERAS_WEIGHTS_FILE}; if a checkpoint is in it, unpack it first"
     )
 
 
 def _begins_with(*signatures: bytes) -> Callable[[memoryview], bool]:
-    return lambda data: any(Span(data).starts_with(signature) for signature in signatures)
+    return lambda data: any(ByteSpan(data).starts_with(signature) for signature in signatures)
 
 
 # In this order, because the last signatures are short and fit other files by chance.
 CHECKPOINT_READERS = {
-    "a zip archive of torch or Keras": CheckpointReader(_begins_with(zips.SIGNATURE), _read_zip),
-    "a Keras HDF5 file": CheckpointReader(_begins_with(hdf5.SIGNATURE), read_keras_hdf5),
+    "a zip archive of torch or Keras": CheckpointReader(_begins_with(zips.ZIP_SIGNATURE), _read_zip),
+    "a Keras HDF5 file": CheckpointReader(_begins_with(hdf5.HDF5_SIGNATURE), read_keras_hdf5),
     "a TensorFlow checkpoint index": CheckpointReader(
-        lambda data: data[-8:] == tensorbundle.SIGNATURE, read_tensorbundle
+        lambda data: data[-8:] == tensorbundle.TENSORBUNDLE_SIGNATURE, read_tensorbundle
     ),
     "a torch file from before version 1.6": CheckpointReader(
         _begins_with(torch_pickle.LEGACY_SIGNATURE), read_torch_legacy
@@ -115,6 +115,6 @@ CHECKPOINT_READERS = {
     "an encrypted MindSpore checkpoint": CheckpointReader(
         _begins_with(*mindspore_ckpt.ENCRYPTED_SIGNATURES), refuse_encrypted
     ),
-    "a Paddle pickle": CheckpointReader(_begins_with(paddle_pickle.SIGNATURE), read_paddle),
-    "a MindSpore checkpoint": CheckpointReader(_begins_with(mindspore_ckpt.SIGNATURE), read_mindspore),
+    "a Paddle pickle": CheckpointReader(_begins_with(paddle_pickle.PADDLE_SIGNATURE), read_paddle),
+    "a MindSpore checkpoint": CheckpointReader(_begins_with(mindspore_ckpt.MINDSPORE_SIGNATURE), read_mindspore),
 }

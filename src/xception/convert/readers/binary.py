@@ -55,7 +55,7 @@ def map_file(path: Path) -> MappedFile:
             raise InputError(f"{path} is empty; expected a checkpoint, so fetch or save it again") from None
 
 
-class Span:
+class ByteSpan:
     """A stretch of bytes. Positions count from its start, numbers are little endian, and nothing outside is reached."""
 
     def __init__(self, data: memoryview) -> None:

@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xception.convert.readers.binary import Span, check_shape, damaged, decode_array
+from xception.convert.readers.binary import ByteSpan, check_shape, damaged, decode_array
 from xception.convert.readers.limits import MAX_HDF5_STEPS, MAX_NAME_LENGTH
 from xception.errors import InputError
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 _SOFT_LINK = 2
 _SHARED = 2
@@ -66,10 +66,10 @@ class _Cell(NamedTuple):
     """One element of an attribute."""
 
     kind: _Type
-    raw: Span
+    raw: ByteSpan
 
 
-class _File(Span):
+class _File(ByteSpan):
     """The whole file, with a count of the steps that its reading has taken, so that no loop in it is endless."""
 
     def __init__(self, data: memoryview) -> None:
@@ -93,7 +93,7 @@ class _File(Span):
             self._heaps[address] = dict(self._heap_objects(address))
         if index not in self._heaps[address]:
             raise damaged(f"it refers to its text {index}, which is not there")
-        return _decode(bytes(Span(self._heaps[address][index]).take(0, length)[:longest]), longest)
+        return _decode(bytes(ByteSpan(self._heaps[address][index]).take(0, length)[:longest]), longest)
 
     def _heap_objects(self, address: int) -> Iterator[tuple[int, memoryview]]:
         signature, version, size = self.unpack("4sB3xQ", address)
@@ -109,7 +109,7 @@ class _File(Span):
             position += 16 + length + -length % 8
 
 
-class Node:
+class HDF5Node:
     """A group or a dataset, with its attributes."""
 
     def __init__(self, file: _File, address: int, path: str) -> None:
@@ -123,13 +123,13 @@ class Node:
         tables = [body for kind, body in self._messages if kind == _SYMBOL_TABLE]
         return dict(_symbols(self._file, *tables[0].unpack("QQ", 0))) if tables else {}
 
-    def child(self, path: str) -> "Node":
-        """What lies at a path with slashes below this group."""
+    def child(self, path: str) -> "HDF5Node":
+        """The object at a path with slashes below this group."""
         node = self
         for name in path.split("/"):
             if name not in node.children:
                 raise damaged(f"it refers to {name[:80]!r} in {node.path[:80]!r}, which is not there")
-            node = Node(self._file, node.children[name], f"{node.path}/{name}")
+            node = HDF5Node(self._file, node.children[name], f"{node.path}/{name}")
         return node
 
     def text(self, name: str, longest: int = MAX_NAME_LENGTH) -> str | None:
@@ -162,14 +162,14 @@ class Node:
         address, size = layout.unpack("QQ", 2)
         return decode_array(self._file.take(address if size else 0, size), dtype, shape)
 
-    def _one(self, kind: int) -> Span:
+    def _one(self, kind: int) -> ByteSpan:
         found = [body for message, body in self._messages if message == kind]
         if len(found) != 1:
             raise damaged(f"its {self.path[:200]!r} is not a complete dataset")
         return found[0]
 
     @cached_property
-    def _attributes(self) -> dict[str, tuple[_Type, Sequence[int], Span]]:
+    def _attributes(self) -> dict[str, tuple[_Type, Sequence[int], ByteSpan]]:
         return dict(_attribute(body) for kind, body in self._messages if kind == _ATTRIBUTE)
 
     def _cells(self, name: str) -> list[_Cell] | None:
@@ -181,37 +181,37 @@ class Node:
         self._file.spend(size)
         if size and not kind.is_text:
             raise damaged(f"the attribute {name!r} of its {self.path[:80]!r} is not text")
-        return [_Cell(kind, Span(raw.take(i * kind.size, kind.size))) for i in range(size)]
+        return [_Cell(kind, ByteSpan(raw.take(i * kind.size, kind.size))) for i in range(size)]
 
 
-def open_hdf5(data: memoryview) -> Node:
+def open_hdf5(data: memoryview) -> HDF5Node:
     """The root group.
 
     Raises:
         InputError: the file is cut short or in a layout of HDF5 1.8 or later.
     """
     file = _File(data)
-    version, offset_size, length_size = file.unpack("B4xBB", len(SIGNATURE))
+    version, offset_size, length_size = file.unpack("B4xBB", len(HDF5_SIGNATURE))
     if version != 0 or (offset_size, length_size) != (8, 8):
         raise _unsupported(f"superblock {version}, a layout of HDF5 1.8 or later")
     base, end, root = file.unpack("Q8xQ16xQ", 24)
     if base or end > len(file):
         raise damaged(f"it should have {end} bytes, but has {len(file)}")
-    return Node(file, root, "")
+    return HDF5Node(file, root, "")
 
 
-def _messages(file: _File, address: int) -> Iterator[tuple[int, Span]]:
+def _messages(file: _File, address: int) -> Iterator[tuple[int, ByteSpan]]:
     """Type and content of an object's header messages (IV.A.1.a)."""
     version, left, size = file.unpack("BxH4xI", address)
     if version != 1:
         raise _unsupported("an object in a layout of HDF5 1.8 or later")
     blocks = [(address + 16, size)]
     for start, length in blocks:
-        block = Span(file.take(start, length))
+        block = ByteSpan(file.take(start, length))
         position = 0
         while left and position < len(block):
             kind, size, flags = block.unpack("HHB", position)
-            body = Span(block.take(position + 8, size))
+            body = ByteSpan(block.take(position + 8, size))
             position += 8 + size
             left -= 1
             file.spend()
@@ -228,7 +228,7 @@ def _symbols(file: _File, tree: int, heap: int) -> Iterator[tuple[str, int]]:
     signature, size, names = file.unpack("4s4xQ8xQ", heap)
     if signature != b"HEAP":
         raise damaged(f"no names begin at byte {heap}, where they should")
-    heap_data = Span(file.take(names, size))
+    heap_data = ByteSpan(file.take(names, size))
     for node, entries in _leaves(file, tree):
         for i in range(entries):
             name, address, kind = file.unpack("QQI", node + 8 + 40 * i)
@@ -255,7 +255,7 @@ def _leaves(file: _File, tree: int) -> Iterator[tuple[int, int]]:
             raise damaged(f"no group continues at byte {address}, where one should")
 
 
-def _attribute(body: Span) -> tuple[str, tuple[_Type, Sequence[int], Span]]:
+def _attribute(body: ByteSpan) -> tuple[str, tuple[_Type, Sequence[int], ByteSpan]]:
     """Name, type, shape and content of an attribute (IV.A.2.m)."""
     version, flags, *sizes = body.unpack("BBHHH", 0)
     if version not in (1, 2, 3) or (version > 1 and flags):
@@ -263,14 +263,14 @@ def _attribute(body: Span) -> tuple[str, tuple[_Type, Sequence[int], Span]]:
     position = 9 if version == 3 else 8
     parts = []
     for size in sizes:
-        parts.append(Span(body.take(position, size)))
+        parts.append(ByteSpan(body.take(position, size)))
         position += size + (-size % 8 if version == 1 else 0)
     name, kind, shape = _decode(bytes(parts[0].data), MAX_NAME_LENGTH), _element_type(parts[1]), _shape(parts[2])
-    return name, (kind, shape, Span(body.take(position, kind.size * prod(shape))))
+    return name, (kind, shape, ByteSpan(body.take(position, kind.size * prod(shape))))
 
 
-def _element_type(body: Span) -> _Type:
-    """What one element is (IV.A.2.d)."""
+def _element_type(body: ByteSpan) -> _Type:
+    """The type of one element (IV.A.2.d)."""
     version_and_class, flags, size = body.unpack("BB2xI", 0)
     order = ">" if flags & 1 else "<"
     match version_and_class & 0xF:
@@ -285,7 +285,7 @@ def _element_type(body: Span) -> _Type:
     return _Type(size)
 
 
-def _shape(body: Span) -> Sequence[int]:
+def _shape(body: ByteSpan) -> Sequence[int]:
     """The dimensions of a dataset or attribute; () for a single value (IV.A.2.b)."""
     version, rank, _, kind = body.unpack("BBBB", 0)
     if version == 2 and kind == _NULL:

@@ -1,4 +1,4 @@
-"""What Keras writes: HDF5 files in three arrangements, and a zip archive around the newest of them.
+"""Keras' files: HDF5 in three arrangements, and a zip archive around the newest of them.
 
 Every tensor is named "<layer>/<leaf>", such as "block1_conv1/kernel"; a layer in a network inside the network has that
 network's name in front, as in "xception/block1_conv1/kernel".
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from xception.convert.readers.binary import decode_json
 from xception.convert.readers.checkpoint import CheckpointContents, Gathering
-from xception.convert.readers.hdf5 import Node, open_hdf5
+from xception.convert.readers.hdf5 import HDF5Node, open_hdf5
 from xception.convert.readers.limits import MAX_DEPTH, MAX_JSON_BYTES
 from xception.convert.readers.zips import Archive
 from xception.errors import InputError
 
-WEIGHTS = "model.weights.h5"
+KERAS_WEIGHTS_FILE = "model.weights.h5"
 """The member of a `.keras` archive that holds the weights."""
 
 # The group for weights that belong to no layer.
@@ -51,7 +51,7 @@ def read_keras_hdf5(_: Path, data: memoryview) -> CheckpointContents:
 
 def read_keras_zip(archive: Archive) -> CheckpointContents:
     """The weights of a `.keras` archive; `metadata` has its "model_config" and "keras_version"."""
-    weights = archive.read(WEIGHTS)
+    weights = archive.read(KERAS_WEIGHTS_FILE)
     root = open_hdf5(weights)
     gathering = _gather_variables(root, len(weights))
     metadata = {
@@ -62,7 +62,7 @@ def read_keras_zip(archive: Archive) -> CheckpointContents:
     return CheckpointContents(container="keras_zip", groups=gathering.groups, metadata=metadata)
 
 
-def _read_layers(container: str, root: Node, weights: Node, file_bytes: int) -> CheckpointContents:
+def _read_layers(container: str, root: HDF5Node, weights: HDF5Node, file_bytes: int) -> CheckpointContents:
     """The arrangement before Keras 3: attributes list the layers and each layer's tensors, in the network's order."""
     gathering = Gathering(file_bytes)
     layers = weights.texts("layer_names") or []
@@ -77,15 +77,15 @@ def _read_layers(container: str, root: Node, weights: Node, file_bytes: int) -> 
     return CheckpointContents(container=container, groups=gathering.groups, metadata=metadata)
 
 
-def _facts(root: Node, weights: Node) -> dict[str, object]:
-    """What the attributes tell about the network; files of Keras 1 tell nothing."""
+def _facts(root: HDF5Node, weights: HDF5Node) -> dict[str, object]:
+    """The facts about the network in the attributes; files of Keras 1 have none."""
     facts: dict[str, object] = {name: weights.text(name) for name in ("keras_version", "backend")}
     config = root.text("model_config", MAX_JSON_BYTES)
     facts["model_config"] = decode_json(memoryview(config.encode()), "its model_config") if config else None
     return {name: fact for name, fact in facts.items() if fact}
 
 
-def _left_out(root: Node) -> list[str]:
+def _left_out(root: HDF5Node) -> list[str]:
     return [name for name in root.children if name in _NO_WEIGHTS]
 
 
@@ -96,7 +96,7 @@ def _leaf_names(paths: list[str]) -> list[str]:
     return ["/".join(part[-2:] if is_network else part[-1:]) for part in parts]
 
 
-def _gather_variables(root: Node, file_bytes: int) -> Gathering:
+def _gather_variables(root: HDF5Node, file_bytes: int) -> Gathering:
     gathering = Gathering(file_bytes)
     for prefix, variables, kind in _variable_groups(root, (), 0):
         indices = sorted(variables.children, key=lambda index: (len(index), index))
@@ -109,7 +109,9 @@ def _gather_variables(root: Node, file_bytes: int) -> Gathering:
     return gathering
 
 
-def _variable_groups(group: Node, prefix: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], Node, str]]:
+def _variable_groups(
+    group: HDF5Node, prefix: tuple[str, ...], depth: int
+) -> Iterator[tuple[tuple[str, ...], HDF5Node, str]]:
     """The names of a layer and of the networks around it, its group of variables, and its class in snake case.
 
     Groups are named by class and number; the layer's own name is an attribute of its variables.

@@ -1,4 +1,4 @@
-"""What a checkpoint may ask of this machine; everything a file declares is held against these before it is believed."""
+"""Limits of what a checkpoint may ask of this machine, against which all that a file declares is checked first."""
 
 # The largest network here has 878 tensors, and its training state some thousand.
 MAX_TENSORS = 20_000

@@ -1,4 +1,4 @@
-"""What mindspore.save_checkpoint writes: a protocol buffer of named tensors.
+"""Files of mindspore.save_checkpoint: a protocol buffer of named tensors.
 
     Checkpoint   1 value: repeated Value
     Value        1 tag: string         2 tensor: TensorProto
@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xception.convert.readers.binary import BFLOAT16, Span, damaged, decode_array
+from xception.convert.readers.binary import BFLOAT16, ByteSpan, damaged, decode_array
 from xception.convert.readers.checkpoint import CheckpointContents, Gathering, check_name
 from xception.convert.readers.limits import MAX_RANK, MAX_TENSORS
 from xception.convert.readers.protobuf import content, fields, read_varint, signed, text
 from xception.errors import InputError
 
-SIGNATURE = b"\n"
+MINDSPORE_SIGNATURE = b"\n"
 """The key of the first field; files of other kinds that begin so fail to parse."""
 
 ENCRYPTED_SIGNATURES = (b"\xd8\x5e\x3a\x7f", b"\xd9\x5e\x3a\x7f")
@@ -86,7 +86,7 @@ def read_mindspore(_: Path, data: memoryview) -> CheckpointContents:
 def _checked(data: memoryview) -> memoryview:
     """The file without its checksum, which must fit if there is one."""
     end = len(data) - _CHECKSUM_SIZE - len(_CHECKSUM_MARK)
-    if end < 0 or not Span(data).starts_with(_CHECKSUM_MARK, end):
+    if end < 0 or not ByteSpan(data).starts_with(_CHECKSUM_MARK, end):
         return data
     if zlib.crc32(data[:end]) != int.from_bytes(data[-_CHECKSUM_SIZE:], "big"):
         raise damaged("its checksum does not fit")
@@ -120,7 +120,7 @@ def _tensor(data: memoryview) -> _Tensor:
 
 def _packed(data: memoryview) -> list[int]:
     """Numbers one behind the other, as newer writers of protocol buffers would put them."""
-    span = Span(data)
+    span = ByteSpan(data)
     numbers: list[int] = []
     position = 0
     while position < len(span) and len(numbers) <= MAX_RANK:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xception.convert.readers.binary import damaged, decode_array
-from xception.convert.readers.pickles import Call, Global
+from xception.convert.readers.pickles import Global, PickledCall
 from xception.errors import InputError
 
 _MAX_NUMBER_LENGTH = 8
@@ -49,11 +49,11 @@ class NumpyArray:
                 )
 
 
-def numpy_calls() -> dict[str, Call]:
-    """What stands in for numpy's functions in one pickle, under the names that numpy 1 and 2 write."""
+def numpy_calls() -> dict[str, PickledCall]:
+    """Stand-ins for numpy's functions in one pickle, under the names that numpy 1 and 2 write."""
     # Cached, because a pickle can ask to encode the same long text any number of times.
     encode_latin1 = cache(_encode_latin1)
-    calls: dict[str, Call] = {
+    calls: dict[str, PickledCall] = {
         "numpy.dtype": _dtype,
         "_codecs.encode": lambda arguments: encode_latin1(*_expect(arguments, str, str)),
     }

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from xception.convert.readers.binary import Span, damaged
+from xception.convert.readers.binary import ByteSpan, damaged
 from xception.convert.readers.limits import MAX_OPCODES
 from xception.errors import InputError
 
-Call = Callable[[tuple[Any, ...]], object]
-"""What stands in for a function: it gets the arguments that the pickle provides, of any number and type."""
+PickledCall = Callable[[tuple[Any, ...]], object]
+"""A stand-in for a function: it gets the arguments that the pickle provides, of any number and type."""
 
 # The keys of state dicts and optimizer states; Python hashes integers below this size to themselves.
 _MAX_KEY = 2**61
@@ -61,14 +61,16 @@ class Buildable(Protocol):
 
 
 class Pickled(NamedTuple):
-    """What a pickle describes, the position behind it, and the classes whose instances were passed over."""
+    """The value that a pickle describes, the position behind it, and the classes whose instances were passed over."""
 
     value: object
     end: int
     passed_over: set[str]
 
 
-def interpret(span: Span, start: int, calls: Mapping[str, Call], load_persistent: Call | None = None) -> Pickled:
+def interpret(
+    span: ByteSpan, start: int, calls: Mapping[str, PickledCall], load_persistent: PickledCall | None = None
+) -> Pickled:
     """Carry out the pickle at `start`.
 
     Args:
@@ -97,7 +99,7 @@ def interpret(span: Span, start: int, calls: Mapping[str, Call], load_persistent
     )
 
 
-def _operations(span: Span, position: int) -> Iterator[tuple[str, memoryview, int]]:
+def _operations(span: ByteSpan, position: int) -> Iterator[tuple[str, memoryview, int]]:
     """Opcode name, raw argument and position of the next opcode, up to the limit."""
     for _ in range(MAX_OPCODES):
         opcode = _OPCODES.get(span.byte(position))
@@ -108,7 +110,7 @@ def _operations(span: Span, position: int) -> Iterator[tuple[str, memoryview, in
         position += size
 
 
-def _argument(span: Span, position: int, opcode: pickletools.OpcodeInfo) -> tuple[int, int]:
+def _argument(span: ByteSpan, position: int, opcode: pickletools.OpcodeInfo) -> tuple[int, int]:
     """Position and size of an opcode's argument, its length field left out."""
     size = opcode.arg.n if opcode.arg else 0
     if opcode.name == "GLOBAL":
@@ -123,7 +125,7 @@ def _argument(span: Span, position: int, opcode: pickletools.OpcodeInfo) -> tupl
     return position, size
 
 
-def _two_lines(span: Span, position: int) -> int:
+def _two_lines(span: ByteSpan, position: int) -> int:
     """Length of the two lines, module and name, that follow GLOBAL."""
     text = bytes(span.data[position : position + _MAX_GLOBAL_LENGTH])
     size = text.find(b"\n", text.find(b"\n") + 1) + 1
@@ -135,7 +137,7 @@ def _two_lines(span: Span, position: int) -> int:
 class _Machine:
     """The stack and the memo, and what the opcodes do to them."""
 
-    def __init__(self, calls: Mapping[str, Call], load_persistent: Call | None) -> None:
+    def __init__(self, calls: Mapping[str, PickledCall], load_persistent: PickledCall | None) -> None:
         self.calls = calls
         self.load_persistent = load_persistent
         self.passed_over: set[str] = set()
@@ -182,7 +184,7 @@ class _Machine:
     def update(self, items: Sequence[object]) -> None:
         target = self.top()
         if isinstance(target, dict):
-            target.update(pairs(items))
+            target.update(item_pairs(items))
         elif not isinstance(target, Opaque):
             raise damaged(f"its pickle sets items of a {type(target).__name__}")
 
@@ -220,7 +222,7 @@ class _Machine:
         self.push(self.load_persistent(identifier))
 
 
-def pairs(items: Sequence[object]) -> dict[Any, Any]:
+def item_pairs(items: Sequence[object]) -> dict[Any, Any]:
     """A dictionary of the keys and values that alternate in `items`.
 
     Raises:
@@ -237,7 +239,7 @@ def ordered_dict(arguments: tuple[Any, ...]) -> dict[Any, Any]:
         case ():
             return {}
         case (list(items),) if all(isinstance(item, list | tuple) and len(item) == 2 for item in items):
-            result = pairs(list(chain.from_iterable(items)))
+            result = item_pairs(list(chain.from_iterable(items)))
             items.clear()  # or a pickle could have the same list copied any number of times
             return result
     raise damaged("its pickle makes a dictionary of something else than pairs")
@@ -320,7 +322,7 @@ _OPERATIONS: dict[str, Callable[[_Machine, memoryview], object]] = {
     "TUPLE3": lambda machine, _: machine.push(machine.pop_values(3)),
     "LIST": lambda machine, _: machine.push(machine.pop_to_mark()),
     "FROZENSET": lambda machine, _: machine.push(machine.pop_to_mark()),
-    "DICT": lambda machine, _: machine.push(pairs(machine.pop_to_mark())),
+    "DICT": lambda machine, _: machine.push(item_pairs(machine.pop_to_mark())),
     "APPEND": lambda machine, _: machine.extend(machine.pop_values(1)),
     "APPENDS": lambda machine, _: machine.extend(machine.pop_to_mark()),
     "ADDITEMS": lambda machine, _: machine.extend(machine.pop_to_mark()),

@@ -5,12 +5,12 @@ Source: https://protobuf.dev/programming-guides/encoding/
 
 from collections.abc import Iterator
 
-from xception.convert.readers.binary import Span, damaged
+from xception.convert.readers.binary import ByteSpan, damaged
 
 _MAX_VARINT_BYTES = 10
 
 
-def read_varint(span: Span, position: int) -> tuple[int, int]:
+def read_varint(span: ByteSpan, position: int) -> tuple[int, int]:
     """An unsigned 64-bit number and the position behind it."""
     value = 0
     for i, byte in enumerate(span.data[position : position + _MAX_VARINT_BYTES]):
@@ -26,7 +26,7 @@ def fields(data: memoryview, most: int) -> Iterator[tuple[int, int | memoryview]
     Raises:
         InputError: the message is malformed or has more than `most` fields.
     """
-    span = Span(data)
+    span = ByteSpan(data)
     position = 0
     for _ in range(most):
         if position == len(span):
@@ -60,7 +60,7 @@ def text(value: int | memoryview) -> str:
         raise damaged("a text in it is not UTF-8") from error
 
 
-def _value(span: Span, position: int, wire_type: int) -> tuple[int | memoryview, int]:
+def _value(span: ByteSpan, position: int, wire_type: int) -> tuple[int | memoryview, int]:
     match wire_type:
         case 0:
             return read_varint(span, position)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from xception.convert.readers.binary import BFLOAT16, Span, damaged, decode_array, decode_json
+from xception.convert.readers.binary import BFLOAT16, ByteSpan, damaged, decode_array, decode_json
 from xception.convert.readers.checkpoint import CheckpointContents, Gathering, check_name
 
 _LENGTH_SIZE = 8
@@ -37,17 +37,17 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def is_safetensors(data: memoryview) -> bool:
-    """Whether a JSON object follows a length, which is all the signature that the format has."""
+    """True if a JSON object follows a length, which is all the signature that the format has."""
     return len(data) > _LENGTH_SIZE and data[_LENGTH_SIZE] == ord("{")
 
 
 def read_safetensors(_: Path, data: memoryview) -> CheckpointContents:
     """The tensors in the order of their bytes; `metadata` is the header's."""
-    span = Span(data)
+    span = ByteSpan(data)
     (size,) = span.unpack("Q", 0)
     header = decode_json(span.take(_LENGTH_SIZE, size), "its header")
     metadata = _metadata(header.pop(_METADATA, {}))
-    content = Span(data[_LENGTH_SIZE + size :])
+    content = ByteSpan(data[_LENGTH_SIZE + size :])
     gathering, end = Gathering(len(data)), 0
     entries = {check_name(name): _entry(name, value) for name, value in header.items()}
     for name, entry in sorted(entries.items(), key=lambda item: item[1].data_offsets):

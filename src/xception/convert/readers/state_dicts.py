@@ -60,7 +60,7 @@ def _gather(values: dict[Any, Any], group: str, gathering: Gathering, tensor_of:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether it is a value that JSON and a terminal take as it is."""
+    """True if it is a value that JSON and a terminal take as it is."""
     if isinstance(value, str):
         return len(value) <= MAX_NAME_LENGTH and value.isprintable()
     return isinstance(value, float | bool) or (isinstance(value, int) and abs(value) < _WIDEST_INTEGER)

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from xception.convert.readers.binary import BFLOAT16, Span, damaged, decode_array, map_file
+from xception.convert.readers.binary import BFLOAT16, ByteSpan, damaged, decode_array, map_file
 from xception.convert.readers.checkpoint import CheckpointContents, Gathering, check_name
 from xception.convert.readers.limits import MAX_INDEX_BYTES, MAX_NAME_LENGTH, MAX_RANK, MAX_SHARDS
 from xception.convert.readers.protobuf import content, fields, read_varint, signed
 from xception.errors import InputError
 
-SIGNATURE = bytes.fromhex("57fb808b247547db")
+TENSORBUNDLE_SIGNATURE = bytes.fromhex("57fb808b247547db")
 """The last bytes of the index."""
 
 _FOOTER_SIZE = 48
@@ -59,7 +59,7 @@ def index_path(path: Path) -> Path:
 
 def read_tensorbundle(path: Path, data: memoryview) -> CheckpointContents:
     """The tensors of a checkpoint, from its index at `path` and the shards next to it."""
-    entries = _entries(Span(data))
+    entries = _entries(ByteSpan(data))
     shards = _shards(path, entries)
     gathering, left_out = Gathering(sum(map(len, shards))), []
     for name, value in entries:
@@ -76,7 +76,7 @@ def read_tensorbundle(path: Path, data: memoryview) -> CheckpointContents:
     return CheckpointContents(container="tf_bundle", groups=gathering.groups, metadata={"left_out": left_out})
 
 
-def _shards(path: Path, entries: Iterator[tuple[str, memoryview]]) -> list[Span]:
+def _shards(path: Path, entries: Iterator[tuple[str, memoryview]]) -> list[ByteSpan]:
     """The shards, whose number the first entry tells."""
     name, header = next(entries, (None, memoryview(b"")))
     values = dict(fields(header, _ENTRY_FIELDS))
@@ -84,7 +84,7 @@ def _shards(path: Path, entries: Iterator[tuple[str, memoryview]]) -> list[Span]
     if name != "" or not 0 < count <= MAX_SHARDS or values.get(_ENDIANNESS, 0):
         raise InputError(f"its header is of no little-endian checkpoint of 1 to {MAX_SHARDS} shards; save it again")
     prefix = path.name.removesuffix(".index")
-    return [Span(map_file(path.with_name(f"{prefix}.data-{i:05d}-of-{count:05d}")).data) for i in range(count)]
+    return [ByteSpan(map_file(path.with_name(f"{prefix}.data-{i:05d}-of-{count:05d}")).data) for i in range(count)]
 
 
 def _entry(data: memoryview) -> _Entry:
@@ -105,18 +105,18 @@ def _shape(data: memoryview) -> list[int]:
     return [signed(dimension.get(1, 0)) for dimension in dimensions]
 
 
-def _entries(span: Span) -> Iterator[tuple[str, memoryview]]:
+def _entries(span: ByteSpan) -> Iterator[tuple[str, memoryview]]:
     """Keys and values of the table, in the order of the keys."""
     if len(span) > MAX_INDEX_BYTES:
         raise InputError(
             f"it has {len(span)} bytes, expected at most {MAX_INDEX_BYTES}; it belongs to no network of this family"
         )
-    footer = Span(span.take(len(span) - _FOOTER_SIZE, _FOOTER_SIZE))
+    footer = ByteSpan(span.take(len(span) - _FOOTER_SIZE, _FOOTER_SIZE))
     _, _, position = _handle(footer, 0)
     offset, size, _ = _handle(footer, position)
     end, previous = 0, None
     for _, value in _records(_block(span, offset, size)):
-        offset, size, _ = _handle(Span(value), 0)
+        offset, size, _ = _handle(ByteSpan(value), 0)
         if offset < end:
             raise damaged("the blocks of its index overlap")
         end = offset + size
@@ -127,27 +127,27 @@ def _entries(span: Span) -> Iterator[tuple[str, memoryview]]:
             yield _name(key), entry
 
 
-def _handle(span: Span, position: int) -> tuple[int, int, int]:
+def _handle(span: ByteSpan, position: int) -> tuple[int, int, int]:
     """Offset and size of a block, and the position behind them."""
     offset, position = read_varint(span, position)
     size, position = read_varint(span, position)
     return offset, size, position
 
 
-def _block(span: Span, offset: int, size: int) -> Span:
-    trailer = Span(span.take(offset + size, _TRAILER_SIZE))
+def _block(span: ByteSpan, offset: int, size: int) -> ByteSpan:
+    trailer = ByteSpan(span.take(offset + size, _TRAILER_SIZE))
     compression, checksum = trailer.unpack("BI", 0)
     if compression:
         raise InputError("its index is compressed, which TensorFlow does not do; save it again with TensorFlow")
     if _masked_crc32c(span.take(offset, size + 1)) != checksum:
         raise damaged("a checksum in its index does not fit")
-    return Span(span.take(offset, size))
+    return ByteSpan(span.take(offset, size))
 
 
-def _records(block: Span) -> Iterator[tuple[bytes, memoryview]]:
+def _records(block: ByteSpan) -> Iterator[tuple[bytes, memoryview]]:
     """Keys, each stored without what it shares with the one before, and values."""
     (restarts,) = block.unpack("I", len(block) - 4)
-    records = Span(block.take(0, len(block) - 4 * (restarts + 1)))
+    records = ByteSpan(block.take(0, len(block) - 4 * (restarts + 1)))
     key, position = b"", 0
     while position < len(records):
         shared, position = read_varint(records, position)

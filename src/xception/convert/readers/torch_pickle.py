@@ -1,4 +1,4 @@
-"""What torch.save writes: a zip archive since version 1.6, a row of pickles before.
+"""Files of torch.save: a zip archive since version 1.6, a row of pickles before.
 
 In both, a pickle describes tensors as views (offset, shape, strides) of numbered storages, whose bytes stand elsewhere
 in the file. Source: torch/serialization.py and torch/_utils.py of PyTorch 2.13.
@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from xception.convert.readers.binary import BFLOAT16, Span, check_shape, damaged, decode_array, stored_type
+from xception.convert.readers.binary import BFLOAT16, ByteSpan, check_shape, damaged, decode_array, stored_type
 from xception.convert.readers.checkpoint import CheckpointContents, Gathering, check_name
 from xception.convert.readers.limits import MAX_RANK
 from xception.convert.readers.numpy_pickle import NumpyArray, numpy_calls
-from xception.convert.readers.pickles import Call, Global, Opaque, Pickled, interpret, ordered_dict
+from xception.convert.readers.pickles import Global, Opaque, Pickled, PickledCall, interpret, ordered_dict
 from xception.convert.readers.state_dicts import gather_state_dicts
 from xception.convert.readers.zips import Archive
 from xception.errors import InputError
@@ -76,13 +76,13 @@ def read_torch_zip(archive: Archive, file_bytes: int) -> CheckpointContents:
         )
     if f"{folder}byteorder" in archive.names and bytes(archive.read(f"{folder}byteorder")) != b"little":
         raise InputError("it was written on a big-endian machine; load it with torch and save it on this one")
-    pickled = interpret(Span(archive.read(program)), 0, _calls(), _storage)
+    pickled = interpret(ByteSpan(archive.read(program)), 0, _calls(), _storage)
     return _checkpoint("torch_zip", pickled, file_bytes, lambda storage: archive.read(f"{folder}data/{storage.key}"))
 
 
 def read_torch_legacy(_: Path, data: memoryview) -> CheckpointContents:
     """The tensors in the layout of torch before 1.6: signature, version, system, program, keys, then the storages."""
-    span = Span(data)
+    span = ByteSpan(data)
     version = interpret(span, len(LEGACY_SIGNATURE), {})
     if version.value != _LEGACY_VERSION:
         raise damaged(f"its layout has another version than {_LEGACY_VERSION}")
@@ -100,7 +100,7 @@ def read_torch_legacy(_: Path, data: memoryview) -> CheckpointContents:
     return _checkpoint("torch_legacy", program, len(data), lambda storage: content[storage.key])
 
 
-def _legacy_content(span: Span, keys: Pickled, storages: Mapping[str, _Storage]) -> dict[str, memoryview]:
+def _legacy_content(span: ByteSpan, keys: Pickled, storages: Mapping[str, _Storage]) -> dict[str, memoryview]:
     """The bytes of each storage, which stand one behind the other, each after its number of elements."""
     if not isinstance(keys.value, list) or len(keys.value) != len(storages):
         raise damaged("its list of storages does not fit its pickle")
@@ -158,7 +158,7 @@ def _element_type(storage: _Storage) -> str:
     return _DTYPES[storage.kind]
 
 
-def _calls() -> dict[str, Call]:
+def _calls() -> dict[str, PickledCall]:
     return numpy_calls() | {
         "torch._utils._rebuild_tensor": _rebuild_tensor,
         "torch._utils._rebuild_tensor_v2": _rebuild_tensor,

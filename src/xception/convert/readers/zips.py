@@ -8,11 +8,11 @@ Source: PKWARE's APPNOTE.TXT, version 6.3.10, sections 4.3 and 4.5.3.
 import zlib
 from typing import NamedTuple
 
-from xception.convert.readers.binary import Span, damaged
+from xception.convert.readers.binary import ByteSpan, damaged
 from xception.convert.readers.limits import MAX_TENSORS
 from xception.errors import InputError
 
-SIGNATURE = b"PK\x03\x04"
+ZIP_SIGNATURE = b"PK\x03\x04"
 _DIRECTORY_ENTRY = b"PK\x01\x02"
 _END = b"PK\x05\x06"
 _END_SIZE = 22
@@ -39,7 +39,7 @@ class Archive:
     """
 
     def __init__(self, data: memoryview) -> None:
-        self._span = Span(data)
+        self._span = ByteSpan(data)
         self._members = _members(self._span)
         self.names = tuple(self._members)
 
@@ -59,7 +59,7 @@ class Archive:
         return content
 
 
-def _members(span: Span) -> dict[str, _Member]:
+def _members(span: ByteSpan) -> dict[str, _Member]:
     count, position = _directory(span)
     if count > MAX_TENSORS:
         raise InputError(f"it is an archive of {count} files, expected at most {MAX_TENSORS}; it is not a checkpoint")
@@ -73,7 +73,7 @@ def _members(span: Span) -> dict[str, _Member]:
     return members
 
 
-def _directory(span: Span) -> tuple[int, int]:
+def _directory(span: ByteSpan) -> tuple[int, int]:
     """Number of entries and position of the central directory."""
     tail = max(0, len(span) - _END_SIZE - _MAX_COMMENT_BYTES)
     end = tail + bytes(span.data[tail:]).rfind(_END)
@@ -90,7 +90,7 @@ def _directory(span: Span) -> tuple[int, int]:
     return count, position
 
 
-def _entry(span: Span, position: int) -> tuple[str, _Member, int]:
+def _entry(span: ByteSpan, position: int) -> tuple[str, _Member, int]:
     """One entry of the central directory, and the position of the next."""
     if not span.starts_with(_DIRECTORY_ENTRY, position):
         raise damaged("its table of contents is cut short")
@@ -98,7 +98,7 @@ def _entry(span: Span, position: int) -> tuple[str, _Member, int]:
     name_length, extra_length, comment_length = lengths
     (header,) = span.unpack("I", position + 42)
     name = _decode_name(span.take(position + 46, name_length))
-    extra = Span(span.take(position + 46 + name_length, extra_length))
+    extra = ByteSpan(span.take(position + 46 + name_length, extra_length))
     size, packed, header = _resolve_zip64(extra, size, packed, header)
     if flags & _ENCRYPTED or method or packed != size:
         raise InputError(
@@ -116,7 +116,7 @@ def _decode_name(raw: memoryview) -> str:
         raise damaged("a name in its table of contents is not UTF-8") from error
 
 
-def _resolve_zip64(extra: Span, *fields: int) -> list[int]:
+def _resolve_zip64(extra: ByteSpan, *fields: int) -> list[int]:
     """The fields, those too large for 32 bits taken from the zip64 extra field, where they stand in the same order."""
     position = 0
     while position + 4 <= len(extra):
@@ -129,8 +129,8 @@ def _resolve_zip64(extra: Span, *fields: int) -> list[int]:
     return list(fields)
 
 
-def _content_start(span: Span, header: int) -> int:
-    if not span.starts_with(SIGNATURE, header):
+def _content_start(span: ByteSpan, header: int) -> int:
+    if not span.starts_with(ZIP_SIGNATURE, header):
         raise damaged(f"no part begins at byte {header}, where its table of contents says so")
     name_length, extra_length = span.unpack("HH", header + 26)
     return int(header + 30 + name_length + extra_length)

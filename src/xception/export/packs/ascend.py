@@ -87,10 +87,10 @@ def _write_inputs(folder: Path, request: ExportRequest, sample: Sample) -> None:
 
 def _write_labels(folder: Path, request: ExportRequest, sample: Sample) -> None:
     (folder / "labels").mkdir()
-    vastai.write_names(folder / "labels" / "names.txt", request.bundle.labels)
+    vastai.write_class_names(folder / "labels" / "names.txt", request.bundle.labels)
     known = [(f"{name}.JPEG", target) for name, target in _targets(sample)]
     if known:
-        ascend.write_label_file(folder / "labels" / ascend.LABEL_FILE, known)
+        ascend.write_label_file(folder / "labels" / ascend.ASCEND_LABEL_FILE, known)
 
 
 def _targets(sample: Sample) -> Sequence[tuple[str, int]]:

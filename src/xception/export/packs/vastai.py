@@ -44,7 +44,7 @@ def _contents(folder: Path, request: ExportRequest, sample: Sample, expected: Ex
     _write_builds(folder, request, chip, suffix, calibration)
     _write_inputs(folder, request, sample)
     (folder / "labels").mkdir()
-    vastai.write_names(folder / "labels" / vastai.NAMES, request.bundle.labels)
+    vastai.write_class_names(folder / "labels" / vastai.CLASS_NAMES, request.bundle.labels)
     vastai.write_class_info(folder / "labels" / vastai.CLASS_INFO, request.bundle.labels)
     theirs = write_goldens(folder, request, sample, chip)
     own = write_goldens(folder, request, sample, preprocess, "logits_own_preprocess")
@@ -67,8 +67,8 @@ def _write_builds(folder: Path, request: ExportRequest, chip: Preprocess, suffix
     # The compiler computes in single precision, so that mean and deviation are not rounded there.
     exact = msgspec.structs.replace(chip, divisor=own.divisor, mean=own.mean, std=own.std)
     for dtype in ("int8", "fp16"):
-        config = vamc.config_of(
-            vamc.Build(
+        config = vamc.vamc_config(
+            vamc.VamcBuild(
                 preprocess=exact,
                 name=f"{file_name(request)}_{dtype}",
                 checkpoint=f"./onnx/{file_name(request)}_bs1.onnx",

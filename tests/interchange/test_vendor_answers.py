@@ -4,28 +4,35 @@ import numpy as np
 import pytest
 
 from xception.errors import InputError
-from xception.interchange.answers import Answer, Unreadable, from_scores, read_lines, read_raw, result_files
+from xception.interchange.vendor_answers import (
+    Unreadable,
+    VendorAnswer,
+    from_scores,
+    read_lines,
+    read_raw,
+    result_files,
+)
 
 
 def test_the_rank_of_a_class_counts_those_before_it() -> None:
-    answer = Answer("a", scores=np.array([0.1, 0.7, 0.2], np.float32))
+    answer = VendorAnswer("a", scores=np.array([0.1, 0.7, 0.2], np.float32))
     assert [answer.rank(target) for target in range(3)] == [2, 0, 1]
     assert answer.depth == 3
 
 
 def test_a_background_class_in_front_shifts_the_others_and_competes_with_them() -> None:
     answer = from_scores("a", np.array([0.5, 0.1, 0.4], np.float32), 2)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, VendorAnswer)
     assert (answer.background, answer.rank(0), answer.rank(1)) == (True, 2, 1)
 
 
 def test_ties_go_to_the_lower_index() -> None:
-    answer = Answer("a", scores=np.zeros(3, np.float32))
+    answer = VendorAnswer("a", scores=np.zeros(3, np.float32))
     assert [answer.rank(target) for target in range(3)] == [0, 1, 2]
 
 
 def test_a_class_that_is_not_named_comes_behind_those_that_are() -> None:
-    answer = Answer("a", classes=(4, 2))
+    answer = VendorAnswer("a", classes=(4, 2))
     assert [answer.rank(target) for target in (4, 2, 0)] == [0, 1, 2]
     assert answer.depth == 2
 
@@ -41,7 +48,7 @@ def test_raw_scores_come_back(count: int, tmp_path: Path) -> None:
     values = np.arange(count, dtype=np.float32)
     values.tofile(tmp_path / "a_1.bin")
     answer = read_raw(tmp_path / "a_1.bin", "a", 4)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, VendorAnswer)
     assert answer.scores is not None
     assert answer.scores.tolist() == values.tolist()
     assert answer.background == (count == 5)

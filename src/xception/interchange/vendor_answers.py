@@ -1,4 +1,4 @@
-"""What a vendor's tool answered for one image, whatever kind of file the answer came in."""
+"""A vendor's result for one image, from any kind of file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Scores = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class VendorAnswer:
     """The scores of one image, (K,), or where a file names only the likeliest classes, these: best first.
 
     `path` is as much of the image's path as the file tells. With `background`, class 0 is none of the
@@ -35,11 +35,11 @@ class Answer:
 
     @property
     def depth(self) -> int:
-        """How many places, from the best on, are known."""
+        """The number of places, from the best on, that are known."""
         return len(self.classes) if self.scores is None else len(self.scores)
 
     def rank(self, target: int) -> int:
-        """How many classes come before the model's class `target`; `depth` where that is not among the known places."""
+        """The number of classes before the model's class `target`; `depth` where that is not among the known places."""
         own = target + self.background
         if self.scores is None:
             return self.classes.index(own) if own in self.classes else self.depth
@@ -54,7 +54,7 @@ class Unreadable:
     reason: str
 
 
-Outcome = Answer | Unreadable
+Outcome = VendorAnswer | Unreadable
 
 
 def from_scores(path: str, values: Scores, num_classes: int) -> Outcome:
@@ -63,7 +63,7 @@ def from_scores(path: str, values: Scores, num_classes: int) -> Outcome:
         return Unreadable(
             path, f"holds {values.size} values; expected {num_classes}, or one more with a background class"
         )
-    return Answer(path, scores=values.reshape(-1), background=values.size > num_classes)
+    return VendorAnswer(path, scores=values.reshape(-1), background=values.size > num_classes)
 
 
 def read_raw(file: Path, path: str, num_classes: int) -> Outcome:

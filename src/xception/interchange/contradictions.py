@@ -1,4 +1,4 @@
-"""Contradictions among a vendor's files: what each says of a model's preprocessing, and where they differ.
+"""Contradictions among a vendor's files: their statements on a model's preprocessing, compared.
 
 Files of one model are told by their names, as the vendors choose them: `keras_xception.yaml` is of the same model as
 `keras-xception-vdsp_params.json`, and `timm_xception.yaml` of those of all `timm-xception...`. A file that names no
@@ -17,18 +17,21 @@ from xception.preprocess import Preprocess, ShorterSide, Squash
 
 Numbers = tuple[float, ...]
 
-NUMBERS = r"\[([^\]]+)\]"
+NUMBER_LIST = r"\[([^\]]+)\]"
 SHIFT_TOLERANCE, SCALE_TOLERANCE = 0.1, 2e-3
-"""Of an 8-bit value, and relative: what rounding to half precision may change."""
+"""Changes by rounding to half precision: of a shift in 8-bit values, of a scale relative."""
 
 CAFFE_BGR = (103.939, 116.779, 123.68)
 
-MAX_BYTES = 1 << 20
-"""Of a file that is looked into; the vendors' have a few thousand."""
+MAX_INSPECTED_BYTES = 1 << 20
+"""Larger files are not looked into; the vendors' have a few thousand bytes."""
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """What one file says; None where it says nothing. Of an 8-bit value the network gets `(value - shift) / scale`."""
+    """The preprocessing that one file states; None where it states nothing.
+
+    The network gets `(value - shift) / scale` of an 8-bit value.
+    """
 
     file: str
     model: str
@@ -53,13 +56,13 @@ class Contradiction(msgspec.Struct, frozen=True, kw_only=True):
     values: dict[str, tuple[str, ...]]
 
     def sentence(self) -> str:
-        """For the screen."""
+        """The contradiction in words, for the screen."""
         said = "; ".join(f"{value} in {', '.join(files)}" for value, files in self.values.items())
         return f"{len(self.values)} {self.what}s for {self.model or 'one model'}: {said}"
 
 
 def statements(path: Path) -> list[Statement]:
-    """What a file, or all files below a folder, say of preprocessing; files that say nothing of it are passed over.
+    """The statements on preprocessing of a file, or of all files below a folder, where others are passed over.
 
     Raises:
         InputError: a file cannot be read, or is of a vendor's form and does not say all that it should.
@@ -67,12 +70,12 @@ def statements(path: Path) -> list[Statement]:
     """
     root = path if path.is_dir() else path.parent
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    found = [_statement(file, root) for file in files if file.suffix.lower() in READERS]
+    found = [_statement(file, root) for file in files if file.suffix.lower() in STATEMENT_READERS]
     return [statement for statement in found if statement]
 
 
 def contradictions(said: Iterable[Statement]) -> list[Contradiction]:
-    """Where files of one model differ."""
+    """The differences between files of one model."""
     rows = list(said)
     groups = {name: [row for row in rows if not row.model or row.model.startswith(name)] for name in _models(rows)}
     return [found for name, group in groups.items() for what in PROPERTIES if (found := _compared(name, what, group))]
@@ -118,8 +121,8 @@ def _same(what: str, first: Statement, second: Statement) -> bool:
 def _statement(file: Path, root: Path) -> Statement | None:
     name = file.relative_to(root).as_posix()
     try:
-        text = file.read_text(encoding="utf-8") if file.stat().st_size <= MAX_BYTES else ""
-        return READERS[file.suffix.lower()](file, text, name)
+        text = file.read_text(encoding="utf-8") if file.stat().st_size <= MAX_INSPECTED_BYTES else ""
+        return STATEMENT_READERS[file.suffix.lower()](file, text, name)
     except UnicodeDecodeError:
         return None
     except OSError as error:
@@ -153,11 +156,11 @@ def _resize_text(preprocess: Preprocess) -> str | None:
 
 
 def _vdsp(file: Path, text: str, name: str) -> Statement | None:
-    return _of_preprocess(name, vdsp.preprocess_of(vdsp.read_params(file))) if '"OpType"' in text else None
+    return _of_preprocess(name, vdsp.vdsp_preprocess(vdsp.read_params(file))) if '"OpType"' in text else None
 
 
 def _vamc(file: Path, text: str, name: str) -> Statement | None:
-    return _of_preprocess(name, vamc.preprocess_of(vamc.read_config(file))) if "process_ops" in text else None
+    return _of_preprocess(name, vamc.vamc_preprocess(vamc.read_config(file))) if "process_ops" in text else None
 
 
 def _aipp(file: Path, text: str, name: str) -> Statement | None:
@@ -175,7 +178,7 @@ def _aipp(file: Path, text: str, name: str) -> Statement | None:
 
 def _torchvision(file: Path, text: str, name: str) -> Statement | None:  # noqa: ARG001 - as the others
     """Transforms as torchvision spells them, in a script or a page; nothing is run."""
-    normalize = re.search(rf"Normalize\(\s*mean\s*=\s*{NUMBERS}\s*,\s*std\s*=\s*{NUMBERS}", text)
+    normalize = re.search(rf"Normalize\(\s*mean\s*=\s*{NUMBER_LIST}\s*,\s*std\s*=\s*{NUMBER_LIST}", text)
     resize, crop = re.search(r"\bResize\((\d+)\)", text), re.search(r"\bCenterCrop\((\d+)\)", text)
     if normalize is None:
         return None
@@ -193,9 +196,9 @@ def _torchvision(file: Path, text: str, name: str) -> Statement | None:  # noqa:
     )
 
 
-Reader = Callable[[Path, str, str], Statement | None]
+StatementReader = Callable[[Path, str, str], Statement | None]
 
-READERS: Mapping[str, Reader] = {
+STATEMENT_READERS: Mapping[str, StatementReader] = {
     ".json": _vdsp,
     ".yaml": _vamc,
     ".yml": _vamc,
@@ -204,7 +207,7 @@ READERS: Mapping[str, Reader] = {
     ".md": _torchvision,
     ".py": _torchvision,
 }
-"""By suffix. A reader returns None for a file that is of another kind."""
+"""Readers by suffix, which return None for a file that is of another kind."""
 
 
 def model_of(name: str) -> str:

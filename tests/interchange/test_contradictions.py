@@ -6,7 +6,7 @@ import pytest
 from tests.interchange.test_vdsp import CAFFE, IMAGENET, SQUASHED
 from xception.errors import InputError
 from xception.interchange import aipp, vamc, vdsp
-from xception.interchange.lint import contradictions, model_of, statements
+from xception.interchange.contradictions import contradictions, model_of, statements
 from xception.preprocess import CenterCrop, Preprocess
 
 README = """
@@ -22,8 +22,8 @@ def write_params(file: Path, preprocess: Preprocess) -> None:
 
 
 def write_build(file: Path, preprocess: Preprocess) -> None:
-    build = vamc.Build(preprocess=preprocess, name="a", checkpoint="a", calibration="c", images=5)
-    vamc.write_config(file, vamc.config_of(build))
+    build = vamc.VamcBuild(preprocess=preprocess, name="a", checkpoint="a", calibration="c", images=5)
+    vamc.write_config(file, vamc.vamc_config(build))
 
 
 @pytest.fixture
