@@ -10,7 +10,7 @@ from PIL import Image
 from tests.data import faulty
 from tests.samples import CLASSES, encoded, picture
 from xception.checks.check import Check, check_source
-from xception.checks.findings import KINDS, finding
+from xception.checks.findings import FINDING_KINDS, finding
 from xception.data.source import Item, Items
 from xception.data.sources import open_source
 
@@ -72,7 +72,7 @@ def test_every_planted_fault_is_found_and_no_other(tmp_path: Path) -> None:
     result = check_source(open_source(str(write(tmp_path, files))))
     assert kinds(result) == {kind: [paths] for kind, (paths, _) in PLANTED.items()}
     assert result.counts == dict.fromkeys(PLANTED, 1)
-    assert result.errors == sum(KINDS[kind].severity == "error" for kind in PLANTED)
+    assert result.errors == sum(FINDING_KINDS[kind].severity == "error" for kind in PLANTED)
     assert (result.total, result.seen, result.failed) == (len(files), len(files) - 3, 3)
 
 
@@ -81,7 +81,7 @@ def test_one_planted_fault_alone_is_found(tmp_path: Path, kind: str) -> None:
     paths, planted = PLANTED[kind]
     result = check_source(open_source(str(write(tmp_path, clean() | planted))))
     assert kinds(result) == {kind: [paths]}
-    assert [each.severity for each in result.findings] == [KINDS[kind].severity]
+    assert [each.severity for each in result.findings] == [FINDING_KINDS[kind].severity]
 
 
 def test_images_of_one_set_in_another_are_leaks(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from PIL import Image
 from tests.report.browser import Page, outside_references
 from tests.samples import picture
 from xception.checks.check import Check
-from xception.checks.findings import KINDS, Finding, finding
+from xception.checks.findings import FINDING_KINDS, Finding, finding
 from xception.report.check import MAX_PICTURES, MAX_SHOWN, groups, render_check, shown_paths
 
 HOSTILE = '<script>alert("1")</script>.jpg'
@@ -55,7 +55,7 @@ def test_every_kind_stands_in_the_table_and_has_its_section(html: str) -> None:
     for kind in ("truncated", "conflicting_labels", "cmyk", "exact_duplicate"):
         assert f'href="#{kind}"' in html
         assert f'<h2 id="{kind}">' in html
-        assert KINDS[kind].meaning in html
+        assert FINDING_KINDS[kind].meaning in html
     assert ">CMYK</h2>" in html
     assert ">Exact duplicate</h2>" in html
 

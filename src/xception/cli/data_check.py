@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 
 from xception.checks.check import Check, check_source
-from xception.checks.findings import KINDS, Finding
+from xception.checks.findings import FINDING_KINDS, Finding
 from xception.checks.survey import survey
 from xception.cli.options import Data, NotIn, Workers, check_at_least_one
 from xception.cli.output import Watched, print_facts, print_json, progress_bar
@@ -103,7 +103,7 @@ def _print(result: Check) -> None:
 
 
 def _print_kind(kind: str, found: Sequence[Finding]) -> None:
-    severity, meaning = KINDS[kind]
+    severity, meaning = FINDING_KINDS[kind]
     sys.stdout.write(f"\n{severity}: {kind}, {len(found)}: {meaning}\n")
     for each in found[:MAX_LINES]:
         detail = "" if each.detail == meaning else f": {each.detail}"

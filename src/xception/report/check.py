@@ -7,7 +7,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from xception.checks.check import Check
-from xception.checks.findings import KINDS, Finding, Severity
+from xception.checks.findings import FINDING_KINDS, Finding, Severity
 from xception.report.document import Card
 from xception.report.html import page
 
@@ -68,7 +68,7 @@ def render_check(check: Check, pictures: Mapping[str, Image.Image]) -> str:
 def groups(check: Check) -> tuple[Group, ...]:
     """The findings by kind, worst first; of each kind as many as a page can show."""
     return tuple(
-        Group(kind, *KINDS[kind], COLOURS[KINDS[kind].severity], tuple(found[:MAX_SHOWN]), len(found))
+        Group(kind, *FINDING_KINDS[kind], COLOURS[FINDING_KINDS[kind].severity], tuple(found[:MAX_SHOWN]), len(found))
         for kind, found in ((kind, list(group)) for kind, group in groupby(check.findings, lambda each: each.kind))
     )
 
