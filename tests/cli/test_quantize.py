@@ -19,7 +19,17 @@ def test_a_good_model_is_written_and_its_record_printed(reader: Bundle, tmp_path
     table = tmp_path / "scales.json"
     page = tmp_path / "page.html"
     code = quantize(
-        reader, tmp_path / "q", "--images", 100, "--json", "--scales", table, "--tolerance", 0.05, "--html", page
+        reader,
+        tmp_path / "q",
+        "--calibration-images",
+        100,
+        "--json",
+        "--scales",
+        table,
+        "--tolerance",
+        0.05,
+        "--html",
+        page,
     )
     document = json.loads(capsys.readouterr().out)
     assert code == 0

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter, Token
@@ -12,6 +12,7 @@ from cyclopts import Parameter, Token
 from xception.backends.base import installed
 from xception.bundle import open_bundle
 from xception.cli.engine import DEFAULT_RUNTIME, RuntimeOptions
+from xception.cli.options import Html, Json, Vendor
 from xception.cli.output import percent, print_facts, print_json, print_rows, progress_bar, say
 from xception.data.source import Source
 from xception.data.sources import open_source
@@ -41,7 +42,7 @@ class Rounds:
 
     batch: Annotated[
         tuple[int, ...],
-        Parameter(converter=numbers, n_tokens=1, help="Batch sizes, separated by commas."),
+        Parameter(converter=numbers, n_tokens=1, help="Images per inference; several sizes are separated by commas."),
     ] = (1, 8)
     images: Annotated[
         int | None,
@@ -81,17 +82,19 @@ class Extras:
 class Output:
     """The forms in which the figures are given."""
 
-    json: Annotated[bool, Parameter(help="Print one JSON document.")] = False
-    html: Annotated[Path | None, Parameter(help="Also write a page with a picture.")] = None
-    vendor: Annotated[
-        Literal["ascend"] | None, Parameter(help="Print the lines of the Ascend benchmark tool instead of the table.")
+    json: Json = False
+    html: Html = None
+    vendor: Vendor = None
+    out: Annotated[
+        Path | None, Parameter(help="Folder of the result, one file per batch size, which --vendor needs.")
     ] = None
-    out: Annotated[Path | None, Parameter(help="Folder for these lines, one file per batch size.")] = None
 
     def check(self) -> None:
         """Refuse, before the work, what cannot be done after it."""
         if self.json and self.vendor:
             raise UsageError("--json and --vendor exclude one another; choose one")
+        if self.vendor not in (None, "ascend"):
+            raise UsageError(f"no benchmark tool of {self.vendor} prints lines that are known here; expected ascend")
         if self.out and not self.vendor:
             raise UsageError("--out is the folder for --vendor ascend; pass both")
         for module in ("jinja2", "matplotlib") if self.html else ():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from xception.bundle import open_bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
-from xception.cli.options import Data
+from xception.cli.options import Data, Html, Json, Verify
 from xception.cli.output import Watched, percent, points, print_facts, print_json, progress_bar, say
 from xception.data.source import Source
 from xception.data.sources import open_source
@@ -26,9 +26,9 @@ def compare(
     margin: float = MARGIN,
     require: bool = False,
     engine: EngineOptions = DEFAULT_ENGINE,
-    verify: bool = False,
-    json: bool = False,
-    html: Path | None = None,
+    verify: Verify = False,
+    json: Json = False,
+    html: Html = None,
 ) -> None:
     """Compare two models on the same labelled images: is the second as good as the first?
 
@@ -42,9 +42,6 @@ def compare(
         second: The bundle that is judged.
         margin: Largest loss of top-1 accuracy that does not matter, as a fraction: 0.01 is one point in a hundred.
         require: Exit with code 1 unless the second is shown to lose less than the margin.
-        verify: Compare every byte of the bundles with their hashes first.
-        json: Print one JSON document.
-        html: Write a page with the images that the two take for different classes.
     """
     if html:
         require_extra("jinja2", "report")

@@ -7,6 +7,7 @@ import msgspec
 from cyclopts import Parameter
 
 from xception.bundle import Bundle, ensure_free_for_bundle
+from xception.cli.options import Json, Out, Overwrite, UpstreamPython
 from xception.cli.output import certificate_sentence, print_facts, print_json, say
 from xception.cli.remote import local_path
 from xception.convert.catalog import CATALOG, resolve_entry
@@ -22,7 +23,7 @@ def convert(
     file: str,
     /,
     *,
-    out: Path,
+    out: Out,
     variant: str | None = None,
     weights: str | None = None,
     labels: Path | None = None,
@@ -33,10 +34,10 @@ def convert(
     in_channels: int | None = None,
     stem: StemRule = "repeat",
     certify: bool = False,
-    upstream_python: str | None = None,
+    upstream_python: UpstreamPython = None,
     upstream_code: Path | None = None,
-    overwrite: bool = False,
-    json: bool = False,
+    overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
     """Make a bundle of any checkpoint; one that does not fit a network tensor by tensor is refused.
 
@@ -49,7 +50,6 @@ def convert(
 
     Args:
         file: A checkpoint, a model folder, or what to fetch: a URL, hf-hub:OWNER/NAME or published weights' name.
-        out: Folder of the new bundle.
         variant: The network, where the file fits several.
         weights: The published weights whose network, images and classes the file has; by default told by checksum.
         labels: Class names, one a line.
@@ -60,10 +60,7 @@ def convert(
         in_channels: Fit the first convolution to images of another number of channels.
         stem: How it is fitted: repeat its channels, or sum them up for gray images.
         certify: Run the source's own framework on the same file and compare logits before anything is written.
-        upstream_python: The Python interpreter of an environment that has the framework.
         upstream_code: A checkout of the source's repository, where the network is in no package.
-        overwrite: Replace a bundle that lies there.
-        json: Print one JSON document.
     """
     ensure_free_for_bundle(out, overwrite=overwrite)
     if certify and in_channels:

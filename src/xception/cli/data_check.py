@@ -8,7 +8,7 @@ from pathlib import Path
 from xception.checks.check import Check, check_source
 from xception.checks.findings import FINDING_KINDS, Finding
 from xception.checks.survey import survey
-from xception.cli.options import Data, NotIn, Workers, check_at_least_one
+from xception.cli.options import Data, Html, Json, NotIn, Unlabelled, Workers, check_at_least_one
 from xception.cli.output import Watched, print_facts, print_json, progress_bar
 from xception.data.folder import image_files
 from xception.data.source import Source
@@ -29,10 +29,10 @@ def data_check(
     /,
     *,
     not_in: NotIn = (),
-    unlabelled: bool = False,
-    html: Path | None = None,
+    unlabelled: Unlabelled = False,
+    html: Html = None,
     workers: Workers = None,
-    json: bool = False,
+    json: Json = False,
 ) -> None:
     """Find what is wrong with a data set: broken files, copies, leaks between two sets, labels.
 
@@ -44,9 +44,6 @@ def data_check(
     Exit code 1 if there is an error among the findings; warnings and notes leave it at 0.
 
     Args:
-        unlabelled: The data are an image or a folder of images, in any depth and without labels; so are the other ones.
-        html: Also write a page with pictures of the findings.
-        json: Print one JSON document.
     """
     check_at_least_one(workers=workers)
     if html:

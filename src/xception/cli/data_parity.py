@@ -4,7 +4,7 @@ from pathlib import Path
 
 from xception.bundle import open_bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
-from xception.cli.options import Data
+from xception.cli.options import Data, Json, Unlabelled
 from xception.cli.output import Watched, percent, points, print_json, print_rows, progress_bar, say
 from xception.data.folder import image_files
 from xception.data.sources import open_source
@@ -19,9 +19,9 @@ def data_parity(
     /,
     *,
     preprocess: str | None = None,
-    unlabelled: bool = False,
+    unlabelled: Unlabelled = False,
     engine: EngineOptions = DEFAULT_ENGINE,
-    json: bool = False,
+    json: Json = False,
 ) -> None:
     """Measure the effect of another preprocessing on a model's logits and accuracy, on the same files.
 
@@ -36,8 +36,6 @@ def data_parity(
         preprocess: Preprocessings to try in place of the model's own, separated by commas: names that the table shows
             without this option, crop_pct=FRACTION, published weights, bundles, JSON files with a preprocessing or
             vdsp_params. By default all named ones.
-        unlabelled: The data are an image or a folder of images, in any depth and without labels.
-        json: Print one JSON document.
     """
     opened = open_bundle(bundle)
     own = opened.model.preprocess

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from xception.cli.options import NotIn
+from xception.cli.options import Json, NotIn, Out
 from xception.cli.output import print_facts, print_json, progress_bar, say
 from xception.data.calibration import CalibrationSet, write_sample
 from xception.data.prepare import PreparedFolder, prepare_imagenet
@@ -14,13 +14,13 @@ def data_prepare(
     source: str,
     /,
     *,
-    out: Path,
+    out: Out,
     truth: str | None = None,
     expect: int | None = None,
     sample: int | None = None,
     not_in: NotIn = (),
     seed: int | None = None,
-    json: bool = False,
+    json: Json = False,
 ) -> None:
     """Sort ImageNet's downloads into one folder per class, or draw images to calibrate on.
 
@@ -35,13 +35,11 @@ def data_prepare(
     Args:
         source: ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar, a folder with either or with unsorted images;
             with --sample a data set in any form.
-        out: Folder of the result.
-        truth: Classes of unsorted images: val_label.txt, or the development kit as a folder or archive; by default
+        truth: True classes of the images: val_label.txt, or the development kit as a folder or archive; by default
             the one that lies next to them.
         expect: How many images an archive holds that is a part of ImageNet.
         sample: Draw so many images instead, one of each class and then again; 1000 is one per class of ImageNet.
         seed: Which images are drawn, 0 by default.
-        json: Print one JSON document.
     """
     if sample is None:
         if not_in or seed is not None:

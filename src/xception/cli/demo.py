@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from xception.cli.options import Overwrite
 from xception.cli.output import percent, print_facts, say
 from xception.demo import DemoResult, FormResult, run_demo
 
 
-def demo(*, out: Path = Path("demo"), overwrite: bool = False) -> None:
+def demo(*, out: Path = Path("demo"), overwrite: Overwrite = False) -> None:
     """Train mini-XCEPTION on real handwritten digits, judge, export, quantize and measure it, and write a report.
 
     ```
@@ -15,8 +16,7 @@ def demo(*, out: Path = Path("demo"), overwrite: bool = False) -> None:
     ```
 
     Args:
-        out: Folder for `report.html`, `demo.json`, and below `bundles/` a bundle for each form.
-        overwrite: Replace an earlier demonstration that lies there.
+        out: Folder of the result: `report.html`, `demo.json`, and below `bundles/` a bundle for each form.
     """
     print_facts(_facts(run_demo(out, overwrite=overwrite, on_note=say)))
 

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from xception.bundle import Bundle, open_bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
-from xception.cli.options import OptionalData, check_at_least_one
+from xception.cli.options import Csv, Html, Json, OptionalData, Top, Verify, check_at_least_one
 from xception.cli.output import Watched, percent, print_facts, print_json, progress_bar, say
 from xception.cli.vendor_results import NO_RESULTS, VendorResults, score
 from xception.data.source import Source
@@ -29,7 +29,7 @@ from xception.tasks.real_labels import RealLabels, read_real
 class Scoring:
     """The answers that count as right."""
 
-    top: Annotated[int, Parameter(help="The largest k of the cumulative top-k accuracies.")] = 5
+    top: Top = 5
     class_map: Annotated[
         Path | None, Parameter(help='JSON with the model\'s class by the data\'s, {"car": "automobile", ...}.')
     ] = None
@@ -56,12 +56,9 @@ class Scoring:
 class Output:
     """The forms in which the figures are given."""
 
-    json: Annotated[bool, Parameter(help="Print one JSON document.")] = False
-    csv: Annotated[bool, Parameter(help="Print all figures as one table, one per line.")] = False
-    html: Annotated[
-        Path | None,
-        Parameter(help="Also write a page with the worst mistakes, the reliability diagram and every class."),
-    ] = None
+    json: Json = False
+    csv: Csv = False
+    html: Html = None
 
     def check(self) -> None:
         """Refuse, before the work, what cannot be done after it.
@@ -86,7 +83,7 @@ def evaluate(
     /,
     *,
     engine: EngineOptions = DEFAULT_ENGINE,
-    verify: bool = False,
+    verify: Verify = False,
     scoring: Scoring = DEFAULT_SCORING,
     given: VendorResults = NO_RESULTS,
     output: Output = TABLE,
@@ -101,7 +98,6 @@ def evaluate(
 
     Args:
         bundle: The bundle's folder; for --results it only tells the classes, which without it are ImageNet's.
-        verify: Compare every byte of the bundle with its hashes first.
     """
     if given and (output.csv or output.html):
         raise UsageError("--csv and --html are not there for --results; use --json")

@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from xception.bundle import Bundle, open_bundle
+from xception.cli.options import Out, Overwrite, UpstreamPython
 from xception.cli.output import print_facts, say
 from xception.data.sources import open_source
 from xception.export.program import GraphOptions
@@ -22,7 +23,7 @@ class PackOptions:
     """Options of packs."""
 
     calibration: Annotated[
-        str | None, Parameter(help="Images for a pack to calibrate int8 on, none of which may be among --data.")
+        str | None, Parameter(help="Images to calibrate int8 on: for a pack, none of which may be among --data.")
     ] = None
     inputs: Annotated[
         int | None,
@@ -40,13 +41,13 @@ def export(
     bundle: Path,
     /,
     *,
-    to: Annotated[str, Parameter(help=f"What to write: {targets_sentence()}.")],
-    out: Path,
+    to: Annotated[str, Parameter(help=f"Target: {targets_sentence()}.")],
+    out: Out,
     data: str | None = None,
-    upstream_python: str | None = None,
+    upstream_python: UpstreamPython = None,
     pack: PackOptions = NO_PACK,
     options: Annotated[GraphOptions, Parameter(name="*")] = PLAIN,
-    overwrite: bool = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a bundle's network in another form, after running it and comparing its logits.
 
@@ -61,10 +62,7 @@ def export(
 
     Args:
         bundle: The bundle with the weights.
-        out: Folder of the export.
-        data: Images to compare on, in addition to black, white, gray and noise; for a pack labelled ones.
-        upstream_python: An interpreter that has MindSpore, which mindir needs.
-        overwrite: Replace an earlier export that lies there.
+        data: Data set: to compare on, in addition to black, white, gray and noise; for a pack with labels.
     """
     target, opened = export_target(to), open_bundle(bundle)
     given = {"data": data, "calibration": pack.calibration, "inputs": pack.inputs, "upstream_python": upstream_python}

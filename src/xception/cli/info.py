@@ -8,6 +8,7 @@ from xception.arch.variants import VARIANTS, resolve
 from xception.backends.graphs import GraphFacts, describe_graph
 from xception.bundle import Bundle, open_bundle
 from xception.cli.list import WeightsRow, describe, describe_entry
+from xception.cli.options import Json, Verify
 from xception.cli.output import certificate_sentence, percent, print_facts, print_json
 from xception.cli.vendor_files import describe_vendor_files
 from xception.convert.catalog import resolve_entry
@@ -20,7 +21,7 @@ from xception.preprocess import Preprocess, ShorterSide
 from xception.report.drawing import write_drawing
 
 
-def info(target: str, /, *, verify: bool = False, drawing: Path | None = None, json: bool = False) -> None:
+def info(target: str, /, *, verify: Verify = False, drawing: Path | None = None, json: Json = False) -> None:
     """Say what a variant, a published weights file, a bundle, a checkpoint or a graph is.
 
     ```
@@ -35,9 +36,7 @@ def info(target: str, /, *, verify: bool = False, drawing: Path | None = None, j
     Args:
         target: The name of a variant or of a weights entry, a bundle's folder, a checkpoint of any source, an
             ONNX, OpenVINO or LiteRT file, or a vendor's files on preprocessing, whose contradictions are named.
-        verify: Compare every byte of a bundle with its hashes.
         drawing: Write a drawing of the variant to this file, as SVG.
-        json: Print one JSON document.
     """
     if drawing:
         write_drawing(VARIANTS[resolve(target)], drawing)

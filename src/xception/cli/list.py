@@ -7,6 +7,7 @@ import msgspec
 from xception.arch.compute import FlopsConvention, cost, flops
 from xception.arch.spec import Architecture
 from xception.arch.variants import UNVERIFIED, VARIANTS
+from xception.cli.options import Json
 from xception.cli.output import print_json, print_rows
 from xception.convert.catalog import CATALOG
 from xception.convert.weights_entry import WeightsEntry
@@ -59,7 +60,7 @@ class WeightsRow(msgspec.Struct, frozen=True, kw_only=True):
     defects: tuple[str, ...]
 
 
-def list_variants(*, flops_convention: FlopsConvention = "macs", json: bool = False) -> None:
+def list_variants(*, flops_convention: FlopsConvention = "macs", json: Json = False) -> None:
     """Show all variants, with parameters and multiply-accumulates at their own input size, and all published weights.
 
     ```
@@ -71,7 +72,6 @@ def list_variants(*, flops_convention: FlopsConvention = "macs", json: bool = Fa
     Args:
         flops_convention: Add the operations as others count them: fvcore (timm's tables), paddle (PaddleClas' tables)
             or seed-table (deployment guides, at 224 px and doubled for all but Paddle's).
-        json: Print one JSON document.
     """
     variants = [describe(spec, flops_convention) for spec in VARIANTS.values()]
     weights = [describe_entry(entry) for entry in CATALOG.values()]

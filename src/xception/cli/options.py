@@ -1,12 +1,30 @@
 """Options that several verbs share, each with one meaning and one help text."""
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from xception.data.sources import DATA_HELP
 from xception.errors import UsageError
+from xception.tasks import vendor_results
 
+Json = Annotated[bool, Parameter(help="Print one JSON document.")]
+Html = Annotated[Path | None, Parameter(help="Also write the result as an HTML page.")]
+Csv = Annotated[bool, Parameter(help="Print one CSV table.")]
+Out = Annotated[Path, Parameter(help="Folder of the result.")]
+Overwrite = Annotated[bool, Parameter(help="Replace an earlier result that lies there.")]
+Verify = Annotated[bool, Parameter(help="Compare every byte of the bundle with its hashes first.")]
+Top = Annotated[int, Parameter(help="Likeliest classes per image that are looked at.")]
+Vendor = Annotated[vendor_results.Vendor | None, Parameter(help="Vendor whose tools read or wrote the result files.")]
+Unlabelled = Annotated[
+    bool,
+    Parameter(help="The data are images without labels: an image, or a folder of images in any depth."),
+]
+UpstreamPython = Annotated[
+    str | None,
+    Parameter(help="Python interpreter of another environment: one that has the framework which this one lacks."),
+]
 Data = Annotated[str, Parameter(help=DATA_HELP)]
 OptionalData = Annotated[str | None, Parameter(help=DATA_HELP)]
 NotIn = Annotated[

@@ -4,23 +4,23 @@ from pathlib import Path
 
 from xception.bundle import open_bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
-from xception.cli.options import check_at_least_one
+from xception.cli.options import Csv, Json, Top, Vendor, check_at_least_one
 from xception.cli.output import Watched, print_facts, progress_bar, say
 from xception.data.folder import image_files
 from xception.errors import UsageError
 from xception.tasks.sinks import write_csv, write_json, write_table
-from xception.tasks.vendor_results import Vendor, Written, write_results
+from xception.tasks.vendor_results import Written, write_results
 
 
 def predict(
     bundle: Path,
     /,
     *sources: str,
-    top: int = 5,
+    top: Top = 5,
     engine: EngineOptions = DEFAULT_ENGINE,
-    json: bool = False,
-    csv: bool = False,
-    vendor: Vendor | None = None,
+    json: Json = False,
+    csv: Csv = False,
+    vendor: Vendor = None,
     out: Path | None = None,
 ) -> None:
     """Classify images; a file that cannot be read is reported in its place.
@@ -34,11 +34,7 @@ def predict(
     Args:
         bundle: The bundle's folder.
         sources: Images, and folders or zip archives of images; also as URLs.
-        top: How many classes to name for each image.
-        json: Print one JSON document.
-        csv: Print one line per image and class.
-        vendor: Write logits as a vendor's scorer reads them: ascend, mindspore or vastai.
-        out: Folder for these files.
+        out: Folder of the result: with --vendor.
     """
     if not sources:
         raise UsageError("no images were named; expected files or folders behind the bundle")

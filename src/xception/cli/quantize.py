@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from xception.bundle import Bundle, open_bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
+from xception.cli.options import Html, Json, Out, Overwrite
 from xception.cli.output import percent, print_facts, print_json, print_rows, say
 from xception.data.files import is_image
 from xception.data.folder import image_files
@@ -27,7 +28,7 @@ from xception.quantize.qdq import Scale, scales_csv
 from xception.quantize.quantize import Tuning, quantize_bundle
 from xception.quantize.record import GateFailed, Quantization, Trial
 
-TO_HELP = f"The form that is written: {', '.join(f'{form} ({FORMS[form].title})' for form in quantizable())}."
+TO_HELP = f"Target: {', '.join(f'{form} ({FORMS[form].title})' for form in quantizable())}."
 
 Job = Callable[[], tuple[Bundle, Quantization]]
 Page = Callable[[Quantization], str]
@@ -38,21 +39,21 @@ def quantize(
     /,
     *,
     calibration: str,
-    out: Path,
+    out: Out,
     validation: str | None = None,
     method: Method | Literal["auto"] = "auto",
     to: Annotated[str, Parameter(help=TO_HELP)] = "onnx",
-    images: int = IMAGES,
+    calibration_images: int = IMAGES,
     tolerance: float = TOLERANCE,
     symmetric: bool = False,
     weight_bits: WeightBits = 7,
     strict: bool = False,
     sensitivity: bool = False,
     scales: Path | None = None,
-    html: Path | None = None,
+    html: Html = None,
     keep_failed: bool = False,
-    overwrite: bool = False,
-    json: bool = False,
+    overwrite: Overwrite = False,
+    json: Json = False,
     runtime: EngineOptions = DEFAULT_ENGINE,
 ) -> None:
     """Make an int8 model of an ONNX bundle; one that loses accuracy is refused with exit code 1.
@@ -64,22 +65,18 @@ def quantize(
 
     Args:
         bundle: The float32 ONNX bundle.
-        calibration: Images to find the ranges of activations on; digits are their training part.
-        out: Folder of the int8 bundle.
+        calibration: Images to calibrate int8 on: they show the ranges of activations; digits are their training part.
         validation: Images that judge the result, with or without labels; by default the calibration data's own
             validation part (digits), or what calibration leaves of its images.
         method: How it is done; auto climbs from the cheapest method to the strongest until the gate holds.
-        images: How many images to calibrate on, balanced over the classes.
+        calibration_images: Images that are used of these, balanced over the classes.
         tolerance: Largest loss of top-1 accuracy, as a fraction.
         symmetric: Make activations' ranges symmetric about zero, as some compilers demand.
         weight_bits: 7 gives the same result on every processor; 8 only on those with VNNI, AMX or dot products.
         strict: Pass only what is shown to be within the tolerance with 95 % confidence.
-        sensitivity: Measure what each layer alone costs.
+        sensitivity: Measure the cost of each layer by itself.
         scales: File for the table of all scales and zero points, .csv or .json.
-        html: Write a page with all of it, passed or not.
         keep_failed: Write the model that came closest all the same, marked as failed.
-        overwrite: Replace a bundle that lies at --out.
-        json: Print one JSON document.
     """
     _check(scales, html)
     runtime.check()
@@ -92,7 +89,7 @@ def quantize(
     job = partial(
         job,
         method=method,
-        images=images,
+        images=calibration_images,
         tolerance=tolerance,
         tuning=tuning,
         overwrite=overwrite,

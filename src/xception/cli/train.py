@@ -54,15 +54,15 @@ def train(
 
     Args:
         recipe: Name of a shipped recipe, or a TOML file.
-        out: Folder of the run, or a URL such as s3://bucket/run: checkpoints, logs, and at the end `bundle/` and
+        out: Folder of the result, or a URL such as s3://bucket/run: checkpoints, logs, and at the end `bundle/` and
             `report.html`. By default runs/RECIPE, or for a repeated run its folder's name with -again behind it.
-        data: Data set to train on, instead of the recipe's: an image folder, or digits.
+        data: Data set: to train on, instead of the recipe's; an image folder, or digits.
         from_: Bundle to start from: its network, its preprocessing and its weights.
         set_: Change a setting of the recipe, such as optim.lr=0.1; may be given several times.
         rerun: Folder or `run.json` of a run to repeat, in place of a recipe.
         resume: Continue the run that lies at --out, or start it if there is none.
         dry_run: Print the plan, make two steps, and write nothing.
-        workers: Threads that prepare batches; the result does not depend on it.
+        workers: Worker threads, which prepare batches; the result does not depend on their number.
         keep: Number of last checkpoints to keep, in addition to the best.
     """
     if min(workers, keep) < 1:

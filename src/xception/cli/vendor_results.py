@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from xception.bundle import MANIFEST, open_bundle
+from xception.cli.options import Vendor as VendorOption
 from xception.cli.output import percent, print_facts, print_json, say
 from xception.data.sources import open_source
 from xception.errors import UsageError
@@ -37,10 +38,10 @@ class VendorResults:
     results: Annotated[
         Path | None, Parameter(help="Score what a vendor's tool wrote here, instead of running a bundle.")
     ] = None
-    vendor: Annotated[Vendor | None, Parameter(help="The vendor whose tool wrote them.")] = None
+    vendor: VendorOption = None
     truth: Annotated[
         Path | None,
-        Parameter(help="The images' true classes where no data set is named: lines of NAME INDEX or NAME:INDEX."),
+        Parameter(help="True classes of the images: lines of NAME INDEX or NAME:INDEX, where no data set is named."),
     ] = None
     datalist: Annotated[Path | None, Parameter(help="The inputs that VastAI's .npz outputs are of.")] = None
     result_json: Annotated[Path | None, Parameter(help="Write the accuracies here as Ascend's scripts do.")] = None
