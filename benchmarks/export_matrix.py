@@ -25,7 +25,7 @@ from xception.bundle import Bundle, Model, Network, write_bundle
 from xception.errors import XceptionError
 from xception.export.export import export_bundle
 from xception.export.program import GraphOptions
-from xception.forms import FORMS, Form
+from xception.forms import FORMS, Form, exportable
 from xception.labels import Labels
 from xception.preprocess import CenterCrop, Preprocess
 from xception.weights import weights_bytes
@@ -44,23 +44,22 @@ class Column:
     options: Mapping[str, Any]
 
 
-COLUMNS = {
-    "onnx": Column("onnx", {"free_size": True}),
-    "onnx-11": Column("onnx", {"opset": 11, "free_size": True}),
-    "onnx-float16": Column("onnx", {"precision": "float16"}),
-    "openvino": Column("openvino", {"free_size": True}),
-    "litert": Column("litert", {"free_size": True}),
-    "pt2": Column("pt2", {}),
-    "torchscript": Column("torchscript", {"free_size": True}),
-    "mindir": Column("mindir", {"free_size": True}),
+WAYS_OF_ONNX = {"onnx-11": {"opset": 11, "free_size": True}, "onnx-float16": {"precision": "float16"}}
+FIXED_SIZE = ("pt2",)
+"""Forms that are measured at one image size, since tracing with free sizes takes minutes."""
+
+COLUMNS: dict[str, Column] = {
+    **{form: Column(form, {} if form in FIXED_SIZE else {"free_size": True}) for form in exportable()},
+    **{name: Column("onnx", options) for name, options in WAYS_OF_ONNX.items()},
 }
+UPSTREAM = [name for name, column in COLUMNS.items() if FORMS[column.to].needs_upstream_python]
 
 
 def main() -> None:
     """Measure cell by cell; each is written as soon as it is known."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument("--formats", nargs="*", default=[name for name in COLUMNS if name != "mindir"])
+    parser.add_argument("--formats", nargs="*", default=[name for name in COLUMNS if name not in UPSTREAM])
     parser.add_argument("--upstream-python", help="an interpreter that has MindSpore")
     parser.add_argument("--width", type=float, default=1.0, help="of the networks, as a fraction")
     arguments = parser.parse_args()

@@ -46,11 +46,11 @@ from xception.models.network import build
 from xception.pipeline.engine import Engine
 from xception.preprocess import Preprocess, Squash
 from xception.quantize.calibration import Calibration
-from xception.quantize.equalize import pairs
+from xception.quantize.equalize import conv_pairs
 from xception.quantize.gate import Verdict, judge
-from xception.quantize.int8_files import onnx_files as int8_files
+from xception.quantize.int8_files import int8_onnx_files
 from xception.quantize.ladder import Quantizer
-from xception.quantize.litert import litert_files
+from xception.quantize.litert import int8_litert_files
 from xception.quantize.observation import observe
 from xception.quantize.outputs import model_outputs
 from xception.quantize.processor import processor
@@ -174,7 +174,7 @@ def rescaled(bundle: Bundle, out: Path) -> Bundle:
     model, rng = onnx.load(bundle.main_file), np.random.Generator(np.random.PCG64(0))
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     values = {name: onnx.numpy_helper.to_array(tensor).copy() for name, tensor in tensors.items()}
-    for pair in pairs(model):
+    for pair in conv_pairs(model):
         kernel = values[pair.second.input[1]]
         if kernel.shape[1] == 1:
             continue
@@ -189,7 +189,7 @@ def rescaled(bundle: Bundle, out: Path) -> Bundle:
 
 def rewritten(bundle: Bundle, model: onnx.ModelProto, out: Path) -> Bundle:
     named = msgspec.structs.replace(bundle.model, name=f"{bundle.model.name} {out.name}")
-    return write_bundle(out, named, bundle.labels, int8_files(model))
+    return write_bundle(out, named, bundle.labels, int8_onnx_files(model))
 
 
 def refusals(case: Case) -> None:
@@ -319,7 +319,7 @@ def compiled(models: dict[str, onnx.ModelProto]) -> dict[str, Forward]:
         forms[f"onnxruntime {name}"] = lambda pixels, session=session: session.run(None, {"pixels": pixels})
         if "int8, signed" not in name:
             # LiteRT's integers are signed whatever the graph's are.
-            forms[f"litert {name.removesuffix(', unsigned')}"] = in_litert(litert_files(model)["model.tflite"])
+            forms[f"litert {name.removesuffix(', unsigned')}"] = in_litert(int8_litert_files(model)["model.tflite"])
         for precision in ("f32", "bf16") if name == "float32" else ("f32",):
             try:
                 request = openvino.Core().compile_model(

@@ -8,19 +8,14 @@ import msgspec
 
 from pages.markdown import ROOT, markdown_table, with_tables
 from xception.arch.variants import VARIANTS
+from xception.forms import FORMS, exportable
 
 PAGE = ROOT / "docs/reference/export-matrix.md"
 DATA = PAGE.with_suffix(".json")
-COLUMNS = {
-    "onnx": "ONNX, opset 17",
-    "onnx-11": "ONNX, opset 11",
-    "onnx-float16": "ONNX, float16",
-    "openvino": "OpenVINO",
-    "litert": "LiteRT",
-    "pt2": "torch.export",
-    "torchscript": "TorchScript",
-    "mindir": "MindIR",
-}
+WAYS_OF_ONNX = {"onnx": "ONNX, opset 17", "onnx-11": "ONNX, opset 11", "onnx-float16": "ONNX, float16"}
+COLUMNS = WAYS_OF_ONNX | {form: FORMS[form].title for form in exportable() if form not in WAYS_OF_ONNX}
+"""Titles of the columns: every form that is exported, and ONNX in three ways."""
+
 NARROW = "\\*"
 
 

@@ -3,7 +3,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from xception.errors import UsageError
-from xception.litert_graph import Call, LayerWeights, LiteRtGraph, Window
+from xception.litert_graph import LayerWeights, LiteRtGraph, OperationCall, Window
 
 
 def kinds(pads: tuple[int, ...] | None, *, stride: int, side_px: int, has_free_size: bool) -> list[str]:
@@ -11,7 +11,7 @@ def kinds(pads: tuple[int, ...] | None, *, stride: int, side_px: int, has_free_s
     graph = LiteRtGraph(has_free_size=has_free_size)
     source, out_px = graph.value("in", (side_px, side_px, 2)), (side_px + 1) // stride
     output = graph.value("out", (out_px, out_px, 2))
-    graph.max_pool(Call(name="pool", inputs=[source], output=output), Window(size=3, stride=stride, pads=pads))
+    graph.max_pool(OperationCall(name="pool", inputs=[source], output=output), Window(size=3, stride=stride, pads=pads))
     content = graph.file.finish("one pool", {"in": source}, {"out": output})
     return [operation["op_name"] for operation in Interpreter(model_content=content)._get_ops_details()]
 
@@ -35,7 +35,7 @@ def test_padding_is_an_operation_of_its_own_only_where_same_is_another_one(
 
 def test_weights_beyond_half_precision_are_refused_by_name() -> None:
     graph = LiteRtGraph()
-    call = Call(name="head", inputs=[graph.value("in", (2,))], output=graph.value("out", (1,)))
+    call = OperationCall(name="head", inputs=[graph.value("in", (2,))], output=graph.value("out", (1,)))
     weights = LayerWeights(kernel=np.full((1, 2), 1e6), bias=np.zeros(1), is_half=True)
     with pytest.raises(UsageError, match=r"head\.weight has values that float16 cannot hold"):
         graph.dense(call, weights)

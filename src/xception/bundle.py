@@ -30,11 +30,11 @@ Precision = Literal["float32", "float16", "int8"]
 
 
 class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What everything in `model.json` has in common: immutable, and unknown keys are refused."""
+    """A part of `model.json`: immutable, and unknown keys are refused."""
 
 
 class Network(_Document, frozen=True):
-    """The variant and where this model departs from it; enough to build the network again."""
+    """The variant and this model's departures from it; enough to build the network again."""
 
     variant: str
     num_classes: int
@@ -71,9 +71,9 @@ class Graph(_Document, frozen=True):
     input_values: Literal["pixels", "image"] = "pixels"
     output_values: Literal["logits", "probabilities"] = "logits"
     top_k: int | None = None
-    """Whether the outputs `top_values` and `top_indices`, both (N, k), stand beside the main one."""
+    """Columns of the additional outputs `top_values` and `top_indices`, both (N, k); None without them."""
     class_maps: bool = False
-    """Whether the output `class_maps`, (N, K, H', W'), stands beside the main one."""
+    """There is an additional output `class_maps`, (N, K, H', W')."""
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ class Score(_Document, frozen=True):
 
 
 class Agreement(_Document, frozen=True):
-    """Logits of this form beside those of its parent on the same pixels."""
+    """Logits of this form compared with those of its parent on the same pixels."""
 
     samples: int
     max_abs_diff: float
@@ -114,7 +114,7 @@ class Certificate(_Document, frozen=True):
 
     source: str
     versions: dict[str, str]
-    """Of the framework and what it stands on."""
+    """Versions of the framework and of the packages that it stands on."""
     sizes_px: tuple[int, ...]
     agreement: Agreement
 
@@ -146,12 +146,12 @@ class Model(_Document, frozen=True):
     preprocess: Preprocess
     graph: Graph | None = None
     metrics: dict[str, Score] = {}
-    """By data set."""
+    """Scores by data set."""
     agreement: Agreement | None = None
     certificate: Certificate | None = None
-    """Of these very weights; a bundle made from them refers to it by its parent's digest."""
+    """Proof for these very weights; a bundle made from them refers to it by its parent's digest."""
     passed_gate: bool | None = None
-    """Whether a quantized model met its accuracy gate; None if none was asked of it."""
+    """A quantized model met its accuracy gate; None for models that no gate judged."""
     lineage: tuple[Step, ...] = ()
     files: dict[str, FileHash] = {}
     digest: str = ""
@@ -303,7 +303,7 @@ def _decode(path: Path, raw: bytes) -> Model:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a name means a file in the folder itself, and cannot lead out of it."""
+    """True for the name of a file in the folder itself, which cannot lead out of it."""
     return Path(name).name == name and name not in ("", "..")
 
 

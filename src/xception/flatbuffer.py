@@ -1,4 +1,4 @@
-"""A LiteRT (TensorFlow Lite) flatbuffer in the making: the tensors, constants and operations of one graph."""
+"""Writer of a LiteRT (TensorFlow Lite) flatbuffer: the tensors, constants and operations of one graph."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from xception.extras import require
 
 SCHEMA_VERSION = 3
 IDENTIFIER = b"TFL3"
-SIGNATURE = b"serving_default"
+SIGNATURE_KEY = b"serving_default"
 
 WITHOUT_OPTIONS = ("RELU",)
 
@@ -69,7 +69,7 @@ class Flatbuffer:
         return self.indices[name]
 
     def shape(self, index: int) -> tuple[int, ...]:
-        """Of a tensor, with the examples for free axes."""
+        """The shape of a tensor, with the examples for free axes."""
         return tuple(self._tensors[index].shape)
 
     def add(
@@ -139,7 +139,7 @@ class Flatbuffer:
 
     def _signature(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> Any:
         signature = self.schema.SignatureDefT()
-        signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
+        signature.signatureKey, signature.subgraphIndex = SIGNATURE_KEY, 0
         signature.inputs, signature.outputs = self._tensor_maps(inputs), self._tensor_maps(outputs)
         return signature
 

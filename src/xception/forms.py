@@ -19,11 +19,11 @@ Form = Literal["weights", "onnx", "openvino", "litert", "pt2", "torchscript", "m
 Layout = Literal["nchw", "nhwc"]
 """Order of the axes of a batch of images."""
 
-HEADS = frozenset({"image_input", "softmax", "top_k", "class_maps"})
+HEAD_OPTIONS = frozenset({"image_input", "softmax", "top_k", "class_maps"})
 """Options of a graph that add operations at its ends."""
 
-SIZES = frozenset({"fixed_batch", "free_size"})
-NAMES = frozenset({"input_name", "output_name"})
+SIZE_OPTIONS = frozenset({"fixed_batch", "free_size"})
+NAME_OPTIONS = frozenset({"input_name", "output_name"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +105,10 @@ FORMS: Mapping[Form, FormFacts] = {
         tools=("onnx",),
         backends=("onnxruntime", "openvino"),
         writer="xception.export.onnx:onnx_files",
-        options=SIZES | HEADS | NAMES | {"precision", "opset"},
+        options=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"precision", "opset"},
         taps="xception.export.onnx:open_taps",
         ports="xception.backends.graphs:onnx_ports",
-        int8=Int8(writer="xception.quantize.int8_files:onnx_files"),
+        int8=Int8(writer="xception.quantize.int8_files:int8_onnx_files"),
     ),
     "openvino": FormFacts(
         title="OpenVINO",
@@ -117,10 +117,10 @@ FORMS: Mapping[Form, FormFacts] = {
         tools=("onnx", "openvino"),
         backends=("openvino",),
         writer="xception.export.openvino:openvino_files",
-        options=SIZES | HEADS | NAMES | {"precision", "opset"},
+        options=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"precision", "opset"},
         taps="xception.export.openvino:open_taps",
         ports="xception.backends.graphs:openvino_ports",
-        int8=Int8(writer="xception.quantize.int8_files:openvino_files"),
+        int8=Int8(writer="xception.quantize.int8_files:int8_openvino_files"),
     ),
     "litert": FormFacts(
         title="LiteRT",
@@ -129,11 +129,11 @@ FORMS: Mapping[Form, FormFacts] = {
         tools=("ai-edge-litert",),
         backends=("litert",),
         writer="xception.export.litert:litert_files",
-        options=SIZES | HEADS | NAMES | {"precision"},
+        options=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"precision"},
         layout="nhwc",
         taps="xception.export.litert:open_taps",
         ports="xception.backends.graphs:litert_ports",
-        int8=Int8(writer="xception.quantize.litert:litert_files", rounds_logits=True),
+        int8=Int8(writer="xception.quantize.litert:int8_litert_files", rounds_logits=True),
     ),
     "pt2": FormFacts(
         title="torch.export",
@@ -141,7 +141,7 @@ FORMS: Mapping[Form, FormFacts] = {
         extra="torch",
         tools=("torch",),
         writer="xception.export.torch:pt2_files",
-        options=SIZES | HEADS,
+        options=SIZE_OPTIONS | HEAD_OPTIONS,
         runner="xception.export.torch:run_pt2",
     ),
     "torchscript": FormFacts(
@@ -150,7 +150,7 @@ FORMS: Mapping[Form, FormFacts] = {
         extra="torch",
         tools=("torch",),
         writer="xception.export.torch:torchscript_files",
-        options=SIZES | HEADS,
+        options=SIZE_OPTIONS | HEAD_OPTIONS,
         runner="xception.export.torch:run_torchscript",
     ),
     "mindir": FormFacts(
@@ -158,7 +158,7 @@ FORMS: Mapping[Form, FormFacts] = {
         files=("model.mindir",),
         extra=None,
         writer="xception.export.mindir:mindir_files",
-        options=SIZES | HEADS,
+        options=SIZE_OPTIONS | HEAD_OPTIONS,
         runner="xception.export.mindir:run_mindir",
         needs_upstream_python=True,
         versions="xception.export.mindir:tools",

@@ -30,11 +30,11 @@ ACTIVATED = ("ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MUL")
 KERNEL_ORDER, DEPTHWISE_ORDER = (0, 2, 3, 1), (1, 2, 3, 0)
 """Order in which LiteRT has the axes of an (out, in, H, W) kernel."""
 
-Real = NDArray[Any]
+Numbers = NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class OperationCall:
     """One operation about to be written: its name, the tensors that it reads, and the one that it writes."""
 
     name: str
@@ -50,9 +50,9 @@ class Call:
 class LayerWeights:
     """Kernel (out, in / groups, H, W) or matrix (out, in) of a layer, and its bias (out,)."""
 
-    kernel: Real
-    bias: Real
-    scales: Real | None = None
+    kernel: Numbers
+    bias: Numbers
+    scales: Numbers | None = None
     """Scales of the kernel's integers, one or one for each output; None in float."""
     is_half: bool = False
     """The kernel is stored in half precision and widened when the model is loaded."""
@@ -88,7 +88,7 @@ class LiteRtGraph:
         free += [1, 2] if self.has_free_size and len(shape) == 3 else []
         return self.file.value(name, (self.batch or 1, *shape), "int8" if grid else dtype, free=free, grid=grid)
 
-    def add(self, kind: str, call: Call, inputs: Sequence[int] | None = None, **settings: Any) -> int:
+    def add(self, kind: str, call: OperationCall, inputs: Sequence[int] | None = None, **settings: Any) -> int:
         """Write the operation of a call, by default with the call's own inputs. Returns its output."""
         if kind in ACTIVATED:
             activation = self.schema.ActivationFunctionType
@@ -97,7 +97,7 @@ class LiteRtGraph:
         inputs = call.inputs if inputs is None else inputs
         return self.file.add(kind, inputs, [call.output], version=version, **settings)
 
-    def conv(self, call: Call, weights: LayerWeights, window: Window, *, is_depthwise: bool) -> None:
+    def conv(self, call: OperationCall, weights: LayerWeights, window: Window, *, is_depthwise: bool) -> None:
         """A convolution, of all channels or of each by itself."""
         order = DEPTHWISE_ORDER if is_depthwise else KERNEL_ORDER
         source, padding = self._padded(call, window)
@@ -113,23 +113,23 @@ class LiteRtGraph:
             **({"depthMultiplier": 1} if is_depthwise else {}),
         )
 
-    def max_pool(self, call: Call, window: Window) -> None:
+    def max_pool(self, call: OperationCall, window: Window) -> None:
         """The largest value of each window; padding never wins."""
         source, padding = self._padded(call, window, lowest=True)
         sides = {"filterWidth": window.size, "filterHeight": window.size}
         strides = {"strideW": window.stride, "strideH": window.stride}
         self.add("MAX_POOL_2D", call, [source], options="Pool2DOptions", padding=padding, **strides, **sides)
 
-    def dense(self, call: Call, weights: LayerWeights) -> None:
+    def dense(self, call: OperationCall, weights: LayerWeights) -> None:
         """A fully connected layer."""
         self.add("FULLY_CONNECTED", call, [*call.inputs, *self._stored(call, weights, (0, 1))])
 
-    def mean(self, call: Call) -> None:
+    def mean(self, call: OperationCall) -> None:
         """The mean over height and width."""
         axes = self.file.constant(f"{call.name}.axes", np.array([1, 2], np.int32))
         self.add("MEAN", call, [*call.inputs, axes], options="ReducerOptions")
 
-    def _padded(self, call: Call, window: Window, *, lowest: bool = False) -> tuple[int, int]:
+    def _padded(self, call: OperationCall, window: Window, *, lowest: bool = False) -> tuple[int, int]:
         """A window's input and the kind of its padding; where neither kind fits, the input is padded beforehand."""
         kinds, (source,) = self.schema.Padding, call.inputs
         if window.pads is None:
@@ -141,7 +141,7 @@ class LiteRtGraph:
             return source, kinds.SAME
         return self._pad(call, window.pads, lowest=lowest), kinds.VALID
 
-    def _pad(self, call: Call, pads: Sequence[int], *, lowest: bool) -> int:
+    def _pad(self, call: OperationCall, pads: Sequence[int], *, lowest: bool) -> int:
         """The call's input with a margin: of zeros, or of the lowest number."""
         name, (_, rows, columns, channels) = f"{call.name}.pad", self.file.shape(call.inputs[0])
         top, left, bottom, right = pads
@@ -150,13 +150,13 @@ class LiteRtGraph:
         inputs, version = [call.inputs[0], self.file.constant(f"{name}.widths", widths)], 2 if call.grid_in else 1
         if not lowest:
             return self.file.add("PAD", inputs, [padded], version=version)
-        least: Real = np.array(np.finfo(np.float32).min, np.float32)
+        least: Numbers = np.array(np.finfo(np.float32).min, np.float32)
         if call.grid_in:
             least = np.array(np.iinfo(np.int8).min, np.int8)
         inputs.append(self.file.constant(f"{name}.value", least, call.grid_in))
         return self.file.add("PADV2", inputs, [padded], options="PadV2Options", version=version)
 
-    def _stored(self, call: Call, weights: LayerWeights, order: Sequence[int]) -> list[int]:
+    def _stored(self, call: OperationCall, weights: LayerWeights, order: Sequence[int]) -> list[int]:
         """The constants of a layer: its kernel, with its axes in another order, and its bias."""
         names = f"{call.name}.weight", f"{call.name}.bias"
         if call.grid_in is None or weights.scales is None:
@@ -170,7 +170,7 @@ class LiteRtGraph:
             self._rounded(names[1], weights.bias, scales * scale_in, (0,), np.int32),
         ]
 
-    def _half(self, name: str, value: Real) -> int:
+    def _half(self, name: str, value: Numbers) -> int:
         with np.errstate(over="ignore"):
             stored = value.astype(np.float16)
         if not np.isfinite(stored).all():
@@ -179,14 +179,19 @@ class LiteRtGraph:
         return self.file.add("DEQUANTIZE", [source], [self.file.value(name, value.shape)], version=3)
 
     def _rounded(
-        self, name: str, values: Real, scales: Real, order: Sequence[int], dtype: type[np.signedinteger[Any]] = np.int8
+        self,
+        name: str,
+        values: Numbers,
+        scales: Numbers,
+        order: Sequence[int],
+        dtype: type[np.signedinteger[Any]] = np.int8,
     ) -> int:
-        integers: Real = np.rint(values / scales.reshape(-1, *(1,) * (values.ndim - 1))).astype(dtype)
+        integers: Numbers = np.rint(values / scales.reshape(-1, *(1,) * (values.ndim - 1))).astype(dtype)
         grid = Grid(tuple(scales.tolist()), (0,) * len(scales), order.index(0))
         return self.file.constant(name, integers.transpose(order), grid)
 
 
-def _coarse_enough(bias: Real, scales: Real, scale_in: float) -> Real:
+def _coarse_enough(bias: Numbers, scales: Numbers, scale_in: float) -> Numbers:
     """The scales of a kernel's integers, made coarser where the bias would not fit 32 bits with them."""
     least = np.abs(bias) / (MAX_BIAS * scale_in)
     return np.asarray(np.maximum(scales, least if scales.size > 1 else least.max()))

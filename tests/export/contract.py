@@ -237,6 +237,8 @@ def it_is_shown_to_people(case: Case) -> None:
     assert EXPORT_TARGETS[case.form].kind == "bundle"
     assert case.form in targets_sentence()
     assert case.facts.title in matrix.split("\n## ")[1]
+    int8 = (ROOT / "docs/explanation/int8.md").read_text(encoding="utf-8")
+    assert case.facts.int8 is None or f"`{case.form}`" in int8
 
 
 CHECKS: tuple[Callable[[Case], None], ...] = (

@@ -3,12 +3,12 @@ import pytest
 from xception.bundle import Bundle
 from xception.errors import UsageError
 from xception.export.program import GraphOptions
-from xception.export.request import ExportRequest, check_taken, check_weights, departures
+from xception.export.request import ExportRequest, check_taken, check_weights, graph_departures
 
 
 def test_departures_are_the_options_that_differ() -> None:
-    assert departures(GraphOptions()) == {}
-    assert departures(GraphOptions(opset=11, softmax=True)) == {"opset": 11, "softmax": True}
+    assert graph_departures(GraphOptions()) == {}
+    assert graph_departures(GraphOptions(opset=11, softmax=True)) == {"opset": 11, "softmax": True}
 
 
 def test_what_is_not_taken_is_named_with_what_is() -> None:

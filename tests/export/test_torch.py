@@ -11,7 +11,7 @@ from xception.bundle import Bundle, open_bundle
 from xception.errors import CheckFailed
 from xception.export.export import export_bundle
 from xception.export.program import GraphOptions, program
-from xception.export.torch import Walk, network_values, run_torchscript
+from xception.export.torch import ProgramModule, network_values, run_torchscript
 from xception.models.network import build
 from xception.preprocess import Preprocess
 
@@ -31,7 +31,7 @@ def test_the_values_inside_end_in_the_networks_logits(name: str) -> None:
 def test_a_traced_walk_takes_odd_and_even_sizes() -> None:
     spec = architecture("keras_xception", width=0.05, num_classes=6)
     tensors = drawn_tensors(spec)
-    walk = Walk(program(spec, tensors, Preprocess(), GraphOptions(free_size=True)))
+    walk = ProgramModule(program(spec, tensors, Preprocess(), GraphOptions(free_size=True)))
     traced = torch.jit.trace(walk, torch.zeros(2, 3, 64, 64), check_trace=False)
     for sides in ((48, 47), (71, 50)):
         pixels = np.random.default_rng(0).normal(size=(1, 3, *sides)).astype(np.float32)

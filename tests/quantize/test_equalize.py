@@ -12,7 +12,7 @@ from xception.data.digits import digits
 from xception.export.onnx import onnx_files
 from xception.export.program import program
 from xception.preprocess import Preprocess, Squash
-from xception.quantize.equalize import equalized, pairs
+from xception.quantize.equalize import conv_pairs, equalized
 from xception.quantize.observation import observe
 from xception.tasks.agreement import data_pixels
 
@@ -56,7 +56,7 @@ def test_undoing_a_rescaling_leads_to_the_same_network(reader: Bundle, blown_up:
 def found(variant: str, width: float) -> Iterator[tuple[str, str]]:
     spec = architecture(variant, num_classes=3, width=width)
     model = onnx.load_from_string(onnx_files(program(spec, drawn_tensors(spec), SMALL))["model.onnx"])
-    return ((pair.first.name, pair.second.name) for pair in pairs(model))
+    return ((pair.first.name, pair.second.name) for pair in conv_pairs(model))
 
 
 @pytest.mark.parametrize("variant", ["timm_xception", "timm_xception41", "ppcls_xception41_deeplab"])

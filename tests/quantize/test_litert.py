@@ -17,7 +17,7 @@ from xception.export.litert import open_taps
 from xception.export.onnx import onnx_files
 from xception.export.program import GraphOptions, program
 from xception.preprocess import Preprocess, Squash
-from xception.quantize.litert import litert_files
+from xception.quantize.litert import int8_litert_files
 from xception.quantize.observation import exposed_session, observe
 from xception.quantize.qdq import Scheme, float_island, layers, quantize_graph
 from xception.tasks.agreement import data_pixels
@@ -107,7 +107,7 @@ def test_every_layer_is_right_to_the_last_step_of_its_grid(variant: str, scheme:
     model = float_graph(variant)
     pixels = noise(model)
     graph = quantized(model, pixels, scheme)
-    file = litert_files(graph)["model.tflite"]
+    file = int8_litert_files(graph)["model.tflite"]
     steps = steps_off(graph, file, pixels, tmp_path)
     assert len(steps) > 15
     assert is_right(steps)
@@ -115,7 +115,7 @@ def test_every_layer_is_right_to_the_last_step_of_its_grid(variant: str, scheme:
 
 def test_nothing_but_the_ends_is_in_float() -> None:
     model = float_graph("timm_xception41p")
-    found = kinds(litert_files(quantized(model, noise(model)))["model.tflite"])
+    found = kinds(int8_litert_files(quantized(model, noise(model)))["model.tflite"])
     assert (found[0], found[-1]) == ("QUANTIZE", "DEQUANTIZE")
     assert not {"QUANTIZE", "DEQUANTIZE"} & set(found[1:-1])
 
@@ -123,7 +123,7 @@ def test_nothing_but_the_ends_is_in_float() -> None:
 def test_the_default_delegate_gives_the_same_logits_as_onnx_runtime(reader: Bundle) -> None:
     pixels = data_pixels(digits("train"), reader.model.preprocess, 16)
     graph = quantized(onnx.load(reader.main_file), pixels)
-    assert off_by(litert_files(graph)["model.tflite"], graph, pixels) < 0.02
+    assert off_by(int8_litert_files(graph)["model.tflite"], graph, pixels) < 0.02
 
 
 @pytest.mark.parametrize(
@@ -144,14 +144,14 @@ def test_a_wrong_scale_zero_point_or_bias_would_be_noticed(
     (tensor,) = (tensor for tensor in wrong.graph.initializer if tensor.name == constant)
     value = onnx.numpy_helper.to_array(tensor)
     tensor.CopyFrom(onnx.numpy_helper.from_array(np.asarray(change(value), value.dtype), tensor.name))  # type: ignore[operator]
-    assert is_right(steps_off(graph, litert_files(graph)["model.tflite"], pixels, tmp_path))
-    assert not is_right(steps_off(graph, litert_files(wrong)["model.tflite"], pixels, tmp_path))
+    assert is_right(steps_off(graph, int8_litert_files(graph)["model.tflite"], pixels, tmp_path))
+    assert not is_right(steps_off(graph, int8_litert_files(wrong)["model.tflite"], pixels, tmp_path))
 
 
 def test_layers_that_stay_in_float_stand_between_dequantize_and_quantize(reader: Bundle) -> None:
     pixels, model = data_pixels(digits("train"), reader.model.preprocess, 4), onnx.load(reader.main_file)
     graph = quantized(model, pixels, exclude=float_island(model, layers(model)[3]))
-    file = litert_files(graph)["model.tflite"]
+    file = int8_litert_files(graph)["model.tflite"]
     assert kinds(file).count("QUANTIZE") > 1
     assert off_by(file, graph, pixels) < 0.02
 
@@ -159,13 +159,13 @@ def test_layers_that_stay_in_float_stand_between_dequantize_and_quantize(reader:
 def test_grids_on_some_operations_only_are_kept_as_they_are(reader: Bundle) -> None:
     pixels, model = data_pixels(digits("train"), reader.model.preprocess, 4), onnx.load(reader.main_file)
     graph = quantized(model, pixels, only=[node.name for node in model.graph.node if node.op_type == "Conv"])
-    assert off_by(litert_files(graph)["model.tflite"], graph, pixels) < 0.02
+    assert off_by(int8_litert_files(graph)["model.tflite"], graph, pixels) < 0.02
 
 
 def test_images_of_any_size_go_through_a_graph_that_takes_them() -> None:
     model = float_graph("timm_xception", GraphOptions(free_size=True))
     graph = quantized(model, noise(model))
-    file = litert_files(graph)["model.tflite"]
+    file = int8_litert_files(graph)["model.tflite"]
     for px in (40, 51):
         assert off_by(file, graph, noise(model, px)) < 0.02
 
@@ -180,17 +180,17 @@ def test_a_bias_beyond_32_bits_makes_its_channel_coarser_and_no_other(tmp_path: 
         tensor.CopyFrom(onnx.numpy_helper.from_array(changed, name))
     pixels = noise(model)
     graph = quantized(model, pixels)
-    assert is_right(steps_off(graph, litert_files(graph)["model.tflite"], pixels, tmp_path))
+    assert is_right(steps_off(graph, int8_litert_files(graph)["model.tflite"], pixels, tmp_path))
 
 
 def test_the_same_graph_gives_the_same_bytes(reader: Bundle) -> None:
     pixels = data_pixels(digits("train"), reader.model.preprocess, 4)
     graph = quantized(onnx.load(reader.main_file), pixels)
-    assert litert_files(graph) == litert_files(graph)
+    assert int8_litert_files(graph) == int8_litert_files(graph)
 
 
 def test_an_unknown_operation_is_refused(reader: Bundle) -> None:
     graph = onnx.load(reader.main_file)
     graph.graph.node[0].op_type = "Sin"
     with pytest.raises(UsageError, match="no LiteRT form of Sin is known; expected Add, "):
-        litert_files(graph)
+        int8_litert_files(graph)

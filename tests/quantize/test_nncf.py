@@ -9,7 +9,7 @@ from xception.data.digits import digits
 from xception.data.subset import balanced
 from xception.errors import InputError
 from xception.quantize.calibration import Calibration
-from xception.quantize.int8_files import openvino_files
+from xception.quantize.int8_files import int8_openvino_files
 from xception.quantize.nncf import Correction, quantize_by_nncf
 
 
@@ -38,7 +38,7 @@ def test_openvinos_own_model_is_quantized_too(reader: Bundle, images: Calibratio
     import openvino
 
     model = openvino.Core().read_model(reader.main_file)
-    files = openvino_files(quantize_by_nncf(model, images, "fast", weight_bits=7))
+    files = int8_openvino_files(quantize_by_nncf(model, images, "fast", weight_bits=7))
     assert b"FakeQuantize" in files["model.xml"]
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from xception.errors import CheckFailed
-from xception.quantize.ranges import HALF, RANGES, Histogram, divergence, squared_error, symmetric
+from xception.quantize.ranges import BINS_PER_SIDE, RANGES, Histogram, divergence, squared_error, symmetric
 
 
 def histogram(values: np.ndarray, parts: int = 1) -> Histogram:
@@ -22,7 +22,7 @@ def test_every_value_is_counted_however_the_values_grow() -> None:
     assert whole.counts.sum() == parts.counts.sum() == 6
     assert (parts.low, parts.high) == pytest.approx((-17, 2))
     assert parts.limit >= 17
-    assert parts.counts[:HALF].sum() == 2
+    assert parts.counts[:BINS_PER_SIDE].sum() == 2
 
 
 def test_a_tensor_of_zeros_has_the_range_of_zero() -> None:

@@ -20,11 +20,11 @@ from xception.errors import UsageError
 from xception.extras import require
 from xception.forms import FORMS, Form, quantizable
 from xception.outputs import json_document, write_file
-from xception.quantize.calibration import IMAGES
+from xception.quantize.calibration import CALIBRATION_IMAGES
 from xception.quantize.gate import TOLERANCE
 from xception.quantize.ladder import Method
 from xception.quantize.processor import WeightBits
-from xception.quantize.qdq import Scale, scales_csv
+from xception.quantize.qdq import TensorScale, scales_csv
 from xception.quantize.quantize import Tuning, quantize_bundle
 from xception.quantize.record import GateFailed, Quantization, Trial
 
@@ -43,7 +43,7 @@ def quantize(
     validation: str | None = None,
     method: Method | Literal["auto"] = "auto",
     to: Annotated[str, Parameter(help=TO_HELP)] = "onnx",
-    calibration_images: int = IMAGES,
+    calibration_images: int = CALIBRATION_IMAGES,
     tolerance: float = TOLERANCE,
     symmetric: bool = False,
     weight_bits: WeightBits = 7,
@@ -132,7 +132,7 @@ def _open(data: str, split: Split) -> Source:
     return open_source(data, split)
 
 
-def _table(scales: tuple[Scale, ...], suffix: str) -> bytes:
+def _table(scales: tuple[TensorScale, ...], suffix: str) -> bytes:
     if suffix == ".csv":
         return scales_csv(scales).encode()
     return json_document(scales)

@@ -12,7 +12,7 @@ from xception.backends.base import Pixels
 from xception.bundle import Bundle, Model, child, ensure_free_for_bundle, write_bundle
 from xception.errors import CheckFailed, UnknownName, UsageError
 from xception.export.program import GraphOptions, Program, program
-from xception.export.request import ExportRequest, check_taken, check_weights, departures
+from xception.export.request import ExportRequest, check_taken, check_weights, graph_departures
 from xception.export.verify import Runner, verify
 from xception.forms import FORMS, Form, exportable
 from xception.tasks.agreement import data_pixels, probe_pixels
@@ -68,7 +68,7 @@ def export_bundle(
         raise UnknownName("form to export", to, exportable())
     options = options or GraphOptions()
     check_weights(bundle)
-    check_taken(to, set(departures(options)), FORMS[form].options)
+    check_taken(to, set(graph_departures(options)), FORMS[form].options)
     _check_interpreter(form, upstream_python)
     ensure_free_for_bundle(out, overwrite=overwrite)
     model, files = _convert(bundle, form, options, upstream_python)
@@ -133,7 +133,7 @@ def _convert(
     files = written_files(form, made, upstream_python)
     opset = {"opset": options.opset} if "opset" in FORMS[form].options else {}
     tools = _tool_versions(form, upstream_python)
-    step = child(bundle, "export", tools, to=form, **{**opset, **departures(options)})
+    step = child(bundle, "export", tools, to=form, **{**opset, **graph_departures(options)})
     return msgspec.structs.replace(step, form=form, graph=made.graph, precision=options.precision), files
 
 

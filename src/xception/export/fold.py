@@ -37,7 +37,7 @@ def folded(architecture: Architecture, tensors: Mapping[str, np.ndarray]) -> tup
     return tuple(out.values()), values
 
 
-LEAVES = ("weight", "bias", "running_mean", "running_var")
+NORM_LEAVES = ("weight", "bias", "running_mean", "running_var")
 
 
 def affine(norm: BatchNorm, tensors: Mapping[str, np.ndarray]) -> Tensors:
@@ -47,7 +47,7 @@ def affine(norm: BatchNorm, tensors: Mapping[str, np.ndarray]) -> Tensors:
 
 
 def _affine(norm: BatchNorm, tensors: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    weight, bias, mean, variance = (tensors[f"{norm.name}.{leaf}"] for leaf in LEAVES)
+    weight, bias, mean, variance = (tensors[f"{norm.name}.{leaf}"] for leaf in NORM_LEAVES)
     return norm_as_affine(weight, bias, mean, variance, norm.epsilon)
 
 

@@ -11,7 +11,7 @@ from xception.arch.graph import Add, BatchNorm, Conv, Dense, GlobalAveragePool, 
 from xception.export.fold import affine
 from xception.export.program import IMAGE, Normalize, Operation, Program, Softmax, TopK
 from xception.extras import require
-from xception.litert_graph import Call, LayerWeights, LiteRtGraph, Window
+from xception.litert_graph import LayerWeights, LiteRtGraph, OperationCall, Window
 
 
 def litert_files(program: Program) -> dict[str, bytes]:
@@ -43,18 +43,20 @@ class _Writer:
         dtype = "uint8" if graph.input_values == "image" else "float32"
         index = self.graph.value(source, self.shapes[source], dtype=dtype)
         for node in self.program.nodes:
-            NODE_WRITERS[type(node)](self, node)
+            LITERT_WRITERS[type(node)](self, node)
         results = {output.name: self._output(output.value) for output in self.program.outputs}
         return self.graph.file.finish(self.program.architecture.name, {graph.input_name: index}, results)
 
-    def call(self, node: Operation, *sources: str) -> Call:
+    def call(self, node: Operation, *sources: str) -> OperationCall:
         """The operation of a node, whose output is made here, on its source or on the named values."""
         inputs = [self.graph.file.indices[name] for name in sources or (node.source,)]
-        return Call(name=node.name, inputs=inputs, output=self.graph.value(node.name, self.shapes[node.name]))
+        return OperationCall(name=node.name, inputs=inputs, output=self.graph.value(node.name, self.shapes[node.name]))
 
     def apply(self, kind: str, name: str, inputs: Sequence[int], shape: Sequence[int], **settings: Any) -> int:
         """Append an operation that is a part of a node. Returns its output."""
-        return self.graph.add(kind, Call(name=name, inputs=inputs, output=self.graph.value(name, shape)), **settings)
+        return self.graph.add(
+            kind, OperationCall(name=name, inputs=inputs, output=self.graph.value(name, shape)), **settings
+        )
 
     def constant(self, name: str, value: NDArray[Any]) -> int:
         return self.graph.file.constant(name, value)
@@ -118,7 +120,7 @@ def _top_k(writer: _Writer, node: TopK) -> None:
     writer.graph.file.add("TOPK_V2", [source, count], [values, indices], options="TopKV2Options")
 
 
-NODE_WRITERS: Mapping[type[Operation], Callable[[_Writer, Any], object]] = {
+LITERT_WRITERS: Mapping[type[Operation], Callable[[_Writer, Any], object]] = {
     Normalize: _normalize,
     Conv: _conv,
     BatchNorm: _batch_norm,

@@ -1,4 +1,4 @@
-"""Where an export first departs from its parent: the values inside both, compared operation by operation."""
+"""The first operation in which an export departs from its parent, found by comparing the values inside both."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from xception.weights import read_weights
 
 Values = Mapping[str, NDArray[Any]]
 
-MAX_WORDS = 300
+MAX_REASON_CHARACTERS = 300
 """Characters of a runtime's complaint that are passed on."""
 
 
@@ -27,7 +27,7 @@ class Taps(Protocol):
     """A graph that shows what it computes inside."""
 
     names: Sequence[str]
-    """Of all values, in the order in which they are computed."""
+    """Names of all values, in the order in which they are computed."""
 
     def __call__(self, values: NDArray[Any], count: int) -> Values:
         """The first `count` values for an input of the graph, maps as (N, C, H, W). The runtime's own errors come
@@ -46,7 +46,7 @@ class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
     relative_diff: float | None = None
     """Largest difference over the largest value; None where there was nothing to compare."""
     reason: str = ""
-    """Why there was nothing to compare."""
+    """Reason why there was nothing to compare."""
 
     def sentence(self) -> str:
         if self.max_abs_diff is None:
@@ -86,7 +86,7 @@ def first_mismatch(exported: Bundle, parent: Bundle, pixels: Pixels, tolerance: 
 
 
 def expected_values(parent: Bundle, pixels: Pixels) -> dict[str, NDArray[Any]]:
-    """What every operation of the folded network has to compute, by its name."""
+    """Values that the operations of the folded network have to compute, by the operation's name."""
     require("torch", "torch")
     architecture, tensors = parent.model.network.architecture(), read_weights(parent.main_file)
     values: dict[str, NDArray[Any]] = import_module("xception.export.torch").network_values(
@@ -130,7 +130,7 @@ def _failure(taps: Taps, values: NDArray[Any], expected: Values, tolerance: floa
 
     index = bisect_left(range(1, len(taps.names)), True, key=fails)
     wrong = _difference(taps(values, index), expected, tolerance) if index else None
-    name, reason = taps.names[index], " ".join(reason.split())[:MAX_WORDS]
+    name, reason = taps.names[index], " ".join(reason.split())[:MAX_REASON_CHARACTERS]
     return wrong or Mismatch(node=name, block=_block(name), agreeing=index, reason=reason)
 
 

@@ -39,7 +39,7 @@ def onnx_files(program: Program) -> dict[str, bytes]:
 
 
 class _Writer:
-    """One graph in the making; an operation's output bears the operation's name.
+    """Writer of one graph; an operation's output bears the operation's name.
 
     In float16 the network itself is half precision; the input, normalisation, and all behind the logits are float32.
     """
@@ -56,7 +56,7 @@ class _Writer:
         if not self.program.options.image_input:
             self.enter(self.program.graph.input_name)
         for node in self.program.nodes:
-            NODE_WRITERS[type(node)](self, node)
+            ONNX_WRITERS[type(node)](self, node)
         for output in self.program.outputs:
             self.add("Identity", [self.as_float32(output.value)], output.name)
         name = self.program.architecture.name
@@ -198,7 +198,7 @@ def _top_k(writer: _Writer, node: TopK) -> None:
     writer.float32_values.update(outputs)
 
 
-NODE_WRITERS: Mapping[type[Operation], Callable[[_Writer, Any], None]] = {
+ONNX_WRITERS: Mapping[type[Operation], Callable[[_Writer, Any], None]] = {
     Normalize: _normalize,
     Conv: _conv,
     BatchNorm: _batch_norm,

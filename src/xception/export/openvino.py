@@ -15,7 +15,7 @@ from xception.extras import require
 def openvino_files(program: Program) -> dict[str, bytes]:
     """`model.xml` and `model.bin` with the names and shapes of the ONNX graph.
 
-    In float16 the weights alone are half precision; the runtime computes in float32.
+    In float16 only the weights are half precision; the runtime computes in float32.
 
     Raises:
         MissingExtra: openvino or onnx is not installed.

@@ -1,4 +1,4 @@
-"""What every writer of a graph walks: folded operations with names, shapes and the parts that deployment adds."""
+"""A network as all writers of graphs walk it: folded operations, their shapes, and additions for deployment."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from xception.forms import Layout
 from xception.preprocess import Preprocess
 
 IMAGE = "image"
-"""The graph's input where it is 8-bit images; `pixels` is then what normalisation makes of it."""
+"""Name of the value that 8-bit images enter by; normalisation makes `pixels` of it."""
 
 SOFTMAX, TOP_K, CLASS_MAPS = "head.softmax", "head.top_k", "head.class_maps"
 TOP_VALUES, TOP_INDICES = "top_values", "top_indices"
@@ -24,7 +24,7 @@ TOP_VALUES, TOP_INDICES = "top_values", "top_indices"
 
 @dataclass(frozen=True, slots=True)
 class Normalize:
-    """8-bit images (N, H, W, C) to pixels (N, C, H, W): `value * NAME.factor + NAME.shift` a channel."""
+    """8-bit images (N, H, W, C) to pixels (N, C, H, W): `value * NAME.factor + NAME.shift` per channel."""
 
     name: str
     source: str
@@ -52,21 +52,21 @@ Operation = Node | Normalize | Softmax | TopK
 
 @dataclass(frozen=True, kw_only=True)
 class GraphOptions:
-    """How a graph is to differ from its plain form: float32 pixels (N, C, H, W) in, logits out, any batch, the
+    """Departures of a graph from its plain form: float32 pixels (N, C, H, W) in, logits out, any batch, the
     bundle's own image size."""
 
     opset: int = 17
     """Version of the ONNX operators, from 11; converters of the last years agree on 17."""
     fixed_batch: int | None = None
-    """Images in every call; by default any number."""
+    """Number of images that every call has; any number by default."""
     free_size: bool = False
-    """Any height and width, instead of the bundle's."""
+    """Images of any height and width, instead of the bundle's."""
     precision: Literal["float32", "float16"] = "float32"
     """float16 halves the file; inputs and outputs stay float32."""
     input_name: str | None = None
-    """By default what the input is: `pixels` or `image`."""
+    """Name of the input; by default `pixels` or `image`, after its values."""
     output_name: str | None = None
-    """By default what the output is: `logits` or `probabilities`."""
+    """Name of the output; by default `logits` or `probabilities`, after its values."""
     image_input: bool = False
     """8-bit images (N, H, W, C) in, normalised inside."""
     softmax: bool = False
@@ -78,8 +78,8 @@ class GraphOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Output:
-    """An output's name, and the value inside that it shows."""
+class GraphOutput:
+    """An output's name, and the inner value that it shows."""
 
     name: str
     value: str
@@ -97,7 +97,7 @@ class Program:
     nodes: tuple[Operation, ...]
     tensors: Tensors
     graph: Graph
-    outputs: tuple[Output, ...]
+    outputs: tuple[GraphOutput, ...]
     options: GraphOptions
 
     @property
@@ -188,7 +188,7 @@ def _graph(architecture: Architecture, preprocess: Preprocess, options: GraphOpt
 
 
 def _head(nodes: tuple[Node, ...], options: GraphOptions) -> Iterator[Operation]:
-    """What comes behind the logits, or beside them."""
+    """Operations behind the logits, and for additional outputs."""
     result = nodes[-1].name
     if options.softmax:
         yield Softmax(SOFTMAX, result)
@@ -217,15 +217,15 @@ def _normalization(preprocess: Preprocess) -> Tensors:
     return {f"{INPUT}.{leaf}": value.astype(np.float32) for leaf, value in scaled.items()}
 
 
-def _outputs(nodes: tuple[Node, ...], graph: Graph) -> Iterator[Output]:
+def _outputs(nodes: tuple[Node, ...], graph: Graph) -> Iterator[GraphOutput]:
     last = nodes[-1]
     probabilities = graph.output_values == "probabilities"
-    yield Output(name=graph.output_name, value=SOFTMAX if probabilities else last.name)
+    yield GraphOutput(name=graph.output_name, value=SOFTMAX if probabilities else last.name)
     if graph.top_k:
-        yield Output(name=TOP_VALUES, value=f"{TOP_K}.values")
-        yield Output(name=TOP_INDICES, value=f"{TOP_K}.indices", dtype="int64")
+        yield GraphOutput(name=TOP_VALUES, value=f"{TOP_K}.values")
+        yield GraphOutput(name=TOP_INDICES, value=f"{TOP_K}.indices", dtype="int64")
     if graph.class_maps:
-        yield Output(name="class_maps", value=CLASS_MAPS if isinstance(last, Dense) else _features(nodes))
+        yield GraphOutput(name="class_maps", value=CLASS_MAPS if isinstance(last, Dense) else _features(nodes))
 
 
 def _check_names(made: Program) -> None:

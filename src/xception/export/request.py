@@ -40,7 +40,7 @@ class ExportRequest:
             raise UsageError(f"the pack has {self.inputs} inputs; expected at least 1")
 
 
-def departures(options: GraphOptions) -> dict[str, str | int | bool]:
+def graph_departures(options: GraphOptions) -> dict[str, str | int | bool]:
     """The options that differ from the plain form."""
     plain = GraphOptions()
     return {name: value for name, value in vars(options).items() if value != getattr(plain, name)}

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from xception.errors import UnknownName
-from xception.export.request import ExportRequest, check_taken, check_weights, departures
-from xception.forms import FORMS, HEADS, NAMES, QUANTIZABLE_FROM, SIZES, exportable
+from xception.export.request import ExportRequest, check_taken, check_weights, graph_departures
+from xception.forms import FORMS, HEAD_OPTIONS, NAME_OPTIONS, QUANTIZABLE_FROM, SIZE_OPTIONS, exportable
 
-Kind = Literal["bundle", "folder", "pack"]
+TargetKind = Literal["bundle", "folder", "pack"]
 
-KINDS: Mapping[Kind, str] = {
+TARGET_KINDS: Mapping[TargetKind, str] = {
     "bundle": "write bundles in these forms",
     "folder": "write folders that these programs load",
     "pack": "write packs to carry to these vendors' chips",
@@ -24,7 +24,7 @@ KINDS: Mapping[Kind, str] = {
 class ExportTarget:
     """Something that an export can write."""
 
-    kind: Kind
+    kind: TargetKind
     module: str
     """Module with `write(request)`, which writes it whole or raises, and returns its path."""
     takes: frozenset[str]
@@ -55,7 +55,7 @@ EXPORT_TARGETS: Mapping[str, ExportTarget] = {
     "triton": ExportTarget(
         kind="folder",
         module="xception.export.triton",
-        takes=SIZES | HEADS | NAMES | {"precision", "opset"},
+        takes=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"precision", "opset"},
         next="tritonserver --model-repository {parent}, or here: xception evaluate {out}/1 DATA",
     ),
     "ascend": ExportTarget(
@@ -86,8 +86,8 @@ def export_target(to: str) -> ExportTarget:
 
 def targets_sentence() -> str:
     """All targets in words, by their kinds."""
-    names = {kind: [to for to, target in EXPORT_TARGETS.items() if target.kind == kind] for kind in KINDS}
-    return "; ".join(f"{', '.join(names[kind])} {words}" for kind, words in KINDS.items())
+    names = {kind: [to for to, target in EXPORT_TARGETS.items() if target.kind == kind] for kind in TARGET_KINDS}
+    return "; ".join(f"{', '.join(names[kind])} {words}" for kind, words in TARGET_KINDS.items())
 
 
 def write_export(request: ExportRequest) -> Path:
@@ -103,6 +103,6 @@ def write_export(request: ExportRequest) -> Path:
     target = export_target(request.to)
     check_weights(request.bundle)
     parts = {name for name in ("data", "calibration", "upstream_python") if getattr(request, name) is not None}
-    check_taken(request.to, departures(request.options).keys() | parts, target.takes)
+    check_taken(request.to, graph_departures(request.options).keys() | parts, target.takes)
     written: Path = import_module(target.module).write(request)
     return written

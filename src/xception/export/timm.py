@@ -14,10 +14,10 @@ from xception.export.request import ExportRequest
 from xception.outputs import ensure_free, json_document, staged_folder
 from xception.weights import read_weights, weights_bytes
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+TIMM_CONFIG, TIMM_WEIGHTS = "config.json", "model.safetensors"
 
 UPSTREAM_NAMES = {"timm_xception": "legacy_xception"}
-"""Where timm calls a variant otherwise than the variant without its prefix."""
+"""Names in timm of variants that are not called like the variant without its prefix."""
 
 
 def write(request: ExportRequest) -> Path:
@@ -30,14 +30,14 @@ def write(request: ExportRequest) -> Path:
     """
     bundle, out = request.bundle, request.out
     _check_network(bundle)
-    ensure_free(out, "a folder for timm", only={CONFIG, WEIGHTS}, overwrite=request.overwrite)
+    ensure_free(out, "a folder for timm", only={TIMM_CONFIG, TIMM_WEIGHTS}, overwrite=request.overwrite)
     network = bundle.model.network
     name = UPSTREAM_NAMES.get(network.variant, network.variant.removeprefix("timm_"))
     config = timm_config(name, network.num_classes, bundle.model.preprocess, bundle.labels)
     tensors = read_weights(bundle.main_file)
     with staged_folder(out) as folder:
-        (folder / CONFIG).write_bytes(json_document(config))
-        (folder / WEIGHTS).write_bytes(weights_bytes(rename_back(tensors, network.architecture(), timm)))
+        (folder / TIMM_CONFIG).write_bytes(json_document(config))
+        (folder / TIMM_WEIGHTS).write_bytes(weights_bytes(rename_back(tensors, network.architecture(), timm)))
         _check_return(folder, bundle, tensors)
     return out
 

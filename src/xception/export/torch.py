@@ -36,7 +36,7 @@ def torchscript_files(program: Program) -> dict[str, bytes]:
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch prefers its newer format, users of the older remain
-        traced = torch.jit.trace(Walk(program), _example(program), check_trace=False)  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(ProgramModule(program), _example(program), check_trace=False)  # type: ignore[no-untyped-call]
         torch.jit.save(traced, file)
     return {"model.pt": file.getvalue()}
 
@@ -78,15 +78,15 @@ def _run(exported: Bundle, module: Any, batches: Mapping[str, NDArray[Any]]) -> 
 def network_values(
     architecture: Architecture, tensors: Mapping[str, NDArray[Any]], pixels: NDArray[Any]
 ) -> dict[str, NDArray[Any]]:
-    """What every operation of the unfolded network makes of pixels (N, C, H, W), by its name and in their order."""
+    """Values of all operations of the unfolded network for pixels (N, C, H, W), by name and in their order."""
     values = {INPUT: torch.from_numpy(pixels)}
     with torch.inference_mode():
         for node in unfold(architecture):
-            values |= Step(node, tensors)(values)
+            values |= OperationModule(node, tensors)(values)
     return {name: value.numpy() for name, value in values.items()}
 
 
-class Walk(nn.Module):
+class ProgramModule(nn.Module):
     """A program as a module: its input to its outputs, in their order."""
 
     def __init__(self, program: Program) -> None:
@@ -94,7 +94,9 @@ class Walk(nn.Module):
         self.source = program.source
         self.outputs = [output.value for output in program.outputs]
         # A module's name may hold no dot.
-        self.steps = nn.ModuleDict({node.name.replace(".", "_"): Step(node, program.tensors) for node in program.nodes})
+        self.steps = nn.ModuleDict(
+            {node.name.replace(".", "_"): OperationModule(node, program.tensors) for node in program.nodes}
+        )
         self.eval()
 
     def forward(self, source: Tensor) -> tuple[Tensor, ...]:
@@ -104,7 +106,7 @@ class Walk(nn.Module):
         return tuple(values[name] for name in self.outputs)
 
 
-class Step(nn.Module):
+class OperationModule(nn.Module):
     """One operation, with its tensors as buffers."""
 
     weight: Tensor
@@ -184,4 +186,4 @@ def _exported(program: Program) -> torch.export.ExportedProgram:
     if program.graph.input_layout == "nhwc":
         free = [{0: 0, 2: 1, 3: 2}[axis] for axis in free]
     dynamic = (dict.fromkeys(free, dim.DYNAMIC),) if free else None
-    return torch.export.export(Walk(program), (_example(program),), dynamic_shapes=dynamic)
+    return torch.export.export(ProgramModule(program), (_example(program),), dynamic_shapes=dynamic)

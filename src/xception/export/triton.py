@@ -13,16 +13,16 @@ from xception.export.request import ExportRequest
 from xception.labels import labels_text
 from xception.outputs import ensure_free, staged_folder
 
-CONFIG, LABELS, VERSION = "config.pbtxt", "labels.txt", "1"
-CONTENT = frozenset({CONFIG, LABELS, VERSION})
+TRITON_CONFIG, TRITON_LABELS, TRITON_VERSION = "config.pbtxt", "labels.txt", "1"
+CONTENT = frozenset({TRITON_CONFIG, TRITON_LABELS, TRITON_VERSION})
 
-MAX_IMAGES = 32
+MAX_BATCH = 32
 """The largest batch that the server makes of waiting requests; a graph of a free batch size takes any."""
 
 MAX_DELAY_US = 500
-"""How long the server lets a request wait for company, a small part of what one inference takes."""
+"""Time that the server lets a request wait for others, a small part of one inference."""
 
-TYPES = {"tensor(float)": "TYPE_FP32", "tensor(uint8)": "TYPE_UINT8", "tensor(int64)": "TYPE_INT64"}
+TRITON_TYPES = {"tensor(float)": "TYPE_FP32", "tensor(uint8)": "TYPE_UINT8", "tensor(int64)": "TYPE_INT64"}
 """Triton's names for ONNX Runtime's types."""
 
 
@@ -41,9 +41,9 @@ def write(request: ExportRequest) -> Path:
         raise UsageError(f"{out} has no name, which the model would bear; pass a folder of its own")
     ensure_free(out, "a model for Triton", only=CONTENT, overwrite=request.overwrite)
     with staged_folder(out) as folder:
-        exported = export_bundle(bundle, "onnx", folder / VERSION, options=request.options)
-        (folder / LABELS).write_text(labels_text(bundle.labels), encoding="utf-8")
-        (folder / CONFIG).write_text(write_pbtxt(configuration(out.name, exported)), encoding="utf-8")
+        exported = export_bundle(bundle, "onnx", folder / TRITON_VERSION, options=request.options)
+        (folder / TRITON_LABELS).write_text(labels_text(bundle.labels), encoding="utf-8")
+        (folder / TRITON_CONFIG).write_text(write_pbtxt(configuration(out.name, exported)), encoding="utf-8")
         _check(folder)
     return out
 
@@ -58,16 +58,16 @@ def configuration(name: str, exported: Bundle) -> dict[str, Any]:
     }
     for port in ports["output"]:
         if port["name"] not in (TOP_INDICES, "class_maps"):
-            port["label_filename"] = LABELS
+            port["label_filename"] = TRITON_LABELS
     batching = {
-        "preferred_batch_size": [4, 8, 16, MAX_IMAGES],
+        "preferred_batch_size": [4, 8, 16, MAX_BATCH],
         "max_queue_delay_microseconds": MAX_DELAY_US,
     }
     return {
         "name": name,
         "backend": "onnxruntime",
         "default_model_filename": exported.main_file.name,
-        "max_batch_size": MAX_IMAGES if batched else 0,
+        "max_batch_size": MAX_BATCH if batched else 0,
         **ports,
         **({"dynamic_batching": batching} if batched else {}),
         "instance_group": [{"count": 1, "kind": Word("KIND_AUTO")}],
@@ -78,14 +78,14 @@ def configuration(name: str, exported: Bundle) -> dict[str, Any]:
 def _port(port: Port, batched: bool) -> dict[str, Any]:
     """Triton adds the batch axis itself where it batches; -1 is a free size."""
     dims = [size if isinstance(size, int) else -1 for size in port.shape]
-    return {"name": port.name, "data_type": Word(TYPES[port.dtype]), "dims": dims[1:] if batched else dims}
+    return {"name": port.name, "data_type": Word(TRITON_TYPES[port.dtype]), "dims": dims[1:] if batched else dims}
 
 
 def _check(folder: Path) -> None:
-    """Whether the configuration, as it reads, announces what the graph itself does."""
-    found = read_pbtxt((folder / CONFIG).read_text(encoding="utf-8"))
+    """Refuse a configuration that, read back, announces other ports than the graph has."""
+    found = read_pbtxt((folder / TRITON_CONFIG).read_text(encoding="utf-8"))
     (most,), (file,) = found["max_batch_size"], found["default_model_filename"]
-    facts = describe_graph(folder / VERSION / file)
+    facts = describe_graph(folder / TRITON_VERSION / file)
     for kind, ports in (("input", facts.inputs), ("output", facts.outputs)):
         announced = [(port["name"], port["data_type"], port["dims"]) for port in found[kind]]
         real = [
@@ -93,5 +93,6 @@ def _check(folder: Path) -> None:
         ]
         if announced != real:
             raise CheckFailed(
-                f"{CONFIG} announces {announced} as {kind} and the graph has {real}; nothing was written; report this"
+                f"{TRITON_CONFIG} announces {announced} as {kind}, and the graph has {real}; nothing was written; "
+                "report this"
             )

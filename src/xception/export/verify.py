@@ -1,4 +1,4 @@
-"""An export beside its parent: run by the real runtime in several batch and image sizes, and compared."""
+"""Comparison of an export with its parent: run by the real runtime in several batch and image sizes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -28,7 +28,7 @@ BATCH_SIZES = (1, 2, 7)
 """One image, the smallest number above it, and an odd one."""
 
 MAPS_FACTOR = 10
-"""How much more a class map may differ, whose numbers are not averaged over the image."""
+"""Factor by which class maps may differ more than logits, since they are not averaged over the image."""
 
 Runner = Callable[[Mapping[str, Pixels]], Mapping[str, Values]]
 """Batches of pixels by name to all outputs of the graph by the batch's name."""
@@ -88,7 +88,7 @@ def _differences(ours: Logits, theirs: Logits) -> NDArray[np.float32]:
 
 
 def _where(exported: Bundle, parent: Bundle, batch: Pixels, image: int) -> str:
-    """What in the graph differs on this image, or else on its batch."""
+    """The first operation that differs on this image, or else on its batch, in words."""
     tolerance = TOLERANCES[exported.model.precision]
     by_itself = [batch[image : image + 1]] if exported.graph.input_shape[0] is None else []
     found = (first_mismatch(exported, parent, pixels, tolerance) for pixels in (*by_itself, batch))
@@ -158,7 +158,7 @@ def _as_given(logits: Logits, graph: Graph) -> Logits:
 
 
 def _check_extras(values: Values, expected: Values, exported: Bundle) -> None:
-    """The outputs beside the main one."""
+    """Refuse additional outputs that are wrong."""
     model, graph = exported.model, exported.graph
     if graph.class_maps:
         maps = agreement_of(values["class_maps"], expected["class_maps"])

@@ -2,7 +2,7 @@
 
 The bundle's own preprocessing always applies. What remains to go wrong is the images themselves: files that were
 normalised or scaled before they were saved, or of another kind than the network knows. Such ranges fit nothing, so
-that the images are compared with those of the gate, in values and in what the float model makes of them.
+the images are compared with those of the gate, in values and in the float model's outputs on them.
 """
 
 import hashlib
@@ -22,20 +22,20 @@ from xception.pipeline.lane import Failure, prepared
 from xception.preprocess import Preprocess
 from xception.quantize.outputs import Outputs
 
-IMAGES = 200
-"""By default; more of them change no accuracy measurably, see docs/explanation/int8.md."""
+CALIBRATION_IMAGES = 200
+"""Calibration images by default; more change no accuracy measurably, see docs/explanation/int8.md."""
 
-MIN_IMAGES = 16
+MIN_CALIBRATION_IMAGES = 16
 
 MIN_SHARE_OF_CLASSES = 0.5
-"""Of the classes that so many images could show."""
+"""Share of the classes that so many images could show."""
 
 MAX_SHIFT = 0.5
 """Largest difference of the mean value from the gate's images, in standard deviations of their values. Random halves
 of a data set differ by less than 0.05; images that were normalised before they were saved, by more than 1."""
 
 CONTRASTS = (0.5, 2.0)
-"""Between which the deviation of the values may lie, as a multiple of that of the gate's images."""
+"""Bounds of the values' deviation, as a multiple of that of the gate's images."""
 
 TINY = float(np.finfo(np.float32).tiny)
 
@@ -44,12 +44,12 @@ MAX_COMPARED = 200
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    """Which images a model was calibrated on."""
+    """The images that a model was calibrated on."""
 
     data: str
     images: int
     classes: int | None
-    """How many classes they show; None without labels."""
+    """Number of classes that they show; None without labels."""
     digest: str
     """SHA-256 of the images' own SHA-256 hashes in ascending order."""
 
@@ -76,7 +76,7 @@ class Calibration:
             yield entry.pixels[None]
 
     def provenance(self) -> Provenance:
-        """What a bundle remembers of these images."""
+        """The record of these images in a bundle."""
         targets = {item.target for item in self.source}
         hashes = sorted(content_digest(item) for item in self.source)
         return Provenance(
@@ -94,10 +94,10 @@ def split(calibration: Source, validation: Source | None, images: int) -> tuple[
         InputError: too few images, or some in both.
     """
     chosen, rest = balanced(calibration, images)
-    if len(chosen) < MIN_IMAGES:
+    if len(chosen) < MIN_CALIBRATION_IMAGES:
         raise InputError(
             f"{len(chosen)} calibration images say too little about the ranges of activations; "
-            f"expected at least {MIN_IMAGES}, and better {IMAGES}"
+            f"expected at least {MIN_CALIBRATION_IMAGES}, and better {CALIBRATION_IMAGES}"
         )
     if validation is None and not len(rest):
         raise InputError(
@@ -115,9 +115,9 @@ def check_calibration(bundle: Bundle, calibration: Calibration, seen: Outputs, h
     Args:
         bundle: the float model.
         calibration: the images.
-        seen: what the float model answers on them.
+        seen: the float model's outputs on them.
         held_out: the images of the gate.
-        gate: what the float model answers on those.
+        gate: the float model's outputs on those.
 
     Raises:
         InputError: saying what is wrong with the images.

@@ -3,7 +3,7 @@
 Between two convolutions, with at most a ReLU between them that nothing else reads, a channel may be divided by any
 positive number in the first if the second multiplies it again: ReLU(x / s) s = ReLU(x). Nagel et al., Data-Free
 Quantization Through Weight Equalization and Bias Correction (2019), choose s from the ranges of both weights. Here
-weights have a scale a channel anyway, so the first range is the one that calibration saw of the activation between.
+weights have a scale per channel anyway, so the first range is the one that calibration saw of the activation between.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from xception.quantize.observation import Observation
 Initializers = dict[str, NDArray[np.float32]]
 
 
-class Pair(NamedTuple):
+class ConvPair(NamedTuple):
     """Two convolutions and the tensor that goes from one to the other."""
 
     first: Any
@@ -34,14 +34,14 @@ def equalized(model: Any, observation: Observation) -> Any:
     result.CopyFrom(model)
     values = {tensor.name: onnx.numpy_helper.to_array(tensor).copy() for tensor in result.graph.initializer}
     # From the end, so that what a pair does to its first kernel's outputs is known when that kernel's inputs are due.
-    for pair in reversed(tuple(pairs(result))):
+    for pair in reversed(tuple(conv_pairs(result))):
         _rescale(pair, _divisors(pair, observation.peaks[pair.between], values), values)
     for tensor in result.graph.initializer:
         tensor.CopyFrom(onnx.numpy_helper.from_array(values[tensor.name], tensor.name))
     return result
 
 
-def pairs(model: Any) -> Iterator[Pair]:
+def conv_pairs(model: Any) -> Iterator[ConvPair]:
     """All pairs of convolutions, in the order of the graph."""
     nodes = model.graph.node
     readers = Counter(name for node in nodes for name in node.input)
@@ -53,13 +53,18 @@ def pairs(model: Any) -> Iterator[Pair]:
         if first is not None and first.op_type == "Relu":
             passed.append(first.input[0])
             first = makers.get(first.input[0])
-        alone = all(readers[name] == 1 and name not in outputs for name in passed)
-        if first is not None and first.op_type == "Conv" and alone and not {*first.input[1:]} & {*second.input[1:]}:
-            yield Pair(first, second, passed[0])
+        is_only_reader = all(readers[name] == 1 and name not in outputs for name in passed)
+        if (
+            first is not None
+            and first.op_type == "Conv"
+            and is_only_reader
+            and not {*first.input[1:]} & {*second.input[1:]}
+        ):
+            yield ConvPair(first, second, passed[0])
 
 
-def _divisors(pair: Pair, peaks: NDArray[np.float32], values: Initializers) -> NDArray[np.float32]:
-    """What each channel between is divided by; channels that are always or nowhere zero keep their scale."""
+def _divisors(pair: ConvPair, peaks: NDArray[np.float32], values: Initializers) -> NDArray[np.float32]:
+    """Divisors of the channels between; channels that are always or nowhere zero keep their scale."""
     kernel = values[pair.second.input[1]]
     if _groups(pair.second) == 1:
         # The second kernel mixes the channels under one scale, so that range and weights meet in the middle.
@@ -71,7 +76,7 @@ def _divisors(pair: Pair, peaks: NDArray[np.float32], values: Initializers) -> N
     return np.where(usable, wanted, 1).astype(np.float32)
 
 
-def _rescale(pair: Pair, divisors: NDArray[np.float32], values: Initializers) -> None:
+def _rescale(pair: ConvPair, divisors: NDArray[np.float32], values: Initializers) -> None:
     for name in pair.first.input[1:]:
         values[name] = values[name] / divisors.reshape(-1, *(1,) * (values[name].ndim - 1))
     name = pair.second.input[1]

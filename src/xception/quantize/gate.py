@@ -12,7 +12,7 @@ TOLERANCE = 0.005
 """Largest loss of top-1 accuracy, as a fraction: half a point."""
 
 MIN_SHARE = 0.99
-"""Of the parent's accuracy, which is the stricter demand where that accuracy is below one half."""
+"""Share of the parent's accuracy, the stricter demand where that accuracy is below one half."""
 
 MIN_AGREEMENT = 0.98
 """Without labels: share of images with the parent's class. Models that lose half a point agree on about that many."""
@@ -32,7 +32,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     difference: Interval | None
     """The candidate's top-1 less the parent's, with its paired 95 % interval."""
     p_value: float | None
-    """Of McNemar's exact test that the two are equally accurate."""
+    """P-value of McNemar's exact test that the two are equally accurate."""
     non_inferiority: NonInferiority | None
     top1_agreement: float
     logit_error: float
@@ -57,11 +57,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(parent: Outputs, candidate: Outputs, tolerance: float = TOLERANCE, *, is_strict: bool = False) -> Verdict:
-    """Compare two models' answers on the same images, by their labels or, without any, with each other.
+    """Compare two models' outputs on the same images, by their labels or, without any, with each other.
 
     Args:
-        parent: answers of the model in float.
-        candidate: answers of the model in int8.
+        parent: outputs of the model in float.
+        candidate: outputs of the model in int8.
         tolerance: largest loss of top-1 accuracy, as a fraction.
         is_strict: pass only what is shown to be within the tolerance with 95 % confidence.
     """

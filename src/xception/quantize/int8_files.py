@@ -7,19 +7,19 @@ from typing import Any
 from xception.extras import require
 
 
-def onnx_files(graph: Any) -> dict[str, bytes]:
+def int8_onnx_files(graph: Any) -> dict[str, bytes]:
     """`model.onnx`, for ONNX Runtime and for compilers that read QDQ."""
     return {"model.onnx": bytes(graph.SerializeToString(deterministic=True))}
 
 
-def openvino_files(graph: Any) -> dict[str, bytes]:
+def int8_openvino_files(graph: Any) -> dict[str, bytes]:
     """`model.xml` and `model.bin`; takes an `onnx.ModelProto` or an `openvino.Model`.
 
     Raises:
         MissingExtra: openvino is not installed.
     """
     openvino = require("openvino", "openvino")
-    model = openvino.Core().read_model(onnx_files(graph)["model.onnx"]) if hasattr(graph, "graph") else graph
+    model = openvino.Core().read_model(int8_onnx_files(graph)["model.onnx"]) if hasattr(graph, "graph") else graph
     with tempfile.TemporaryDirectory() as folder:
         openvino.save_model(model, Path(folder) / "model.xml", compress_to_fp16=False)
         return {name: (Path(folder) / name).read_bytes() for name in ("model.xml", "model.bin")}

@@ -36,15 +36,15 @@ Method = Literal[
 
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True):
-    """What a method does."""
+    """The steps of a method."""
 
     ranges: RangeMethod = "max"
     per_channel: bool = True
     is_equalized: bool = False
     correction: Correction | None = None
-    """Through NNCF, which then chooses ranges itself."""
+    """Bias correction by NNCF, which then chooses ranges itself."""
     float_layers: int = 0
-    """How many of the layers that hurt most stay in float, see `float_island`."""
+    """Number of layers, those that hurt most, that stay in float, see `float_island`."""
 
 
 METHODS: Mapping[Method, Rung] = {
@@ -64,7 +64,8 @@ METHODS: Mapping[Method, Rung] = {
 }
 
 LADDER: tuple[Method, ...] = tuple(method for method in METHODS if method != "per-tensor")
-"""What `auto` climbs; one scale for a whole kernel only ever loses, and is there for compilers that know no other."""
+"""The methods that `auto` tries in order. One scale for a whole kernel only ever loses, and is there for compilers that
+know no other."""
 
 
 @dataclass(frozen=True)
@@ -99,16 +100,16 @@ class Quantizer:
         return self._equalized if METHODS[method].is_equalized else self.model
 
     def observation(self, method: Method) -> Observation:
-        """What calibration saw of that graph."""
+        """Statistics of that graph's activations on the calibration images."""
         return self._observation_equalized if METHODS[method].is_equalized else self._observation
 
     def range_error(self, method: Method) -> float | None:
-        """What rounding costs the activations over the method's ranges, see `Observation.error`."""
+        """Rounding error of the activations over the method's ranges, see `Observation.error`."""
         return None if METHODS[method].correction else self.observation(method).error(self._ranges(method))
 
     @cached_property
     def sensitivity(self) -> tuple[LayerError, ...]:
-        """The logits' error when a layer of the equalised graph alone is quantized, worst first."""
+        """The logits' error when only one layer of the equalised graph is quantized, worst first."""
         return sensitivity(self._equalized, self._ranges("equalized"), self._scheme(), self.calibration)
 
     @cached_property
@@ -133,7 +134,7 @@ class Quantizer:
         )
 
     def _ranges(self, method: Method) -> dict[str, Range]:
-        """Of every activation; that of the logits is never narrowed, since clipping makes the best classes equal."""
+        """Ranges of activations; that of the logits is never narrowed, since clipping makes the best classes equal."""
         observation = self.observation(method)
         full = observation.ranges("max", is_symmetric=self.is_symmetric)
         chosen = observation.ranges(METHODS[method].ranges, is_symmetric=self.is_symmetric)

@@ -1,4 +1,4 @@
-"""Where the error comes from: layer by layer within an int8 graph, and by quantizing one layer alone."""
+"""Errors of single layers: within an int8 graph, and of the logits when only one layer is quantized."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from xception.backends.base import Pixels
 from xception.quantize.observation import exposed_session
-from xception.quantize.qdq import LAYERS, Scheme, layers, quantize_graph, with_activation
+from xception.quantize.qdq import LAYER_TYPES, Scheme, layers, quantize_graph, with_activation
 from xception.quantize.ranges import Range
 
-IMAGES = 16
-"""On which errors are measured; they are averages over all positions, so that few images suffice."""
+ERROR_IMAGES = 16
+"""Images on which errors are measured; errors are averages over all positions, so few images suffice."""
 
 
 class LayerError(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,8 +27,8 @@ class LayerError(msgspec.Struct, frozen=True, kw_only=True):
 def sensitivity(
     model: Any, ranges: Mapping[str, Range], scheme: Scheme, images: Iterable[Pixels]
 ) -> tuple[LayerError, ...]:
-    """The error of the logits when one layer alone is quantized, for each layer, worst first."""
-    pixels = np.concatenate(list(islice(images, IMAGES)))
+    """The error of the logits when only one layer is quantized, for each layer, worst first."""
+    pixels = np.concatenate(list(islice(images, ERROR_IMAGES)))
     output = model.graph.output[0].name
     (reference,) = _values(model, [output], pixels)
     rows = []
@@ -39,16 +39,16 @@ def sensitivity(
 
 
 def layer_errors(reference: Any, quantized: Any, images: Iterable[Pixels]) -> tuple[LayerError, ...]:
-    """How far the output of each layer is off in an int8 graph, all errors before it included; in graph order.
+    """Errors of each layer's output in an int8 graph, all errors before it included; in graph order.
 
     Args:
         reference: the float graph that the int8 graph was made of.
         quantized: the int8 graph, in QDQ form.
         images: batches of images.
     """
-    pixels = np.concatenate(list(islice(images, IMAGES)))
+    pixels = np.concatenate(list(islice(images, ERROR_IMAGES)))
     known = {output: node.op_type for node in reference.graph.node for output in node.output}
-    made = {node.name: node.output[0] for node in quantized.graph.node if node.op_type in LAYERS}
+    made = {node.name: node.output[0] for node in quantized.graph.node if node.op_type in LAYER_TYPES}
     names = {layer: tensor for layer, tensor in made.items() if tensor in known}
     ours, theirs = (_values(model, list(names.values()), pixels) for model in (quantized, reference))
     # A layer that has taken over a ReLU leaves the clipping to the grid behind it, which starts at zero.

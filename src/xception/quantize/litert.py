@@ -17,7 +17,7 @@ from xception.arch.arithmetic import norm_as_affine
 from xception.errors import UsageError
 from xception.extras import require
 from xception.flatbuffer import Grid
-from xception.litert_graph import Call, LayerWeights, LiteRtGraph, Window
+from xception.litert_graph import LayerWeights, LiteRtGraph, OperationCall, Window
 from xception.quantize.qdq import attributes_of, ordered
 
 EXAMPLE_PX = 299
@@ -29,10 +29,10 @@ MAX_INT8 = 127
 RENAMING = ("Flatten", "Identity")
 """Nodes without effect here, where the mean over positions has two axes from the start."""
 
-Real = NDArray[np.float64]
+Numbers = NDArray[np.float64]
 
 
-def litert_files(graph: Any) -> dict[str, bytes]:
+def int8_litert_files(graph: Any) -> dict[str, bytes]:
     """`model.tflite`, with float images (N, H, W, C) in and float logits out.
 
     Args:
@@ -50,7 +50,7 @@ class _Step:
     """A node, the operation that is written for it, and its weights if it has any."""
 
     node: Any
-    call: Call
+    call: OperationCall
     weights: LayerWeights | None
 
 
@@ -65,7 +65,7 @@ class _Translation:
         self.shapes = {value.name: _shape(value) for value in (*parts.input, *parts.value_info)}
         self.readers: dict[str, list[Any]] = defaultdict(list)
         self.stored: dict[str, Any] = {}
-        """By name of a constant that is stored as integers, the node that reads those."""
+        """The nodes that read constants stored as integers, by the constant's name."""
         for node in parts.node:
             for name in node.input:
                 self.readers[name].append(node)
@@ -103,7 +103,7 @@ class _Translation:
             self.integers[name] = self.out.file.constant(name, _channels_last(signed.astype(np.int8)), grid), grid
         return self.integers[name]
 
-    def constant(self, name: str) -> tuple[Real, Real | None]:
+    def constant(self, name: str) -> tuple[Numbers, Numbers | None]:
         """Values, and where they stand for integers, the scales of those: one, or one for each index of axis 0."""
         if name in self.constants:
             return self.constants[name].astype(np.float64), None
@@ -142,7 +142,7 @@ class _Translation:
         end, relu = node.output[0], None
         if node.op_type in FUSING and (relu := self._only_reader(end, "Relu")) is not None:
             end = relu.output[0]
-        weights = WEIGHTS[node.op_type](self, node) if node.op_type in WEIGHTS else None
+        weights = WEIGHT_READERS[node.op_type](self, node) if node.op_type in WEIGHT_READERS else None
         names = node.input[:1] if weights else node.input
         grid = self._result_grid(node, end, names, weights)
         shape = self.shapes[end]
@@ -153,7 +153,7 @@ class _Translation:
         else:
             self.integers[end] = output, grid
             inputs, (grid_in, *_) = map(list, zip(*map(self.integer, names), strict=True))
-        call = Call(name=node.name, inputs=inputs, output=output, has_relu=relu is not None, grid_in=grid_in)
+        call = OperationCall(name=node.name, inputs=inputs, output=output, has_relu=relu is not None, grid_in=grid_in)
         return _Step(node, call, weights)
 
     def _result_grid(self, node: Any, end: str, names: Sequence[str], weights: LayerWeights | None) -> Grid | None:
@@ -214,7 +214,7 @@ def _norm_weights(t: _Translation, node: Any) -> LayerWeights:
     return LayerWeights(kernel=factor[:, None, None, None], bias=shift, scales=scales)
 
 
-WEIGHTS: Mapping[str, Callable[[_Translation, Any], LayerWeights]] = {
+WEIGHT_READERS: Mapping[str, Callable[[_Translation, Any], LayerWeights]] = {
     "BatchNormalization": _norm_weights,
     "Conv": _layer_weights,
     "Gemm": _layer_weights,

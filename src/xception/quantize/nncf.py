@@ -25,7 +25,7 @@ def quantize_by_nncf(model: Any, calibration: Calibration, correction: Correctio
     Args:
         model: an `onnx.ModelProto` or an `openvino.Model`, in float.
         calibration: images in the model's own preprocessing.
-        correction: what is done besides choosing ranges.
+        correction: work in addition to choosing ranges.
         weight_bits: 7 or 8, see `Scheme`.
 
     Raises:

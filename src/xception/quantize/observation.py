@@ -15,7 +15,7 @@ from xception.quantize.ranges import RANGES, Histogram, Range, RangeMethod, squa
 
 @dataclass(frozen=True)
 class Observation:
-    """What calibration saw: by tensor a histogram, and the largest magnitude in each channel."""
+    """Statistics of activations: by tensor a histogram, and the largest magnitude in each channel."""
 
     histograms: dict[str, Histogram] = field(default_factory=lambda: defaultdict(Histogram))
     peaks: dict[str, NDArray[np.float32]] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Observation:
         return {name: symmetric(bounds) for name, bounds in chosen.items()} if is_symmetric else chosen
 
     def error(self, ranges: dict[str, Range]) -> float:
-        """What eight bits over these ranges cost: the tensors' mean squared error over their mean square, averaged."""
+        """Rounding error of eight bits over these ranges: mean squared error over mean square, tensors averaged."""
         shares = [_share(self.histograms[name], bounds) for name, bounds in ranges.items()]
         return float(np.mean(shares))
 

@@ -1,4 +1,4 @@
-"""What this machine's processor does with eight-bit products, and what follows for a file that others run too."""
+"""Processors' sums of eight-bit products, which decide how many bits a weight may have."""
 
 import platform
 from pathlib import Path
@@ -18,14 +18,14 @@ SATURATING = ("avx2", "avx512bw")
 
 
 class Processor(msgspec.Struct, frozen=True, kw_only=True):
-    """Which of the instructions that matter for int8 the processor has; None where the system does not tell."""
+    """The processor's instructions that matter for int8; None where the system does not tell."""
 
     machine: str
     instructions: tuple[str, ...] | None
 
     @property
     def is_exact(self) -> bool | None:
-        """Whether sums of products of eight-bit weights come out right; None if unknown."""
+        """Sums of products of eight-bit weights come out right; None if unknown."""
         if self.instructions is None:
             return None
         return any(name in EXACT for name in self.instructions) or "avx2" not in self.instructions

@@ -11,10 +11,10 @@ import numpy as np
 from xception.extras import require
 from xception.quantize.ranges import Range
 
-LAYERS = ("Conv", "Gemm")
+LAYER_TYPES = ("Conv", "Gemm")
 """Operations with weights."""
 
-QUANTIZED = (*LAYERS, "Add", "Flatten", "GlobalAveragePool", "MaxPool", "Mul", "Relu")
+QUANTIZED_TYPES = (*LAYER_TYPES, "Add", "Flatten", "GlobalAveragePool", "MaxPool", "Mul", "Relu")
 
 
 class Scheme(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,12 +31,12 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True):
     """A grid for the logits too, for runtimes that have no integer layer with a result in float."""
 
 
-class Scale(msgspec.Struct, frozen=True, kw_only=True):
+class TensorScale(msgspec.Struct, frozen=True, kw_only=True):
     """The grid of one tensor: value = (integer - zero_point) * scale, a scale for each channel or one for all."""
 
     tensor: str
     kind: str
-    """weight, bias or activation."""
+    """Role of the tensor: weight, bias or activation."""
     dtype: str
     scales: tuple[float, ...]
     zero_points: tuple[int, ...]
@@ -69,7 +69,7 @@ def quantize_graph(
         calibrate.TensorsData(quantization.CalibrationMethod.MinMax, bounds),
         list(only) or [node.name for node in model.graph.node],
         [*exclude, *_tail(model)],
-        list(QUANTIZED),
+        list(QUANTIZED_TYPES),
         {
             "OpTypesToExcludeOutputQuantization": [] if scheme.rounds_logits else ["Gemm"],
             "ForceQuantizeNoInputCheck": False,
@@ -81,12 +81,12 @@ def quantize_graph(
 
 def layers(model: Any) -> tuple[str, ...]:
     """Names of the nodes with weights, in the order of the graph."""
-    return tuple(node.name for node in model.graph.node if node.op_type in LAYERS)
+    return tuple(node.name for node in model.graph.node if node.op_type in LAYER_TYPES)
 
 
 def logits(model: Any) -> tuple[str, ...]:
     """Names of the values that hold the logits: results of the last layer, if that is dense."""
-    last = [node for node in model.graph.node if node.op_type in LAYERS][-1:]
+    last = [node for node in model.graph.node if node.op_type in LAYER_TYPES][-1:]
     return tuple(output for node in last if node.op_type == "Gemm" for output in node.output)
 
 
@@ -96,16 +96,16 @@ def with_activation(model: Any, layer: str) -> tuple[str, ...]:
 
 
 def float_island(model: Any, layer: str) -> tuple[str, ...]:
-    """What has to stay in float so that a layer does.
+    """Names of the nodes that have to stay in float so that a layer does.
 
-    A convolution with float weights alone between eight-bit tensors is quantized by ONNX Runtime when it loads the
-    file, with one scale for the whole kernel; so what reads the layer's result stays in float with it.
+    A convolution between eight-bit tensors, of which only the weights are float, is quantized by ONNX Runtime when it
+    loads the file, with one scale for the whole kernel; so the readers of its result stay in float with it.
     """
     own = with_activation(model, layer)
     return (*own, *(reader.name for name in own for reader in _readers(model, name)))
 
 
-def scales(model: Any) -> tuple[Scale, ...]:
+def scales(model: Any) -> tuple[TensorScale, ...]:
     """The grid of every quantized tensor, in the order of the graph.
 
     A compiler that quantizes on its own takes them as they are; a signed grid of a symmetric activation has the
@@ -114,14 +114,14 @@ def scales(model: Any) -> tuple[Scale, ...]:
     onnx = require("onnx", "quantize")
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     sources = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
-    rows: dict[str, Scale] = {}
+    rows: dict[str, TensorScale] = {}
     for node in model.graph.node:
         if node.op_type == "DequantizeLinear":
             source = node.input[0]
             name = sources.get(source, source)
             scale = np.atleast_1d(values[node.input[1]])
             zero = np.atleast_1d(values[node.input[2]]) if len(node.input) > 2 else np.zeros(scale.shape, np.int32)
-            rows[name] = Scale(
+            rows[name] = TensorScale(
                 tensor=name.removesuffix("_quantized"),
                 kind="activation" if source in sources else "bias" if zero.dtype == np.int32 else "weight",
                 dtype=str(zero.dtype),
@@ -131,7 +131,7 @@ def scales(model: Any) -> tuple[Scale, ...]:
     return tuple(rows.values())
 
 
-def scales_csv(rows: Sequence[Scale]) -> str:
+def scales_csv(rows: Sequence[TensorScale]) -> str:
     """The table with a line for each tensor and channel."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -168,7 +168,7 @@ def _readers(model: Any, name: str) -> list[Any]:
 
 
 def _tail(model: Any) -> list[str]:
-    """What follows the last layer: it only rearranges logits, which eight bits would round for nothing."""
+    """Nodes behind the last layer: they only rearrange logits, which eight bits would round for nothing."""
     nodes = list(model.graph.node)
-    last = max((index for index, node in enumerate(nodes) if node.op_type in LAYERS), default=-1)
+    last = max((index for index, node in enumerate(nodes) if node.op_type in LAYER_TYPES), default=-1)
     return [node.name for node in nodes[last + 1 :]]

@@ -18,7 +18,7 @@ from xception.extras import require
 from xception.forms import FORMS, QUANTIZABLE_FROM, Form, quantizable
 from xception.outputs import json_document
 from xception.pipeline.engine import Engine
-from xception.quantize.calibration import IMAGES, Calibration, Provenance, check_calibration, split
+from xception.quantize.calibration import CALIBRATION_IMAGES, Calibration, Provenance, check_calibration, split
 from xception.quantize.gate import TOLERANCE, Verdict, check_parent, judge
 from xception.quantize.ladder import LADDER, METHODS, Method, Quantizer
 from xception.quantize.layers import layer_errors
@@ -81,7 +81,7 @@ def quantize_bundle(
     validation: Source | None = None,
     method: Method | Literal["auto"] = "auto",
     to: Form = "onnx",
-    images: int = IMAGES,
+    images: int = CALIBRATION_IMAGES,
     tolerance: float = TOLERANCE,
     tuning: Tuning | None = None,
     open_engine: OpenEngine | None = None,

@@ -1,4 +1,4 @@
-"""Ranges of activations: what calibration saw of a tensor, and where each method clips it.
+"""Ranges of activations: a tensor's histogram, and the bounds at which each method clips it.
 
 A range is (low, high) in the tensor's own units and always holds zero, so that zero has an integer of its own.
 """
@@ -18,10 +18,10 @@ RangeMethod = Literal["max", "percentile-99.9", "percentile-99.99", "percentile-
 LEVELS = 256
 """Integers of eight bits."""
 
-HALF = 4096
+BINS_PER_SIDE = 4096
 """Bins on either side of zero: at least 16 to each of the 256 levels, whatever the values' order."""
 
-SHRINKS = np.geomspace(1, 1 / 32, 81)
+SHARES_OF_RANGE = np.geomspace(1, 1 / 32, 81)
 """Shares of the full range that a search tries."""
 
 
@@ -29,7 +29,7 @@ class Histogram:
     """Counts of a tensor's values in equal bins on both sides of zero, kept while the values stream by."""
 
     def __init__(self) -> None:
-        self.counts = np.zeros(2 * HALF, np.int64)
+        self.counts = np.zeros(2 * BINS_PER_SIDE, np.int64)
         self.limit = 0.0
         self.low = self.high = 0.0
 
@@ -44,15 +44,19 @@ class Histogram:
             raise CheckFailed("an activation of the model is not a finite number; convert or train it again")
         self.low, self.high = min(self.low, low), max(self.high, high)
         self._widen(max(self.high, -self.low))
-        scaled = values.ravel() * np.float32(HALF / self.limit) if self.limit else np.zeros(values.size, np.float32)
-        index = np.floor(scaled).astype(np.int32) + HALF
-        self.counts += np.bincount(index.clip(0, 2 * HALF - 1), minlength=2 * HALF)
+        scaled = (
+            values.ravel() * np.float32(BINS_PER_SIDE / self.limit) if self.limit else np.zeros(values.size, np.float32)
+        )
+        index = np.floor(scaled).astype(np.int32) + BINS_PER_SIDE
+        self.counts += np.bincount(index.clip(0, 2 * BINS_PER_SIDE - 1), minlength=2 * BINS_PER_SIDE)
 
     @property
     def centres(self) -> NDArray[np.float64]:
         """The value that stands for each bin; zero stands for its own, since it is what a ReLU leaves most."""
-        centres = np.asarray((np.arange(-HALF, HALF) + 0.5) * (self.limit / HALF), np.float64)
-        centres[HALF] = 0.0
+        centres = np.asarray(
+            (np.arange(-BINS_PER_SIDE, BINS_PER_SIDE) + 0.5) * (self.limit / BINS_PER_SIDE), np.float64
+        )
+        centres[BINS_PER_SIDE] = 0.0
         return centres
 
     def _widen(self, largest: float) -> None:
@@ -62,7 +66,7 @@ class Histogram:
             self.limit = largest
         while self.limit < largest:
             merged = self.counts.reshape(-1, 2).sum(1)
-            self.counts = np.pad(merged, HALF // 2)
+            self.counts = np.pad(merged, BINS_PER_SIDE // 2)
             self.limit *= 2
 
 
@@ -96,7 +100,7 @@ def divergence(histogram: Histogram, bounds: Range) -> float:
     """
     low, high = bounds
     counts, centres = histogram.counts.astype(np.float64), histogram.centres
-    counts[HALF] = 0
+    counts[BINS_PER_SIDE] = 0
     first, last = np.searchsorted(centres, (low, high))
     inside = counts[first : last + 1]
     if not inside.any():
@@ -118,16 +122,18 @@ def _full(histogram: Histogram) -> Range:
 
 def _percentile(histogram: Histogram, percent: float) -> Range:
     """The part of the full range that is no further from zero than `percent` of the values are."""
-    magnitudes = histogram.counts[HALF:] + histogram.counts[:HALF][::-1]
+    magnitudes = histogram.counts[BINS_PER_SIDE:] + histogram.counts[:BINS_PER_SIDE][::-1]
     reached = np.searchsorted(np.cumsum(magnitudes), magnitudes.sum() * percent / 100)
-    bound = float(reached + 1) * histogram.limit / HALF
+    bound = float(reached + 1) * histogram.limit / BINS_PER_SIDE
     return max(histogram.low, -bound), min(histogram.high, bound)
 
 
 def _least(histogram: Histogram, score: Callable[[Histogram, Range], float]) -> Range:
     """The shrunken full range with the least score."""
     largest = max(-histogram.low, histogram.high)
-    candidates = [(max(histogram.low, -bound), min(histogram.high, bound)) for bound in (largest * SHRINKS).tolist()]
+    candidates = [
+        (max(histogram.low, -bound), min(histogram.high, bound)) for bound in (largest * SHARES_OF_RANGE).tolist()
+    ]
     return min(candidates, key=lambda bounds: score(histogram, bounds))
 
 
@@ -139,4 +145,4 @@ RANGES: Mapping[RangeMethod, Callable[[Histogram], Range]] = {
     "entropy": partial(_least, score=divergence),
     "mse": partial(_least, score=squared_error),
 }
-"""How a range is chosen from what calibration saw of a tensor."""
+"""Functions that choose a range from a tensor's histogram."""

@@ -9,7 +9,7 @@ from xception.quantize.gate import Verdict
 from xception.quantize.ladder import Method
 from xception.quantize.layers import LayerError
 from xception.quantize.processor import Processor, WeightBits
-from xception.quantize.qdq import Scale
+from xception.quantize.qdq import TensorScale
 from xception.tasks.compare import Flip
 
 RECORD = "quantization.json"
@@ -51,7 +51,7 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True):
     """Errors within the chosen graph, in graph order; empty for OpenVINO's own graphs."""
     sensitivity: tuple[LayerError, ...]
     """The logits' error with only one layer in int8, worst first; empty unless it was asked for or needed."""
-    scales: tuple[Scale, ...]
+    scales: tuple[TensorScale, ...]
     """The grids of the chosen graph; empty for OpenVINO's own graphs."""
     flips: tuple[Flip, ...]
     """Images that the chosen graph gives another class than its parent, with the largest changes first."""

@@ -1,4 +1,4 @@
-"""The pack for Ascend: a graph a batch size, prepared inputs, AIPP, calibration tensors, and how to go on."""
+"""The pack for Ascend: a graph per batch size, prepared inputs, AIPP, calibration tensors, and the next steps."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,8 +20,8 @@ from xception.export.request import ExportRequest
 from xception.interchange import aipp, ascend, vastai
 from xception.interchange.ascend import InfoRow
 
-BATCHES = (1, 4, 8, 16, 32)
-INPUT, OUTPUT = "image", "class"
+ASCEND_BATCH_SIZES = (1, 4, 8, 16, 32)
+ASCEND_INPUT, ASCEND_OUTPUT = "image", "class"
 
 
 def write(request: ExportRequest) -> Path:
@@ -31,14 +31,14 @@ def write(request: ExportRequest) -> Path:
 
 def _contents(folder: Path, request: ExportRequest, sample: Sample, expected: Expected) -> Mapping[str, object]:
     preprocess = request.bundle.model.preprocess
-    graphs = write_graphs(folder, request, BATCHES, INPUT, OUTPUT)
+    graphs = write_graphs(folder, request, ASCEND_BATCH_SIZES, ASCEND_INPUT, ASCEND_OUTPUT)
     (folder / "aipp.cfg").write_text(aipp.config_text(preprocess), encoding="utf-8")
     _write_inputs(folder, request, sample)
     _write_labels(folder, request, sample)
     calibration = _write_calibration(folder, request)
     write_goldens(folder, request, sample, preprocess)
     (folder / "compile.sh").write_text(compile_script(request, graphs), encoding="utf-8")
-    said = {"input": INPUT, "output": OUTPUT, "agreement": graphs, "calibration_images": calibration}
+    said = {"input": ASCEND_INPUT, "output": ASCEND_OUTPUT, "agreement": graphs, "calibration_images": calibration}
     (folder / "README.md").write_text(ascend_readme(request, sample, expected, said), encoding="utf-8")
     return said
 
@@ -61,7 +61,7 @@ def compile_script(request: ExportRequest, graphs: Iterable[str]) -> str:
         batch = graph.rpartition("_bs")[2].removesuffix(".onnx")
         lines.append(
             f"atc --framework=5 --model={graph} --output=om/{Path(graph).stem} --input_format=NCHW "
-            f'--input_shape="{INPUT}:{batch},{channels},{height},{width}" --log=error --soc_version="$soc" $aipp'
+            f'--input_shape="{ASCEND_INPUT}:{batch},{channels},{height},{width}" --log=error --soc_version="$soc" $aipp'
         )
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""What the packs of all vendors have in common: graphs, a sample of inputs with golden logits, and a manifest."""
+"""The common part of all vendors' packs: graphs, a sample of inputs with golden logits, and a manifest."""
 
 import json
 import re
@@ -35,10 +35,10 @@ from xception.tasks.evaluate import evaluate
 OPSET = 11
 """Version of the ONNX operators that both vendors' compilers take."""
 
-CALIBRATION_IMAGES = 1000
-"""At most; as evenly over the classes as the data allow, so one for each of ImageNet's."""
+MAX_CALIBRATION_IMAGES = 1000
+"""Calibration images in a pack, as evenly over the classes as the data allow: one for each of ImageNet's."""
 
-MIN_AGREEMENT = 0.95
+MIN_CHIP_AGREEMENT = 0.95
 """Share of inputs whose top-1 class on the chip has to be the source's. Half precision keeps nearly all; int8 files
 that lose four points of accuracy, as published ones do, fall short of it."""
 
@@ -53,15 +53,15 @@ class Sample:
     unreadable: tuple[str, ...]
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What a preprocessing that the chip cannot do costs: the nearest that it can beside the model's own."""
+class PreprocessCost(msgspec.Struct, frozen=True, kw_only=True):
+    """Accuracy with the model's own preprocessing, which the chip cannot do, and with the nearest that it can."""
 
     data: str
     own_top1: Interval | None
     chip_top1: Interval | None
     images: int
     logits: Agreement
-    """On the pack's inputs."""
+    """Agreement of the logits on the pack's inputs."""
 
 
 Expected = Mapping[str, Score]
@@ -82,7 +82,7 @@ def file_name(request: ExportRequest) -> str:
 
 
 Contents = Callable[[Path, ExportRequest, Sample, Expected], Mapping[str, object]]
-"""Writes a vendor's files into a folder, and returns what the manifest is to say beside the common facts."""
+"""Writes a vendor's files into a folder, and returns its entries in the manifest."""
 
 
 def write_pack(request: ExportRequest, contents: Contents) -> Path:
@@ -181,7 +181,7 @@ def calibration_items(request: ExportRequest) -> tuple[tuple[str, Item], ...]:
     """(name, item) of the class-balanced calibration images."""
     if request.calibration is None:
         return ()
-    chosen = balanced(request.calibration, CALIBRATION_IMAGES)[0].items
+    chosen = balanced(request.calibration, MAX_CALIBRATION_IMAGES)[0].items
     return tuple(zip(_names(chosen), chosen, strict=True))
 
 
@@ -205,7 +205,7 @@ def write_images(folder: Path, request: ExportRequest) -> str:
 
 
 def _load(item: Item) -> bytes | Image.Image:
-    """What the item loads, after a look at whether it is an image."""
+    """The item's content, which is an image."""
     try:
         data = item.load()
         loaded_image(data)
@@ -214,13 +214,15 @@ def _load(item: Item) -> bytes | Image.Image:
     return data
 
 
-def cost_of(request: ExportRequest, expected: Expected, chip: Preprocess, own: Logits, theirs: Logits) -> Cost | None:
+def cost_of(
+    request: ExportRequest, expected: Expected, chip: Preprocess, own: Logits, theirs: Logits
+) -> PreprocessCost | None:
     """Accuracy of the source on the data under its own preprocessing and under the chip's; None without data."""
     if request.data is None:
         return None
     changed = msgspec.structs.replace(request.bundle.model, preprocess=chip)
     score = _evaluated(replace(request.bundle, model=changed), request.data)
-    return Cost(
+    return PreprocessCost(
         data=request.data.name,
         own_top1=expected[request.data.name].top1,
         chip_top1=score.top1,
@@ -248,7 +250,7 @@ def _facts(request: ExportRequest, sample: Sample, expected: Expected) -> dict[s
         "preprocess": model.preprocess,
         "inputs": {"names": sample.names, "targets": sample.targets, "unreadable": sample.unreadable},
         "expected": expected,
-        "least_agreement": MIN_AGREEMENT,
+        "least_agreement": MIN_CHIP_AGREEMENT,
     }
 
 

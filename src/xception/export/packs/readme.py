@@ -1,9 +1,9 @@
-"""What a pack says of itself: what it holds, what was run, what is left to run, with the exact commands."""
+"""The README of a pack: its content, what was run, and the exact commands for what is left to run."""
 
 from collections.abc import Mapping
 
 from xception.bundle import Agreement
-from xception.export.packs.pack import OPSET, Cost, Expected, Sample, file_name
+from xception.export.packs.pack import OPSET, Expected, PreprocessCost, Sample, file_name
 from xception.export.request import ExportRequest
 from xception.intervals import Interval
 
@@ -39,7 +39,7 @@ needs Python 3.7 and NumPy. `pack.json` holds the hash of every file.
 
 
 def ascend_readme(request: ExportRequest, sample: Sample, expected: Expected, said: Mapping[str, object]) -> str:
-    """For a pack of `ascend.write`."""
+    """The README of a pack for Ascend."""
     height, width = request.bundle.model.preprocess.output_px or (0, 0)
     text = _common(
         request,
@@ -80,7 +80,7 @@ python3 verify.py results
 
 
 def vastai_readme(request: ExportRequest, sample: Sample, expected: Expected, said: Mapping[str, object]) -> str:
-    """For a pack of `vastai.write`."""
+    """The README of a pack for VastAI."""
     name, (height, width) = file_name(request), request.bundle.model.preprocess.output_px or (0, 0)
     text = _common(request, sample, expected, said, "VastAI", "`vamc` and `vamp`, so that no compiled model is here.")
     return (
@@ -171,7 +171,7 @@ def _preprocessing(said: Mapping[str, object]) -> str:
         return "## Preprocessing\n\nThe chip's preprocessing is the model's own.\n"
     text = "## Preprocessing\n\n**The chip cannot prepare images as the model expects them:**\n\n"
     text += "".join(f"- {words}\n" for words in departures)
-    if not isinstance(cost, Cost):
+    if not isinstance(cost, PreprocessCost):
         return text + "\nWhat this costs was not measured, since no data were named.\n"
     return text + (
         f"\nMeasured on {cost.images} images of {cost.data} with the source's weights: top-1 {_percent(cost.own_top1)} "

@@ -1,4 +1,4 @@
-"""The pack for VastAI: a graph, compiler and preprocessing files, inputs with a datalist, and how to go on."""
+"""The pack for VastAI: a graph, compiler and preprocessing files, inputs with a datalist, and the next steps."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import numpy as np
 
 from xception.data.decode import loaded_image
 from xception.export.packs.pack import (
-    CALIBRATION_IMAGES,
+    MAX_CALIBRATION_IMAGES,
     Expected,
     Sample,
     calibration_items,
@@ -26,7 +26,7 @@ from xception.export.request import ExportRequest
 from xception.interchange import vamc, vastai, vdsp
 from xception.preprocess import Preprocess
 
-INPUT, OUTPUT = "input", "output"
+VASTAI_INPUT, VASTAI_OUTPUT = "input", "output"
 
 
 def write(request: ExportRequest) -> Path:
@@ -37,7 +37,7 @@ def write(request: ExportRequest) -> Path:
 def _contents(folder: Path, request: ExportRequest, sample: Sample, expected: Expected) -> Mapping[str, object]:
     preprocess = request.bundle.model.preprocess
     chip, departures = vdsp.expressible(preprocess), vdsp.departures(preprocess)
-    graphs = write_graphs(folder, request, (1,), INPUT, OUTPUT)
+    graphs = write_graphs(folder, request, (1,), VASTAI_INPUT, VASTAI_OUTPUT)
     vdsp.write_params(folder / "vdsp_params.json", vdsp.params_of(preprocess))
     suffix = write_images(folder, request)
     calibration = len(calibration_items(request))
@@ -49,8 +49,8 @@ def _contents(folder: Path, request: ExportRequest, sample: Sample, expected: Ex
     theirs = write_goldens(folder, request, sample, chip)
     own = write_goldens(folder, request, sample, preprocess, "logits_own_preprocess")
     said: dict[str, object] = {
-        "input": INPUT,
-        "output": OUTPUT,
+        "input": VASTAI_INPUT,
+        "output": VASTAI_OUTPUT,
         "agreement": graphs,
         "calibration_images": calibration,
         "chip_preprocess": chip,
@@ -72,10 +72,10 @@ def _write_builds(folder: Path, request: ExportRequest, chip: Preprocess, suffix
                 preprocess=exact,
                 name=f"{file_name(request)}_{dtype}",
                 checkpoint=f"./onnx/{file_name(request)}_bs1.onnx",
-                input_name=INPUT,
+                input_name=VASTAI_INPUT,
                 dtype="int8" if dtype == "int8" else "fp16",
                 calibration="./calibration",
-                images=calibration or CALIBRATION_IMAGES,
+                images=calibration or MAX_CALIBRATION_IMAGES,
                 suffix=suffix,
             )
         )
@@ -87,7 +87,7 @@ def _write_builds(folder: Path, request: ExportRequest, chip: Preprocess, suffix
             "model_graph_path": f"{place}.json",
             "model_params_path": f"{place}.params",
             "hw_config_file": "",
-            "output_layout": {"name": OUTPUT, "shape": [1, request.bundle.model.network.num_classes]},
+            "output_layout": {"name": VASTAI_OUTPUT, "shape": [1, request.bundle.model.network.num_classes]},
         }
         (folder / f"model_info_{dtype}.json").write_text(json.dumps(info, indent=4) + "\n", encoding="utf-8")
 

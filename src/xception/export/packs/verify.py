@@ -25,7 +25,7 @@ LINE = re.compile(r"(.+): Relay top-(\d+) id: (\d+), prob: \S+, class name: .*")
 
 
 class Fault(Exception):
-    """What is wrong, in a sentence."""
+    """A fault of the pack or the results, in a sentence."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -104,7 +104,7 @@ def check_file(file: Path, name: str, entry: dict[str, Any]) -> None:
 
 
 def sha256_of(file: Path) -> str:
-    """Of a file's content, read in pieces."""
+    """SHA-256 of a file's content, read in pieces."""
     found = hashlib.sha256()
     with file.open("rb") as stream:
         for piece in iter(lambda: stream.read(1 << 20), b""):
@@ -152,7 +152,7 @@ def compare_scores(rows: list[np.ndarray], logits: np.ndarray) -> float:
     """Print how far scores are from the goldens; returns the share of inputs whose scores are nearest to their own.
 
     That share tells results in a wrong order even where a network gives most images one class. It is 1 where the
-    tool named classes alone.
+    tool named only classes.
     """
     if any(row.dtype.kind != "f" for row in rows):
         return 1.0
@@ -176,7 +176,7 @@ def report_accuracy(whose: str, ranked: list[np.ndarray], targets: list[int]) ->
 
 
 def read_answers(manifest: dict[str, Any], results: Path) -> dict[str, np.ndarray]:
-    """By input: scores (K,) as floats, or classes from the best on as integers."""
+    """Results by input: scores (K,) as floats, or classes from the best on as integers."""
     classes = manifest["model"]["num_classes"]
     if manifest["vendor"] == "ascend":
         return ascend_answers(results, classes)
@@ -186,7 +186,7 @@ def read_answers(manifest: dict[str, Any], results: Path) -> dict[str, np.ndarra
 
 
 def ascend_answers(results: Path, classes: int) -> dict[str, np.ndarray]:
-    """From `NAME_N.bin` (raw float32) and `NAME_N.txt` (scores, or classes best first)."""
+    """Results from `NAME_N.bin` (raw float32) and `NAME_N.txt` (scores, or classes best first)."""
     answers: dict[str, np.ndarray] = {}
     for file in sorted(results.iterdir()):
         name = file.name.split(".")[0].rpartition("_")[0]
@@ -224,7 +224,7 @@ def text_scores(file: Path, classes: int) -> np.ndarray:
 
 
 def vastai_text(file: Path, classes: int) -> dict[str, np.ndarray]:
-    """From a `result.txt`, five lines an image."""
+    """Classes from a `result.txt`, five lines per image."""
     answers: dict[str, list[int]] = {}
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         match = LINE.match(line)
@@ -241,10 +241,10 @@ def vastai_text(file: Path, classes: int) -> dict[str, np.ndarray]:
 
 
 def vastai_outputs(results: Path, names: list[str], classes: int) -> dict[str, np.ndarray]:
-    """From `.npz` outputs, which follow the datalist in the order of their names."""
+    """Scores from `.npz` outputs, which follow the datalist in the order of their names."""
     files = sorted(path for path in results.iterdir() if path.suffix == ".npz")
     if len(files) != len(names):
-        raise Fault(f"{results} holds {len(files)} outputs; expected {len(names)}, one an input in their order")
+        raise Fault(f"{results} holds {len(files)} outputs; expected {len(names)}, one per input in their order")
     return {name: output(file, classes) for name, file in zip(names, files)}  # noqa: B905
 
 
@@ -261,7 +261,7 @@ def output(file: Path, classes: int) -> np.ndarray:
 
 
 def finite(values: np.ndarray, file: Path) -> np.ndarray:
-    """The values, if they are numbers."""
+    """The values, which are refused if they are no finite numbers."""
     if not np.isfinite(values).all():
         raise Fault(f"{file.name} holds values that are no finite numbers; the compiled model is broken")
     return values
