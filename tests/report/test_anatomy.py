@@ -4,10 +4,10 @@ import pytest
 
 from xception.arch.spec import Norm
 from xception.arch.variants import VARIANTS, architecture
-from xception.report.anatomy import Card, cards
+from xception.report.anatomy import NetworkCard, cards
 
 
-def named(variant: str) -> dict[str, Card]:
+def named(variant: str) -> dict[str, NetworkCard]:
     return {f"{card.title}, {card.subtitle}": card for card in cards(VARIANTS[variant])}
 
 

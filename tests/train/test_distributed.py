@@ -2,14 +2,14 @@ import pytest
 
 from tests.samples import labelled
 from xception.errors import UsageError
-from xception.train.distributed import Share, launch, summed
+from xception.train.distributed import ProcessShare, launch, summed
 from xception.train.settings import ComputeSettings
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 5, 13])
 def test_shares_hold_every_item_once(world: int) -> None:
     source = labelled(11)
-    shares = [Share(source, rank, world) for rank in range(world)]
+    shares = [ProcessShare(source, rank, world) for rank in range(world)]
     assert sorted(item.key for share in shares for item in share) == [item.key for item in source]
     assert sum(map(len, shares)) == 11
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
@@ -17,7 +17,7 @@ def test_shares_hold_every_item_once(world: int) -> None:
 
 
 def test_a_share_is_indexed_as_it_is_iterated() -> None:
-    share = Share(labelled(11), 1, 3)
+    share = ProcessShare(labelled(11), 1, 3)
     assert (
         [share[index].key for index in range(len(share))]
         == [item.key for item in share]

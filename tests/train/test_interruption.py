@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from xception.train.interruption import SIGNALS, Request, noted_signals
+from xception.train.interruption import SIGNALS, StopRequest, noted_signals
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -25,11 +25,11 @@ def test_handlers_are_as_they_were_afterwards() -> None:
     with noted_signals() as request:
         assert [signal.getsignal(number) for number in SIGNALS] != before
     assert [signal.getsignal(number) for number in SIGNALS] == before
-    assert request == Request(None)
+    assert request == StopRequest(None)
 
 
 def test_another_thread_than_the_main_one_may_train_without_handlers() -> None:
-    seen: list[Request] = []
+    seen: list[StopRequest] = []
 
     def enter() -> None:
         with noted_signals() as request:
@@ -38,4 +38,4 @@ def test_another_thread_than_the_main_one_may_train_without_handlers() -> None:
     thread = threading.Thread(target=enter)
     thread.start()
     thread.join()
-    assert seen == [Request(None)]
+    assert seen == [StopRequest(None)]

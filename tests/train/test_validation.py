@@ -16,7 +16,7 @@ from xception.errors import InputError
 from xception.models.network import Xception, build
 from xception.pipeline.engine import Engine
 from xception.tasks.evaluate import evaluate
-from xception.train.distributed import Share, launch
+from xception.train.distributed import ProcessShare, launch
 from xception.train.settings import ComputeSettings
 from xception.train.trainer import empty_bundle
 from xception.train.validation import validate
@@ -53,13 +53,13 @@ def test_the_network_goes_on_in_its_mode(bundle: Bundle, network: Xception, trai
 
 
 def test_a_source_that_gives_fewer_images_than_it_announced_is_noticed(bundle: Bundle, network: Xception) -> None:
-    class Shrunk(Share):
+    class Shrunk(ProcessShare):
         def __iter__(self) -> Iterator[Item]:
             return islice(super().__iter__(), 2)
 
     fabric, _ = launch(ComputeSettings())
     with (
-        patch("xception.train.validation.Share", Shrunk),
+        patch("xception.train.validation.ProcessShare", Shrunk),
         pytest.raises(InputError, match="announced 3 images and gave 2"),
     ):
         validate(fabric, bundle, network, labelled(3))

@@ -175,6 +175,6 @@ def _plan_facts(plan: "Plan") -> dict[str, str]:
         "rate at step": rates,
         "devices": f"{run.processes} x {run.device}, {run.threads} threads",
         "losses": ", ".join(f"{loss:.4f}" for loss in plan.losses),
-        "time of a step": f"{plan.ms_per_step:.1f} ms, {1000 * run.recipe.batch_size / plan.ms_per_step:,.0f} images/s",
+        "time per step": f"{plan.ms_per_step:.1f} ms, {1000 * run.recipe.batch_size / plan.ms_per_step:,.0f} images/s",
         "peak memory": f"{plan.peak_memory_bytes / 1e9:.2f} GB" if plan.peak_memory_bytes else "-",
     }

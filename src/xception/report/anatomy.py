@@ -1,4 +1,4 @@
-"""What a drawing of a network shows, taken from its specification: cards of units, of rows, of chips."""
+"""The content of a network's drawing, taken from its specification: cards of units, of rows, of chips."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,14 +21,14 @@ class Chip:
 
 
 Row = tuple[Chip, ...]
-"""Operations side by side: a norm with its activation, or one alone."""
+"""Operations side by side: a norm with its activation, or a single one."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
-    """Blocks in a row that differ in nothing but their channels, the stem, or the head.
+class NetworkCard:
+    """The stem, the head, or successive blocks that differ only in their channels.
 
-    `shortcut` holds the rows beside the units, none for the identity, and is None without a shortcut.
+    `shortcut` holds the rows next to the units, none for the identity, and is None without a shortcut.
     """
 
     title: str
@@ -40,7 +40,7 @@ class Card:
     footer: str
 
 
-def cards(architecture: Architecture) -> tuple[Card, ...]:
+def cards(architecture: Architecture) -> tuple[NetworkCard, ...]:
     """The whole network, from the stem to the logits, with feature maps at its own input size."""
     shapes = output_shapes(architecture, architecture.input_px, architecture.input_px)
     channels, px, _ = shapes[next(name for name in reversed(shapes) if name.startswith("stem."))]
@@ -51,8 +51,8 @@ def cards(architecture: Architecture) -> tuple[Card, ...]:
     )
 
 
-def _stem(convs: Sequence[StemConv], footer: str) -> Card:
-    return Card(
+def _stem(convs: Sequence[StemConv], footer: str) -> NetworkCard:
+    return NetworkCard(
         title="Stem",
         subtitle=f"padding {convs[0].padding}",
         units=tuple(
@@ -63,7 +63,7 @@ def _stem(convs: Sequence[StemConv], footer: str) -> Card:
     )
 
 
-def _blocks(architecture: Architecture, shapes: dict[str, tuple[int, ...]]) -> Iterator[Card]:
+def _blocks(architecture: Architecture, shapes: dict[str, tuple[int, ...]]) -> Iterator[NetworkCard]:
     last = {int(name.split(".")[1]): name for name in shapes if name.startswith("blocks.")}
     for _, group in groupby(enumerate(architecture.blocks), key=lambda item: _form(item[1])):
         numbers, blocks = zip(*group, strict=True)
@@ -77,12 +77,12 @@ def _form(block: Block) -> Block:
     return replace(block, units=units if same_width else block.units)
 
 
-def _block(numbers: Sequence[int], blocks: Sequence[Block], shapes: Sequence[tuple[int, ...]]) -> Card:
+def _block(numbers: Sequence[int], blocks: Sequence[Block], shapes: Sequence[tuple[int, ...]]) -> NetworkCard:
     first = blocks[0]
     widths = list(dict.fromkeys(block.out_channels for block in blocks))
     sizes = ", ".join(f"{px}²" for px in dict.fromkeys(shape[1] for shape in shapes))
     varies = len(widths) > 1
-    return Card(
+    return NetworkCard(
         title=FLOWS[first.flow],
         subtitle=_numbers(numbers) + (f": C = {', '.join(map(str, widths))}" if varies else ""),
         before=_slot(first.before),
@@ -126,13 +126,13 @@ def _shortcut(block: Block) -> tuple[Row, ...] | None:
     return {"identity": (), "conv": ((conv,),), "conv_norm": ((conv,), (norm,))}[block.shortcut]
 
 
-def _head(head: Head) -> Card:
+def _head(head: Head) -> NetworkCard:
     average = (Chip("pool", "average"),)
     classifier = f"conv 3×3 → {head.num_classes}" if head.kind == "conv" else f"dense → {head.num_classes}"
     classify = (Chip("conv" if head.kind == "conv" else "dense", classifier),)
     scale = [(Chip("scale", f"× {head.feature_scale:g}"),)] if head.feature_scale != 1 else []
     rows = (classify, average) if head.kind == "conv" else (average, classify)
-    return Card(title="Head", subtitle="to the logits", units=((*scale, *rows),), footer=f"{head.num_classes}")
+    return NetworkCard(title="Head", subtitle="to the logits", units=((*scale, *rows),), footer=f"{head.num_classes}")
 
 
 def _stride(stride: int) -> str:

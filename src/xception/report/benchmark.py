@@ -44,7 +44,7 @@ def _cards(benchmark: Benchmark) -> Iterator[Card]:
     yield Card(label="End to end", value=rate(total.images_per_second), note=note)
     note = f"of {rate(best.bound_images_per_second)} images/s, what {best.bound_by} allow"
     yield Card(label="Efficiency", value=percent(best.efficiency), note=note)
-    note = f"{rate(best.stages[best.bottleneck].images_per_second)} images/s alone"
+    note = f"{rate(best.stages[best.bottleneck].images_per_second)} images/s by itself"
     yield Card(label="Bottleneck", value=best.bottleneck, note=note)
     if best.accuracy:
         yield accuracy_card("Top-1 accuracy", best.accuracy.top1)

@@ -12,16 +12,16 @@ from xception.report.document import Card
 from xception.report.html import page
 
 MAX_SHOWN = 24
-"""Findings of a kind with pictures."""
+"""Findings of one kind that have pictures."""
 
 MAX_PICTURES = 4
-"""Of one finding."""
+"""Number of pictures per finding."""
 
 MAX_CLASSES = 100
-"""More than these are only counted."""
+"""Findings of one kind that a page shows; the others are only counted."""
 
 COLOURS: Mapping[Severity, str] = {"error": "bad", "warning": "slowest", "note": ""}
-"""By class of the style sheet."""
+"""Class of the style sheet for each severity."""
 
 REASONS: Mapping[Severity, str] = {"error": "make the check fail", "warning": "to look at", "note": "good to know"}
 
@@ -34,7 +34,7 @@ class Group(NamedTuple):
     meaning: str
     colour: str
     findings: tuple[Finding, ...]
-    """Those that are shown."""
+    """The findings that are shown."""
     total: int
 
     @property
@@ -66,7 +66,7 @@ def render_check(check: Check, pictures: Mapping[str, Image.Image]) -> str:
 
 
 def groups(check: Check) -> tuple[Group, ...]:
-    """The findings by kind, worst first; of each kind as many as a page can show."""
+    """The findings by kind, worst first, each kind with as many as a page can show."""
     return tuple(
         Group(kind, *FINDING_KINDS[kind], COLOURS[FINDING_KINDS[kind].severity], tuple(found[:MAX_SHOWN]), len(found))
         for kind, found in ((kind, list(group)) for kind, group in groupby(check.findings, lambda each: each.kind))

@@ -1,4 +1,4 @@
-"""The confusion matrix as a reader takes it in: a heat map of few classes, the worst pairs of many."""
+"""The confusion matrix for readers: a heat map of few classes, or the worst pairs of many."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -32,7 +32,7 @@ class HeatRow:
 
 @dataclass(frozen=True)
 class Pair:
-    """How many images of one class were taken for another."""
+    """The number of images of one class that were taken for another."""
 
     label: str
     predicted: str
@@ -41,7 +41,7 @@ class Pair:
 
 
 def shown(evaluation: Evaluation) -> dict[str, object]:
-    """What the page shows of the matrix: the heat map with its margins, or the worst pairs."""
+    """The part of the matrix that the page shows: the heat map with its margins, or the worst pairs."""
     is_small = len(evaluation.labels) <= MAX_CLASSES
     return {
         "heat_map": heat_map(evaluation) if is_small else (),
@@ -51,7 +51,7 @@ def shown(evaluation: Evaluation) -> dict[str, object]:
 
 
 def heat_map(evaluation: Evaluation) -> tuple[HeatRow, ...]:
-    """One row a true class, classes in the order of the labels."""
+    """One row per true class, classes in the order of the labels."""
     return tuple(
         _heat_row(index, label, counts)
         for index, (label, counts) in enumerate(zip(evaluation.labels, evaluation.confusion, strict=True))
@@ -59,7 +59,7 @@ def heat_map(evaluation: Evaluation) -> tuple[HeatRow, ...]:
 
 
 def precisions(evaluation: Evaluation) -> tuple[float | None, ...]:
-    """Share of right ones among the images taken for each class; None where there are none."""
+    """Share of right ones among the images taken for each class; None for a class that no image was taken for."""
     columns = zip(*evaluation.confusion, strict=True)
     return tuple(_share(column[index], sum(column)) for index, column in enumerate(columns))
 
@@ -78,7 +78,7 @@ def worst_pairs(evaluation: Evaluation) -> tuple[Pair, ...]:
 
 def _heat_row(target: int, label: str, counts: tuple[int, ...]) -> HeatRow:
     total = sum(counts)
-    # The root lifts single mistakes, which a linear scale would leave white beside the diagonal.
+    # The root lifts single mistakes, which a linear scale would leave white next to the diagonal.
     cells = tuple(
         Cell(count, round(100 * sqrt(_share(count, total) or 0)), index == target) for index, count in enumerate(counts)
     )

@@ -1,4 +1,4 @@
-"""What a page shows, before anything is drawn. All figures come from the documents that the tasks return."""
+"""The content of a page before anything is drawn. All figures come from the documents that the tasks return."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from xception.train.logs import Epoch
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """A headline figure, already in words: what it is, the figure, and what qualifies it."""
+    """A headline figure in words: its label, the figure, and a note that qualifies it."""
 
     label: str
     value: str
@@ -25,7 +25,7 @@ class Card:
 
 @dataclass(frozen=True, kw_only=True)
 class FormRow:
-    """One form of the model with what was measured of it."""
+    """One form of the model with its measurements."""
 
     name: str
     bundle: Bundle
@@ -35,7 +35,7 @@ class FormRow:
 
 @dataclass(frozen=True, kw_only=True)
 class MistakeCard:
-    """A wrongly classified image and where in it the network saw the predicted class.
+    """A wrongly classified image and the places in it that the network saw the predicted class in.
 
     Raises:
         UsageError: a class map that is not a finite (H, W) array.
@@ -47,7 +47,7 @@ class MistakeCard:
     label: str
     predicted: str
     probability: float
-    """Of the predicted class."""
+    """Probability of the predicted class."""
     key: str
 
     def __post_init__(self) -> None:

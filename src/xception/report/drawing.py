@@ -7,14 +7,14 @@ from pathlib import Path
 from xception.arch.compute import cost
 from xception.arch.spec import Architecture
 from xception.outputs import write_file
-from xception.report.anatomy import Card, Row, cards
+from xception.report.anatomy import NetworkCard, Row, cards
 
 CHIP_WIDTH, LANE_WIDTH, PADDING, GAP = 110, 46, 9, 15
 ROW_HEIGHT, ROW_GAP, UNIT_GAP = 19, 4, 9
 TOP, TITLE_HEIGHT, FOOTER_HEIGHT, LEGEND_HEIGHT = 62, 46, 24, 34
 SUM_RADIUS = 8
 MIN_WIDTH = 740
-"""What the heading and the legend need."""
+"""Height of the heading and the legend, in pixels."""
 
 STYLE = """
   svg { --paper: #ffffff; --card: #f5f6f8; --unit: #e6e9ee; --line: #98a1ae; --ink: #1c232d; --muted: #5d6775;
@@ -47,7 +47,7 @@ LEGEND = (
 
 
 def draw(architecture: Architecture) -> str:
-    """The network as an SVG document: a card a run of like blocks, a box a unit, a chip an operation."""
+    """The network as an SVG document: one card per run of like blocks, one box per unit, one chip per operation."""
     row = cards(architecture)
     widths = [_width(card) for card in row]
     height = max(map(_height, row))
@@ -63,7 +63,7 @@ def draw(architecture: Architecture) -> str:
 
 
 def write_drawing(architecture: Architecture, path: Path) -> None:
-    """`draw` into a file.
+    """Write `draw`'s document to a file.
 
     Raises:
         EnvironmentFault: the file cannot be written.
@@ -96,11 +96,11 @@ def _heading(architecture: Architecture) -> Iterator[str]:
     yield _text(GAP, 45, "  ·  ".join(facts), "facts")
 
 
-def _width(card: Card) -> float:
+def _width(card: NetworkCard) -> float:
     return CHIP_WIDTH + 2 * PADDING + (0 if card.shortcut is None else LANE_WIDTH + PADDING)
 
 
-def _height(card: Card) -> float:
+def _height(card: NetworkCard) -> float:
     units = sum(_rows_height(unit) + UNIT_GAP for unit in card.units)
     slots = sum(_rows_height(rows) + UNIT_GAP for rows in (card.before, card.after) if rows)
     joint = 2 * UNIT_GAP + 2 * SUM_RADIUS if card.shortcut is not None else 0
@@ -111,7 +111,7 @@ def _rows_height(rows: Sequence[Row]) -> float:
     return len(rows) * (ROW_HEIGHT + ROW_GAP) + ROW_GAP
 
 
-def _card(card: Card, left: float, width: float, height: float) -> Iterator[str]:
+def _card(card: NetworkCard, left: float, width: float, height: float) -> Iterator[str]:
     middle = left + width - PADDING - CHIP_WIDTH / 2
     yield _box(left, TOP, width, height, "var(--card)", 8)
     yield _text(left + width / 2, TOP + 16, card.title, "name")

@@ -44,7 +44,7 @@ def render_evaluation(evaluation: Evaluation, pictures: Mapping[str, Image.Image
 
 
 def evaluation_csv(evaluation: Evaluation) -> str:
-    """All figures in one table, a figure a line, fractions as they are: `table,name,figure,value,low,high`.
+    """All figures in one table, one per line, fractions as they are: `table,name,figure,value,low,high`.
 
     The tables are summary, class, calibration (named by the bin), confusion (true and predicted class, counts
     above zero), mistake and failure (path and reason).
@@ -57,7 +57,7 @@ def evaluation_csv(evaluation: Evaluation) -> str:
 
 
 def _conditions(evaluation: Evaluation) -> str:
-    """What the figures hold for."""
+    """The conditions under which the figures hold."""
     conditions = [evaluation.bundle, evaluation.backend]
     if evaluation.subset:
         conditions.append(f"held to the {len(evaluation.labels)} classes of the data")

@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing but itself, neither network nor scripts."""
+"""HTML pages: one self-contained file each, without network and scripts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MAX_FAILURES = 20
 
 @dataclass(frozen=True)
 class Strip:
-    """An interval on an axis that several share: percentages of the axis."""
+    """An interval on an axis that several share, in percentages of the axis."""
 
     left: float
     width: float
@@ -62,7 +62,7 @@ def page(template: str, **facts: object) -> str:
 
 
 def strips(intervals: Sequence[Interval | None]) -> tuple[Strip | None, ...]:
-    """Where each interval lies between the lowest and the highest bound of all; None without one."""
+    """The place of each interval between the lowest and the highest bound of all; None for a missing one."""
     bounds = [bound for interval in intervals if interval for bound in (interval.low, interval.high)]
     lowest, span = min(bounds, default=0.0), max(bounds, default=0.0) - min(bounds, default=0.0)
     if not span:
@@ -80,15 +80,15 @@ def strips(intervals: Sequence[Interval | None]) -> tuple[Strip | None, ...]:
 
 
 def percent(fraction: float | None) -> str:
-    """`0.98441` as `98.44 %`; nothing known as a dash."""
+    """The text of a fraction, such as `98.44 %` for 0.98441; a dash for None."""
     return "\u2013" if fraction is None else f"{100 * fraction:.2f}\u00a0%"
 
 
 def megabytes(size_bytes: int) -> str:
-    """Decimal megabytes, as disks and networks count."""
+    """The text of a size in decimal megabytes, as disks and networks count."""
     return f"{size_bytes / 1e6:.2f}\u00a0MB"
 
 
 def rate(images_per_second: float) -> str:
-    """Whole numbers from 100 on, three significant digits below."""
+    """The text of a rate: whole numbers from 100 on, three significant digits below."""
     return f"{images_per_second:,.0f}" if images_per_second >= 100 else f"{images_per_second:.3g}"

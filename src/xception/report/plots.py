@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 THUMBNAIL_PX = 168
 
 MAX_NAMED = 6
-"""Layers whose names fit below a chart."""
+"""Number of layers whose names fit below a chart."""
 
 INK, MUTED, LINE, BLUE, WARM, GREY = "#101010", "#202020", "#303030", "#404040", "#505050", "#606060"
 THEME = {
@@ -94,7 +94,7 @@ def training_curves(history: Sequence[Epoch]) -> str:
 
 
 def throughput(runs: Sequence[tuple[str, Run]]) -> str:
-    """A panel a run: the rate of every stage and of the whole on one logarithmic axis, with the bound marked."""
+    """One panel per run: the rate of every stage and of the whole on one logarithmic axis, with the bound marked."""
     rows = -(-len(runs) // 2)
 
     def draw(figure: "Figure") -> None:
@@ -111,7 +111,7 @@ def throughput(runs: Sequence[tuple[str, Run]]) -> str:
 
 
 def reliability(bins: Sequence[ConfidenceBin]) -> str:
-    """Accuracy by confidence beside the diagonal of a model that knows how good it is, and images by confidence."""
+    """Accuracy by confidence, with the diagonal of a perfectly calibrated model, and images by confidence."""
 
     def draw(figure: "Figure") -> None:
         accuracy, images = figure.subplots(1, 2)
@@ -130,22 +130,22 @@ def reliability(bins: Sequence[ConfidenceBin]) -> str:
     return _svg("reliability", (10, 3.3), draw)
 
 
-def layer_errors(together: Mapping[str, float], alone: Mapping[str, float]) -> str:
-    """Errors by layer, first to last, as shares: of each layer's values, and of the logits with it alone in int8."""
+def layer_errors(together: Mapping[str, float], single: Mapping[str, float]) -> str:
+    """Errors by layer, first to last, as shares: of each layer's values, and of the logits with only it in int8."""
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
         names = list(together)
         axes.bar(range(len(names)), [together[name] for name in names], color=BLUE, label="layer, all in int8")
-        if alone:
-            places = [index for index, name in enumerate(names) if name in alone]
+        if single:
+            places = [index for index, name in enumerate(names) if name in single]
             axes.plot(
                 places,
-                [alone[names[index]] for index in places],
+                [single[names[index]] for index in places],
                 "o",
                 color=WARM,
                 markersize=4,
-                label="logits, this layer alone in int8",
+                label="logits, only this layer in int8",
             )
         named = _far_apart([together[name] for name in names])
         axes.set_xticks(named, [names[index] for index in named], rotation=20, ha="right")
@@ -182,7 +182,7 @@ def overlay(image: Image.Image, class_map: npt.NDArray[np.floating]) -> Image.Im
 
 
 def _far_apart(heights: Sequence[float]) -> list[int]:
-    """The highest places, with room for a name between each two."""
+    """The highest places that leave room for a name between each two."""
     chosen: list[int] = []
     for index in sorted(range(len(heights)), key=lambda index: -heights[index]):
         if len(chosen) < MAX_NAMED and all(abs(index - other) >= len(heights) / 12 for other in chosen):
@@ -193,7 +193,7 @@ def _far_apart(heights: Sequence[float]) -> list[int]:
 def _mark_best(axes: "Axes", top1_by_epoch: dict[int, float]) -> None:
     best, top1 = max(top1_by_epoch.items(), key=lambda entry: entry[1])
     axes.plot([best], [100 * top1], "o", color=WARM)
-    # In the corner below the curve, which would run through a name beside the dot.
+    # In the corner below the curve, which would run through a name next to the dot.
     label = f"{top1:.2%} at epoch {best}"
     axes.text(0.98, 0.05, label, transform=axes.transAxes, ha="right")
 
@@ -225,7 +225,7 @@ def _svg(name: str, inches: tuple[float, float], draw: Callable[["Figure"], None
 
 
 def _embeddable(name: str, document: str) -> str:
-    """The `<svg>` element alone, scalable, in the theme's colours, with ids that no other picture of the page has."""
+    """A scalable `<svg>` element in the theme's colours, with ids that no other picture of the page has."""
     svg = document[document.index("<svg") :]
     svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r"<svg \1>", svg, count=1)
     svg = re.sub(r'( id="|href="#|url\(#)', rf"\1{name}-", svg).replace("xlink:href", "href")

@@ -20,11 +20,11 @@ T = TypeVar("T")
 
 
 def launch(settings: ComputeSettings, *, is_staged: bool = False) -> tuple[Fabric, torch.amp.GradScaler | None]:
-    """Join the other processes of the run, if torchrun started any; with the loss scaling that float16 needs.
+    """Join the other processes of the run, if torchrun started any; returns the loss scaling of float16 too.
 
     Args:
         settings: the arithmetic.
-        is_staged: whether some weights do not learn in all epochs.
+        is_staged: some weights do not learn in all epochs.
 
     Raises:
         UsageError: batch statistics cannot be synchronised on this device.
@@ -59,7 +59,7 @@ def _precision(settings: ComputeSettings, device: str, scaler: torch.amp.GradSca
 
 
 def from_first(fabric: Fabric, make: Callable[[], T]) -> T:
-    """What `make` returns in the first process, which alone runs it, given to all."""
+    """The result of `make`, which only the first process calls, in all processes."""
     return fabric.broadcast(make() if fabric.is_global_zero else None)  # type: ignore[return-value]
 
 
@@ -71,8 +71,8 @@ def summed(fabric: Fabric, *values: float) -> list[float]:
     return cast(torch.Tensor, reduced).tolist()
 
 
-class Share:
-    """What one of `world` processes sees of a source: all shares together hold every item once."""
+class ProcessShare:
+    """The share that one of `world` processes reads of a source; all shares together hold every item once."""
 
     def __init__(self, source: Source, rank: int, world: int) -> None:
         self.name = source.name

@@ -1,4 +1,4 @@
-"""Stopping a run politely: a signal is noted, and obeyed between two steps."""
+"""Stopping a run between two steps: a signal is noted, and obeyed after the step."""
 
 import signal
 import threading
@@ -11,21 +11,21 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(KeyboardInterrupt):
-    """A run was asked to stop, and did so with everything saved; the message says how it goes on."""
+    """A run stopped on request, with everything saved; the message says how to resume it."""
 
 
 @dataclass
-class Request:
-    """What came, if anything."""
+class StopRequest:
+    """The name of the first signal that came, if any."""
 
     signal: str | None = None
 
 
 @contextmanager
-def noted_signals() -> Iterator[Request]:
-    """Note the first SIGTERM or SIGINT instead of dying of it; a second one has its usual effect."""
-    request = Request()
-    if threading.current_thread() is not threading.main_thread():  # which alone may set handlers
+def noted_signals() -> Iterator[StopRequest]:
+    """Note the first SIGTERM or SIGINT instead of ending; a second one has its usual effect."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
         yield request
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}

@@ -16,7 +16,7 @@ from xception.train.batches import Batch, Batches
 from xception.train.checkpoint import Checkpoints, restore
 from xception.train.distributed import from_first, summed
 from xception.train.finetune import set_learning
-from xception.train.interruption import Request, Stopped
+from xception.train.interruption import Stopped, StopRequest
 from xception.train.logs import Epoch, write_logs
 from xception.train.schedule import Course
 from xception.train.settings import FreezeSettings
@@ -74,7 +74,7 @@ class Parts:
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """One run of the training loop."""
 
     parts: Parts
@@ -82,7 +82,7 @@ class Run:
     checkpoints: Checkpoints
     listeners: Listeners
     workers: int = 2
-    request: Request = field(default_factory=Request)
+    request: StopRequest = field(default_factory=StopRequest)
     """The request to stop, if a signal came."""
     clock: float = 0.0
     """End of the last lap, by `perf_counter`."""

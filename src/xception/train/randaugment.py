@@ -17,7 +17,7 @@ from xception.extras import require
 from xception.preprocess import Preprocess
 
 
-class Round(NamedTuple):
+class DrawnOperations(NamedTuple):
     """One operation for each image of a batch: its name ("" for none) and its level from -1 to 1, (N,) both."""
 
     names: np.ndarray
@@ -69,11 +69,11 @@ def augment(pixels: Tensor, preprocess: Preprocess, settings: Augment, rng: np.r
     return _from_unit(images, preprocess)
 
 
-def draw_randaugment(count: int, settings: Augment, rng: np.random.Generator) -> list[Round]:
+def draw_randaugment(count: int, settings: Augment, rng: np.random.Generator) -> list[DrawnOperations]:
     """Draw `operations` operations for each of `count` images, all equally likely, at about the same magnitude."""
     names = tuple(IMAGE_OPERATIONS)
     return [
-        Round(
+        DrawnOperations(
             np.array(names)[rng.integers(len(names), size=count)],
             _signed(rng.normal(settings.magnitude, settings.magnitude_std, count).clip(0, 10) / 10, rng),
         )
@@ -81,14 +81,16 @@ def draw_randaugment(count: int, settings: Augment, rng: np.random.Generator) ->
     ]
 
 
-def draw_autoaugment(count: int, settings: Augment, rng: np.random.Generator) -> list[Round]:  # noqa: ARG001 - one interface
+def draw_autoaugment(count: int, settings: Augment, rng: np.random.Generator) -> list[DrawnOperations]:  # noqa: ARG001 - one interface
     """Draw one pair of the policy for each of `count` images; each half is applied with its own probability."""
     chosen = [IMAGENET_POLICY[index] for index in rng.integers(len(IMAGENET_POLICY), size=count)]
     rounds = []
     for half in range(2):
         done = rng.uniform(size=count) < [pair[half][1] for pair in chosen]
         names = np.array([pair[half][0] for pair in chosen])
-        rounds.append(Round(np.where(done, names, ""), _signed(np.array([pair[half][2] / 9 for pair in chosen]), rng)))
+        rounds.append(
+            DrawnOperations(np.where(done, names, ""), _signed(np.array([pair[half][2] / 9 for pair in chosen]), rng))
+        )
     return rounds
 
 

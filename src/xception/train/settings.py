@@ -10,7 +10,7 @@ from xception.errors import UsageError
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
-Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Epochs = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -61,9 +61,9 @@ class OptimSettings(Settings, frozen=True, kw_only=True):
     """Used by sgd, rmsprop and muon."""
     nesterov: bool = False
     """Used by sgd."""
-    rho: Share = 0.9
+    rho: Fraction = 0.9
     """Weight of the past in the mean square; used by rmsprop."""
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     """Used by adam, adamw, and muon, which leaves norms, biases, depthwise kernels and the head to adamw."""
     epsilon: Positive | None = None
     """Used by all but sgd; by default 1e-8, and 1e-10 for rmsprop, which adds it before taking the root."""
@@ -110,7 +110,7 @@ class ScheduleSettings(Settings, frozen=True, kw_only=True):
     """Exponent of poly."""
     factor: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.1
     """Factor of each fall of the rate; used by steps, staged and plateau."""
-    milestones: tuple[Share, ...] = (0.3, 0.6, 0.8)
+    milestones: tuple[Fraction, ...] = (0.3, 0.6, 0.8)
     """Shares of all steps after which the rate falls; used by steps."""
     every_epochs: Positive | None = None
     """Epochs between two falls of the rate; used by staged."""
@@ -190,7 +190,7 @@ class LossSettings(Settings, frozen=True, kw_only=True):
     """The loss that training minimises."""
 
     name: Literal["cross_entropy"] = "cross_entropy"
-    label_smoothing: Share = 0.0
+    label_smoothing: Fraction = 0.0
     """Share of the probability that is taken from the labelled class and spread over classes."""
     smoothing_over: Literal["all", "others"] = "all"
     """Classes that it is spread over: all of them, or all but the labelled one (MindSpore's model zoo)."""
@@ -201,7 +201,7 @@ class LossSettings(Settings, frozen=True, kw_only=True):
 class AverageSettings(Settings, frozen=True, kw_only=True):
     """A moving average of the weights."""
 
-    decay: Share = 0.9999
+    decay: Fraction = 0.9999
     """Share of the average that each step keeps."""
     warmup: bool = True
     """Begin with a smaller share, so that the random first weights are soon forgotten."""

@@ -1,4 +1,4 @@
-"""Where a run's files lie: a folder of this machine, or an object storage."""
+"""The place of a run's files: a folder of this machine, or an object storage."""
 
 import os
 import shutil
@@ -15,11 +15,11 @@ from xception.outputs import FULL, PARTIAL, write_file
 
 
 class Storage(Protocol):
-    """A folder for the files of one run, by their plain names. Whatever cannot be done is an EnvironmentFault."""
+    """A folder for the files of one run, by their plain names. All failures are an EnvironmentFault."""
 
     @property
     def place(self) -> str:
-        """The folder, as messages call it."""
+        """The name of the folder in messages."""
         ...
 
     def names(self) -> list[str]:
@@ -45,11 +45,11 @@ class Storage(Protocol):
         ...
 
     def publish(self, name: str, make: Callable[[Path], Bundle]) -> Bundle:
-        """Put the bundle that `make` writes to a path under `name`, whole or not at all; returns a local one."""
+        """Store the bundle that `make` writes to a path under `name`, whole or not at all; returns a local copy."""
         ...
 
     def published(self, name: str) -> Bundle | None:
-        """The bundle under `name`, if there is one, as a local one."""
+        """A local copy of the bundle under `name`, if there is one."""
         ...
 
 
@@ -72,7 +72,7 @@ class LocalStorage:
 
     def names(self) -> list[str]:
         with _explained(self.place, "read"):
-            return sorted(os.listdir(self.folder)) if self.folder.exists() else []  # noqa: PTH208 - the names alone
+            return sorted(os.listdir(self.folder)) if self.folder.exists() else []  # noqa: PTH208 - only the names
 
     def read(self, name: str) -> bytes:
         with _explained(f"{self.place}/{name}", "read"):
@@ -102,7 +102,7 @@ class LocalStorage:
 
 
 class RemoteStorage:
-    """What lies behind a URL, by way of fsspec. A file there is replaced whole; there is no renaming."""
+    """An object storage behind a URL, by way of fsspec. A file there is replaced whole; there is no renaming."""
 
     def __init__(self, url: str) -> None:
         self.place = url.rstrip("/")
@@ -149,13 +149,13 @@ class RemoteStorage:
 
 
 def _scratch(name: str) -> Path:
-    """Where a bundle lies here that belongs elsewhere; the system clears such places away."""
+    """A temporary place for a bundle that belongs elsewhere; the system clears it away."""
     return Path(tempfile.mkdtemp(prefix="xception-")) / name
 
 
 @contextmanager
 def _explained(place: str, verb: str) -> Iterator[None]:
-    """One sentence for whatever a system or a client library raises; their errors share no base."""
+    """Turn whatever a system or a client library raises into one sentence; their errors share no base."""
     try:
         yield
     except FileNotFoundError:

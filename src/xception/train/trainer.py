@@ -21,7 +21,7 @@ from xception.train.distributed import from_first, launch
 from xception.train.finetune import open_parent, starting_tensors
 from xception.train.interruption import noted_signals
 from xception.train.logs import Epoch
-from xception.train.loop import Listeners, Parts, Run, StepReport
+from xception.train.loop import Listeners, Parts, StepReport, TrainingRun
 from xception.train.losses import make_loss
 from xception.train.manifest import (
     RunManifest,
@@ -95,7 +95,7 @@ def train_network(
     if found:
         restore(parts.state, found[1], found[0])
     listeners = Listeners(on_step=on_step, on_epoch=on_epoch, on_note=on_note)
-    run = Run(parts, storage, checkpoints, listeners, workers)
+    run = TrainingRun(parts, storage, checkpoints, listeners, workers)
     with noted_signals() as run.request:
         score = run.train()
         if recipe.publish == "best":

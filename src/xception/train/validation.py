@@ -12,19 +12,19 @@ from xception.intervals import wilson
 from xception.models.network import Xception
 from xception.pipeline.engine import Engine
 from xception.tasks.evaluate import Tally, count_outcomes
-from xception.train.distributed import Share, summed
+from xception.train.distributed import ProcessShare, summed
 
 
 def validate(
     fabric: Fabric, bundle: Bundle, network: Xception, source: Source, *, batch_size: int = 8, workers: int = 2
 ) -> Score:
-    """Judge the first process' network on `source`, of which each takes a share; all get the score of the whole.
+    """Evaluate the network on `source`, of which each process takes a share; all return the score of the whole.
 
     Raises:
         InputError: the source gives fewer or more images than it announced.
         CheckFailed: the logits are not numbers.
     """
-    share = Share(source, fabric.global_rank, fabric.world_size)
+    share = ProcessShare(source, fabric.global_rank, fabric.world_size)
     was_training = network.training
     if fabric.world_size > 1:
         # Weights are alike everywhere, but running statistics are each process' own since the last step.
