@@ -1,5 +1,5 @@
 """Which source's script proves which variant, and at which image sizes: an odd and an even one of each kind, since
-several faults show at one of the two alone."""
+several faults show at only one of the two."""
 
 from dataclasses import dataclass
 

@@ -37,4 +37,4 @@ class KerasNetwork:
         return np.asarray(self.model([channels_last.astype(self.model.dtype)], training=False))
 
     def train_step(self, pixels: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-        raise NotImplementedError("a training step is compared with torch's networks alone")
+        raise NotImplementedError("a training step is compared only with torch's networks")

@@ -31,4 +31,4 @@ class MindSporeNetwork:
         return self.cell(mindspore.Tensor(pixels)).asnumpy()
 
     def train_step(self, pixels: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-        raise NotImplementedError("a training step is compared with torch's networks alone")
+        raise NotImplementedError("a training step is compared only with torch's networks")

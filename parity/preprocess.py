@@ -187,14 +187,14 @@ def _with_rows_on_one_line(text: str) -> str:
     return re.sub(r"\[[^\[\]]*\]", lambda row: " ".join(row[0].split()), text)
 
 
-BEGIN = "## Beside the sources' libraries\n"
+BEGIN = "## Compared with the sources' libraries\n"
 """From here to its end the page is written; what stands before it is kept."""
 
 HEAD = f"""{BEGIN}
 Written by `python -m parity.preprocess`; do not edit. Each preprocessing in the catalog, and the rules that show at
-the edges, on images of noise in {len(SIZES)} sizes from 1x1 to {SIZES[-1][0]}x{SIZES[-1][1]} px, beside the library
-that the source calls. What follows the resize and the crop has to be equal bit for bit. Normalised values may differ
-by float32's rounding, since the libraries divide, subtract and multiply in different orders.
+the edges, on images of noise in {len(SIZES)} sizes from 1x1 to {SIZES[-1][0]}x{SIZES[-1][1]} px, compared with
+the library that the source calls. The values after resize and crop have to be equal bit for bit. Normalised values may
+differ by float32's rounding, since the libraries divide, subtract and multiply in different orders.
 
 """
 

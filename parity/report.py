@@ -12,7 +12,7 @@ HEAD = """# Parity with the sources
 Written by `make parity`; do not edit. Every network here and its source's own code get the same seeded weights at
 full width and the same seeded images. The numbers are the largest difference between the logits of the two in units
 of the largest logit. At most 1e-5 is allowed in float32, where the smallest fault that was tried, a wrong epsilon,
-makes more than 1e-3, and 1e-12 in float64. MindSpore computes in float32 alone. Paddle keeps the epsilon of its norms
+makes more than 1e-3, and 1e-12 in float64. MindSpore computes only in float32. Paddle keeps the epsilon of its norms
 in float32, so the comparison with it in float64 does the same here.
 
 """

@@ -1,6 +1,6 @@
 """Weights and images that everyone can make anew: each is drawn from a generator seeded by its name.
 
-Needs NumPy alone, so that it runs in the environment of every source. A tensor is drawn in the shape that it
+Needs only NumPy, so that it runs in the environment of every source. A tensor is drawn in the shape that it
 has at its source under the name that it has there, as Keras gives it in a fresh process ("conv2d" first, then
 "conv2d_1"), so no weight file has to be kept. NumPy guarantees the stream of PCG64; a test pins what is made of it.
 """

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 
 def declare_torchvision_operators() -> None:
-    """Let torchvision be imported beside a torch that its compiled operators do not fit.
+    """Let torchvision be imported next to a torch that its compiled operators do not fit.
 
     timm imports torchvision, which at once describes the shapes of these two to torch and fails where they do
     not exist. Xception uses neither. The library lives as long as what is returned, hence the attribute.

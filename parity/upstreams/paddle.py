@@ -43,7 +43,7 @@ class PaddleNetwork:
             return self.layer(paddle.to_tensor(pixels.astype(self.dtype))).numpy()
 
     def train_step(self, pixels: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-        raise NotImplementedError("a training step is compared with torch's networks alone")
+        raise NotImplementedError("a training step is compared only with torch's networks")
 
 
 def build(arguments: Namespace) -> Network:

@@ -2,9 +2,9 @@ import re
 
 import pytest
 
-from xception.interchange.ascend_speed import Speed, speed_file, speed_lines
+from xception.interchange.ascend_speed import AscendSpeed, speed_file, speed_lines
 
-SPEED = Speed(
+SPEED = AscendSpeed(
     batch=16,
     images=50_000,
     end_to_end=185.903,

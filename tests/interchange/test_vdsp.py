@@ -57,14 +57,14 @@ def test_a_divisor_of_another_kind_goes_into_mean_and_deviation() -> None:
     odd = msgspec.structs.replace(SQUASHED, divisor=127.5, mean=(1.0,) * 3, std=(1.0,) * 3)
     config = vdsp.params_of(odd).op_config
     assert (config.norma_type, config.mean[0], config.std[0]) == ("MINUSMEAN_DIVSTD", 127.5, 127.5)
-    assert vdsp.departures(odd) == []
+    assert vdsp.vdsp_departures(odd) == []
 
 
 def test_each_departure_is_told() -> None:
-    assert vdsp.departures(SQUASHED) == []
-    assert vdsp.departures(IMAGENET) == ["mean and deviation are rounded to half precision"]
-    assert len(vdsp.departures(KERAS)) == 2
-    assert "cropped as it is" in vdsp.departures(Preprocess(crop=CROP))[0]
+    assert vdsp.vdsp_departures(SQUASHED) == []
+    assert vdsp.vdsp_departures(IMAGENET) == ["mean and deviation are rounded to half precision"]
+    assert len(vdsp.vdsp_departures(KERAS)) == 2
+    assert "cropped as it is" in vdsp.vdsp_departures(Preprocess(crop=CROP))[0]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from xception.data.sources import open_source
 from xception.data.synthetic import noise_source
 from xception.errors import CheckFailed, UsageError
 from xception.extras import require
-from xception.interchange.ascend_speed import QUIRK, Speed, speed_file, speed_lines
+from xception.interchange.ascend_speed import QUIRK, AscendSpeed, speed_file, speed_lines
 from xception.outputs import write_file
 from xception.pipeline.engine import Engine
 from xception.pipeline.timing import Latency, Rate
@@ -202,11 +202,13 @@ def _give_lines(result: Benchmark, out: Path | None) -> None:
     say(QUIRK)
 
 
-def _speed(one: Run, instances: int) -> Speed:
+def _speed(one: Run, instances: int) -> AscendSpeed:
     rates = {name: stage.images_per_second for name, stage in one.stages.items()}
     calls = instances * 1000 * one.batch / one.latency_ms.p50
     images = one.images - one.failed
-    return Speed(batch=one.batch, images=images, end_to_end=one.end_to_end.images_per_second, calls=calls, **rates)
+    return AscendSpeed(
+        batch=one.batch, images=images, end_to_end=one.end_to_end.images_per_second, calls=calls, **rates
+    )
 
 
 def _print(result: Benchmark) -> None:

@@ -52,7 +52,7 @@ def convert(
         file: A checkpoint, a model folder, or what to fetch: a URL, hf-hub:OWNER/NAME or published weights' name.
         variant: The network, where the file fits several.
         weights: The published weights whose network, images and classes the file has; by default told by checksum.
-        labels: Class names, one a line.
+        labels: Class names, one per line.
         group: The set of weights to take, by the name that xception info shows.
         ema: Take the running average of the weights.
         leave_out: Patterns of superfluous tensors, such as 'criterion.*'.

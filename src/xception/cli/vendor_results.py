@@ -104,7 +104,7 @@ def _truth(vendor: Vendor, results: Path, classes: Labels, data: str | None, giv
 
 
 def _labels_beside(vendor: Vendor, results: Path) -> Path | None:
-    """The label file that `xception predict --vendor` puts beside its results."""
+    """The label file that `xception predict --vendor` puts next to its results."""
     names = {"ascend": ascend.ASCEND_LABEL_FILE, "mindspore": mindspore.MINDSPORE_LABEL_FILE}
     file = results / names[vendor] if vendor in names else None
     return file if file and file.is_file() else None

@@ -212,7 +212,7 @@ _ROWS = (
         reference="https://download-mindspore.osinfra.cn/toolkits/mindcv/xception/xception-174_5004_v2.ckpt",
         reported=(Reported(top1=0.7631, top5=0.9280, where="MindCV, configs/xception/README.md", date="2025-04-15"),),
         defects=(
-            "The accuracy is stated for 224 px, but the configuration beside it says 299.",
+            "The accuracy is stated for 224 px, but the configuration next to it says 299.",
             "The resize to 256 px is not stated; it is that configuration's crop fraction of 0.875 at 224 px.",
         ),
     ),
@@ -289,7 +289,7 @@ CATALOG: Mapping[str, WeightsEntry] = MappingProxyType({entry.name: entry for en
 
 
 def resolve_entry(name: str) -> WeightsEntry:
-    """The entry of that name; a variant's name alone will do where the variant has only one.
+    """The entry of that name; a variant's name is enough where the variant has only one.
 
     Raises:
         AmbiguousName: the variant has several entries.

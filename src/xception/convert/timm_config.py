@@ -21,7 +21,7 @@ Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
 
 class _PretrainedCfg(msgspec.Struct, frozen=True):
-    """The part that says how weights want their images; the keys beside it are of no concern here."""
+    """The part that says how weights want their images; the keys next to it are of no concern here."""
 
     input_size: tuple[int, int, int]
     crop_pct: float | None = None

@@ -56,12 +56,12 @@ def read_label_file(file: Path) -> dict[str, int]:
             raise InputError(f"line {number} of {file} names {match['name']!r} again; expected one line an image")
         rows[match["name"]] = int(match["index"])
     if not rows:
-        raise InputError(f"the label file {file} is empty; expected NAME INDEX or NAME:INDEX, one image a line")
+        raise InputError(f"the label file {file} is empty; expected NAME INDEX or NAME:INDEX, one image per line")
     return rows
 
 
 def write_label_file(file: Path, rows: Iterable[tuple[str, int]]) -> None:
-    """`NAME INDEX`, one image a line.
+    """`NAME INDEX`, one image per line.
 
     Raises:
         InputError: a name with a space, which the tools' scripts would cut there.
@@ -89,7 +89,7 @@ class InfoRow:
 
 
 def write_info(file: Path, rows: Sequence[InfoRow]) -> None:
-    """`INDEX PATH WIDTH HEIGHT`, one image a line, index from 0."""
+    """`INDEX PATH WIDTH HEIGHT`, one image per line, index from 0."""
     lines = (f"{index} {row.path} {row.width_px} {row.height_px}\n" for index, row in enumerate(rows))
     file.write_text("".join(lines), encoding="utf-8")
 
@@ -123,7 +123,7 @@ def _read_text(file: Path, name: str, num_classes: int) -> Outcome:
 
 
 def _from_words(name: str, words: list[str], num_classes: int) -> Outcome:
-    """Whole numbers of which no two are alike name classes; anything else is one score a class."""
+    """Whole numbers of which no two are alike name classes; anything else is one score per class."""
     if all(word.isdecimal() for word in words) and len(set(map(int, words))) == len(words):
         classes = tuple(map(int, words))
         background = len(classes) == num_classes + 1
@@ -139,7 +139,7 @@ def _from_words(name: str, words: list[str], num_classes: int) -> Outcome:
 def write_results(folder: Path, rows: Iterable[tuple[str, Scores]]) -> None:
     """Each image's scores in the three kinds of file that the tools write and their scripts read.
 
-    `scores/STEM_1.txt` has one value a class, `classes/STEM_1.txt` the class indices from the best on, and
+    `scores/STEM_1.txt` has one value per class, `classes/STEM_1.txt` the class indices from the best on, and
     `binary/STEM_1.bin` raw float32.
 
     Raises:

@@ -6,13 +6,13 @@ The tool counts batches in its last line and images in all others. Here every li
 from dataclasses import dataclass
 
 QUIRK = (
-    "[post] counts images a second, as every line here does; the Ascend tool itself counts batches there, a figure "
+    "[post] counts images per second, as every line here does; the Ascend tool itself counts batches there, a figure "
     "smaller by the batch size. Its parse.py multiplies the Interface rate by 4, the chips of one Ascend 310 card"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Speed:
+class AscendSpeed:
     """Images a second of one batch size, and the images of one run."""
 
     batch: int
@@ -31,8 +31,8 @@ def speed_file(batch: int, device: int = 0) -> str:
     return f"perf_vision_batchsize_{batch}_device_{device}.txt"
 
 
-def speed_lines(speed: Speed) -> str:
-    """The file's content: rates in images a second; milliseconds of the whole run, and an image elsewhere."""
+def speed_lines(speed: AscendSpeed) -> str:
+    """The file's content: rates in images per second; milliseconds of the whole run, and per image elsewhere."""
     calls = f", Interface throughputRate: {speed.calls:.6g}"
     return (
         f"[e2e] throughputRate: {speed.end_to_end:.6g}, latency: {1000 * speed.images / speed.end_to_end:.6g}\n"

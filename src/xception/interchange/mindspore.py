@@ -1,4 +1,4 @@
-"""Files of MindSpore's inference on Ascend 310: a label file, and one raw result an image."""
+"""Files of MindSpore's inference on Ascend 310: a label file, and one raw result per image."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ RESULT_SUFFIX = "_0.bin"
 
 
 def write_label_file(file: Path, rows: Iterable[tuple[str, int]]) -> None:
-    """`STEM:INDEX`, one image a line; `ascend.read_label_file` reads it."""
+    """`STEM:INDEX`, one image per line; `ascend.read_label_file` reads it."""
     file.write_text("".join(f"{file_stem(name)}:{index}\n" for name, index in rows), encoding="utf-8")
 
 

@@ -42,7 +42,7 @@ BROKEN_NPZ = (
 
 
 def write_class_names(file: Path, labels: Labels) -> None:
-    """`imagenet.txt`: one class name a line, in the order of the classes."""
+    """`imagenet.txt`: one class name per line, in the order of the classes."""
     file.write_text("".join(f"{name}\n" for name in labels.names), encoding="utf-8")
 
 
@@ -58,7 +58,7 @@ def write_input(file: Path, pixels: NDArray[np.uint8]) -> None:
 
 
 def write_datalist(file: Path, paths: Iterable[str]) -> None:
-    """One absolute path a line, in the order in which the tool is to take them."""
+    """One absolute path per line, in the order in which the tool is to take them."""
     file.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
 
 
@@ -70,12 +70,12 @@ def read_datalist(file: Path) -> list[str]:
     """
     paths = [line.strip() for _, line in read_lines(file, "datalist")]
     if not paths:
-        raise InputError(f"the datalist {file} is empty; expected one path a line")
+        raise InputError(f"the datalist {file} is empty; expected one path per line")
     return paths
 
 
 def read_results(results: Path, num_classes: int, datalist: Path | None = None) -> Iterator[Outcome]:
-    """A `result.txt`, or a folder that holds one, or a folder of `.npz` outputs beside a datalist.
+    """A `result.txt`, or a folder that holds one, or a folder of `.npz` outputs next to a datalist.
 
     Raises:
         InputError: none of these, or outputs that cannot be matched with the datalist.
@@ -104,7 +104,9 @@ def image_paths(results: Path, datalist: Path | None = None) -> list[str]:
     matches = (RESULT_LINE.fullmatch(line) for _, line in read_lines(file, "result"))
     paths = list(dict.fromkeys(match["path"] for match in matches if match))
     if not paths:
-        raise InputError(f"{file} holds no line of the form PATH: Relay top-K id: ...; expected {TOP_CLASSES} an image")
+        raise InputError(
+            f"{file} holds no line of the form PATH: Relay top-K id: ...; expected {TOP_CLASSES} per image"
+        )
     return paths
 
 
@@ -155,7 +157,7 @@ def _by_name(folder: Path, files: Sequence[Path], inputs: Sequence[str]) -> Iter
     if stems != sorted(by_stem) or not {file.stem for file in files} <= by_stem.keys():
         raise InputError(
             f"{folder} holds {len(files)} outputs for the {len(inputs)} images of the datalist, and their names do not "
-            "tell which is whose; expected one output an image, in the order of the datalist: run the tool again"
+            "tell which is whose; expected one output per image, in the order of the datalist: run the tool again"
         )
     return ((by_stem[file.stem], file) for file in files)
 
@@ -202,7 +204,7 @@ def _lines(path: str, scores: Scores, labels: Labels) -> Iterator[str]:
 
 def _check_names(labels: Labels) -> None:
     if len(labels) < TOP_CLASSES:
-        raise InputError(f"VastAI's result.txt names {TOP_CLASSES} classes an image; the model has {len(labels)}")
+        raise InputError(f"VastAI's result.txt names {TOP_CLASSES} classes per image; the model has {len(labels)}")
     unfit = [name for name in labels.names if ":" in name or "/" in name]
     if unfit:
         raise InputError(f"the class name {unfit[0]!r} holds a colon or a slash, at which VastAI's scorer cuts it")

@@ -79,7 +79,7 @@ def _normalization(preprocess: Preprocess) -> tuple[float, tuple[float, ...], tu
     return (255.0 if preprocess.divisor == 255 else 1.0), tuple(halves[0]), tuple(halves[1])
 
 
-def departures(preprocess: Preprocess) -> list[str]:
+def vdsp_departures(preprocess: Preprocess) -> list[str]:
     """The differences between a model's preprocessing and the operation's, in words."""
     found = []
     if isinstance(preprocess.resize, ShorterSide):

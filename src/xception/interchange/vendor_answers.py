@@ -58,7 +58,7 @@ Outcome = VendorAnswer | Unreadable
 
 
 def from_scores(path: str, values: Scores, num_classes: int) -> Outcome:
-    """An answer from one value a class, with or without one more for the background in front."""
+    """An answer from one value per class, with or without one more for the background in front."""
     if values.size not in (num_classes, num_classes + 1):
         return Unreadable(
             path, f"holds {values.size} values; expected {num_classes}, or one more with a background class"
@@ -67,7 +67,7 @@ def from_scores(path: str, values: Scores, num_classes: int) -> Outcome:
 
 
 def read_raw(file: Path, path: str, num_classes: int) -> Outcome:
-    """An answer from a headless file of little-endian float32, one value a class."""
+    """An answer from a headless file of little-endian float32, one value per class."""
     sizes = (4 * num_classes, 4 * num_classes + 4)
     try:
         size = file.stat().st_size

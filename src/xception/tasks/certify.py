@@ -1,4 +1,4 @@
-"""A conversion beside the framework that its file came from: both run on the same images, and logits are compared.
+"""Proof of a conversion: it and the framework that its file came from run on the same images, with equal logits.
 
 The framework runs in an interpreter of its own, which the user names, since the sources' requirements contradict each
 other. What runs there is the script `xception.upstream.logits`, which loads the file as the source itself does.
@@ -67,7 +67,7 @@ def certify_conversion(conversion: Conversion, *, python: str | None, code: Path
 
 
 def sizes_px(architecture: Architecture) -> tuple[int, ...]:
-    """Image sizes to compare at: odd and even ones, since several faults show at one of the two alone."""
+    """Image sizes to compare at: odd and even ones, since several faults show at only one of the two."""
     px = architecture.input_px
     return FIXED_SIZES_PX.get(architecture.name, (px // 2 + 1, px - px // 4, px))
 

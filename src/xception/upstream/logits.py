@@ -85,7 +85,7 @@ def _torch_state(torch: Any, arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.container == "safetensors":
         saved = import_module("safetensors.torch").load_file(arguments.file)
     else:
-        # Training scripts save their arguments beside the weights; a Namespace can do no harm.
+        # Training scripts save their arguments next to the weights; a Namespace can do no harm.
         torch.serialization.add_safe_globals([argparse.Namespace])
         saved = torch.load(arguments.file, map_location="cpu", weights_only=True)
     state = weights_of(saved, arguments)

@@ -92,7 +92,7 @@ def _is_of(tensor: str, node: str) -> bool:
 
 
 def _step(mindspore: Any, node: dict[str, Any], own: dict[str, np.ndarray]) -> Any:
-    """One operation as a cell of two inputs, of which most read the first alone."""
+    """One operation as a cell of two inputs, of which most read only the first."""
     constants = {name: mindspore.Tensor(value) for name, value in own.items()}
     made: Any = CELLS[node["kind"]](mindspore.nn, node, constants) if node["kind"] in CELLS else None
 

@@ -163,7 +163,7 @@ class _Layer:
 def _keras1_layers(layers: list[str], architecture: Architecture) -> dict[str, str]:
     """Later names for the layers of Keras 1, found in two ways that must agree.
 
-    Neither alone is safe: two norms of block 12 have equal shapes, so no check of shapes would notice a swap.
+    Neither is safe by itself: two norms of block 12 have equal shapes, so no check of shapes would notice a swap.
     """
     expected = _layers(architecture)
     by_order = dict(zip(layers, (layer.name for layer in expected), strict=False))

@@ -12,7 +12,7 @@ from xception.errors import InputError
 
 MODEL_FOLDER = "model_folder"
 
-Groups = dict[str, dict[str, np.ndarray]]
+TensorGroups = dict[str, dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,7 +25,7 @@ class CheckpointContents:
             "mindspore_ckpt", "tf_bundle" or "model_folder".
         groups: sets of weights by name, at least one. Most files hold one, named "". A training state holds one for
             each network that it saved, such as "state_dict" and "state_dict_ema". Tensors come in file order, in the
-            layout and type that the framework stored (bfloat16 alone is widened, to float32), mostly as read-only
+            layout and type that the framework stored (only bfloat16 is widened, to float32), mostly as read-only
             views of the file.
         metadata: small facts of plain JSON types, each present only where the file tells it: "model_config",
             "keras_version", "backend" and "layer_names" from Keras; "values" such as the epoch from a training state;
@@ -34,7 +34,7 @@ class CheckpointContents:
     """
 
     container: str
-    groups: Groups
+    groups: TensorGroups
     metadata: dict[str, object]
 
 
@@ -66,7 +66,7 @@ class Gathering:
     """
 
     def __init__(self, file_bytes: int) -> None:
-        self.groups: Groups = {}
+        self.groups: TensorGroups = {}
         self._count = 0
         self._bytes_left = file_bytes * MAX_EXPANSION
 

@@ -114,7 +114,7 @@ def _variable_groups(
 ) -> Iterator[tuple[tuple[str, ...], HDF5Node, str]]:
     """The names of a layer and of the networks around it, its group of variables, and its class in snake case.
 
-    Groups are named by class and number; the layer's own name is an attribute of its variables.
+    TensorGroups are named by class and number; the layer's own name is an attribute of its variables.
     """
     if depth > MAX_DEPTH:
         raise InputError(f"it nests layers deeper than {MAX_DEPTH}, which no network of this family does")

@@ -28,11 +28,11 @@ MAX_HDF5_STEPS = 100_000
 # State dicts in one file: weights, their average, a teacher, a discriminator ...
 MAX_GROUPS = 64
 
-# Groups within groups in an HDF5 file: a network inside a network inside a network is three deep.
+# TensorGroups within groups in an HDF5 file: a network inside a network inside a network is three deep.
 MAX_DEPTH = 16
 
 # Shards of one TensorFlow checkpoint; a network of this family comes in one.
 MAX_SHARDS = 1024
 
-# The index of a TensorFlow checkpoint takes about 100 bytes a tensor, and is checksummed in pure Python.
+# The index of a TensorFlow checkpoint takes about 100 bytes per tensor, and is checksummed in pure Python.
 MAX_INDEX_BYTES = 4 * 2**20

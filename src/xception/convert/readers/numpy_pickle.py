@@ -27,7 +27,7 @@ class NumpyType:
                 pass
             case _:
                 raise InputError(
-                    "its pickle holds a numpy type that is structured or big endian; save the state dict alone"
+                    "its pickle holds a numpy type that is structured or big endian; save only the state dict"
                 )
 
 
@@ -73,9 +73,7 @@ def _dtype(arguments: tuple[Any, ...]) -> NumpyType:
     code = arguments[0] if arguments else None
     if not isinstance(code, str) or not _NUMBERS.fullmatch(code):
         kind = code[:20] if isinstance(code, str) else type(code).__name__
-        raise InputError(
-            f"its pickle holds a numpy array of type {kind!r}, expected numbers; save the state dict alone"
-        )
+        raise InputError(f"its pickle holds a numpy array of type {kind!r}, expected numbers; save only the state dict")
     return NumpyType(code)
 
 

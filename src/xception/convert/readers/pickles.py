@@ -95,7 +95,7 @@ def interpret(
                 f"its pickle uses the opcode {name}, which no checkpoint needs; save it again as a plain state dict"
             )
     raise InputError(
-        f"its pickle takes more than {MAX_OPCODES} steps, which no training state does; save the state dict alone"
+        f"its pickle takes more than {MAX_OPCODES} steps, which no training state does; save only the state dict"
     )
 
 
@@ -199,7 +199,7 @@ class _Machine:
         if function.name not in self.calls:
             raise InputError(
                 f"its pickle asks to call {function.name[:80]!r}, which no tensor needs and which was not done; "
-                "if you trust the file, load it with the framework that wrote it and save the state dict alone"
+                "if you trust the file, load it with the framework that wrote it and save only the state dict"
             )
         self.push(self.calls[function.name](arguments))
 
@@ -249,7 +249,7 @@ def _check_key(key: object) -> object:
     if key is None or isinstance(key, str) or (isinstance(key, int) and abs(key) < _MAX_KEY):
         return key
     raise InputError(
-        f"its pickle has a {type(key).__name__} as a key, expected text or a small number; save the state dict alone"
+        f"its pickle has a {type(key).__name__} as a key, expected text or a small number; save only the state dict"
     )
 
 

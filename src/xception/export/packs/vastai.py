@@ -36,7 +36,7 @@ def write(request: ExportRequest) -> Path:
 
 def _contents(folder: Path, request: ExportRequest, sample: Sample, expected: Expected) -> Mapping[str, object]:
     preprocess = request.bundle.model.preprocess
-    chip, departures = vdsp.expressible(preprocess), vdsp.departures(preprocess)
+    chip, departures = vdsp.expressible(preprocess), vdsp.vdsp_departures(preprocess)
     graphs = write_graphs(folder, request, (1,), VASTAI_INPUT, VASTAI_OUTPUT)
     vdsp.write_params(folder / "vdsp_params.json", vdsp.params_of(preprocess))
     suffix = write_images(folder, request)
