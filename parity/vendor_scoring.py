@@ -21,7 +21,7 @@ import numpy as np
 from xception.interchange import ascend, mindspore, vastai
 from xception.labels import imagenet1k
 from xception.metrics import top_k
-from xception.tasks.vendor_results import ScoredResults, Truth, Vendor, read_results, score_results, truth_of_file
+from xception.tasks.vendor_results import ScoredResults, TrueClasses, Vendor, read_results, score_results, truth_of_file
 
 VASTAI = "cv/classification/common/eval"
 MINDSPORE = "official/cv/Inception/xception/postprocess.py"
@@ -90,15 +90,15 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _truth(images: Path | None) -> Truth:
+def _truth(images: Path | None) -> TrueClasses:
     if images:
         paths = sorted(path.absolute() for path in images.glob("*/*") if path.is_file())
-        return Truth("folders", {str(path): LABELS.ids.index(path.parent.name) for path in paths})
+        return TrueClasses("folders", {str(path): LABELS.ids.index(path.parent.name) for path in paths})
     names = {f"/data/{LABELS.ids[n % 1000]}/ILSVRC2012_val_{n + 1:08d}.JPEG": n % 1000 for n in range(5000)}
-    return Truth("drawn", names)
+    return TrueClasses("drawn", names)
 
 
-def logits(truth: Truth) -> Iterator[tuple[str, np.ndarray]]:
+def logits(truth: TrueClasses) -> Iterator[tuple[str, np.ndarray]]:
     """Noise with a bonus for the true class, which makes a top-1 accuracy of about 60 %; half of the first crane's
     images look like the second."""
     rng = np.random.Generator(np.random.PCG64(0))
@@ -109,13 +109,13 @@ def logits(truth: Truth) -> Iterator[tuple[str, np.ndarray]]:
         yield path, values
 
 
-def ours(vendor: Vendor, results: Path, truth: Truth, datalist: Path | None = None) -> ScoredResults:
+def ours(vendor: Vendor, results: Path, truth: TrueClasses, datalist: Path | None = None) -> ScoredResults:
     return score_results(vendor, results, read_results(vendor, results, len(LABELS), datalist), truth)
 
 
-def vastai_rows(checkout: Path, folder: Path, truth: Truth, rows: Iterator[tuple[str, np.ndarray]]) -> list[Row]:
+def vastai_rows(checkout: Path, folder: Path, truth: TrueClasses, rows: Iterator[tuple[str, np.ndarray]]) -> list[Row]:
     kept = [(path, values) for path, values in rows if not _crane(truth.targets[path], values)]
-    plain = Truth(truth.name, {path: truth.targets[path] for path, _ in kept})
+    plain = TrueClasses(truth.name, {path: truth.targets[path] for path, _ in kept})
     out = _made(folder / "vastai")
     vastai.write_results(out, kept, LABELS)
     decoded = folder / "decoded.txt"
@@ -128,7 +128,7 @@ def vastai_rows(checkout: Path, folder: Path, truth: Truth, rows: Iterator[tuple
     return [*found, Row("eval_topk.py", ".npz and datalist (ours)", scored.total, found[1].theirs, _percents(scored))]
 
 
-def vastai_notes(checkout: Path, folder: Path, truth: Truth, rows: Iterator[tuple[str, np.ndarray]]) -> list[Row]:
+def vastai_notes(checkout: Path, folder: Path, truth: TrueClasses, rows: Iterator[tuple[str, np.ndarray]]) -> list[Row]:
     """The two cases in which the scorer's numbers are not those of the class indices."""
     out, decoded = _made(folder / "all"), folder / "theirs.txt"
     vastai.write_results(out, rows, LABELS)
@@ -145,7 +145,7 @@ def _crane(target: int, values: np.ndarray) -> bool:
     return target in CRANES and bool(set(CRANES) & set(top_k(values[None], 5)[0].tolist()) - {target})
 
 
-def _vastai_row(checkout: Path, files: str, result: Path, truth: Truth) -> Row:
+def _vastai_row(checkout: Path, files: str, result: Path, truth: TrueClasses) -> Row:
     printed = _run(checkout / VASTAI / "eval_topk.py", result)
     match = re.search(r"top1_rate: (\S+) top5_rate: (\S+)", printed)
     scored = ours("vastai", result, truth)
@@ -156,7 +156,7 @@ def _percents(scored: ScoredResults) -> str:
     return " / ".join(str(np.around(scored.top[k].value * 100, 3)) for k in (0, 4))
 
 
-def ascend_rows(checkout: Path, folder: Path, truth: Truth, rows: Iterator[tuple[str, np.ndarray]]) -> list[Row]:
+def ascend_rows(checkout: Path, folder: Path, truth: TrueClasses, rows: Iterator[tuple[str, np.ndarray]]) -> list[Row]:
     out, wide = _made(folder / "ascend"), _made(folder / "ascend1001")
     values = list(rows)
     ascend.write_results(out, values)
@@ -200,7 +200,7 @@ def _short(document: dict[str, object]) -> str:
     return " ".join(pair["value"] for pair in pairs) if isinstance(pairs, Sequence) else "-"
 
 
-def mindspore_row(checkout: Path, folder: Path, truth: Truth, rows: Iterator[tuple[str, np.ndarray]]) -> Row:
+def mindspore_row(checkout: Path, folder: Path, truth: TrueClasses, rows: Iterator[tuple[str, np.ndarray]]) -> Row:
     out, labels = _made(folder / "mindspore"), folder / "label.txt"
     mindspore.write_results(out, rows)
     mindspore.write_label_file(labels, truth.targets.items())

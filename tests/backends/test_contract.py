@@ -18,7 +18,7 @@ from xception.backends.base import (
     graph_input,
     logits_of,
     open_session,
-    run,
+    run_in_batches,
 )
 from xception.bundle import Bundle, Graph
 from xception.errors import InputError, UnknownName, UsageError
@@ -171,7 +171,7 @@ class Recorder(OneAtATime):
 def test_many_images_are_run_in_batches(fixed: int | None, sizes: list[int]) -> None:
     session = Recorder(fixed)
     images = np.arange(7, dtype=np.float32).reshape(7, 1, 1, 1)
-    assert run(session, images, 3).ravel().tolist() == list(range(7))
+    assert run_in_batches(session, images, 3).ravel().tolist() == list(range(7))
     assert session.sizes == sizes
 
 

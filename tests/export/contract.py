@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 
-from xception.backends.base import BACKENDS, Pixels, default_backend, logits_of, open_session, run
+from xception.backends.base import BACKENDS, Pixels, default_backend, logits_of, open_session, run_in_batches
 from xception.backends.graphs import describe_graph
 from xception.bundle import Bundle, open_bundle, write_bundle
 from xception.errors import CheckFailed, InputError, UsageError, XceptionError
@@ -84,7 +84,7 @@ def logits(bundle: Bundle, pixels: Pixels, parent: Bundle) -> np.ndarray:
 
 
 def parent_logits(parent: Bundle, pixels: Pixels) -> np.ndarray:
-    return run(open_session(parent), pixels, len(pixels))
+    return run_in_batches(open_session(parent), pixels, len(pixels))
 
 
 def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -204,7 +204,7 @@ def is_quantized(case: Case) -> None:
     layout = msgspec.structs.replace(case.exported.graph, input_layout=case.facts.layout)
     model = msgspec.structs.replace(case.exported.model, precision="int8", graph=layout)
     bundle = write_bundle(case.place / "int8", model, case.parent.labels, files)
-    found = run(open_session(bundle), pixels, len(pixels))
+    found = run_in_batches(open_session(bundle), pixels, len(pixels))
     assert TOLERANCE < relative(found, parent_logits(case.parent, pixels)) < 0.5
     heaviest = case.facts.files[-1]
     assert len(files[heaviest]) < 0.9 * (case.exported.path / heaviest).stat().st_size

@@ -5,7 +5,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from xception.backends.base import open_session, run
+from xception.backends.base import open_session, run_in_batches
 from xception.bundle import Bundle, open_bundle, write_bundle
 from xception.errors import CheckFailed, InputError, UnknownName, UsageError
 from xception.export import export
@@ -94,7 +94,7 @@ def test_options_stand_in_the_bundle_and_its_session_works(weights_bundle: Bundl
     }
     pixels = probe_pixels(weights_bundle)
     session, parent = open_session(exported), open_session(weights_bundle)
-    np.testing.assert_allclose(softmax(run(session, pixels, 8)), softmax(parent(pixels)), atol=1e-5)
+    np.testing.assert_allclose(softmax(run_in_batches(session, pixels, 8)), softmax(parent(pixels)), atol=1e-5)
 
 
 def test_images_at_hand_are_compared_beside_the_extremes(weights_bundle: Bundle, tmp_path: Path) -> None:

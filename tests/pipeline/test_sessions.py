@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.samples import OneAtATime
-from xception.backends.base import run
+from xception.backends.base import run_in_batches
 from xception.metrics import log_softmax, softmax
 from xception.pipeline.sessions import VIEWS, Averaged, Restricted
 
@@ -52,6 +52,6 @@ def test_hopeless_classes_keep_finite_logits() -> None:
 def test_facts_and_end_are_those_of_the_session_within(session: Restricted | Averaged) -> None:
     facts = session.facts
     assert (facts.name, facts.input_shape, facts.batch_size) == ("linear", (1, 2, 3), 4)
-    assert run(session, PIXELS, 8).shape == (5, 3)
+    assert run_in_batches(session, PIXELS, 8).shape == (5, 3)
     session.close()
     assert session._session.closed

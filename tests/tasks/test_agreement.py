@@ -8,7 +8,7 @@ from xception.bundle import Bundle
 from xception.data.source import Item
 from xception.errors import InputError
 from xception.preprocess import Preprocess
-from xception.tasks.agreement import BATCH_SIZE, agreement, data_pixels, probe_pixels
+from xception.tasks.agreement import PROBE_BATCH_SIZE, agreement, data_pixels, probe_pixels
 
 
 class Table(OneAtATime):
@@ -50,7 +50,7 @@ def test_differences_are_those_of_the_logits() -> None:
 
 
 def test_every_sample_counts_beyond_the_first_batch() -> None:
-    rows = [[0.0, 1.0]] * (BATCH_SIZE + 2)
+    rows = [[0.0, 1.0]] * (PROBE_BATCH_SIZE + 2)
     result = agreement(Table([*rows[:-1], [0, 5]]), Table(rows), indices(len(rows)))
     assert result.max_abs_diff == 4
 

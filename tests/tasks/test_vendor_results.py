@@ -15,7 +15,7 @@ from xception.pipeline.engine import Engine
 from xception.tasks.evaluate import evaluate
 from xception.tasks.vendor_results import (
     ScoredResults,
-    Truth,
+    TrueClasses,
     Vendor,
     read_results,
     score_results,
@@ -28,8 +28,8 @@ from xception.tasks.vendor_results import (
 VENDORS: tuple[Vendor, ...] = ("ascend", "mindspore", "vastai")
 
 
-def truth(count: int) -> Truth:
-    return Truth("drawn", {f"/d/{n}/image_{n}.JPEG": n % 6 for n in range(count)})
+def truth(count: int) -> TrueClasses:
+    return TrueClasses("drawn", {f"/d/{n}/image_{n}.JPEG": n % 6 for n in range(count)})
 
 
 def rows(count: int, right: int) -> list[tuple[str, np.ndarray]]:
@@ -45,7 +45,7 @@ def rows(count: int, right: int) -> list[tuple[str, np.ndarray]]:
 LABELS = Labels(tuple("abcdef"))
 
 
-def score(vendor: Vendor, folder: Path, expected: Truth) -> ScoredResults:
+def score(vendor: Vendor, folder: Path, expected: TrueClasses) -> ScoredResults:
     return score_results(vendor, folder, read_results(vendor, folder, 6), expected)
 
 
@@ -70,7 +70,9 @@ def test_hits_are_counted_up_to_the_fifth_place(vendor: Vendor, tmp_path: Path) 
 
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_images_without_a_result_fail_and_results_without_an_image_are_named(vendor: Vendor, tmp_path: Path) -> None:
-    expected = Truth("drawn", {path: target for path, target in truth(12).targets.items() if "image_3" not in path})
+    expected = TrueClasses(
+        "drawn", {path: target for path, target in truth(12).targets.items() if "image_3" not in path}
+    )
     result = score(vendor, write(vendor, tmp_path, rows(10, 5)), expected)
     assert (result.total, result.seen, result.failed) == (11, 9, 2)
     assert result.top[0].value == 4 / 9
@@ -90,7 +92,7 @@ def test_a_truncated_result_fails_and_is_named(tmp_path: Path) -> None:
 
 def test_the_dropped_last_batch_of_50000_images_is_told(tmp_path: Path) -> None:
     """49,920 of 50,000 with 39,865 right, as the MindSpore zoo's evaluation on Ascend had it."""
-    expected = Truth("val", {f"val_{n}": 0 for n in range(50_000)})
+    expected = TrueClasses("val", {f"val_{n}": 0 for n in range(50_000)})
     answers = (VendorAnswer(f"val_{n}", classes=(0,) if n < 39_865 else (1,)) for n in range(49_920))
     result = score_results("mindspore", tmp_path, answers, expected)
     assert (result.total, result.seen, result.failed) == (50_000, 49_920, 80)
@@ -123,11 +125,11 @@ def test_scores_that_are_not_numbers_give_no_accuracy(value: float, tmp_path: Pa
 def test_results_of_other_images_altogether_are_refused(tmp_path: Path) -> None:
     write("ascend", tmp_path, rows(3, 3))
     with pytest.raises(InputError, match="none of the 3 results"):
-        score("ascend", tmp_path, Truth("drawn", {"/d/0/other.JPEG": 0}))
+        score("ascend", tmp_path, TrueClasses("drawn", {"/d/0/other.JPEG": 0}))
 
 
 def test_only_vastai_tells_files_of_one_name_apart_by_their_folder(tmp_path: Path) -> None:
-    names = Truth("drawn", {"/d/n0/0.png": 0, "/d/n1/0.png": 1})
+    names = TrueClasses("drawn", {"/d/n0/0.png": 0, "/d/n1/0.png": 1})
     content = list(zip(names.targets, (scores for _, scores in rows(2, 2)), strict=True))
     assert score("vastai", write("vastai", tmp_path, content), names).top[0].value == 1.0
     with pytest.raises(InputError, match="both known as '0'"):

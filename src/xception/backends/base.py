@@ -169,7 +169,7 @@ def default_backend(form: Form) -> str:
     return FORMS[form].backends[0]
 
 
-def run(session: Session, pixels: NDArray[Any], batch_size: int) -> Logits:
+def run_in_batches(session: Session, pixels: NDArray[Any], batch_size: int) -> Logits:
     """Logits of any number of images, (N, C, H, W) to (N, K), in batches of at most `batch_size`.
 
     A session of a fixed batch size takes that one, and the last image again in the places that are left over.

@@ -12,7 +12,7 @@ from cyclopts import Parameter, Token
 from xception.backends.base import installed
 from xception.bundle import open_bundle
 from xception.cli.engine import DEFAULT_RUNTIME, RuntimeOptions
-from xception.cli.options import Html, Json, Vendor
+from xception.cli.options import Html, Json, VendorOption
 from xception.cli.output import percent, print_facts, print_json, print_rows, progress_bar, say
 from xception.data.source import Source
 from xception.data.sources import open_source
@@ -37,7 +37,7 @@ def numbers(_: Any, tokens: Sequence[Token]) -> tuple[int, ...]:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Rounds:
+class RoundOptions:
     """The measurements, and their number."""
 
     batch: Annotated[
@@ -79,12 +79,12 @@ class Extras:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Output:
+class BenchmarkOutput:
     """The forms in which the figures are given."""
 
     json: Json = False
     html: Html = None
-    vendor: Vendor = None
+    vendor: VendorOption = None
     out: Annotated[
         Path | None, Parameter(help="Folder of the result, one file per batch size, which --vendor needs.")
     ] = None
@@ -101,9 +101,9 @@ class Output:
             require(module, "report")
 
 
-DEFAULT_ROUNDS = Rounds()
+DEFAULT_ROUNDS = RoundOptions()
 NO_EXTRAS = Extras()
-TABLE = Output()
+PRINTED_TABLE = BenchmarkOutput()
 
 
 def benchmark(
@@ -111,10 +111,10 @@ def benchmark(
     data: str | None = None,
     /,
     *,
-    rounds: Rounds = DEFAULT_ROUNDS,
+    rounds: RoundOptions = DEFAULT_ROUNDS,
     runtime: RuntimeOptions = DEFAULT_RUNTIME,
     extras: Extras = NO_EXTRAS,
-    output: Output = TABLE,
+    output: BenchmarkOutput = PRINTED_TABLE,
 ) -> None:
     """Measure how fast a bundle runs here: every stage by itself, and all of them overlapping.
 
@@ -144,7 +144,9 @@ def benchmark(
         raise CheckFailed(result.audit.sentence())
 
 
-def _measured(engine: Engine, source: Source, rounds: Rounds, extras: Extras, runtime: RuntimeOptions) -> Benchmark:
+def _measured(
+    engine: Engine, source: Source, rounds: RoundOptions, extras: Extras, runtime: RuntimeOptions
+) -> Benchmark:
     """The benchmark, after the processes of their own and before the audit, so that neither disturbs it."""
     repeats, bundle = rounds.repeats, engine.bundle
     backends = installed(bundle.model.form) if runtime.backend is None else (engine.session.facts.name,)
@@ -168,7 +170,9 @@ def _measured(engine: Engine, source: Source, rounds: Rounds, extras: Extras, ru
     return msgspec.structs.replace(result, startup=first, audit=audit)
 
 
-def _races(engine: Engine, source: Source, rounds: Rounds, extras: Extras, runtime: RuntimeOptions) -> Iterator[Race]:
+def _races(
+    engine: Engine, source: Source, rounds: RoundOptions, extras: Extras, runtime: RuntimeOptions
+) -> Iterator[Race]:
     other = open_bundle(extras.against) if extras.against else engine.bundle
     backend = extras.against_backend or runtime.backend
     with replace(runtime, backend=backend).open(other, source) as second:
@@ -178,7 +182,7 @@ def _races(engine: Engine, source: Source, rounds: Rounds, extras: Extras, runti
             yield race(one, two, warmup=rounds.warmup, repeats=rounds.repeats)
 
 
-def _give(result: Benchmark, output: Output) -> None:
+def _give(result: Benchmark, output: BenchmarkOutput) -> None:
     if output.json:
         print_json(result)
     elif output.vendor:

@@ -13,7 +13,9 @@ from xception.data.pixels import Mode
 from xception.data.source import Source
 from xception.pipeline.engine import AUTO, Engine, check_options
 
-Batch = Annotated[int | None, Parameter(help="Images per inference (default: 8); the result does not depend on it.")]
+BatchOption = Annotated[
+    int | None, Parameter(help="Images per inference (default: 8); the result does not depend on it.")
+]
 
 
 @Parameter(name="*")
@@ -85,7 +87,7 @@ class RuntimeOptions:
 class EngineOptions(RuntimeOptions):
     """The runtime, its part of the machine, and the size of a batch."""
 
-    batch: Batch = None
+    batch: BatchOption = None
 
     def check(self) -> None:
         """Refuse the same as `RuntimeOptions.check`, and a batch below one."""

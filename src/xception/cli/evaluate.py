@@ -53,7 +53,7 @@ class Scoring:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Output:
+class EvaluationOutput:
     """The forms in which the figures are given."""
 
     json: Json = False
@@ -74,7 +74,7 @@ class Output:
 
 
 DEFAULT_SCORING = Scoring()
-TABLE = Output()
+FIGURES_ON_SCREEN = EvaluationOutput()
 
 
 def evaluate(
@@ -86,7 +86,7 @@ def evaluate(
     verify: Verify = False,
     scoring: Scoring = DEFAULT_SCORING,
     given: VendorResults = NO_RESULTS,
-    output: Output = TABLE,
+    output: EvaluationOutput = FIGURES_ON_SCREEN,
 ) -> None:
     """Measure accuracy on labelled images; every image counts, as seen or as failed.
 

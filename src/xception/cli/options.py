@@ -16,7 +16,9 @@ Out = Annotated[Path, Parameter(help="Folder of the result.")]
 Overwrite = Annotated[bool, Parameter(help="Replace an earlier result that lies there.")]
 Verify = Annotated[bool, Parameter(help="Compare every byte of the bundle with its hashes first.")]
 Top = Annotated[int, Parameter(help="Likeliest classes per image that are looked at.")]
-Vendor = Annotated[vendor_results.Vendor | None, Parameter(help="Vendor whose tools read or wrote the result files.")]
+VendorOption = Annotated[
+    vendor_results.Vendor | None, Parameter(help="Vendor whose tools read or wrote the result files.")
+]
 Unlabelled = Annotated[
     bool,
     Parameter(help="The data are images without labels: an image, or a folder of images in any depth."),

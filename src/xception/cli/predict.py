@@ -4,7 +4,7 @@ from pathlib import Path
 
 from xception.bundle import open_bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
-from xception.cli.options import Csv, Json, Top, Vendor, check_at_least_one
+from xception.cli.options import Csv, Json, Top, VendorOption, check_at_least_one
 from xception.cli.output import Watched, print_facts, progress_bar, say
 from xception.data.folder import image_files
 from xception.errors import UsageError
@@ -20,7 +20,7 @@ def predict(
     engine: EngineOptions = DEFAULT_ENGINE,
     json: Json = False,
     csv: Csv = False,
-    vendor: Vendor = None,
+    vendor: VendorOption = None,
     out: Path | None = None,
 ) -> None:
     """Classify images; a file that cannot be read is reported in its place.

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from xception.bundle import MANIFEST, open_bundle
-from xception.cli.options import Vendor as VendorOption
+from xception.cli.options import VendorOption
 from xception.cli.output import percent, print_facts, print_json, say
 from xception.data.sources import open_source
 from xception.errors import UsageError
@@ -17,7 +17,7 @@ from xception.labels import Labels, imagenet1k
 from xception.outputs import write_file
 from xception.tasks.vendor_results import (
     ScoredResults,
-    Truth,
+    TrueClasses,
     Vendor,
     read_results,
     score_results,
@@ -90,7 +90,7 @@ def _classes_and_data(bundle: Path | None, data: str | None) -> tuple[Labels, st
     return imagenet1k(), str(bundle) if bundle else None
 
 
-def _truth(vendor: Vendor, results: Path, classes: Labels, data: str | None, given: VendorResults) -> Truth:
+def _truth(vendor: Vendor, results: Path, classes: Labels, data: str | None, given: VendorResults) -> TrueClasses:
     if data and given.truth:
         raise UsageError("a data set and --truth both tell the classes; name one of them")
     if data:

@@ -23,7 +23,7 @@ from xception.pipeline.lane import WORKERS_PER_CORE, Lane, Ready, Scored, prepar
 from xception.pipeline.overlap import overlap
 from xception.pipeline.timing import interleaved
 
-BATCHES = (1, 8, 32)
+BATCH_SIZES = (1, 8, 32)
 FIRST_BATCH = 8
 """Batch size with which the runtimes are compared; the size is then chosen for the fastest of them."""
 
@@ -119,7 +119,7 @@ def _measured(bundle: Bundle, names: Sequence[str], items: Sequence[Item], mode:
     found = _best(bundle, list(_ways(bundle, names)), items, mode)
     if _fixed_batch(bundle):
         return found
-    sweep = [msgspec.structs.replace(found.way, batch=batch) for batch in BATCHES]
+    sweep = [msgspec.structs.replace(found.way, batch=batch) for batch in BATCH_SIZES]
     best = _best(bundle, sweep, items, mode)
     return msgspec.structs.replace(best, largest_change=found.largest_change)
 

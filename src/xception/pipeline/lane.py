@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xception.backends.base import Logits, Pixels, Session, run
+from xception.backends.base import Logits, Pixels, Session, run_in_batches
 from xception.data.pixels import Mode, pixels
 from xception.data.source import Item
 from xception.errors import DecodeError
@@ -137,7 +137,7 @@ class Lane:
     def _infer(self, batch: NDArray[np.generic]) -> Logits:
         clock, threads = self.clocks["infer"], self.session.facts.threads
         with clock.entering(self.turns), clock.entering(self.cores.lend(threads)), clock.measure(len(batch)):
-            return run(self.session, batch, len(batch))
+            return run_in_batches(self.session, batch, len(batch))
 
 
 def prepared(

@@ -18,7 +18,7 @@ from xception.speed.workload import NullSession, Workload, drain, first_image
 IMAGES_PER_TURN = 16
 """Or one batch, if that is more."""
 
-CONFIDENCE = 0.99
+AUDIT_CONFIDENCE = 0.99
 """High, since an alarm that only noise raised would be believed."""
 
 MAX_WARM_CPU_GAIN = 0.1
@@ -99,7 +99,7 @@ def _ratio(make_work: MakeWork, copies: Iterator[Item], size: int, repeats: int,
 
     fresh()()
     pairs = alternated(again, fresh, repeats=repeats, clock=clock)
-    return bootstrap_ratio([new / old for old, new in pairs], CONFIDENCE)
+    return bootstrap_ratio([new / old for old, new in pairs], AUDIT_CONFIDENCE)
 
 
 def _preprocess(workload: Workload, items: Sequence[Item]) -> Callable[[], None]:

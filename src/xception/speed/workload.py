@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xception.backends.base import Logits, Session, run
+from xception.backends.base import Logits, Session, run_in_batches
 from xception.bundle import Score
 from xception.data.decode import loaded_image
 from xception.data.source import Item
@@ -21,7 +21,7 @@ from xception.pipeline.engine import Engine
 from xception.pipeline.lane import Clocks, Failure, Lane, Scored
 from xception.pipeline.overlap import overlap
 from xception.pipeline.timing import Clock, timed
-from xception.tasks.evaluate import Tally, finite
+from xception.tasks.evaluate import Tally, finite_logits
 
 MAX_PRELOADED = 64
 """Stages run on at most this many images in memory, or on one batch per instance if that is more."""
@@ -101,7 +101,7 @@ class Postprocessing:
         if tally:
             tally.add(outcome)
         elif isinstance(outcome, Scored):
-            logits = finite(outcome)[None]
+            logits = finite_logits(outcome)[None]
             softmax(logits)
             top_k(logits, 5)
 
@@ -188,7 +188,7 @@ class Stages:
         session, clock = self._workload.session, self._workload.clock
 
         def call(pixels: NDArray[Any]) -> float:
-            return timed(lambda: run(session, pixels, self._workload.engine.batch_size), clock).seconds
+            return timed(lambda: run_in_batches(session, pixels, self._workload.engine.batch_size), clock).seconds
 
         return list(overlap(self._batches, call, workers=session.facts.instances))
 

@@ -5,7 +5,7 @@ from itertools import islice
 
 import numpy as np
 
-from xception.backends.base import Logits, Pixels, Session, run
+from xception.backends.base import Logits, Pixels, Session, run_in_batches
 from xception.bundle import Agreement, Bundle
 from xception.data.source import Item
 from xception.errors import InputError
@@ -13,7 +13,7 @@ from xception.pipeline.lane import Ready, prepared
 from xception.preprocess import Preprocess
 
 SEED = 0
-BATCH_SIZE = 7
+PROBE_BATCH_SIZE = 7
 """Odd on purpose: the graph must take any batch, and the last one is a smaller one."""
 
 
@@ -62,7 +62,9 @@ def data_pixels(items: Iterable[Item], preprocess: Preprocess, count: int = 64) 
 
 def agreement(session: Session, parent: Session, pixels: Pixels) -> Agreement:
     """Compare two sessions on the same pixels, (N, C, H, W)."""
-    return agreement_of(run(session, pixels, BATCH_SIZE), run(parent, pixels, BATCH_SIZE))
+    return agreement_of(
+        run_in_batches(session, pixels, PROBE_BATCH_SIZE), run_in_batches(parent, pixels, PROBE_BATCH_SIZE)
+    )
 
 
 def agreement_of(ours: Logits, theirs: Logits) -> Agreement:

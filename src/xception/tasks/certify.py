@@ -14,11 +14,11 @@ import msgspec
 import numpy as np
 
 from xception.arch.spec import Architecture
-from xception.backends.base import Logits, Pixels, open_session, run
+from xception.backends.base import Logits, Pixels, open_session, run_in_batches
 from xception.bundle import Bundle, Certificate
 from xception.convert.conversion import Conversion
 from xception.errors import CheckFailed, UsageError
-from xception.tasks.agreement import BATCH_SIZE, agreement_of, probe_pixels
+from xception.tasks.agreement import PROBE_BATCH_SIZE, agreement_of, probe_pixels
 from xception.upstream import logits as script
 from xception.upstream.interpreter import run_script
 
@@ -125,7 +125,7 @@ def _upstream_logits(
 def _our_logits(bundle: Bundle, pixels: Mapping[str, Pixels]) -> dict[str, Logits]:
     session = open_session(bundle)
     try:
-        return {name: run(session, images, BATCH_SIZE) for name, images in pixels.items()}
+        return {name: run_in_batches(session, images, PROBE_BATCH_SIZE) for name, images in pixels.items()}
     finally:
         session.close()
 

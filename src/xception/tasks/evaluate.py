@@ -268,7 +268,7 @@ class Tally:
         if isinstance(outcome, Failure):
             self.failures.append(FailedImage(path=outcome.key, reason=outcome.reason))
         else:
-            self._score(outcome.item.key, int(outcome.item.target or 0), finite(outcome))
+            self._score(outcome.item.key, int(outcome.item.target or 0), finite_logits(outcome))
         self._added += 1
 
     def _score(self, key: str, target: int, logits: Logits) -> None:
@@ -370,7 +370,7 @@ class Tally:
         return RealScore(top1=wilson(self.real_hits, counted), counted=counted, uncounted=seen - counted)
 
 
-def finite(outcome: Scored) -> Logits:
+def finite_logits(outcome: Scored) -> Logits:
     """The logits of an image.
 
     Raises:

@@ -28,7 +28,7 @@ TOP = 5
 
 
 @dataclass(frozen=True)
-class Truth:
+class TrueClasses:
     """The true class of every image, by its index, and the origin of these labels."""
 
     name: str
@@ -59,7 +59,7 @@ class ScoredResults(msgspec.Struct, frozen=True, kw_only=True):
     """Results of none of the images."""
 
 
-def truth_of_source(source: Source, labels: Labels) -> Truth:
+def truth_of_source(source: Source, labels: Labels) -> TrueClasses:
     """The labels of a data set, as indices of the model's classes.
 
     Raises:
@@ -69,10 +69,10 @@ def truth_of_source(source: Source, labels: Labels) -> Truth:
     rows = {item.key: targets[item.target] for item in source if item.target is not None}
     if len(rows) != len(source):
         raise InputError(f"{len(source) - len(rows)} images of {source.name} have no label, or share another's key")
-    return Truth(source.name, rows)
+    return TrueClasses(source.name, rows)
 
 
-def truth_of_file(file: Path, num_classes: int) -> Truth:
+def truth_of_file(file: Path, num_classes: int) -> TrueClasses:
     """The labels of a file, `NAME INDEX` or `NAME:INDEX`.
 
     Raises:
@@ -81,10 +81,10 @@ def truth_of_file(file: Path, num_classes: int) -> Truth:
     rows = ascend.read_label_file(file)
     if max(rows.values()) >= num_classes:
         raise InputError(f"{file} holds class index {max(rows.values())}; expected 0 to {num_classes - 1}")
-    return Truth(file.name, rows)
+    return TrueClasses(file.name, rows)
 
 
-def truth_of_folders(paths: Iterable[str], labels: Labels) -> Truth:
+def truth_of_folders(paths: Iterable[str], labels: Labels) -> TrueClasses:
     """The name of the folder that each image lies in, as VastAI's scorer has it.
 
     Raises:
@@ -92,7 +92,7 @@ def truth_of_folders(paths: Iterable[str], labels: Labels) -> Truth:
     """
     rows = list(paths)
     targets = labels.targets([PurePosixPath(path).parent.name for path in rows])
-    return Truth("folder names", dict(zip(rows, targets, strict=True)))
+    return TrueClasses("folder names", dict(zip(rows, targets, strict=True)))
 
 
 def read_results(vendor: Vendor, results: Path, num_classes: int, datalist: Path | None = None) -> Iterator[Outcome]:
@@ -107,7 +107,7 @@ def read_results(vendor: Vendor, results: Path, num_classes: int, datalist: Path
     return read(results, num_classes)
 
 
-def score_results(vendor: Vendor, results: Path, outcomes: Iterable[Outcome], truth: Truth) -> ScoredResults:
+def score_results(vendor: Vendor, results: Path, outcomes: Iterable[Outcome], truth: TrueClasses) -> ScoredResults:
     """Compare answers with the truth. An image without a usable answer counts as failed.
 
     Raises:
@@ -160,7 +160,7 @@ class _Tally:
         self.classes = outcome.depth
         self.seen += 1
 
-    def document(self, results: str, vendor: str, truth: Truth) -> ScoredResults:
+    def document(self, results: str, vendor: str, truth: TrueClasses) -> ScoredResults:
         total, hits = len(truth.targets), list(accumulate(map(int, self.hits[: self.depth])))
         top = tuple(interval for count in hits if (interval := wilson(count, self.seen)))
         return ScoredResults(
@@ -180,7 +180,7 @@ class _Tally:
         )
 
 
-def _key(vendor: Vendor, truth: Truth) -> Callable[[str], str]:
+def _key(vendor: Vendor, truth: TrueClasses) -> Callable[[str], str]:
     """The name under which an image and its result are known.
 
     VastAI's results tell the folder too, which is needed where two folders hold files of the same name.

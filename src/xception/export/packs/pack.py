@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from xception.backends.base import Logits, open_session, run
+from xception.backends.base import Logits, open_session, run_in_batches
 from xception.bundle import Agreement, Bundle, Score
 from xception.data.decode import JPEG_START, loaded_image
 from xception.data.source import Item, Source
@@ -154,7 +154,7 @@ def write_goldens(
 ) -> Logits:
     """`goldens/NAME.npy`: the source's logits of the inputs under a preprocessing, (N, K)."""
     with closing(open_session(request.bundle)) as session:
-        rows = [run(session, pixels[None], 1) for pixels in pixels_of(sample, preprocess)]
+        rows = [run_in_batches(session, pixels[None], 1) for pixels in pixels_of(sample, preprocess)]
     logits: Logits = np.concatenate(rows)
     (folder / "goldens").mkdir(exist_ok=True)
     np.save(folder / "goldens" / f"{name}.npy", logits)
