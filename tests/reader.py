@@ -53,14 +53,14 @@ def reader_spec() -> Architecture:
     return replace(spec, blocks=tuple(blocks))
 
 
-def reader_tensors(spec: Architecture) -> Tensors:
+def reader_tensors(spec: Architecture, preprocess: Preprocess = PREPROCESS) -> Tensors:
     """Kernels as drawn, and the ridge regression of the classes on the features behind them."""
     tensors = drawn_tensors(spec)
     source = digits("train")
     targets = np.eye(10)[[item.target for item in source]]
-    model = onnx.load_from_string(onnx_files(program(spec, tensors, PREPROCESS))["model.onnx"])
+    model = onnx.load_from_string(onnx_files(program(spec, tensors, preprocess))["model.onnx"])
     (name,) = [node.input[0] for node in model.graph.node if node.name == "head.classifier"]
-    (maps,) = exposed_session(model, [name]).run([name], {INPUT: data_pixels(source, PREPROCESS, len(source))})
+    (maps,) = exposed_session(model, [name]).run([name], {INPUT: data_pixels(source, preprocess, len(source))})
     features = _patches(maps)
     centred, scale = features - features.mean(0), features.std()
     kernel = np.linalg.solve(

@@ -3,36 +3,28 @@
 import json
 import re
 import shlex
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from pages.readme import README
 from tests.cli.conftest import Command
-from tests.convert.checkpoints import hollow, write_keras
+from tests.support.documents import PAGES, write_files_of_users, xception_commands
 from xception.bundle import open_bundle
 from xception.data.digits import digits
 
-BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
+pytestmark = pytest.mark.slow
+
 FORMS = ["onnx", "onnx-int8", "openvino", "weights"]
 
 
 @pytest.fixture(scope="module")
 def workplace(process: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder after `xception demo`, with a checkpoint for `convert` and images for `predict`."""
+    """A folder after `xception demo`, with the files that users have."""
     folder = tmp_path_factory.mktemp("workplace")
     result = process("demo", "--out", "demo", cwd=folder)
     assert result.returncode == 0, result.stderr
-    write_keras(folder / "model.h5", hollow("keras", "mini_xception"))
-    (folder / "photos").mkdir()
-    for item in list(digits("test"))[:3]:
-        loaded = item.load()
-        assert isinstance(loaded, Image.Image)
-        loaded.save(folder / "photos" / f"{item.key}.png")
+    write_files_of_users(folder)
     return folder
 
 
@@ -73,41 +65,8 @@ def test_a_second_demo_does_not_overwrite_the_first_unasked(workplace: Path, pro
     assert "--overwrite" in result.stderr
 
 
-PAGES = [*README.parent.glob("*.md"), *(README.parent / "docs").rglob("*.md")]
-
-
-def blocks(language: str) -> list[str]:
-    """All code blocks of a language in the README and in every other page."""
-    return [
-        text for page in PAGES for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == language
-    ]
-
-
-def commands() -> list[list[str]]:
-    lines = [shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()]
-    return [line for line in lines if line]
-
-
 def test_every_xception_command_of_the_pages_runs(workplace: Path, process: Command) -> None:
-    ran = [line[1:] for line in commands() if line[0] == "xception"]
-    assert len(ran) >= 8
-    for arguments in ran:
-        result = process(*arguments, cwd=workplace)
-        assert result.returncode == 0, f"xception {shlex.join(arguments)}: {result.stderr}"
-
-
-def test_every_other_command_of_the_pages_is_a_target_of_make() -> None:
-    others = [line for line in commands() if line[0] != "xception"]
-    assert others
-    for line in others:
-        assert line[0] == "make"
-        make = shutil.which("make")
-        assert make is not None
-        result = subprocess.run([make, "--dry-run", *line[1:]], cwd=README.parent, capture_output=True, check=False)
-        assert result.returncode == 0, result.stderr
-
-
-@pytest.mark.parametrize("block", blocks("python"))
-def test_every_python_block_of_the_pages_runs(block: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(workplace)
-    exec(compile(block, "page.md", "exec"), {})
+    for page in PAGES.values():
+        for arguments in xception_commands(page):
+            result = process(*arguments, cwd=workplace)
+            assert result.returncode == 0, f"xception {shlex.join(arguments)}: {result.stderr}"

@@ -1,0 +1,43 @@
+"""The commands and programs in the README and in every other page, and what they need around them."""
+
+import re
+import shlex
+from pathlib import Path
+
+from PIL import Image
+
+from tests.convert.checkpoints import hollow, write_keras
+from xception.data.digits import digits
+
+ROOT = Path(__file__).parents[2]
+PAGES = {
+    page.relative_to(ROOT).as_posix(): page
+    for page in (ROOT / "README.md", *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))
+}
+BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The code blocks in a language."""
+    return [text for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == language]
+
+
+def shell_commands(page: Path) -> list[list[str]]:
+    """The words of each command, without comments."""
+    lines = [shlex.split(line, comments=True) for block in blocks(page, "sh") for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+def xception_commands(page: Path) -> list[list[str]]:
+    """The arguments of each `xception` command."""
+    return [line[1:] for line in shell_commands(page) if line[0] == "xception"]
+
+
+def write_files_of_users(folder: Path) -> None:
+    """`model.h5`, a checkpoint for `convert`, and `photos`, images for `predict`."""
+    write_keras(folder / "model.h5", hollow("keras", "mini_xception"))
+    (folder / "photos").mkdir()
+    for item in list(digits("test"))[:3]:
+        loaded = item.load()
+        assert isinstance(loaded, Image.Image)
+        loaded.save(folder / "photos" / f"{item.key}.png")
