@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# A process for each core, each with one thread of arithmetic that does not spin while it waits.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: install demo test check format pages parity fuzz explore siege bench peers gpu gpu-train clean
+.PHONY: install demo test test-slow quick explore coverage check format pages parity fuzz siege bench peers gpu gpu-train clean
 
 install: $(STAMP)
 
@@ -16,9 +18,23 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/xception demo --out demo --overwrite
 
-# Two test files at a time, each with one thread of arithmetic; the longest, of the command line, come first.
+# Without what takes minutes: the demonstration, and training that is killed.
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-slow: $(STAMP)
+	$(PYTEST) -m slow $(ARGS)
+
+# The tests of what was changed since main, and the rules that hold for all code.
+quick: $(STAMP)
+	$(PYTEST) -m "not slow" $$($(BIN)/python -m tests.quick) $(ARGS)
+
+# The property tests on other examples each time, and on ten times as many.
+explore: $(STAMP)
+	$(PYTEST) -m hypothesis --hypothesis-profile explore $(ARGS)
+
+coverage: $(STAMP)
+	$(PYTEST) --cov --cov-report=term $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -37,10 +53,6 @@ parity: $(STAMP)
 
 fuzz: $(STAMP)
 	$(BIN)/python tests/fuzz/fuzz_readers.py --cases 100000
-
-# The property tests on other examples each time, and on ten times as many.
-explore: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m hypothesis --hypothesis-profile explore $(ARGS)
 
 # Training runs that are killed, find the disk full or their checkpoints broken, and end as if nothing had been.
 siege: $(STAMP)

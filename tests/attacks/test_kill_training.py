@@ -15,6 +15,7 @@ from tests.samples import HANG_S
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_attacked_runs_end_with_the_same_bits() -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.attacks.kill_training", "--runs", "1", "--seed", "3"]

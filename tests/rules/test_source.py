@@ -5,39 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.rules.namesakes import TESTED_ELSEWHERE, TESTS, is_tested, namesakes
 from tests.rules.source import FILES, ROOT
 
 MAX_LINES_PER_FUNCTION = 60
 MAX_LINES_PER_FILE = 400
 VAGUE_NAMES = {"utils", "util", "common", "core", "helpers", "misc", "tools"}
-TESTS = Path(__file__).parent.parent
-
-# Modules whose tests do not lie in a namesake, and where they lie.
-TESTED_ELSEWHERE = {
-    "backends/base.py": "backends/test_contract.py",
-    "backends/litert.py": "backends/test_contract.py",
-    "backends/onnxruntime.py": "backends/test_contract.py",
-    "backends/openvino.py": "backends/test_contract.py",
-    "backends/torch.py": "backends/test_contract.py",
-    **{f"cli/{verb}.py": "cli/test_verbs.py" for verb in ("compare", "evaluate", "export", "info", "list", "predict")},
-    "cli/output.py": "cli/test_verbs.py",
-    "data/classes.py": "data/test_list_file.py",
-    "data/ground_truth.py": "data/test_flat_folder.py",
-    "data/splits.py": "data/test_folder.py",
-    "data/tars.py": "data/test_shards.py",
-    "convert/naming/gluon.py": "convert/test_naming_schemes.py",
-    "convert/naming/mindspore.py": "convert/test_naming_schemes.py",
-    "convert/naming/paddle.py": "convert/test_naming_schemes.py",
-    "convert/naming/tfslim.py": "convert/test_naming_schemes.py",
-    "convert/naming/timm.py": "convert/test_naming_schemes.py",
-    "convert/readers/binary.py": "convert/test_readers_tensorbundle.py",
-    "convert/readers/checkpoint.py": "convert/test_readers_folder.py",
-    "convert/readers/limits.py": "attacks/test_hostile_hdf5.py",
-    "convert/readers/pickles.py": "attacks/test_hostile_pickles.py",
-    "convert/readers/protobuf.py": "attacks/test_hostile_protobufs.py",
-    "convert/readers/state_dicts.py": "convert/test_readers_torch_pickle.py",
-    "upstream/mindir.py": "export/test_mindir.py",
-}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -86,19 +59,6 @@ def test_the_ceilings_can_be_hit() -> None:
     assert too_long(tree) == ["long"]
     assert untyped(tree) == ["loose"]
     assert assertions(tree) == [62]
-
-
-def namesakes(path: Path) -> list[str]:
-    """Where the tests of a module may lie: in the mirrored folder, or beside it with the folder's name in front."""
-    relative = path.relative_to(ROOT)
-    *folders, folder = relative.parent.parts or ("",)
-    beside = "/".join([*folders, f"test_{folder}_{path.name}"])
-    places = [f"{relative.parent.as_posix()}/test_{path.name}", beside]
-    return [TESTED_ELSEWHERE.get(relative.as_posix(), place) for place in places]
-
-
-def is_tested(path: Path) -> bool:
-    return any((TESTS / place).is_file() for place in namesakes(path))
 
 
 MODULE_FILES = [path for path in FILES if path.name not in ("__init__.py", "__main__.py")]

@@ -10,10 +10,7 @@ from tests.convert.checkpoints import hollow, write_keras
 from xception.data.digits import digits
 
 ROOT = Path(__file__).parents[2]
-PAGES = {
-    page.relative_to(ROOT).as_posix(): page
-    for page in (ROOT / "README.md", *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))
-}
+PAGES = {page.relative_to(ROOT).as_posix(): page for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))}
 BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
 
 
