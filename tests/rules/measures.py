@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,4 +107,4 @@ def report() -> str:
 
 
 if __name__ == "__main__":
-    print(report())
+    sys.stdout.write(report() + "\n")

@@ -131,7 +131,7 @@ def measured_by_hand(
         return outcome.logits
 
     monkeypatch.setattr(lane, "pixels", slow_pixels)
-    monkeypatch.setattr(workload, "finite", slow_finite)
+    monkeypatch.setattr(workload, "finite_logits", slow_finite)
     source, session = slow_to_read(8, clock, seconds["read"]), kind(clock, seconds["infer"])
     engine = Engine.of(bundle, session, workers=1, mode="reference")
     return benchmark(engine, source, batches=batches, images=8, repeats=3, clock=clock)
