@@ -178,7 +178,7 @@ def test_a_description_that_is_no_document_is_refused(tmp_path: Path, content: b
         open_bundle(bundle.path)
 
 
-def test_what_is_no_bundle_is_called_so(tmp_path: Path) -> None:
+def test_a_folder_without_a_description_is_named_as_no_bundle(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "b" / "model.json").mkdir(parents=True)
     for name, message in (
@@ -215,7 +215,7 @@ def test_an_old_bundle_stays_unless_it_may_be_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_what_is_no_bundle_is_never_replaced(tmp_path: Path, overwrite: bool) -> None:
+def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis.txt").write_text("x")
     (tmp_path / "file").write_text("x")
@@ -258,7 +258,7 @@ def test_without_room_the_old_bundle_stays(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
-def test_a_full_disk_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -161,7 +161,7 @@ FORMS: Mapping[Form, FormFacts] = {
         options=SIZE_OPTIONS | HEAD_OPTIONS,
         runner="xception.export.mindir:run_mindir",
         needs_upstream_python=True,
-        versions="xception.export.mindir:tools",
+        versions="xception.export.mindir:mindspore_versions",
     ),
 }
 

@@ -30,8 +30,6 @@ ACTIVATED = ("ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MUL")
 KERNEL_ORDER, DEPTHWISE_ORDER = (0, 2, 3, 1), (1, 2, 3, 0)
 """Order in which LiteRT has the axes of an (out, in, H, W) kernel."""
 
-Numbers = NDArray[Any]
-
 
 @dataclass(frozen=True, kw_only=True)
 class OperationCall:
@@ -50,9 +48,9 @@ class OperationCall:
 class LayerWeights:
     """Kernel (out, in / groups, H, W) or matrix (out, in) of a layer, and its bias (out,)."""
 
-    kernel: Numbers
-    bias: Numbers
-    scales: Numbers | None = None
+    kernel: NDArray[Any]
+    bias: NDArray[Any]
+    scales: NDArray[Any] | None = None
     """Scales of the kernel's integers, one or one for each output; None in float."""
     is_half: bool = False
     """The kernel is stored in half precision and widened when the model is loaded."""
@@ -150,7 +148,7 @@ class LiteRtGraph:
         inputs, version = [call.inputs[0], self.file.constant(f"{name}.widths", widths)], 2 if call.grid_in else 1
         if not lowest:
             return self.file.add("PAD", inputs, [padded], version=version)
-        least: Numbers = np.array(np.finfo(np.float32).min, np.float32)
+        least: NDArray[Any] = np.array(np.finfo(np.float32).min, np.float32)
         if call.grid_in:
             least = np.array(np.iinfo(np.int8).min, np.int8)
         inputs.append(self.file.constant(f"{name}.value", least, call.grid_in))
@@ -170,7 +168,7 @@ class LiteRtGraph:
             self._rounded(names[1], weights.bias, scales * scale_in, (0,), np.int32),
         ]
 
-    def _half(self, name: str, value: Numbers) -> int:
+    def _half(self, name: str, value: NDArray[Any]) -> int:
         with np.errstate(over="ignore"):
             stored = value.astype(np.float16)
         if not np.isfinite(stored).all():
@@ -181,17 +179,17 @@ class LiteRtGraph:
     def _rounded(
         self,
         name: str,
-        values: Numbers,
-        scales: Numbers,
+        values: NDArray[Any],
+        scales: NDArray[Any],
         order: Sequence[int],
         dtype: type[np.signedinteger[Any]] = np.int8,
     ) -> int:
-        integers: Numbers = np.rint(values / scales.reshape(-1, *(1,) * (values.ndim - 1))).astype(dtype)
+        integers: NDArray[Any] = np.rint(values / scales.reshape(-1, *(1,) * (values.ndim - 1))).astype(dtype)
         grid = Grid(tuple(scales.tolist()), (0,) * len(scales), order.index(0))
         return self.file.constant(name, integers.transpose(order), grid)
 
 
-def _coarse_enough(bias: Numbers, scales: Numbers, scale_in: float) -> Numbers:
+def _coarse_enough(bias: NDArray[Any], scales: NDArray[Any], scale_in: float) -> NDArray[Any]:
     """The scales of a kernel's integers, made coarser where the bias would not fit 32 bits with them."""
     least = np.abs(bias) / (MAX_BIAS * scale_in)
     return np.asarray(np.maximum(scales, least if scales.size > 1 else least.max()))

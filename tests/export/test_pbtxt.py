@@ -11,7 +11,7 @@ DOCUMENT = {
 }
 
 
-def test_what_is_written_reads_back() -> None:
+def test_a_written_text_reads_back_as_it_was() -> None:
     found = read_pbtxt(write_pbtxt(DOCUMENT))
     assert found["name"] == [DOCUMENT["name"]]
     assert found["max_batch_size"] == [32]

@@ -11,7 +11,7 @@ def test_departures_are_the_options_that_differ() -> None:
     assert graph_departures(GraphOptions(opset=11, softmax=True)) == {"opset": 11, "softmax": True}
 
 
-def test_what_is_not_taken_is_named_with_what_is() -> None:
+def test_options_without_use_are_named_with_those_of_use() -> None:
     check_taken("onnx", {"a"}, frozenset({"a", "b"}))
     with pytest.raises(UsageError, match="onnx has no --c or --d; it takes --a, --b"):
         check_taken("onnx", {"a", "c", "d"}, frozenset({"a", "b"}))

@@ -15,7 +15,7 @@ PARTS = {field.name for field in (*fields(GraphOptions), *fields(ExportRequest))
 
 
 @pytest.mark.parametrize("to", EXPORT_TARGETS)
-def test_every_target_has_a_writer_and_takes_what_there_is(to: str) -> None:
+def test_every_target_has_a_writer_and_takes_parts_of_the_request(to: str) -> None:
     target = EXPORT_TARGETS[to]
     assert callable(import_module(target.module).write)
     assert target.takes <= PARTS

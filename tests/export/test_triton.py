@@ -32,7 +32,7 @@ def test_the_folder_is_a_model_as_triton_reads_it(weights_bundle: Bundle, tmp_pa
     assert found["instance_group"] == [{"count": [1], "kind": ["KIND_AUTO"]}]
 
 
-def test_what_the_configuration_names_runs_and_agrees(weights_bundle: Bundle, tmp_path: Path) -> None:
+def test_the_graph_that_the_configuration_names_runs_and_agrees(weights_bundle: Bundle, tmp_path: Path) -> None:
     out = export_to(weights_bundle, "triton", tmp_path / "faces")
     found = config(out)
     session = onnxruntime.InferenceSession(out / "1" / found["default_model_filename"][0])

@@ -37,7 +37,7 @@ def test_less_than_99_percent_of_the_parents_accuracy_fails_even_within_the_tole
     assert verdict.reasons == ("98.00% of the parent's accuracy, less than the 99% demanded",)
 
 
-def test_what_is_undecided_passes_with_the_number_of_images_that_would_decide() -> None:
+def test_an_undecided_test_passes_with_the_number_of_images_that_would_decide() -> None:
     verdict = judge(answered(900), answered(898))
     assert verdict.passed
     assert verdict.non_inferiority

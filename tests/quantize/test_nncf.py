@@ -42,7 +42,7 @@ def test_openvinos_own_model_is_quantized_too(reader: Bundle, images: Calibratio
     assert b"FakeQuantize" in files["model.xml"]
 
 
-def test_what_nncf_refuses_is_an_input_error(images: Calibration) -> None:
+def test_a_model_that_nncf_refuses_is_an_input_error(images: Calibration) -> None:
     nothing = onnx.helper.make_model(
         onnx.helper.make_graph([], "g", [onnx.helper.make_tensor_value_info("x", 1, [1])], [])
     )

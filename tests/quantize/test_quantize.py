@@ -91,7 +91,7 @@ def test_strictness_demands_what_few_images_cannot_show(reader: Bundle, tmp_path
         )
 
 
-def test_openvino_runs_what_is_written_for_it(reader: Bundle, tmp_path: Path) -> None:
+def test_openvino_runs_its_int8_file(reader: Bundle, tmp_path: Path) -> None:
     written, result = quantize_bundle(
         reader, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, to="openvino", method="equalized"
     )
@@ -99,7 +99,7 @@ def test_openvino_runs_what_is_written_for_it(reader: Bundle, tmp_path: Path) ->
     assert set(written.model.files) == {"labels.txt", "model.bin", "model.xml", RECORD}
 
 
-def test_litert_runs_what_is_written_for_it(reader: Bundle, tmp_path: Path) -> None:
+def test_litert_runs_its_int8_file(reader: Bundle, tmp_path: Path) -> None:
     written, result = quantize_bundle(
         reader, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, to="litert", method="equalized"
     )
@@ -169,7 +169,7 @@ def test_unknown_names_are_refused(option: str, what: str, onnx_bundle: Bundle, 
         quantize_bundle(onnx_bundle, labelled(60), tmp_path / "q", **{option: "mix"})  # type: ignore[arg-type]
 
 
-def test_what_cannot_be_had_is_noted_and_the_ladder_goes_on(
+def test_a_method_that_is_not_available_is_noted_and_the_next_one_tried(
     reader: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:

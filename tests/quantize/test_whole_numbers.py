@@ -47,7 +47,7 @@ def test_the_runtime_is_right_to_the_last_step_of_each_grid(scheme: Scheme, read
     assert np.mean([(step > 0).mean() for step in steps.values()]) < 1e-3
 
 
-def test_so_it_is_with_a_dense_head_and_pools() -> None:
+def test_the_runtime_is_right_with_a_dense_head_and_pools_too() -> None:
     spec = architecture("timm_xception", num_classes=5, width=0.04)
     small = Preprocess(resize=Squash(width_px=40, height_px=40))
     model = onnx.load_from_string(onnx_files(program(spec, drawn_tensors(spec), small))["model.onnx"])

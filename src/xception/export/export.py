@@ -92,7 +92,7 @@ def runner_of(exported: Bundle, upstream_python: str | None = None) -> Runner | 
     return partial(run, upstream_python=upstream_python) if facts.needs_upstream_python else run
 
 
-def written_files(form: Form, made: Program, upstream_python: str | None) -> dict[str, bytes]:
+def file_contents(form: Form, made: Program, upstream_python: str | None) -> dict[str, bytes]:
     """The content of a form's files by name.
 
     Raises:
@@ -130,7 +130,7 @@ def _convert(
     model = bundle.model
     weights = read_weights(bundle.main_file)
     made = program(model.network.architecture(), weights, model.preprocess, options, FORMS[form].layout)
-    files = written_files(form, made, upstream_python)
+    files = file_contents(form, made, upstream_python)
     opset = {"opset": options.opset} if "opset" in FORMS[form].options else {}
     tools = _tool_versions(form, upstream_python)
     step = child(bundle, "export", tools, to=form, **{**opset, **graph_departures(options)})

@@ -62,8 +62,8 @@ def _described(program: Program) -> Iterator[dict[str, Any]]:
             yield described
 
 
-def tools(upstream_python: str) -> dict[str, str]:
-    """Versions of what wrote the file."""
+def mindspore_versions(upstream_python: str) -> dict[str, str]:
+    """Versions of MindSpore and NumPy in the other interpreter."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "versions.json"
         _mindspore(upstream_python, "versions", {"out": out}, "MindSpore did not tell its version")

@@ -29,7 +29,7 @@ MAX_INT8 = 127
 RENAMING = ("Flatten", "Identity")
 """Nodes without effect here, where the mean over positions has two axes from the start."""
 
-Numbers = NDArray[np.float64]
+Real = NDArray[np.float64]
 
 
 def int8_litert_files(graph: Any) -> dict[str, bytes]:
@@ -103,7 +103,7 @@ class _Translation:
             self.integers[name] = self.out.file.constant(name, _channels_last(signed.astype(np.int8)), grid), grid
         return self.integers[name]
 
-    def constant(self, name: str) -> tuple[Numbers, Numbers | None]:
+    def constant(self, name: str) -> tuple[Real, Real | None]:
         """Values, and where they stand for integers, the scales of those: one, or one for each index of axis 0."""
         if name in self.constants:
             return self.constants[name].astype(np.float64), None
