@@ -1,1 +1,1 @@
-"""Read, preprocess, infer, postprocess, sink: written once."""
+"""The engine: a bundle in a runtime, from files to answers, for data sets and live sources."""

@@ -1,1 +1,1 @@
-"""int8 behind a gate."""
+"""Quantization to int8, behind a gate on accuracy."""

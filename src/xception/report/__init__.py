@@ -1,1 +1,1 @@
-"""Pictures and pages."""
+"""Pages and pictures of results, read from the rooms below."""

@@ -1,1 +1,1 @@
-"""Recipes, the loop, and checkpoints."""
+"""Training: recipes, the loop, and checkpoints."""
