@@ -24,6 +24,7 @@ from xception.pipeline.engine import Engine, run_side_by_side
 from xception.pipeline.lane import Failure, Scored
 from xception.pipeline.sessions import Restricted
 from xception.tasks.evaluate import FailedImage, Tally, relabelled
+from xception.tasks.pairs import PairCounts
 
 MARGIN = 0.01
 """The loss of accuracy that a user may take for none: one point in a hundred."""
@@ -159,9 +160,7 @@ class PairedTally:
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
         self.sides = (Tally(names), Tally(names))
-        self.same = 0
-        self.right = dict.fromkeys(product((True, False), repeat=2), 0)
-        """Images by whether the first and whether the second model is right."""
+        self.pairs = PairCounts()
         self.worst: list[Flip] = []
 
     def add(self, first: Scored | Failure, second: Scored | Failure) -> None:
@@ -170,20 +169,16 @@ class PairedTally:
         Raises:
             CheckFailed: logits that are not numbers.
         """
-        if isinstance(first, Failure) or isinstance(second, Failure):
-            failure = first if isinstance(first, Failure) else second
-            for tally in self.sides:
-                tally.add(failure)
-            return
+        target = 0 if isinstance(first, Failure) else int(first.item.target or 0)
+        counted = self.pairs.add(first, second, target)
         for tally, outcome in zip(self.sides, (first, second), strict=True):
-            tally.add(outcome)
-        target = int(first.item.target or 0)
-        guess, other = (int(outcome.logits.argmax()) for outcome in (first, second))
-        self.right[guess == target, other == target] += 1
-        if guess == other:
-            self.same += 1
-        else:
-            insort(self.worst, flip(self.names, first.item.key, target, first.logits, second.logits), key=by_swing)
+            tally.add(counted if isinstance(counted, Failure) else outcome)
+        if not isinstance(counted, Failure) and isinstance(first, Scored):
+            self._keep_flip(first.item.key, target, *counted)
+
+    def _keep_flip(self, path: str, target: int, first: Logits, second: Logits) -> None:
+        if first.argmax() != second.argmax():
+            insort(self.worst, flip(self.names, path, target, first, second), key=by_swing)
             del self.worst[MAX_FLIPS:]
 
     def comparison(self, first: Engine, second: Engine, data: str, total: int, margin: float) -> Comparison:
@@ -196,20 +191,21 @@ class PairedTally:
             tally.evaluation(str(side.bundle.path), data, side.session.facts.name, total)
             for tally, side in zip(self.sides, (first, second), strict=True)
         ]
-        counts = (self.right[True, False], self.right[False, True], sides[0].seen)
+        seen, same, right = self.pairs.seen, self.pairs.same, self.pairs.right
+        counts = (right[True, False], right[False, True], seen)
         return Comparison(
             first=Side(bundle=sides[0].bundle, backend=sides[0].backend, score=sides[0].score()),
             second=Side(bundle=sides[1].bundle, backend=sides[1].backend, score=sides[1].score()),
             data=data,
             total=total,
-            seen=sides[0].seen,
+            seen=seen,
             failed=sides[0].failed,
-            agreement=wilson(self.same, sides[0].seen),
-            flips=sides[0].seen - self.same,
-            both_right=self.right[True, True],
-            first_only=self.right[True, False],
-            second_only=self.right[False, True],
-            both_wrong=self.right[False, False],
+            agreement=wilson(same, seen),
+            flips=seen - same,
+            both_right=right[True, True],
+            first_only=right[True, False],
+            second_only=right[False, True],
+            both_wrong=right[False, False],
             difference=paired_difference(*counts),
             bootstrap=bootstrap_difference(*counts),
             mcnemar_p=mcnemar(*counts[:2]),

@@ -1,7 +1,6 @@
 """The effect of another preprocessing on a model: logits and accuracy on the same files."""
 
 from collections.abc import Mapping
-from typing import cast
 
 import msgspec
 import numpy as np
@@ -10,12 +9,13 @@ from numpy.typing import NDArray
 from xception.backends.base import Session
 from xception.bundle import Agreement, Bundle
 from xception.data.source import Source
-from xception.errors import CheckFailed, InputError, UsageError
+from xception.errors import InputError, UsageError
 from xception.intervals import Interval, paired_difference, wilson
 from xception.pipeline.engine import Engine, run_side_by_side
 from xception.pipeline.lane import Failure, Scored
 from xception.preprocess import Preprocess
 from xception.tasks.evaluate import FailedImage
+from xception.tasks.pairs import PairCounts
 
 
 class Swap(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,11 +100,8 @@ class _Tally:
     """Running sums over images; memory does not grow with their number, failures aside."""
 
     def __init__(self) -> None:
-        self.seen = self.same = 0
+        self.pairs = PairCounts()
         self.largest_difference = self.sum_of_differences = self.largest_logit = 0.0
-        self.right = {(mine, yours): 0 for mine in (True, False) for yours in (True, False)}
-        """Images by whether the own and whether the other preprocessing leads to the right class."""
-        self.failures: list[FailedImage] = []
 
     def add(self, own: Scored | Failure, other: Scored | Failure, targets: tuple[int, ...] | None) -> None:
         """Count one image.
@@ -112,49 +109,42 @@ class _Tally:
         Raises:
             CheckFailed: its logits are not numbers.
         """
-        if isinstance(own, Failure) or isinstance(other, Failure):
-            failure = own if isinstance(own, Failure) else cast(Failure, other)
-            self.failures.append(FailedImage(path=failure.key, reason=failure.reason))
-            return
-        mine, yours = own.logits.astype(np.float64), other.logits.astype(np.float64)
-        if not (np.isfinite(mine).all() and np.isfinite(yours).all()):
-            raise CheckFailed(f"the logits of {own.item.key} are not finite numbers; convert or train the model again")
-        self.seen += 1
-        self._compare(mine, yours)
-        if targets is not None and own.item.target is not None:
-            target = targets[own.item.target]
-            self.right[bool(mine.argmax() == target), bool(yours.argmax() == target)] += 1
+        place = own.item.target if isinstance(own, Scored) else None
+        counted = self.pairs.add(own, other, None if targets is None or place is None else targets[place])
+        if not isinstance(counted, Failure):
+            mine, yours = (logits.astype(np.float64) for logits in counted)
+            self._compare(mine, yours)
 
     def _compare(self, mine: NDArray[np.float64], yours: NDArray[np.float64]) -> None:
         differences = np.abs(yours - mine)
-        self.same += int(mine.argmax() == yours.argmax())
         self.largest_difference = max(self.largest_difference, float(differences.max()))
         self.sum_of_differences += float(differences.mean())
         self.largest_logit = max(self.largest_logit, float(np.abs(mine).max()))
 
     def swap(self, name: str, preprocess: Preprocess) -> Swap:
         """The document for what was counted."""
-        both, own_only, other_only = (self.right[key] for key in ((True, True), (True, False), (False, True)))
-        labelled = sum(self.right.values())
+        pairs, right = self.pairs, self.pairs.right
+        both, own_only, other_only = (right[key] for key in ((True, True), (True, False), (False, True)))
+        labelled = sum(right.values())
         return Swap(
             name=name,
             preprocess=preprocess,
-            total=self.seen + len(self.failures),
-            seen=self.seen,
-            failed=len(self.failures),
-            agreement=self._agreement() if self.seen else None,
-            same_top1=wilson(self.same, self.seen),
+            total=pairs.seen + len(pairs.failures),
+            seen=pairs.seen,
+            failed=len(pairs.failures),
+            agreement=self._agreement() if pairs.seen else None,
+            same_top1=wilson(pairs.same, pairs.seen),
             own_top1=wilson(both + own_only, labelled),
             top1=wilson(both + other_only, labelled),
             difference=paired_difference(own_only, other_only, labelled),
-            failures=tuple(self.failures),
+            failures=tuple(pairs.failures),
         )
 
     def _agreement(self) -> Agreement:
         return Agreement(
-            samples=self.seen,
+            samples=self.pairs.seen,
             max_abs_diff=self.largest_difference,
-            mean_abs_diff=self.sum_of_differences / self.seen,
+            mean_abs_diff=self.sum_of_differences / self.pairs.seen,
             relative_diff=self.largest_difference / max(self.largest_logit, float(np.finfo(np.float32).tiny)),
-            top1_agreement=self.same / self.seen,
+            top1_agreement=self.pairs.same / self.pairs.seen,
         )
