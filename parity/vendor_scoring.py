@@ -117,7 +117,7 @@ def vastai_rows(checkout: Path, folder: Path, truth: TrueClasses, rows: Iterator
     kept = [(path, values) for path, values in rows if not _crane(truth.targets[path], values)]
     plain = TrueClasses(truth.name, {path: truth.targets[path] for path, _ in kept})
     out = _made(folder / "vastai")
-    vastai.write_results(out, kept, LABELS)
+    vastai.write_vastai_results(out, kept, LABELS)
     decoded = folder / "decoded.txt"
     _run(checkout / VASTAI / "vamp_npz_decode.py", out / "datalist.txt", out / "output", decoded, out / "imagenet.txt")
     found = [
@@ -131,7 +131,7 @@ def vastai_rows(checkout: Path, folder: Path, truth: TrueClasses, rows: Iterator
 def vastai_notes(checkout: Path, folder: Path, truth: TrueClasses, rows: Iterator[tuple[str, np.ndarray]]) -> list[Row]:
     """The two cases in which the scorer's numbers are not those of the class indices."""
     out, decoded = _made(folder / "all"), folder / "theirs.txt"
-    vastai.write_results(out, rows, LABELS)
+    vastai.write_vastai_results(out, rows, LABELS)
     names = checkout / VASTAI / "../label/imagenet.txt"
     _run(checkout / VASTAI / "vamp_npz_decode.py", out / "datalist.txt", out / "output", decoded, names)
     return [
@@ -159,11 +159,11 @@ def _percents(scored: ScoredResults) -> str:
 def ascend_rows(checkout: Path, folder: Path, truth: TrueClasses, rows: Iterator[tuple[str, np.ndarray]]) -> list[Row]:
     out, wide = _made(folder / "ascend"), _made(folder / "ascend1001")
     values = list(rows)
-    ascend.write_results(out, values)
+    ascend.write_ascend_results(out, values)
     # As TensorFlow's networks answer: one more class in front, for the background.
-    ascend.write_results(wide, ((path, np.concatenate([row[:1] - 1, row])) for path, row in values))
+    ascend.write_ascend_results(wide, ((path, np.concatenate([row[:1] - 1, row])) for path, row in values))
     labels = folder / ascend.LABEL_FILE
-    ascend.write_label_file(labels, ((Path(path).name, index) for path, index in truth.targets.items()))
+    ascend.write_ascend_label_file(labels, ((Path(path).name, index) for path, index in truth.targets.items()))
     jobs = [(script, place / ascend.SCORES) for place in (out, wide) for script in ASCEND_SCORES]
     jobs += [(ASCEND_BINARY, out / ascend.BINARY), (ASCEND_CLASSES, out / ascend.CLASSES)]
     jobs += [(ASCEND_BINARY, wide / ascend.BINARY), (ASCEND_CLASSES, wide / ascend.CLASSES)]
@@ -202,8 +202,8 @@ def _short(document: dict[str, object]) -> str:
 
 def mindspore_row(checkout: Path, folder: Path, truth: TrueClasses, rows: Iterator[tuple[str, np.ndarray]]) -> Row:
     out, labels = _made(folder / "mindspore"), folder / "label.txt"
-    mindspore.write_results(out, rows)
-    mindspore.write_label_file(labels, truth.targets.items())
+    mindspore.write_mindspore_results(out, rows)
+    mindspore.write_mindspore_label_file(labels, truth.targets.items())
     results = out / mindspore.RESULTS
     printed = _run(checkout / MINDSPORE, "--result_path", results, "--label_file", labels)
     scored = ours("mindspore", out, truth_of_file(labels, len(LABELS)))

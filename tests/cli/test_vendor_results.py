@@ -48,7 +48,7 @@ def test_written_results_are_scored_with_and_without_the_data(
 
 def test_imagenets_classes_need_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scores = np.eye(1000, dtype=np.float32)
-    mindspore.write_results(tmp_path, [(f"val_{n}.JPEG", scores[n]) for n in (0, 1, 2)])
+    mindspore.write_mindspore_results(tmp_path, [(f"val_{n}.JPEG", scores[n]) for n in (0, 1, 2)])
     (tmp_path / "val_label.txt").write_text("val_0.JPEG 0\nval_1.JPEG 1\nval_2.JPEG 7\nval_3.JPEG 3\n")
     arguments = ["evaluate", "--results", str(tmp_path), "--vendor", "mindspore"]
     arguments += ["--truth", str(tmp_path / "val_label.txt"), "--result-json", str(tmp_path / "result.json")]
@@ -66,9 +66,11 @@ def test_imagenets_classes_need_no_bundle(tmp_path: Path, capsys: pytest.Capture
 def test_only_the_first_of_many_failures_and_strays_are_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mindspore.write_results(tmp_path, [(f"val_{n}.JPEG", np.eye(1, 1000, n, np.float32)[0]) for n in range(30)])
+    mindspore.write_mindspore_results(
+        tmp_path, [(f"val_{n}.JPEG", np.eye(1, 1000, n, np.float32)[0]) for n in range(30)]
+    )
     rows = [*((f"val_{n}.JPEG", n) for n in range(5)), *((f"other_{n}.JPEG", n) for n in range(21))]
-    mindspore.write_label_file(tmp_path / "label.txt", rows)
+    mindspore.write_mindspore_label_file(tmp_path / "label.txt", rows)
     assert run(["evaluate", "--results", str(tmp_path), "--vendor", "mindspore"]) == 0
     said = capsys.readouterr().err.splitlines()
     assert "failed: 1 more, which --json names" in said
@@ -78,7 +80,7 @@ def test_only_the_first_of_many_failures_and_strays_are_shown(
 
 def test_vastais_outputs_tell_their_classes_by_the_datalist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     labels, scores = imagenet1k(), np.eye(1000, dtype=np.float32)
-    vastai.write_results(tmp_path, [(f"/d/{labels.ids[n]}/{n}.npz", scores[n]) for n in range(3)], labels)
+    vastai.write_vastai_results(tmp_path, [(f"/d/{labels.ids[n]}/{n}.npz", scores[n]) for n in range(3)], labels)
     arguments = ("evaluate", "--results", tmp_path / "output", "--vendor", "vastai")
     result = document(capsys, *arguments, "--datalist", tmp_path / "datalist.txt")
     assert (result["total"], result["top1"]["value"]) == (3, 1.0)

@@ -17,9 +17,9 @@ ROWS = [
 
 
 def test_each_kind_of_result_that_is_written_comes_back(tmp_path: Path) -> None:
-    ascend.write_results(tmp_path, ROWS)
+    ascend.write_ascend_results(tmp_path, ROWS)
     for kind in (ascend.SCORES, ascend.BINARY, ascend.CLASSES):
-        answers = list(ascend.read_results(tmp_path / kind, 4))
+        answers = list(ascend.read_ascend_results(tmp_path / kind, 4))
         assert [answer.path for answer in answers] == ["ILSVRC2012_val_00000001", "b"]
         for answer, (_, scores) in zip(answers, ROWS, strict=True):
             assert isinstance(answer, VendorAnswer)
@@ -28,8 +28,8 @@ def test_each_kind_of_result_that_is_written_comes_back(tmp_path: Path) -> None:
 
 def test_scores_come_back_bit_for_bit_as_text(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=100).astype(np.float32)
-    ascend.write_results(tmp_path, [("/a.jpg", values)])
-    (answer,) = ascend.read_results(tmp_path, 100)
+    ascend.write_ascend_results(tmp_path, [("/a.jpg", values)])
+    (answer,) = ascend.read_ascend_results(tmp_path, 100)
     assert isinstance(answer, VendorAnswer)
     assert answer.scores is not None
     assert answer.scores.tobytes() == values.tobytes()
@@ -37,7 +37,7 @@ def test_scores_come_back_bit_for_bit_as_text(tmp_path: Path) -> None:
 
 def result(folder: Path, text: str, num_classes: int = 4) -> VendorAnswer | Unreadable:
     (folder / "a_1.txt").write_text(text)
-    (outcome,) = ascend.read_results(folder, num_classes)
+    (outcome,) = ascend.read_ascend_results(folder, num_classes)
     return outcome
 
 
@@ -83,19 +83,19 @@ def test_a_broken_text_says_why(text: str, reason: str, tmp_path: Path) -> None:
 def test_other_files_come_under_their_own_names(tmp_path: Path) -> None:
     for name in ("sumary.json", "noindex.txt", "a_1.npy"):
         (tmp_path / name).write_text("{}")
-    outcomes = list(ascend.read_results(tmp_path, 4))
+    outcomes = list(ascend.read_ascend_results(tmp_path, 4))
     assert [outcome.path for outcome in outcomes] == ["a_1.npy", "noindex.txt", "sumary.json"]
     assert all(isinstance(outcome, Unreadable) for outcome in outcomes)
 
 
 def test_two_images_of_one_stem_would_overwrite_each_other(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="share the stem 'a'"):
-        ascend.write_results(tmp_path, [("/x/a.jpg", ROWS[0][1]), ("/y/a.png", ROWS[0][1])])
+        ascend.write_ascend_results(tmp_path, [("/x/a.jpg", ROWS[0][1]), ("/y/a.png", ROWS[0][1])])
 
 
 def test_label_files_of_both_forms_are_read(tmp_path: Path) -> None:
     (tmp_path / "l.txt").write_text("ILSVRC2012_val_00000001.JPEG 65\r\nwith space.JPEG\t7\nstem:12\n\na:b.jpg: 3\n")
-    assert ascend.read_label_file(tmp_path / "l.txt") == {
+    assert ascend.read_ascend_label_file(tmp_path / "l.txt") == {
         "ILSVRC2012_val_00000001.JPEG": 65,
         "with space.JPEG": 7,
         "stem": 12,
@@ -107,19 +107,19 @@ def test_label_files_of_both_forms_are_read(tmp_path: Path) -> None:
 def test_a_label_file_of_another_form_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "l.txt").write_text(text)
     with pytest.raises(InputError, match=r"l\.txt"):
-        ascend.read_label_file(tmp_path / "l.txt")
+        ascend.read_ascend_label_file(tmp_path / "l.txt")
 
 
 def test_a_label_file_comes_back(tmp_path: Path) -> None:
-    ascend.write_label_file(tmp_path / "l.txt", [("a.JPEG", 3), ("b.JPEG", 0)])
+    ascend.write_ascend_label_file(tmp_path / "l.txt", [("a.JPEG", 3), ("b.JPEG", 0)])
     assert (tmp_path / "l.txt").read_text() == "a.JPEG 3\nb.JPEG 0\n"
     with pytest.raises(InputError, match="space"):
-        ascend.write_label_file(tmp_path / "l.txt", [("a b.JPEG", 3)])
+        ascend.write_ascend_label_file(tmp_path / "l.txt", [("a b.JPEG", 3)])
 
 
 def test_inputs_come_back(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32)
-    ascend.write_input(tmp_path / "a.bin", pixels)
+    ascend.write_ascend_input(tmp_path / "a.bin", pixels)
     assert (tmp_path / "a.bin").stat().st_size == 4 * pixels.size
     assert np.array_equal(read_ascend_input(tmp_path / "a.bin", (3, 5, 4)), pixels)
 

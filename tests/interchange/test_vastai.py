@@ -17,7 +17,7 @@ PATHS = ("/data/n0/a.b.JPEG", "/data/n1/c.JPEG")
 
 
 def written(folder: Path) -> Path:
-    vastai.write_results(folder, [(PATHS[0], SCORES), (PATHS[1], SCORES[::-1])], LABELS)
+    vastai.write_vastai_results(folder, [(PATHS[0], SCORES), (PATHS[1], SCORES[::-1])], LABELS)
     return folder
 
 
@@ -31,8 +31,8 @@ def test_a_line_has_the_form_that_the_scorer_cuts(tmp_path: Path) -> None:
 
 def test_both_kinds_of_results_come_back(tmp_path: Path) -> None:
     folder = written(tmp_path)
-    text = list(vastai.read_results(folder, 6))
-    arrays = list(vastai.read_results(folder / "output", 6, folder / "datalist.txt"))
+    text = list(vastai.read_vastai_results(folder, 6))
+    arrays = list(vastai.read_vastai_results(folder / "output", 6, folder / "datalist.txt"))
     for outcomes in (text, arrays):
         assert [outcome.path for outcome in outcomes] == list(PATHS)
         assert [rank_of(outcomes[0], k) for k in (1, 2, 5)] == [0, 1, 4]
@@ -48,7 +48,7 @@ def rank_of(outcome: Outcome, target: int) -> int:
 
 def reasons(folder: Path, change: list[str]) -> list[str]:
     (folder / "result.txt").write_text("\n".join(change) + "\n")
-    return [outcome.reason for outcome in vastai.read_results(folder, 6) if isinstance(outcome, Unreadable)]
+    return [outcome.reason for outcome in vastai.read_vastai_results(folder, 6) if isinstance(outcome, Unreadable)]
 
 
 def test_a_line_that_is_missing_broken_or_out_of_order_makes_its_image_unreadable(tmp_path: Path) -> None:
@@ -72,14 +72,14 @@ def test_a_line_that_is_missing_broken_or_out_of_order_makes_its_image_unreadabl
 def test_an_image_that_comes_twice_gives_two_answers(tmp_path: Path) -> None:
     lines = (written(tmp_path) / "result.txt").read_text().splitlines()
     (tmp_path / "result.txt").write_text("\n".join([*lines[:5], *lines[:5]]))
-    assert [outcome.path for outcome in vastai.read_results(tmp_path, 6)] == [PATHS[0]] * 2
+    assert [outcome.path for outcome in vastai.read_vastai_results(tmp_path, 6)] == [PATHS[0]] * 2
 
 
 def outcome_of(folder: Path, content: bytes) -> Outcome:
     (folder / "output").mkdir()
     (folder / "output" / "o.npz").write_bytes(content)
     (folder / "list.txt").write_text("/data/n0/a.npz\n")
-    (outcome,) = vastai.read_results(folder / "output", 6, folder / "list.txt")
+    (outcome,) = vastai.read_vastai_results(folder / "output", 6, folder / "list.txt")
     return outcome
 
 
@@ -135,28 +135,28 @@ def test_a_missing_output_is_only_told_by_names(tmp_path: Path) -> None:
     (tmp_path / "output").mkdir()
     for name in "ac":
         np.savez(tmp_path / "output" / f"{name}.npz", output_0=SCORES)
-    outcomes = list(vastai.read_results(tmp_path / "output", 6, tmp_path / "list.txt"))
+    outcomes = list(vastai.read_vastai_results(tmp_path / "output", 6, tmp_path / "list.txt"))
     assert [outcome.path for outcome in outcomes] == [inputs[0], inputs[2]]
     (tmp_path / "list.txt").write_text("\n".join(reversed(inputs)))
     with pytest.raises(InputError, match="2 outputs for the 3 images"):
-        list(vastai.read_results(tmp_path / "output", 6, tmp_path / "list.txt"))
+        list(vastai.read_vastai_results(tmp_path / "output", 6, tmp_path / "list.txt"))
 
 
 def test_outputs_without_a_datalist_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--datalist"):
-        vastai.read_results(tmp_path, 6)
+        vastai.read_vastai_results(tmp_path, 6)
 
 
 @pytest.mark.parametrize("path", ["a.JPEG", "/d/n0/a:b.JPEG"])
 def test_a_path_that_the_scorer_would_cut_is_refused(path: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="absolute path without a colon"):
-        vastai.write_results(tmp_path, [(path, SCORES)], LABELS)
+        vastai.write_vastai_results(tmp_path, [(path, SCORES)], LABELS)
 
 
 @pytest.mark.parametrize("names", [("a", "b", "c", "d"), ("a", "b", "c", "d", "e/f"), ("a", "b", "c", "d", "e:f")])
 def test_class_names_that_the_scorer_cannot_read_are_refused(names: tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="VastAI"):
-        vastai.write_results(tmp_path, [], Labels(names))
+        vastai.write_vastai_results(tmp_path, [], Labels(names))
 
 
 def test_the_label_files_come_back(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_the_label_files_come_back(tmp_path: Path) -> None:
 
 def test_inputs_come_back(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 4), np.uint8)
-    vastai.write_input(tmp_path / "a.npz", pixels)
+    vastai.write_vastai_input(tmp_path / "a.npz", pixels)
     assert np.array_equal(read_vastai_input(tmp_path / "a.npz"), pixels)
 
 

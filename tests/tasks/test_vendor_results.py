@@ -51,9 +51,10 @@ def score(vendor: Vendor, folder: Path, expected: TrueClasses) -> ScoredResults:
 
 def write(vendor: Vendor, folder: Path, content: list[tuple[str, np.ndarray]]) -> Path:
     if vendor == "vastai":
-        vastai.write_results(folder, content, LABELS)
+        vastai.write_vastai_results(folder, content, LABELS)
     else:
-        (ascend if vendor == "ascend" else mindspore).write_results(folder, content)
+        write = ascend.write_ascend_results if vendor == "ascend" else mindspore.write_mindspore_results
+        write(folder, content)
     return folder
 
 

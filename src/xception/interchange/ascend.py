@@ -29,7 +29,7 @@ from xception.metrics import top_k
 
 ASCEND_LABEL_FILE = "val_label.txt"
 SCORES, CLASSES, BINARY = "scores", "classes", "binary"
-"""Folders of one result in each of its kinds, see `write_results`."""
+"""Folders of one result in each of its kinds, see `write_ascend_results`."""
 
 LABEL = re.compile(r"(?P<name>.*[^\s:])(?:\s*:\s*|\s+)(?P<index>\d+)\s*")
 
@@ -41,7 +41,7 @@ def file_stem(path: str) -> str:
     return PurePosixPath(path).name.split(".")[0]
 
 
-def read_label_file(file: Path) -> dict[str, int]:
+def read_ascend_label_file(file: Path) -> dict[str, int]:
     """Class index by image, from `NAME INDEX` or, as MindSpore's post-processing has it, `NAME:INDEX`.
 
     Raises:
@@ -60,7 +60,7 @@ def read_label_file(file: Path) -> dict[str, int]:
     return rows
 
 
-def write_label_file(file: Path, rows: Iterable[tuple[str, int]]) -> None:
+def write_ascend_label_file(file: Path, rows: Iterable[tuple[str, int]]) -> None:
     """`NAME INDEX`, one image per line.
 
     Raises:
@@ -74,7 +74,7 @@ def write_label_file(file: Path, rows: Iterable[tuple[str, int]]) -> None:
     file.write_text("".join(lines), encoding="utf-8")
 
 
-def write_input(file: Path, pixels: NDArray[np.float32]) -> None:
+def write_ascend_input(file: Path, pixels: NDArray[np.float32]) -> None:
     """A network's input, (C, H, W), as a headless file of little-endian float32."""
     pixels.astype("<f4").tofile(file)
 
@@ -94,7 +94,7 @@ def write_info(file: Path, rows: Sequence[InfoRow]) -> None:
     file.write_text("".join(lines), encoding="utf-8")
 
 
-def read_results(folder: Path, num_classes: int) -> Iterator[Outcome]:
+def read_ascend_results(folder: Path, num_classes: int) -> Iterator[Outcome]:
     """The results in a folder: `STEM_N.bin` with raw scores, `STEM_N.txt` with scores or with classes, best first.
 
     Anything else in the folder comes as unreadable under its own name.
@@ -136,7 +136,7 @@ def _from_words(name: str, words: list[str], num_classes: int) -> Outcome:
         return Unreadable(name, f"holds what is no number: {error}")
 
 
-def write_results(folder: Path, rows: Iterable[tuple[str, Scores]]) -> None:
+def write_ascend_results(folder: Path, rows: Iterable[tuple[str, Scores]]) -> None:
     """Each image's scores in the three kinds of file that the tools write and their scripts read.
 
     `scores/STEM_1.txt` has one value per class, `classes/STEM_1.txt` the class indices from the best on, and

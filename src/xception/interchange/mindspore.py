@@ -15,12 +15,12 @@ RESULT_SUFFIX = "_0.bin"
 """Ending of a file with the network's first output, behind the image's stem."""
 
 
-def write_label_file(file: Path, rows: Iterable[tuple[str, int]]) -> None:
-    """`STEM:INDEX`, one image per line; `ascend.read_label_file` reads it."""
+def write_mindspore_label_file(file: Path, rows: Iterable[tuple[str, int]]) -> None:
+    """`STEM:INDEX`, one image per line; `ascend.read_ascend_label_file` reads it."""
     file.write_text("".join(f"{file_stem(name)}:{index}\n" for name, index in rows), encoding="utf-8")
 
 
-def read_results(folder: Path, num_classes: int) -> Iterator[Outcome]:
+def read_mindspore_results(folder: Path, num_classes: int) -> Iterator[Outcome]:
     """The results in a folder, `STEM_0.bin`; anything else comes as unreadable under its own name.
 
     Raises:
@@ -33,7 +33,7 @@ def read_results(folder: Path, num_classes: int) -> Iterator[Outcome]:
             yield Unreadable(file.name, f"is no STEM{RESULT_SUFFIX}")
 
 
-def write_results(folder: Path, rows: Iterable[tuple[str, Scores]]) -> None:
+def write_mindspore_results(folder: Path, rows: Iterable[tuple[str, Scores]]) -> None:
     """`result_Files/STEM_0.bin`: raw float32, (1, K).
 
     Raises:

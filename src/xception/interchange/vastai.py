@@ -52,7 +52,7 @@ def write_class_info(file: Path, labels: Labels) -> None:
     file.write_text(f"imagenet_info = {json.dumps(table, ensure_ascii=False)}\n", encoding="utf-8")
 
 
-def write_input(file: Path, pixels: NDArray[np.uint8]) -> None:
+def write_vastai_input(file: Path, pixels: NDArray[np.uint8]) -> None:
     """A decoded image, (3, H, W) RGB, as array `input_0`; the chip resizes and normalises it."""
     np.savez(file, input_0=pixels)
 
@@ -74,7 +74,7 @@ def read_datalist(file: Path) -> list[str]:
     return paths
 
 
-def read_results(results: Path, num_classes: int, datalist: Path | None = None) -> Iterator[Outcome]:
+def read_vastai_results(results: Path, num_classes: int, datalist: Path | None = None) -> Iterator[Outcome]:
     """A `result.txt`, or a folder that holds one, or a folder of `.npz` outputs next to a datalist.
 
     Raises:
@@ -173,7 +173,7 @@ def _read_output(file: Path, path: str, num_classes: int) -> Outcome:
     return from_scores(path, values if values.dtype.kind == "f" else values.astype(np.float64), num_classes)
 
 
-def write_results(folder: Path, rows: Iterable[tuple[str, Scores]], labels: Labels) -> None:
+def write_vastai_results(folder: Path, rows: Iterable[tuple[str, Scores]], labels: Labels) -> None:
     """Write the scripts' files: `result.txt`, and `output/` with an `.npz` per image and `datalist.txt`.
 
     Scores are logits: `result.txt` has their probabilities, the outputs have them as they are. Paths are absolute.

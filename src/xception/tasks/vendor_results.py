@@ -78,7 +78,7 @@ def truth_of_file(file: Path, num_classes: int) -> TrueClasses:
     Raises:
         InputError: a line that does not fit, or an index that is none of the model's.
     """
-    rows = ascend.read_label_file(file)
+    rows = ascend.read_ascend_label_file(file)
     if max(rows.values()) >= num_classes:
         raise InputError(f"{file} holds class index {max(rows.values())}; expected 0 to {num_classes - 1}")
     return TrueClasses(file.name, rows)
@@ -102,8 +102,8 @@ def read_results(vendor: Vendor, results: Path, num_classes: int, datalist: Path
         InputError: no results there.
     """
     if vendor == "vastai":
-        return vastai.read_results(results, num_classes, datalist)
-    read = ascend.read_results if vendor == "ascend" else mindspore.read_results
+        return vastai.read_vastai_results(results, num_classes, datalist)
+    read = ascend.read_ascend_results if vendor == "ascend" else mindspore.read_mindspore_results
     return read(results, num_classes)
 
 
@@ -241,9 +241,9 @@ def write_results(vendor: Vendor, out: Path, engine: Engine, source: Source) -> 
 
     with staged_folder(out) as folder:
         if vendor == "vastai":
-            vastai.write_results(folder, rows(), labels)
+            vastai.write_vastai_results(folder, rows(), labels)
         else:
-            write = ascend.write_results if vendor == "ascend" else mindspore.write_results
+            write = ascend.write_ascend_results if vendor == "ascend" else mindspore.write_mindspore_results
             write(folder, rows())
             _write_labels(vendor, folder, paths, labels)
     return Written(len(paths) - len(failures), tuple(failures))
@@ -260,6 +260,6 @@ def _write_labels(vendor: Vendor, folder: Path, paths: list[str], labels: Labels
         return
     rows = [(PurePosixPath(path).name, target) for path, target in truth.targets.items()]
     if vendor == "ascend":
-        ascend.write_label_file(folder / ascend.ASCEND_LABEL_FILE, rows)
+        ascend.write_ascend_label_file(folder / ascend.ASCEND_LABEL_FILE, rows)
     else:
-        mindspore.write_label_file(folder / mindspore.MINDSPORE_LABEL_FILE, rows)
+        mindspore.write_mindspore_label_file(folder / mindspore.MINDSPORE_LABEL_FILE, rows)

@@ -57,7 +57,7 @@ def test_aipp_makes_of_the_8_bit_inputs_what_the_float_ones_are(packs: dict[str,
 def test_the_pack_holds_labels_calibration_and_commands(packs: dict[str, Path]) -> None:
     pack = packs["ascend"]
     assert (pack / "labels" / "names.txt").read_text().split() == list(CLASSES)
-    known = ascend.read_label_file(pack / "labels" / "val_label.txt")
+    known = ascend.read_ascend_label_file(pack / "labels" / "val_label.txt")
     assert sorted(known.values()) == sorted([*range(7), *range(7)])
     assert len(list((pack / "calibration").glob("*.bin"))) == 21
     script = (pack / "compile.sh").read_text()

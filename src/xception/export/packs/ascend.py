@@ -74,7 +74,7 @@ def _write_inputs(folder: Path, request: ExportRequest, sample: Sample) -> None:
         place.mkdir()
     rows: tuple[list[InfoRow], list[InfoRow]] = ([], [])
     for name, item, pixels in zip(sample.names, sample.items, pixels_of(sample, preprocess), strict=True):
-        ascend.write_input(places[0] / f"{name}.bin", pixels)
+        ascend.write_ascend_input(places[0] / f"{name}.bin", pixels)
         image = preprocess.resized(loaded_image(item.load()))
         # AIPP swaps the channels of a network that takes BGR itself, so the file is RGB.
         rgb = image[::-1] if preprocess.color == "bgr" else image
@@ -90,7 +90,7 @@ def _write_labels(folder: Path, request: ExportRequest, sample: Sample) -> None:
     vastai.write_class_names(folder / "labels" / "names.txt", request.bundle.labels)
     known = [(f"{name}.JPEG", target) for name, target in _targets(sample)]
     if known:
-        ascend.write_label_file(folder / "labels" / ascend.ASCEND_LABEL_FILE, known)
+        ascend.write_ascend_label_file(folder / "labels" / ascend.ASCEND_LABEL_FILE, known)
 
 
 def _targets(sample: Sample) -> Sequence[tuple[str, int]]:
@@ -107,5 +107,5 @@ def _write_calibration(folder: Path, request: ExportRequest) -> int:
     names = tuple(name for name, _ in rows)
     sample = Sample(names=names, items=items, targets=(None,) * len(rows), unreadable=())
     for name, pixels in zip(names, pixels_of(sample, request.bundle.model.preprocess), strict=True):
-        ascend.write_input(folder / "calibration" / f"{name}.bin", pixels)
+        ascend.write_ascend_input(folder / "calibration" / f"{name}.bin", pixels)
     return len(rows)

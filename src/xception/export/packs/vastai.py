@@ -100,6 +100,6 @@ def _write_inputs(folder: Path, request: ExportRequest, sample: Sample) -> None:
         path = Path("inputs") / place / f"{name}.npz"
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         image = np.asarray(loaded_image(item.load()).convert("RGB"))
-        vastai.write_input(folder / path, np.ascontiguousarray(image.transpose(2, 0, 1)))
+        vastai.write_vastai_input(folder / path, np.ascontiguousarray(image.transpose(2, 0, 1)))
         paths.append(path.as_posix())
     vastai.write_datalist(folder / vastai.DATALIST, paths)
