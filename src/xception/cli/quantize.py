@@ -1,6 +1,7 @@
 """`xception quantize`"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -34,6 +35,36 @@ Job = Callable[[], tuple[Bundle, Quantization]]
 Page = Callable[[Quantization], str]
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class TuningOptions:
+    """Options that rarely need changing."""
+
+    symmetric: Annotated[
+        bool, Parameter(help="Make activations' ranges symmetric about zero, as some compilers demand.")
+    ] = False
+    weight_bits: Annotated[
+        WeightBits,
+        Parameter(help="7 gives the same result on every processor; 8 only on those with VNNI, AMX or dot products."),
+    ] = 7
+    strict: Annotated[
+        bool, Parameter(help="Pass only what is shown to be within the tolerance with 95 % confidence.")
+    ] = False
+    sensitivity: Annotated[bool, Parameter(help="Measure the cost of each layer by itself.")] = False
+
+    def tuning(self) -> Tuning:
+        """The same for `quantize_bundle`."""
+        return Tuning(
+            is_symmetric=self.symmetric,
+            weight_bits=self.weight_bits,
+            is_strict=self.strict,
+            with_sensitivity=self.sensitivity,
+        )
+
+
+PLAIN_TUNING = TuningOptions()
+
+
 def quantize(
     bundle: Path,
     /,
@@ -45,10 +76,7 @@ def quantize(
     to: Annotated[str, Parameter(help=TO_HELP)] = "onnx",
     calibration_images: int = CALIBRATION_IMAGES,
     tolerance: float = TOLERANCE,
-    symmetric: bool = False,
-    weight_bits: WeightBits = 7,
-    strict: bool = False,
-    sensitivity: bool = False,
+    tuning: TuningOptions = PLAIN_TUNING,
     scales: Path | None = None,
     html: Html = None,
     keep_failed: bool = False,
@@ -71,10 +99,6 @@ def quantize(
         method: How it is done; auto climbs from the cheapest method to the strongest until the gate holds.
         calibration_images: Images that are used of these, balanced over the classes.
         tolerance: Largest loss of top-1 accuracy, as a fraction.
-        symmetric: Make activations' ranges symmetric about zero, as some compilers demand.
-        weight_bits: 7 gives the same result on every processor; 8 only on those with VNNI, AMX or dot products.
-        strict: Pass only what is shown to be within the tolerance with 95 % confidence.
-        sensitivity: Measure the cost of each layer by itself.
         scales: File for the table of all scales and zero points, .csv or .json.
         keep_failed: Write the model that came closest all the same, marked as failed.
     """
@@ -84,14 +108,13 @@ def quantize(
     # Data that are named for judging are judged on whole, unless they are divided already.
     held_out = _open(judged_on, "test") if judged_on else None
     parent, source = open_bundle(bundle), _open(calibration, "train")
-    tuning = Tuning(is_symmetric=symmetric, weight_bits=weight_bits, is_strict=strict, with_sensitivity=sensitivity)
     job = partial(quantize_bundle, parent, source, out, validation=held_out, to=cast(Form, to), keep_failed=keep_failed)
     job = partial(
         job,
         method=method,
         images=calibration_images,
         tolerance=tolerance,
-        tuning=tuning,
+        tuning=tuning.tuning(),
         overwrite=overwrite,
         open_engine=runtime.open,
     )
