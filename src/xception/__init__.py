@@ -6,26 +6,35 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Benchmark": "xception.speed.benchmark",
     "Bundle": "xception.bundle",
     "Comparison": "xception.tasks.compare",
     "Compute": "xception.backends.base",
+    "Conversion": "xception.convert.conversion",
     "Engine": "xception.pipeline.engine",
     "Evaluation": "xception.tasks.evaluate",
     "Failure": "xception.pipeline.lane",
+    "GraphOptions": "xception.export.program",
     "Item": "xception.data.source",
+    "Labels": "xception.labels",
     "Prediction": "xception.pipeline.engine",
     "Preprocess": "xception.preprocess",
+    "Quantization": "xception.quantize.record",
+    "Recipe": "xception.train.recipe",
     "Source": "xception.data.source",
+    "UsageError": "xception.errors",
     "VARIANTS": "xception.arch.variants",
     "XceptionError": "xception.errors",
     "architecture": "xception.arch.variants",
     "benchmark": "xception.speed.benchmark",
     "build": "xception.models.network",
     "compare": "xception.tasks.compare",
+    "convert_checkpoint": "xception.convert.conversion",
     "evaluate": "xception.tasks.evaluate",
     "export_bundle": "xception.export.export",
     "image_files": "xception.data.folder",
     "in_memory": "xception.data.memory",
+    "load_recipe": "xception.train.recipe",
     "open_bundle": "xception.bundle",
     "open_source": "xception.data.sources",
     "predict": "xception.tasks.predict",
@@ -43,25 +52,34 @@ if TYPE_CHECKING:
     from xception.backends.base import Compute as Compute
     from xception.bundle import Bundle as Bundle
     from xception.bundle import open_bundle as open_bundle
+    from xception.convert.conversion import Conversion as Conversion
+    from xception.convert.conversion import convert_checkpoint as convert_checkpoint
     from xception.data.folder import image_files as image_files
     from xception.data.memory import in_memory as in_memory
     from xception.data.source import Item as Item
     from xception.data.source import Source as Source
     from xception.data.sources import open_source as open_source
+    from xception.errors import UsageError as UsageError
     from xception.errors import XceptionError as XceptionError
     from xception.export.export import export_bundle as export_bundle
+    from xception.export.program import GraphOptions as GraphOptions
+    from xception.labels import Labels as Labels
     from xception.models.network import build as build
     from xception.pipeline.engine import Engine as Engine
     from xception.pipeline.engine import Prediction as Prediction
     from xception.pipeline.lane import Failure as Failure
     from xception.preprocess import Preprocess as Preprocess
     from xception.quantize.quantize import quantize_bundle as quantize_bundle
+    from xception.quantize.record import Quantization as Quantization
+    from xception.speed.benchmark import Benchmark as Benchmark
     from xception.speed.benchmark import benchmark as benchmark
     from xception.tasks.compare import Comparison as Comparison
     from xception.tasks.compare import compare as compare
     from xception.tasks.evaluate import Evaluation as Evaluation
     from xception.tasks.evaluate import evaluate as evaluate
     from xception.tasks.predict import predict as predict
+    from xception.train.recipe import Recipe as Recipe
+    from xception.train.recipe import load_recipe as load_recipe
     from xception.train.trainer import train_network as train_network
 else:
 

@@ -14,12 +14,12 @@ import msgspec
 
 from xception.arch.spec import Architecture
 from xception.arch.variants import architecture
+from xception.arguments import as_path
 from xception.errors import InputError, UsageError
 from xception.forms import FORMS, Form, Layout
 from xception.intervals import Interval
 from xception.labels import Labels, labels_text, read_labels
 from xception.outputs import ensure_free, json_document, staged_folder
-from xception.paths import as_path
 from xception.preprocess import Preprocess
 
 FORMAT_VERSION = 1
@@ -166,6 +166,11 @@ class Bundle:
     model: Model
     labels: Labels
 
+    def __repr__(self) -> str:
+        model = self.model
+        kind = f"{model.network.variant}, {len(self.labels)} classes, {model.form}, {model.precision}"
+        return f"Bundle({str(self.path)!r}: {kind})"
+
     @property
     def main_file(self) -> Path:
         """The weights or graph file."""
@@ -186,6 +191,16 @@ class Bundle:
     def size_bytes(self) -> int:
         """Bytes of weights and graph, without labels, manifest and records."""
         return sum(entry.size_bytes for name, entry in self.model.files.items() if not name.endswith((".txt", ".json")))
+
+
+def as_bundle(bundle: Bundle | str | Path) -> Bundle:
+    """A bundle that is given, or named by its folder.
+
+    Raises:
+        UsageError: it is neither a bundle nor a path.
+        InputError: see `open_bundle`.
+    """
+    return bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
 
 
 def open_bundle(path: str | Path, *, verify: bool = False) -> Bundle:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import xception
+from tests.samples import encoded, labelled, picture
+from xception.bundle import Bundle
 
 INIT = Path(xception.__file__)
 
@@ -94,6 +96,51 @@ def test_a_caller_is_told_of_wrong_arguments_and_of_names_that_do_not_exist(tmp_
     assert result.returncode == 1
     wrong_lines = {int(line.split(":")[1]) for line in result.stdout.splitlines() if ": error:" in line}
     assert wrong_lines == {5, 6, 7, 8}
+
+
+def test_wrong_types_are_refused_with_a_sentence_on_what_is_expected(onnx_bundle: Bundle) -> None:
+    with xception.Engine.open(onnx_bundle) as engine:
+        for wrong in (
+            lambda: xception.evaluate("digits", "digits"),  # type: ignore[arg-type]
+            lambda: xception.evaluate(engine, "digits"),  # type: ignore[arg-type]
+            lambda: xception.compare(engine, onnx_bundle, labelled(1)),  # type: ignore[arg-type]
+            lambda: xception.benchmark(onnx_bundle, labelled(1)),  # type: ignore[arg-type]
+            lambda: xception.open_bundle(3),  # type: ignore[arg-type]
+            lambda: xception.export_bundle(None, "onnx", "out"),  # type: ignore[arg-type]
+            lambda: xception.quantize_bundle(onnx_bundle, labelled(1), b"out"),  # type: ignore[arg-type]
+            lambda: xception.convert_checkpoint(3),  # type: ignore[arg-type]
+        ):
+            with pytest.raises(xception.UsageError, match=r"(has to be of type \w+, from|is named by a path, as str)"):
+                wrong()
+
+
+def test_every_path_may_be_a_string(onnx_bundle: Bundle, weights_bundle: Bundle, tmp_path: Path) -> None:
+    assert xception.open_bundle(str(onnx_bundle.path)).model == onnx_bundle.model
+    exported = xception.export_bundle(str(weights_bundle.path), "onnx", str(tmp_path / "onnx"))
+    assert exported.path == tmp_path / "onnx"
+    (tmp_path / "a.png").write_bytes(encoded(picture()))
+    assert len(xception.image_files(str(tmp_path / "a.png"))) == 1
+    checkpoint = str(weights_bundle.path / "weights.safetensors")
+    with pytest.raises(xception.XceptionError, match="cannot be converted"):
+        xception.convert_checkpoint(checkpoint)
+
+
+def test_everything_that_is_handed_out_prints_on_one_readable_line(onnx_bundle: Bundle) -> None:
+    source = labelled(7)
+    with xception.Engine.open(onnx_bundle) as engine:
+        things = {
+            "Bundle('": onnx_bundle,
+            "Items('pictures': 7 images, 7 classes)": source,
+            "Engine('small' in onnxruntime, float32, batches of 8, ": engine,
+            "Evaluation(": xception.evaluate(engine, source),
+            "Comparison(": xception.compare(engine, engine, source),
+            "Benchmark(": xception.benchmark(engine, source, batches=(1,), images=1, warmup=0, repeats=1),
+            "Prediction('000': ": next(engine.predict(source)),
+        }
+    for start, thing in things.items():
+        assert repr(thing).startswith(start)
+        assert "\n" not in repr(thing)
+        assert len(repr(thing)) < 300
 
 
 def test_editors_complete_all_public_names() -> None:

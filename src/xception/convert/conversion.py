@@ -11,6 +11,7 @@ from xception import __version__
 from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT
 from xception.arch.compute import tensors as tensors_of
 from xception.arch.spec import Architecture
+from xception.arguments import as_path
 from xception.bundle import Bundle, Model, Network, Step, write_bundle
 from xception.convert import timm_config
 from xception.convert.defaults import default_labels, default_preprocess, with_input_px
@@ -27,7 +28,7 @@ from xception.preprocess import Preprocess
 from xception.weights import weights_bytes
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Conversion:
     """A bundle that is not written yet. `match` says how the file was understood."""
 
@@ -37,14 +38,17 @@ class Conversion:
     labels: Labels
     tensors: Mapping[str, np.ndarray]
 
-    def write(self, out: Path, *, overwrite: bool = False) -> Bundle:
+    def __repr__(self) -> str:
+        return f"Conversion({str(self.file)!r}: {self.model.network.variant}, {len(self.labels)} classes)"
+
+    def write(self, out: str | Path, *, overwrite: bool = False) -> Bundle:
         """Put the bundle in place; `write_bundle` has the errors."""
         files: dict[str, bytes | Path] = {"weights.safetensors": weights_bytes(self.tensors)}
-        return write_bundle(out, self.model, self.labels, files, overwrite=overwrite)
+        return write_bundle(as_path(out, "a new bundle"), self.model, self.labels, files, overwrite=overwrite)
 
 
 def convert_checkpoint(
-    path: Path,
+    path: str | Path,
     choice: WeightsChoice = NO_CHOICE,
     *,
     entry: WeightsEntry | None = None,
@@ -63,6 +67,7 @@ def convert_checkpoint(
         InputError: the file cannot be read, or does not fit a variant tensor by tensor; the sentence says what would.
         UsageError: several variants fit, there is none of the name, or an argument contradicts the file.
     """
+    path = as_path(path, "a checkpoint")
     checkpoint = read_checkpoint(path)
     published = entry or published_as(checkpoint)
     choice = with_variant(choice, published)

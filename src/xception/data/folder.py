@@ -39,12 +39,13 @@ def image_folder(files: Files, name: str) -> Lazy:
     return Lazy(name, tuple(map(printable, classes)), range(len(keys)), item)
 
 
-def image_files(places: Sequence[str | Path]) -> Items:
+def image_files(places: str | Path | Sequence[str | Path]) -> Items:
     """Files, and all images below folders and archives, without labels; an item's key is its path as given.
 
     Raises:
         InputError: a path that does not exist, or no images at all.
     """
+    places = [places] if isinstance(places, str | Path) else places
     items = tuple(item for place in map(str, places) for item in _expand(place))
     if not items:
         raise InputError(f"no images in {', '.join(map(str, places))}; {_known()}")

@@ -3,9 +3,11 @@
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from PIL import Image
+
+from xception.arguments import check_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,7 @@ class Item:
     load: Callable[[], bytes | Image.Image]
 
 
+@runtime_checkable
 class Source(Protocol):
     """A data set, or one split of it: its items in a fixed order, and its class names."""
 
@@ -36,8 +39,26 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[Item]: ...
 
 
-@dataclass(frozen=True)
-class Items:
+def check_source(source: object) -> None:
+    """Refuse anything but a source.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    check_type(
+        source, Source, "the data", "xception.open_source(...), xception.image_files(...) or xception.in_memory(...)"
+    )
+
+
+class _Described:
+    """A source that tells its name and sizes when it is printed."""
+
+    def __repr__(self: Source) -> str:
+        return f"{type(self).__name__}({self.name!r}: {len(self)} images, {len(self.classes)} classes)"
+
+
+@dataclass(frozen=True, repr=False)
+class Items(_Described):
     """A source whose items are all known."""
 
     name: str
@@ -54,8 +75,8 @@ class Items:
         return iter(self.items)
 
 
-@dataclass(frozen=True)
-class Lazy:
+@dataclass(frozen=True, repr=False)
+class Lazy(_Described):
     """A source that makes each item on demand, so that a million of them take no memory.
 
     `indices` are what `make` takes, in the order of the source.

@@ -59,7 +59,7 @@ class FolderForm:
     """The folder in the folder that is looked at, ending in `/`."""
 
 
-def open_source(data: str, split: Split | None = None) -> Source:
+def open_source(data: str | Path, split: Split | None = None) -> Source:
     """Open a labelled data set.
 
     Args:
@@ -72,7 +72,7 @@ def open_source(data: str, split: Split | None = None) -> Source:
         UnknownName: no such split.
         EnvironmentFault: the package that reads this form is not installed.
     """
-    data, split = named_split(data, split)
+    data, split = named_split(str(data), split)
     form = form_of(data)
     base, _, suffix = data.rpartition(":")
     if form is None and base and form_of(base):

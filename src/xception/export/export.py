@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from xception.arguments import as_path
 from xception.backends.base import Pixels
-from xception.bundle import Bundle, Model, child, ensure_free_for_bundle, write_bundle
+from xception.bundle import Bundle, Model, as_bundle, child, ensure_free_for_bundle, write_bundle
 from xception.errors import CheckFailed, UnknownName, UsageError
 from xception.export.program import GraphOptions, Program, program
 from xception.export.request import ExportRequest, check_taken, check_weights, graph_departures
@@ -37,9 +38,9 @@ def write(request: ExportRequest) -> Path:
 
 
 def export_bundle(
-    bundle: Bundle,
+    bundle: Bundle | str | Path,
     to: str,
-    out: Path,
+    out: str | Path,
     *,
     options: GraphOptions | None = None,
     pixels: Pixels | None = None,
@@ -49,7 +50,7 @@ def export_bundle(
     """Write the bundle's network in another form, with its agreement with the weights.
 
     Args:
-        bundle: one with weights.
+        bundle: one with weights, or its folder.
         to: a form of `forms.exportable()`.
         out: where the new bundle is to lie.
         options: departures of the graph from its plain form.
@@ -66,6 +67,7 @@ def export_bundle(
     form = next((form for form in exportable() if form == to), None)
     if form is None:
         raise UnknownName("form to export", to, exportable())
+    bundle, out = as_bundle(bundle), as_path(out, "a new bundle")
     options = options or GraphOptions()
     check_weights(bundle)
     check_taken(to, set(graph_departures(options)), FORMS[form].options)

@@ -9,8 +9,9 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
+from xception.arguments import check_type
 from xception.backends.base import BACKENDS, DEFAULT_COMPUTE, Compute, Session, open_session
-from xception.bundle import Bundle, open_bundle
+from xception.bundle import Bundle, as_bundle
 from xception.data.memory import ImageLike, as_item
 from xception.data.pixels import Mode
 from xception.data.source import Item, Source
@@ -48,6 +49,10 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     top: tuple[Guess, ...]
+
+    def __repr__(self) -> str:
+        guesses = ", ".join(f"{guess.label} {guess.probability:.1%}" for guess in self.top)
+        return f"Prediction({self.path!r}: {guesses})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +114,7 @@ class Engine:
             MissingExtra: the runtime is not installed.
         """
         check_options(backend, compute, batch_size, workers)
-        opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+        opened = as_bundle(bundle)
         choice = None
         if backend == AUTO:
             choice = autotune(opened, source, mode or "exact")
@@ -218,6 +223,15 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def check_engine(engine: object) -> None:
+    """Refuse anything but an engine.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    check_type(engine, Engine, "the model", "xception.Engine.open(...)")
 
 
 def run_side_by_side(

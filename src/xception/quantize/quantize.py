@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from xception.arguments import as_path
 from xception.backends.base import BACKENDS, default_backend
-from xception.bundle import Bundle, Graph, Model, child, ensure_free_for_bundle, write_bundle
+from xception.bundle import Bundle, Graph, Model, as_bundle, child, ensure_free_for_bundle, write_bundle
 from xception.data.source import Items, Source
 from xception.errors import CheckFailed, UnknownName, UsageError, XceptionError
 from xception.extras import require
@@ -74,9 +75,9 @@ class _Job:
 
 
 def quantize_bundle(
-    bundle: Bundle,
+    bundle: Bundle | str | Path,
     calibration: Source,
-    out: Path,
+    out: str | Path,
     *,
     validation: Source | None = None,
     method: Method | Literal["auto"] = "auto",
@@ -91,7 +92,7 @@ def quantize_bundle(
     """Quantize a bundle with an ONNX graph, and write it only if it keeps its parent's accuracy.
 
     Args:
-        bundle: one in the form onnx, in float32.
+        bundle: one in the form onnx, in float32, or its folder.
         calibration: images to find the ranges of activations on; `images` of them, balanced over the classes.
         out: where the int8 bundle is to lie.
         validation: images for the gate, with or without labels; by default what calibration leaves of its source.
@@ -111,6 +112,7 @@ def quantize_bundle(
         GateFailed: no method keeps the accuracy; nothing is written unless `keep_failed`.
         CheckFailed: the bundle itself is no better than guessing.
     """
+    bundle, out = as_bundle(bundle), as_path(out, "a new bundle")
     _check_request(bundle, method, to)
     ensure_free_for_bundle(out, overwrite=overwrite)
     job = _job(

@@ -11,7 +11,7 @@ import numpy as np
 
 from xception.backends.base import Logits
 from xception.bundle import Score
-from xception.data.source import Item, Source
+from xception.data.source import Item, Source, check_source
 from xception.errors import CheckFailed, InputError
 from xception.intervals import Interval, wilson
 from xception.metrics import (
@@ -23,7 +23,7 @@ from xception.metrics import (
     rank_of_target,
     roc_auc,
 )
-from xception.pipeline.engine import Engine
+from xception.pipeline.engine import Engine, check_engine
 from xception.pipeline.lane import Failure, Scored
 from xception.pipeline.sessions import VIEWS, Averaged, Restricted, Tta
 from xception.tasks.real_labels import RealLabels
@@ -116,6 +116,10 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     subset: bool = False
     """True if the model was held to the classes of the data."""
 
+    def __repr__(self) -> str:
+        top1 = f"top-1 {self.top1.value:.2%} [{self.top1.low:.2%}, {self.top1.high:.2%}]" if self.top1 else "no top-1"
+        return f"Evaluation({self.bundle} on {self.data}: {top1}, {self.seen} seen, {self.failed} failed)"
+
     def score(self) -> Score:
         """The short form that a bundle keeps."""
         return Score(
@@ -156,6 +160,8 @@ def evaluate(
         InputError: a class of the data is none of the model's, or an image is missing in `real`.
         CheckFailed: the model's logits are not numbers.
     """
+    check_engine(engine)
+    check_source(source)
     tally = count_outcomes(engine, source, class_map=class_map, subset=subset, tta=tta, real=real)
     result = tally.evaluation(str(engine.bundle.path), source.name, engine.session.facts.name, len(source), top)
     return msgspec.structs.replace(result, tta=tta, subset=subset)

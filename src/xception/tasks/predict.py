@@ -31,6 +31,6 @@ def predict(
     Raises:
         InputError: no bundle, no images, or something that is no image.
     """
-    source = image_files([images]) if isinstance(images, str | Path) else images
+    source = image_files(images) if isinstance(images, str | Path) else images
     with Engine.open(bundle, backend=backend) as engine:
         return list(engine.predict(source, top=top, max_wait_s=None))

@@ -101,7 +101,7 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
+def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply changes such as `optim.lr=0.1`, whose values are TOML.
 
     Args:
@@ -113,6 +113,7 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
         InputError: the file is not TOML, or the bundle that it starts from cannot be opened.
         UsageError: a key is unknown, a value is of the wrong kind or out of range, or a change has no '='.
     """
+    name = str(name)
     document = _read(name)
     has_preprocess = "preprocess" in document
     for change in changes:

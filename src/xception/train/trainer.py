@@ -33,7 +33,7 @@ from xception.train.manifest import (
     write_manifest,
 )
 from xception.train.optim import copy_as_average, make_optimizer, peak_rate, scaling_remark
-from xception.train.recipe import Recipe
+from xception.train.recipe import Recipe, load_recipe
 from xception.train.schedule import Course, LearningRate
 from xception.train.settings import DataSettings
 from xception.train.state import Progress, TrainingState
@@ -46,8 +46,8 @@ BUNDLE = "bundle"
 
 
 def train_network(
-    recipe: Recipe,
-    out: Path | str,
+    recipe: Recipe | str | Path,
+    out: str | Path,
     *,
     resume: bool = False,
     workers: int = 2,
@@ -63,7 +63,7 @@ def train_network(
     and resumed run ends with the same bits, and so does one with another number of workers.
 
     Args:
-        recipe: the configuration; see `load_recipe`.
+        recipe: the configuration, or its name or file, see `load_recipe`.
         out: folder of the run, or a URL such as `s3://bucket/run`; the bundle of such a run is also put here,
             into a temporary folder, and returned from there.
         resume: go on with the run at `out`, if there is one.
@@ -80,6 +80,8 @@ def train_network(
         CheckFailed: the loss or the weights are no longer numbers.
         Stopped: SIGTERM or SIGINT came; everything is saved.
     """
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe)
     parts = assemble(recipe)
     manifest = describe_run(recipe, parts.batches, parts.fabric.device.type)
     storage = open_storage(out)
