@@ -93,6 +93,6 @@ def _check(folder: Path) -> None:
         ]
         if announced != real:
             raise CheckFailed(
-                f"{TRITON_CONFIG} announces {announced} as {kind}, and the graph has {real}; nothing was written; "
+                f"{TRITON_CONFIG} announces {announced} as {kind} and the graph has {real}; nothing was written; "
                 "report this"
             )
