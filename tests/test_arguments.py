@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from xception.arguments import as_path, check_type
+from xception.arguments import as_path, require_type
 from xception.errors import UsageError
 
 
@@ -18,6 +18,6 @@ def test_anything_else_is_refused_with_what_was_expected(value: object) -> None:
 
 
 def test_a_type_is_checked_with_a_sentence() -> None:
-    check_type("digits", str, "the data", "anywhere")
+    require_type("digits", str, "the data", "anywhere")
     with pytest.raises(UsageError, match=r"the data has to be of type str, from xception\.open_source.*; got int"):
-        check_type(3, str, "the data", "xception.open_source(...)")
+        require_type(3, str, "the data", "xception.open_source(...)")

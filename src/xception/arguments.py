@@ -21,7 +21,7 @@ def as_path(value: str | Path, what: str) -> Path:
     raise UsageError(f"{what} is named by a path, as str or pathlib.Path; got {type(value).__name__}")
 
 
-def check_type(value: object, expected: Any, what: str, advice: str) -> None:
+def require_type(value: object, expected: Any, what: str, advice: str) -> None:
     """Refuse an argument of another type than the expected one, before it fails somewhere deep inside.
 
     Args:

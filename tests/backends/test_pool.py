@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.samples import HANG_S
-from xception.backends.pool import Pool
+from xception.backends.pool import HandlePool
 
 
 def test_no_handle_is_in_two_hands() -> None:
-    pool, held, clashes = Pool(["a", "b"]), set[str](), []
+    pool, held, clashes = HandlePool(["a", "b"]), set[str](), []
     lock = threading.Lock()
 
     def use(_: int) -> str:
@@ -28,7 +28,7 @@ def test_no_handle_is_in_two_hands() -> None:
 
 
 def test_all_handles_are_used_at_once() -> None:
-    pool, meeting = Pool(range(3)), threading.Barrier(3)
+    pool, meeting = HandlePool(range(3)), threading.Barrier(3)
 
     def meet(_: int) -> int:
         with pool.lend() as handle:
@@ -40,7 +40,7 @@ def test_all_handles_are_used_at_once() -> None:
 
 
 def test_a_handle_comes_back_when_its_use_fails() -> None:
-    pool = Pool(["a"])
+    pool = HandlePool(["a"])
     for _ in range(2):
         with pytest.raises(ValueError, match="use"), pool.lend():
             raise ValueError("use")

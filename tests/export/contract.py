@@ -22,7 +22,7 @@ from xception.export.export import export_bundle, runner_of
 from xception.export.mismatch import expected_values, first_mismatch
 from xception.export.program import GraphOptions
 from xception.export.targets import EXPORT_TARGETS, targets_sentence
-from xception.export.verify import BATCH_SIZES, TOLERANCES, run_session
+from xception.export.verify import TOLERANCES, VERIFIED_BATCH_SIZES, run_session
 from xception.forms import FORMS, Form, FormFacts
 from xception.quantize.observation import observe
 from xception.quantize.qdq import Scheme, quantize_graph
@@ -116,11 +116,11 @@ def remembers_how_it_was_made(case: Case) -> None:
     measured = case.exported.model.agreement
     assert measured
     assert measured.relative_diff <= TOLERANCES["float32"]
-    assert measured.batch_sizes == BATCH_SIZES
+    assert measured.batch_sizes == VERIFIED_BATCH_SIZES
 
 
 def computes_its_parents_logits(case: Case) -> None:
-    for count in BATCH_SIZES:
+    for count in VERIFIED_BATCH_SIZES:
         pixels = probe_pixels(case.parent, count + 3)[3:]
         assert relative(logits(case.exported, pixels, case.parent), parent_logits(case.parent, pixels)) <= TOLERANCE
 

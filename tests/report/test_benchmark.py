@@ -6,7 +6,7 @@ from tests.report.pages import latency, run
 from xception.bundle import Score
 from xception.intervals import Interval, wilson
 from xception.report.benchmark import render_benchmark
-from xception.report.html import percent, rate
+from xception.report.html import percent_text, rate_text
 from xception.speed.benchmark import Benchmark
 from xception.speed.race import Race, Racer
 from xception.speed.self_audit import Audit
@@ -81,11 +81,12 @@ def test_every_figure_is_on_the_page() -> None:
     assert "Speed of photos on photos:test" in text
     assert "onnxruntime in float32 on 2 x 1 threads, exact pixels; medians of 5 rounds after 1" in text
     for one in measured().runs:
-        assert percent(one.efficiency) in text
+        assert percent_text(one.efficiency) in text
         assert f"{one.latency_ms.p50:.2f}{one.latency_ms.p90:.2f}{one.latency_ms.p99:.2f}" in text
         assert f"{one.answer_ms.p50:.2f}{one.answer_ms.p90:.2f}{one.answer_ms.p99:.2f}" in text
         for measure in (*one.stages.values(), one.end_to_end):
-            assert f"{rate(measure.images_per_second)}{rate(measure.low)}\u2013{rate(measure.high)}" in text
+            low, high = rate_text(measure.low), rate_text(measure.high)
+            assert f"{rate_text(measure.images_per_second)}{low}\u2013{high}" in text
     assert "shared cores" in text
     assert "slowest stage" in text
     assert "40 seen + 1 failed = 41" in text

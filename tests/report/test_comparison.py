@@ -8,8 +8,8 @@ from xception.data.source import Item
 from xception.intervals import Interval
 from xception.pipeline.engine import Engine
 from xception.pipeline.lane import Failure, Scored
-from xception.report.comparison import points, render_comparison
-from xception.report.html import percent
+from xception.report.comparison import points_and_bounds, render_comparison
+from xception.report.html import percent_text
 from xception.tasks.compare import Comparison, PairedTally
 
 HOSTILE = '<script>alert("1")</script>'
@@ -65,14 +65,14 @@ def test_every_figure_is_on_the_page(comparison: Comparison, html: str) -> None:
     assert "61 = 60 seen + 1 failed" in text
     for side in (comparison.first, comparison.second):
         assert side.score.top1
-        assert percent(side.score.top1.value) in text
+        assert percent_text(side.score.top1.value) in text
         assert f"{side.score.loss:.4f}" in text
     counts = (comparison.both_right, comparison.first_only, comparison.second_only, comparison.both_wrong)
     names = ("Both right", "Only the first right", "Only the second right", "Neither right")
     assert all(f"{name}{count}" in text for name, count in zip(names, counts, strict=True))
     assert f"{comparison.mcnemar_p:.3g}" in text
     for interval in (comparison.difference, comparison.bootstrap):
-        assert "".join(points(interval)) in text
+        assert "".join(points_and_bounds(interval)) in text
 
 
 def test_flips_have_their_pictures_and_are_explained(comparison: Comparison, html: str) -> None:
@@ -81,7 +81,7 @@ def test_flips_have_their_pictures_and_are_explained(comparison: Comparison, htm
     assert page.text.count("The picture cannot be read any more.") == 1
     for flip in comparison.worst_flips:
         assert f"{100 * flip.swing:+.1f} points" in page.text
-        assert f"{flip.second} at {percent(flip.second_probability)}" in page.text
+        assert f"{flip.second} at {percent_text(flip.second_probability)}" in page.text
 
 
 def test_models_that_never_differ_are_said_not_to() -> None:
@@ -96,4 +96,4 @@ def test_nothing_readable_has_no_figures() -> None:
 
 
 def test_a_difference_is_said_in_points() -> None:
-    assert points(Interval(value=-0.0125, low=-0.02, high=0.001)) == ("-1.25", "-2.00 to +0.10 points")
+    assert points_and_bounds(Interval(value=-0.0125, low=-0.02, high=0.001)) == ("-1.25", "-2.00 to +0.10 points")

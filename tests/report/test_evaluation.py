@@ -11,7 +11,7 @@ from tests.report.pages import mistake
 from xception.data.source import Item
 from xception.pipeline.lane import Failure, Scored
 from xception.report.evaluation import evaluation_csv, render_evaluation
-from xception.report.html import percent
+from xception.report.html import percent_text
 from xception.tasks.evaluate import Evaluation, Tally
 
 NAMES = ("ant", "bee", "<b>cat</b>")
@@ -60,22 +60,22 @@ def test_every_figure_is_on_the_page(evaluation: Evaluation, html: str) -> None:
     assert evaluation.real
     for interval in (*evaluation.top_k, evaluation.real.top1):
         assert interval
-        assert percent(interval.value) in text
-        assert f"{100 * interval.low:.2f}\u2013{percent(interval.high)}" in text
+        assert percent_text(interval.value) in text
+        assert f"{100 * interval.low:.2f}\u2013{percent_text(interval.high)}" in text
     assert f"{evaluation.loss:.4f}" in text
-    assert text.count(percent(evaluation.expected_calibration_error)) == 2
+    assert text.count(percent_text(evaluation.expected_calibration_error)) == 2
     for entry in evaluation.classes:
-        scores = "".join(map(percent, (entry.precision, entry.recall, entry.f1)))
+        scores = "".join(map(percent_text, (entry.precision, entry.recall, entry.f1)))
         assert f"{entry.label}{entry.support}{scores}" in text
     for row in evaluation.calibration:
-        assert not row.images or f"{row.images}{percent(row.confidence)}{percent(row.accuracy)}" in text
+        assert not row.images or f"{row.images}{percent_text(row.confidence)}{percent_text(row.accuracy)}" in text
 
 
 def test_mistakes_have_their_pictures_and_one_that_is_gone_is_still_named(evaluation: Evaluation, html: str) -> None:
     page = Page(html)
     assert sum(tag == "img" for tag, _ in page.elements) == len(evaluation.mistakes) - 1 > 5
     assert page.text.count("The picture cannot be read any more.") == 1
-    assert all(f"{one.predicted} at {percent(one.probability)}" in page.text for one in evaluation.mistakes)
+    assert all(f"{one.predicted} at {percent_text(one.probability)}" in page.text for one in evaluation.mistakes)
 
 
 def test_every_failure_is_named(evaluation: Evaluation, html: str) -> None:

@@ -11,7 +11,7 @@ from xception.bundle import Bundle
 from xception.errors import MissingExtra
 from xception.intervals import Interval
 from xception.report.document import Card, Report
-from xception.report.html import MAX_FAILURES, megabytes, percent, rate, render, strips
+from xception.report.html import MAX_FAILURES, megabytes, percent_text, rate_text, render, strips
 from xception.tasks.evaluate import FailedImage
 
 HOSTILE = '<script>alert("1")</script>'
@@ -59,20 +59,20 @@ def test_every_figure_of_every_form_is_on_the_page(report: Report, html: str) ->
         assert model.digest in text
         assert megabytes(form.bundle.size_bytes) in text
         assert result.top1
-        assert f"{100 * result.top1.low:.2f}\u2013{percent(result.top1.high)}" in text
-        assert percent(result.top1.value) in text
+        assert f"{100 * result.top1.low:.2f}\u2013{percent_text(result.top1.high)}" in text
+        assert percent_text(result.top1.value) in text
         assert f"{result.seen} seen{result.failed} failed{result.total} total" in text
         for speed in (*run.stages.values(), run.end_to_end):
-            assert f"{rate(speed.images_per_second)}{rate(speed.low)}\u2013{rate(speed.high)}" in text
-        assert rate(run.bound_images_per_second) in text
-        assert percent(run.efficiency) in text
+            assert f"{rate_text(speed.images_per_second)}{rate_text(speed.low)}\u2013{rate_text(speed.high)}" in text
+        assert rate_text(run.bound_images_per_second) in text
+        assert percent_text(run.efficiency) in text
         assert f"{run.latency_ms.p50:.2f} ms" in text
         assert f"{run.batch}{run.images} images" in text
         if model.agreement:
             assert f"{model.agreement.max_abs_diff:.1e}" in text
             assert f"{model.agreement.mean_abs_diff:.1e}" in text
             assert f"{model.agreement.relative_diff:.1e}" in text
-            assert f"{percent(model.agreement.top1_agreement)}of {model.agreement.samples}" in text
+            assert f"{percent_text(model.agreement.top1_agreement)}of {model.agreement.samples}" in text
         for step in model.lineage:
             for key, value in (step.tools | step.settings).items():
                 assert key in text
@@ -84,10 +84,10 @@ def test_cards_epochs_mistakes_and_environment_are_on_the_page(report: Report, h
     for card in report.cards:
         assert f"{card.label}{card.value}{card.note}" in text
     for point in report.history:
-        figures = f"{point.epoch}{point.train_loss:.4f}{point.validation_loss:.4f}{percent(point.validation_top1)}"
+        figures = f"{point.epoch}{point.train_loss:.4f}{point.validation_loss:.4f}{percent_text(point.validation_top1)}"
         assert figures in text
     for one in report.mistakes:
-        assert f"true{one.label}predicted{one.predicted} at {percent(one.probability)}" in text
+        assert f"true{one.label}predicted{one.predicted} at {percent_text(one.probability)}" in text
         assert one.key in text
     for key, value in report.environment.items():
         assert re.search(rf"{key}{value}\s", text)
@@ -191,10 +191,10 @@ def test_without_intervals_there_is_no_axis(report: Report) -> None:
 
 
 def test_figures_are_written_for_people() -> None:
-    assert percent(0.98889) == "98.89\u00a0%"
-    assert percent(None) == "\u2013"
+    assert percent_text(0.98889) == "98.89\u00a0%"
+    assert percent_text(None) == "\u2013"
     assert megabytes(2_483_112) == "2.48\u00a0MB"
-    assert [rate(value) for value in (1234.5, 99.96, 0.123456)] == ["1,234", "100", "0.123"]
+    assert [rate_text(value) for value in (1234.5, 99.96, 0.123456)] == ["1,234", "100", "0.123"]
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(

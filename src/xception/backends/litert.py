@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from xception.backends.base import Compute, GraphSession, Session
-from xception.backends.pool import Pool
+from xception.backends.pool import HandlePool
 from xception.bundle import Bundle
 from xception.errors import InputError
 from xception.extras import require
@@ -19,7 +19,7 @@ class LiteRtSession(GraphSession):
 
     def __init__(self, interpreters: Sequence[Any], bundle: Bundle, compute: Compute) -> None:
         super().__init__(bundle, compute)
-        self._pool = Pool(interpreters)
+        self._pool = HandlePool(interpreters)
 
     def _run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
         with self._pool.lend() as interpreter:

@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from xception.backends.base import Compute, GraphSession, Session
-from xception.backends.pool import Pool
+from xception.backends.pool import HandlePool
 from xception.bundle import Bundle
 from xception.errors import InputError
 from xception.extras import require
@@ -20,7 +20,7 @@ class OnnxSession(GraphSession):
     def __init__(self, runtimes: Sequence[Any], bundle: Bundle, compute: Compute) -> None:
         super().__init__(bundle, compute)
         self._names = [port.name for port in runtimes[0].get_outputs()]
-        self._pool = Pool(runtimes)
+        self._pool = HandlePool(runtimes)
 
     def _run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
         with self._pool.lend() as runtime:

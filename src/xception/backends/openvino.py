@@ -5,7 +5,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from xception.backends.base import Compute, GraphSession, InferPrecision, Session
-from xception.backends.pool import Pool
+from xception.backends.pool import HandlePool
 from xception.bundle import Bundle
 from xception.errors import InputError
 from xception.extras import require
@@ -20,7 +20,7 @@ class OpenVinoSession(GraphSession):
 
     def __init__(self, compiled: Any, bundle: Bundle, compute: Compute) -> None:
         super().__init__(bundle, compute)
-        self._pool = Pool([compiled.create_infer_request() for _ in range(compute.instances_at_once)])
+        self._pool = HandlePool([compiled.create_infer_request() for _ in range(compute.instances_at_once)])
 
     def _run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
         with self._pool.lend() as request:

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Pool(Generic[T]):
+class HandlePool(Generic[T]):
     """A number of handles that do the same; whoever finds none free waits."""
 
     def __init__(self, handles: Iterable[T]) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol, Self, runtime_checkable
 
 from PIL import Image
 
-from xception.arguments import check_type
+from xception.arguments import require_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,13 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[Item]: ...
 
 
-def check_source(source: object) -> None:
+def require_source(source: object) -> None:
     """Refuse anything but a source.
 
     Raises:
         UsageError: it is something else.
     """
-    check_type(
+    require_type(
         source, Source, "the data", "xception.open_source(...), xception.image_files(...) or xception.in_memory(...)"
     )
 

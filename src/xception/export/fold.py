@@ -10,10 +10,10 @@ from xception.arch.arithmetic import norm_as_affine
 from xception.arch.graph import Add, BatchNorm, Conv, Node, unfold
 from xception.arch.spec import Architecture
 
-Tensors = dict[str, np.ndarray]
+FoldedTensors = dict[str, np.ndarray]
 
 
-def folded(architecture: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[tuple[Node, ...], Tensors]:
+def folded(architecture: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[tuple[Node, ...], FoldedTensors]:
     """The graph without the norms that directly follow a convolution, and its float32 tensors.
 
     A norm stays where something else also reads the convolution, or where it follows no convolution.
@@ -22,7 +22,7 @@ def folded(architecture: Architecture, tensors: Mapping[str, np.ndarray]) -> tup
     nodes = {node.name: node for node in unfold(architecture)}
     readers = Counter(source for node in nodes.values() for source in _sources(node))
     out: dict[str, Node] = {}
-    values: Tensors = {}
+    values: FoldedTensors = {}
     renamed: dict[str, str] = {}
     for node in nodes.values():
         before = nodes.get(node.source)
@@ -40,7 +40,7 @@ def folded(architecture: Architecture, tensors: Mapping[str, np.ndarray]) -> tup
 NORM_LEAVES = ("weight", "bias", "running_mean", "running_var")
 
 
-def affine(norm: BatchNorm, tensors: Mapping[str, np.ndarray]) -> Tensors:
+def affine(norm: BatchNorm, tensors: Mapping[str, np.ndarray]) -> FoldedTensors:
     """A norm with stored statistics as `value * factor + shift` per channel, float32."""
     factor, shift = _affine(norm, tensors)
     return {"factor": factor.astype(np.float32), "shift": shift.astype(np.float32)}

@@ -11,7 +11,7 @@ from xception.arch.graph import INPUT, Conv, Dense, GlobalAveragePool, Node
 from xception.arch.spec import Architecture
 from xception.bundle import Graph
 from xception.errors import UsageError
-from xception.export.fold import Tensors, folded
+from xception.export.fold import FoldedTensors, folded
 from xception.forms import Layout
 from xception.preprocess import Preprocess
 
@@ -95,7 +95,7 @@ class Program:
 
     architecture: Architecture
     nodes: tuple[Operation, ...]
-    tensors: Tensors
+    tensors: FoldedTensors
     graph: Graph
     outputs: tuple[GraphOutput, ...]
     options: GraphOptions
@@ -204,14 +204,14 @@ def _features(nodes: tuple[Node, ...]) -> str:
     return next(node.source for node in nodes if isinstance(node, GlobalAveragePool))
 
 
-def _classifier_at_every_position(values: Tensors, dense: str) -> Tensors:
+def _classifier_at_every_position(values: FoldedTensors, dense: str) -> FoldedTensors:
     return {
         f"{CLASS_MAPS}.weight": values[f"{dense}.weight"][:, :, None, None],
         f"{CLASS_MAPS}.bias": values[f"{dense}.bias"],
     }
 
 
-def _normalization(preprocess: Preprocess) -> Tensors:
+def _normalization(preprocess: Preprocess) -> FoldedTensors:
     mean, std = (np.array(row, np.float64) for row in (preprocess.mean, preprocess.std))
     scaled = {"factor": 1 / (preprocess.divisor * std), "shift": -mean / std}
     return {f"{INPUT}.{leaf}": value.astype(np.float32) for leaf, value in scaled.items()}

@@ -24,7 +24,7 @@ TOLERANCES: Mapping[Precision, float] = {"float32": 1e-5, "float16": 2e-2}
 that one variant taken for another makes is 5e-3. Half precision keeps 11 bits, of which some hundred operations in a
 row cost about half."""
 
-BATCH_SIZES = (1, 2, 7)
+VERIFIED_BATCH_SIZES = (1, 2, 7)
 """One image, the smallest number above it, and an odd one."""
 
 MAPS_FACTOR = 10
@@ -104,8 +104,8 @@ def _by_size(probes: Sequence[Pixels]) -> list[Pixels]:
 def _batches(probes: Sequence[Pixels], fixed: int | None) -> Iterator[tuple[str, Pixels]]:
     """All images in the largest batch size and the first ones in the others; a last batch starts over."""
     for pixels in probes:
-        for size in (fixed,) if fixed else BATCH_SIZES:
-            count = len(pixels) if size == (fixed or max(BATCH_SIZES)) else min(len(pixels), 2 * size)
+        for size in (fixed,) if fixed else VERIFIED_BATCH_SIZES:
+            count = len(pixels) if size == (fixed or max(VERIFIED_BATCH_SIZES)) else min(len(pixels), 2 * size)
             for start in range(0, count, size):
                 chosen = np.arange(start, start + size) % len(pixels)
                 yield f"{pixels.shape[2]}x{pixels.shape[3]} px, batch of {size}, from {start}", pixels[chosen]

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from xception.arguments import check_type
+from xception.arguments import require_type
 from xception.backends.base import BACKENDS, DEFAULT_COMPUTE, Compute, Session, open_session
 from xception.bundle import Bundle, as_bundle
 from xception.data.memory import ImageLike, as_item
@@ -225,13 +225,13 @@ class Engine:
         self.close()
 
 
-def check_engine(engine: object) -> None:
+def require_engine(engine: object) -> None:
     """Refuse anything but an engine.
 
     Raises:
         UsageError: it is something else.
     """
-    check_type(engine, Engine, "the model", "xception.Engine.open(...)")
+    require_type(engine, Engine, "the model", "xception.Engine.open(...)")
 
 
 def run_side_by_side(

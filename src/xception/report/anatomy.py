@@ -20,7 +20,7 @@ class Chip:
     text: str
 
 
-Row = tuple[Chip, ...]
+ChipRow = tuple[Chip, ...]
 """Operations side by side: a norm with its activation, or a single one."""
 
 
@@ -33,10 +33,10 @@ class NetworkCard:
 
     title: str
     subtitle: str
-    before: tuple[Row, ...] = ()
-    units: tuple[tuple[Row, ...], ...]
-    shortcut: tuple[Row, ...] | None = None
-    after: tuple[Row, ...] = ()
+    before: tuple[ChipRow, ...] = ()
+    units: tuple[tuple[ChipRow, ...], ...]
+    shortcut: tuple[ChipRow, ...] | None = None
+    after: tuple[ChipRow, ...] = ()
     footer: str
 
 
@@ -96,7 +96,7 @@ def _block(numbers: Sequence[int], blocks: Sequence[Block], shapes: Sequence[tup
     )
 
 
-def _unit(unit: SeparableConv, out_channels: str) -> tuple[Row, ...]:
+def _unit(unit: SeparableConv, out_channels: str) -> tuple[ChipRow, ...]:
     dilation = f" dilated {unit.dilation}" if unit.dilation > 1 else ""
     depthwise = Chip("depthwise", f"dw 3×3{_stride(unit.stride)}{dilation}")
     pointwise = Chip("pointwise", f"pw → {out_channels}")
@@ -104,9 +104,9 @@ def _unit(unit: SeparableConv, out_channels: str) -> tuple[Row, ...]:
     return (*_slot(unit.before), (first,), *_slot(unit.between), (second,), *_slot(unit.after))
 
 
-def _slot(slot: Slot) -> tuple[Row, ...]:
+def _slot(slot: Slot) -> tuple[ChipRow, ...]:
     norm, act = Chip("norm", "BN"), Chip("act", "ReLU")
-    rows: dict[Slot, tuple[Row, ...]] = {
+    rows: dict[Slot, tuple[ChipRow, ...]] = {
         "none": (),
         "norm": ((norm,),),
         "act": ((act,),),
@@ -119,7 +119,7 @@ def _pool(pool: Pool) -> Chip:
     return Chip("pool", f"max 3×3{_stride(pool.stride)} {'same' if pool.padding == 'same' else 'sym.'}")
 
 
-def _shortcut(block: Block) -> tuple[Row, ...] | None:
+def _shortcut(block: Block) -> tuple[ChipRow, ...] | None:
     if block.shortcut == "none":
         return None
     conv, norm = Chip("conv", f"1×1{_stride(block.stride)}"), Chip("norm", "BN")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from xception.report.document import Card
 from xception.report.evaluation import accuracy_card
-from xception.report.html import megabytes, page, percent, rate
+from xception.report.html import megabytes, page, percent_text, rate_text
 from xception.report.plots import throughput
 from xception.speed.benchmark import Benchmark
 
@@ -40,11 +40,11 @@ def _conditions(benchmark: Benchmark) -> str:
 def _cards(benchmark: Benchmark) -> Iterator[Card]:
     best = max(benchmark.runs, key=lambda run: run.end_to_end.images_per_second)
     total = best.end_to_end
-    note = f"images/s at batch {best.batch}, {rate(total.low)} to {rate(total.high)}"
-    yield Card(label="End to end", value=rate(total.images_per_second), note=note)
-    note = f"of {rate(best.bound_images_per_second)} images/s, what {best.bound_by} allow"
-    yield Card(label="Efficiency", value=percent(best.efficiency), note=note)
-    note = f"{rate(best.stages[best.bottleneck].images_per_second)} images/s by itself"
+    note = f"images/s at batch {best.batch}, {rate_text(total.low)} to {rate_text(total.high)}"
+    yield Card(label="End to end", value=rate_text(total.images_per_second), note=note)
+    note = f"of {rate_text(best.bound_images_per_second)} images/s, what {best.bound_by} allow"
+    yield Card(label="Efficiency", value=percent_text(best.efficiency), note=note)
+    note = f"{rate_text(best.stages[best.bottleneck].images_per_second)} images/s by itself"
     yield Card(label="Bottleneck", value=best.bottleneck, note=note)
     if best.accuracy:
         yield accuracy_card("Top-1 accuracy", best.accuracy.top1)

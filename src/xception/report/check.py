@@ -17,7 +17,7 @@ MAX_SHOWN = 24
 MAX_PICTURES = 4
 """Number of pictures per finding."""
 
-MAX_CLASSES = 100
+MAX_CLASSES_LISTED = 100
 """Findings of one kind that a page shows; the others are only counted."""
 
 COLOURS: Mapping[Severity, str] = {"error": "bad", "warning": "slowest", "note": ""}
@@ -59,7 +59,7 @@ def render_check(check: Check, pictures: Mapping[str, Image.Image]) -> str:
         cards=tuple(_cards(check)),
         groups=groups(check),
         most_pictures=MAX_PICTURES,
-        classes=check.classes if len(check.classes) <= MAX_CLASSES else {},
+        classes=check.classes if len(check.classes) <= MAX_CLASSES_LISTED else {},
         largest=max(check.classes.values(), default=0),
         pictures=pictures,
     )

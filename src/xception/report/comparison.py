@@ -30,14 +30,14 @@ def render_comparison(comparison: Comparison, pictures: Mapping[str, Image.Image
         cards=tuple(_cards(comparison)),
         sides=sides,
         strips=strips([side.score.top1 for side in sides]),
-        difference=points(comparison.difference),
-        bootstrap=points(comparison.bootstrap),
+        difference=points_and_bounds(comparison.difference),
+        bootstrap=points_and_bounds(comparison.bootstrap),
         failures=comparison.failures,
         pictures=pictures,
     )
 
 
-def points(difference: Interval | None) -> tuple[str, str]:
+def points_and_bounds(difference: Interval | None) -> tuple[str, str]:
     """A difference of accuracies in percentage points, and its interval."""
     if difference is None:
         return "\u2013", "no images"
@@ -47,7 +47,7 @@ def points(difference: Interval | None) -> tuple[str, str]:
 
 def _cards(comparison: Comparison) -> Iterator[Card]:
     verdict = comparison.non_inferiority
-    value, bounds = points(comparison.difference)
+    value, bounds = points_and_bounds(comparison.difference)
     needed = f", about {verdict.images_needed:,} are needed" if verdict.images_needed else ""
     note = f"with 95 % confidence{needed}"
     yield Card(label=f"Within {100 * verdict.margin:g} %", value=verdict.verdict, note=note)

@@ -5,7 +5,7 @@ from math import sqrt
 
 from xception.tasks.evaluate import Evaluation
 
-MAX_CLASSES = 50
+MAX_CLASSES_DRAWN = 50
 """A heat map of more classes has cells too small to read."""
 
 MAX_PAIRS = 20
@@ -42,7 +42,7 @@ class Pair:
 
 def shown(evaluation: Evaluation) -> dict[str, object]:
     """The part of the matrix that the page shows: the heat map with its margins, or the worst pairs."""
-    is_small = len(evaluation.labels) <= MAX_CLASSES
+    is_small = len(evaluation.labels) <= MAX_CLASSES_DRAWN
     return {
         "heat_map": heat_map(evaluation) if is_small else (),
         "precisions": precisions(evaluation) if is_small else (),

@@ -7,7 +7,7 @@ from pathlib import Path
 from xception.arch.compute import cost
 from xception.arch.spec import Architecture
 from xception.outputs import write_file
-from xception.report.anatomy import NetworkCard, Row, cards
+from xception.report.anatomy import ChipRow, NetworkCard, cards
 
 CHIP_WIDTH, LANE_WIDTH, PADDING, GAP = 110, 46, 9, 15
 ROW_HEIGHT, ROW_GAP, UNIT_GAP = 19, 4, 9
@@ -16,7 +16,7 @@ SUM_RADIUS = 8
 MIN_WIDTH = 740
 """Height of the heading and the legend, in pixels."""
 
-STYLE = """
+DRAWING_STYLE = """
   svg { --paper: #ffffff; --card: #f5f6f8; --unit: #e6e9ee; --line: #98a1ae; --ink: #1c232d; --muted: #5d6775;
     --conv: #4b3f92; --depthwise: #1f6fb2; --pointwise: #0d5c63; --pool: #5c6b1e; --dense: #8a3a5c;
     --norm: #ffffff; --act: #f6c453; font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
@@ -76,7 +76,7 @@ def _document(name: str, width: float, height: float, body: Sequence[str]) -> st
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img">',
             f"<title>{escape(name)}, from its specification</title>",
-            f"<style>{STYLE}</style>",
+            f"<style>{DRAWING_STYLE}</style>",
             f'<rect width="{width:g}" height="{height:g}" rx="10" style="fill: var(--paper)"/>',
             *body,
             "</svg>\n",
@@ -107,7 +107,7 @@ def _height(card: NetworkCard) -> float:
     return TITLE_HEIGHT + units + slots + joint + UNIT_GAP + FOOTER_HEIGHT
 
 
-def _rows_height(rows: Sequence[Row]) -> float:
+def _rows_height(rows: Sequence[ChipRow]) -> float:
     return len(rows) * (ROW_HEIGHT + ROW_GAP) + ROW_GAP
 
 
@@ -135,7 +135,7 @@ def _card(card: NetworkCard, left: float, width: float, height: float) -> Iterat
     yield from _rows(card.after, middle, y)
 
 
-def _shortcut(rows: Sequence[Row], lane: float, middle: float, fork: float, total: float) -> Iterator[str]:
+def _shortcut(rows: Sequence[ChipRow], lane: float, middle: float, fork: float, total: float) -> Iterator[str]:
     """The way around the units, from the fork to the sum."""
     yield _line(f"M{middle:g} {fork:g} H{lane + 6:g} q-6 0 -6 6 V{total - 6:g} q0 6 6 6 H{middle - SUM_RADIUS:g}")
     yield from _rows(rows, lane, (fork + total - _rows_height(rows)) / 2, LANE_WIDTH)
@@ -143,7 +143,7 @@ def _shortcut(rows: Sequence[Row], lane: float, middle: float, fork: float, tota
     yield _text(middle, total, "+", "name")
 
 
-def _rows(rows: Sequence[Row], middle: float, top: float, width: float = CHIP_WIDTH) -> Iterator[str]:
+def _rows(rows: Sequence[ChipRow], middle: float, top: float, width: float = CHIP_WIDTH) -> Iterator[str]:
     for row in rows:
         top += ROW_GAP
         chip_width = (width - ROW_GAP * (len(row) - 1)) / len(row)

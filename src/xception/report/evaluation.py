@@ -8,13 +8,13 @@ from pathlib import Path
 from PIL import Image
 
 from xception.intervals import Interval
-from xception.report.confusion import MAX_CLASSES, shown
+from xception.report.confusion import MAX_CLASSES_DRAWN, shown
 from xception.report.document import Card
-from xception.report.html import page, percent
+from xception.report.html import page, percent_text
 from xception.report.plots import reliability
 from xception.tasks.evaluate import Evaluation
 
-Row = tuple[str | int | float | None, ...]
+CsvRow = tuple[str | int | float | None, ...]
 
 COLUMNS = ("table", "name", "figure", "value", "low", "high")
 
@@ -36,7 +36,7 @@ def render_evaluation(evaluation: Evaluation, pictures: Mapping[str, Image.Image
         conditions=_conditions(evaluation),
         cards=tuple(_cards(evaluation)),
         reliability=reliability(evaluation.calibration) if evaluation.seen else "",
-        is_small=len(evaluation.labels) <= MAX_CLASSES,
+        is_small=len(evaluation.labels) <= MAX_CLASSES_DRAWN,
         failures=evaluation.failures,
         pictures=pictures,
         **shown(evaluation),
@@ -78,9 +78,9 @@ def _cards(evaluation: Evaluation) -> Iterator[Card]:
         yield Card(label="Loss", value=f"{evaluation.loss:.4f}", note="mean cross-entropy in nats")
     if evaluation.expected_calibration_error is not None:
         note = f"in {len(evaluation.calibration)} bins of confidence"
-        yield Card(label="Calibration error", value=percent(evaluation.expected_calibration_error), note=note)
+        yield Card(label="Calibration error", value=percent_text(evaluation.expected_calibration_error), note=note)
     if evaluation.roc_auc is not None:
-        note = f"equal error rate {percent(evaluation.equal_error_rate)}"
+        note = f"equal error rate {percent_text(evaluation.equal_error_rate)}"
         yield Card(label="ROC-AUC", value=f"{evaluation.roc_auc:.4f}", note=note)
 
 
@@ -88,11 +88,11 @@ def accuracy_card(label: str, interval: Interval | None, note: str = "") -> Card
     """An accuracy with its interval."""
     if interval is None:
         return Card(label=label, value="\u2013", note="no images")
-    bounds = f"{100 * interval.low:.2f}\u2013{percent(interval.high)}"
-    return Card(label=label, value=percent(interval.value), note=bounds + note)
+    bounds = f"{100 * interval.low:.2f}\u2013{percent_text(interval.high)}"
+    return Card(label=label, value=percent_text(interval.value), note=bounds + note)
 
 
-def _rows(evaluation: Evaluation) -> Iterator[Row]:
+def _rows(evaluation: Evaluation) -> Iterator[CsvRow]:
     yield from _summary(evaluation)
     for entry in evaluation.classes:
         for figure in ("support", "precision", "recall", "f1"):
@@ -110,7 +110,7 @@ def _rows(evaluation: Evaluation) -> Iterator[Row]:
         yield "failure", failure.path, failure.reason, None, None, None
 
 
-def _summary(evaluation: Evaluation) -> Iterator[Row]:
+def _summary(evaluation: Evaluation) -> Iterator[CsvRow]:
     for figure in ("bundle", "data", "backend", "tta", "subset", "total", "seen", "failed"):
         yield "summary", None, figure, getattr(evaluation, figure), None, None
     for k, interval in enumerate(evaluation.top_k, 1):

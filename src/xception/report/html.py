@@ -56,7 +56,7 @@ def page(template: str, **facts: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, megabytes=megabytes, rate=rate, png_uri=png_uri)
+    environment.filters.update(percent=percent_text, megabytes=megabytes, rate=rate_text, png_uri=png_uri)
     html: str = environment.get_template(template).render(facts)
     return html
 
@@ -79,7 +79,7 @@ def strips(intervals: Sequence[Interval | None]) -> tuple[Strip | None, ...]:
     )
 
 
-def percent(fraction: float | None) -> str:
+def percent_text(fraction: float | None) -> str:
     """The text of a fraction, such as `98.44 %` for 0.98441; a dash for None."""
     return "\u2013" if fraction is None else f"{100 * fraction:.2f}\u00a0%"
 
@@ -89,6 +89,6 @@ def megabytes(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:.2f}\u00a0MB"
 
 
-def rate(images_per_second: float) -> str:
+def rate_text(images_per_second: float) -> str:
     """The text of a rate: whole numbers from 100 on, three significant digits below."""
     return f"{images_per_second:,.0f}" if images_per_second >= 100 else f"{images_per_second:.3g}"

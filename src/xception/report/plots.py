@@ -35,7 +35,7 @@ THEME = {
 }
 """Stand-ins that a chart is drawn in, and the style sheet's variables that replace them: one SVG, light and dark."""
 
-STYLE: dict[str, Any] = {
+PLOT_STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": LINE,
     "axes.grid": True,
@@ -130,7 +130,7 @@ def reliability(bins: Sequence[ConfidenceBin]) -> str:
     return _svg("reliability", (10, 3.3), draw)
 
 
-def layer_errors(together: Mapping[str, float], single: Mapping[str, float]) -> str:
+def layer_error_plot(together: Mapping[str, float], single: Mapping[str, float]) -> str:
     """Errors by layer, first to last, as shares: of each layer's values, and of the logits with only it in int8."""
 
     def draw(figure: "Figure") -> None:
@@ -217,7 +217,7 @@ def _stages(axes: "Axes", name: str, run: Run) -> None:
 def _svg(name: str, inches: tuple[float, float], draw: Callable[["Figure"], None]) -> str:
     file = io.StringIO()
     # From the defaults, so that a reader's own matplotlibrc does not change the page.
-    with require("matplotlib.style", "report").context(["default", {**STYLE, "svg.hashsalt": name}]):
+    with require("matplotlib.style", "report").context(["default", {**PLOT_STYLE, "svg.hashsalt": name}]):
         figure = require("matplotlib.figure", "report").Figure(figsize=inches)
         draw(figure)
         figure.savefig(file, format="svg", transparent=True, metadata=NO_METADATA)

@@ -9,7 +9,7 @@ from xception.intervals import Interval
 from xception.quantize.record import Quantization, Trial
 from xception.report.document import Card
 from xception.report.html import page, strips
-from xception.report.plots import layer_errors
+from xception.report.plots import layer_error_plot
 
 
 def render_quantization(result: Quantization, parent: Bundle, pictures: Mapping[str, Image.Image]) -> str:
@@ -37,7 +37,7 @@ def render_quantization(result: Quantization, parent: Bundle, pictures: Mapping[
         pictures=pictures,
         strips=strips([parent_top1, *map(_top1, result.trials)]),
         ranges=_ranges(result.trials),
-        chart=layer_errors(layers, sensitivity) if layers else "",
+        chart=layer_error_plot(layers, sensitivity) if layers else "",
     )
 
 

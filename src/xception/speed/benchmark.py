@@ -12,10 +12,10 @@ import msgspec
 from xception.backends.base import BACKENDS, Session
 from xception.bundle import Bundle, Score
 from xception.data.pixels import Mode
-from xception.data.source import Item, Source, check_source
+from xception.data.source import Item, Source, require_source
 from xception.errors import InputError, UsageError
 from xception.machine import fingerprint, peak_memory_bytes
-from xception.pipeline.engine import Engine, check_engine
+from xception.pipeline.engine import Engine, require_engine
 from xception.pipeline.lane import STAGES
 from xception.pipeline.timing import Clock, Latency, Rate, Rounds, Timed, bound, interleaved, latency, rate
 from xception.speed.race import Race
@@ -131,8 +131,8 @@ def benchmark(
         InputError: none of the images can be read.
         CheckFailed: the model's logits are not numbers.
     """
-    check_engine(engine)
-    check_source(source)
+    require_engine(engine)
+    require_source(source)
     check(engine.session, batches, images, warmup, repeats)
     results = []
     for batch in batches:

@@ -7,7 +7,7 @@ import msgspec
 
 from xception.backends.base import Logits
 from xception.bundle import Score
-from xception.data.source import Source, check_source
+from xception.data.source import Source, require_source
 from xception.errors import InputError, UsageError
 from xception.intervals import (
     Interval,
@@ -20,7 +20,7 @@ from xception.intervals import (
 )
 from xception.labels import Labels
 from xception.metrics import softmax
-from xception.pipeline.engine import Engine, check_engine, run_side_by_side
+from xception.pipeline.engine import Engine, require_engine, run_side_by_side
 from xception.pipeline.lane import Failure, Scored
 from xception.pipeline.sessions import Restricted
 from xception.tasks.evaluate import FailedImage, Tally, relabelled
@@ -108,9 +108,9 @@ def compare(first: Engine, second: Engine, source: Source, *, margin: float = MA
     """
     if not 0 <= margin < 1:
         raise UsageError(f"the margin {margin:g} is no fraction from 0 to 1; for one point in a hundred pass 0.01")
-    check_engine(first)
-    check_engine(second)
-    check_source(source)
+    require_engine(first)
+    require_engine(second)
+    require_source(source)
     labels = first.bundle.labels
     order = matched(labels, second.bundle.labels)
     items = relabelled(source, labels.targets(source.classes))

@@ -11,7 +11,7 @@ import numpy as np
 
 from xception.backends.base import Logits
 from xception.bundle import Score
-from xception.data.source import Item, Source, check_source
+from xception.data.source import Item, Source, require_source
 from xception.errors import CheckFailed, InputError
 from xception.intervals import Interval, wilson
 from xception.metrics import (
@@ -23,7 +23,7 @@ from xception.metrics import (
     rank_of_target,
     roc_auc,
 )
-from xception.pipeline.engine import Engine, check_engine
+from xception.pipeline.engine import Engine, require_engine
 from xception.pipeline.lane import Failure, Scored
 from xception.pipeline.sessions import VIEWS, Averaged, Restricted, Tta
 from xception.tasks.real_labels import RealLabels
@@ -110,7 +110,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     neither."""
     equal_error_rate: float | None = None
     real: RealScore | None = None
-    """If several right answers an image were given."""
+    """Accuracy against several right answers per image, if these were given."""
     tta: Tta | None = None
     """Test-time augmentation."""
     subset: bool = False
@@ -160,8 +160,8 @@ def evaluate(
         InputError: a class of the data is none of the model's, or an image is missing in `real`.
         CheckFailed: the model's logits are not numbers.
     """
-    check_engine(engine)
-    check_source(source)
+    require_engine(engine)
+    require_source(source)
     tally = count_outcomes(engine, source, class_map=class_map, subset=subset, tta=tta, real=real)
     result = tally.evaluation(str(engine.bundle.path), source.name, engine.session.facts.name, len(source), top)
     return msgspec.structs.replace(result, tta=tta, subset=subset)

@@ -23,7 +23,7 @@ from xception.tasks.evaluate import FailedImage
 
 Vendor = Literal["ascend", "mindspore", "vastai"]
 
-TOP = 5
+MAX_TOP = 5
 """Up to which place accuracies are counted."""
 
 
@@ -137,8 +137,8 @@ def score_results(vendor: Vendor, results: Path, outcomes: Iterable[Outcome], tr
 
 class _Tally:
     def __init__(self) -> None:
-        self.hits = np.zeros(TOP, np.int64)
-        self.depth = TOP
+        self.hits = np.zeros(MAX_TOP, np.int64)
+        self.depth = MAX_TOP
         self.seen = 0
         self.classes = 0
         self.done: set[str] = set()
@@ -154,7 +154,7 @@ class _Tally:
                 f"the scores of {path} are not finite numbers; no accuracy is reported: run the tool again"
             )
         rank = outcome.rank(target)
-        if rank < min(TOP, outcome.depth):
+        if rank < min(MAX_TOP, outcome.depth):
             self.hits[rank] += 1
         self.depth = min(self.depth, outcome.depth)
         self.classes = outcome.depth
@@ -171,7 +171,7 @@ class _Tally:
             seen=self.seen,
             failed=len(self.failures),
             top1=top[0] if top else None,
-            top5=top[TOP - 1] if len(top) == TOP else None,
+            top5=top[MAX_TOP - 1] if len(top) == MAX_TOP else None,
             top=top,
             top1_of_all=(hits[0] / total, (hits[0] + len(self.failures)) / total),
             classes=self.classes,

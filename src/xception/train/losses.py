@@ -58,7 +58,7 @@ class CrossEntropy:
         return functional.cross_entropy(logits, targets, weights, label_smoothing=self.smoothing)
 
 
-def cross_entropy(settings: LossSettings, class_counts: np.ndarray) -> Loss:
+def cross_entropy_loss(settings: LossSettings, class_counts: np.ndarray) -> Loss:
     """Cross-entropy for training data with `class_counts` images of each class.
 
     Raises:
@@ -73,7 +73,7 @@ def cross_entropy(settings: LossSettings, class_counts: np.ndarray) -> Loss:
     return CrossEntropy(smoothing, _class_weights(settings.class_weights, class_counts))
 
 
-LOSSES: dict[str, Callable[[LossSettings, np.ndarray], Loss]] = {"cross_entropy": cross_entropy}
+LOSSES: dict[str, Callable[[LossSettings, np.ndarray], Loss]] = {"cross_entropy": cross_entropy_loss}
 """Factory of each `loss.name`, from the settings and the number of training images of each class."""
 
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from xception.arch.spec import Architecture, with_drop
+from xception.data.augment import NotNegative
 from xception.errors import UsageError
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Epochs = Annotated[int, msgspec.Meta(ge=0)]
