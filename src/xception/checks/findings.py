@@ -39,7 +39,7 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
         "not_compared": FindingKind("warning", "an image of the other data set that cannot be read"),
         "empty_class": FindingKind("warning", "a class without images"),
         "imbalance": FindingKind("warning", "the largest class has more than ten times the images of the smallest"),
-        "case_clash": FindingKind("warning", "names that are one where upper and lower case are the same"),
+        "case_clash": FindingKind("warning", "names that differ only in upper and lower case"),
         "listed_twice": FindingKind("warning", "a path that the list has more than once"),
         "unlisted": FindingKind("warning", "an image that the list leaves out"),
         "ignored_image": FindingKind("warning", "an image whose name does not end like one; it is left out"),
