@@ -191,10 +191,13 @@ BEGIN = "## Compared with the sources' libraries\n"
 """From here to its end the page is written; what stands before it is kept."""
 
 HEAD = f"""{BEGIN}
-Written by `python -m parity.preprocess`; do not edit. Each preprocessing in the catalog, and the rules that show at
-the edges, on images of noise in {len(SIZES)} sizes from 1x1 to {SIZES[-1][0]}x{SIZES[-1][1]} px, compared with
-the library that the source calls. The values after resize and crop have to be equal bit for bit. Normalised values may
-differ by float32's rounding, since the libraries divide, subtract and multiply in different orders.
+Written by `python -m parity.preprocess`; do not edit.
+Each preprocessing in the catalog is compared with the library that its source calls.
+So are the rules that show at the edges.
+The images are noise in {len(SIZES)} sizes from 1x1 to {SIZES[-1][0]}x{SIZES[-1][1]} px.
+The values after resize and crop have to be equal bit for bit.
+Normalised values may differ by float32's rounding.
+The libraries divide, subtract and multiply in different orders.
 
 """
 

@@ -9,11 +9,13 @@ PAGE = Path(__file__).parent.parent / "docs" / "reference" / "parity.md"
 
 HEAD = """# Parity with the sources
 
-Written by `make parity`; do not edit. Every network here and its source's own code get the same seeded weights at
-full width and the same seeded images. The numbers are the largest difference between the logits of the two in units
-of the largest logit. At most 1e-5 is allowed in float32, where the smallest fault that was tried, a wrong epsilon,
-makes more than 1e-3, and 1e-12 in float64. MindSpore computes only in float32. Paddle keeps the epsilon of its norms
-in float32, so the comparison with it in float64 does the same here.
+Written by `make parity`; do not edit.
+Every network here and its source's own code get the same seeded weights at full width and the same seeded images.
+The numbers are the largest difference between the logits of the two, in units of the largest logit.
+At most 1e-5 is allowed in float32 and 1e-12 in float64.
+The smallest fault that was tried, a wrong epsilon, makes more than 1e-3 in float32.
+MindSpore computes only in float32.
+Paddle keeps the epsilon of its norms in float32, so the comparison with it in float64 does the same here.
 
 """
 
@@ -42,12 +44,14 @@ def write(comparisons: Iterable[Comparison]) -> None:
     PAGE.write_text(f"{HEAD}{table}\n\n{NOTES}\n\n## Versions\n\n{_versions(comparisons)}\n")
 
 
-NOTES = """Checkpoints are written by the source's framework and read without it; where nothing else is said, all
-tensors came back bit for bit.
+NOTES = """Checkpoints are written by the source's framework and read without it.
+All tensors came back bit for bit unless the table says otherwise.
 
-A training step is one batch of four images of 97 px in float64: the worst of the loss, every gradient and
-every running statistic after it. Output strides are compared at 161 px; at output stride 8 timm drops a projection of
-its xception71 and can no longer read its own weights, so that one is left out."""
+A training step is one batch of four images of 97 px in float64.
+The figure is the worst difference of the loss, every gradient and every running statistic after it.
+Output strides are compared at 161 px.
+At output stride 8 timm drops a projection of its xception71 and can no longer read its own weights.
+That case is left out."""
 
 
 def _cells(comparison: Comparison) -> tuple[str, ...]:
