@@ -33,6 +33,21 @@ def test_a_folder_stands_for_its_images(onnx_bundle: Bundle, tmp_path: Path) -> 
     assert [isinstance(outcome, Failure) for outcome in outcomes] == [False, False, True]
 
 
+def test_a_single_image_need_not_be_in_a_list(onnx_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encoded(picture()))
+    with Engine.open(onnx_bundle) as engine:
+        for image in (
+            str(tmp_path / "a.png"),
+            tmp_path / "a.png",
+            encoded(picture()),
+            picture(),
+            np.asarray(picture()),
+        ):
+            (outcome,) = engine.predict(image)
+            assert isinstance(outcome, Prediction)
+        assert len(list(engine.predict(np.stack([np.asarray(picture(seed=seed)) for seed in range(3)])))) == 3
+
+
 def test_the_answers_are_the_engines(onnx_bundle: Bundle) -> None:
     pictures = [picture(seed=index) for index in range(9)]
     with Engine.open(onnx_bundle) as engine:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from cyclopts import App, CycloptsError, Parameter
 
-from xception import __version__
 from xception.errors import XceptionError
+from xception.version import __version__
 
 
 class Verb(NamedTuple):

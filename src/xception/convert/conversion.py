@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from xception import __version__
 from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT
 from xception.arch.compute import tensors as tensors_of
 from xception.arch.spec import Architecture
@@ -25,6 +24,7 @@ from xception.convert.weights_entry import WeightsEntry
 from xception.errors import UsageError
 from xception.labels import Labels
 from xception.preprocess import Preprocess
+from xception.version import __version__
 from xception.weights import weights_bytes
 
 

@@ -1,12 +1,16 @@
 """Image folders: one folder per class, or any files and folders without labels."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from xception.data.files import IMAGE_SUFFIXES, Files, is_image, printable
 from xception.data.locations import is_folder, locate, open_files
+from xception.data.memory import ImageLike, as_item
 from xception.data.remote import is_remote
 from xception.data.source import Item, Items, Lazy
 from xception.errors import InputError
@@ -50,6 +54,23 @@ def image_files(places: str | Path | Sequence[str | Path]) -> Items:
     if not items:
         raise InputError(f"no images in {', '.join(map(str, places))}; {_known()}")
     return Items("files", (), items)
+
+
+def as_items(images: ImageLike | Iterable[ImageLike]) -> Iterable[Item]:
+    """Images without labels in any form that a program may have them.
+
+    Args:
+        images: a file, folder, archive or URL of images by its path; an image, as `ImageLike` says; or several of
+            these, such as a source, a list of paths, or an array (N, H, W, 3).
+
+    Raises:
+        InputError: a path that does not exist, or something that is no image.
+    """
+    if isinstance(images, str | Path):
+        return image_files(images)
+    if isinstance(images, Item | bytes | Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 4):
+        return [as_item(images)]
+    return map(as_item, images)
 
 
 def _expand(place: str) -> Iterator[Item]:

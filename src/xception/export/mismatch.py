@@ -1,7 +1,7 @@
 """The first operation in which an export departs from its parent, found by comparing the values inside both."""
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -12,12 +12,11 @@ from xception.arch.graph import INPUT, BatchNorm, unfold
 from xception.backends.base import Pixels, graph_input
 from xception.bundle import Bundle
 from xception.export.fold import folded
+from xception.export.program import Values
 from xception.extras import require
 from xception.forms import FORMS
 from xception.tasks.agreement import agreement_of
 from xception.weights import read_weights
-
-Values = Mapping[str, NDArray[Any]]
 
 MAX_REASON_CHARACTERS = 300
 """Characters of a runtime's complaint that are passed on."""

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xception.arch.compute import Shape, output_shapes
 from xception.arch.graph import INPUT, Conv, Dense, GlobalAveragePool, Node
@@ -14,6 +15,9 @@ from xception.errors import UsageError
 from xception.export.fold import FoldedTensors, folded
 from xception.forms import Layout
 from xception.preprocess import Preprocess
+
+Values = Mapping[str, NDArray[Any]]
+"""Arrays inside a graph or at its ends, by name."""
 
 IMAGE = "image"
 """Name of the value that 8-bit images enter by; normalisation makes `pixels` of it."""

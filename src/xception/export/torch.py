@@ -16,8 +16,7 @@ from xception.arch.spec import Architecture
 from xception.backends.base import graph_input
 from xception.bundle import Bundle
 from xception.errors import CheckFailed, InputError
-from xception.export.mismatch import Values
-from xception.export.program import Normalize, Operation, Program, TopK
+from xception.export.program import Normalize, Operation, Program, TopK, Values
 
 EXAMPLES = 2
 """Images to trace with: torch takes a batch of one for a constant."""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from xception.backends.base import MIN_PROBABILITY, GraphSession, Logits, Pixels, logits_of, open_session
 from xception.bundle import Agreement, Bundle, Graph, Precision
 from xception.errors import CheckFailed, XceptionError
-from xception.export.mismatch import Values, first_mismatch
-from xception.export.program import TOP_INDICES, TOP_VALUES
+from xception.export.mismatch import first_mismatch
+from xception.export.program import TOP_INDICES, TOP_VALUES, Values
 from xception.extras import require
 from xception.metrics import log_softmax
 from xception.tasks.agreement import agreement_of

@@ -12,7 +12,8 @@ import msgspec
 from xception.arguments import require_type
 from xception.backends.base import BACKENDS, DEFAULT_COMPUTE, Compute, Session, open_session
 from xception.bundle import Bundle, as_bundle
-from xception.data.memory import ImageLike, as_item
+from xception.data.folder import as_items
+from xception.data.memory import ImageLike
 from xception.data.pixels import Mode
 from xception.data.source import Item, Source
 from xception.errors import UnknownName, UsageError
@@ -200,16 +201,16 @@ class Engine:
         return self.stream(items, max_wait_s=None)
 
     def predict(
-        self, images: Iterable[ImageLike], *, top: int = 5, max_wait_s: float | None = MAX_WAIT_S
+        self, images: ImageLike | Iterable[ImageLike], *, top: int = 5, max_wait_s: float | None = MAX_WAIT_S
     ) -> Generator[Prediction | Failure, None, None]:
         """The likeliest classes, or a failure, for every image, in their order, each as soon as it exists.
 
         Args:
-            images: items, paths, encoded files, Pillow images or 8-bit arrays.
+            images: one or several: items, paths, encoded files, Pillow images, 8-bit arrays; or a folder's path.
             top: classes per image.
             max_wait_s: see `stream`.
         """
-        for outcome in self.stream(map(as_item, images), max_wait_s=max_wait_s):
+        for outcome in self.stream(as_items(images), max_wait_s=max_wait_s):
             yield outcome if isinstance(outcome, Failure) else prediction(outcome, self.bundle.labels, top)
 
     def close(self) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from xception.bundle import Bundle
-from xception.data.folder import image_files
 from xception.data.memory import ImageLike
 from xception.pipeline.engine import Engine, Prediction
 from xception.pipeline.lane import Failure
@@ -12,7 +11,7 @@ from xception.pipeline.lane import Failure
 
 def predict(
     bundle: Bundle | str | Path,
-    images: str | Path | Iterable[ImageLike],
+    images: ImageLike | Iterable[ImageLike],
     *,
     top: int = 5,
     backend: str | None = None,
@@ -31,6 +30,5 @@ def predict(
     Raises:
         InputError: no bundle, no images, or something that is no image.
     """
-    source = image_files(images) if isinstance(images, str | Path) else images
     with Engine.open(bundle, backend=backend) as engine:
-        return list(engine.predict(source, top=top, max_wait_s=None))
+        return list(engine.predict(images, top=top, max_wait_s=None))

@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 import torch
 
-from xception import __version__
 from xception.bundle import check_version
 from xception.data.remote import is_remote
 from xception.errors import InputError
@@ -16,6 +15,7 @@ from xception.outputs import json_document
 from xception.train.batches import Batches
 from xception.train.recipe import Recipe
 from xception.train.storage import Storage, open_storage
+from xception.version import __version__
 
 RUN_FILE = "run.json"
 RUN_VERSION = 1
