@@ -40,7 +40,7 @@ def tables(data: dict[str, dict[str, Any]]) -> dict[str, str]:
             header, [[f"`{name}`", *(_size(cell) for cell in _cells(data, name))] for name in VARIANTS]
         ),
         "tools": markdown_table(["format", "versions"], [[title, _tools(data, c)] for c, title in COLUMNS.items()]),
-        "reasons": "".join(f"- {sentence}\n" for sentence in _reasons(data)),
+        "reasons": "".join(f"- {item}\n" for item in _reasons(data)),
     }
 
 
@@ -73,13 +73,23 @@ def _tools(data: dict[str, dict[str, Any]], column: str) -> str:
 
 
 def _reasons(data: dict[str, dict[str, Any]]) -> list[str]:
-    """The reasons of empty cells, each with all cells that share it."""
+    """The reasons of empty cells, each after all cells that share it."""
     holes: dict[tuple[str, str], list[str]] = {}
     for name, cells in data.items():
         for column, title in COLUMNS.items():
             if "reason" in cells.get(column, {}):
-                holes.setdefault((title, cells[column]["reason"]), []).append(f"`{name}`")
-    return [f"{title}, {', '.join(names)}: {reason}" for (title, reason), names in holes.items()]
+                holes.setdefault((title, cells[column]["reason"]), []).append(name)
+    return [
+        f"{title}: {_variants(names, data)}.\n  {reason[:1].upper()}{reason[1:]}."
+        for (title, reason), names in holes.items()
+    ]
+
+
+def _variants(names: list[str], data: dict[str, dict[str, Any]]) -> str:
+    """Some of the variants, or all but the others if these are fewer."""
+    others = sorted(data.keys() - names)
+    shown, lead = (others, "all variants but ") if 0 < len(others) < len(names) else (names, "")
+    return lead + ", ".join(f"`{name}`" for name in shown)
 
 
 def updated(text: str) -> str:
