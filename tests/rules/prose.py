@@ -1,0 +1,59 @@
+"""Rules of prose: one sentence per line in pages, and words that cost a reader a second look."""
+
+import re
+from collections.abc import Iterator
+
+MAX_CHARACTERS = 250
+
+NOT_PROSE = re.compile(r"\s*(\||#|<!--|!\[|$)")
+ITEM = re.compile(r"\s*([-*]|\d+\.) +")
+CODE = re.compile(r"`[^`]*`|\]\([^)]*\)")
+SENTENCE_END = re.compile(r"[.:?!][)\"*_`]*$")
+TWO_SENTENCES = re.compile(r"(?<!\.\.)(?<!\b[a-z]\.[a-z])(?<!\bal)[.?!][)\"]* +[A-Z(\[`]")
+
+UNITS = (
+    "batch|channel|class|core|device|epoch|file|form|image|instance|lane|line|model|process|round|row|run|runtime|"
+    "second|stage|step|turn|variant|worker"
+)
+WORDS = {
+    "per, not a": re.compile(
+        rf"\b(images|rows?|lines?|files?|batch(es)?|bytes|threads?|cores?|lanes?|scores?|figures?|requests?|passe?s?|"
+        rf"answers|one|two|four|\d+) an? ({UNITS})\b(?! (at a time|at once|after))"
+    ),
+    "only or by itself, not alone": re.compile(r"\balone\b"),
+    "next to or in addition to, not beside": re.compile(r"\bbesides?\b", re.IGNORECASE),
+    "the name of what is meant, not see there": re.compile(r"\bsee there\b"),
+    "what was expected, not makes no sense": re.compile(r"\bmakes no sense\b"),
+}
+"""Words to avoid, by what to write in their place."""
+
+
+def habits(text: str) -> list[str]:
+    """What to write in place of words that a text should not have."""
+    return [advice for advice, pattern in WORDS.items() if pattern.search(text)]
+
+
+def prose(page: str) -> Iterator[tuple[str, str]]:
+    """The lines of a page's paragraphs and list items, each with the line that follows it."""
+    in_code = False
+    lines = page.splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        fence = line.lstrip().startswith("```")
+        in_code = in_code != fence
+        if not (in_code or fence or NOT_PROSE.match(line)):
+            yield line, following
+
+
+def faults(page: str) -> list[str]:
+    """Lines of a page that are too long, hold no whole sentence or more than one, or words to avoid."""
+    found = [f"{advice}: {line}" for line in page.splitlines() for advice in habits(CODE.sub("", line))]
+    for line, following in prose(page):
+        text = ITEM.sub("", line, count=1)
+        is_item_of_a_list = text != line and (not following.strip() or ITEM.match(following))
+        if len(line) > MAX_CHARACTERS:
+            found.append(f"more than {MAX_CHARACTERS} characters: {line}")
+        if not (SENTENCE_END.search(line) or is_item_of_a_list):
+            found.append(f"no end of a sentence: {line}")
+        if TWO_SENTENCES.search(CODE.sub("`", text)):
+            found.append(f"two sentences: {line}")
+    return found
