@@ -2,8 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.interchange.test_lint import write_build, write_params
 
+from tests.interchange.test_contradictions import write_build, write_params
 from tests.interchange.test_vdsp import CAFFE, IMAGENET, SQUASHED
 from xception.cli.app import run
 
