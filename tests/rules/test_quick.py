@@ -16,6 +16,7 @@ from tests.quick import changed_files, selected
         ("src/xception/backends/onnxruntime.py", {"tests/backends/test_contract.py"}),
         ("tests/train/test_optim.py", {"tests/train/test_optim.py"}),
         ("tests/train/conftest.py", {"tests/train"}),
+        ("tests/rules/test_docs.py", set()),
         ("tests/support/documents.py", {"tests/cli/test_demo.py", "tests/cli/test_pages.py"}),
         ("benchmarks/peers.py", {"tests/benchmarks/test_peers.py"}),
         ("docs/reference/data.md", {"tests/cli/test_pages.py", "tests/pages"}),
