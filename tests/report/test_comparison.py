@@ -92,7 +92,7 @@ def test_nothing_readable_has_no_figures() -> None:
     text = Page(render_comparison(compared(0, 0), {})).text
     assert "1 = 0 seen + 1 failed" in text
     assert "no images" in text
-    assert "Where they name" not in text
+    assert "Images with different predictions" not in text
 
 
 def test_a_difference_is_said_in_points() -> None:

@@ -86,7 +86,7 @@ def test_every_failure_is_named(evaluation: Evaluation, html: str) -> None:
 def test_nothing_that_could_be_read_has_no_figures() -> None:
     text = Page(render_evaluation(evaluated(NAMES, images=0), {})).text
     assert "0 seen + 1 failed" in text
-    assert "What is taken for what" not in text
+    assert "Confusions" not in text
     assert "truncated" in text
 
 
