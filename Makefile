@@ -61,7 +61,7 @@ siege: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py
 
-# Beside timm, Keras, ONNX Runtime and OpenVINO, in turn: make peers ARGS="--photos FOLDER"
+# Compared with timm, Keras, ONNX Runtime and OpenVINO, in turn: make peers ARGS="--photos FOLDER"
 peers: $(STAMP)
 	$(BIN)/python -m benchmarks.peers $(ARGS)
 

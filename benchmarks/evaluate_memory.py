@@ -76,7 +76,7 @@ def main() -> None:
     """Evaluate and print memory and rate."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=100_000)
-    parser.add_argument("--classes", type=int, default=2, help="two classes also keep a score an image")
+    parser.add_argument("--classes", type=int, default=2, help="two classes also keep a score per image")
     parser.add_argument("--batch", type=int, default=32)
     arguments = parser.parse_args()
     source = open_source(f"synthetic:{arguments.images},48x32,{arguments.classes}")

@@ -2,9 +2,9 @@
 
 `timm_xception` at 299 px, bfloat16 and float16, batch 1 to 512, run in each of the ways that torch has - eagerly, in
 channels_last, compiled, as a CUDA graph, with the fused kernel of `benchmarks.experiments` where it wins - and next to
-it timm's own model with the same weights, where timm can be imported. Each figure stands beside the roofline: the least
-time that the network's arithmetic and memory traffic, counted from its specification, can take on a device whose
-arithmetic and memory rates are measured in the same call. The logits of every way are compared with those in float32.
+it timm's own model with the same weights, where timm can be imported. Each figure is compared with the roofline: the
+least time that the network's arithmetic and memory traffic, counted from its specification, can take on a device
+whose arithmetic and memory rates are measured in the same call. All logits are compared with those in float32.
 
     python -m benchmarks.gpu
 

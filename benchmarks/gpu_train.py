@@ -1,6 +1,6 @@
 """Training on a GPU, measured in one call of under ten minutes: a table on stdout, JSON in --out.
 
-First the images a second of a training step with `timm_xception` at 299 and 224 px, each at its best batch: the step
+First the images per second of a training step with `timm_xception` at 299 and 224 px, each at its best batch: the step
 of this toolkit in bfloat16, with and without compilation, the same step on timm's own model, and a plain step
 (float32, no channels_last) as a tutorial would write it. Then the `cifar10` recipe with a larger network and larger
 batches than on a CPU, for as many epochs as the remaining time allows, to its accuracy on held-out images.
@@ -240,7 +240,7 @@ def _recipe(setting: Setting) -> Recipe:
         f"model.width={setting.width}",
         f"preprocess.resize={{rule='squash', width_px={setting.px}, height_px={setting.px}}}",
         f"batch_size={setting.batch}",
-        # As the steps beside it, which change and mix nothing.
+        # As the steps that it is compared with, which change and mix nothing.
         "augment=",
         "mix=",
         "optim={name='sgd', lr=0.01}",

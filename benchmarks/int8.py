@@ -255,7 +255,7 @@ def scrambled(bundle: Bundle, out: Path) -> Bundle:
 
 
 def rates(variant: str, px: int) -> None:
-    """A table of images a second at batch 1."""
+    """A table of images per second at batch 1."""
     spec = architecture(variant)
     pixels = np.random.Generator(np.random.PCG64(0)).normal(0, 1, (1, spec.in_channels, px, px)).astype(np.float32)
     forms = compiled(graphs(spec.name, px, pixels))

@@ -1,8 +1,8 @@
-"""This toolkit beside its peers on one machine, in turn: `make peers ARGS="--photos FOLDER"`.
+"""This toolkit and its peers on one machine, in turn: `make peers ARGS="--photos FOLDER"`.
 
 Every contender is a process with the same network and the same weights, which it proves by its logits before anything
-is measured. In each round all of them, one after another, classify images for `--seconds` each: in the network alone at
-several batch sizes, and all the way from JPEG files in `--photos`, a folder of one folder a class. A contender that
+is measured. In each round all of them, one after another, classify images for `--seconds` each: in the network by
+itself at several batch sizes, and all the way from JPEG files in `--photos`, with a folder per class. A contender that
 cannot be measured stays in the table with the reason. Every contender may use all cores.
 
 timm and Keras run in environments of their own, which are made first where they are missing, with the packages of
@@ -52,7 +52,7 @@ REST_S = 0.2
 
 @dataclass
 class Row:
-    """A contender and what is known of it: rates in images/s, a list for every measure, one a round; or the problem."""
+    """A contender and what is known of it: rates in images/s by measure, one per round, or the problem."""
 
     contender: Contender
     variant: str
@@ -72,7 +72,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much to measure: `seconds` of the network alone, at least two batches, and of whole passes over `photos`.
+    """How much to measure: `seconds` of the network by itself, at least two batches, and of whole passes over `photos`.
 
     Contenders with a text of `skipped` in their names are left out."""
 
@@ -91,8 +91,8 @@ class Plan:
 
     def measures(self) -> dict[str, Callable[[Row], dict[str, Any] | None]]:
         """By name, the question to a contender; None where it has no part in it."""
-        alone = {f"batch {batch}": partial(self._infer, batch) for batch in self.batches}
-        return alone | ({"end to end": self._end_to_end} if self.photos else {})
+        by_batch = {f"batch {batch}": partial(self._infer, batch) for batch in self.batches}
+        return by_batch | ({"end to end": self._end_to_end} if self.photos else {})
 
     def _infer(self, batch: int, row: Row) -> dict[str, Any] | None:
         if not row.contender.infers:

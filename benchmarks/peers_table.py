@@ -38,7 +38,7 @@ def _summary(rows: Sequence[Row]) -> Iterator[str]:
     measures = list(dict.fromkeys(measure for row in rows for measure in row["rates"]))
     yield "How many times as fast as the fastest peer this toolkit is:"
     yield ""
-    yield f"| network | {' | '.join(measures)} | {END_TO_END}, beside validate.py |"
+    yield f"| network | {' | '.join(measures)} | {END_TO_END}, compared with validate.py |"
     yield "| --- |" + " ---: |" * (len(measures) + 1)
     for variant in dict.fromkeys(row["variant"] for row in rows):
         all_of_it = [row for row in rows if row["variant"] == variant]

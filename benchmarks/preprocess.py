@@ -1,4 +1,4 @@
-"""The three ways from a photograph to the network's pixels, beside the plain sequence of Pillow's calls.
+"""The three ways from a photograph to the network's pixels, and the plain sequence of Pillow's calls.
 
     python -m benchmarks.preprocess PHOTOS [--entry timm_xception.tf_in1k] [--rounds 15] [--bundle DIR ...]
 
@@ -181,7 +181,7 @@ def markdown(document: Mapping[str, Any]) -> str:
         f"({environment}). Milliseconds of one core and images/s are medians of the rounds, ratios those of their",
         "own ratios, with the lowest and the highest.",
         "",
-        "| way | decode, ms | resize, ms | images/s | beside Pillow's calls |",
+        "| way | decode, ms | resize, ms | images/s | relative to Pillow's calls |",
         "| --- | --- | --- | --- | --- |",
     ]
     base = np.array(document["speed"][PLAIN]["total_ms"])

@@ -25,7 +25,7 @@ class Peak(NamedTuple):
 
 
 def kernels(spec: Architecture, px: int, batch: int, itemsize: int, *, fused: bool = False) -> Iterator[Work]:
-    """A kernel for each convolution, pool, sum and linear layer; norms, activations and scales are free beside them.
+    """A kernel for each convolution, pool, sum and linear layer; norms, activations and scales cost nothing more.
 
     Each reads its inputs and weights and writes its output once. With `fused`, what lies between the two convolutions
     of a separable one stays out of memory.

@@ -10,7 +10,7 @@ HERE = "benchmarks.contenders"
 class Contender:
     """What is measured: a module that serves, with options, in this environment or in another one.
 
-    `batch` is that of the way from the files, None where it does not go it; `infers` whether it runs the network alone.
+    `batch` is that of the way from files to answers, None without it; `infers` tells whether it runs only the network.
     """
 
     name: str

@@ -9,7 +9,7 @@ from xception.cli.app import run
 
 @pytest.fixture
 def val(tmp_path: Path) -> Path:
-    """ImageNet's validation archive with its labels beside it."""
+    """ImageNet's validation archive with its labels next to it."""
     members = {f"{name}.JPEG": data for name, (_, data) in zip(NAMES, IMAGES, strict=True)}
     (tmp_path / "ILSVRC2012_img_val.tar").write_bytes(tar_bytes(members))
     labels = (f"{name}.JPEG {target}\n" for name, (target, _) in zip(NAMES, IMAGES, strict=True))

@@ -41,7 +41,7 @@ def prefixed(values: Mapping[str, np.ndarray], prefix: str) -> Tensors:
 
 
 def write_keras(path: Path, values: Mapping[str, np.ndarray], config: str | None = None) -> Path:
-    """A whole model as Keras 2 saved it, or, without a description, its weights alone."""
+    """A whole model as Keras 2 saved it, or, without a description, only its weights."""
     layers: dict[str, Tensors] = {}
     for name, value in values.items():
         layer, _, leaf = name.partition("/")

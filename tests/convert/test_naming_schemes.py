@@ -1,4 +1,4 @@
-"""What each source calls the tensors, by examples from its own files, and what its files have besides."""
+"""Each source's names of the tensors, by examples from its own files, and what else its files hold."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""LiteRT beside the whole numbers: every layer from LiteRT's own inputs to it."""
+"""LiteRT compared with the whole numbers: every layer from LiteRT's own inputs to it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime beside the whole numbers."""
+"""ONNX Runtime compared with the whole numbers."""
 
 import numpy as np
 import onnx

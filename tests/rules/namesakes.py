@@ -36,11 +36,11 @@ TESTED_ELSEWHERE = {
 
 
 def namesakes(path: Path) -> list[str]:
-    """Where the tests of a module may lie: in the mirrored folder, or beside it with the folder's name in front."""
+    """Places for a module's tests: the mirrored folder, or next to it with the folder's name in front."""
     relative = path.relative_to(ROOT)
     *folders, folder = relative.parent.parts or ("",)
-    beside = "/".join([*folders, f"test_{folder}_{path.name}"])
-    places = [f"{relative.parent.as_posix()}/test_{path.name}", beside]
+    neighbour = "/".join([*folders, f"test_{folder}_{path.name}"])
+    places = [f"{relative.parent.as_posix()}/test_{path.name}", neighbour]
     return [TESTED_ELSEWHERE.get(relative.as_posix(), place) for place in places]
 
 

@@ -37,7 +37,7 @@ class NoTorch:
 sys.meta_path.insert(0, NoTorch())
 """
 
-# What a module does on import, beside defining its names: anything it prints, starts, sets or writes.
+# What a module does on import, other than defining its names: anything it prints, starts, sets or writes.
 WATCHED = """
 import importlib, json, os, sys, threading
 environment, threads = dict(os.environ), threading.active_count()

@@ -182,7 +182,7 @@ def test_preprocessing_that_a_file_states_is_not_completed_by_anothers() -> None
     assert not default_preprocess(architecture("mini_xception")).antialias
 
 
-# What the sources' own files say: variant, epochs, images a step, optimiser, peak rate, decay, smoothing, schedule.
+# What the sources' own files say: variant, epochs, images per step, optimiser, peak rate, decay, smoothing, schedule.
 PUBLISHED = {
     "mindcv": ("mindcv_xception", 200, 32 * 8, "sgd", 0.045, 1e-5, 0.1, "cosine"),
     "mindspore_zoo": ("mindspore_xception", 250, 128 * 8, "sgd", 0.4, 1e-4, 0.1, "linear"),

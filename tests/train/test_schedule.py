@@ -1,4 +1,4 @@
-"""Every schedule beside its source's formula."""
+"""Every schedule compared with its source's formula."""
 
 from typing import get_args
 

@@ -243,6 +243,6 @@ def _images(pixels: Pixels, preprocess: Preprocess) -> NDArray[np.uint8]:
 
 def logits_of(values: NDArray[Any], graph: Graph) -> Logits:
     """A graph's main output (N, K) as logits: those of a graph that ends in a softmax are logarithms of its
-    probabilities, which differ from the network's own by one number an image and so mean the same."""
+    probabilities, which differ from the network's own by one number per image and so mean the same."""
     values = np.array(values, np.float32)
     return np.log(np.maximum(values, MIN_PROBABILITY)) if graph.output_values == "probabilities" else values

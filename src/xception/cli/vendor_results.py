@@ -126,8 +126,8 @@ def _warn(scored: ScoredResults) -> None:
     if scored.failed:
         low, high = scored.top1_of_all
         say(
-            f"WARNING: {scored.failed:,} of {scored.total:,} images were not scored, and the accuracy is of the others "
-            f"alone; top-1 of all lies between {low:.2%} and {high:.2%}"
+            f"WARNING: {scored.failed:,} of {scored.total:,} images were not scored, and the accuracy is only of the "
+            f"others; top-1 of all lies between {low:.2%} and {high:.2%}"
         )
 
 

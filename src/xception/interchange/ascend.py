@@ -53,7 +53,7 @@ def read_ascend_label_file(file: Path) -> dict[str, int]:
         if match is None:
             raise InputError(f"line {number} of {file} is {line[:80]!r}; expected NAME INDEX or NAME:INDEX")
         if match["name"] in rows:
-            raise InputError(f"line {number} of {file} names {match['name']!r} again; expected one line an image")
+            raise InputError(f"line {number} of {file} names {match['name']!r} again; expected one line per image")
         rows[match["name"]] = int(match["index"])
     if not rows:
         raise InputError(f"the label file {file} is empty; expected NAME INDEX or NAME:INDEX, one image per line")

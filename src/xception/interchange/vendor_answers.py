@@ -93,7 +93,7 @@ def result_files(folder: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"cannot read the results in {folder}: {error.strerror}; expected a folder") from error
     if not files:
-        raise InputError(f"{folder} holds no files; expected one result an image")
+        raise InputError(f"{folder} holds no files; expected one result per image")
     return files
 
 

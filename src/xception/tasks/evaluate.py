@@ -69,7 +69,7 @@ class ConfidenceBin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RealScore(msgspec.Struct, frozen=True, kw_only=True):
-    """Top-1 against several right answers an image; `counted + uncounted = seen`."""
+    """Top-1 against several right answers per image; `counted + uncounted = seen`."""
 
     top1: Interval | None
     counted: int

@@ -1,4 +1,4 @@
-"""Several right answers an image: the form of ReaL, the reassessed labels of ImageNet's validation images.
+"""Several right answers per image: the form of ReaL, the reassessed labels of ImageNet's validation images.
 
 L. Beyer et al., Are we done with ImageNet? (2020)
 """

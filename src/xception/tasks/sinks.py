@@ -14,7 +14,7 @@ Outcomes = Iterable[Prediction | Failure]
 
 
 def write_table(outcomes: Outcomes, stream: TextIO | None = None) -> None:
-    """A line an image: its path, and each class with its probability; failures name their reason."""
+    """A line per image: its path, and each class with its probability; failures name their reason."""
     stream = stream or sys.stdout
     for outcome in outcomes:
         if isinstance(outcome, Failure):

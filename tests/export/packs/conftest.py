@@ -34,7 +34,7 @@ Copy = Callable[[str], Path]
 
 @pytest.fixture
 def copy(packs: dict[str, Path], tmp_path: Path) -> Copy:
-    """A pack's own copy, beside which the results of a perfect chip lie in `results`."""
+    """A pack's own copy, with the results of a perfect chip in `results` next to it."""
 
     def made(vendor: str) -> Path:
         pack = Path(shutil.copytree(packs[vendor], tmp_path / vendor))

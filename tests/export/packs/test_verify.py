@@ -46,9 +46,9 @@ def test_the_script_is_one_that_old_interpreters_read() -> None:
 @pytest.mark.parametrize("vendor", ["ascend", "vastai"])
 def test_a_whole_pack_and_a_perfect_chip_pass(vendor: str, copy: Copy) -> None:
     pack = copy(vendor)
-    alone = run(pack)
-    assert (alone.returncode, alone.stderr) == (0, "")
-    assert "the pack is whole" in alone.stdout
+    whole = run(pack)
+    assert (whole.returncode, whole.stderr) == (0, "")
+    assert "the pack is whole" in whole.stdout
     scored = run(pack, pack.parent / "results")
     assert (scored.returncode, scored.stderr) == (0, "")
     assert "top-1 agreement with the source: 100.00% of 14 inputs" in scored.stdout
