@@ -15,10 +15,13 @@ UNITS = (
     "batch|channel|class|core|device|epoch|file|form|image|instance|lane|line|model|process|round|row|run|runtime|"
     "second|stage|step|turn|variant|worker"
 )
+NOT_NOUNS = "after|and|as|by|for|from|in|is|of|on|or|per|than|that|to|with"
+
 WORDS = {
     "per, not a": re.compile(
-        rf"\b(images|rows?|lines?|files?|batch(es)?|bytes|threads?|cores?|lanes?|scores?|figures?|requests?|passe?s?|"
-        rf"answers|one|two|four|\d+) an? ({UNITS})\b(?! (at a time|at once|after))"
+        rf"\b(an? (line|row|score|figure)|images|rows|lines|files|bytes|threads|cores|lanes|scores|figures|requests|"
+        rf"answers|((one|two|three|four|\d+)( (?!{NOT_NOUNS})\w+)?)) an? ({UNITS})\b(?! (at a time|at once|after))",
+        re.IGNORECASE,
     ),
     "only or by itself, not alone": re.compile(r"\balone\b"),
     "next to or in addition to, not beside": re.compile(r"\bbesides?\b", re.IGNORECASE),

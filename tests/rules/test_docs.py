@@ -44,7 +44,9 @@ def test_lines_of_whole_sentences_items_code_and_tables_are_accepted(page: str) 
     ("advice", "text"),
     [
         ("per", "Images a second, and two threads a core."),
-        ("per", "A row an epoch is small; 320 bytes an image decide, one a class."),
+        ("per", "A row an epoch is small."),
+        ("per", "320 bytes an image decide."),
+        ("per", "One line an image, or one a class."),
         ("only", "Ascend alone knows it."),
         ("next to", "The files beside it, besides others."),
         ("the name", "What is raised: see there."),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.rules.measures import fragments, old_bounds, public_names, repeated_names, tree_of
+from tests.rules.prose import habits
 from tests.rules.source import FILES, ROOT
 
 INTERFACES = {
@@ -48,3 +49,17 @@ def test_the_interfaces_are_needed() -> None:
 def test_public_names_are_functions_classes_and_constants() -> None:
     tree = ast.parse("import a\nB = 1\nC: int = 2\n_d = 3\n\n\nclass E: ...\n\n\ndef f() -> None: ...\n")
     assert list(public_names(tree)) == ["B", "C", "_d", "E", "f"]
+
+
+TEXTS = [*FILES, *ROOT.rglob("*.j2"), *ROOT.rglob("*.toml")]
+"""All text that a user may see, with the comments around it."""
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=p.relative_to(ROOT).as_posix()) for p in TEXTS])
+def test_no_word_costs_a_reader_a_second_look(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [f"{line.strip()}: {advice}" for line in lines for advice in habits(line)] == []
+
+
+def test_recipes_and_templates_are_among_the_texts() -> None:
+    assert {".py", ".j2", ".toml"} == {path.suffix for path in TEXTS}
