@@ -13,7 +13,7 @@ QUIRK = (
 
 @dataclass(frozen=True, kw_only=True)
 class AscendSpeed:
-    """Images a second of one batch size, and the images of one run."""
+    """Images per second at one batch size, and the images of one run."""
 
     batch: int
     images: int
