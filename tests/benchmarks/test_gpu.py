@@ -8,6 +8,7 @@ import torch
 from benchmarks import gpu
 
 
+@pytest.mark.slow
 def test_the_script_runs_through_without_a_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

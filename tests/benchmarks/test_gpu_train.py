@@ -10,6 +10,7 @@ from xception.data.augment import Augment
 from xception.train.settings import MixSettings
 
 
+@pytest.mark.slow
 def test_the_script_trains_without_a_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,7 @@ def test_blowing_up_leaves_the_function_as_it_is_and_scrambling_does_not(reader:
     assert agreement_of(other, logits).top1_agreement < 0.2
 
 
+@pytest.mark.slow
 def test_every_fault_has_its_sentence_and_exit_code(reader: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
     refusals(Case(reader, digits("train"), HELD_OUT, ("digits:train", "digits:validation")))
     rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]

@@ -138,6 +138,7 @@ def test_the_summary_sets_our_fastest_beside_the_fastest_peer_and_the_path_of_va
     assert f"| v, the fastest of all | {double} | {double} | {tenfold} |" in text
 
 
+@pytest.mark.slow
 def test_the_runtimes_and_this_toolkit_run_the_same_network_from_the_same_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

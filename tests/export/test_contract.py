@@ -9,10 +9,12 @@ import pytest
 
 from tests.export.contract import (
     CHECKS,
+    SLOW_OPTIONS,
     Case,
     export_to_form,
     refuses_other_options,
     someone_runs_it,
+    takes_option,
     writes_its_files,
 )
 from tests.export.stub_form import STUB
@@ -40,6 +42,14 @@ def test_a_form_keeps_the_promises_of_its_row(
 ) -> None:
     form, exported = written
     check(Case(form, weights_bundle, exported, onnx.load_from_string(onnx_bytes), tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("form", "option"), SLOW_OPTIONS)
+def test_a_form_takes_its_slow_options(
+    form: Form, option: str, weights_bundle: Bundle, onnx_bytes: bytes, tmp_path: Path
+) -> None:
+    takes_option(Case(form, weights_bundle, weights_bundle, onnx.load_from_string(onnx_bytes), tmp_path), option)
 
 
 KEPT_BY_A_STUB = (writes_its_files, refuses_other_options, someone_runs_it)

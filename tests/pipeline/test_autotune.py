@@ -12,13 +12,14 @@ from xception.bundle import Bundle
 from xception.errors import InputError, UsageError
 from xception.forms import Form
 from xception.pipeline import autotune as module
-from xception.pipeline.autotune import BATCH_SIZES, Choice, Way, autotune
+from xception.pipeline.autotune import Choice, Way, autotune
 
 
 @pytest.fixture(autouse=True)
 def _short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IMAGES_PER_TRIAL", 4)
     monkeypatch.setattr(module, "ROUNDS", 1)
+    monkeypatch.setattr(module, "BATCH_SIZES", (1, 4))
 
 
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Compute]:
@@ -37,7 +38,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Compute]:
 def test_the_choice_is_one_of_the_ways_that_are_there(onnx_bundle: Bundle, tmp_path: Path) -> None:
     choice = autotune(onnx_bundle, labelled(6), cache=tmp_path)
     assert choice.way.backend in installed("onnx")
-    assert choice.way.batch in BATCH_SIZES
+    assert choice.way.batch in module.BATCH_SIZES
     assert choice.images_per_second > 0
     assert choice.way.backend in choice.sentence()
 

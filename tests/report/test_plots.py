@@ -25,19 +25,24 @@ def runs(report: Report) -> list[tuple[str, Run]]:
     return [(form.name, form.run) for form in report.forms]
 
 
-def pictures(report: Report) -> list[str]:
+def draw(report: Report) -> list[str]:
     return [training_curves(report.history), throughput(runs(report))]
 
 
-def test_pictures_are_bare_scalable_svg_elements(report: Report) -> None:
-    for svg in pictures(report):
+@pytest.fixture(scope="module")
+def pictures(report: Report) -> list[str]:
+    return draw(report)
+
+
+def test_pictures_are_bare_scalable_svg_elements(pictures: list[str]) -> None:
+    for svg in pictures:
         assert re.match(r'<svg viewBox="[\d. ]+">', svg)
         assert svg.rstrip().endswith("</svg>")
         assert "<metadata" not in svg
 
 
-def test_every_colour_is_one_of_the_pages_variables(report: Report) -> None:
-    for svg in pictures(report):
+def test_every_colour_is_one_of_the_pages_variables(pictures: list[str]) -> None:
+    for svg in pictures:
         assert not re.search(r"#[0-9a-f]{6}\b", svg)
         assert "var(--blue)" in svg
 
@@ -46,39 +51,39 @@ def test_stand_in_colours_are_distinct() -> None:
     assert len(set(THEME)) == len(set(THEME.values())) == 6
 
 
-def test_ids_of_two_pictures_never_meet_and_references_resolve(report: Report) -> None:
-    ids = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in pictures(report)]
+def test_ids_of_two_pictures_never_meet_and_references_resolve(pictures: list[str]) -> None:
+    ids = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in pictures]
     assert ids[0]
     assert not ids[0] & ids[1]
-    for svg, own in zip(pictures(report), ids, strict=True):
+    for svg, own in zip(pictures, ids, strict=True):
         references = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
         assert references
         assert references <= own
 
 
-def test_the_same_figures_give_the_same_bytes_and_others_do_not(report: Report) -> None:
-    assert pictures(report) == pictures(report)
-    assert training_curves(report.history) != training_curves(report.history[:-1])
+def test_the_same_figures_give_the_same_bytes_and_others_do_not(report: Report, pictures: list[str]) -> None:
+    assert draw(report) == pictures
+    assert training_curves(report.history[:-1]) != pictures[0]
 
 
 def test_drawing_leaves_the_settings_of_matplotlib_alone(report: Report) -> None:
     before = dict(mpl.rcParams)
-    pictures(report)
+    training_curves(report.history)
     assert dict(mpl.rcParams) == before
 
 
-def test_throughput_names_every_form_bottleneck_and_rate(report: Report) -> None:
-    svg = throughput(runs(report))
+def test_throughput_names_every_form_bottleneck_and_rate(report: Report, pictures: list[str]) -> None:
+    svg = pictures[1]
     for form in report.forms:
         assert f"{form.name}: batch 8, infer is the bottleneck" in svg
         for rate in (*form.run.stages.values(), form.run.end_to_end):
             assert f">{rate.images_per_second:,.0f}<" in svg
 
 
-def test_the_users_settings_of_matplotlib_change_no_picture(report: Report) -> None:
+def test_the_users_settings_of_matplotlib_change_no_picture(report: Report, pictures: list[str]) -> None:
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
         changed = training_curves(report.history)
-    assert changed == training_curves(report.history)
+    assert changed == pictures[0]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

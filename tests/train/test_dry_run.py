@@ -49,6 +49,7 @@ subprocess.run([sys.executable, "-c", child], check=True)
 """
 
 
+@pytest.mark.slow
 def test_the_peak_of_a_rehearsal_is_not_that_of_the_process_that_started_it() -> None:
     held = 900_000_000  # of which importing torch takes less than half
     command = [sys.executable, "-c", REHEARSED_BY_A_LARGE_PARENT, str(held)]

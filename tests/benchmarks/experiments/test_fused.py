@@ -42,10 +42,12 @@ def interpreted() -> dict[str, dict[str, float]]:
     return dict(json.loads(output("fused_cases", TRITON_INTERPRET="1")))
 
 
+@pytest.mark.slow
 def test_the_kernel_compiles_for_a_gpu(tmp_path: Path) -> None:
     assert int(output("fused_compiled", TRITON_CACHE_DIR=str(tmp_path))) > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ROUNDING)
 def test_the_kernel_computes_what_the_two_convolutions_compute(
     interpreted: dict[str, dict[str, float]], dtype: str
@@ -55,6 +57,7 @@ def test_the_kernel_computes_what_the_two_convolutions_compute(
     assert {case: value for case, value in differences.items() if not value <= ROUNDING[dtype]} == {}
 
 
+@pytest.mark.slow
 def test_a_network_of_kernels_gives_the_same_logits(interpreted: dict[str, dict[str, float]]) -> None:
     assert interpreted["network"]["layers"] == 8
     assert 0 < interpreted["network"]["difference"] < 1e-5
