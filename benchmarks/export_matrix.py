@@ -44,7 +44,10 @@ class Column:
     options: Mapping[str, Any]
 
 
-WAYS_OF_ONNX = {"onnx-11": {"opset": 11, "free_size": True}, "onnx-float16": {"precision": "float16"}}
+WAYS_OF_ONNX: dict[str, dict[str, Any]] = {
+    "onnx-11": {"opset": 11, "free_size": True},
+    "onnx-float16": {"precision": "float16"},
+}
 FIXED_SIZE = ("pt2",)
 """Forms that are measured at one image size, since tracing with free sizes takes minutes."""
 

@@ -157,7 +157,7 @@ def eager(scale: Scale, pixels: Tensor) -> Run:
     return partial(_ours(scale, pixels), pixels)
 
 
-def channels_last(scale: Scale, pixels: Tensor) -> Run:
+def channels_last(scale: Scale, pixels: Tensor) -> partial[Tensor]:
     pixels = pixels.contiguous(memory_format=torch.channels_last)
     return partial(_ours(scale, pixels), pixels)
 
@@ -176,13 +176,13 @@ def fused_kernels(scale: Scale, pixels: Tensor) -> Run:
     return partial(fused(_ours(scale, pixels), pixels), pixels)
 
 
-def timm_channels_last(scale: Scale, pixels: Tensor) -> Run:
+def timm_channels_last(scale: Scale, pixels: Tensor) -> partial[Tensor]:
     from parity.upstreams.timm import build as build_timm
 
     _need_gpu()  # there is no small one for a CPU
     network = build_timm(Namespace(variant=VARIANT, output_stride=32, dtype="float32"))
     fill(network)
-    module = network.module.to(scale.device, pixels.dtype, memory_format=torch.channels_last)
+    module = network.module.to(scale.device, pixels.dtype, memory_format=torch.channels_last)  # type: ignore[attr-defined]
     return partial(module.eval(), pixels.contiguous(memory_format=torch.channels_last))
 
 
@@ -203,7 +203,7 @@ WAYS: dict[str, Callable[[Scale, Tensor], Run]] = {
 def _ours(scale: Scale, pixels: Tensor) -> Any:
     layout = torch.channels_last if pixels.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
     network = build(scale.spec, seeded_tensors(scale.spec)).eval()
-    return network.to(scale.device, pixels.dtype, memory_format=layout)
+    return network.to(scale.device, pixels.dtype, memory_format=layout)  # type: ignore[call-overload]
 
 
 def _compiled(run: partial[Tensor]) -> Run:

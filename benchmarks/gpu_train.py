@@ -110,7 +110,8 @@ def timm_step(setting: Setting) -> Step:
     declare_torchvision_operators()
     network = importlib.import_module("timm").create_model(TIMM_MODEL).to(device.name())
     network = network.to(memory_format=torch.channels_last).train()
-    return _by_hand(torch.compile(network) if setting.compiled else network, torch.bfloat16)
+    stepped = torch.compile(network) if setting.compiled else network
+    return _by_hand(stepped, torch.bfloat16)  # type: ignore[arg-type]
 
 
 def plain(setting: Setting) -> Step:

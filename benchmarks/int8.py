@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -310,13 +311,17 @@ def in_litert(content: bytes) -> Forward:
     return forward
 
 
+def _run_onnx(session: onnxruntime.InferenceSession, pixels: np.ndarray) -> Any:
+    return session.run(None, {"pixels": pixels})
+
+
 def compiled(models: dict[str, onnx.ModelProto]) -> dict[str, Forward]:
     """A function of pixels for each runtime and graph that it takes; a refusal is told on stderr."""
     forms: dict[str, Forward] = {}
     for name, model in models.items():
         data = model.SerializeToString()
         session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-        forms[f"onnxruntime {name}"] = lambda pixels, session=session: session.run(None, {"pixels": pixels})
+        forms[f"onnxruntime {name}"] = partial(_run_onnx, session)
         if "int8, signed" not in name:
             # LiteRT's integers are signed whatever the graph's are.
             forms[f"litert {name.removesuffix(', unsigned')}"] = in_litert(int8_litert_files(model)["model.tflite"])
@@ -329,7 +334,7 @@ def compiled(models: dict[str, onnx.ModelProto]) -> dict[str, Forward]:
                 print(f"openvino refuses {name}: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
                 continue
             label = "bfloat16" if precision == "bf16" else name
-            forms[f"openvino {label}"] = lambda pixels, request=request: request(pixels)
+            forms[f"openvino {label}"] = request
     return forms
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import thread_time
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import msgspec
@@ -31,12 +31,14 @@ from xception.bundle import Bundle, Model, Network, open_bundle, write_bundle
 from xception.convert.catalog import CATALOG
 from xception.convert.defaults import default_labels
 from xception.data import decode, pixels
+from xception.data.pixels import Mode
 from xception.export.export import export_bundle
 from xception.preprocess import FILTERS, CenterCrop, Preprocess, ShorterSide
 from xception.weights import weights_bytes
 
 PLAIN = "Pillow's calls"
 WITHOUT = " without the extra"
+CHANGING_MODES: tuple[Mode, ...] = ("exact", "fast")
 WAYS = (PLAIN, "reference", "exact", "fast", f"exact{WITHOUT}", f"fast{WITHOUT}")
 
 Load = Callable[..., Any]
@@ -99,7 +101,7 @@ def milliseconds(name: str, photo: bytes, preprocess: Preprocess) -> np.ndarray:
         if name == PLAIN:
             plain(load(photo), preprocess)
         else:
-            np.ascontiguousarray(pixels.pixels(photo, preprocess, name.removesuffix(WITHOUT)))
+            np.ascontiguousarray(pixels.pixels(photo, preprocess, cast(Mode, name.removesuffix(WITHOUT))))
         return np.array([thread_time() - start, decoding]) * 1e3
 
 
@@ -120,15 +122,16 @@ def effects(photos: Sequence[bytes], entry: str, bundles: Sequence[Path]) -> Ite
         for bundle in (seeded(entry, Path(folder)), *map(open_bundle, bundles)):
             preprocess = with_shortcut(bundle.model.preprocess)
             with closing(open_session(bundle)) as session:
-                for mode in ("exact", "fast"):
+                for mode in CHANGING_MODES:
                     yield {"network": bundle.model.name, "mode": mode, **effect(photos, preprocess, session, mode)}
 
 
-def effect(photos: Sequence[bytes], preprocess: Preprocess, session: Session, mode: str) -> dict[str, float]:
+def effect(photos: Sequence[bytes], preprocess: Preprocess, session: Session, mode: Mode) -> dict[str, float]:
+    modes: tuple[Mode, Mode] = ("reference", mode)
     different, largest, summed, agreed = 0, 0, 0, 0
     errors = []
     for photo in photos:
-        images = [pixels.pixels(photo, preprocess, each) for each in ("reference", mode)]
+        images = [pixels.pixels(photo, preprocess, each) for each in modes]
         steps = np.abs(images[0].astype(int) - images[1])
         different, largest, summed = different + (steps > 0).sum(), max(largest, steps.max()), summed + steps.sum()
         answers = [session(preprocess.normalize(image)[None]) for image in images]

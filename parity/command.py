@@ -55,7 +55,7 @@ def main(build: Callable[[argparse.Namespace], Network]) -> None:
         labels = seeded.labels(px, arguments.num_classes, batch=4)
         results |= network.train_step(seeded.pixels(px, batch=4), labels)
     description = {"versions": {**network.versions, "numpy": np.__version__, "python": platform.python_version()}}
-    np.savez(arguments.out, description=json.dumps(description), **results)
+    np.savez(arguments.out, description=json.dumps(description), **results)  # type: ignore[arg-type]
 
 
 def fill(network: Network) -> None:

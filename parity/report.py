@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from parity.comparison import Comparison
 
@@ -69,7 +70,7 @@ def _cells(comparison: Comparison) -> tuple[str, ...]:
     )
 
 
-def _worst(differences: Mapping[object, float]) -> str:
+def _worst(differences: Mapping[Any, float]) -> str:
     return _number(max(differences.values())) if differences else ""
 
 

@@ -85,7 +85,7 @@ class _Runner:
         """
         spec = architecture(self.case.variant)
         out = self.folder / "upstream.npz"
-        command = [python_of(self.case.upstream.environment, self.environments)]
+        command: list[object] = [python_of(self.case.upstream.environment, self.environments)]
         command += ["-m", f"parity.upstreams.{self.case.upstream.script}", "--variant", spec.name, "--out", out]
         command += ["--dtype", self.case.upstream.dtype, "--batch", self.case.batch]
         command += ["--channels", spec.in_channels, "--num-classes", spec.num_classes]

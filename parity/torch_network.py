@@ -57,6 +57,9 @@ class TorchNetwork:
         logits = self.module(torch.from_numpy(pixels).to(self.dtype))
         loss = functional.cross_entropy(logits, torch.from_numpy(labels))
         loss.backward()
-        gradients = {f"gradients/{name}": value.grad.numpy() for name, value in self.module.named_parameters()}
+        gradients = {
+            f"gradients/{name}": value.grad.numpy()  # type: ignore[union-attr]
+            for name, value in self.module.named_parameters()
+        }
         running = {f"running/{name}": value.numpy() for name, value in self.module.named_buffers() if value.ndim}
         return {"loss": loss.detach().numpy(), **gradients, **running}

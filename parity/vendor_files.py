@@ -86,7 +86,10 @@ def _same_params(path: Path) -> bool:
 
 
 def _same_build(path: Path) -> bool:
-    return bool(yaml.safe_load(vamc.yaml_text(BUILDS[path.stem])) == yaml.safe_load(path.read_bytes()))
+    with tempfile.TemporaryDirectory() as folder:
+        ours = Path(folder) / "ours.yaml"
+        vamc.write_config(ours, BUILDS[path.stem])
+        return bool(yaml.safe_load(ours.read_bytes()) == yaml.safe_load(path.read_bytes()))
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ def ascend_rows(checkout: Path, folder: Path, truth: TrueClasses, rows: Iterator
     ascend.write_ascend_results(out, values)
     # As TensorFlow's networks answer: one more class in front, for the background.
     ascend.write_ascend_results(wide, ((path, np.concatenate([row[:1] - 1, row])) for path, row in values))
-    labels = folder / ascend.LABEL_FILE
+    labels = folder / ascend.ASCEND_LABEL_FILE
     ascend.write_ascend_label_file(labels, ((Path(path).name, index) for path, index in truth.targets.items()))
     jobs = [(script, place / ascend.SCORES) for place in (out, wide) for script in ASCEND_SCORES]
     jobs += [(ASCEND_BINARY, out / ascend.BINARY), (ASCEND_CLASSES, out / ascend.CLASSES)]

@@ -14,7 +14,7 @@ def test_strings_and_path_objects_are_paths(value: str | Path) -> None:
 @pytest.mark.parametrize("value", [3, None, b"folder"])
 def test_anything_else_is_refused_with_what_was_expected(value: object) -> None:
     with pytest.raises(UsageError, match=r"a bundle is named by a path, as str or pathlib\.Path; got "):
-        as_path(value, "a bundle")  # type: ignore[arg-type]
+        as_path(value, "a bundle")
 
 
 def test_a_type_is_checked_with_a_sentence() -> None:

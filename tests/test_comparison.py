@@ -14,7 +14,7 @@ MINI = next(case for case in cases.CASES if case.variant == "mini_xception")
 
 
 def compared(**results: object) -> Comparison:
-    return Comparison(case=MINI, **{"files": {"model.h5": ""}, **results})  # type: ignore[arg-type]
+    return Comparison(case=MINI, **{"files": {"model.h5": ""}, **results})
 
 
 def test_nothing_compared_is_not_a_pass() -> None:

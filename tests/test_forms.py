@@ -16,7 +16,7 @@ def test_no_two_forms_share_a_file() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_all_functions_of_a_row_exist(form: str) -> None:
-    facts = FORMS[form]  # type: ignore[index]
+    facts = FORMS[form]
     int8 = facts.int8.writer if facts.int8 else None
     for name in (facts.writer, facts.runner, facts.versions, facts.taps, facts.ports, int8):
         assert name is None or callable(facts.function(name))

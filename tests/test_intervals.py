@@ -89,19 +89,19 @@ def test_wilsons_interval_covers_the_truth_95_times_in_100(total: int) -> None:
 )
 def test_the_paired_interval_covers_the_truth_95_times_in_100(total: int, first: float, second: float) -> None:
     counts = drawn_pairs(total, first, second, 40_000)
-    covered = coverage(counts, lambda *pair: paired_difference(*pair, total), second - first)
+    covered = coverage(counts, lambda first, second: paired_difference(first, second, total), second - first)
     assert covered == pytest.approx(0.95, abs=0.01)
 
 
 def test_the_bootstrap_interval_covers_the_truth_95_times_in_100() -> None:
     counts = drawn_pairs(2000, 0.02, 0.02, 3000)
-    covered = coverage(counts, lambda *pair: bootstrap_difference(*pair, 2000), 0.0)
+    covered = coverage(counts, lambda first, second: bootstrap_difference(first, second, 2000), 0.0)
     assert covered == pytest.approx(0.95, abs=0.01)
 
 
 def test_an_interval_of_90_in_100_would_be_noticed() -> None:
     counts = drawn_pairs(200, 0.1, 0.1, 40_000)
-    assert coverage(counts, lambda *pair: paired_difference(*pair, 200, 0.9), 0.0) < 0.94
+    assert coverage(counts, lambda first, second: paired_difference(first, second, 200, 0.9), 0.0) < 0.94
 
 
 def drawn_pairs(total: int, first: float, second: float, times: int) -> np.ndarray:
@@ -216,7 +216,7 @@ def test_the_verdict_follows_from_the_interval(counts: tuple[int, int, int], ver
 
 def test_a_model_at_the_margin_passes_at_most_5_times_in_100() -> None:
     rows, times = np.unique(drawn_pairs(1000, 0.04, 0.03, 20_000), axis=0, return_counts=True)
-    passed = [non_inferiority(*map(int, row), 1000, 0.01).verdict == "yes" for row in rows]
+    passed = [non_inferiority(int(first), int(second), 1000, 0.01).verdict == "yes" for first, second in rows]
     assert 0.015 < times[passed].sum() / times.sum() < 0.05
 
 

@@ -107,8 +107,8 @@ def test_an_earlier_result_is_free_only_if_it_may_be_replaced(tmp_path: Path) ->
     (tmp_path / "pack.json").touch()
     for known in ({"marker": "pack.json"}, {"only": {"pack.json", "graph.onnx"}}):
         with pytest.raises(InputError, match="already holds a pack; choose another place or pass --overwrite"):
-            ensure_free(tmp_path, "a pack", **known)  # type: ignore[arg-type]
-        ensure_free(tmp_path, "a pack", overwrite=True, **known)  # type: ignore[arg-type]
+            ensure_free(tmp_path, "a pack", **known)
+        ensure_free(tmp_path, "a pack", overwrite=True, **known)
 
 
 def test_a_folder_with_more_than_an_earlier_result_holds_is_none(tmp_path: Path) -> None:

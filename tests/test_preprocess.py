@@ -15,7 +15,7 @@ SIDE = st.integers(1, 5000)
 @given(width=SIDE, height=SIDE, px=st.integers(1, 600))
 def test_the_shorter_side_takes_the_size_and_the_longer_keeps_the_ratio(width: int, height: int, px: int) -> None:
     for long_side in ("truncate", "round"):
-        new_width, new_height = ShorterSide(px=px, long_side=long_side).size(width, height)  # type: ignore[arg-type]
+        new_width, new_height = ShorterSide(px=px, long_side=long_side).size(width, height)
         assert min(new_width, new_height) == px
         assert (new_width >= new_height) == (width >= height) or new_width == new_height
         assert abs(max(new_width, new_height) - px * max(width, height) / min(width, height)) < 1
@@ -23,7 +23,7 @@ def test_the_shorter_side_takes_the_size_and_the_longer_keeps_the_ratio(width: i
 
 @pytest.mark.parametrize(("long_side", "expected"), [("truncate", (256, 340)), ("round", (256, 341))])
 def test_the_longer_side_is_truncated_or_rounded(long_side: str, expected: tuple[int, int]) -> None:
-    assert ShorterSide(px=256, long_side=long_side).size(384, 511) == expected  # type: ignore[arg-type]
+    assert ShorterSide(px=256, long_side=long_side).size(384, 511) == expected
 
 
 def test_squash_forgets_the_ratio() -> None:
@@ -33,7 +33,7 @@ def test_squash_forgets_the_ratio() -> None:
 @given(width=SIDE, height=SIDE, crop_width=st.integers(1, 600), crop_height=st.integers(1, 600))
 def test_a_crop_has_its_size_and_sits_in_the_middle(width: int, height: int, crop_width: int, crop_height: int) -> None:
     for offset in ("round", "floor"):
-        crop = CenterCrop(width_px=crop_width, height_px=crop_height, offset=offset)  # type: ignore[arg-type]
+        crop = CenterCrop(width_px=crop_width, height_px=crop_height, offset=offset)
         left, top, right, bottom = crop.box(width, height)
         assert (right - left, bottom - top) == (crop_width, crop_height)
         assert abs(left - (width - right)) <= 1
@@ -44,7 +44,7 @@ def test_a_crop_has_its_size_and_sits_in_the_middle(width: int, height: int, cro
     ("offset", "margin", "left"), [("round", 7, 4), ("round", 5, 2), ("floor", 7, 3), ("floor", 5, 2)]
 )
 def test_half_a_pixel_is_rounded_to_even_or_floored(offset: str, margin: int, left: int) -> None:
-    assert CenterCrop(width_px=10, height_px=1, offset=offset).box(10 + margin, 1)[0] == left  # type: ignore[arg-type]
+    assert CenterCrop(width_px=10, height_px=1, offset=offset).box(10 + margin, 1)[0] == left
 
 
 @given(
@@ -158,7 +158,7 @@ def test_a_sliver_that_does_not_grow_is_taken() -> None:
 )
 def test_settings_without_meaning_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Preprocess(**settings)  # type: ignore[arg-type]
+        Preprocess(**settings)
 
 
 def test_a_description_comes_back_from_json_as_it_was() -> None:

@@ -21,16 +21,25 @@ PROBES = 2
 
 
 class Contender(Protocol):
-    """A loaded network. `packages` names the distributions whose versions belong to its figures; a contender that
-    only infers, or only goes the whole way, lacks the other method."""
+    """A loaded network that infers, goes the whole way, or both."""
 
-    packages: Sequence[str]
+    @property
+    def packages(self) -> Sequence[str]:
+        """Distributions whose versions belong to its figures."""
 
-    def logits(self, pixels: np.ndarray) -> np.ndarray:
+    def logits(self, pixels: np.ndarray, /) -> np.ndarray:
         """Images (N, C, H, W), float32, normalised, to logits (N, K)."""
+
+
+class InferringContender(Contender, Protocol):
+    """A contender that runs batches."""
 
     def infer(self, pixels: np.ndarray, count: int) -> float | None:
         """Run the batch (N, C, H, W) `count` times; the seconds it took, if the contender measures them itself."""
+
+
+class WholeContender(Contender, Protocol):
+    """A contender that goes from files to classes."""
 
     def end_to_end(self, photos: Path, batch: int) -> int:
         """Classify the JPEG files in the folders of `photos`; how many there were."""
@@ -66,14 +75,14 @@ def _logits(contender: Contender) -> dict[str, Any]:
     return {"logits": contender.logits(seeded.pixels(PX, batch=PROBES)).tolist(), "versions": versions}
 
 
-def _infer(contender: Contender, *, batch: int, count: int) -> dict[str, Any]:
+def _infer(contender: InferringContender, *, batch: int, count: int) -> dict[str, Any]:
     pixels = seeded.pixels(PX, batch=batch)
     start = perf_counter()
     measured = contender.infer(pixels, count)
     return {"images": count * batch, "seconds": measured or perf_counter() - start}
 
 
-def _end_to_end(contender: Contender, *, photos: str, batch: int, passes: int) -> dict[str, Any]:
+def _end_to_end(contender: WholeContender, *, photos: str, batch: int, passes: int) -> dict[str, Any]:
     start = perf_counter()
     images = sum(contender.end_to_end(Path(photos), batch) for _ in range(passes))
     return {"images": images, "seconds": perf_counter() - start}

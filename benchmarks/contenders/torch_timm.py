@@ -28,7 +28,8 @@ class Timm:
         self.options = arguments.options
         self.dtype = torch.bfloat16 if "bfloat16" in self.options else torch.float32
         self.layout = torch.channels_last if "channels_last" in self.options else torch.contiguous_format
-        self.model = network.module.to(self.dtype, memory_format=self.layout).eval()
+        laid_out = network.module.to(self.dtype, memory_format=self.layout)  # type: ignore[call-overload]
+        self.model = laid_out.eval()
         # With `dynamic=False` each batch size gets code of its own, which is the fastest.
         self.forward = torch.compile(self.model, dynamic=False) if "compiled" in self.options else self.model
 

@@ -40,4 +40,4 @@ def main(steps: Callable[[Mapping[str, Any]], tuple[Eightbit, Normalize]], *pack
         for width, height in case["sizes"]:
             results[f"{name}/{width}x{height}"] = np.asarray(eight_bit(noise(width, height, channels)), np.uint8)
     versions = {package: version(package) for package in (*packages, "numpy")} | {"python": platform.python_version()}
-    np.savez(sys.argv[1], versions=json.dumps(versions), **results)
+    np.savez(sys.argv[1], versions=json.dumps(versions), **results)  # type: ignore[arg-type]

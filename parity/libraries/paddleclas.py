@@ -23,7 +23,9 @@ def steps(preprocess: Mapping[str, Any]) -> tuple[Eightbit, Normalize]:
 
 def _operators() -> ModuleType:
     declare_packages(Path(sys.argv[2]), "ppcls", "ppcls.utils", "ppcls.data", "ppcls.data.preprocess", PACKAGE)
-    sys.modules["ppcls.utils.logger"] = sys.modules["ppcls.utils"].logger = ModuleType("ppcls.utils.logger")
+    logger = ModuleType("ppcls.utils.logger")
+    sys.modules[logger.__name__] = logger
+    sys.modules["ppcls.utils"].logger = logger  # type: ignore[attr-defined]
     return import_module(f"{PACKAGE}.operators")
 
 

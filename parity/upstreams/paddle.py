@@ -50,8 +50,9 @@ def build(arguments: Namespace) -> Network:
     paddle.set_default_dtype(arguments.dtype)
     declare_packages(arguments.checkout, "ppcls", "ppcls.utils", "ppcls.arch", "ppcls.arch.backbone", FOLDER)
     # The only thing that the networks import from the rest of PaddleClas; it loads pretrained weights.
-    sys.modules["ppcls.utils.save_load"] = ModuleType("ppcls.utils.save_load")
-    sys.modules["ppcls.utils.save_load"].load_dygraph_pretrain = None
+    save_load = ModuleType("ppcls.utils.save_load")
+    save_load.load_dygraph_pretrain = None  # type: ignore[attr-defined]
+    sys.modules[save_load.__name__] = save_load
     module = "xception_deeplab" if arguments.variant.endswith("_deeplab") else "xception"
     factory = arguments.variant.removeprefix("ppcls_").capitalize()
     return PaddleNetwork(getattr(import_module(f"{FOLDER}.{module}"), factory)(), arguments.dtype)

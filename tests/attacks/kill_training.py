@@ -99,7 +99,7 @@ def full(settings: Recipe, out: Path, rng: random.Random, whole_s: float) -> str
         flush(descriptor)
 
     def job() -> None:
-        os.fsync = flush_in_part
+        os.fsync = flush_in_part  # type: ignore[assignment]
         train(settings, out)
 
     status = ended(begin(job))

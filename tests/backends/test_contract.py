@@ -47,7 +47,7 @@ def pixels(count: int, seed: int = 0) -> Pixels:
 @pytest.fixture(scope="session")
 def reference(spec: object, tensors: dict[str, np.ndarray]) -> Pixels:
     """Logits of the network itself in float64."""
-    network = build(spec, tensors).eval().double()  # type: ignore[arg-type]
+    network = build(spec, tensors).eval().double()
     with torch.inference_mode():
         return network(torch.from_numpy(pixels(5)).double()).numpy()
 

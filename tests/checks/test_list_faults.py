@@ -81,8 +81,8 @@ def test_an_empty_list_is_refused(tmp_path: Path) -> None:
 def test_paths_may_begin_in_val_and_lack_their_suffix(tmp_path: Path) -> None:
     rows, found = surveyed(tmp_path, "x_1 0\nx_2 1\n", ("x_1.JPEG", "x_2.JPEG"))
     assert (rows, found) == ([("x_1.JPEG", 0), ("x_2.JPEG", 1)], [])
-    source, found = survey_list("list.txt", "x_3.jpg 0\n", LocalFiles(write_val(tmp_path / "other")))
-    assert (found, bool(source[0].load())) == ([], True)
+    source, faults = survey_list("list.txt", "x_3.jpg 0\n", LocalFiles(write_val(tmp_path / "other")))
+    assert (faults, bool(source[0].load())) == ([], True)
 
 
 def write_val(root: Path) -> Path:

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from xception.cli import training_display
+from xception.cli import train, training_display
 from xception.cli.app import run
 from xception.train.loop import StepReport
 
@@ -30,7 +30,6 @@ def after_step(step: int, act: Callable[[], object]) -> type[training_display.Tr
 if __name__ == "__main__":
     name, step, *arguments = sys.argv[1:]
     number = signal.Signals[name]
-    from xception.cli import train
-
-    train.TrainingDisplay = after_step(int(step), lambda: os.kill(os.getpid(), number))  # type: ignore[misc]
+    display = after_step(int(step), lambda: os.kill(os.getpid(), number))
+    train.TrainingDisplay = display  # type: ignore[attr-defined]
     sys.exit(run(arguments))

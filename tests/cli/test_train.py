@@ -79,7 +79,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
 def test_what_does_not_go_together_is_refused(arguments: dict[str, object], message: str) -> None:
     recipe = arguments.pop("recipe", None)
     with pytest.raises(UsageError, match=message):
-        train(recipe, **arguments)  # type: ignore[arg-type]
+        train(recipe, **arguments)
 
 
 def test_sigterm_saves_says_so_and_the_run_goes_on(

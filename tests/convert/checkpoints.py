@@ -22,7 +22,7 @@ PUBLISHED = [(source, variant) for source, module in NAMING_SCHEMES.items() for 
 
 def hollow(source: str, variant: str, **changes: object) -> Tensors:
     """The tensors of a variant under a source's names; all their numbers are one zero in memory."""
-    spec = architecture(variant, **changes)  # type: ignore[arg-type]
+    spec = architecture(variant, **changes)
     shapes = tensors(spec)
     return {
         there.name: np.broadcast_to(np.float32(0), there.layout.upstream_shape(shapes[name]))
@@ -80,7 +80,7 @@ WRITERS: dict[str, Callable[[Path, Mapping[str, np.ndarray]], Path]] = {
 
 def small(variant: str, **changes: object) -> Architecture:
     """A narrow network of the variant."""
-    return architecture(variant, **{"width": 0.125, "num_classes": 11, **changes})  # type: ignore[arg-type]
+    return architecture(variant, **{"width": 0.125, "num_classes": 11, **changes})
 
 
 def drawn(variant: str, **changes: object) -> Tensors:

@@ -55,7 +55,7 @@ def tail(**changes: object) -> Change:
     """Change the units behind the last sum."""
     return lambda spec: replace(
         spec,
-        blocks=(*spec.blocks[:-1], units(spec.blocks[-1], lambda unit: replace(unit, **changes))),  # type: ignore[arg-type]
+        blocks=(*spec.blocks[:-1], units(spec.blocks[-1], lambda unit: replace(unit, **changes))),
     )
 
 
@@ -64,7 +64,7 @@ def units(block: Block, change: Callable[[SeparableConv], SeparableConv]) -> Blo
 
 
 def pools(padding: str) -> Change:
-    return blocks(lambda block: replace(block, pool=block.pool and Pool(stride=block.pool.stride, padding=padding)))  # type: ignore[arg-type]
+    return blocks(lambda block: replace(block, pool=block.pool and Pool(stride=block.pool.stride, padding=padding)))
 
 
 def without_pools_of_stride_1(block: Block) -> Block:
@@ -76,7 +76,7 @@ def in_the_other_order(block: Block) -> Block:
 
 
 def tail_led_by(slot: str) -> Change:
-    return lambda spec: replace(spec, blocks=(*spec.blocks[:-1], replace(spec.blocks[-1], before=slot)))  # type: ignore[arg-type]
+    return lambda spec: replace(spec, blocks=(*spec.blocks[:-1], replace(spec.blocks[-1], before=slot)))
 
 
 def padded_stem(padding: int) -> Change:

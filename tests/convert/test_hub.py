@@ -98,7 +98,7 @@ def test_a_cataloged_file_without_address_is_refused(tmp_path: Path) -> None:
 def model(server: FileServer, revision: str = "main", **weights: str) -> None:
     place = f"/timm/xception41.tf_in1k/resolve/{revision}"
     server.files[f"{place}/config.json"] = Served(b"{}")
-    server.files[f"{place}/model.safetensors"] = Served(CONTENT, **weights)  # type: ignore[arg-type]
+    server.files[f"{place}/model.safetensors"] = Served(CONTENT, **weights)
 
 
 def test_a_hubs_model_becomes_a_folder_of_two_files(server: FileServer, tmp_path: Path) -> None:

@@ -54,4 +54,4 @@ def test_nothing_but_the_stem_changes(tensors: dict[str, np.ndarray]) -> None:
 @pytest.mark.parametrize(("channels", "rule"), [(2, "sum"), (0, "repeat")])
 def test_impossible_channels_are_refused(channels: int, rule: str, tensors: dict[str, np.ndarray]) -> None:
     with pytest.raises(UsageError, match=str(channels)):
-        adapt_stem(tensors, channels, rule)  # type: ignore[arg-type]
+        adapt_stem(tensors, channels, rule)

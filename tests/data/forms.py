@@ -4,7 +4,7 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,7 @@ def zip_bytes(members: Mapping[str, bytes], compression: int = zipfile.ZIP_DEFLA
     return file.getvalue()
 
 
-def parquet_bytes(rows: Mapping[str, list[object]], features: object = None, group: int = 2) -> bytes:
+def parquet_bytes(rows: Mapping[str, Sequence[object]], features: object = None, group: int = 2) -> bytes:
     table = pa.table(dict(rows))
     if features is not None:
         table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})

@@ -108,7 +108,7 @@ def test_transparent_pixels_keep_their_stored_colour() -> None:
 def test_an_animation_gives_its_first_frame() -> None:
     frames = [picture(seed=seed) for seed in range(3)]
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert Image.open(io.BytesIO(data)).n_frames == 3
+    assert Image.open(io.BytesIO(data)).n_frames == 3  # type: ignore[attr-defined]
     assert np.array_equal(rgb(decode(data)), rgb(frames[0]))
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from xception.data.digits import Split, digits
+from xception.data.digits import digits
+from xception.data.splits import Split
 
 SPLITS = get_args(Split)
 

@@ -25,7 +25,7 @@ def file_of(rows: list[tuple[object, ...]], **options: object) -> bytes:
     file = io.BytesIO()
     table = np.empty((len(rows), 1), [(name, "O") for name in FIELDS])
     table[:, 0] = rows
-    savemat(file, {"other": [1, 2, 3], "text": "x", "synsets": table}, **options)  # type: ignore[arg-type]
+    savemat(file, {"other": [1, 2, 3], "text": "x", "synsets": table}, **options)
     return file.getvalue()
 
 

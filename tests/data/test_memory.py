@@ -33,4 +33,4 @@ def test_a_target_must_be_a_class(target: int) -> None:
 
 def test_other_numbers_than_bytes_are_refused() -> None:
     with pytest.raises(InputError, match="type float64; expected 8-bit"):
-        in_memory(np.zeros((1, 2, 2)), [0], ("a",))[0].load()  # type: ignore[arg-type]
+        in_memory(np.zeros((1, 2, 2)), [0], ("a",))[0].load()

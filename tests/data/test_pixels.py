@@ -41,7 +41,7 @@ def steps(image: Image.Image | bytes, preprocess: Preprocess, mode: Mode = "exac
 def preprocessing(px: int, crop_px: tuple[int, int] | None = None, **settings: object) -> Preprocess:
     crop = crop_px and CenterCrop(width_px=crop_px[0], height_px=crop_px[1])
     rules = {"resize": ShorterSide(px=px), "crop": crop or None}
-    return Preprocess(**(rules | settings))  # type: ignore[arg-type]
+    return Preprocess(**(rules | settings))
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
@@ -83,10 +83,10 @@ def test_exact_values_are_within_one_step_of_the_reference_whatever_the_image(
 ) -> None:
     channels = 1 if color == "gray" else 3
     preprocess = Preprocess(
-        color=color,  # type: ignore[arg-type]
+        color=color,
         resize=rule,
-        crop=CenterCrop(width_px=crop[0], height_px=crop[1], offset=offset) if crop else None,  # type: ignore[arg-type]
-        interpolation=interpolation,  # type: ignore[arg-type]
+        crop=CenterCrop(width_px=crop[0], height_px=crop[1], offset=offset) if crop else None,
+        interpolation=interpolation,
         mean=(0.5,) * channels,
         std=(0.5,) * channels,
     )
@@ -178,7 +178,7 @@ def test_only_the_fast_way_decodes_a_photograph_smaller_and_never_below_what_is_
     load = decoding.loaded_image
 
     def spied(*arguments: object, **keywords: object) -> Image.Image:
-        image = load(*arguments, **keywords)  # type: ignore[arg-type]
+        image = load(*arguments, **keywords)
         decoded.append(image.size)
         return image
 

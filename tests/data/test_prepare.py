@@ -211,7 +211,7 @@ def test_images_of_another_origin_are_found(downloads: Path, tmp_path: Path) -> 
 def test_a_disk_without_room_is_noticed_before_anything_is_written(
     downloads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(EnvironmentFault, match="has 1,000 bytes of room"):
         prepare_imagenet(downloads / "ILSVRC2012_img_val.tar", tmp_path / "out")
     assert not (tmp_path / "out").exists()

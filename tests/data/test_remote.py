@@ -55,7 +55,7 @@ def test_a_shard_is_indexed_with_few_requests_and_its_images_are_read_in_parts(w
     data = source[2].load()
     (part,) = [asked for _, _, asked in web.requests]
     first, last = (int(number) for number in str(part).removeprefix("bytes=").split("-"))
-    assert last - first + 1 == len(data)  # type: ignore[arg-type]
+    assert last - first + 1 == len(data)
 
 
 @pytest.mark.parametrize("data", ["zip::{s3}/folder.zip", "zip::{web}/folder.zip", "zip://folder::{s3}/wrapped.zip"])

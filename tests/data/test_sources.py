@@ -36,7 +36,7 @@ def test_every_form_in_every_place_gives_the_same_items(
     ],
 )
 def test_digits_are_known_by_name_and_split(data: str, split: str | None, name: str) -> None:
-    assert open_source(data, split).name == name  # type: ignore[arg-type]
+    assert open_source(data, split).name == name
 
 
 def test_a_folder_is_opened_whole_or_in_part(tmp_path: Path) -> None:

@@ -64,16 +64,16 @@ def test_a_form_that_is_only_a_stub_is_reported(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(FORMS, "stub", STUB)  # type: ignore[arg-type]
+    monkeypatch.setitem(FORMS, "stub", STUB)
     model = msgspec.structs.replace(onnx_bundle.model, form="stub")
     exported = write_bundle(tmp_path / "stub", model, onnx_bundle.labels, {"model.stub": b"stub"})
-    case = Case("stub", weights_bundle, exported, onnx.load_from_string(onnx_bytes), tmp_path)  # type: ignore[arg-type]
+    case = Case("stub", weights_bundle, exported, onnx.load_from_string(onnx_bytes), tmp_path)
     with pytest.raises((Exception, pytest.fail.Exception)):
         check(case)
 
 
 def test_a_stub_is_not_exported(weights_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(FORMS, "stub", STUB)  # type: ignore[arg-type]
+    monkeypatch.setitem(FORMS, "stub", STUB)
     with pytest.raises(NotImplementedError):
-        export_to_form(weights_bundle, "stub", tmp_path / "out")  # type: ignore[arg-type]
+        export_to_form(weights_bundle, "stub", tmp_path / "out")
     assert not list(tmp_path.iterdir())

@@ -44,7 +44,7 @@ def test_planted_faults_are_caught_and_located(
     places: list[str] = []
 
     def planted(*arguments: object) -> object:
-        made, place = plant(program(*arguments))  # type: ignore[arg-type]
+        made, place = plant(program(*arguments))
         places.append(place)
         return made
 
@@ -67,7 +67,7 @@ def test_a_faithful_export_has_no_mismatch(variant: str, to: str, tmp_path: Path
 def changed(exported: Bundle, path: Path, change: object) -> Bundle:
     """The same bundle with another graph in its ONNX file."""
     model = onnx.load(exported.main_file)
-    change(model.graph)  # type: ignore[operator]
+    change(model.graph)
     return write_bundle(path, exported.model, exported.labels, {"model.onnx": model.SerializeToString()})
 
 

@@ -25,7 +25,7 @@ HALF_TOLERANCE = 2e-2
 def preprocess(spec: Architecture, height_px: int = 64, width_px: int = 65) -> Preprocess:
     rows = {"mean": (0.5, 0.4, 0.3)[: spec.in_channels], "std": (0.2, 0.3, 0.25)[: spec.in_channels]}
     crop = CenterCrop(width_px=width_px, height_px=height_px)
-    return Preprocess(crop=crop, color="gray" if spec.in_channels == 1 else "rgb", **rows)  # type: ignore[arg-type]
+    return Preprocess(crop=crop, color="gray" if spec.in_channels == 1 else "rgb", **rows)
 
 
 def model(spec: Architecture, height_px: int = 64, width_px: int = 65, **options: Any) -> bytes:

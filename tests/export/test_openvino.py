@@ -14,7 +14,7 @@ PREPROCESS = Preprocess(color="gray", crop=CenterCrop(width_px=33, height_px=32)
 @pytest.mark.parametrize(("precision", "dtype"), [("float32", openvino.Type.f32), ("float16", openvino.Type.f16)])
 def test_the_files_hold_the_graph_with_its_names_and_precision(precision: str, dtype: openvino.Type) -> None:
     spec = architecture("mini_xception", width=0.5)
-    made = program(spec, drawn_tensors(spec), PREPROCESS, GraphOptions(precision=precision))  # type: ignore[arg-type]
+    made = program(spec, drawn_tensors(spec), PREPROCESS, GraphOptions(precision=precision))
     files = openvino_files(made)
     assert sorted(files) == ["model.bin", "model.xml"]
     model = openvino.Core().read_model(files["model.xml"], files["model.bin"])

@@ -10,8 +10,8 @@ from xception.backends.base import Pixels
 from xception.bundle import Bundle
 from xception.errors import CheckFailed, InputError
 from xception.export.export import export_bundle
-from xception.export.program import GraphOptions
-from xception.export.verify import Values, run_session, verify
+from xception.export.program import GraphOptions, Values
+from xception.export.verify import run_session, verify
 from xception.tasks.agreement import probe_pixels
 
 

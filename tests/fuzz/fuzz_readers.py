@@ -25,6 +25,7 @@ from pathlib import Path
 from time import perf_counter
 
 from xception.convert.readers import read_checkpoint, tensorbundle
+from xception.convert.readers.binary import ByteSpan
 from xception.errors import InputError
 
 SAMPLES = Path(__file__).parents[1] / "convert" / "samples"
@@ -179,13 +180,13 @@ def mend_table(data: bytes) -> bytes:
     """Recompute the checksums of the blocks that the footer and the index point to."""
     mended = bytearray(data)
     try:
-        span = tensorbundle.ByteSpan(memoryview(data))
-        footer = tensorbundle.ByteSpan(span.take(len(data) - 48, 48))
+        span = ByteSpan(memoryview(data))
+        footer = ByteSpan(span.take(len(data) - 48, 48))
         _, _, position = tensorbundle._handle(footer, 0)
         index = tensorbundle._handle(footer, position)[:2]
         mend_block(mended, *index)
-        for _, value in tensorbundle._records(tensorbundle.ByteSpan(span.take(*index))):
-            mend_block(mended, *tensorbundle._handle(tensorbundle.ByteSpan(value), 0)[:2])
+        for _, value in tensorbundle._records(ByteSpan(span.take(*index))):
+            mend_block(mended, *tensorbundle._handle(ByteSpan(value), 0)[:2])
     except InputError:
         pass
     return bytes(mended)

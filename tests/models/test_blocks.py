@@ -34,7 +34,7 @@ def test_a_projection_takes_the_stride_of_the_pool() -> None:
 
 def test_the_gradient_of_a_projection_stays_in_channels_last_memory() -> None:
     spec = replace(IDENTITY, shortcut="conv_norm", pool=Pool(stride=2, padding="same"))
-    projection = ResidualBlock(spec, NORM).shortcut.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    projection = ResidualBlock(spec, NORM).shortcut.to(memory_format=torch.channels_last)
     x = torch.randn(2, 4, 9, 12).contiguous(memory_format=torch.channels_last).requires_grad_()
     (gradient,) = torch.autograd.grad(projection(x).square().sum(), x)
     assert gradient.is_contiguous(memory_format=torch.channels_last)
@@ -59,7 +59,7 @@ def test_dropping_the_path_leaves_the_shortcut() -> None:
 def test_class_maps_average_to_the_logits_for_both_kinds_of_head() -> None:
     x = torch.randn(2, 8, 5, 4)
     for kind in ("dense", "conv"):
-        head = ClassifierHead(Head(kind=kind, in_channels=8, num_classes=3, feature_scale=0.5)).eval()  # type: ignore[arg-type]
+        head = ClassifierHead(Head(kind=kind, in_channels=8, num_classes=3, feature_scale=0.5)).eval()
         assert head.class_maps(x).shape == (2, 3, 5, 4)
         assert torch.allclose(head.class_maps(x).mean((2, 3)), head(x), atol=1e-6)
 

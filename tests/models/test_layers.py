@@ -42,14 +42,14 @@ def test_same_and_symmetric_pooling_differ_on_even_sizes_only(size: int, equal: 
 @pytest.mark.parametrize("size", [8, 9])
 def test_padding_never_wins_the_maximum(padding: str, size: int) -> None:
     x = torch.full((1, 1, size, size), -5.0)
-    assert (MaxPool2d(Pool(stride=2, padding=padding))(x) == -5).all()  # type: ignore[arg-type]
+    assert (MaxPool2d(Pool(stride=2, padding=padding))(x) == -5).all()
 
 
 @pytest.mark.parametrize(
     ("slot", "children"), [("none", []), ("act", ["act"]), ("norm", ["norm"]), ("norm_act", ["norm", "act"])]
 )
 def test_a_slot_holds_what_its_name_says(slot: str, children: list[str]) -> None:
-    assert [name for name, _ in Filling(slot, 3, NORM).named_children()] == children  # type: ignore[arg-type]
+    assert [name for name, _ in Filling(slot, 3, NORM).named_children()] == children
 
 
 def test_an_activation_leaves_its_input_as_it_was() -> None:

@@ -15,7 +15,7 @@ STRIDED = [name for name, row in VARIANTS.items() if not any(block.pool for bloc
 
 
 def narrow(name: str, **changes: object) -> Xception:
-    spec = architecture(name, width=0.05, num_classes=5, **changes)  # type: ignore[arg-type]
+    spec = architecture(name, width=0.05, num_classes=5, **changes)
     return build(spec, drawn_tensors(spec)).eval()
 
 

@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import pytest
 
 from pages.recipes import PAGE, picture, updated
@@ -26,7 +27,7 @@ def test_a_wrong_table_would_be_noticed(page: str) -> None:
 
 def test_every_recipe_and_every_setting_is_on_the_page(page: str) -> None:
     assert [name for name in shipped() if f"`{name}`" not in page] == []
-    groups = {Recipe, Augment, *Settings.__subclasses__()}
+    groups: set[type[msgspec.Struct]] = {Recipe, Augment, *Settings.__subclasses__()}
     words = set(re.findall(r"`([\w.]+)`", page))
     fields = {field.rpartition(".")[2] for field in words}
     missing = {name for group in groups for name in group.__struct_fields__} - fields

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from tests.samples import labelled
-from xception.backends.base import BACKENDS, Compute, installed
+from xception.backends.base import BACKENDS, Compute, installed, open_session
 from xception.bundle import Bundle
 from xception.errors import InputError, UsageError
 from xception.forms import Form
+from xception.machine import cores
 from xception.pipeline import autotune as module
 from xception.pipeline.autotune import Choice, Way, autotune
 
@@ -25,7 +26,7 @@ def _short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Compute]:
     """What sessions are opened with from now on."""
     seen: list[Compute] = []
-    original = module.open_session
+    original = open_session
 
     def spy(bundle: Bundle, backend: str, compute: Compute) -> object:
         seen.append(compute)
@@ -118,7 +119,7 @@ def test_float32_files_are_tried_in_every_precision_and_others_as_they_are(onnx_
         ("openvino", None),
         ("openvino", "bfloat16"),
     }
-    assert {way.compute.instances for way in ways} == {1, module.cores()}
+    assert {way.compute.instances for way in ways} == {1, cores()}
     assert set(BACKENDS["openvino"].precisions) == {"float32", "bfloat16"}
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from tests.samples import CLASSES, HANG_S, OneAtATime, encoded, labelled, picture
 from xception.backends.base import Compute, Logits, Pixels, open_session
-from xception.bundle import Bundle, Form
+from xception.bundle import Bundle
 from xception.data.source import Item, Items
 from xception.errors import InputError, UnknownName, UsageError
+from xception.forms import Form
 from xception.pipeline import engine as module
 from xception.pipeline.engine import Engine, Prediction, run_side_by_side
 from xception.pipeline.lane import Failure, Scored
@@ -58,7 +59,7 @@ def test_the_cores_are_shared_out_by_the_work_there_is(compute: Compute, batches
 )
 def test_options_that_do_not_fit_are_refused(options: dict[str, object], message: str, onnx_bundle: Bundle) -> None:
     with pytest.raises(UsageError, match=message):
-        Engine.open(onnx_bundle, **options)  # type: ignore[arg-type]
+        Engine.open(onnx_bundle, **options)
 
 
 def test_an_unknown_backend_is_refused_with_the_known_ones(onnx_bundle: Bundle) -> None:
@@ -70,7 +71,7 @@ def test_a_bundle_may_be_named_by_its_folder_and_nothing_else(onnx_bundle: Bundl
     with Engine.open(str(onnx_bundle.path)) as opened:
         assert opened.bundle.model == onnx_bundle.model
     with pytest.raises(UsageError, match=r"a bundle is named by a path, as str or pathlib\.Path; got int"):
-        Engine.open(3)  # type: ignore[arg-type]
+        Engine.open(3)
     with pytest.raises(InputError, match="does not exist"):
         Engine.open("nowhere")
 

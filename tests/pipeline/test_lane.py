@@ -244,9 +244,9 @@ def test_a_run_reads_only_a_bounded_number_of_items_ahead() -> None:
             drawn.append(index)
             yield Item(str(index), 0, picture)
 
-    run = infer(items(), SMALL, Means(), batch_size=4, workers=2)  # type: ignore[arg-type]
+    run = infer(items(), SMALL, Means(), batch_size=4, workers=2)
     next(run)
-    run.close()  # type: ignore[attr-defined]
+    run.close()
     assert len(drawn) <= 40
     assert not stage_threads()
 

@@ -54,4 +54,4 @@ def test_facts_and_end_are_those_of_the_session_within(session: Restricted | Ave
     assert (facts.name, facts.input_shape, facts.batch_size) == ("linear", (1, 2, 3), 4)
     assert run_in_batches(session, PIXELS, 8).shape == (5, 3)
     session.close()
-    assert session._session.closed
+    assert session._session.closed  # type: ignore[attr-defined]

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -33,7 +34,7 @@ def test_all_work_takes_turns_and_the_warm_up_does_not_count() -> None:
 def test_two_alternate_so_that_a_steady_drift_favours_neither() -> None:
     clock, order = HandClock(), list[str]()
 
-    def contestant(name: str) -> object:
+    def contestant(name: str) -> Callable[[], object]:
         clock.move(1000)  # preparing, which is not timed
 
         def work() -> None:

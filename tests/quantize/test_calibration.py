@@ -25,7 +25,7 @@ def changed(change: Callable[[Image.Image], Image.Image]) -> Items:
 
 def refusal(reader: Bundle, source: Items, tmp_path: Path, **options: object) -> str:
     with pytest.raises(InputError) as error:
-        quantize_bundle(reader, source, tmp_path / "q", **{"validation": HELD_OUT, "images": 100} | options)  # type: ignore[arg-type]
+        quantize_bundle(reader, source, tmp_path / "q", **{"validation": HELD_OUT, "images": 100} | options)
     assert error.value.exit_code == 3
     assert not list(tmp_path.iterdir())
     return str(error.value)

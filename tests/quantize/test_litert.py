@@ -47,7 +47,7 @@ def noise(graph: onnx.ModelProto, px: int = 40) -> np.ndarray:
 
 
 def quantized(model: onnx.ModelProto, pixels: np.ndarray, scheme: Scheme = SCHEME, **nodes: object) -> onnx.ModelProto:
-    made: onnx.ModelProto = quantize_graph(model, observe(model, [pixels]).ranges("max"), scheme, **nodes)  # type: ignore[arg-type]
+    made: onnx.ModelProto = quantize_graph(model, observe(model, [pixels]).ranges("max"), scheme, **nodes)
     return made
 
 
@@ -143,7 +143,7 @@ def test_a_wrong_scale_zero_point_or_bias_would_be_noticed(
     wrong.CopyFrom(graph)
     (tensor,) = (tensor for tensor in wrong.graph.initializer if tensor.name == constant)
     value = onnx.numpy_helper.to_array(tensor)
-    tensor.CopyFrom(onnx.numpy_helper.from_array(np.asarray(change(value), value.dtype), tensor.name))  # type: ignore[operator]
+    tensor.CopyFrom(onnx.numpy_helper.from_array(np.asarray(change(value), value.dtype), tensor.name))
     assert is_right(steps_off(graph, int8_litert_files(graph)["model.tflite"], pixels, tmp_path))
     assert not is_right(steps_off(graph, int8_litert_files(wrong)["model.tflite"], pixels, tmp_path))
 

@@ -166,7 +166,7 @@ def test_only_plain_graphs_are_quantized(change: dict[str, object], reader: Bund
 @pytest.mark.parametrize(("option", "what"), [("method", "method"), ("to", "target")])
 def test_unknown_names_are_refused(option: str, what: str, onnx_bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match=f"unknown {what} 'mix'"):
-        quantize_bundle(onnx_bundle, labelled(60), tmp_path / "q", **{option: "mix"})  # type: ignore[arg-type]
+        quantize_bundle(onnx_bundle, labelled(60), tmp_path / "q", **{option: "mix"})
 
 
 def test_a_method_that_is_not_available_is_noted_and_the_next_one_tried(

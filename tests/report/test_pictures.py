@@ -14,7 +14,7 @@ def test_wanted_items_are_read_and_no_others() -> None:
     read: list[str] = []
 
     def item(name: str) -> Item:
-        return Item(name, 0, lambda: read.append(name) or Image.new("RGB", (400, 200)))  # type: ignore[func-returns-value]
+        return Item(name, 0, lambda: read.append(name) or Image.new("RGB", (400, 200)))
 
     source = Items("some", ("a",), tuple(map(item, "abcab")))
     pictures = thumbnails(source, ["b", "a"])

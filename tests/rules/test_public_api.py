@@ -101,14 +101,14 @@ def test_a_caller_is_told_of_wrong_arguments_and_of_names_that_do_not_exist(tmp_
 def test_wrong_types_are_refused_with_a_sentence_on_what_is_expected(onnx_bundle: Bundle) -> None:
     with xception.Engine.open(onnx_bundle) as engine:
         for wrong in (
-            lambda: xception.evaluate("digits", "digits"),  # type: ignore[arg-type]
-            lambda: xception.evaluate(engine, "digits"),  # type: ignore[arg-type]
-            lambda: xception.compare(engine, onnx_bundle, labelled(1)),  # type: ignore[arg-type]
-            lambda: xception.benchmark(onnx_bundle, labelled(1)),  # type: ignore[arg-type]
-            lambda: xception.open_bundle(3),  # type: ignore[arg-type]
-            lambda: xception.export_bundle(None, "onnx", "out"),  # type: ignore[arg-type]
-            lambda: xception.quantize_bundle(onnx_bundle, labelled(1), b"out"),  # type: ignore[arg-type]
-            lambda: xception.convert_checkpoint(3),  # type: ignore[arg-type]
+            lambda: xception.evaluate("digits", "digits"),
+            lambda: xception.evaluate(engine, "digits"),
+            lambda: xception.compare(engine, onnx_bundle, labelled(1)),
+            lambda: xception.benchmark(onnx_bundle, labelled(1)),
+            lambda: xception.open_bundle(3),
+            lambda: xception.export_bundle(None, "onnx", "out"),
+            lambda: xception.quantize_bundle(onnx_bundle, labelled(1), b"out"),
+            lambda: xception.convert_checkpoint(3),
         ):
             with pytest.raises(xception.UsageError, match=r"(has to be of type \w+, from|is named by a path, as str)"):
                 wrong()

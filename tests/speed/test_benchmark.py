@@ -124,7 +124,7 @@ def measured_by_hand(
 
     def slow_pixels(*arguments: object) -> np.ndarray:
         clock.move(seconds["preprocess"])
-        return pixels(*arguments)  # type: ignore[arg-type]
+        return pixels(*arguments)
 
     def slow_finite(outcome: Scored) -> Logits:
         clock.move(seconds["postprocess"])

@@ -109,7 +109,7 @@ def told(value: float, low: float, high: float, faster: str | None) -> str:
         first=racer,
         second=Racer(bundle="b", backend="openvino", end_to_end=rate([1.0], 8)),
         ratio=Interval(value=value, low=low, high=high),
-        faster=faster,  # type: ignore[arg-type]
+        faster=faster,
     ).sentence()
 
 

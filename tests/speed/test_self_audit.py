@@ -5,6 +5,7 @@ from tests.samples import encoded, labelled, picture
 from tests.speed.clocks import HandClock, Paced
 from xception.backends.base import Logits, Pixels
 from xception.bundle import Bundle
+from xception.data.pixels import pixels
 from xception.data.source import Item, Items
 from xception.errors import InputError, UsageError
 from xception.intervals import Interval
@@ -44,11 +45,11 @@ class Recording(Paced):
 
 def audited(bundle: Bundle, session: Paced, source: Items, monkeypatch: pytest.MonkeyPatch) -> Audit:
     """With a preprocessing that takes a twentieth of a second an image."""
-    decoded = lane.pixels
+    decoded = pixels
 
     def slow_pixels(*arguments: object) -> np.ndarray:
         session._clock.move(0.05)
-        return decoded(*arguments)  # type: ignore[arg-type]
+        return decoded(*arguments)
 
     monkeypatch.setattr(lane, "pixels", slow_pixels)
     return self_audit(audit_workload(bundle, session, source), repeats=4)
@@ -76,12 +77,12 @@ def test_a_session_that_caches_is_caught(onnx_bundle: Bundle, monkeypatch: pytes
 
 
 def test_a_preprocessing_that_caches_is_caught(onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, known, decoded = HandClock(), dict[bytes, np.ndarray](), lane.pixels
+    clock, known, decoded = HandClock(), dict[bytes, np.ndarray](), pixels
 
     def remembered(loaded: bytes, *arguments: object) -> np.ndarray:
         if loaded not in known:
             clock.move(0.05)
-            known[loaded] = decoded(loaded, *arguments)  # type: ignore[arg-type]
+            known[loaded] = decoded(loaded, *arguments)
         clock.move(0.001)
         return known[loaded]
 

@@ -37,11 +37,12 @@ def work(bundle: Bundle, source: Items, batch: int = 4, images: int = 8, session
 
 
 def test_a_silent_session_is_given_what_the_session_is_given(onnx_bundle: Bundle) -> None:
-    one = work(onnx_bundle, labelled(8))
+    session = Listening()
+    one = work(onnx_bundle, labelled(8), session=session)
     silent = NullSession(one.session, instances=1, keep=True)
     drain(one.around(silent).run(one.items))
     drain(one.engine.run(one.items))
-    assert [(batch.shape, str(batch.dtype)) for batch in silent.batches] == one.session.batches
+    assert [(batch.shape, str(batch.dtype)) for batch in silent.batches] == session.batches
     assert silent(silent.batches[0]).shape == (4, len(CLASSES))
     silent.close()
     assert silent.batches == []
@@ -76,7 +77,7 @@ def test_stages_hold_few_images_however_many_a_run_has(onnx_bundle: Bundle) -> N
     loads: list[str] = []
 
     def item(index: int) -> Item:
-        return Item(f"{index}", None, lambda: loads.append(f"{index}") or picture())  # type: ignore[func-returns-value]
+        return Item(f"{index}", None, lambda: loads.append(f"{index}") or picture())
 
     source = Items("many", (), tuple(map(item, range(3 * MAX_PRELOADED))))
     one = work(onnx_bundle, source, images=3 * MAX_PRELOADED)

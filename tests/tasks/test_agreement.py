@@ -96,6 +96,6 @@ def test_unreadable_images_are_passed_over(weights_bundle: Bundle) -> None:
 
 def test_images_that_keep_their_own_sizes_are_not_compared_at_once() -> None:
     files = [encoded(picture(width=width)) for width in (40, 44)]
-    items = [Item(str(index), None, lambda file=file: file) for index, file in enumerate(files)]  # type: ignore[misc]
+    items = [Item(str(index), None, lambda file=file: file) for index, file in enumerate(files)]
     with pytest.raises(InputError, match="the images are of 2 sizes"):
         data_pixels(items, Preprocess())

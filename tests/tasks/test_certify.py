@@ -9,7 +9,8 @@ import pytest
 from tests.convert.checkpoints import drawn, hollow, write_keras, write_safetensors
 from xception.arch.variants import VARIANTS
 from xception.bundle import child, open_bundle
-from xception.convert.conversion import Conversion, WeightsChoice, convert_checkpoint
+from xception.convert.conversion import Conversion, convert_checkpoint
+from xception.convert.selection import WeightsChoice
 from xception.errors import CheckFailed, EnvironmentFault, UsageError
 from xception.tasks.certify import RELATIVE_TOLERANCE, SAMPLES, certify_conversion, sizes_px
 

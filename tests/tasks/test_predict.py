@@ -15,7 +15,7 @@ def test_a_bundle_is_named_and_images_are_given_in_any_form(onnx_bundle: Bundle,
     (tmp_path / "a.png").write_bytes(encoded(picture()))
     images = [str(tmp_path / "a.png"), tmp_path / "a.png", encoded(picture()), picture(), np.asarray(picture())]
     outcomes = predict(str(onnx_bundle.path), images, top=2)
-    assert all(isinstance(outcome, Prediction) and outcome.top == outcomes[0].top for outcome in outcomes)  # type: ignore[union-attr]
+    assert all(isinstance(outcome, Prediction) and outcome.top == outcomes[0].top for outcome in outcomes)
     assert [outcome.path for outcome in outcomes if isinstance(outcome, Prediction)] == [
         str(tmp_path / "a.png"),
         str(tmp_path / "a.png"),
@@ -57,6 +57,6 @@ def test_the_answers_are_the_engines(onnx_bundle: Bundle) -> None:
 
 def test_something_that_is_no_image_is_refused(onnx_bundle: Bundle) -> None:
     with pytest.raises(InputError, match="int is no image; expected a path"):
-        predict(onnx_bundle, [3])  # type: ignore[list-item]
+        predict(onnx_bundle, [3])
     with pytest.raises(InputError, match="does not exist"):
         predict(onnx_bundle, "nowhere.png")

@@ -39,7 +39,7 @@ def run(job: Job) -> None:
     from tests.train.samples import signal_at
     from xception.train.interruption import Stopped
 
-    nn.BatchNorm2d.train = LIVE if job.live_statistics else held  # type: ignore[method-assign]
+    nn.BatchNorm2d.train = LIVE if job.live_statistics else held  # type: ignore[method-assign, assignment]
     try:
         listener = {"on_step": signal_at(job.stop_after)} if job.stop_after else {}
         train_network(job.recipe, job.out, resume=job.resume, **listener)

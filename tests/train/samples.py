@@ -48,8 +48,8 @@ def fresh(name: str = "sgd", seed: int = 0, recipe: str = "r", data: str = "d", 
     """A state that no step was made from."""
     torch.manual_seed(seed)
     network = build(architecture("mini_xception", width=0.5, num_classes=classes))
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    settings = OptimSettings(name=name, lr=0.01)  # type: ignore[arg-type]
+    network.to(memory_format=torch.channels_last)
+    settings = OptimSettings(name=name, lr=0.01)
     progress = Progress(recipe=recipe, data=data, classes=classes)
     return TrainingState(network, make_optimizer(network, settings), progress)
 

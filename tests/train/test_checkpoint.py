@@ -111,7 +111,7 @@ DAMAGES = [truncate, empty, flip, Path.unlink]
 def test_a_broken_checkpoint_is_named_and_the_one_before_taken(damage: object, tmp_path: Path) -> None:
     run = Run(tmp_path)
     before, _ = run.save(1), run.save(2)
-    damage(tmp_path / run.files()[-1])  # type: ignore[operator]
+    damage(tmp_path / run.files()[-1])
     again = Run(tmp_path)
     name, content = again.checkpoints.load() or ("", b"")
     assert name.endswith(run.files()[0])
@@ -127,7 +127,7 @@ def test_without_a_readable_manifest_the_files_speak_for_themselves(damage: obje
     run = Run(tmp_path)
     run.save(1)
     state = run.save(2)
-    damage(tmp_path / INDEX)  # type: ignore[operator]
+    damage(tmp_path / INDEX)
     again = Run(tmp_path)
     assert (again.checkpoints.load() or ("", b""))[1] == encode(state)
 
@@ -136,7 +136,7 @@ def test_without_a_readable_manifest_the_files_speak_for_themselves(damage: obje
 def test_where_none_is_whole_the_run_is_not_begun_anew_in_silence(damage: object, tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.save(1)
-    damage(tmp_path / run.files()[0])  # type: ignore[operator]
+    damage(tmp_path / run.files()[0])
     with pytest.raises(InputError, match=r"no checkpoint in .* is whole, checkpoint-000000001-.*start again"):
         Run(tmp_path).checkpoints.load()
 

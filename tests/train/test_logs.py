@@ -1,5 +1,6 @@
 import csv
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -48,7 +49,7 @@ def test_a_log_grows_at_its_end_only(folder: Path) -> None:
         assert len(now) > len(content)
 
 
-def loaded(path: Path) -> list[object]:
+def loaded(path: Path) -> list[Any]:
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
     return list(EventFileLoader(str(path)).Load())

@@ -18,7 +18,7 @@ COUNTS = np.array([3, 1, 2, 1, 1])
 
 
 def loss_of(counts: np.ndarray | None = None, **settings: object) -> CrossEntropy:
-    made = make_loss(LossSettings(**settings), COUNTS if counts is None else counts)  # type: ignore[arg-type]
+    made = make_loss(LossSettings(**settings), COUNTS if counts is None else counts)
     assert isinstance(made, CrossEntropy)
     return made
 
@@ -32,7 +32,7 @@ def faults(loss: Loss) -> list[str]:
     kept = {
         "is a number": whole.shape == () and bool(whole.isfinite()),
         "has a gradient": logits.grad is not None and bool(logits.grad.isfinite().all() and logits.grad.any()),
-        "parts add up": bool(torch.isclose(sum(loss * count for loss, count in parts) / len(LOGITS), whole)),  # type: ignore[arg-type]
+        "parts add up": bool(torch.isclose(sum(loss * count for loss, count in parts) / len(LOGITS), whole)),
         "takes probabilities": bool(torch.isclose(loss(LOGITS, torch.from_numpy(one_hot())), whole)),
         "falls towards the labels": bool(loss(LOGITS + torch.from_numpy(one_hot()), TARGETS) < whole),
     }
@@ -42,7 +42,7 @@ def faults(loss: Loss) -> list[str]:
 @pytest.mark.parametrize("settings", [{}, {"label_smoothing": 0.1}, {"class_weights": "balanced"}])
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_keeps_the_contract(name: str, settings: dict[str, object]) -> None:
-    assert faults(make_loss(LossSettings(name=name, **settings), COUNTS)) == []  # type: ignore[arg-type]
+    assert faults(make_loss(LossSettings(name=name, **settings), COUNTS)) == []
 
 
 WRONG: dict[str, Callable[..., torch.Tensor]] = {

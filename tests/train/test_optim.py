@@ -60,7 +60,7 @@ def test_every_optimiser_learns_a_batch(name: str) -> None:
 def test_the_named_optimiser_holds_every_parameter_once(
     name: str, kind: type[Optimizer], layer_decay: float, network: Xception
 ) -> None:
-    made = make_optimizer(network, OptimSettings(name=name, lr=0.3, layer_decay=layer_decay))  # type: ignore[arg-type]
+    made = make_optimizer(network, OptimSettings(name=name, lr=0.3, layer_decay=layer_decay))
     assert type(made) is kind
     held = [id(parameter) for group in made.param_groups for parameter in group["params"]]
     assert sorted(held) == sorted(id(parameter) for parameter in network.parameters())
@@ -77,7 +77,7 @@ def test_decay_reaches_what_the_settings_say() -> None:
     names = ("stem.0.conv.weight", "head.classifier.weight", "stem.0.after.norm.weight", "head.classifier.bias")
     expected = {"kernels": (0.01, 0.01, 0, 0), "all": (0.01,) * 4, "stem": (0.01, 0, 0, 0)}
     for decay_on, values in expected.items():
-        settings = OptimSettings(weight_decay=0.01, momentum=0.8, decay_on=decay_on)  # type: ignore[arg-type]
+        settings = OptimSettings(weight_decay=0.01, momentum=0.8, decay_on=decay_on)
         made = make_optimizer(network, settings)
         decay = by_name(network, made, "weight_decay")
         assert tuple(decay[name] for name in names) == values
@@ -149,7 +149,7 @@ def test_muon_moves_kernels_as_torchs_does_matrices_and_the_others_as_adamw(
     layout: torch.memory_format, network: Xception
 ) -> None:
     torch.manual_seed(0)
-    network.to(memory_format=layout)  # type: ignore[call-overload]
+    network.to(memory_format=layout)
     settings = OptimSettings(name="muon", lr=0.01, momentum=0.9, weight_decay=0.2, betas=(0.8, 0.95), epsilon=1e-6)
     made = make_optimizer(network, settings)
     named = dict(network.named_parameters())
@@ -231,7 +231,7 @@ def test_a_scaled_rate_is_told() -> None:
 )
 def test_settings_that_another_optimiser_would_need_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        OptimSettings(**settings)  # type: ignore[arg-type]
+        OptimSettings(**settings)
 
 
 def test_nesterov_looks_ahead(network: Xception) -> None:

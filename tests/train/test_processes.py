@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from torch import nn
-from torch.distributed import TCPStore
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from tests.samples import HANG_S, write_folder
 from tests.train.process import Job

@@ -110,7 +110,7 @@ def test_the_policy_is_the_published_one() -> None:
 def test_normalised_pixels_stay_so_and_a_step_decides_them(settings: Augment, color: str, divisor: float) -> None:
     channels = 1 if color == "gray" else 3
     preprocess = Preprocess(
-        color=color,  # type: ignore[arg-type]
+        color=color,
         divisor=divisor,
         mean=tuple([0.4, 0.5, 0.6][channel] * 255 / divisor for channel in range(channels)),
         std=(0.2 * 255 / divisor,) * channels,
@@ -122,7 +122,7 @@ def test_normalised_pixels_stay_so_and_a_step_decides_them(settings: Augment, co
     assert not torch.equal(first, other)
     assert first.min() >= (0 - 0.6) / 0.2 - 1e-4
     assert first.max() <= (1 - 0.4) / 0.2 + 1e-4
-    untouched = augment(pixels, preprocess, Augment(policy="randaugment", magnitude=0), NoOperation())  # type: ignore[arg-type]
+    untouched = augment(pixels, preprocess, Augment(policy="randaugment", magnitude=0), NoOperation())
     torch.testing.assert_close(untouched, pixels, rtol=0, atol=1e-5)
 
 

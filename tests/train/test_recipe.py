@@ -66,7 +66,7 @@ def test_what_a_file_does_not_say_is_the_default(path: str) -> None:
     ],
 )
 def test_a_change_sets_what_it_names(path: str, change: str, get: object, value: object) -> None:
-    assert get(load_recipe(path, [change])) == value  # type: ignore[operator]
+    assert get(load_recipe(path, [change])) == value
     assert load_recipe(path, [change]).digest != load_recipe(path).digest
 
 
@@ -226,7 +226,7 @@ def test_a_setting_of_a_later_version_leaves_the_digest_as_it_is_unless_it_is_us
         foresight: float = 0.0
 
     class Later(Recipe, frozen=True, kw_only=True):
-        optim: LaterOptim = LaterOptim()  # type: ignore[assignment]
+        optim: LaterOptim = LaterOptim()
 
     now, settings = small_recipe(), msgspec.to_builtins(small_recipe())
     assert msgspec.convert(settings, Later).digest == now.digest

@@ -64,7 +64,7 @@ def test_a_plateau_lowers_the_rate_at_all() -> None:
 @given(name=FALLING, warmup=st.floats(0, 3), steps=st.integers(1, 20), epochs=st.integers(4, 8))
 def test_the_rate_rises_to_the_peak_and_falls_from_there(name: str, warmup: float, steps: int, epochs: int) -> None:
     course = Course(steps_per_epoch=steps, epochs=epochs, batch_size=1)
-    values = rates(ScheduleSettings(name=name, warmup_epochs=warmup), course, 1.0)  # type: ignore[arg-type]
+    values = rates(ScheduleSettings(name=name, warmup_epochs=warmup), course, 1.0)
     top = values.index(max(values))
     assert max(values) == pytest.approx(1)
     assert values[: top + 1] == sorted(values[: top + 1])
@@ -80,7 +80,7 @@ def test_the_names_of_the_settings_are_those_of_the_table() -> None:
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_every_schedule_has_a_rate_for_every_step_of_a_run_that_is_all_warm_up(name: str) -> None:
     staged = {"every_epochs": 1.0} if name == "staged" else {}
-    values = rates(ScheduleSettings(name=name, warmup_epochs=100, **staged))  # type: ignore[arg-type]
+    values = rates(ScheduleSettings(name=name, warmup_epochs=100, **staged))
     assert values == sorted(values)
     assert 0 < values[-1] < PEAK
 

@@ -78,7 +78,7 @@ def test_the_scale_of_the_loss_comes_back() -> None:
 def test_the_state_of_another_run_is_refused_untouched(change: dict[str, str], message: str) -> None:
     state = fresh()
     train_steps(state, 1)
-    other = fresh(seed=5, **change)  # type: ignore[arg-type]
+    other = fresh(seed=5, **change)
     before = tensors_of(other)
     with pytest.raises(InputError, match=f"checkpoint file {message}"):
         restore(other, encode(state), "file")

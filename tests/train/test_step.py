@@ -125,7 +125,7 @@ def test_a_gradient_is_clipped_to_its_norm_and_no_further() -> None:
 def test_reduced_precision_stays_near_float32_and_keeps_its_weights_in_it(precision: str, tolerance: float) -> None:
     exact, reduced = fresh(), fresh()
     expected = stepper(exact)(exact, batch())
-    loss = stepper(reduced, ComputeSettings(precision=precision))(reduced, batch())  # type: ignore[arg-type]
+    loss = stepper(reduced, ComputeSettings(precision=precision))(reduced, batch())
     assert loss == pytest.approx(expected, rel=tolerance)
     assert loss != expected
     assert {parameter.dtype for parameter in reduced.network.parameters()} == {torch.float32}

@@ -6,7 +6,8 @@ import pytest
 from tests.conftest import S3Server
 from xception.bundle import Bundle, write_bundle
 from xception.errors import EnvironmentFault, UsageError
-from xception.train.storage import PARTIAL, Storage, open_storage
+from xception.outputs import PARTIAL
+from xception.train.storage import Storage, open_storage
 
 
 @pytest.fixture(scope="module")
