@@ -10,8 +10,8 @@ import openvino
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.reader import blown_up_tensors, digits_bundle, reader_spec, reader_tensors
-from tests.samples import CLASSES, drawn_tensors
+from tests.support.reader import blown_up_tensors, digits_bundle, reader_spec, reader_tensors
+from tests.support.samples import CLASSES, drawn_tensors
 from xception.arch.spec import Architecture
 from xception.bundle import Bundle, Graph, Model, Network, write_bundle
 from xception.export.litert import litert_files

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import NETWORK
-from tests.samples import CLASSES
+from tests.support.samples import CLASSES
 from xception.bundle import (
     FORMAT_VERSION,
     Agreement,

@@ -8,7 +8,7 @@ import pytest
 from lightning_fabric import Fabric
 
 from tests.data import faulty
-from tests.samples import CLASSES, encoded, picture
+from tests.support.samples import CLASSES, encoded, picture
 from xception.backends.base import Logits, Pixels, Session, open_session
 from xception.bundle import Bundle
 from xception.data.decode import decode

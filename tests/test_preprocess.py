@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.samples import picture
+from tests.support.samples import picture
 from xception.errors import DecodeError, UsageError
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash, resize_bilinear
 

@@ -24,7 +24,7 @@ from time import perf_counter, sleep
 import torch
 
 import xception.train.loop
-from tests.samples import write_folder
+from tests.support.samples import write_folder
 from xception.data.augment import Augment
 from xception.errors import EnvironmentFault
 from xception.preprocess import Preprocess, Squash

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks import kill_training
-from tests.samples import HANG_S
+from tests.support.samples import HANG_S
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.conftest import PX
-from tests.samples import CLASSES, OneAtATime
+from tests.support.samples import CLASSES, OneAtATime
 from xception.backends.base import (
     BACKENDS,
     Compute,

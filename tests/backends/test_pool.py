@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.samples import HANG_S
+from tests.support.samples import HANG_S
 from xception.backends.pool import HandlePool
 
 

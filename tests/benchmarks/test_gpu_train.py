@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmarks import gpu_train
-from tests.samples import write_folder
+from tests.support.samples import write_folder
 from xception.data.augment import Augment
 from xception.train.settings import MixSettings
 

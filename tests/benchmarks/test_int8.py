@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.int8 import Case, refusals, rescaled, scrambled
-from tests.reader import HELD_OUT
+from tests.support.reader import HELD_OUT
 from xception.backends.base import open_session
 from xception.bundle import Bundle
 from xception.data.digits import digits

@@ -9,7 +9,7 @@ from benchmarks import peers
 from benchmarks.contenders.table import CONTENDERS, Contender
 from benchmarks.peers import Plan, Row, bundles, measure
 from benchmarks.peers_table import markdown
-from tests.samples import encoded, picture
+from tests.support.samples import encoded, picture
 
 PLAN = Plan(batches=(1, 2), seconds=4.0, rounds=2, photos=None)
 

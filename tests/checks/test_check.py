@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.data import faulty
-from tests.samples import CLASSES, encoded, picture
+from tests.support.samples import CLASSES, encoded, picture
 from xception.checks.check import Check, check_source
 from xception.checks.findings import FINDING_KINDS, finding
 from xception.data.source import Item, Items

@@ -4,7 +4,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tests.data import faulty
-from tests.samples import encoded, picture
+from tests.support.samples import encoded, picture
 from xception.checks.inspection import inspect
 
 

@@ -2,7 +2,7 @@ import pytest
 from PIL import Image
 
 from tests.data import faulty
-from tests.samples import encoded, picture
+from tests.support.samples import encoded, picture
 from xception.checks.jpeg import has_end, lacks_scans
 
 WAYS: dict[str, dict[str, object]] = {

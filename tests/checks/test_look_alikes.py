@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from tests.samples import encoded, picture
+from tests.support.samples import encoded, picture
 from xception.checks.look_alikes import Fingerprint, image_fingerprint, look_alikes
 from xception.data.decode import decode
 

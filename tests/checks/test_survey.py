@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.data import faulty
-from tests.samples import write_folder
+from tests.support.samples import write_folder
 from xception.checks.survey import survey
 from xception.errors import InputError
 

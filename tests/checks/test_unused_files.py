@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.data import faulty
-from tests.samples import encoded, picture
+from tests.support.samples import encoded, picture
 from xception.checks.unused_files import JUNK_NAMES, case_clashes, unused_files
 from xception.data.files import LocalFiles
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.samples import HANG_S
+from tests.support.samples import HANG_S
 from xception.cli.app import run
 
 Completed = subprocess.CompletedProcess[str]

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.cli.conftest import command_line
-from tests.samples import HANG_S, picture
+from tests.support.samples import HANG_S, picture
 from xception.bundle import MANIFEST, Bundle
 from xception.cli.app import COMMANDS, GROUPS, run
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.samples import write_folder
+from tests.support.samples import write_folder
 from xception.bundle import Bundle
 from xception.cli import benchmark as module
 from xception.cli.app import run

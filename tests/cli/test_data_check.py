@@ -3,7 +3,7 @@ from pathlib import Path
 
 from tests.cli.conftest import Command
 from tests.data import faulty
-from tests.samples import write_folder
+from tests.support.samples import write_folder
 
 
 def folder(root: Path) -> Path:

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Command
-from tests.samples import write_folder
+from tests.support.samples import write_folder
 from xception.bundle import Bundle
 
 

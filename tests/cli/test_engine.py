@@ -1,6 +1,6 @@
 import pytest
 
-from tests.samples import labelled
+from tests.support.samples import labelled
 from xception.bundle import Bundle
 from xception.cli.engine import EngineOptions
 from xception.errors import UnknownName, UsageError

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from tests.cli.conftest import Command
-from tests.reader import NETWORK, PREPROCESS, reader_tensors
 from tests.support.documents import PAGES, ROOT, blocks, shell_commands, write_files_of_users, xception_commands
+from tests.support.reader import NETWORK, PREPROCESS, reader_tensors
 from xception.bundle import Model, write_bundle
 from xception.labels import Labels
 from xception.preprocess import Squash

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.conftest import Command, Completed
 from tests.cli.signalled import after_step
-from tests.samples import HANG_S
+from tests.support.samples import HANG_S
 from xception.cli import train as module
 from xception.cli.train import train
 from xception.errors import MissingExtra, UsageError

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Command
-from tests.samples import CLASSES, write_folder
+from tests.support.samples import CLASSES, write_folder
 from xception.arch.compute import cost
 from xception.arch.variants import VARIANTS
 from xception.bundle import Bundle, open_bundle

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from tests.samples import encoded, picture
+from tests.support.samples import encoded, picture
 
 
 def jpeg(seed: int, **options: object) -> bytes:

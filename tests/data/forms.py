@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.io import savemat
 
-from tests.samples import encoded, picture
+from tests.support.samples import encoded, picture
 
 CLASSES = ("n01440764", "n01443537", "n01484850")
 IMAGES = [(index % 3, encoded(picture(seed=index))) for index in range(12)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.forms import zip_bytes
-from tests.samples import encoded, picture, write_folder
+from tests.support.samples import encoded, picture, write_folder
 from xception.data import archive as module
 from xception.data.archive import ZipFiles
 from xception.data.files import LocalFiles

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageChops
 
-from tests.samples import encoded, picture
+from tests.support.samples import encoded, picture
 from xception.data.augment import Augment, _generator, _random_box, balanced_order, batch_generator, epoch_order
 from xception.data.decode import decode
 from xception.errors import UsageError

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.samples import CLASSES, encoded, labelled, picture
+from tests.support.samples import CLASSES, encoded, labelled, picture
 from xception.data.calibration import CALIBRATION_FILE, CalibrationSet, write_sample
 from xception.data.digits import digits
 from xception.data.source import Item, Items

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.samples import encoded, picture
+from tests.support.samples import encoded, picture
 from xception.data import decode as decoding
 from xception.data.decode import as_image, decode, photograph
 from xception.data.pixels import pixels as pixels_of

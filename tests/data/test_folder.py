@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.samples import CLASSES, encoded, picture, write_folder
+from tests.support.samples import CLASSES, encoded, picture, write_folder
 from xception.data.decode import decode
 from xception.data.folder import image_files
 from xception.data.sources import open_source

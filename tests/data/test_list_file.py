@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.samples import encoded, picture
+from tests.support.samples import encoded, picture
 from xception.data.list_file import parse_rows
 from xception.data.sources import open_source
 from xception.errors import InputError

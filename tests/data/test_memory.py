@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.samples import picture
+from tests.support.samples import picture
 from xception.data.memory import in_memory
 from xception.errors import InputError
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.samples import encoded, picture
+from tests.support.samples import encoded, picture
 from xception.data import decode as decoding
 from xception.data import pixels as resampling
 from xception.data.decode import decode

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.forms import tar_bytes
-from tests.samples import encoded, picture
+from tests.support.samples import encoded, picture
 from xception.data.shards import expand_braces
 from xception.data.sources import open_source
 from xception.errors import InputError

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.samples import CLASSES, labelled
+from tests.support.samples import CLASSES, labelled
 
 
 def test_a_source_is_a_sequence_with_a_name_and_classes() -> None:

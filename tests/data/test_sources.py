@@ -4,7 +4,7 @@ import pytest
 
 from tests.data.forms import CONTENT, FORMS
 from tests.data.web import WebServer
-from tests.samples import CLASSES, write_folder
+from tests.support.samples import CLASSES, write_folder
 from xception.data.files import LocalFiles
 from xception.data.sources import DATA_FORMS, DATA_HELP, FOLDER_FORMS, folder_form, open_source
 from xception.errors import InputError, UnknownName

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.samples import encoded, labelled, picture
+from tests.support.samples import encoded, labelled, picture
 from xception.data.augment import epoch_order
 from xception.data.source import Item, Items
 from xception.data.subset import balanced, check_disjoint, share

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.samples import drawn_tensors
+from tests.support.samples import drawn_tensors
 from xception.arch.graph import BatchNorm, Conv, unfold
 from xception.arch.variants import VARIANTS, architecture
 from xception.export.fold import folded

@@ -4,7 +4,7 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 
 from tests.export.test_onnx import difference, pixels, preprocess
-from tests.samples import drawn_tensors
+from tests.support.samples import drawn_tensors
 from xception.arch.spec import Architecture, with_output_stride
 from xception.arch.variants import VARIANTS, architecture
 from xception.errors import UsageError

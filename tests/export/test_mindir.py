@@ -7,7 +7,7 @@ import pytest
 from tests.export import mindspore_double
 from tests.export.contract import PYTHON
 from tests.export.test_onnx import preprocess
-from tests.samples import drawn_tensors
+from tests.support.samples import drawn_tensors
 from xception.arch.variants import architecture
 from xception.bundle import Bundle
 from xception.errors import CheckFailed, EnvironmentFault, UsageError

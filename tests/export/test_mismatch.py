@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from tests.export.planted import FAULTS
-from tests.samples import drawn_tensors
+from tests.support.samples import drawn_tensors
 from xception.bundle import Bundle, Model, Network, write_bundle
 from xception.cli.app import run
 from xception.errors import CheckFailed

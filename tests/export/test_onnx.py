@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 import torch
 
-from tests.samples import drawn_tensors
+from tests.support.samples import drawn_tensors
 from xception.arch.spec import Architecture, with_output_stride
 from xception.arch.variants import VARIANTS, architecture
 from xception.errors import UsageError

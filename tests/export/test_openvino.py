@@ -2,7 +2,7 @@ import numpy as np
 import openvino
 import pytest
 
-from tests.samples import drawn_tensors
+from tests.support.samples import drawn_tensors
 from xception.arch.variants import architecture
 from xception.export.openvino import openvino_files
 from xception.export.program import GraphOptions, program

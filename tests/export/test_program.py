@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.samples import drawn_tensors
+from tests.support.samples import drawn_tensors
 from xception.arch.graph import Conv
 from xception.arch.variants import architecture
 from xception.errors import UsageError

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.export.requests import export_to
-from tests.samples import drawn_tensors
+from tests.support.samples import drawn_tensors
 from xception.bundle import Bundle, Model, Network, write_bundle
 from xception.convert.conversion import convert_checkpoint
 from xception.convert.naming.rename import rename_back

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.numpy_forward import forward
-from tests.samples import drawn_tensors
+from tests.support.numpy_forward import forward
+from tests.support.samples import drawn_tensors
 from xception.arch.variants import VARIANTS, architecture
 from xception.bundle import Bundle, open_bundle
 from xception.errors import CheckFailed

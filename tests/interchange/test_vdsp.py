@@ -5,7 +5,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.samples import picture
+from tests.support.samples import picture
 from xception.errors import InputError, UsageError
 from xception.interchange import vdsp
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash

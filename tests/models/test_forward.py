@@ -8,7 +8,7 @@ import torch
 
 from parity import seeded
 from parity.ours import logits, relative_difference, seeded_tensors
-from tests.numpy_forward import forward
+from tests.support.numpy_forward import forward
 from xception.arch.spec import Norm
 from xception.arch.variants import VARIANTS, architecture
 from xception.models.network import build

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.samples import drawn_tensors
+from tests.support.samples import drawn_tensors
 from xception.arch.compute import output_shapes, tensors
 from xception.arch.spec import with_output_stride
 from xception.arch.variants import VARIANTS, architecture

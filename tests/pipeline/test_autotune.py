@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.samples import labelled
+from tests.support.samples import labelled
 from xception.backends.base import BACKENDS, Compute, installed, open_session
 from xception.bundle import Bundle
 from xception.errors import InputError, UsageError

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.samples import HANG_S
+from tests.support.samples import HANG_S
 from xception.pipeline.batches import Arrivals, batched
 from xception.pipeline.overlap import NOTHING
 

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from tests.samples import HANG_S
+from tests.support.samples import HANG_S
 from xception import machine
 from xception.pipeline.cores import Cores
 from xception.pipeline.overlap import overlap

@@ -6,7 +6,7 @@ from queue import SimpleQueue
 import numpy as np
 import pytest
 
-from tests.samples import CLASSES, HANG_S, OneAtATime, encoded, labelled, picture
+from tests.support.samples import CLASSES, HANG_S, OneAtATime, encoded, labelled, picture
 from xception.backends.base import Compute, Logits, Pixels, open_session
 from xception.bundle import Bundle
 from xception.data.source import Item, Items

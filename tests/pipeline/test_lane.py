@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.samples import HANG_S, OneAtATime, encoded, labelled, picture
+from tests.support.samples import HANG_S, OneAtATime, encoded, labelled, picture
 from xception.backends.base import Logits, Pixels, Session
 from xception.data.source import Item
 from xception.data.sources import open_source

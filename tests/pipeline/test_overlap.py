@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.samples import HANG_S
+from tests.support.samples import HANG_S
 from xception.pipeline.overlap import overlap
 
 

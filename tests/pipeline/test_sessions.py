@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.samples import OneAtATime
+from tests.support.samples import OneAtATime
 from xception.backends.base import run_in_batches
 from xception.metrics import log_softmax, softmax
 from xception.pipeline.sessions import VIEWS, Averaged, Restricted

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tests.reader import HELD_OUT
-from tests.samples import labelled
+from tests.support.reader import HELD_OUT
+from tests.support.samples import labelled
 from xception.bundle import Bundle
 from xception.data.digits import digits
 from xception.data.source import Items

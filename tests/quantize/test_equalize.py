@@ -5,7 +5,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from tests.samples import drawn_tensors
+from tests.support.samples import drawn_tensors
 from xception.arch.variants import architecture
 from xception.bundle import Bundle
 from xception.data.digits import digits

@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from tests.quantize.integer import integer_values
-from tests.samples import drawn_tensors
+from tests.support.samples import drawn_tensors
 from xception.arch.variants import architecture
 from xception.bundle import Bundle
 from xception.data.digits import digits

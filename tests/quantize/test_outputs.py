@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from tests.samples import OneAtATime, labelled
+from tests.support.samples import OneAtATime, labelled
 from xception.backends.base import open_session
 from xception.bundle import Bundle
 from xception.data.source import Items

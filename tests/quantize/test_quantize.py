@@ -4,8 +4,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.reader import HELD_OUT
-from tests.samples import labelled
+from tests.support.reader import HELD_OUT
+from tests.support.samples import labelled
 from xception.backends.base import open_session
 from xception.bundle import Bundle, open_bundle
 from xception.data.digits import digits

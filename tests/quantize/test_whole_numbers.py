@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from tests.quantize.integer import integer_values
-from tests.samples import drawn_tensors
+from tests.support.samples import drawn_tensors
 from xception.arch.variants import architecture
 from xception.bundle import Bundle
 from xception.data.digits import digits

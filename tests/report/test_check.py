@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from tests.report.browser import Page, outside_references
-from tests.samples import picture
+from tests.support.samples import picture
 from xception.checks.check import Check
 from xception.checks.findings import FINDING_KINDS, Finding, finding
 from xception.report.check import MAX_PICTURES, MAX_SHOWN, groups, render_check, shown_paths

@@ -3,7 +3,7 @@ import pytest
 
 from tests.report.browser import Page, outside_references
 from tests.report.pages import bundle, mistake
-from tests.samples import OneAtATime
+from tests.support.samples import OneAtATime
 from xception.data.source import Item
 from xception.intervals import Interval
 from xception.pipeline.engine import Engine

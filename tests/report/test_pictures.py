@@ -3,7 +3,7 @@ from typing import Literal
 import pytest
 from PIL import Image
 
-from tests.samples import labelled
+from tests.support.samples import labelled
 from xception.data.source import Item, Items
 from xception.preprocess import CenterCrop, Preprocess
 from xception.report.pictures import thumbnails

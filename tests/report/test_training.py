@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from tests.samples import labelled
+from tests.support.samples import labelled
 from tests.train.samples import EPOCH, small_recipe
 from xception.bundle import Bundle
 from xception.report.training import render_training

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 from tests.rules.source import MODULES, ROOT
-from tests.samples import HANG_S
+from tests.support.samples import HANG_S
 from xception.bundle import Bundle
 
 HEAVY = {
@@ -123,7 +123,7 @@ def test_a_module_that_loads_a_runtime_would_be_named() -> None:
 
 
 def test_the_tables_and_a_prediction_work_where_torch_cannot_be_imported(onnx_bundle: Bundle, tmp_path: Path) -> None:
-    from tests.samples import encoded, picture
+    from tests.support.samples import encoded, picture
 
     (tmp_path / "a.png").write_bytes(encoded(picture()))
     code = f"""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import xception
-from tests.samples import encoded, labelled, picture
+from tests.support.samples import encoded, labelled, picture
 from xception.bundle import Bundle
 
 INIT = Path(xception.__file__)

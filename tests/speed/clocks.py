@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 
-from tests.samples import CLASSES, OneAtATime, encoded, picture
+from tests.support.samples import CLASSES, OneAtATime, encoded, picture
 from xception.backends.base import Logits, Pixels
 from xception.data.source import Item, Items
 

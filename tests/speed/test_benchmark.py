@@ -5,8 +5,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.samples import CLASSES, OneAtATime, labelled
 from tests.speed.clocks import Accelerator, HandClock, Paced, logits, slow_to_read
+from tests.support.samples import CLASSES, OneAtATime, labelled
 from xception.backends.base import Compute, Logits, Pixels, open_session
 from xception.bundle import Bundle
 from xception.data.pixels import pixels

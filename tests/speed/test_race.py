@@ -3,8 +3,8 @@ from itertools import count
 import numpy as np
 import pytest
 
-from tests.samples import labelled
 from tests.speed.clocks import HandClock, Paced
+from tests.support.samples import labelled
 from xception.bundle import Bundle
 from xception.errors import InputError, UsageError
 from xception.intervals import Interval

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tests.samples import encoded, labelled, picture
 from tests.speed.clocks import HandClock, Paced
+from tests.support.samples import encoded, labelled, picture
 from xception.backends.base import Logits, Pixels
 from xception.bundle import Bundle
 from xception.data.pixels import pixels

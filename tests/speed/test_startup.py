@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.samples import CLASSES, labelled
+from tests.support.samples import CLASSES, labelled
 from xception.bundle import Bundle
 from xception.data.source import Item, Items
 from xception.errors import EnvironmentFault, InputError

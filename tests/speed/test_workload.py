@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.samples import CLASSES, HANG_S, encoded, labelled, picture
 from tests.speed.clocks import Accelerator, HandClock, Paced, slow_to_read
+from tests.support.samples import CLASSES, HANG_S, encoded, labelled, picture
 from xception.backends.base import Logits, Pixels
 from xception.bundle import Bundle
 from xception.data.source import Item, Items

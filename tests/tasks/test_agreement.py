@@ -2,7 +2,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.samples import OneAtATime, encoded, labelled, picture
+from tests.support.samples import OneAtATime, encoded, labelled, picture
 from xception.backends.base import open_session
 from xception.bundle import Bundle
 from xception.data.source import Item

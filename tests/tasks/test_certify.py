@@ -20,7 +20,7 @@ FRAMEWORK = """#!{python}
 import argparse, json, sys
 sys.path[:0] = [{root!r}, {source!r}]
 import numpy as np
-from tests.numpy_forward import forward
+from tests.support.numpy_forward import forward
 from xception.convert.conversion import convert_checkpoint
 from xception.convert.selection import WeightsChoice
 from pathlib import Path

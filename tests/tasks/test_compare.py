@@ -5,7 +5,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.samples import CLASSES, OneAtATime, labelled, picture
+from tests.support.samples import CLASSES, OneAtATime, labelled, picture
 from xception.backends.base import Compute, Logits, Pixels, Session, open_session
 from xception.bundle import Bundle
 from xception.data.source import Item, Items

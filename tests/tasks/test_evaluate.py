@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.samples import CLASSES, encoded, labelled, picture
+from tests.support.samples import CLASSES, encoded, labelled, picture
 from xception.backends.base import Compute, Session, open_session
 from xception.bundle import Bundle
 from xception.data.source import Item, Items

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.samples import encoded, picture
+from tests.support.samples import encoded, picture
 from xception.bundle import Bundle
 from xception.errors import InputError
 from xception.pipeline.engine import Engine, Prediction

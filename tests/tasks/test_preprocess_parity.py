@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.samples import CLASSES, OneAtATime, encoded, labelled, picture
+from tests.support.samples import CLASSES, OneAtATime, encoded, labelled, picture
 from xception import preprocess
 from xception.backends.base import open_session
 from xception.bundle import Bundle

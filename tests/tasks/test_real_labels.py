@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.samples import CLASSES
+from tests.support.samples import CLASSES
 from xception.errors import InputError
 from xception.labels import Labels
 from xception.tasks.real_labels import RealLabels, read_real

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.samples import CLASSES, encoded, labelled, picture, write_folder
+from tests.support.samples import CLASSES, encoded, labelled, picture, write_folder
 from xception.bundle import Bundle
 from xception.data.folder import image_files
 from xception.data.sources import open_source

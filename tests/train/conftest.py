@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.samples import write_folder
+from tests.support.samples import write_folder
 from xception.data.augment import Augment
 from xception.preprocess import Preprocess, Squash
 from xception.train.recipe import Recipe

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.samples import CLASSES, labelled
+from tests.support.samples import CLASSES, labelled
 from xception.data.augment import Augment
 from xception.data.source import Items
 from xception.errors import InputError

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.samples import labelled
+from tests.support.samples import labelled
 from xception.errors import UsageError
 from xception.train.distributed import ProcessShare, launch, summed
 from xception.train.settings import ComputeSettings

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.conftest import NETWORK
-from tests.samples import CLASSES, picture
+from tests.support.samples import CLASSES, picture
 from tests.train.samples import stop_at
 from xception.arch.variants import architecture
 from xception.bundle import Bundle, write_bundle

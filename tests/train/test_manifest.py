@@ -4,7 +4,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.samples import CLASSES, labelled
+from tests.support.samples import CLASSES, labelled
 from tests.train.samples import small_recipe
 from xception.errors import InputError
 from xception.train.manifest import (

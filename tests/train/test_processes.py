@@ -11,7 +11,7 @@ import pytest
 from torch import nn
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from tests.samples import HANG_S, write_folder
+from tests.support.samples import HANG_S, write_folder
 from tests.train.process import Job
 from xception.bundle import Bundle, open_bundle
 from xception.data.sources import open_source

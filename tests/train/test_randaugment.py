@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 
-from tests.samples import picture
+from tests.support.samples import picture
 from xception.data.augment import Augment, batch_generator
 from xception.preprocess import Preprocess
 from xception.train.randaugment import (

@@ -3,7 +3,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.samples import CLASSES, write_folder
+from tests.support.samples import CLASSES, write_folder
 from tests.train.samples import small_recipe
 from xception.arch.variants import VARIANTS, architecture
 from xception.bundle import Bundle

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.conftest import S3Server
-from tests.samples import CLASSES, labelled, write_folder
+from tests.support.samples import CLASSES, labelled, write_folder
 from tests.train.samples import signal_at, small_recipe, stop_at
 from xception.bundle import open_bundle
 from xception.data.augment import Augment

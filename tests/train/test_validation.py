@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.samples import CLASSES, labelled
+from tests.support.samples import CLASSES, labelled
 from tests.train.samples import small_recipe
 from xception.backends.base import Compute
 from xception.backends.torch import TorchSession

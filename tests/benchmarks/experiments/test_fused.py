@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from benchmarks.experiments import fused as module
 from benchmarks.experiments.fused import agrees, elapsed, fused
 from benchmarks.experiments.fused_kernel import launch
-from tests.samples import HANG_S
+from tests.support.samples import HANG_S
 from xception.arch.variants import architecture
 from xception.errors import MissingExtra
 from xception.models.layers import SeparableConv2d

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.export.requests import export_to
-from tests.samples import encoded, picture, write_folder
+from tests.support.samples import encoded, picture, write_folder
 from xception.bundle import Bundle
 from xception.data.sources import open_source
 from xception.export.targets import EXPORT_TARGETS

@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 from tests.interchange.readers import read_ascend_input, read_info
-from tests.samples import CLASSES
+from tests.support.samples import CLASSES
 from xception.export.packs import verify
 from xception.interchange import ascend
 

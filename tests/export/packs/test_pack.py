@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.export.requests import export_to
-from tests.samples import encoded, labelled, picture
+from tests.support.samples import encoded, labelled, picture
 from xception.bundle import Bundle
 from xception.data.decode import decode
 from xception.data.source import Item, Items

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.interchange.readers import read_class_info, read_class_names, read_vastai_input
-from tests.samples import CLASSES
+from tests.support.samples import CLASSES
 from xception.export.packs import verify
 from xception.interchange import vamc, vastai, vdsp
 

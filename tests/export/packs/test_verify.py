@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.export.packs.conftest import Copy
-from tests.samples import HANG_S
+from tests.support.samples import HANG_S
 from xception.export.packs import verify
 
 NUMPY_ALONE = """

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from tests.samples import drawn_tensors
+from tests.support.samples import drawn_tensors
 from xception.arch.graph import INPUT
 from xception.arch.spec import Architecture
 from xception.arch.variants import architecture
