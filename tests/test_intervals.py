@@ -94,7 +94,7 @@ def test_the_paired_interval_covers_the_truth_95_times_in_100(total: int, first:
 
 
 def test_the_bootstrap_interval_covers_the_truth_95_times_in_100() -> None:
-    counts = drawn_pairs(2000, 0.02, 0.02, 3000)
+    counts = drawn_pairs(2000, 0.02, 0.02, 1500)
     covered = coverage(counts, lambda first, second: bootstrap_difference(first, second, 2000), 0.0)
     assert covered == pytest.approx(0.95, abs=0.01)
 

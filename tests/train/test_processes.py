@@ -31,7 +31,7 @@ from xception.train.settings import (
 from xception.train.trainer import train_network
 from xception.weights import read_weights
 
-# Each process imports torch, and training in it is the long part of all tests.
+# Each process imports torch.
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
