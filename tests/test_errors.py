@@ -1,9 +1,18 @@
 import inspect
+from pathlib import Path
 
 import pytest
 
 from xception import errors
-from xception.errors import AmbiguousName, CheckFailed, MissingExtra, UnknownName, UsageError, XceptionError
+from xception.errors import (
+    AmbiguousName,
+    CheckFailed,
+    MissingExtra,
+    UnknownName,
+    UsageError,
+    XceptionError,
+    install_command,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,8 +52,25 @@ def test_an_ambiguous_name_lists_its_candidates_in_order() -> None:
     assert "choose one of blue, straw" in str(error)
 
 
-def test_a_missing_extra_says_how_to_install_it() -> None:
-    assert "pip install 'xception[onnx]'" in str(MissingExtra("onnxruntime", "onnx"))
+def test_missing_extras_are_named_with_the_one_command_that_installs_them_all() -> None:
+    assert str(MissingExtra({"onnxruntime": "onnx"})) == (
+        f"this needs the Python package 'onnxruntime', which is not installed; run: {install_command('onnx')}"
+    )
+    several = MissingExtra({"torch": "torch", "httpx": "hub", "lightning_fabric": "torch"})
+    assert "the Python packages 'httpx' and 'lightning_fabric' and 'torch', which are not installed" in str(several)
+    assert str(several).endswith(install_command("hub", "torch"))
+    assert several.extras == ("hub", "torch")
+
+
+def test_a_clone_installs_from_itself_and_an_installed_package_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errors, "CHECKOUT", tmp_path)
+    assert install_command("torch", "hub", "torch") == "pip install 'xception[hub,torch]'"
+    (tmp_path / "pyproject.toml").touch()
+    assert install_command("torch") == f"pip install -e '{tmp_path}[torch]'"
+    monkeypatch.chdir(tmp_path)
+    assert install_command("torch") == "pip install -e '.[torch]'"
 
 
 def test_a_failed_check_is_not_a_usage_error() -> None:

@@ -84,10 +84,21 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """A public name, imported when it is first used."""
+        """A public name, imported when it is first used.
+
+        Raises:
+            MissingExtra: it needs a package that is not installed.
+        """
         if name not in _HOMES:
             raise AttributeError(f"module 'xception' has no attribute {name!r}")
-        return getattr(import_module(_HOMES[name]), name)
+        try:
+            return getattr(import_module(_HOMES[name]), name)
+        except ModuleNotFoundError as error:
+            from xception.extras import missing_extra
+
+            if missing := missing_extra(error):
+                raise missing from error
+            raise
 
 
 def __dir__() -> list[str]:

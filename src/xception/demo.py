@@ -14,7 +14,7 @@ from xception.bundle import Agreement, Bundle, open_bundle
 from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.errors import EnvironmentFault
-from xception.extras import require
+from xception.extras import require_all
 from xception.outputs import ensure_free, json_document, write_file
 from xception.pipeline.engine import Engine
 from xception.speed.benchmark import Benchmark, benchmark
@@ -30,14 +30,11 @@ BATCHES = (1, 8)
 BENCHMARK_IMAGES = 256
 
 REQUIRED = (
-    ("lightning_fabric", "train"),
-    ("sklearn", "train"),
-    ("onnx", "onnx"),
-    ("onnxruntime", "onnx"),
-    ("openvino", "openvino"),
-    ("matplotlib", "report"),
+    *("torch", "lightning_fabric", "tensorboard", "sklearn"),
+    *("onnx", "onnxruntime", "openvino"),
+    *("jinja2", "matplotlib"),
 )
-"""Packages of all steps and their extras, so that a missing one is named before the first step."""
+"""Packages of all steps, so that what is missing is named before the first step."""
 
 
 class FormResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,8 +98,7 @@ def run_demo(out: Path, *, overwrite: bool = False, on_note: Callable[[str], Non
         InputError: the folder holds something else, or `overwrite` was not given.
         EnvironmentFault: the folder cannot be written.
     """
-    for module, extra in REQUIRED:
-        require(module, extra)
+    require_all(*REQUIRED)
     _claim(out, overwrite=overwrite)
     steps = Steps(on_note)
     bundles = _make_bundles(out, steps)

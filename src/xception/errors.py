@@ -13,8 +13,21 @@
 A message is one sentence that says what failed, what was expected, what came and what to do next.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[2]
+"""Root of the clone that this package is run from, if it is run from one."""
+
+
+def install_command(*extras: str) -> str:
+    """The command that installs groups of optional dependencies: into a clone's own environment, or by name."""
+    groups = ",".join(sorted(set(extras)))
+    if not (CHECKOUT / "pyproject.toml").is_file():
+        return f"pip install 'xception[{groups}]'"
+    place = "." if Path.cwd() == CHECKOUT else CHECKOUT
+    return f"pip install -e '{place}[{groups}]'"
 
 
 class XceptionError(Exception):
@@ -69,10 +82,15 @@ class EnvironmentFault(XceptionError):
 
 
 class MissingExtra(EnvironmentFault):
-    """An optional dependency is not installed."""
+    """Optional dependencies are not installed; one command installs all that the request needs."""
 
-    def __init__(self, module: str, extra: str) -> None:
-        super().__init__(
-            f"this needs the Python package {module!r}, which is not installed; run: pip install 'xception[{extra}]'"
-        )
-        self.extra = extra
+    def __init__(self, missing: Mapping[str, str]) -> None:
+        """Say what is missing.
+
+        Args:
+            missing: for each package that is not installed the group of optional dependencies that installs it.
+        """
+        names = " and ".join(map(repr, sorted(missing)))
+        words = f"package {names}, which is" if len(missing) == 1 else f"packages {names}, which are"
+        self.extras = tuple(sorted(set(missing.values())))
+        super().__init__(f"this needs the Python {words} not installed; run: {install_command(*self.extras)}")

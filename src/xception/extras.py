@@ -1,10 +1,37 @@
 """Optional dependencies: imported where they are used, announced here when they are missing."""
 
 import importlib
+from collections.abc import Mapping
 from functools import cache
-from types import ModuleType
+from importlib.util import find_spec
+from types import MappingProxyType, ModuleType
 
 from xception.errors import MissingExtra
+
+EXTRAS: Mapping[str, str] = MappingProxyType(
+    {
+        "ai_edge_litert": "litert",
+        "flatbuffers": "litert",
+        "fsspec": "cloud",
+        "httpx": "hub",
+        "imagehash": "data",
+        "jinja2": "report",
+        "kornia": "train",
+        "lightning_fabric": "torch",
+        "matplotlib": "report",
+        "nncf": "quantize",
+        "onnx": "onnx",
+        "onnxruntime": "onnx",
+        "openvino": "openvino",
+        "pyarrow": "data",
+        "scipy": "data",
+        "sklearn": "train",
+        "tensorboard": "train",
+        "torch": "torch",
+        "yaml": "vendors",
+    }
+)
+"""The smallest group of optional dependencies that installs each package, by the name that is imported."""
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -18,8 +45,33 @@ def require(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         # Only the absence of the package itself is the user's to mend; a broken import inside it is not.
         if error.name is not None and module.split(".")[0] == error.name.split(".")[0]:
-            raise MissingExtra(module.split(".")[0], extra) from error
+            raise MissingExtra({module.split(".")[0]: extra}) from error
         raise
+
+
+def require_all(*packages: str) -> None:
+    """Refuse a request, before any work is done, for all the packages of `EXTRAS` at once that it lacks.
+
+    Raises:
+        MissingExtra: some are not installed; the message holds the one command that installs them all.
+    """
+    missing = {name: EXTRAS[name] for name in packages if not is_installed(name)}
+    if missing:
+        raise MissingExtra(missing)
+
+
+def is_installed(package: str) -> bool:
+    """Tell whether a package can be imported, without importing it."""
+    try:
+        return find_spec(package) is not None
+    except (ModuleNotFoundError, ValueError):  # the latter of a module that something else put in its place
+        return False
+
+
+def missing_extra(error: ModuleNotFoundError) -> MissingExtra | None:
+    """The sentence on a package of `EXTRAS` whose import failed; None for any other, which is a fault and no lack."""
+    package = (error.name or "").split(".")[0]
+    return MissingExtra({package: EXTRAS[package]}) if package in EXTRAS and not is_installed(package) else None
 
 
 @cache

@@ -87,7 +87,7 @@ class FormFacts:
             package = (error.name or "").split(".")[0]
             if self.extra is None or package == __package__:
                 raise
-            raise MissingExtra(package, self.extra) from error
+            raise MissingExtra({package: self.extra}) from error
         return found
 
 

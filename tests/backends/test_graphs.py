@@ -43,7 +43,7 @@ def test_without_the_runtime_the_kind_is_told_all_the_same(
     onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing(module: str, extra: str) -> None:
-        raise MissingExtra(module, extra)
+        raise MissingExtra({module: extra})
 
     monkeypatch.setattr(graphs, "require", missing)
     assert describe_graph(onnx_bundle.main_file) == GraphFacts(format="onnx", inputs=None, outputs=None)

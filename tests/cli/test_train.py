@@ -122,7 +122,7 @@ def test_without_what_draws_the_page_there_is_a_sentence_and_no_page(
     uninterrupted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def missing(*_: object) -> str:
-        raise MissingExtra("jinja2", "report")
+        raise MissingExtra({"jinja2": "report"})
 
     page = uninterrupted / "report.html"
     page.unlink()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xception import machine
 from xception.bundle import Bundle, Graph
 from xception.errors import UnknownName, UsageError
+from xception.extras import require_all
 from xception.forms import FORMS, Form, run_by
 from xception.preprocess import Preprocess
 
@@ -102,6 +103,11 @@ class Backend:
     precisions: tuple[InferPrecision, ...] = ("float32",)
     """The precisions that it computes in, its own first."""
 
+    @property
+    def imported_as(self) -> str:
+        """The name by which Python imports it."""
+        return self.package.replace("-", "_")
+
 
 BACKENDS: Mapping[str, Backend] = {
     "torch": Backend("xception.backends.torch", "torch", run_by("torch"), ("float32", "bfloat16")),
@@ -138,6 +144,7 @@ def open_session(bundle: Bundle, backend: str | None = None, compute: Compute = 
     if precision and precision not in BACKENDS[name].precisions:
         fitting = tuple(key for key, row in BACKENDS.items() if precision in row.precisions)
         raise UsageError(f"{name} does not compute in {precision}; use {' or '.join(fitting)}")
+    require_all(BACKENDS[name].imported_as)
     session: Session = import_module(BACKENDS[name].module).open_session(bundle, compute)
     return session
 

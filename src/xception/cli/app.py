@@ -11,6 +11,7 @@ from typing import NamedTuple
 from cyclopts import App, CycloptsError, Parameter
 
 from xception.errors import XceptionError
+from xception.extras import missing_extra
 from xception.version import __version__
 
 
@@ -95,6 +96,10 @@ def run(arguments: list[str]) -> int:
         return _complain(str(error), EXIT_USAGE, debug)
     except XceptionError as error:
         return _complain(str(error), error.exit_code, debug)
+    except ModuleNotFoundError as error:
+        if not (missing := missing_extra(error)):
+            raise
+        return _complain(str(missing), missing.exit_code, debug)
     except KeyboardInterrupt as error:
         return _complain(str(error) or "interrupted; nothing half-written was left behind", EXIT_INTERRUPTED, debug)
     except BrokenPipeError:

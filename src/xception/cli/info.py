@@ -15,7 +15,7 @@ from xception.convert.catalog import resolve_entry
 from xception.convert.diagnosis import Diagnosis, diagnose, published_as
 from xception.convert.readers import read_checkpoint
 from xception.convert.readers.tensorbundle import index_path
-from xception.errors import InputError
+from xception.errors import InputError, install_command
 from xception.forms import FORMS, describable
 from xception.preprocess import Preprocess, ShorterSide
 from xception.report.drawing import write_drawing
@@ -96,7 +96,10 @@ def _checkpoint_facts(diagnosis: Diagnosis) -> dict[str, str]:
 
 def _graph_facts(graph: GraphFacts) -> dict[str, str]:
     if graph.inputs is None or graph.outputs is None:
-        return {"format": graph.format, "ports": f"unknown; run: pip install 'xception[{FORMS[graph.format].extra}]'"}
+        return {
+            "format": graph.format,
+            "ports": f"unknown; run: {install_command(FORMS[graph.format].extra or graph.format)}",
+        }
     ports = [("input", port) for port in graph.inputs] + [("output", port) for port in graph.outputs]
     lines = {f"{kind} {port.name}": f"{port.dtype}, {' x '.join(map(str, port.shape))}" for kind, port in ports}
     return {"format": graph.format, **lines}

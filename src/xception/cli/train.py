@@ -14,7 +14,7 @@ from xception.cli.output import percent, print_facts, progress_bar, say
 from xception.cli.training_display import TrainingDisplay
 from xception.data.remote import is_remote
 from xception.errors import MissingExtra, UsageError
-from xception.extras import require
+from xception.extras import require_all
 
 if TYPE_CHECKING:
     from xception.bundle import Bundle
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from xception.train.storage import Storage
 
 PAGE = "report.html"
+
+TRAINING_PACKAGES = ("torch", "lightning_fabric", "tensorboard")
+"""The packages that every training run needs."""
 
 
 def train(
@@ -67,8 +70,7 @@ def train(
     """
     if min(workers, keep) < 1:
         raise UsageError(f"--workers is {workers} and --keep is {keep}; expected at least 1 for both")
-    require("torch", "train")
-    require("lightning_fabric", "train")
+    require_all(*TRAINING_PACKAGES)
     changes = (*set_, *([f"data.source='{data}'"] if data else []), *([f"model.start='{from_}'"] if from_ else []))
     settings, like = _settings(recipe, rerun, changes, data)
     if dry_run:

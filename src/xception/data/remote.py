@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote, unquote
 
 from xception.data.files import buffered, require_length
-from xception.errors import EnvironmentFault, UsageError
+from xception.errors import EnvironmentFault, UsageError, install_command
 from xception.extras import require
 
 UNQUOTED = "/?&=+:%~,@!$'()*;[]"
@@ -34,7 +34,7 @@ def filesystem(url: str, verb: str) -> tuple[Any, str]:
         fs, root = core.url_to_fs(url)
     except ImportError as error:
         raise EnvironmentFault(
-            f"cannot {verb} {url}: {error}; pip install 'xception[cloud]' brings s3 and http"
+            f"cannot {verb} {url}: {error}; for s3 and http, run: {install_command('cloud')}"
         ) from error
     except ValueError as error:
         raise UsageError(f"cannot {verb} {url}: {error}; expected a URL such as s3://bucket/folder") from error
