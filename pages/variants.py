@@ -55,11 +55,17 @@ def _differences(spec: Architecture) -> tuple[str, ...]:
         f"{spec.norm.epsilon:.0e}".replace("e-0", "e-"),
         str(spec.stem[0].padding),
         _units(block),
-        f"max-pool, {block.pool.padding}" if block.pool else "strided dw",
+        _halving(spec),
         block.shortcut.replace("_", ", ").replace("norm", "BN"),
         _units(tail) if tail.shortcut == "none" else "none",
         ("halved, " if spec.head.feature_scale == 0.5 else "") + spec.head.kind,
     )
+
+
+def _halving(spec: Architecture) -> str:
+    pool, last = spec.blocks[1].pool, spec.blocks[-1]
+    but_last = ", but in the last block" if last.shortcut != "none" and last.stride == 1 else ""
+    return (f"max-pool, {pool.padding}" if pool else "strided dw") + but_last
 
 
 def _units(block: Block) -> str:
@@ -88,7 +94,7 @@ def operations() -> str:
 def weights() -> str:
     header = ("weights", "image", "interpolation", "mean", "top-1", "top-5", "stated by")
     rows = []
-    for entry in CATALOG.values():
+    for entry in (entry for entry in CATALOG.values() if not entry.snapshot_of):
         newest = entry.reported[0] if entry.reported else None
         rows.append(
             (

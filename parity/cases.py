@@ -56,6 +56,7 @@ CASES = (
     Case(variant="gluon_xception65", upstream=GLUON, finer=(16, 8)),
     Case(variant="keras_xception", upstream=KERAS),
     Case(variant="mini_xception", upstream=MINI, golden_px=(61, 64), px=(48, 65)),
+    Case(variant="mini48_xception", upstream=MINI, golden_px=(47, 48), px=(64, 65)),
     Case(variant="tiny_xception", upstream=MINI, golden_px=(61, 64), px=(48, 65)),
     Case(variant="big_xception", upstream=MINI, golden_px=(61, 64), px=(48, 65)),
     Case(variant="ppcls_xception41", upstream=PADDLE),

@@ -31,9 +31,10 @@ LARGE = {
     "ppcls_xception71": (37_678_496, 178_080, 16.0843, 8.7426, 64.767, 60.821),
 }
 
-# Parameters, batch statistics and 10^6 MACs at 64 px.
+# Parameters, batch statistics and 10^6 MACs at the own size.
 SMALL = {
     "mini_xception": (56_951, 1_472, 10.2),
+    "mini48_xception": (56_702, 1_466, 5.5),
     "tiny_xception": (17_574, 740, 3.4),
     "big_xception": (206_375, 2_496, 65.8),
 }

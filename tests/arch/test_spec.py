@@ -37,7 +37,7 @@ def test_a_specification_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_large_networks_have_output_stride_32_and_the_small_ones_less(name: str) -> None:
-    small = {"mini_xception": 16, "tiny_xception": 16, "big_xception": 8}
+    small = {"mini_xception": 16, "mini48_xception": 8, "tiny_xception": 16, "big_xception": 8}
     assert VARIANTS[name].output_stride == small.get(name, 32)
 
 

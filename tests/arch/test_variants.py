@@ -20,6 +20,7 @@ NAMES = {
     "mindspore_xception",
     "gluon_xception65",
     "mini_xception",
+    "mini48_xception",
     "tiny_xception",
     "big_xception",
 }
@@ -61,10 +62,10 @@ def test_a_name_that_several_networks_carry_is_refused_with_all_of_them(bare: st
     assert caught.value.candidates == candidates
 
 
-def test_xception_alone_means_seven_networks() -> None:
+def test_xception_alone_means_eight_networks() -> None:
     with pytest.raises(AmbiguousName) as caught:
         resolve("xception")
-    assert len(caught.value.candidates) == 7
+    assert len(caught.value.candidates) == 8
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("tim_xception", "timm_xception"), ("keras_exception", "keras_xception")])

@@ -93,6 +93,11 @@ def unscaled(spec: Architecture) -> Architecture:
     return replace(spec, head=replace(spec.head, feature_scale=1.0))
 
 
+def pooled_at_the_end(spec: Architecture) -> Architecture:
+    *rest, last = spec.blocks
+    return replace(spec, blocks=(*rest, replace(last, pool=Pool(stride=2, padding="same"))))
+
+
 def led_by_activations(block: Block) -> Block:
     return replace(block, units=(replace(block.units[0], before="act"), *block.units[1:]))
 
@@ -123,6 +128,8 @@ FAULTS: tuple[tuple[str, int, str, Change], ...] = (
     ("mini_xception", 64, "torch's pooling", pools("symmetric")),
     ("mini_xception", 64, "torch's epsilon", epsilon(1e-5)),
     ("mini_xception", 64, "leading activations", blocks(led_by_activations)),
+    ("mini48_xception", 48, "torch's pooling", pools("symmetric")),
+    ("mini48_xception", 48, "a last block that pools, as in the 64-px network", pooled_at_the_end),
 )
 
 

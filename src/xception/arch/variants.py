@@ -274,17 +274,19 @@ def _mini(
     stem_stride: int = 1,
     later: Slot = "none",
     input_px: int = 64,
+    is_last_pooled: bool = True,
 ) -> Architecture:
     """oarriaga's small gray-image networks (Arriaga et al. 2017): a convolution is the classifier.
 
     `later` is what stands before the first unit of every block but the first.
     """
+    pooled = len(widths) if is_last_pooled else len(widths) - 1
     ins = (stem[1], *widths[:-1])
     blocks = tuple(
         Block(
             flow="entry",
             units=_units(width_in, (width, width), first=later if index else "none"),
-            pool=Pool(stride=2, padding="same"),
+            pool=Pool(stride=2, padding="same") if index < pooled else None,
             shortcut="conv_norm",
         )
         for index, (width_in, width) in enumerate(zip(ins, widths, strict=True))
@@ -329,6 +331,7 @@ VARIANTS: Mapping[str, Architecture] = MappingProxyType(
             ),
             _gluon("gluon_xception65", middle=16),
             _mini("mini_xception", stem=(8, 8), widths=(16, 32, 64, 128)),
+            _mini("mini48_xception", stem=(5, 8), widths=(16, 32, 64, 128), input_px=48, is_last_pooled=False),
             _mini("tiny_xception", stem=(5, 5), widths=(8, 16, 32, 64)),
             _mini("big_xception", stem=(32, 64), widths=(128, 256), stem_stride=2, later="act"),
         )

@@ -57,11 +57,14 @@ class WeightsRow(msgspec.Struct, frozen=True, kw_only=True):
     labels: str
     preprocess: Preprocess
     reported: tuple[ReportedRow, ...]
+    port_of: str | None
+    snapshot_of: str | None
     defects: tuple[str, ...]
 
 
 def list_variants(*, flops_convention: FlopsConvention = "macs", json: Json = False) -> None:
-    """Show all variants, with parameters and multiply-accumulates at their own input size, and all published weights.
+    """Show all variants, with parameters and multiply-accumulates at their own input size, and all published weights
+    but snapshots of a training, which --json has too.
 
     ```
     xception list
@@ -80,7 +83,7 @@ def list_variants(*, flops_convention: FlopsConvention = "macs", json: Json = Fa
         return
     _print_variants(variants, flops_convention)
     sys.stdout.write("\n")
-    _print_weights(weights)
+    _print_weights([row for row in weights if not row.snapshot_of])
 
 
 def describe(spec: Architecture, convention: FlopsConvention = "macs") -> VariantRow:
@@ -117,6 +120,8 @@ def describe_entry(entry: WeightsEntry) -> WeightsRow:
         labels=entry.label_set,
         preprocess=entry.preprocess,
         reported=tuple(ReportedRow(top1=r.top1, top5=r.top5, where=r.where, date=r.date) for r in entry.reported),
+        port_of=entry.port_of,
+        snapshot_of=entry.snapshot_of,
         defects=entry.defects,
     )
 

@@ -8,24 +8,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from xception.convert.checksum import Algorithm, Digest
-from xception.convert.weights_entry import LabelSet, Reported, WeightsEntry
+from xception.convert.face_classification import FACE_ENTRIES
+from xception.convert.weights_entry import Reported, WeightsEntry
 from xception.errors import AmbiguousName, UnknownName
-from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
+from xception.preprocess import CenterCrop, Preprocess, ShorterSide
 
 _Score = tuple[float, float]
 
 HALF_MEAN = (0.5, 0.5, 0.5)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-FACE = Preprocess(
-    color="gray",
-    resize=Squash(width_px=64, height_px=64),
-    interpolation="bilinear",
-    antialias=False,
-    mean=(0.5,),
-    std=(0.5,),
-)
-"""face_classification: OpenCV's resize of a face, whatever its aspect ratio."""
 
 PADDLE = Preprocess(
     resize=ShorterSide(px=320, long_side="round"),
@@ -104,23 +95,6 @@ def _mindspore_zoo(
         ),
     )
 
-
-def _face(name: str, label_set: LabelSet, path: str, sha256: str, *reported: Reported) -> WeightsEntry:
-    commit = "b861d21b0e76ca5514cdeb5b56a689b7318584f4"
-    return WeightsEntry(
-        name=name,
-        container="hdf5",
-        preprocess=FACE,
-        file=path.rpartition("/")[2],
-        reference=f"https://github.com/oarriaga/face_classification/raw/{commit}/trained_models/{path}",
-        digest=Digest("sha256", sha256),
-        label_set=label_set,
-        reported=reported,
-    )
-
-
-FACE_README = "face_classification, README"
-FILE_NAME = "file name, on validation images"
 
 KERAS_WEIGHTS = (
     "These are Keras' weights in a network with epsilon 1e-5 and symmetric pool padding instead of 1e-3 and "
@@ -248,40 +222,7 @@ _ROWS = (
         reported=(Reported(top1=0.79716, top5=0.94860, where="timm, results-imagenet.csv", date="2022-03-29"),),
         defects=("Removed from timm in 0.9; the versions before it compute a dropout and discard it.",),
     ),
-    _face(
-        "mini_xception.fer2013",
-        "fer2013",
-        "emotion_models/fer2013_mini_XCEPTION.102-0.66.hdf5",
-        "59534287fdfb125e30a94400296c25ea9f5d706fca93dd8adbbbed916799ea0e",
-        Reported(top1=0.66, top5=None, where=FACE_README, date=None),
-    ),
-    _face(
-        "mini_xception.imdb_gender",
-        "imdb",
-        "gender_models/gender_mini_XCEPTION.21-0.95.hdf5",
-        "7affc7bd520c48ca908eada26988d0e17fdfa1d447d8ae5675395f05ca6f943b",
-        Reported(top1=0.96, top5=None, where=FACE_README, date=None),
-        Reported(top1=0.95, top5=None, where=FILE_NAME, date=None),
-    ),
-    _face(
-        "mini_xception.kdef",
-        "kdef",
-        "emotion_models/mini_XCEPTION_KDEF.hdf5",
-        "22746cd536726cc8603d7e065f9eb626639498119c7f16564e58eadea70f6568",
-    ),
-    _face(
-        "tiny_xception.kdef",
-        "kdef",
-        "emotion_models/tiny_XCEPTION_KDEF.hdf5",
-        "b625521c168f14acbeee033dc263276cb76ee6ed4a6de6b7482713ee34fc4ef1",
-    ),
-    _face(
-        "big_xception.fer2013",
-        "fer2013",
-        "fer2013_big_XCEPTION.54-0.66.hdf5",
-        "2c7ed52bc381077b5099afdfa392efb754516db91575f3f8ea120e81bc55db37",
-        Reported(top1=0.66, top5=None, where=FILE_NAME, date=None),
-    ),
+    *FACE_ENTRIES,
 )
 
 CATALOG: Mapping[str, WeightsEntry] = MappingProxyType({entry.name: entry for entry in _ROWS})
@@ -289,7 +230,7 @@ CATALOG: Mapping[str, WeightsEntry] = MappingProxyType({entry.name: entry for en
 
 
 def resolve_entry(name: str) -> WeightsEntry:
-    """The entry of that name; a variant's name is enough where the variant has only one.
+    """The entry of that name; a variant's name is enough where the variant has only one, ports and snapshots aside.
 
     Raises:
         AmbiguousName: the variant has several entries.
@@ -297,7 +238,9 @@ def resolve_entry(name: str) -> WeightsEntry:
     """
     if name in CATALOG:
         return CATALOG[name]
-    entries = [entry for entry in CATALOG.values() if entry.variant == name]
+    entries = [
+        entry for entry in CATALOG.values() if entry.variant == name and not (entry.port_of or entry.snapshot_of)
+    ]
     if len(entries) > 1:
         raise AmbiguousName("weights", name, [entry.name for entry in entries])
     if not entries:

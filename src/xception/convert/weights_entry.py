@@ -38,8 +38,16 @@ class Reported:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsEntry:
-    """One published file. `reference` is where it can be fetched from (`hf-hub:owner/name` or a URL), None where no
-    such place is known. The first of `reported` is the newest."""
+    """One published file.
+
+    Attributes:
+        reference: the place to fetch it from (`hf-hub:owner/name` or a URL), None where no such place is known.
+        reported: accuracies, the newest first.
+        port_of: the entry whose weights these are in another source's file. That one goes first where only the variant
+            is named.
+        snapshot_of: the entry whose training these weights are another state of. That one goes first, too, and lists
+            for reading leave these out.
+    """
 
     name: str
     container: Container
@@ -49,6 +57,8 @@ class WeightsEntry:
     digest: Digest | None = None
     label_set: LabelSet = "imagenet1k"
     reported: tuple[Reported, ...] = ()
+    port_of: str | None = None
+    snapshot_of: str | None = None
     defects: tuple[str, ...] = ()
 
     @property

@@ -29,7 +29,7 @@ from xception.convert.naming.rename import (
 )
 from xception.errors import InputError
 
-PUBLISHED_VARIANTS = ("keras_xception", "mini_xception", "tiny_xception", "big_xception")
+PUBLISHED_VARIANTS = ("keras_xception", "mini_xception", "mini48_xception", "tiny_xception", "big_xception")
 
 KERAS_LEAVES: Leaves = {
     "conv.weight": ("/kernel", HWIO),
