@@ -138,11 +138,11 @@ def test_a_background_class_is_told() -> None:
 
 
 def test_a_file_that_fits_nothing_fully_has_a_nearest_variant_and_its_differences() -> None:
-    values = hollow("timm", "timm_xception65") | {"criterion.weight": np.zeros(3)}
+    values = hollow("timm", "timm_xception65") | {"mixer.weight": np.zeros(3)}
     del values["blocks.7.stack.conv2.bn_dw.bias"]
     found = diagnose(checkpoint(values))
     assert (found.variant, found.candidates) == (None, ("timm_xception65",))
-    assert (found.missing, found.unexpected) == (("blocks.7.stack.conv2.bn_dw.bias",), ("criterion.weight",))
+    assert (found.missing, found.unexpected) == (("blocks.7.stack.conv2.bn_dw.bias",), ("mixer.weight",))
     assert found.why.startswith("nothing fits fully; nearest is timm_xception65 under the names of timm: missing ")
 
 

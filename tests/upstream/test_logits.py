@@ -11,8 +11,9 @@ from xception.upstream import logits
 from xception.upstream.logits import NEEDS_CODE, RUNNERS, weights_of
 
 
-def chosen(saved: dict[str, object], group: str = "", prefix: str = "", leave_out: tuple[str, ...] = ()) -> object:
-    return weights_of(saved, Namespace(group=group, prefix=prefix, leave_out=list(leave_out)))
+def chosen(saved: dict[str, object], **options: object) -> object:
+    given = {"group": "", "prefix": "", "leave_out": [], "head": "", "classifier": ""} | options
+    return weights_of(saved, Namespace(**given))
 
 
 def test_weights_are_taken_from_their_group_and_their_wrapper() -> None:
@@ -22,6 +23,12 @@ def test_weights_are_taken_from_their_group_and_their_wrapper() -> None:
 
 def test_what_is_to_be_left_out_is() -> None:
     assert chosen({"a.b": 1, "c.d": 2}, leave_out=("a.*",)) == {"c.d": 2}
+
+
+def test_a_classifier_of_another_name_gets_the_source_s_own() -> None:
+    file = {"net.backbone.a": 1, "net.head.1.weight": 2, "net.head.10.weight": 3, "net.backbone.fc.weight": 4}
+    options = {"prefix": "net.backbone.", "head": "net.head.1", "classifier": "fc", "leave_out": ["fc.*"]}
+    assert chosen(file, **options) == {"a": 1, "fc.weight": 2}
 
 
 def test_every_source_that_has_a_framework_is_run() -> None:

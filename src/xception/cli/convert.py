@@ -12,6 +12,7 @@ from xception.cli.output import certificate_sentence, print_facts, print_json, s
 from xception.cli.remote import local_path
 from xception.convert.catalog import CATALOG, resolve_entry
 from xception.convert.conversion import Conversion, convert_checkpoint
+from xception.convert.diagnosis import dropped_sentences
 from xception.convert.input_channels import StemRule, adapt_input_channels
 from xception.convert.selection import WeightsChoice
 from xception.errors import UsageError
@@ -30,6 +31,7 @@ def convert(
     group: str | None = None,
     ema: bool = False,
     leave_out: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    head: str | None = None,
     new_head: int | None = None,
     in_channels: int | None = None,
     stem: StemRule = "repeat",
@@ -56,6 +58,7 @@ def convert(
         group: The set of weights to take, by the name that xception info shows.
         ema: Take the running average of the weights.
         leave_out: Patterns of superfluous tensors, such as 'criterion.*'.
+        head: The linear layer of the file that is its classifier, by name.
         new_head: Start a new classifier of this many classes instead of the file's.
         in_channels: Fit the first convolution to images of another number of channels.
         stem: How it is fitted: repeat its channels, or sum them up for gray images.
@@ -65,7 +68,7 @@ def convert(
     ensure_free_for_bundle(out, overwrite=overwrite)
     if certify and in_channels:
         raise UsageError("--certify compares the weights as they are in the file; leave --in-channels out")
-    choice = WeightsChoice(variant=variant, group=group, average=ema, leave_out=leave_out, new_head=new_head)
+    choice = WeightsChoice(variant=variant, group=group, average=ema, leave_out=leave_out, head=head, new_head=new_head)
     entry = resolve_entry(weights) if weights else CATALOG.get(file)
     class_names = read_labels(labels) if labels else None
     conversion = convert_checkpoint(local_path(file), choice, entry=entry, labels=class_names)
@@ -93,6 +96,8 @@ def _facts(bundle: Bundle, conversion: Conversion) -> dict[str, str]:
         "read as": f"{step.settings['container']}, names of {match.source}"
         + f", group {match.group.name}" * bool(match.group.name),
         "tensors": f"{match.matched} matched, {len(match.missing)} missing, {len(match.unexpected)} unexpected",
+        **({"classifier": f"its layer {match.classifier.layer}"} if match.classifier else {}),
+        **({"dropped": "; ".join(dropped_sentences(match))} if match.dropped else {}),
         "classes": f"{len(bundle.labels)} ({', '.join(bundle.labels.names[:3])}, ...)",
         "input": f"{network.in_channels} x {' x '.join(map(str, bundle.model.preprocess.output_px or ('any', 'any')))}",
     }

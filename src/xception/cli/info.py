@@ -91,7 +91,7 @@ def _checkpoint_facts(diagnosis: Diagnosis) -> dict[str, str]:
         names = getattr(diagnosis, kind)
         if names:
             facts[kind] = f"{len(names)}: {', '.join(names)}"
-    return facts
+    return facts | ({"to convert it": diagnosis.remedy} if diagnosis.remedy else {})
 
 
 def _graph_facts(graph: GraphFacts) -> dict[str, str]:

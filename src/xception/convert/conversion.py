@@ -14,7 +14,7 @@ from xception.arguments import as_path
 from xception.bundle import Bundle, Model, Network, Step, write_bundle
 from xception.convert import timm_config
 from xception.convert.defaults import default_labels, default_preprocess, with_input_px
-from xception.convert.diagnosis import published_as
+from xception.convert.diagnosis import dropped_sentences, published_as
 from xception.convert.match import Match
 from xception.convert.naming.rename import canonical_tensors
 from xception.convert.naming.schemes import upstream_names
@@ -149,6 +149,10 @@ def _step(checkpoint: Checkpoint, match: Match, choice: WeightsChoice, published
         settings["preprocess_of"] = published.name
     if choice.leave_out:
         settings["left_out"] = " ".join(choice.leave_out)
+    if match.dropped:
+        settings["dropped"] = "; ".join(dropped_sentences(match))
+    if match.classifier:
+        settings["head"] = match.classifier.layer
     if choice.new_head:
         settings["new_head"] = choice.new_head
     if choice.variant and choice.variant != match.spec.name:

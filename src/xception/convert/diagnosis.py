@@ -6,9 +6,11 @@ import msgspec
 import numpy as np
 
 from xception.convert.catalog import identify
+from xception.convert.known_extras import needed_extra, stranger
 from xception.convert.match import Match, best_matches, is_same_quality, twins
 from xception.convert.readers import Checkpoint, CheckpointContents
 from xception.convert.readers.checkpoint import MODEL_FOLDER
+from xception.convert.remedies import remedy
 from xception.convert.weight_groups import WeightGroup, choose_groups, weight_groups
 from xception.convert.weights_entry import WeightsEntry
 
@@ -32,6 +34,9 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
         num_classes: None for a file without a classifier.
         width: channels in relation to the published network.
         misshapen: sentences that name the tensor and both shapes.
+        classifier: the layer that was taken as the classifier though its name is not the source's.
+        dropped: what was passed over because no logit depends on it.
+        remedy: the options with which it can be converted, "" if it needs none or nothing helps.
     """
 
     container: str
@@ -51,6 +56,9 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     misshapen: tuple[str, ...]
+    classifier: str | None = None
+    dropped: tuple[str, ...] = ()
+    remedy: str = ""
 
 
 def diagnose(checkpoint: CheckpointContents, *, group: str | None = None, average: bool = False) -> Diagnosis:
@@ -83,7 +91,16 @@ def diagnose(checkpoint: CheckpointContents, *, group: str | None = None, averag
         missing=best.missing if known else (),
         unexpected=best.unexpected if known else tuple(best.group.tensors),
         misshapen=best.misshapen if known else (),
+        classifier=best.classifier.layer if best.classifier else None,
+        dropped=dropped_sentences(best),
+        remedy=remedy(best) if known else "",
     )
+
+
+def dropped_sentences(match: Match) -> tuple[str, ...]:
+    """The kinds of tensors that were passed over, each with some names."""
+    kinds = dict.fromkeys(match.dropped.values())
+    return tuple(f"{what} ({_some([n for n, kind in match.dropped.items() if kind == what])})" for what in kinds)
 
 
 def published_as(checkpoint: Checkpoint) -> WeightsEntry | None:
@@ -99,14 +116,26 @@ def is_usable(match: Match) -> bool:
 def why(matches: list[Match]) -> str:
     """The reasons for what `diagnose` says of these matches, the best of which is first."""
     best = matches[0]
+    others = stranger(best.group.tensors)
+    if others and not is_usable(best):
+        return f"it is {others}, whose network is none of the published ones"
     if best.score < MIN_LIKENESS:
         return best.problem or f"no tensor of {_some(best.group.tensors)} has a name that a known source gives"
+    if best.lacks_only_classifier and best.unexpected:
+        return f"it is {best.spec.name} without a classifier that is known by its name{_besides(best)}"
     if not is_usable(best):
-        return f"nothing fits fully; nearest is {best.spec.name} under the names of {best.source}: {differences(best)}"
+        nearest = f"{best.spec.name} under the names of {best.source}"
+        return f"nothing fits fully; nearest is {nearest}: {differences(best)}{_needed(best)}"
     equal = [found for found in matches if is_same_quality(found, best)]
     if len(equal) > 1:
         return f"names and shapes fit {' and '.join(found.spec.name for found in equal)} alike"
-    sentences = (_names_sentence(best), _head_sentence(best), _twins_sentence(best))
+    sentences = (
+        _names_sentence(best),
+        _classifier_sentence(best),
+        *_dropped_clause(best),
+        _head_sentence(best),
+        _twins_sentence(best),
+    )
     return "; ".join(filter(None, sentences))
 
 
@@ -118,6 +147,27 @@ def differences(match: Match) -> str:
 
 def _names_sentence(match: Match) -> str:
     return f"the names are those of {match.source}, and all {match.matched} tensors under them fit {match.spec.name}"
+
+
+def _classifier_sentence(match: Match) -> str:
+    return f"the classifier is its layer {match.classifier.layer}" if match.classifier else ""
+
+
+def _dropped_clause(match: Match) -> tuple[str, ...]:
+    kinds = dropped_sentences(match)
+    return (f"dropped, since no logit depends on them, are {', '.join(kinds)}",) if kinds else ()
+
+
+def _besides(match: Match) -> str:
+    """The reason why nothing of what is left is its classifier."""
+    if match.hidden_layers:
+        return f": there are several layers in its place, {_some(match.hidden_layers)}"
+    return f", but with {_some(match.unexpected)}{_needed(match)}"
+
+
+def _needed(match: Match) -> str:
+    found = needed_extra(match.unexpected)
+    return f"; {found[0]} belongs to {found[1].what}: {found[1].needed}" if found else ""
 
 
 def _head_sentence(match: Match) -> str:

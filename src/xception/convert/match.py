@@ -1,6 +1,6 @@
 """Matches of a group of weights with the variants under a source's names; only names and shapes are compared."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -9,6 +9,8 @@ import numpy as np
 from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT, STEM_WEIGHT, Shape, tensors
 from xception.arch.spec import Architecture
 from xception.arch.variants import VARIANTS, architecture
+from xception.convert.heads import Classifier, has_classifier, hidden_layers, layer_name, linear_layers, with_classifier
+from xception.convert.known_extras import known_extra
 from xception.convert.naming.rename import TensorLayout, Tensors, UpstreamTensor
 from xception.convert.naming.schemes import NAMING_SCHEMES, last_pointwise, published_variants, upstream_names
 from xception.convert.weight_groups import WeightGroup
@@ -25,6 +27,10 @@ class Match:
         spec: the variant with the classes, channels and width that the shapes tell.
         prepared: the group's tensors under exactly the names that the source's scheme knows.
         width: channels in relation to the published network.
+        classifier: the linear layer that was taken as the classifier though its name is not the source's.
+        other_classifiers: further linear layers behind the features, which could be taken instead.
+        hidden_layers: names of the layers in the classifier's place, if there are several.
+        dropped: tensors that no logit depends on, with what they are.
         problem: the reason why the source's rules do not apply to the file, else "".
     """
 
@@ -37,6 +43,10 @@ class Match:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     misshapen: tuple[str, ...] = ()
+    classifier: Classifier | None = None
+    other_classifiers: tuple[Classifier, ...] = ()
+    hidden_layers: tuple[str, ...] = ()
+    dropped: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
 
     @property
@@ -46,9 +56,34 @@ class Match:
 
     @property
     def is_headless(self) -> bool:
-        """True if nothing but the classifier is missing."""
+        """True if nothing but the classifier is missing, and nothing is unexpected."""
+        return self.lacks_only_classifier and not self.unexpected
+
+    @property
+    def lacks_only_classifier(self) -> bool:
+        """True if nothing but the classifier is missing, whatever else is in the file."""
         head = {self._name(CLASSIFIER_WEIGHT), self._name(CLASSIFIER_BIAS)}
-        return bool(self.matched) and set(self.missing) == head and not (self.unexpected or self.misshapen)
+        return bool(self.matched) and set(self.missing) == head and not self.misshapen
+
+    @property
+    def classifier_name(self) -> str:
+        """The source's name for the layer that is the classifier."""
+        return layer_name(self._name(CLASSIFIER_WEIGHT))
+
+    @property
+    def classifier_tensors(self) -> tuple[str, ...]:
+        """The file's names of the tensors that stand in the classifier's place."""
+        own_name = {id(value): name for name, value in self.group.tensors.items()}
+        places = [self._name(CLASSIFIER_WEIGHT), self._name(CLASSIFIER_BIAS)]
+        found = [(place, self.prepared[place]) for place in places if place in self.prepared]
+        return tuple(own_name.get(id(value), place) for place, value in found)
+
+    @property
+    def misfits_only_in_classifier(self) -> bool:
+        """True if the whole network is there and nothing but the classifier takes other features than it gives."""
+        head = {self._name(CLASSIFIER_WEIGHT), self._name(CLASSIFIER_BIAS)}
+        names = {sentence.partition(" is (")[0] for sentence in self.misshapen}
+        return bool(names) and names <= head and not set(self.missing) - head
 
     @property
     def drops_background(self) -> bool:
@@ -96,10 +131,18 @@ def match_variant(group: WeightGroup, source: str, variant: str) -> Match:
         missing = tuple(there.name for there in names.values())
         unexpected = tuple(group.tensors)
         return Match(group=group, source=source, spec=VARIANTS[variant], missing=missing, unexpected=unexpected)
-    spec, width = _spec(prepared, names, variant)
-    expected = _expected(spec, names)
     # Keras' layers are numbered anew; a user must read the name that is in the file.
     own_name = {id(value): name for name, value in group.tensors.items()}
+    found = linear_layers(prepared, names, _features(prepared, names, variant), own_name)
+    taken = _classifier(found, prepared, names, group.head)
+    others = tuple(layer for layer in found if layer != taken and known_extra(layer.weight) is None)
+    before, whole = prepared, with_classifier(prepared, names, taken) if taken else prepared
+    spec, width = _spec(whole, names, variant)
+    expected = _expected(spec, names)
+    dropped = _dropped(name for name in whole if name not in expected)
+    if taken and group.head:
+        dropped |= _passed_over(before, names, others)
+    prepared = {name: value for name, value in whole.items() if name in expected or name not in dropped}
     return Match(
         group=group,
         source=source,
@@ -110,6 +153,10 @@ def match_variant(group: WeightGroup, source: str, variant: str) -> Match:
         missing=tuple(name for name in expected if name not in prepared),
         unexpected=tuple(own_name.get(id(value), name) for name, value in prepared.items() if name not in expected),
         misshapen=tuple(_misshapen(prepared, expected)),
+        classifier=taken,
+        other_classifiers=() if group.head else others,
+        hidden_layers=tuple(hidden_layers(prepared, names)),
+        dropped={own_name.get(id(before[name]), name): what for name, what in dropped.items()},
     )
 
 
@@ -123,6 +170,31 @@ def twins(variant: str) -> tuple[str, ...]:
 def is_same_quality(match: Match, best: Match) -> bool:
     """True if two matches cannot be told apart: as many tensors match, and both or none at the published width."""
     return match.score == best.score and (match.width == 1.0) == (best.width == 1.0)
+
+
+def _classifier(
+    found: list[Classifier], values: Tensors, names: Mapping[str, UpstreamTensor], head: str | None
+) -> Classifier | None:
+    """The layer that the user names, or else the only one that its name and its place tell to be the classifier."""
+    if head is not None:
+        return next((layer for layer in found if layer.layer == head), None)
+    if has_classifier(values, names):
+        return None
+    named = [layer for layer in found if layer.is_named_so]
+    return named[0] if len(found) == len(named) == 1 else None
+
+
+def _dropped(names: Iterable[str]) -> dict[str, str]:
+    """The tensors among these that no logit depends on, with what they are."""
+    rows = {name: known_extra(name) for name in names}
+    return {name: row.what for name, row in rows.items() if row and not row.needed}
+
+
+def _passed_over(values: Tensors, names: Mapping[str, UpstreamTensor], others: Iterable[Classifier]) -> dict[str, str]:
+    """The tensors of all classifiers but the one that the user names."""
+    own = {names[CLASSIFIER_WEIGHT].name, names[CLASSIFIER_BIAS].name} & values.keys()
+    behind = {name for layer in others for name in (layer.weight, layer.bias)}
+    return dict.fromkeys(sorted(own | behind), "another classifier")
 
 
 def _misshapen(values: Tensors, expected: Mapping[str, Shape]) -> list[str]:
@@ -152,6 +224,12 @@ def _spec(values: Tensors, names: Mapping[str, UpstreamTensor], variant: str) ->
         if not _misshapen(values, _expected(spec, names)):
             return spec, width
     return architecture(variant, num_classes=classes, in_channels=channels), 1.0
+
+
+def _features(values: Tensors, names: Mapping[str, UpstreamTensor], variant: str) -> int:
+    """Channels of the file's last map."""
+    last = last_pointwise(variant)
+    return _length(values, names[last], 0, tensors(VARIANTS[variant])[last][0])
 
 
 def _length(values: Tensors, there: UpstreamTensor, axis: int, default: int) -> int:

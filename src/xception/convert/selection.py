@@ -8,6 +8,7 @@ from xception.arch.variants import resolve
 from xception.convert.diagnosis import differences, why
 from xception.convert.match import Match, best_matches, is_same_quality, match_variants, twins
 from xception.convert.readers import Checkpoint
+from xception.convert.remedies import remedy
 from xception.convert.weight_groups import WeightGroup, choose_groups, weight_groups
 from xception.convert.weights_entry import WeightsEntry
 from xception.errors import InputError, UsageError
@@ -22,6 +23,7 @@ class WeightsChoice:
         group: the group of weights, by name.
         average: take the running average of the weights.
         leave_out: shell patterns of the file's tensors that are not to be taken over.
+        head: the linear layer of the file that is the classifier, where several are or its name does not tell.
         new_head: start a new classifier of so many classes, all zeros, in place of the file's.
     """
 
@@ -29,6 +31,7 @@ class WeightsChoice:
     group: str | None = None
     average: bool = False
     leave_out: Sequence[str] = ()
+    head: str | None = None
     new_head: int | None = None
 
 
@@ -79,6 +82,8 @@ def choose_match(checkpoint: Checkpoint, choice: WeightsChoice) -> Match:
 def _wanted_groups(checkpoint: Checkpoint, choice: WeightsChoice) -> list[WeightGroup]:
     """The groups of weights that come into question, without what is to be left out."""
     groups = choose_groups(weight_groups(checkpoint), name=choice.group, average=choice.average)
+    if choice.head is not None:
+        groups = [replace(group, head=choice.head) for group in groups]
     if not choice.leave_out:
         return groups
     names = [name for group in groups for name in group.tensors]
@@ -111,13 +116,13 @@ def _refusal(groups: list[WeightGroup], usable: list[Match], choice: WeightsChoi
         )
     matches = best_matches(groups)
     best = matches[0]
+    if choice.head is not None and best.classifier is None:
+        return f"has no linear layer {choice.head} behind the features of {best.spec.name}{_layers(groups)}"
     reason = f"it is {best.spec.name} without its classifier" if best.is_headless else why(matches)
-    return f"cannot be converted: {reason}; {_remedy(best)}"
+    return f"cannot be converted: {reason}; {remedy(best) or 'xception info shows all differences'}"
 
 
-def _remedy(match: Match) -> str:
-    if match.is_headless:
-        return "to start with a new classifier of K classes, pass --new-head K"
-    if match.unexpected and not (match.missing or match.misshapen):
-        return "to leave out what is not part of it, pass --leave-out PATTERN"
-    return "xception info shows all differences"
+def _layers(groups: list[WeightGroup]) -> str:
+    best = best_matches([replace(group, head=None) for group in groups])[0]
+    layers = [layer.layer for layer in (best.classifier, *best.other_classifiers) if layer]
+    return f"; those that are there: {', '.join(layers)}" if layers else ", nor any other; leave --head out"

@@ -1,5 +1,6 @@
 """Groups of weights in a checkpoint, each one network's: by the file's own keys, and by the prefixes of wrappers."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,12 +28,14 @@ class WeightGroup:
         name: the user's name for it: the key, a slash, and the prefix without its last dot, as far as there are such.
         key: where the file holds it, "" in a file with a single group.
         prefix: the start of its tensors' names in the file, which `tensors` go without.
+        head: the layer that is the classifier, by the name that it has in `tensors`; None to go by the names.
     """
 
     name: str
     key: str
     prefix: str
     tensors: dict[str, np.ndarray]
+    head: str | None = None
 
     @property
     def is_average(self) -> bool:
@@ -106,4 +109,6 @@ def _prefixes(names: Iterable[str]) -> list[str]:
 
 @cache
 def _markers() -> tuple[str, ...]:
-    return tuple({upstream_names(*pair)[last_pointwise(pair[1])].name for pair in published_variants()})
+    names = {upstream_names(*pair)[last_pointwise(pair[1])].name for pair in published_variants()}
+    flattened = {re.sub(r"^blocks\.", "blocks_", name) for name in names}  # by timm's `features_only`
+    return tuple(names | flattened)

@@ -8,6 +8,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from glob import escape
 from pathlib import Path
 
 import msgspec
@@ -106,7 +107,9 @@ def _options(conversion: Conversion, code: Path | None) -> list[str]:
     }
     if code is not None:
         options["code"] = code.resolve()
-    left_out = str(step.get("left_out", "")).split()
+    if match.classifier:
+        options |= {"head": match.classifier.layer, "classifier": match.classifier_name}
+    left_out = [*str(step.get("left_out", "")).split(), *map(escape, match.dropped)]
     return [f"--{name}={value}" for name, value in options.items()] + (["--leave-out", *left_out] if left_out else [])
 
 

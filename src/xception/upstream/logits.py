@@ -39,6 +39,8 @@ def _arguments() -> argparse.Namespace:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--group", default="", help="key of the dictionary that holds the weights")
     parser.add_argument("--prefix", default="", help="what a wrapper put before their names")
+    parser.add_argument("--head", default="", help="the layer that is the classifier, if the source calls it otherwise")
+    parser.add_argument("--classifier", default="", help="the source's name for it")
     parser.add_argument("--leave-out", nargs="*", default=[], help="patterns of tensors not to load")
     for name in ("num-classes", "in-channels"):
         parser.add_argument(f"--{name}", type=int, required=True)
@@ -49,17 +51,19 @@ def _arguments() -> argparse.Namespace:
 
 
 def weights_of(saved: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
-    """The tensors that a user chose out of what a file holds, without the wrapper's prefix."""
+    """The tensors that were converted of what a file holds, without the wrapper's prefix, the classifier under the
+    source's name."""
     chosen = saved[arguments.group] if arguments.group else saved
-    if arguments.prefix:
-        chosen = {
-            name[len(arguments.prefix) :]: value for name, value in chosen.items() if name.startswith(arguments.prefix)
-        }
-    return {
-        name: value
-        for name, value in chosen.items()
-        if not any(fnmatchcase(name, pattern) for pattern in arguments.leave_out)
-    }
+    heads = tuple(arguments.head + separator for separator in "./") if arguments.head else ()
+    state = {}
+    for name, value in chosen.items():
+        is_inside = name.startswith(arguments.prefix)
+        own = name[len(arguments.prefix) :] if is_inside else name
+        if own.startswith(heads):
+            state[arguments.classifier + own[len(arguments.head) :]] = value
+        elif is_inside and not any(fnmatchcase(own, pattern) for pattern in arguments.leave_out):
+            state[own] = value
+    return state
 
 
 def _timm(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:

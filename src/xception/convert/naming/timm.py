@@ -1,6 +1,8 @@
 """timm's names: the network it calls `legacy_xception`, whose names tstandley and Cadene use too, the aligned
 networks, and the pre-activation ones."""
 
+import re
+
 import numpy as np
 
 from xception.arch.spec import Architecture
@@ -40,6 +42,9 @@ TIMM_LEAVES: Leaves = {
 PREFIXES = ("module.", "_orig_mod.", "model.")
 """Prefixes that DataParallel, torch.compile and FaceForensics' wrapper put in front."""
 
+FEATURES_ONLY = re.compile(r"^(stem|blocks)_(\d+)\.")
+"""Start of a name in a network that timm made with `features_only`, which flattens its sequences."""
+
 
 def tensor_names(architecture: Architecture) -> dict[str, UpstreamTensor]:
     """Names and layouts by canonical name."""
@@ -56,6 +61,7 @@ def _modern(name: str) -> str | None:
     if name.endswith("num_batches_tracked"):
         return None
     name = strip_prefixes(name, PREFIXES)
+    name = FEATURES_ONLY.sub(r"\1.\2.", name)
     # FaceForensics puts a dropout in front of the linear layer, which so becomes the second of two.
     return name.replace("last_linear.1.", "fc.").replace("last_linear.", "fc.")
 

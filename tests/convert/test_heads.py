@@ -1,0 +1,51 @@
+"""Classifiers under other names than their source's are taken by their names, or by the user's word."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.convert.checkpoints import drawn, write_safetensors
+from tests.convert.training_files import REFUSED, TAKEN, diagnosed, opened
+from xception.convert.conversion import convert_checkpoint
+from xception.convert.heads import CLASSIFIER_NAME
+from xception.convert.selection import WeightsChoice, choose_match
+from xception.errors import InputError
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_linear_layer_in_the_classifier_s_place_is_taken_under_its_own_name(name: str) -> None:
+    told = diagnosed(TAKEN[name])
+    assert (told.missing, told.unexpected, told.misshapen, told.remedy) == ((), (), (), "")
+    assert told.variant
+    # The two names that Cadene and FaceForensics gave it are part of timm's scheme.
+    assert told.classifier == (
+        None if name.startswith("last_linear") else name.partition(" of ")[0].removeprefix("module.")
+    )
+
+
+def test_a_head_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(InputError, match=r"no linear layer body behind .*; those that are there: age, sex$"):
+        choose_match(opened(REFUSED["two heads"]), WeightsChoice(head="body"))
+
+
+def test_the_chosen_head_s_numbers_are_the_classifier_s_and_the_others_are_dropped(tmp_path: Path) -> None:
+    own = drawn("timm_xception")
+    rng = np.random.default_rng(0)
+    extra = {"age.weight": rng.random((5, 256), np.float32), "age.bias": rng.random(5, np.float32)}
+    file = write_safetensors(tmp_path / "file", own | extra)
+    with pytest.raises(InputError, match=r"pass --head age \(5 classes\); .* pass --leave-out 'age\.\*'"):
+        convert_checkpoint(file)
+    converted = convert_checkpoint(file, WeightsChoice(head="age"))
+    np.testing.assert_array_equal(converted.tensors["head.classifier.weight"], extra["age.weight"])
+    np.testing.assert_array_equal(converted.tensors["head.classifier.bias"], extra["age.bias"])
+    settings = converted.model.lineage[0].settings
+    assert settings["head"] == "age"
+    assert settings["dropped"] == "another classifier (fc.bias, fc.weight)"
+
+
+@pytest.mark.parametrize(
+    "name", ["projector", "discriminator.fc", "dense", "dense_1", "head2", "fc.weight", "headless"]
+)
+def test_a_name_that_does_not_say_classifier_is_not_taken_for_one(name: str) -> None:
+    assert not CLASSIFIER_NAME.fullmatch(name)
