@@ -9,7 +9,7 @@ from xception.arch.compute import FlopsConvention, cost, flops
 from xception.arch.spec import Architecture, Block, SeparableConv, Slot
 from xception.arch.variants import VARIANTS
 from xception.convert.catalog import CATALOG
-from xception.preprocess import Preprocess, ShorterSide
+from xception.preprocess import CropSquash, Preprocess, ShorterSide
 from xception.report.drawing import draw
 
 PAGE = ROOT / "docs/explanation/variants.md"
@@ -114,7 +114,7 @@ def _sizes(preprocess: Preprocess) -> str:
     height, _ = preprocess.output_px or (0, 0)
     if isinstance(preprocess.resize, ShorterSide):
         return f"{preprocess.resize.px} to {height}"
-    return f"squashed to {height}"
+    return f"{'cropped, then ' if isinstance(preprocess.resize, CropSquash) else ''}squashed to {height}"
 
 
 def updated(text: str) -> str:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from tests.support.samples import picture
 from xception.errors import DecodeError, UsageError
-from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash, resize_bilinear
+from xception.preprocess import CenterCrop, CropSquash, Preprocess, ShorterSide, Squash, resize_bilinear, whole_levels
 
 SIDE = st.integers(1, 5000)
 
@@ -28,6 +28,31 @@ def test_the_longer_side_is_truncated_or_rounded(long_side: str, expected: tuple
 
 def test_squash_forgets_the_ratio() -> None:
     assert Squash(width_px=7, height_px=9).size(100, 3) == (7, 9)
+
+
+@pytest.mark.parametrize(
+    ("size", "part"),
+    [((500, 375), (62, 0, 437, 375)), ((375, 500), (0, 62, 375, 437)), ((640, 431), (104, 0, 535, 431))],
+)
+def test_the_largest_centred_square_is_cut_out_first(size: tuple[int, int], part: tuple[int, int, int, int]) -> None:
+    assert CropSquash(width_px=299, height_px=299).part(*size) == part
+
+
+@given(width=SIDE, height=SIDE, to_width=st.integers(1, 600), to_height=st.integers(1, 600))
+def test_a_part_that_is_cut_out_first_lies_in_the_middle_and_is_as_large_as_fits(
+    width: int, height: int, to_width: int, to_height: int
+) -> None:
+    rule = CropSquash(width_px=to_width, height_px=to_height)
+    left, top, right, bottom = rule.part(width, height)
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+    assert abs(left - (width - right)) <= 1
+    assert abs(top - (height - bottom)) <= 1
+    assert right - left == width or bottom - top == height
+    assert abs((right - left) * to_height - (bottom - top) * to_width) <= max(to_height, to_width) or 1 in (
+        right - left,
+        bottom - top,
+    )
 
 
 @given(width=SIDE, height=SIDE, crop_width=st.integers(1, 600), crop_height=st.integers(1, 600))
@@ -81,6 +106,31 @@ def test_the_result_is_torchvisions_definition_step_by_step() -> None:
     resized = image.resize((43, 36), Image.Resampling.BICUBIC).crop((6, 3, 38, 33))
     expected = (np.asarray(resized, np.float64) / 255 - preprocess.mean) / preprocess.std
     np.testing.assert_allclose(preprocess(image), expected.transpose(2, 0, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("color", ["rgb", "bgr", "gray"])
+@pytest.mark.parametrize("resize", [Squash(width_px=30, height_px=40), CropSquash(width_px=31, height_px=20), None])
+def test_rounded_fractions_are_within_a_step_of_eight_bits(
+    antialias: bool, color: str, resize: Squash | CropSquash | None
+) -> None:
+    rows = {"mean": (0.5,), "std": (0.5,)} if color == "gray" else {}
+    rules = {"color": color, "resize": resize, "interpolation": "bilinear", "antialias": antialias, **rows}
+    whole = Preprocess(**rules, crop=CenterCrop(width_px=44, height_px=35))  # type: ignore[arg-type]
+    exact = msgspec.structs.replace(whole, fractions=True).resized(picture(61, 47))
+    assert exact.dtype == np.float32
+    assert whole.resized(picture(61, 47)).dtype == np.uint8
+    assert np.abs(exact - whole.resized(picture(61, 47)).astype(int)).max() <= 1
+    assert (exact % 1 != 0).any() == (resize is not None)
+
+
+def test_fractions_of_a_bicubic_resize_reach_beyond_black_and_white() -> None:
+    edges = Image.fromarray(np.tile(np.uint8([0, 0, 0, 0, 255, 255, 255, 255]), (64, 8)))
+    levels = Preprocess(resize=Squash(width_px=50, height_px=64), fractions=True).resized(edges)
+    assert levels.min() < -5
+    assert levels.max() > 260
+    assert whole_levels(levels).dtype == np.uint8
+    assert (whole_levels(levels).min(), whole_levels(levels).max()) == (0, 255)
 
 
 def test_bgr_is_rgb_with_the_channels_reversed() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 Array = np.ndarray
 Eightbit = Callable[[Array], Array]
-"""(H, W, C) 8-bit to the same after resize and crop."""
+"""(H, W, C) 8-bit to the same after resize and crop, or to float32 where fractions are kept."""
 Normalize = Callable[[Array], Array]
 """(H, W, C) 8-bit to what the library feeds a network, (C, H, W)."""
 
@@ -38,6 +38,7 @@ def main(steps: Callable[[Mapping[str, Any]], tuple[Eightbit, Normalize]], *pack
         eight_bit, normalize = steps(case["preprocess"])
         results[f"{name}/ramp"] = np.asarray(normalize(ramp(channels)), np.float32)[:, 0]
         for width, height in case["sizes"]:
-            results[f"{name}/{width}x{height}"] = np.asarray(eight_bit(noise(width, height, channels)), np.uint8)
+            dtype = np.float32 if case["preprocess"].get("fractions") else np.uint8
+            results[f"{name}/{width}x{height}"] = np.asarray(eight_bit(noise(width, height, channels)), dtype)
     versions = {package: version(package) for package in (*packages, "numpy")} | {"python": platform.python_version()}
     np.savez(sys.argv[1], versions=json.dumps(versions), **results)  # type: ignore[arg-type]

@@ -30,6 +30,9 @@ ONE = 1 << 11
 Box = tuple[int, int, int, int]
 """(left, top, right, bottom) in whole pixels."""
 
+Levels = NDArray[np.uint8] | NDArray[np.float32]
+"""Values before normalisation: whole ones from 0 to 255, or with fractions, and by a bicubic filter beyond the two."""
+
 
 class ShorterSide(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="rule", tag="shorter_side"
@@ -59,6 +62,27 @@ class Squash(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.width_px, self.height_px
 
 
+class CropSquash(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="rule", tag="crop_squash"
+):
+    """The largest centred part with the target's aspect ratio is cut out first and then takes the given size (Keras'
+    `crop_to_aspect_ratio`). Resizing first and cropping then is no substitute: its filter sees other pixels."""
+
+    width_px: int
+    height_px: int
+
+    def size(self, width: int, height: int) -> tuple[int, int]:  # noqa: ARG002 - one interface for all rules
+        """(width, height) after the resize."""
+        return self.width_px, self.height_px
+
+    def part(self, width: int, height: int) -> Box:
+        """The part that is cut out of an image of the given size."""
+        cut_height = max(1, min(height, width * self.height_px // self.width_px))
+        cut_width = max(1, min(width, height * self.width_px // self.height_px))
+        left, top = (width - cut_width) // 2, (height - cut_height) // 2
+        return left, top, left + cut_width, top + cut_height
+
+
 class CenterCrop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The middle of the image; an odd margin's half pixel is rounded to even (torchvision) or floored (Paddle,
     MindSpore). An image that is smaller than the crop is padded with black, and an odd rest of that goes to the
@@ -82,13 +106,15 @@ class CenterCrop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """The way an image becomes pixels: `(value / divisor - mean) / std` per channel, after resize and crop.
 
-    `antialias=False` is OpenCV's bilinear resize, which looks at two source pixels however much it shrinks.
+    `antialias=False` is OpenCV's bilinear resize, which looks at two source pixels however much it shrinks. With
+    `fractions`, what the resize computes is neither rounded to 8 bits nor cut off at 0 and 255, as in Keras.
     """
 
     color: Literal["rgb", "bgr", "gray"] = "rgb"
-    resize: ShorterSide | Squash | None = None
+    resize: ShorterSide | Squash | CropSquash | None = None
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bicubic"
     antialias: bool = True
+    fractions: bool = False
     crop: CenterCrop | None = None
     divisor: float = 255.0
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
@@ -119,7 +145,7 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """(height, width) of every result, or None where it depends on the image."""
         if self.crop:
             return self.crop.height_px, self.crop.width_px
-        if isinstance(self.resize, Squash):
+        if isinstance(self.resize, Squash | CropSquash):
             return self.resize.height_px, self.resize.width_px
         return None
 
@@ -131,14 +157,32 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """
         return self.normalize(self.resized(image))
 
-    def resized(self, image: Image.Image) -> NDArray[np.uint8]:
-        """The 8-bit pixels that the network is to see, before normalisation: (C, H, W)."""
+    def resized(self, image: Image.Image) -> Levels:
+        """The pixels that the network is to see, before normalisation: (C, H, W), 8 bits each, or float32 with
+        `fractions`."""
         image = self.converted(image)
+        if isinstance(self.resize, CropSquash):
+            image = image.crop(self.resize.part(*image.size))
         size, box = self.geometry(*image.size)
+        if self.fractions:
+            return self._with_fractions(image, size, box)
         if self.resize and not self.antialias:
             inner = inside(box, size)
             return self.cut(Image.fromarray(resize_bilinear(np.asarray(image), *size, inner)), inner, box)
         return self.cut(image.resize(size, FILTERS[self.interpolation]) if self.resize else image, (0, 0, *size), box)
+
+    def _with_fractions(self, image: Image.Image, size: tuple[int, int], box: Box) -> NDArray[np.float32]:
+        planes = [image.getchannel(band) for band in image.getbands()]
+        if not self.resize:
+            levels = np.stack([np.asarray(plane, np.float32) for plane in planes])
+        elif self.antialias:
+            levels = np.stack([np.asarray(_filtered(plane, size, FILTERS[self.interpolation])) for plane in planes])
+        else:
+            levels = np.stack([interpolate(np.asarray(plane, np.float32), *size) for plane in planes])
+        left, top, right, bottom = inner = inside(box, size)
+        padding = ((inner[1] - box[1], box[3] - inner[3]), (inner[0] - box[0], box[2] - inner[2]))
+        kept = np.pad(levels[:, top:bottom, left:right], ((0, 0), *padding))
+        return kept[::-1] if self.color == "bgr" else kept
 
     def geometry(self, width: int, height: int) -> tuple[tuple[int, int], Box]:
         """The size to which an image of a given size is resized, (width, height), and the box that is then cut out.
@@ -205,8 +249,8 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             )
         return target
 
-    def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(..., C, H, W) 8-bit to float32 of the same shape, in the order of operations of torch pipelines."""
+    def normalize(self, pixels: Levels) -> NDArray[np.float32]:
+        """(..., C, H, W) levels to float32 of the same shape, in the order of operations of torch pipelines."""
         mean, std = self._statistics
         out = pixels.astype(np.float32, order="C")
         out /= np.float32(self.divisor)
@@ -221,7 +265,7 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return mean, std
 
 
-_Rule = TypeVar("_Rule", ShorterSide, Squash, CenterCrop)
+_Rule = TypeVar("_Rule", ShorterSide, Squash, CropSquash, CenterCrop)
 
 
 def _scaled(rule: _Rule | None, share: float) -> _Rule | None:
@@ -234,6 +278,28 @@ def _scaled(rule: _Rule | None, share: float) -> _Rule | None:
 def inside(box: Box, size: tuple[int, int]) -> Box:
     """The part of a box that an image of a given (width, height) has pixels for."""
     return max(box[0], 0), max(box[1], 0), min(box[2], size[0]), min(box[3], size[1])
+
+
+def whole_levels(pixels: Levels) -> NDArray[np.uint8]:
+    """The nearest 8-bit values."""
+    return np.rint(pixels).clip(0, 255).astype(np.uint8)
+
+
+def _filtered(plane: Image.Image, size: tuple[int, int], resampling: Image.Resampling) -> Image.Image:
+    """One channel resized with antialias in float32."""
+    return plane.convert("F").resize(size, resampling)
+
+
+def interpolate(pixels: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """Bilinear resize of one channel without antialias and without rounding: (H, W) to (height, width)."""
+    for axis, target in enumerate((height, width)):
+        source = pixels.shape[axis]
+        centre = np.maximum((np.arange(target) + 0.5) * (source / target) - 0.5, 0.0)
+        low = centre.astype(np.intp).clip(0, source - 1)
+        share = np.expand_dims((centre - low).astype(np.float32), 1 - axis)
+        high = np.minimum(low + 1, source - 1)
+        pixels = pixels.take(low, axis) * (1 - share) + pixels.take(high, axis) * share
+    return pixels
 
 
 def resize_bilinear(pixels: NDArray[np.uint8], width: int, height: int, box: Box | None = None) -> NDArray[np.uint8]:

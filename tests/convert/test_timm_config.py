@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from xception.convert.timm_config import timm_config, timm_labels, timm_preprocess
 from xception.errors import InputError, UsageError
 from xception.labels import Labels
-from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
+from xception.preprocess import CenterCrop, CropSquash, Preprocess, ShorterSide, Squash
 
 CFG = {"input_size": [3, 299, 299], "crop_pct": 0.8975, "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3}
 LABELS = Labels(("cat", "dog"))
@@ -129,6 +129,8 @@ SQUARE = CenterCrop(width_px=9, height_px=9)
         Preprocess(resize=ShorterSide(px=9), crop=CenterCrop(width_px=9, height_px=8)),
         Preprocess(resize=ShorterSide(px=9), crop=SQUARE, divisor=1.0),
         Preprocess(resize=Squash(width_px=9, height_px=9), crop=SQUARE),
+        Preprocess(resize=Squash(width_px=9, height_px=9), fractions=True),
+        Preprocess(resize=CropSquash(width_px=9, height_px=9)),
     ],
 )
 def test_preprocessing_that_timm_has_not_is_refused(preprocess: Preprocess) -> None:

@@ -11,7 +11,7 @@ from xception.data import pixels as resampling
 from xception.data.decode import decode
 from xception.data.pixels import Mode, pixels
 from xception.errors import DecodeError
-from xception.preprocess import FILTERS, CenterCrop, Preprocess, ShorterSide, Squash
+from xception.preprocess import FILTERS, CenterCrop, CropSquash, Preprocess, ShorterSide, Squash
 
 PREPROCESS = Preprocess(resize=ShorterSide(px=36), crop=CenterCrop(width_px=32, height_px=30))
 MODES: tuple[Mode, ...] = ("reference", "exact", "fast")
@@ -166,7 +166,13 @@ def test_all_columns_are_drawn_where_many_values_may_be_a_half_or_the_image_grow
 
 def test_the_rules_that_have_no_shortcut_give_the_reference() -> None:
     image = noise(90, 70)
-    for rules in ({"interpolation": "nearest"}, {"interpolation": "bilinear", "antialias": False}, {"resize": None}):
+    for rules in (
+        {"interpolation": "nearest"},
+        {"interpolation": "bilinear", "antialias": False},
+        {"resize": None},
+        {"resize": CropSquash(width_px=40, height_px=36)},
+        {"fractions": True},
+    ):
         for mode in MODES:
             assert not steps(image, preprocessing(36, (32, 30), **rules), mode).any()
 

@@ -81,6 +81,12 @@ def test_images_of_other_channels_than_the_network_are_not_normalised_inside() -
         made(preprocess=gray, image_input=True)
 
 
+def test_a_graph_of_eight_bit_images_cannot_be_given_the_fractions_that_a_preprocessing_keeps() -> None:
+    with pytest.raises(UsageError, match="8-bit images have no fractions"):
+        made(preprocess=Preprocess(crop=CROP, fractions=True), image_input=True)
+    made(preprocess=Preprocess(crop=CROP, fractions=True))
+
+
 def test_without_a_fixed_size_only_a_free_one_will_do() -> None:
     with pytest.raises(UsageError, match="fixes no input size"):
         made(preprocess=Preprocess())

@@ -8,7 +8,7 @@ import pytest
 from tests.support.samples import picture
 from xception.errors import InputError, UsageError
 from xception.interchange import vdsp
-from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
+from xception.preprocess import CenterCrop, CropSquash, Preprocess, ShorterSide, Squash
 
 CROP = CenterCrop(width_px=299, height_px=299, offset="floor")
 SQUASHED = Preprocess(resize=Squash(width_px=324, height_px=324), interpolation="bilinear", antialias=False, crop=CROP)
@@ -64,6 +64,8 @@ def test_each_departure_is_told() -> None:
     assert vdsp.vdsp_departures(SQUASHED) == []
     assert vdsp.vdsp_departures(IMAGENET) == ["mean and deviation are rounded to half precision"]
     assert len(vdsp.vdsp_departures(KERAS)) == 2
+    unrounded = msgspec.structs.replace(SQUASHED, fractions=True)
+    assert vdsp.vdsp_departures(unrounded) == ["what the resize computes is rounded to whole levels"]
     assert "cropped as it is" in vdsp.vdsp_departures(Preprocess(crop=CROP))[0]
 
 
@@ -74,6 +76,7 @@ def test_each_departure_is_told() -> None:
         Preprocess(color="gray", resize=Squash(width_px=9, height_px=9), mean=(0.5,), std=(0.5,)),
         Preprocess(resize=ShorterSide(px=9)),
         Preprocess(resize=ShorterSide(px=200), crop=CROP),
+        Preprocess(resize=CropSquash(width_px=9, height_px=9)),
     ],
 )
 def test_what_the_chip_cannot_do_at_all_is_refused(preprocess: Preprocess) -> None:

@@ -7,7 +7,7 @@ from xception.bundle import Bundle
 from xception.convert.catalog import CATALOG
 from xception.errors import AmbiguousName, InputError, UnknownName, UsageError
 from xception.interchange.vdsp import params_of, write_params
-from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
+from xception.preprocess import CenterCrop, CropSquash, Preprocess, ShorterSide, Squash
 from xception.tasks.preprocess_alternatives import ALTERNATIVES, alternative, alternatives
 
 OWN = CATALOG["timm_xception.tf_in1k"].preprocess
@@ -34,6 +34,7 @@ def test_no_alternative_is_the_models_own_and_all_keep_its_size_and_channels(own
         ("no_antialias", {"interpolation": "bilinear", "antialias": False}),
         ("squash", {"resize": Squash(width_px=333, height_px=333)}),
         ("squash_whole", {"resize": Squash(width_px=299, height_px=299), "crop": None}),
+        ("crop_squash", {"resize": CropSquash(width_px=299, height_px=299), "crop": None}),
         ("long_side", {"resize": ShorterSide(px=333, long_side="round")}),
         ("crop_offset", {"crop": CenterCrop(width_px=299, height_px=299, offset="floor")}),
         ("bgr", {"color": "bgr"}),

@@ -17,7 +17,7 @@ from xception.convert.readers import read_checkpoint
 from xception.convert.readers.tensorbundle import index_path
 from xception.errors import InputError, install_command
 from xception.forms import FORMS, describable
-from xception.preprocess import Preprocess, ShorterSide
+from xception.preprocess import CropSquash, Preprocess, ShorterSide
 from xception.report.drawing import write_drawing
 
 
@@ -152,9 +152,11 @@ def _steps(preprocess: Preprocess) -> str:
     if isinstance(preprocess.resize, ShorterSide):
         steps.append(f"shorter side to {preprocess.resize.px} px (longer: {preprocess.resize.long_side})")
     elif preprocess.resize:
-        steps.append(f"squash to {preprocess.resize.width_px} x {preprocess.resize.height_px} px")
+        before = "largest centred part, " if isinstance(preprocess.resize, CropSquash) else ""
+        steps.append(f"{before}squash to {preprocess.resize.width_px} x {preprocess.resize.height_px} px")
     if preprocess.resize:
         steps.append(f"{preprocess.interpolation} {'with' if preprocess.antialias else 'without'} antialias")
+        steps += ["fractions kept"] * preprocess.fractions
     if preprocess.crop:
         crop = preprocess.crop
         steps.append(f"centre {crop.width_px} x {crop.height_px} px (margin: {crop.offset})")

@@ -11,7 +11,7 @@ from xception.cli.options import Json
 from xception.cli.output import print_json, print_rows
 from xception.convert.catalog import CATALOG
 from xception.convert.weights_entry import WeightsEntry
-from xception.preprocess import Preprocess, ShorterSide
+from xception.preprocess import CropSquash, Preprocess, ShorterSide
 
 
 class VariantRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +163,9 @@ def _print_weights(rows: list[WeightsRow]) -> None:
 
 
 def _resize_text(preprocess: Preprocess) -> str:
-    return str(preprocess.resize.px) if isinstance(preprocess.resize, ShorterSide) else "squash"
+    if isinstance(preprocess.resize, ShorterSide):
+        return str(preprocess.resize.px)
+    return "crop, squash" if isinstance(preprocess.resize, CropSquash) else "squash"
 
 
 def _percent(fraction: float | None) -> str:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from xception.convert.checksum import Algorithm, Digest
 from xception.convert.face_classification import FACE_ENTRIES
+from xception.convert.ports import PORTS
 from xception.convert.weights_entry import Reported, WeightsEntry
 from xception.errors import AmbiguousName, UnknownName
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide
@@ -223,6 +224,7 @@ _ROWS = (
         defects=("Removed from timm in 0.9; the versions before it compute a dropout and discard it.",),
     ),
     *FACE_ENTRIES,
+    *PORTS,
 )
 
 CATALOG: Mapping[str, WeightsEntry] = MappingProxyType({entry.name: entry for entry in _ROWS})

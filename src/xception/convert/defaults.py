@@ -6,7 +6,7 @@ from xception.arch.spec import Architecture
 from xception.convert.catalog import default_entry
 from xception.errors import UsageError
 from xception.labels import Labels, imagenet1k
-from xception.preprocess import Preprocess, Squash
+from xception.preprocess import CropSquash, Preprocess, Squash
 
 
 def default_preprocess(spec: Architecture) -> Preprocess:
@@ -44,10 +44,12 @@ def with_channels(preprocess: Preprocess, channels: int) -> Preprocess:
 
 
 def with_input_px(preprocess: Preprocess, height_px: int, width_px: int) -> Preprocess:
-    """The same preprocessing for another input size, to which images are squashed if it differs."""
+    """The same preprocessing for another input size, to which images are squashed if it differs, or cut and squashed
+    where they are cut first."""
     if preprocess.output_px == (height_px, width_px):
         return preprocess
-    return msgspec.structs.replace(preprocess, resize=Squash(width_px=width_px, height_px=height_px), crop=None)
+    rule = CropSquash if isinstance(preprocess.resize, CropSquash) else Squash
+    return msgspec.structs.replace(preprocess, resize=rule(width_px=width_px, height_px=height_px), crop=None)
 
 
 def default_labels(num_classes: int) -> Labels:

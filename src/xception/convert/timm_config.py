@@ -108,14 +108,17 @@ def _crop(preprocess: Preprocess) -> tuple[tuple[int, int], float, str]:
     match preprocess:
         case Preprocess(color="bgr") | Preprocess(antialias=False) | Preprocess(crop=CenterCrop(offset="floor")):
             pass
+        case Preprocess(fractions=True):
+            pass
         case Preprocess(divisor=255.0, resize=ShorterSide(px=px, long_side="truncate"), crop=CenterCrop() as crop):
             if crop.height_px == crop.width_px:
                 return (crop.height_px, crop.width_px), _fraction(crop.height_px, px), "center"
         case Preprocess(divisor=255.0, resize=Squash() as squash, crop=None):
             return (squash.height_px, squash.width_px), 1.0, "squash"
     raise UsageError(
-        f"timm cannot prepare images so: {preprocess}; it resizes with antialias, squashing to the input size or "
-        "truncating the longer side before a square crop with a rounded margin, and divides RGB or gray by 255"
+        f"timm cannot prepare images so: {preprocess}; it resizes with antialias to whole levels, squashing to the "
+        "input size or truncating the longer side before a square crop with a rounded margin, and divides RGB or gray "
+        "by 255"
     )
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from xception.data.decode import Reduction, as_image, loaded_image, photograph
 from xception.extras import optional
-from xception.preprocess import FILTERS, Preprocess, Squash, inside
+from xception.preprocess import FILTERS, CropSquash, Levels, Preprocess, Squash, inside
 
 Mode = Literal["reference", "exact", "fast"]
 """Closeness to the published preprocessing: to the bit, to one step of 255, or as its documentation says."""
@@ -48,15 +48,16 @@ MIN_DRAFT_FINENESS = 1.5
 from the reference grows from 0.4 to 1.4 steps, above it hardly shrinks."""
 
 
-def pixels(loaded: bytes | Image.Image, preprocess: Preprocess, mode: Mode = "exact") -> NDArray[np.uint8]:
-    """Prepare what `Item.load` returned: 8-bit pixels (C, H, W) before normalisation.
+def pixels(loaded: bytes | Image.Image, preprocess: Preprocess, mode: Mode = "exact") -> Levels:
+    """Prepare what `Item.load` returned: pixels (C, H, W) before normalisation, 8 bits each unless fractions are kept.
 
     Raises:
         DecodeError: the image cannot be decoded, or its resize makes a sliver larger than memory should hold.
     """
     if mode == "reference":
         return preprocess.resized(loaded_image(loaded))
-    if not preprocess.resize or not preprocess.antialias or preprocess.interpolation == "nearest":
+    is_plain = not preprocess.resize or not preprocess.antialias or preprocess.interpolation == "nearest"
+    if is_plain or preprocess.fractions or isinstance(preprocess.resize, CropSquash):
         return preprocess.resized(_image(_opened(loaded)))
     return _fast(loaded, preprocess) if mode == "fast" else _exact(_opened(loaded), preprocess)
 
@@ -77,7 +78,7 @@ def _image(photo: Photo, first: int = 0, last: int | None = None) -> Image.Image
     return as_image(photo[first:last])
 
 
-def _exact(photo: Photo, preprocess: Preprocess) -> NDArray[np.uint8]:
+def _exact(photo: Photo, preprocess: Preprocess) -> Levels:
     """Resize the rows that the crop shows, with the columns of the whole resize, so that only one rounding differs."""
     width, height = _size(photo)
     if isinstance(preprocess.resize, Squash) or height > MAX_ASPECT * width:

@@ -176,6 +176,8 @@ def _graph(architecture: Architecture, preprocess: Preprocess, options: GraphOpt
             f"images of {preprocess.channels} channels do not fit a network of {architecture.in_channels}; "
             "export without image input"
         )
+    if options.image_input and preprocess.fractions:
+        raise UsageError("8-bit images have no fractions, which this preprocessing keeps; export without image input")
     size = (None, None) if options.free_size else preprocess.output_px
     if size is None:
         raise UsageError("the preprocessing fixes no input size; expected a crop or a squash; or export a free size")

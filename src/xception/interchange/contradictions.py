@@ -13,7 +13,7 @@ import msgspec
 
 from xception.errors import InputError
 from xception.interchange import vamc, vdsp
-from xception.preprocess import Preprocess, ShorterSide, Squash
+from xception.preprocess import CropSquash, Preprocess, ShorterSide, Squash
 
 Numbers = tuple[float, ...]
 
@@ -150,6 +150,8 @@ def _note(shift: Numbers) -> str | None:
 
 def _resize_text(preprocess: Preprocess) -> str | None:
     resize = preprocess.resize
+    if isinstance(resize, CropSquash):
+        return f"largest centred part squashed to {resize.width_px}x{resize.height_px} px"
     if isinstance(resize, Squash):
         return f"squash to {resize.width_px}x{resize.height_px} px"
     return f"shorter side to {resize.px} px" if isinstance(resize, ShorterSide) else None

@@ -12,7 +12,7 @@ import numpy as np
 
 from xception.errors import InputError, UsageError
 from xception.outputs import json_document
-from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
+from xception.preprocess import CenterCrop, CropSquash, Preprocess, ShorterSide, Squash
 
 OPERATION = "FUSION_OP_RGB_RESIZE_CVTCOLOR_CROP_NORM_TENSOR"
 
@@ -49,12 +49,14 @@ def expressible(preprocess: Preprocess) -> Preprocess:
     """The nearest that the operation can do: a squash to the size of the shorter side, OpenCV's bilinear resize.
 
     Raises:
-        UsageError: the model takes no RGB images, or no fixed size.
+        UsageError: the model takes no RGB images, or no fixed size, or cuts images before they are resized.
     """
     if preprocess.color != "rgb" or preprocess.output_px is None:
         raise UsageError("VastAI's preprocessing makes RGB images of a fixed size; the model takes others")
     height, width = preprocess.output_px
     resize = preprocess.resize
+    if isinstance(resize, CropSquash):
+        raise UsageError("VastAI's preprocessing cannot cut an image before it resizes it; the model needs that")
     if isinstance(resize, ShorterSide):
         resize = Squash(width_px=resize.px, height_px=resize.px)
     resize = resize or Squash(width_px=width, height_px=height)
@@ -90,6 +92,8 @@ def vdsp_departures(preprocess: Preprocess) -> list[str]:
     if preprocess.interpolation != "bilinear" or preprocess.antialias:
         how = f"{preprocess.interpolation} {'with' if preprocess.antialias else 'without'} antialias"
         found.append(f"it is resized bilinearly without antialias instead of {how}")
+    if preprocess.fractions:
+        found.append("what the resize computes is rounded to whole levels")
     nearest = expressible(preprocess)
     same = preprocess.divisor == nearest.divisor and (preprocess.mean, preprocess.std) == (nearest.mean, nearest.std)
     if not same and not _same_values(preprocess, nearest):

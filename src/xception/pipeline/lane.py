@@ -3,7 +3,7 @@
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import Semaphore
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from xception.errors import DecodeError
 from xception.pipeline.cores import Cores
 from xception.pipeline.overlap import overlap
 from xception.pipeline.stopwatch import Stopwatch
-from xception.preprocess import Preprocess
+from xception.preprocess import Levels, Preprocess
 
 STAGES = ("read", "preprocess", "infer", "postprocess")
 
@@ -119,7 +119,7 @@ class Lane:
         except (DecodeError, OSError) as error:
             return _failure(item, error)
 
-    def _prepare(self, item: Item, loaded: bytes | Image.Image | Failure) -> NDArray[np.uint8] | Failure:
+    def _prepare(self, item: Item, loaded: bytes | Image.Image | Failure) -> Levels | Failure:
         if isinstance(loaded, Failure):
             return loaded
         try:
@@ -128,10 +128,11 @@ class Lane:
         except DecodeError as error:
             return _failure(item, error)
 
-    def _stack(self, images: Sequence[NDArray[np.uint8] | Failure], places: Sequence[int]) -> NDArray[np.generic]:
+    def _stack(self, images: Sequence[Levels | Failure], places: Sequence[int]) -> Levels:
         """The images at some places as the session takes them."""
         with self.clocks["preprocess"].measure(images=0):
-            batch = np.stack([image for place in places if not isinstance(image := images[place], Failure)])
+            kept = [image for place in places if not isinstance(image := images[place], Failure)]
+            batch = cast(Levels, np.stack(kept))
             return batch if self.session.facts.input_values == "image" else self.preprocess.normalize(batch)
 
     def _infer(self, batch: NDArray[np.generic]) -> Logits:
@@ -154,7 +155,7 @@ def prepared(
     return overlap(items, prepare, workers=workers or Cores().count)
 
 
-def _by_shape(images: Sequence[NDArray[np.uint8] | Failure]) -> list[list[int]]:
+def _by_shape(images: Sequence[Levels | Failure]) -> list[list[int]]:
     """The places of the images of each shape."""
     shapes: dict[tuple[int, ...], list[int]] = {}
     for place, image in enumerate(images):

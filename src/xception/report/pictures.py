@@ -8,7 +8,7 @@ from PIL import Image
 from xception.data.decode import loaded_image
 from xception.data.source import Source
 from xception.errors import DecodeError
-from xception.preprocess import Preprocess
+from xception.preprocess import Preprocess, whole_levels
 from xception.report.plots import thumbnail
 
 
@@ -31,7 +31,7 @@ def thumbnails(source: Source, keys: Iterable[str], preprocess: Preprocess | Non
 
 
 def _seen(image: Image.Image, preprocess: Preprocess) -> Image.Image:
-    pixels = preprocess.resized(image)
+    pixels = whole_levels(preprocess.resized(image))
     if preprocess.color == "gray":
         return Image.fromarray(pixels[0])
     colours = pixels[::-1] if preprocess.color == "bgr" else pixels

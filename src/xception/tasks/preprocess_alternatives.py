@@ -12,7 +12,7 @@ from xception.convert.catalog import CATALOG, IMAGENET_MEAN, IMAGENET_STD, resol
 from xception.convert.defaults import with_channels
 from xception.errors import AmbiguousName, InputError, UnknownName, UsageError
 from xception.interchange.vdsp import expressible, read_params, vdsp_preprocess
-from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
+from xception.preprocess import CenterCrop, CropSquash, Preprocess, ShorterSide, Squash
 
 CROP_PCT_PREFIX = "crop_pct="
 CAFFE_MEAN = (103.939, 116.779, 123.68)
@@ -31,6 +31,12 @@ def _squash_whole(own: Preprocess) -> dict[str, Any]:
     if own.output_px is None:
         return {}
     return {"resize": Squash(width_px=own.output_px[1], height_px=own.output_px[0]), "crop": None}
+
+
+def _crop_squash(own: Preprocess) -> dict[str, Any]:
+    if own.output_px is None:
+        return {}
+    return {"resize": CropSquash(width_px=own.output_px[1], height_px=own.output_px[0]), "crop": None}
 
 
 def _shorter_side(own: Preprocess) -> dict[str, Any]:
@@ -81,6 +87,7 @@ ALTERNATIVES: Mapping[str, Change] = MappingProxyType(
         "nearest": lambda _: {"interpolation": "nearest", "antialias": True},
         "squash": _squash,
         "squash_whole": _squash_whole,
+        "crop_squash": _crop_squash,
         "shorter_side": _shorter_side,
         "long_side": _long_side,
         "crop_offset": _crop_offset,
@@ -92,8 +99,9 @@ ALTERNATIVES: Mapping[str, Change] = MappingProxyType(
         "vastai": _vastai,
     }
 )
-"""Alternatives by name: other interpolations; a squash before the crop or to the input's size, or none; the other
-rounding of the longer side and of the crop's corner; the colours' other order; other statistics; VastAI's chips."""
+"""Alternatives by name: other interpolations; a squash before the crop, to the input's size or after a cut
+of its aspect ratio, or none; the other rounding of the longer side and of the crop's corner; the colours' other order;
+other statistics; VastAI's chips."""
 
 
 def alternatives(own: Preprocess) -> dict[str, Preprocess]:
