@@ -123,7 +123,7 @@ def test_convert_makes_a_bundle_that_runs(tmp_path: Path, capsys: pytest.Capture
     assert run(["convert", str(file), "--out", str(tmp_path / "out"), "--labels", str(tmp_path / "labels.txt")]) == 0
     printed = capsys.readouterr()
     assert "80 matched, 0 missing, 0 unexpected" in printed.out
-    assert f"next: xception evaluate {tmp_path / 'out'} DATA" in printed.err
+    assert f"next: xception predict {tmp_path / 'out'} photo.jpg" in printed.err
     bundle = open_bundle(tmp_path / "out", verify=True)
     assert bundle.labels.names[10] == "mood 10"
     assert open_session(bundle)(probe_pixels(bundle)).shape == (16, 11)

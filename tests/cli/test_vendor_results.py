@@ -95,8 +95,8 @@ def test_vastais_outputs_tell_their_classes_by_the_datalist(tmp_path: Path, caps
         (["--vendor", "ascend"], "--results"),
         (["--results", "x", "--vendor", "ascend"], "--truth"),
         (["digits", "--results", "x", "--vendor", "ascend", "--truth", "l.txt"], "name one of them"),
-        ([], "needs a bundle and a data set"),
-        (["bundle"], "needs a bundle and a data set"),
+        ([], "needs a model and a data set"),
+        (["bundle"], "needs a model and a data set"),
     ],
 )
 def test_arguments_that_do_not_go_together_are_usage_errors(

@@ -108,7 +108,7 @@ def test_info_draws_a_variant_and_nothing_else(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_info_suggests_the_nearest_weights(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["info", "timm_xception41.tf_in"]) == 2
+    assert run(["info", "timm_xception41.tf_in"]) == 3
     assert "did you mean timm_xception41.tf_in1k" in capsys.readouterr().err
 
 

@@ -131,6 +131,13 @@ def test_a_variant_with_one_entry_names_it() -> None:
     assert resolve_entry("keras_xception").name == "keras_xception.imagenet"
 
 
+def test_the_source_in_front_may_be_left_out_where_no_other_has_the_rest() -> None:
+    assert resolve_entry("xception65.ra3_in1k").name == "timm_xception65.ra3_in1k"
+    assert resolve_entry("xception65p").name == "timm_xception65p.ra3_in1k"
+    with pytest.raises(AmbiguousName, match="ppcls_xception71"):
+        resolve_entry("xception71")
+
+
 def test_a_variant_with_several_entries_is_refused_with_all_of_them() -> None:
     with pytest.raises(AmbiguousName) as caught:
         resolve_entry("timm_xception")
@@ -145,7 +152,7 @@ def test_ports_and_snapshots_do_not_make_a_name_ambiguous() -> None:
 
 def test_an_unknown_entry_is_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match=r"did you mean .*timm_xception41\.tf_in1k"):
-        resolve_entry("xception41.tf_in1k")
+        resolve_entry("legacy_xception41.tf_in1k")
 
 
 @pytest.mark.parametrize(

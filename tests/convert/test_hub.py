@@ -11,7 +11,7 @@ from tests.convert.file_server import FileServer, Served, serving
 from xception.convert import hub
 from xception.convert.catalog import CATALOG
 from xception.convert.checksum import Digest
-from xception.convert.hub import fetch, is_fetchable
+from xception.convert.hub import fetch, is_address, is_fetched
 from xception.errors import EnvironmentFault, InputError, UsageError
 from xception.machine import cache_folder
 
@@ -324,20 +324,23 @@ def test_the_cache_lies_where_caches_do(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("reference", "remote"),
+    ("reference", "says_where"),
     [
         ("hf-hub:timm/xception41.tf_in1k", True),
         ("https://a.example/w.pth", True),
-        ("keras_xception.imagenet", True),
+        ("keras_xception.imagenet", False),
         ("weights.pth", False),
-        ("keras_xception", False),
     ],
 )
-def test_what_has_to_be_fetched_is_told_from_files(reference: str, remote: bool) -> None:
-    assert is_fetchable(reference) is remote
+def test_addresses_are_told_from_names_and_files(reference: str, says_where: bool) -> None:
+    assert is_address(reference) is says_where
 
 
-def test_a_file_here_goes_before_an_entry_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "keras_xception.imagenet").touch()
-    assert not is_fetchable("keras_xception.imagenet")
+def test_what_lies_in_the_cache_is_known_to_be_fetched(server: FileServer, tmp_path: Path) -> None:
+    model(server)
+    for reference in (f"{server.url}/w.pth#sha256={SHA256}", "hf-hub:timm/xception41.tf_in1k"):
+        assert not is_fetched(reference, tmp_path)
+        fetch(reference, tmp_path)
+        assert is_fetched(reference, tmp_path)
+    assert is_fetched("timm_xception41.tf_in1k", tmp_path)
+    assert not is_fetched("keras_xception.imagenet", tmp_path)

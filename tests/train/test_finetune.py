@@ -53,7 +53,7 @@ def test_a_recipe_without_a_start_is_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ('start = ""', "pass --from BUNDLE"),
+        ('start = ""', "pass --from MODEL"),
         ('variant = "timm_xception"\nstart = "{weights}"', "model.variant is timm_xception, and .* mini_xception"),
         ('width = 1.0\nstart = "{weights}"', r"model\.width is 1\.0, and .* network of width 0\.5"),
         ('start = "{onnx}"', r"is a graph \(onnx\), which cannot be trained; expected a bundle of weights"),
@@ -69,7 +69,7 @@ def test_a_start_that_does_not_fit_is_refused(
 
 
 def test_a_start_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nowhere does not exist; expected a folder"):
+    with pytest.raises(InputError, match=r"nowhere does not exist; expected a bundle"):
         load_recipe(toml(tmp_path, 'start = "nowhere"'))
 
 

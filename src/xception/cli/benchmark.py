@@ -10,18 +10,19 @@ import msgspec
 from cyclopts import Parameter, Token
 
 from xception.backends.base import installed
-from xception.bundle import open_bundle
 from xception.cli.engine import DEFAULT_RUNTIME, RuntimeOptions
-from xception.cli.options import Html, Json, VendorOption
+from xception.cli.models import open_model
+from xception.cli.options import Html, Json, ModelOption, VendorOption, page_packages
 from xception.cli.output import percent, print_facts, print_json, print_rows, progress_bar, say
 from xception.data.source import Source
-from xception.data.sources import open_source
+from xception.data.sources import open_source, packages_for
 from xception.data.synthetic import noise_source
 from xception.errors import CheckFailed, UsageError
-from xception.extras import require
+from xception.extras import require_all
 from xception.interchange.ascend_speed import QUIRK, AscendSpeed, speed_file, speed_lines
 from xception.outputs import write_file
 from xception.pipeline.engine import Engine
+from xception.pipeline.requirements import packages_to_run
 from xception.pipeline.timing import Latency, Rate
 from xception.speed.benchmark import REPEATS, WARMUP, Benchmark, Run, check, workload
 from xception.speed.benchmark import benchmark as run
@@ -58,11 +59,11 @@ class Extras:
     """Further measurements."""
 
     against: Annotated[
-        Path | None,
-        Parameter(help="Another bundle: say which of the two is faster, if the difference is more than the noise."),
+        str | None,
+        Parameter(help="Another model: say which of the two is faster, if the difference is more than the noise."),
     ] = None
     against_backend: Annotated[
-        str | None, Parameter(help="The other one's backend; without --against, of the same bundle.")
+        str | None, Parameter(help="The other one's backend; without --against, of the same model.")
     ] = None
     self_audit: Annotated[
         bool, Parameter(help="Show that nothing is cached: one image repeated is no faster than many.")
@@ -97,8 +98,6 @@ class BenchmarkOutput:
             raise UsageError(f"no benchmark tool of {self.vendor} prints lines that are known here; expected ascend")
         if self.out and not self.vendor:
             raise UsageError("--out is the folder for --vendor ascend; pass both")
-        for module in ("jinja2", "matplotlib") if self.html else ():
-            require(module, "report")
 
 
 DEFAULT_ROUNDS = RoundOptions()
@@ -107,7 +106,7 @@ PRINTED_TABLE = BenchmarkOutput()
 
 
 def benchmark(
-    bundle: Path,
+    model: ModelOption,
     data: str | None = None,
     /,
     *,
@@ -125,14 +124,14 @@ def benchmark(
     ```
 
     Args:
-        bundle: The bundle's folder.
         data: A data set in any form, such as class folders, shards or a URL; without it, JPEG files of noise.
     """
     output.check()
     runtime.check()
     if extras.self_audit or extras.is_race:
         require_enough_rounds(rounds.repeats)
-    opened = open_bundle(bundle)
+    require_all(*_packages(model, data, runtime, extras), *page_packages(output.html))
+    opened = open_model(model)
     source = open_source(data) if data else noise_source(opened.model.preprocess)
     with runtime.open(opened, source) as engine:
         check(engine.session, rounds.batch, rounds.images, rounds.warmup, rounds.repeats)
@@ -142,6 +141,13 @@ def benchmark(
     _give(result, output)
     if result.audit and result.audit.caching:
         raise CheckFailed(result.audit.sentence())
+
+
+def _packages(model: str, data: str | None, runtime: RuntimeOptions, extras: Extras) -> tuple[str, ...]:
+    """All that the models and the data need."""
+    backend = extras.against_backend or runtime.backend
+    other = packages_to_run(extras.against or model, backend) if extras.is_race else ()
+    return (*packages_to_run(model, runtime.backend), *other, *packages_for(data))
 
 
 def _measured(
@@ -173,7 +179,7 @@ def _measured(
 def _races(
     engine: Engine, source: Source, rounds: RoundOptions, extras: Extras, runtime: RuntimeOptions
 ) -> Iterator[Race]:
-    other = open_bundle(extras.against) if extras.against else engine.bundle
+    other = open_model(extras.against) if extras.against else engine.bundle
     backend = extras.against_backend or runtime.backend
     with replace(runtime, backend=backend).open(other, source) as second:
         check(second.session, rounds.batch, rounds.images, rounds.warmup, rounds.repeats)

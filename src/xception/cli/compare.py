@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-from xception.bundle import open_bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
-from xception.cli.options import Data, Html, Json, Verify
+from xception.cli.models import open_model
+from xception.cli.options import Data, Html, Json, ModelOption, Verify, page_packages
 from xception.cli.output import Watched, percent, points, print_facts, print_json, progress_bar, say
 from xception.data.source import Source
-from xception.data.sources import open_source
+from xception.data.sources import open_source, packages_for
 from xception.errors import CheckFailed
-from xception.extras import require as require_extra
+from xception.extras import require_all
 from xception.outputs import write_file
+from xception.pipeline.requirements import packages_to_run
 from xception.tasks.compare import MARGIN, Comparison
 from xception.tasks.compare import compare as run
 
@@ -18,8 +19,8 @@ SHOWN_FLIPS = 5
 
 
 def compare(
-    first: Path,
-    second: Path,
+    first: ModelOption,
+    second: ModelOption,
     data: Data,
     /,
     *,
@@ -38,14 +39,13 @@ def compare(
     ```
 
     Args:
-        first: The bundle to compare with.
-        second: The bundle that is judged.
         margin: Largest loss of top-1 accuracy that does not matter, as a fraction: 0.01 is one point in a hundred.
         require: Exit with code 1 unless the second is shown to lose less than the margin.
     """
-    if html:
-        require_extra("jinja2", "report")
-    bundles = [open_bundle(path, verify=verify) for path in (first, second)]
+    models = (first, second)
+    runtimes = [package for model in models for package in packages_to_run(model, engine.backend)]
+    require_all(*runtimes, *packages_for(data), *page_packages(html))
+    bundles = [open_model(model, verify=verify) for model in models]
     source = open_source(data)
     with (
         engine.open(bundles[0], source) as one,

@@ -7,15 +7,17 @@ import msgspec
 from cyclopts import Parameter
 
 from xception.bundle import Bundle, ensure_free_for_bundle
+from xception.cli.models import local_file
 from xception.cli.options import Json, Out, Overwrite, UpstreamPython
 from xception.cli.output import certificate_sentence, print_facts, print_json, say
-from xception.cli.remote import local_path
-from xception.convert.catalog import CATALOG, resolve_entry
+from xception.convert.catalog import resolve_entry
 from xception.convert.conversion import Conversion, convert_checkpoint
 from xception.convert.diagnosis import dropped_sentences
 from xception.convert.input_channels import StemRule, adapt_input_channels
+from xception.convert.resolve import look_up, packages_to_get
 from xception.convert.selection import WeightsChoice
 from xception.errors import UsageError
+from xception.extras import require_all
 from xception.labels import read_labels
 from xception.tasks.certify import certify_conversion
 
@@ -69,9 +71,10 @@ def convert(
     if certify and in_channels:
         raise UsageError("--certify compares the weights as they are in the file; leave --in-channels out")
     choice = WeightsChoice(variant=variant, group=group, average=ema, leave_out=leave_out, head=head, new_head=new_head)
-    entry = resolve_entry(weights) if weights else CATALOG.get(file)
-    class_names = read_labels(labels) if labels else None
-    conversion = convert_checkpoint(local_path(file), choice, entry=entry, labels=class_names)
+    require_all(*packages_to_get(file))
+    place, class_names = look_up(file), read_labels(labels) if labels else None
+    entry = resolve_entry(weights) if weights else place.entry
+    conversion = convert_checkpoint(local_file(place), choice, entry=entry, labels=class_names, name=place.name)
     if certify:
         conversion = certify_conversion(conversion, python=upstream_python, code=upstream_code)
     if in_channels:
@@ -84,7 +87,7 @@ def _report(bundle: Bundle, conversion: Conversion, *, json: bool) -> None:
         print_json({"path": str(bundle.path), **msgspec.to_builtins(bundle.model)})
         return
     print_facts(_facts(bundle, conversion))
-    say(f"next: xception evaluate {bundle.path} DATA")
+    say(f"next: xception predict {bundle.path} photo.jpg, or xception evaluate {bundle.path} DATA")
 
 
 def _facts(bundle: Bundle, conversion: Conversion) -> dict[str, str]:

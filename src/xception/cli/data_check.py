@@ -8,13 +8,13 @@ from pathlib import Path
 from xception.checks.check import Check, check_source
 from xception.checks.findings import FINDING_KINDS, Finding
 from xception.checks.survey import survey
-from xception.cli.options import Data, Html, Json, NotIn, Unlabelled, Workers, check_at_least_one
+from xception.cli.options import Data, Html, Json, NotIn, Unlabelled, Workers, check_at_least_one, page_packages
 from xception.cli.output import Watched, print_facts, print_json, progress_bar
 from xception.data.folder import image_files
 from xception.data.source import Source
-from xception.data.sources import open_source
+from xception.data.sources import open_source, packages_for
 from xception.errors import CheckFailed
-from xception.extras import require
+from xception.extras import require_all
 from xception.outputs import write_file
 
 MAX_LINES = 10
@@ -46,8 +46,7 @@ def data_check(
     Args:
     """
     check_at_least_one(workers=workers)
-    if html:
-        require("jinja2", "report")
+    require_all(*packages_for(data, *not_in), "imagehash", *page_packages(html))
     source, known = (image_files([data]), []) if unlabelled else survey(data)
     others = [_opened(other, unlabelled=unlabelled) for other in not_in]
     with progress_bar() as progress:

@@ -1,20 +1,20 @@
 """`xception data parity`"""
 
-from pathlib import Path
-
-from xception.bundle import open_bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
-from xception.cli.options import Data, Json, Unlabelled
+from xception.cli.models import open_model
+from xception.cli.options import Data, Json, ModelOption, Unlabelled
 from xception.cli.output import Watched, percent, points, print_json, print_rows, progress_bar, say
 from xception.data.folder import image_files
-from xception.data.sources import open_source
+from xception.data.sources import open_source, packages_for
+from xception.extras import require_all
+from xception.pipeline.requirements import packages_to_run
 from xception.tasks.preprocess_alternatives import alternative, alternatives
 from xception.tasks.preprocess_parity import Parity, Swap
 from xception.tasks.preprocess_parity import parity as run
 
 
 def data_parity(
-    bundle: Path,
+    model: ModelOption,
     data: Data,
     /,
     *,
@@ -32,12 +32,12 @@ def data_parity(
     ```
 
     Args:
-        bundle: The bundle's folder.
         preprocess: Preprocessings to try in place of the model's own, separated by commas: names that the table shows
             without this option, crop_pct=FRACTION, published weights, bundles, JSON files with a preprocessing or
             vdsp_params. By default all named ones.
     """
-    opened = open_bundle(bundle)
+    require_all(*packages_to_run(model, engine.backend), *packages_for(data))
+    opened = open_model(model)
     own = opened.model.preprocess
     named = {text: alternative(text, own) for text in preprocess.split(",")} if preprocess else alternatives(own)
     source = image_files([data]) if unlabelled else open_source(data)

@@ -6,8 +6,9 @@ from xception.cli.options import Json, NotIn, Out
 from xception.cli.output import print_facts, print_json, progress_bar, say
 from xception.data.calibration import CalibrationSet, write_sample
 from xception.data.prepare import PreparedFolder, prepare_imagenet
-from xception.data.sources import open_source
+from xception.data.sources import open_source, packages_for
 from xception.errors import UsageError
+from xception.extras import require_all
 
 
 def data_prepare(
@@ -48,6 +49,7 @@ def data_prepare(
         return
     if truth is not None or expect is not None:
         raise UsageError("--truth and --expect are for ImageNet's archives; leave them out with --sample")
+    require_all(*packages_for(source, *not_in))
     apart = [open_source(data) for data in not_in]
     drawn = write_sample(open_source(source), out, sample, not_in=apart, seed=seed or 0)
     if json:

@@ -7,17 +7,29 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from xception.bundle import Bundle, open_bundle
+from xception.bundle import Bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
-from xception.cli.options import Csv, Html, Json, OptionalData, Top, Verify, check_at_least_one
+from xception.cli.models import open_model
+from xception.cli.options import (
+    Csv,
+    Html,
+    Json,
+    OptionalData,
+    OptionalModel,
+    Top,
+    Verify,
+    check_at_least_one,
+    page_packages,
+)
 from xception.cli.output import Watched, percent, print_facts, print_json, progress_bar, say
 from xception.cli.vendor_results import NO_RESULTS, VendorResults, score
 from xception.data.source import Source
-from xception.data.sources import open_source
+from xception.data.sources import open_source, packages_for
 from xception.errors import UsageError
-from xception.extras import require
+from xception.extras import require_all
 from xception.labels import read_class_map
 from xception.outputs import write_file
+from xception.pipeline.requirements import packages_to_run
 from xception.pipeline.sessions import Tta
 from xception.tasks.evaluate import Evaluation
 from xception.tasks.evaluate import evaluate as run
@@ -65,12 +77,9 @@ class EvaluationOutput:
 
         Raises:
             UsageError: two forms for the same place.
-            MissingExtra: the page cannot be made here.
         """
         if self.json and self.csv:
             raise UsageError("--json and --csv exclude one another; choose one")
-        for module in ("jinja2", "matplotlib") if self.html else ():
-            require(module, "report")
 
 
 DEFAULT_SCORING = Scoring()
@@ -78,7 +87,7 @@ FIGURES_ON_SCREEN = EvaluationOutput()
 
 
 def evaluate(
-    bundle: Path | None = None,
+    model: OptionalModel = None,
     data: OptionalData = None,
     /,
     *,
@@ -92,22 +101,22 @@ def evaluate(
 
     ```
     xception evaluate runs/digits/bundle digits --batch 32 --json
-    xception evaluate timm-xception imagenette/val --subset-classes --tta flip
+    xception evaluate xception65.ra3_in1k imagenette/val --subset-classes --tta flip
     xception evaluate --results result --vendor ascend --truth val_label.txt
     ```
 
-    Args:
-        bundle: The bundle's folder; for --results it only tells the classes, which without it are ImageNet's.
+    For --results, the model only tells the classes, which without it are ImageNet's.
     """
     if given and (output.csv or output.html):
         raise UsageError("--csv and --html are not there for --results; use --json")
-    if given or bundle is None or data is None:
-        score(given, bundle, data, json=output.json)
+    if given or model is None or data is None:
+        score(given, model, data, json=output.json)
         return
     check_at_least_one(top=scoring.top)
     engine.check()
     output.check()
-    opened = open_bundle(bundle, verify=verify)
+    require_all(*packages_to_run(model, engine.backend), *packages_for(data), *page_packages(output.html))
+    opened = open_model(model, verify=verify)
     source = open_source(data)
     real = scoring.real_labels(opened, source)
     with engine.open(opened, source) as runner, progress_bar() as progress:
@@ -127,7 +136,7 @@ def evaluate(
     elif output.csv:
         _print_csv(result)
     else:
-        _print(result, next_step=f"xception benchmark {bundle} {data}")
+        _print(result, next_step=f"xception benchmark {model} {data}")
 
 
 def _print_csv(result: Evaluation) -> None:

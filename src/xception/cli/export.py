@@ -1,18 +1,20 @@
 """`xception export`"""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from xception.bundle import Bundle, open_bundle
-from xception.cli.options import Out, Overwrite, UpstreamPython
+from xception.cli.models import open_model
+from xception.cli.options import ModelOption, Out, Overwrite, UpstreamPython
 from xception.cli.output import print_facts, say
-from xception.data.sources import open_source
+from xception.convert.resolve import packages_to_get
+from xception.data.sources import open_source, packages_for
 from xception.export.program import GraphOptions
 from xception.export.request import PACK_INPUTS, ExportRequest, check_taken
 from xception.export.targets import export_target, targets_sentence, write_export
+from xception.extras import require_all
 
 PLAIN = GraphOptions()
 
@@ -38,7 +40,7 @@ NO_PACK = PackOptions()
 
 
 def export(
-    bundle: Path,
+    model: ModelOption,
     /,
     *,
     to: Annotated[str, Parameter(help=f"Target: {targets_sentence()}.")],
@@ -49,27 +51,28 @@ def export(
     options: Annotated[GraphOptions, Parameter(name="*")] = PLAIN,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a bundle's network in another form, after running it and comparing its logits.
+    """Write the network of a model in another form, after running it and comparing its logits.
 
     ```
     xception export runs/digits/bundle --to onnx --out digits-onnx
     xception export runs/digits/bundle --to openvino --out digits-openvino
     xception export runs/digits/bundle --to litert --image-input --softmax --out digits-litert
     xception export runs/digits/bundle --to onnx --opset 11 --fixed-batch 8 --out digits-onnx-8
+    xception export keras_xception.imagenet --to onnx --out keras-xception-onnx
     xception export xception41 --to timm --out timm-folder
     xception export xception41 --to ascend --calibration photos/train --data photos/val --out ascend-pack
     ```
 
     Args:
-        bundle: The bundle with the weights.
         data: Data set: to compare on, in addition to black, white, gray and noise; for a pack with labels.
     """
-    target, opened = export_target(to), open_bundle(bundle)
+    target = export_target(to)
     given = {"data": data, "calibration": pack.calibration, "inputs": pack.inputs, "upstream_python": upstream_python}
     # Before the data are opened, which may take long.
     check_taken(to, {name for name, value in given.items() if value is not None}, target.takes)
+    require_all(*packages_to_get(model), *target.packages, *packages_for(data, pack.calibration))
     request = ExportRequest(
-        bundle=opened,
+        bundle=open_model(model),
         to=to,
         out=out,
         options=options,

@@ -1,5 +1,6 @@
 """`xception info`"""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -8,17 +9,24 @@ from xception.arch.variants import VARIANTS, resolve
 from xception.backends.graphs import GraphFacts, describe_graph
 from xception.bundle import Bundle, open_bundle
 from xception.cli.list import WeightsRow, describe, describe_entry
+from xception.cli.models import local_file
 from xception.cli.options import Json, Verify
 from xception.cli.output import certificate_sentence, percent, print_facts, print_json
 from xception.cli.vendor_files import describe_vendor_files
-from xception.convert.catalog import resolve_entry
 from xception.convert.diagnosis import Diagnosis, diagnose, published_as
 from xception.convert.readers import read_checkpoint
 from xception.convert.readers.tensorbundle import index_path
-from xception.errors import InputError, install_command
+from xception.convert.resolve import look_up, packages_to_get
+from xception.errors import install_command
+from xception.extras import require_all
 from xception.forms import FORMS, describable
 from xception.preprocess import CropSquash, Preprocess, ShorterSide
 from xception.report.drawing import write_drawing
+
+PLAIN_NAME = re.compile(r"\w+", re.ASCII)
+
+Described = tuple[dict[str, object], dict[str, str]]
+"""A JSON document, and what of it is for the screen."""
 
 
 def info(target: str, /, *, verify: Verify = False, drawing: Path | None = None, json: Json = False) -> None:
@@ -28,38 +36,44 @@ def info(target: str, /, *, verify: Verify = False, drawing: Path | None = None,
     xception info keras_xception
     xception info keras_xception --drawing keras_xception.svg
     xception info keras_xception.imagenet
+    xception info hf-hub:timm/xception65.ra3_in1k
     xception info runs/digits/bundle --verify --json
     xception info model_best.pth.tar
     xception info keras-xception-vdsp_params.json
     ```
 
     Args:
-        target: The name of a variant or of a weights entry, a bundle's folder, a checkpoint of any source, an
-            ONNX, OpenVINO or LiteRT file, or a vendor's files on preprocessing, whose contradictions are named.
+        target: The name of a variant or of published weights; a bundle's folder; a checkpoint of any source, also as
+            hf-hub:OWNER/NAME or a URL, from which it is fetched unless it is known; an ONNX, OpenVINO or LiteRT file;
+            or a vendor's files on preprocessing, whose contradictions are named.
         drawing: Write a drawing of the variant to this file, as SVG.
     """
     if drawing:
         write_drawing(VARIANTS[resolve(target)], drawing)
-    path = Path(target)
-    if index_path(path).exists():
-        document, facts = _describe_path(path, verify=verify)
-    elif "." in target and target.partition(".")[0] in VARIANTS:
-        entry = describe_entry(resolve_entry(target))
-        document = {"kind": "weights", **msgspec.to_builtins(entry)}
-        facts = _entry_facts(entry)
-    elif path.suffix or "/" in target:
-        raise InputError(f"{target} does not exist; expected a file, a bundle, or a name that xception list shows")
-    else:
-        document = {"kind": "variant", **msgspec.to_builtins(describe(VARIANTS[resolve(target)]))}
-        facts = {key: str(value) for key, value in document.items()}
+    document, facts = _describe(target, verify=verify)
     if json:
         print_json(document)
     else:
         print_facts(facts)
 
 
-def _describe_path(path: Path, *, verify: bool) -> tuple[dict[str, object], dict[str, str]]:
-    """The document, and what of it is for the screen."""
+def _describe(target: str, *, verify: bool) -> Described:
+    if PLAIN_NAME.fullmatch(target) and not index_path(Path(target)).exists():
+        return _describe_variant(target)
+    place = look_up(target)
+    if place.entry:
+        row = describe_entry(place.entry)
+        return {"kind": "weights", **msgspec.to_builtins(row)}, _entry_facts(row)
+    require_all(*packages_to_get(target))
+    return _describe_path(local_file(place), verify=verify)
+
+
+def _describe_variant(name: str) -> Described:
+    document = {"kind": "variant", **msgspec.to_builtins(describe(VARIANTS[resolve(name)]))}
+    return document, {key: str(value) for key, value in document.items()}
+
+
+def _describe_path(path: Path, *, verify: bool) -> Described:
     vendor = describe_vendor_files(path)
     if vendor:
         return vendor

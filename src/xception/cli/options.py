@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from xception.convert.resolve import MODEL_FORMS
 from xception.data.sources import DATA_HELP
 from xception.errors import UsageError
 from xception.tasks import vendor_results
@@ -27,6 +28,9 @@ UpstreamPython = Annotated[
     str | None,
     Parameter(help="Python interpreter of another environment: one that has the framework which this one lacks."),
 ]
+MODEL_HELP = f"A model: {MODEL_FORMS}."
+ModelOption = Annotated[str, Parameter(help=MODEL_HELP)]
+OptionalModel = Annotated[str | None, Parameter(help=MODEL_HELP)]
 Data = Annotated[str, Parameter(help=DATA_HELP)]
 OptionalData = Annotated[str | None, Parameter(help=DATA_HELP)]
 NotIn = Annotated[
@@ -37,6 +41,11 @@ Workers = Annotated[
     int | None,
     Parameter(help="Worker threads (default: two per core); raise the number where reading is slow."),
 ]
+
+
+def page_packages(html: Path | None) -> tuple[str, ...]:
+    """The packages that draw a page, if one was asked for."""
+    return ("jinja2", "matplotlib") if html else ()
 
 
 def check_at_least_one(**numbers: int | None) -> None:

@@ -2,18 +2,21 @@
 
 from pathlib import Path
 
-from xception.bundle import open_bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
-from xception.cli.options import Csv, Json, Top, VendorOption, check_at_least_one
+from xception.cli.models import open_model
+from xception.cli.options import Csv, Json, ModelOption, Top, VendorOption, check_at_least_one
 from xception.cli.output import Watched, print_facts, progress_bar, say
 from xception.data.folder import image_files
+from xception.data.remote import packages_for_files
 from xception.errors import UsageError
+from xception.extras import require_all
+from xception.pipeline.requirements import packages_to_run
 from xception.tasks.sinks import write_csv, write_json, write_table
 from xception.tasks.vendor_results import Written, write_results
 
 
 def predict(
-    bundle: Path,
+    model: ModelOption,
     /,
     *sources: str,
     top: Top = 5,
@@ -26,25 +29,31 @@ def predict(
     """Classify images; a file that cannot be read is reported in its place.
 
     ```
+    xception predict keras_xception.imagenet photo.jpg
+    xception predict hf-hub:timm/xception65.ra3_in1k photo.jpg
     xception predict runs/digits/bundle photo.jpg
     xception predict runs/photos/bundle photos/ more.png --top 3 --json
     xception predict runs/photos/bundle photos/ --vendor ascend --out results
     ```
 
     Args:
-        bundle: The bundle's folder.
         sources: Images, and folders or zip archives of images; also as URLs.
         out: Folder of the result: with --vendor.
     """
     if not sources:
-        raise UsageError("no images were named; expected files or folders behind the bundle")
+        raise UsageError(
+            "no images were named; expected files or folders behind the model, as in "
+            "xception predict keras_xception.imagenet photo.jpg"
+        )
     if json + csv + bool(vendor) > 1:
         raise UsageError("--json, --csv and --vendor exclude one another; choose one")
     if (vendor is None) != (out is None):
         raise UsageError("--vendor and --out belong together; pass both")
     check_at_least_one(top=top)
-    opened = open_bundle(bundle)
+    require_all(*packages_to_run(model, engine.backend), *packages_for_files(*sources))
+    # Before the model, which may have to be fetched.
     source = image_files(sources)
+    opened = open_model(model)
     write = write_json if json else write_csv if csv else write_table
     with engine.open(opened, source) as runner, progress_bar() as progress:
         watched = Watched(source, progress, "predicting")

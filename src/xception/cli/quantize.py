@@ -8,19 +8,22 @@ from typing import Annotated, Literal, cast
 
 from cyclopts import Parameter
 
-from xception.bundle import Bundle, open_bundle
+from xception.backends.base import BACKENDS
+from xception.bundle import Bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
-from xception.cli.options import Html, Json, Out, Overwrite
+from xception.cli.models import open_model
+from xception.cli.options import Html, Json, ModelOption, Out, Overwrite, page_packages
 from xception.cli.output import percent, print_facts, print_json, print_rows, say
 from xception.data.files import is_image
 from xception.data.folder import image_files
 from xception.data.source import Source
-from xception.data.sources import open_source
+from xception.data.sources import open_source, packages_for
 from xception.data.splits import Split
 from xception.errors import UsageError
-from xception.extras import require
+from xception.extras import require_all
 from xception.forms import FORMS, Form, quantizable
 from xception.outputs import json_document, write_file
+from xception.pipeline.requirements import packages_to_run
 from xception.quantize.calibration import CALIBRATION_IMAGES
 from xception.quantize.gate import TOLERANCE
 from xception.quantize.ladder import Method
@@ -66,7 +69,7 @@ PLAIN_TUNING = TuningOptions()
 
 
 def quantize(
-    bundle: Path,
+    model: ModelOption,
     /,
     *,
     calibration: str,
@@ -84,7 +87,7 @@ def quantize(
     json: Json = False,
     runtime: EngineOptions = DEFAULT_ENGINE,
 ) -> None:
-    """Make an int8 model of an ONNX bundle; one that loses accuracy is refused with exit code 1.
+    """Make an int8 model of a float32 ONNX bundle; one that loses accuracy is refused with exit code 1.
 
     ```
     xception quantize digits-onnx --calibration digits --out digits-int8
@@ -92,7 +95,6 @@ def quantize(
     ```
 
     Args:
-        bundle: The float32 ONNX bundle.
         calibration: Images to calibrate int8 on: they show the ranges of activations; digits are their training part.
         validation: Images that judge the result, with or without labels; by default the calibration data's own
             validation part (digits), or what calibration leaves of its images.
@@ -102,12 +104,14 @@ def quantize(
         scales: File for the table of all scales and zero points, .csv or .json.
         keep_failed: Write the model that came closest all the same, marked as failed.
     """
-    _check(scales, html)
+    _check(scales)
     runtime.check()
+    packages = (*packages_to_run(model, runtime.backend), *_packages(to), *packages_for(calibration, validation))
+    require_all(*packages, *page_packages(html))
     judged_on = "digits:validation" if validation is None and calibration == "digits" else validation
     # Data that are named for judging are judged on whole, unless they are divided already.
     held_out = _open(judged_on, "test") if judged_on else None
-    parent, source = open_bundle(bundle), _open(calibration, "train")
+    parent, source = open_model(model), _open(calibration, "train")
     job = partial(quantize_bundle, parent, source, out, validation=held_out, to=cast(Form, to), keep_failed=keep_failed)
     job = partial(
         job,
@@ -119,16 +123,19 @@ def quantize(
         open_engine=runtime.open,
     )
     _report(job, partial(_page, parent, held_out or source), scales, html, as_json=json)
-    say(f"next: xception benchmark {out} --against {bundle}")
+    say(f"next: xception benchmark {out} --against {model}")
 
 
-def _check(scales: Path | None, html: Path | None) -> None:
+def _packages(to: str) -> tuple[str, ...]:
+    """All that every method needs to write and try a form."""
+    runtimes = FORMS[to].backends[:1] if to in quantizable() else ()
+    return ("onnx", "onnxruntime", *(BACKENDS[name].imported_as for name in runtimes))
+
+
+def _check(scales: Path | None) -> None:
     """Refuse before the work what cannot be done behind it."""
     if scales and scales.suffix not in (".csv", ".json"):
         raise UsageError(f"--scales {scales} ends in {scales.suffix!r}; expected .csv or .json")
-    if html:
-        require("jinja2", "report")
-        require("matplotlib", "report")
 
 
 def _report(job: Job, page: Page, scales: Path | None, html: Path | None, *, as_json: bool) -> None:

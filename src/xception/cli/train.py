@@ -12,7 +12,9 @@ from cyclopts import Parameter
 
 from xception.cli.output import percent, print_facts, progress_bar, say
 from xception.cli.training_display import TrainingDisplay
+from xception.convert.resolve import packages_to_get
 from xception.data.remote import is_remote
+from xception.data.sources import packages_for
 from xception.errors import MissingExtra, UsageError
 from xception.extras import require_all
 
@@ -50,6 +52,7 @@ def train(
     xception train digits --out runs/digits
     xception train digits --out runs/digits --resume
     xception train digits --data photos/ --set optim.lr=0.002 --set epochs=30 --out runs/photos
+    xception train finetune --from keras_xception.imagenet --data photos/ --out runs/photos
     xception train digits --dry-run
     xception train --rerun runs/digits --out runs/again
     torchrun --nproc-per-node 8 --no-python xception train modern --data imagenet/ --out s3://bucket/run
@@ -60,7 +63,7 @@ def train(
         out: Folder of the result, or a URL such as s3://bucket/run: checkpoints, logs, and at the end `bundle/` and
             `report.html`. By default runs/RECIPE, or for a repeated run its folder's name with -again behind it.
         data: Data set: to train on, instead of the recipe's; an image folder, or digits.
-        from_: Bundle to start from: its network, its preprocessing and its weights.
+        from_: Model to start from, named as in every verb: its network, its preprocessing and its weights.
         set_: Change a setting of the recipe, such as optim.lr=0.1; may be given several times.
         rerun: Folder or `run.json` of a run to repeat, in place of a recipe.
         resume: Continue the run that lies at --out, or start it if there is none.
@@ -70,7 +73,8 @@ def train(
     """
     if min(workers, keep) < 1:
         raise UsageError(f"--workers is {workers} and --keep is {keep}; expected at least 1 for both")
-    require_all(*TRAINING_PACKAGES)
+    start = packages_to_get(from_) if from_ else ()
+    require_all(*TRAINING_PACKAGES, *start, *packages_for(data))
     changes = (*set_, *([f"data.source='{data}'"] if data else []), *([f"model.start='{from_}'"] if from_ else []))
     settings, like = _settings(recipe, rerun, changes, data)
     if dry_run:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from xception.bundle import MANIFEST, open_bundle
+from xception.cli.models import open_model
 from xception.cli.options import VendorOption
 from xception.cli.output import percent, print_facts, print_json, say
+from xception.convert.resolve import holds_bundle
 from xception.data.sources import open_source
 from xception.errors import UsageError
 from xception.interchange import ascend, mindspore, vastai
@@ -54,12 +55,12 @@ class VendorResults:
 NO_RESULTS = VendorResults()
 
 
-def score(given: VendorResults, bundle: Path | None, data: str | None, *, json: bool) -> None:
+def score(given: VendorResults, model: str | None, data: str | None, *, json: bool) -> None:
     """Score results and print what came out.
 
     Args:
         given: the options; `results` and `vendor` are needed.
-        bundle: whose classes the results are of, or the data set if nothing else is named.
+        model: tells the classes that the results are of; or the data set, if nothing else is named and it is no bundle.
         data: the data set that tells the true classes.
         json: print one JSON document.
 
@@ -68,10 +69,10 @@ def score(given: VendorResults, bundle: Path | None, data: str | None, *, json: 
         InputError: results, labels or data that cannot be used.
     """
     if not given:
-        raise UsageError("evaluate needs a bundle and a data set; to score a vendor's results, pass --results DIR")
+        raise UsageError("evaluate needs a model and a data set; to score a vendor's results, pass --results DIR")
     if given.results is None or given.vendor is None:
         raise UsageError("--results DIR and --vendor ascend|mindspore|vastai belong together; pass both")
-    classes, data = _classes_and_data(bundle, data)
+    classes, data = _classes_and_data(model, data)
     truth = _truth(given.vendor, given.results, classes, data, given)
     outcomes = read_results(given.vendor, given.results, len(classes), given.datalist)
     scored = score_results(given.vendor, given.results, outcomes, truth)
@@ -84,10 +85,10 @@ def score(given: VendorResults, bundle: Path | None, data: str | None, *, json: 
     _warn(scored)
 
 
-def _classes_and_data(bundle: Path | None, data: str | None) -> tuple[Labels, str | None]:
-    if bundle and (data or any((bundle / place).is_file() for place in (MANIFEST, f"bundle/{MANIFEST}"))):
-        return open_bundle(bundle).labels, data
-    return imagenet1k(), str(bundle) if bundle else None
+def _classes_and_data(model: str | None, data: str | None) -> tuple[Labels, str | None]:
+    if model and (data or holds_bundle(Path(model))):
+        return open_model(model).labels, data
+    return imagenet1k(), model
 
 
 def _truth(vendor: Vendor, results: Path, classes: Labels, data: str | None, given: VendorResults) -> TrueClasses:

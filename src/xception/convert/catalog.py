@@ -232,22 +232,27 @@ CATALOG: Mapping[str, WeightsEntry] = MappingProxyType({entry.name: entry for en
 
 
 def resolve_entry(name: str) -> WeightsEntry:
-    """The entry of that name; a variant's name is enough where the variant has only one, ports and snapshots aside.
+    """The entry of that name; a part of it is enough where only one entry has it, ports and snapshots aside: its
+    variant's name, and either without the source in front.
 
     Raises:
-        AmbiguousName: the variant has several entries.
+        AmbiguousName: several entries have it.
         UnknownName: no such entry; the nearest are suggested.
     """
     if name in CATALOG:
         return CATALOG[name]
     entries = [
-        entry for entry in CATALOG.values() if entry.variant == name and not (entry.port_of or entry.snapshot_of)
+        entry for entry in CATALOG.values() if name in _short_names(entry) and not (entry.port_of or entry.snapshot_of)
     ]
     if len(entries) > 1:
         raise AmbiguousName("weights", name, [entry.name for entry in entries])
     if not entries:
         raise UnknownName("weights entry", name, CATALOG)
     return entries[0]
+
+
+def _short_names(entry: WeightsEntry) -> set[str]:
+    return {part for name in (entry.name, entry.variant) for part in (name, name.partition("_")[2])}
 
 
 def default_entry(variant: str) -> WeightsEntry | None:

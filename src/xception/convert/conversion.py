@@ -48,34 +48,36 @@ class Conversion:
 
 
 def convert_checkpoint(
-    path: str | Path,
+    source: str | Path | Checkpoint,
     choice: WeightsChoice = NO_CHOICE,
     *,
     entry: WeightsEntry | None = None,
     labels: Labels | None = None,
+    name: str | None = None,
 ) -> Conversion:
     """Read a checkpoint of any source into what a bundle is made of. Every file is opened once.
 
     Args:
-        path: the file or model folder.
+        source: the file or model folder, or one that was read already.
         choice: the weights to take.
         entry: the published weights that the file is or stems from, for network, preprocessing and class names; by
             default those that it is by its checksum. Otherwise the model folder tells, or the variant's first weights.
         labels: class names that go before all these; where nothing tells them, ImageNet's 1,000, or else numbers.
+        name: name of the model in results; by default the file's.
 
     Raises:
         InputError: the file cannot be read, or does not fit a variant tensor by tensor; the sentence says what would.
         UsageError: several variants fit, there is none of the name, or an argument contradicts the file.
     """
-    path = as_path(path, "a checkpoint")
-    checkpoint = read_checkpoint(path)
+    checkpoint = source if isinstance(source, Checkpoint) else read_checkpoint(as_path(source, "a checkpoint"))
+    path = checkpoint.path
     published = entry or published_as(checkpoint)
     choice = with_variant(choice, published)
     match = choose_match(checkpoint, choice)
     network = _network(match, choice)
     spec = network.architecture()
     model = Model(
-        name=path.stem,
+        name=name or path.stem,
         network=network,
         form="weights",
         precision="float32",

@@ -30,9 +30,18 @@ OnProgress = Callable[[int, int | None], None]
 """Called with the bytes that are here and the bytes of the whole file, where the server tells."""
 
 
-def is_fetchable(reference: str) -> bool:
-    """True if `fetch` is needed: a hub's model, a URL, or a name in the catalog that is no file here."""
-    return reference.startswith((HUB, "https://", "http://")) or (reference in CATALOG and not Path(reference).exists())
+def is_address(reference: str) -> bool:
+    """Tell whether a reference says itself where it is to be fetched: a hub's model, or a URL."""
+    return reference.startswith((HUB, "https://", "http://"))
+
+
+def is_fetched(reference: str, cache: Path | None = None) -> bool:
+    """Tell whether all files of a reference, as `fetch` takes it, lie in the cache."""
+    folder, address = cache or cache_folder(), _address(reference)
+    if address.startswith(HUB):
+        model = _model_folder(address, folder)[0]
+        return all((model / name).is_file() for name in HUB_FILES)
+    return _url_target(address.partition("#")[0], folder).is_file()
 
 
 def fetch(reference: str, cache: Path | None = None, on_progress: OnProgress = lambda *_: None) -> Path:
@@ -59,8 +68,11 @@ def fetch(reference: str, cache: Path | None = None, on_progress: OnProgress = l
         return _fetch_model(address, folder, on_progress)
     url, _, fragment = address.partition("#")
     digest = _stated(fragment) or next((row.digest for row in CATALOG.values() if row.reference == url), None)
-    target = folder / "urls" / hashlib.sha256(url.encode()).hexdigest()[:16] / _file_name(url)
-    return _fetch_file(url, target, digest, on_progress)
+    return _fetch_file(url, _url_target(url, folder), digest, on_progress)
+
+
+def _url_target(url: str, cache: Path) -> Path:
+    return cache / "urls" / hashlib.sha256(url.encode()).hexdigest()[:16] / _file_name(url)
 
 
 def _address(reference: str) -> str:
@@ -73,6 +85,18 @@ def _address(reference: str) -> str:
 
 
 def _fetch_model(reference: str, cache: Path, on_progress: OnProgress) -> Path:
+    folder, url = _model_folder(reference, cache)
+    for name in HUB_FILES:
+        _fetch_file(f"{url}/{name}", folder / name, None, on_progress)
+    return folder
+
+
+def _model_folder(reference: str, cache: Path) -> tuple[Path, str]:
+    """The place of a hub's model in the cache, and the URL of its files.
+
+    Raises:
+        UsageError: the reference names no model.
+    """
     match = HUB_REFERENCE.fullmatch(reference)
     if not match:
         raise UsageError(
@@ -81,9 +105,7 @@ def _fetch_model(reference: str, cache: Path, on_progress: OnProgress) -> Path:
     endpoint = os.environ.get("HF_ENDPOINT", DEFAULT_ENDPOINT).rstrip("/")
     revision = match["revision"] or "main"
     folder = cache / "hf-hub" / urlsplit(endpoint).netloc.replace(":", "_") / match["model"] / revision
-    for name in HUB_FILES:
-        _fetch_file(f"{endpoint}/{match['model']}/resolve/{revision}/{name}", folder / name, None, on_progress)
-    return folder
+    return folder, f"{endpoint}/{match['model']}/resolve/{revision}"
 
 
 def _stated(fragment: str) -> Digest | None:

@@ -22,6 +22,11 @@ def is_remote(place: str) -> bool:
     return "://" in place or "::" in place
 
 
+def packages_for_files(*places: str) -> tuple[str, ...]:
+    """The packages that reading files needs, by the places of the files."""
+    return ("fsspec",) if any(map(is_remote, places)) else ()
+
+
 def filesystem(url: str, verb: str) -> tuple[Any, str]:
     """The fsspec file system of a URL, and the root there; `verb` completes "cannot ... URL". No server is asked.
 

@@ -13,6 +13,7 @@ from xception.data.ground_truth import TRUTH_FILE
 from xception.data.list_file import LIST_SUFFIXES, list_file
 from xception.data.locations import above, base_name, is_folder, open_files
 from xception.data.parquet import PARQUET_SUFFIX, parquet, parquet_rows
+from xception.data.remote import packages_for_files
 from xception.data.shards import COMPRESSED_SUFFIXES, SHARD_SUFFIX, index_shards, shards
 from xception.data.source import Lazy, Source
 from xception.data.splits import SPLITS, Split, split_files, split_folder, split_part
@@ -32,6 +33,8 @@ class DataForm:
     fits: Callable[[str], bool]
     """Tells from the name, without a split, whether data have this form."""
     open: Callable[[str, Split | None], Source]
+    packages: tuple[str, ...] = ()
+    """The packages that opening it needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +86,13 @@ def open_source(data: str | Path, split: Split | None = None) -> Source:
         return form.open(data, split)
     except OSError as error:
         raise InputError(sentence(error, data)) from error
+
+
+def packages_for(*data: str | None) -> tuple[str, ...]:
+    """The packages that opening data sets needs, as far as their names tell; nothing is read, and None is no data."""
+    names = [named_split(one, None)[0] for one in data if one is not None]
+    forms = (form_of(name) for name in names)
+    return (*packages_for_files(*names), *(package for form in forms if form for package in form.packages))
 
 
 def named_split(data: str, split: Split | None) -> tuple[str, Split | None]:
@@ -174,10 +184,20 @@ FOLDER_FORMS = (
 """All forms of folders; the first one that fits is taken."""
 
 DATA_FORMS = (
-    DataForm(help="digits", fits=lambda data: data == "digits", open=lambda _, split: digits(split or "test")),
+    DataForm(
+        help="digits",
+        fits=lambda data: data == "digits",
+        open=lambda _, split: digits(split or "test"),
+        packages=("sklearn",),
+    ),
     DataForm(help=SYNTHETIC_SYNTAX, fits=lambda data: data.startswith(SYNTHETIC_PREFIX), open=synthetic),
     DataForm(help="tar shards as name-{000..009}.tar", fits=_ends(SHARD_SUFFIX, *COMPRESSED_SUFFIXES), open=shards),
-    DataForm(help="parquet files as name-{000..009}.parquet", fits=_ends(PARQUET_SUFFIX), open=parquet),
+    DataForm(
+        help="parquet files as name-{000..009}.parquet",
+        fits=_ends(PARQUET_SUFFIX),
+        open=parquet,
+        packages=("pyarrow",),
+    ),
     DataForm(
         help="a list file as val_list.txt, with a path and a class index per line",
         fits=_ends(*LIST_SUFFIXES),

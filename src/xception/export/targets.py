@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
+from xception.backends.base import BACKENDS
 from xception.errors import UnknownName
 from xception.export.request import ExportRequest, check_taken, check_weights, graph_departures
 from xception.forms import FORMS, HEAD_OPTIONS, NAME_OPTIONS, QUANTIZABLE_FROM, SIZE_OPTIONS, exportable
@@ -31,6 +32,8 @@ class ExportTarget:
     """Fields of `ExportRequest` and of its `GraphOptions` that it has a use for."""
     next: str = ""
     """A sensible next command, with `{out}` and `{parent}` for its folder and the one that holds it."""
+    packages: tuple[str, ...] = ()
+    """The packages that writing and comparing it need."""
 
 
 def _bundle_targets() -> Iterator[tuple[str, ExportTarget]]:
@@ -41,7 +44,17 @@ def _bundle_targets() -> Iterator[tuple[str, ExportTarget]]:
         if form == QUANTIZABLE_FROM:
             following = "xception quantize {out} --calibration DATA --out {out}-int8"
         module = "xception.export.export"
-        yield form, ExportTarget(kind="bundle", module=module, takes=takes, next=following if facts.backends else "")
+        backends = (BACKENDS[name].imported_as for name in facts.backends[:1])
+        yield (
+            form,
+            ExportTarget(
+                kind="bundle",
+                module=module,
+                takes=takes,
+                next=following if facts.backends else "",
+                packages=("torch", *backends, *(tool.replace("-", "_") for tool in facts.tools)),
+            ),
+        )
 
 
 EXPORT_TARGETS: Mapping[str, ExportTarget] = {
@@ -57,18 +70,21 @@ EXPORT_TARGETS: Mapping[str, ExportTarget] = {
         module="xception.export.triton",
         takes=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"precision", "opset"},
         next="tritonserver --model-repository {parent}, or here: xception evaluate {out}/1 DATA",
+        packages=("torch", "onnx", "onnxruntime"),
     ),
     "ascend": ExportTarget(
         kind="pack",
         module="xception.export.packs.ascend",
         takes=frozenset({"data", "calibration", "inputs"}),
         next="python3 {out}/verify.py, then {out}/README.md",
+        packages=("torch", "onnx", "onnxruntime"),
     ),
     "vastai": ExportTarget(
         kind="pack",
         module="xception.export.packs.vastai",
         takes=frozenset({"data", "calibration", "inputs"}),
         next="python3 {out}/verify.py, then {out}/README.md",
+        packages=("torch", "onnx", "onnxruntime", "yaml"),
     ),
 }
 

@@ -1,14 +1,14 @@
 """Fine-tuning: start from the weights of a bundle, and let the parts of the network learn one after the other."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from torch import nn
 
 from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT
-from xception.bundle import Bundle, open_bundle
+from xception.bundle import Bundle
 from xception.convert.input_channels import StemRule, adapt_stem
+from xception.convert.resolve import resolve_model
 from xception.errors import InputError, UsageError
 from xception.labels import Labels
 from xception.models.network import Xception
@@ -17,15 +17,16 @@ from xception.weights import read_weights
 
 
 def open_start(start: str) -> Bundle:
-    """Open the bundle at the path `start`, to start training from.
+    """Open a model to start training from, by whatever names it: see `resolve_model`.
 
     Raises:
-        UsageError: no bundle is named, or one that holds a graph instead of weights.
+        UsageError: no model is named, or a bundle that holds a graph instead of weights.
         InputError: it cannot be opened.
+        EnvironmentFault: it is to be fetched and cannot be.
     """
     if not start:
-        raise UsageError("this recipe starts from a trained network; pass --from BUNDLE, or --set model.start=BUNDLE")
-    parent = open_bundle(Path(start))
+        raise UsageError("this recipe starts from a trained network; pass --from MODEL, or --set model.start=MODEL")
+    parent = resolve_model(start)
     if parent.model.form != "weights":
         raise UsageError(
             f"{start} is a graph ({parent.model.form}), which cannot be trained; expected a bundle of weights, "

@@ -1,0 +1,29 @@
+"""The packages that a request needs, known before any of its work is done."""
+
+from pathlib import Path
+
+from xception.backends.base import BACKENDS, default_backend
+from xception.bundle import Bundle
+from xception.convert.resolve import opened_bundle, packages_to_get
+from xception.forms import FORMS, Form
+
+CONVERTED: Form = "weights"
+"""The form of the bundle that a checkpoint becomes."""
+
+
+def packages_to_run(model: Bundle | str | Path, backend: str | None = None) -> tuple[str, ...]:
+    """The packages that getting a model and running it need.
+
+    Args:
+        model: see `resolve_model`.
+        backend: see `Engine.open`.
+
+    Raises:
+        XceptionError: there is no such model; see `look_up`.
+    """
+    bundle = opened_bundle(model)
+    form = bundle.model.form if bundle else CONVERTED
+    # `auto` takes what is installed; a wrong name, and a form that nothing runs, are told of where the model is opened.
+    name = backend or (default_backend(form) if FORMS[form].backends else "")
+    runtime = (BACKENDS[name].imported_as,) if name in BACKENDS else ()
+    return (*packages_to_get(model), *runtime)
