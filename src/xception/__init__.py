@@ -15,9 +15,11 @@ _HOMES = {
     "Evaluation": "xception.tasks.evaluate",
     "Failure": "xception.pipeline.lane",
     "GraphOptions": "xception.export.program",
+    "ImageClassifier": "xception.classifier",
     "Item": "xception.data.source",
     "Labels": "xception.labels",
     "Prediction": "xception.pipeline.engine",
+    "Predictions": "xception.tasks.predictions",
     "Preprocess": "xception.preprocess",
     "Quantization": "xception.quantize.record",
     "Recipe": "xception.train.recipe",
@@ -34,6 +36,7 @@ _HOMES = {
     "export_bundle": "xception.export.export",
     "image_files": "xception.data.folder",
     "in_memory": "xception.data.memory",
+    "load": "xception.classifier",
     "load_recipe": "xception.train.recipe",
     "open_bundle": "xception.bundle",
     "open_source": "xception.data.sources",
@@ -52,6 +55,8 @@ if TYPE_CHECKING:
     from xception.backends.base import Compute as Compute
     from xception.bundle import Bundle as Bundle
     from xception.bundle import open_bundle as open_bundle
+    from xception.classifier import ImageClassifier as ImageClassifier
+    from xception.classifier import load as load
     from xception.convert.conversion import Conversion as Conversion
     from xception.convert.conversion import convert_checkpoint as convert_checkpoint
     from xception.data.folder import image_files as image_files
@@ -78,6 +83,7 @@ if TYPE_CHECKING:
     from xception.tasks.evaluate import Evaluation as Evaluation
     from xception.tasks.evaluate import evaluate as evaluate
     from xception.tasks.predict import predict as predict
+    from xception.tasks.predictions import Predictions as Predictions
     from xception.train.recipe import Recipe as Recipe
     from xception.train.recipe import load_recipe as load_recipe
     from xception.train.trainer import train_network as train_network

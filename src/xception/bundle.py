@@ -24,6 +24,11 @@ from xception.preprocess import Preprocess
 
 FORMAT_VERSION = 1
 MANIFEST = "model.json"
+BUNDLE_OR_LOADED = (
+    "a folder that xception convert, train or export wrote; xception.load takes checkpoints and names, too"
+)
+"""The things that are taken where a bundle is expected, and where others are."""
+
 LABELS = "labels.txt"
 
 Precision = Literal["float32", "float16", "int8"]
@@ -293,11 +298,9 @@ def _read_manifest(path: Path) -> bytes:
         return (path / MANIFEST).read_bytes()
     except FileNotFoundError:
         what = "is not a bundle: it has no model.json" if path.is_dir() else "does not exist"
-        raise InputError(f"{path} {what}; expected a folder that xception convert, train or export wrote") from None
+        raise InputError(f"{path} {what}; expected {BUNDLE_OR_LOADED}") from None
     except OSError as error:
-        raise InputError(
-            f"cannot read {path / MANIFEST}: {error.strerror}; expected a folder with a model.json"
-        ) from error
+        raise InputError(f"cannot read {path / MANIFEST}: {error.strerror}; expected {BUNDLE_OR_LOADED}") from error
 
 
 def _decode(path: Path, raw: bytes) -> Model:

@@ -23,6 +23,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "onnx": "onnx",
         "onnxruntime": "onnx",
         "openvino": "openvino",
+        "pandas": "notebook",
         "pyarrow": "data",
         "scipy": "data",
         "sklearn": "train",

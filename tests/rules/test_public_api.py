@@ -23,6 +23,11 @@ reveal_type(bundle)
 reveal_type(engine)
 reveal_type(predict(bundle, ["3.png"]))
 reveal_type(xception.evaluate(engine, xception.open_source("digits")))
+model = xception.load("keras_xception.imagenet")
+reveal_type(model)
+reveal_type(model("photo.jpg"))
+reveal_type(model("photo.jpg").label)
+reveal_type(model.module())
 """
 
 WRONG = """
@@ -86,8 +91,12 @@ def test_a_caller_is_told_the_types_of_what_it_gets(tmp_path: Path) -> None:
     assert revealed == [
         "xception.bundle.Bundle",
         "xception.pipeline.engine.Engine",
-        "list[xception.pipeline.engine.Prediction | xception.pipeline.lane.Failure]",
+        "xception.tasks.predictions.Predictions",
         "xception.tasks.evaluate.Evaluation",
+        "xception.classifier.ImageClassifier",
+        "xception.tasks.predictions.Predictions",
+        "str",
+        "xception.models.network.Xception",
     ]
 
 

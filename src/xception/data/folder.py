@@ -10,7 +10,7 @@ from PIL import Image
 
 from xception.data.files import IMAGE_SUFFIXES, Files, is_image, printable
 from xception.data.locations import is_folder, locate, open_files
-from xception.data.memory import ImageLike, as_item
+from xception.data.memory import ImageLike, TorchTensor, as_item
 from xception.data.remote import is_remote
 from xception.data.source import Item, Items, Lazy
 from xception.errors import InputError
@@ -61,16 +61,24 @@ def as_items(images: ImageLike | Iterable[ImageLike]) -> Iterable[Item]:
 
     Args:
         images: a file, folder, archive or URL of images by its path; an image, as `ImageLike` says; or several of
-            these, such as a source, a list of paths, or an array (N, H, W, 3).
+            these, such as a source, a list of paths, an array (N, H, W, 3), or a torch tensor (N, C, H, W).
 
     Raises:
         InputError: a path that does not exist, or something that is no image.
     """
     if isinstance(images, str | Path):
         return image_files(images)
-    if isinstance(images, Item | bytes | Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 4):
-        return [as_item(images)]
-    return map(as_item, images)
+    is_one = isinstance(images, Item | bytes | Image.Image) or not isinstance(images, Iterable)
+    if is_one or (isinstance(images, np.ndarray | TorchTensor) and images.ndim < 4):
+        return [as_item(images)]  # type: ignore[arg-type]
+    return map(_remote_or_here, images)  # type: ignore[arg-type]
+
+
+def _remote_or_here(image: ImageLike) -> Item:
+    if isinstance(image, str) and is_remote(image):
+        files, name = locate(image)
+        return Item(image, None, partial(files.read, name))
+    return as_item(image)
 
 
 def _expand(place: str) -> Iterator[Item]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,24 @@ from PIL import Image
 from xception.data.source import Item, Lazy
 from xception.errors import InputError
 
-ImageLike = Item | str | Path | bytes | Image.Image | NDArray[np.uint8]
-"""An image in any form that a program may have it: an item, a path, an encoded file, Pillow's, or an 8-bit array,
-(H, W) or (H, W, 3)."""
+
+@runtime_checkable
+class TorchTensor(Protocol):
+    """The part of a torch tensor by which its values are taken, without torch."""
+
+    @property
+    def ndim(self) -> int: ...
+
+    def detach(self) -> Self: ...
+
+    def cpu(self) -> Self: ...
+
+    def numpy(self) -> Any: ...
+
+
+ImageLike = Item | str | Path | bytes | Image.Image | NDArray[np.uint8] | TorchTensor
+"""An image in any form that a program may have it: an item, a path, an encoded file, Pillow's, an 8-bit array, (H, W)
+or (H, W, 3), or an 8-bit torch tensor, (C, H, W) as torchvision reads it."""
 
 
 def as_item(image: ImageLike) -> Item:
@@ -29,9 +45,26 @@ def as_item(image: ImageLike) -> Item:
         return Item("image", None, lambda: image)
     if isinstance(image, Image.Image | np.ndarray):
         return Item("image", None, lambda: _image(image))
+    if isinstance(image, TorchTensor):
+        return as_item(_channels_last(image))
     raise InputError(
-        f"{type(image).__name__} is no image; expected a path, the bytes of a file, a Pillow image or a uint8 array"
+        f"{type(image).__name__} is no image; expected a path, the bytes of a file, a Pillow image, or 8-bit values "
+        "as a NumPy array or a torch tensor"
     )
+
+
+def _channels_last(tensor: TorchTensor) -> NDArray[np.uint8]:
+    values = np.asarray(tensor.detach().cpu().numpy())
+    if values.dtype != np.uint8:
+        raise InputError(
+            f"a tensor of {values.dtype} does not tell how its values were prepared; expected 8-bit values, uint8, or "
+            "the torch module of the model, which takes normalised pixels"
+        )
+    if values.ndim == 2:
+        return values
+    if values.ndim != 3 or values.shape[0] not in (1, 3):
+        raise InputError(f"a tensor has the shape {values.shape}; expected (C, H, W) with 1 or 3 channels")
+    return values[0] if values.shape[0] == 1 else np.ascontiguousarray(values.transpose(1, 2, 0))
 
 
 def in_memory(

@@ -1,6 +1,7 @@
 """Any variant as one torch module."""
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,16 @@ class Xception(nn.Module):
         )
         self.head = ClassifierHead(spec.head)
         initialize(self, spec.initialization)
+
+    @property
+    def feature_channels(self) -> dict[int, int]:
+        """Channels of each map of `features`, by its stride, finest first."""
+        stride = prod(conv.stride for conv in self.spec.stem)
+        channels = {stride: self.spec.stem[-1].out_channels}
+        for block in self.spec.blocks:
+            stride *= block.stride
+            channels[stride] = block.out_channels
+        return channels
 
     def features(self, x: Tensor) -> dict[int, Tensor]:
         """The last feature map at every stride: {stride in pixels: (N, C, H, W)}, finest first."""

@@ -51,6 +51,16 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     top: tuple[Guess, ...]
 
+    @property
+    def label(self) -> str:
+        """Name of the likeliest class."""
+        return self.top[0].label
+
+    @property
+    def probability(self) -> float:
+        """Probability of the likeliest class."""
+        return self.top[0].probability
+
     def __repr__(self) -> str:
         guesses = ", ".join(f"{guess.label} {guess.probability:.1%}" for guess in self.top)
         return f"Prediction({self.path!r}: {guesses})"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from xception.bundle import Bundle
 from xception.data.memory import ImageLike
-from xception.pipeline.engine import Engine, Prediction
-from xception.pipeline.lane import Failure
+from xception.pipeline.engine import Engine
+from xception.tasks.predictions import Predictions
 
 
 def predict(
@@ -15,10 +15,10 @@ def predict(
     *,
     top: int = 5,
     backend: str | None = None,
-) -> list[Prediction | Failure]:
+) -> Predictions:
     """Classify images: the likeliest classes, or the reason why there are none, for each image in its order.
 
-    Whoever classifies more than once opens an `Engine` and keeps it.
+    Whoever classifies more than once keeps the model: see `xception.load`.
 
     Args:
         bundle: the model, or its folder.
@@ -31,4 +31,4 @@ def predict(
         InputError: no bundle, no images, or something that is no image.
     """
     with Engine.open(bundle, backend=backend) as engine:
-        return list(engine.predict(images, top=top, max_wait_s=None))
+        return Predictions(engine.predict(images, top=top, max_wait_s=None))

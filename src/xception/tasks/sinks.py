@@ -9,6 +9,7 @@ import msgspec
 
 from xception.pipeline.engine import Prediction
 from xception.pipeline.lane import Failure
+from xception.tasks.predictions import PREDICTION_COLUMNS, table_rows
 
 Outcomes = Iterable[Prediction | Failure]
 
@@ -27,13 +28,9 @@ def write_table(outcomes: Outcomes, stream: TextIO | None = None) -> None:
 def write_csv(outcomes: Outcomes, stream: TextIO | None = None) -> None:
     """Columns path, rank (from 1), index, label, probability, failure; a failed image has one line."""
     writer = csv.writer(stream or sys.stdout, lineterminator="\n")
-    writer.writerow(("path", "rank", "index", "label", "probability", "failure"))
-    for outcome in outcomes:
-        if isinstance(outcome, Failure):
-            writer.writerow((outcome.key, "", "", "", "", outcome.reason))
-        else:
-            for rank, guess in enumerate(outcome.top, 1):
-                writer.writerow((outcome.path, rank, guess.index, guess.label, f"{guess.probability:.8f}", ""))
+    writer.writerow(PREDICTION_COLUMNS)
+    for path, rank, index, label, probability, failure in table_rows(outcomes):
+        writer.writerow((path, rank, index, label, None if probability is None else f"{probability:.8f}", failure))
 
 
 def write_json(outcomes: Outcomes, stream: TextIO | None = None) -> None:

@@ -1,0 +1,198 @@
+"""A model as one object: loaded by any of its names, called with any images."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+import numpy as np
+
+from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT
+from xception.arch.compute import tensors as tensors_of
+from xception.backends.base import DEFAULT_COMPUTE, Compute, Pixels
+from xception.bundle import Bundle
+from xception.convert.hub import OnProgress
+from xception.convert.resolve import resolve_model
+from xception.data.memory import ImageLike
+from xception.data.pixels import Mode
+from xception.data.source import Source
+from xception.data.sources import open_source, packages_for
+from xception.export.export import export_bundle
+from xception.export.program import GraphOptions
+from xception.export.request import check_weights
+from xception.extras import require_all
+from xception.pipeline.engine import Engine
+from xception.pipeline.requirements import packages_to_run
+from xception.pipeline.sessions import Tta
+from xception.preprocess import Preprocess
+from xception.tasks.evaluate import Evaluation, evaluate
+from xception.tasks.predictions import Predictions
+from xception.tasks.real_labels import RealLabels
+from xception.weights import read_weights
+
+if TYPE_CHECKING:
+    from xception.models.network import Xception
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ImageClassifier:
+    """A model that is ready to answer. Any number of threads may use it at once.
+
+    ```python
+    with xception.load("demo/bundles/weights") as model:
+        print(model("photo.jpg").label)
+    ```
+    """
+
+    engine: Engine
+    """The model in its runtime."""
+
+    @property
+    def bundle(self) -> Bundle:
+        """The artifact that was loaded or made: its folder, its description, its class names."""
+        return self.engine.bundle
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the logits."""
+        return self.bundle.labels.names
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """The way from a Pillow image to the network's input: called with one, it returns (C, H, W) float32."""
+        return self.bundle.model.preprocess
+
+    def __call__(self, images: ImageLike | Iterable[ImageLike], *, top: int = 5) -> Predictions:
+        """Classify images: the likeliest classes, or the reason why there are none, for each in its order.
+
+        Args:
+            images: a file, folder, archive or URL of images; a Pillow image, an encoded file, an 8-bit array (H, W) or
+                (H, W, 3), or an 8-bit torch tensor (C, H, W); or several of these, also as one array or tensor.
+            top: classes per image.
+
+        Raises:
+            InputError: a path that does not exist, or something that is no image.
+        """
+        return Predictions(self.engine.predict(images, top=top, max_wait_s=None))
+
+    def module(self, *, num_classes: int | None = None) -> "Xception":
+        """The network as a torch module of its own, in evaluation mode: for features, class maps and fine-tuning.
+
+        It takes normalised pixels (N, C, H, W), as `preprocess` makes them, and returns logits (N, K).
+
+        Args:
+            num_classes: start a new classifier of so many classes, all zeros, instead of the model's own.
+
+        Raises:
+            UsageError: the bundle holds a graph instead of weights.
+            MissingExtra: torch is not installed.
+        """
+        check_weights(self.bundle)
+        require_all("torch")
+        from xception.models.network import build
+
+        network, values = self.bundle.model.network, read_weights(self.bundle.main_file)
+        if num_classes is not None:
+            network = msgspec.structs.replace(network, num_classes=num_classes)
+            shapes = tensors_of(network.architecture())
+            values |= {name: np.zeros(shapes[name], np.float32) for name in (CLASSIFIER_WEIGHT, CLASSIFIER_BIAS)}
+        return build(network.architecture(), values).eval()
+
+    def evaluate(
+        self,
+        data: str | Path | Source,
+        *,
+        top: int = 5,
+        class_map: Mapping[str, str] = MappingProxyType({}),
+        subset: bool = False,
+        tta: Tta | None = None,
+        real: RealLabels | None = None,
+    ) -> Evaluation:
+        """Measure accuracy on labelled images, as `xception.evaluate`, which has the other arguments and the errors.
+
+        Args:
+            data: a data set, or what `xception.open_source` takes.
+        """
+        if isinstance(data, str | Path):
+            require_all(*packages_for(str(data)))
+            data = open_source(data)
+        return evaluate(self.engine, data, top=top, class_map=class_map, subset=subset, tta=tta, real=real)
+
+    def export(
+        self,
+        to: str,
+        out: str | Path,
+        *,
+        options: GraphOptions | None = None,
+        pixels: Pixels | None = None,
+        upstream_python: str | None = None,
+        overwrite: bool = False,
+    ) -> Bundle:
+        """Write the network in another form, as `xception.export_bundle`, which has the arguments and the errors."""
+        return export_bundle(
+            self.bundle,
+            to,
+            out,
+            options=options,
+            pixels=pixels,
+            upstream_python=upstream_python,
+            overwrite=overwrite,
+        )
+
+    def close(self) -> None:
+        """Free the runtime."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        network = self.bundle.model.network
+        return (
+            f"ImageClassifier({self.bundle.model.name!r}: {network.variant}, {len(self.labels)} classes, "
+            f"in {self.engine.session.facts.name})"
+        )
+
+
+def load(
+    model: Bundle | str | Path,
+    *,
+    backend: str | None = None,
+    compute: Compute = DEFAULT_COMPUTE,
+    mode: Mode | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    on_progress: OnProgress = lambda *_: None,
+) -> ImageClassifier:
+    """Load a model by any of its names, and get it ready to answer.
+
+    What is no bundle is fetched if need be, converted, and kept in the cache's folder, so that the next call does
+    neither.
+
+    Args:
+        model: a bundle or a training run's folder; a checkpoint of any source; the name of published weights, such as
+            `keras_xception.imagenet`; `hf-hub:owner/name`; a URL of a checkpoint.
+        backend: see `Engine.open`, as for the next four.
+        compute: cores and precision.
+        mode: the way from files to pixels.
+        batch_size: images per inference.
+        workers: threads of a stream.
+        on_progress: called while something is fetched, with the bytes that are here and those of the whole file.
+
+    Raises:
+        UsageError: no such name, a file that leaves something open, or options that do not fit.
+        InputError: there is nothing of that name, or it is no model that can be read.
+        EnvironmentFault: it is to be fetched and cannot be, or the cache cannot be written.
+        MissingExtra: packages are not installed; the sentence has the command that installs all of them.
+    """
+    require_all(*packages_to_run(model, backend))
+    bundle = resolve_model(model, on_progress=on_progress)
+    options: dict[str, Any] = {"mode": mode, "batch_size": batch_size, "workers": workers}
+    return ImageClassifier(engine=Engine.open(bundle, backend=backend, compute=compute, **options))

@@ -1,0 +1,93 @@
+"""Predictions of several images, as a list that shows itself and turns into a table."""
+
+from collections.abc import Iterable, Iterator
+from html import escape
+from typing import TYPE_CHECKING
+
+from xception.errors import DecodeError, UsageError
+from xception.extras import require
+from xception.pipeline.engine import Prediction
+from xception.pipeline.lane import Failure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PREDICTION_COLUMNS = ("path", "rank", "index", "label", "probability", "failure")
+
+MAX_SHOWN_IMAGES = 20
+"""Images that are shown where predictions are printed or displayed; all others are counted."""
+
+TableRow = tuple[str, int | None, int | None, str | None, float | None, str | None]
+"""Values of `PREDICTION_COLUMNS`; ranks count from 1."""
+
+
+class Predictions(list[Prediction | Failure]):
+    """The likeliest classes of each image, or the reason why there are none, in the order of the images."""
+
+    @property
+    def label(self) -> str:
+        """Name of the likeliest class, of a single image.
+
+        Raises:
+            UsageError: there are several images, or none.
+            DecodeError: the image could not be read.
+        """
+        return self._only().label
+
+    @property
+    def probability(self) -> float:
+        """Probability of the likeliest class, of a single image; the errors are those of `label`."""
+        return self._only().probability
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The images that could not be read, and why."""
+        return [outcome for outcome in self if isinstance(outcome, Failure)]
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """A row for each class of each image, with the columns path, rank (from 1), index, label, probability and
+        failure; an image that could not be read has one row.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        return require("pandas", "notebook").DataFrame(list(table_rows(self)), columns=list(PREDICTION_COLUMNS))
+
+    def __repr__(self) -> str:
+        lines = (f"  {outcome!r}" for outcome in self[:MAX_SHOWN_IMAGES])
+        return "\n".join((f"Predictions of {len(self)} images", *lines, *self._rest()))
+
+    def _repr_html_(self) -> str:
+        """The table that a notebook displays."""
+        rows = "".join(map(_html_row, self[:MAX_SHOWN_IMAGES]))
+        rest = "".join(f"<p>{line.strip()}</p>" for line in self._rest())
+        return f"<table><tr><th>image</th><th>label</th><th>probability</th><th>next</th></tr>{rows}</table>{rest}"
+
+    def _rest(self) -> list[str]:
+        more = len(self) - MAX_SHOWN_IMAGES
+        return [f"  ... and {more} more"] if more > 0 else []
+
+    def _only(self) -> Prediction:
+        if len(self) != 1:
+            raise UsageError(f"these are predictions of {len(self)} images; take one of them, such as the first by [0]")
+        if isinstance(self[0], Failure):
+            raise DecodeError(f"{self[0].key} has no label: {self[0].reason}")
+        return self[0]
+
+
+def table_rows(outcomes: Iterable[Prediction | Failure]) -> Iterator[TableRow]:
+    """The rows of a table of predictions."""
+    for outcome in outcomes:
+        if isinstance(outcome, Failure):
+            yield outcome.key, None, None, None, None, outcome.reason
+        else:
+            for rank, guess in enumerate(outcome.top, 1):
+                yield outcome.path, rank, guess.index, guess.label, guess.probability, None
+
+
+def _html_row(outcome: Prediction | Failure) -> str:
+    if isinstance(outcome, Failure):
+        return f'<tr><td>{escape(outcome.key)}</td><td colspan="3">{escape(outcome.reason)}</td></tr>'
+    others = ", ".join(f"{guess.label} {guess.probability:.1%}" for guess in outcome.top[1:])
+    cells = (outcome.path, outcome.label, f"{outcome.probability:.1%}", others)
+    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
