@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.convert.checkpoints import drawn, write_keras
-from tests.samples import CLASSES, encoded, picture, write_folder
+from tests.support.samples import CLASSES, encoded, picture, write_folder
 from xception import ImageClassifier, load
 from xception.bundle import Bundle, open_bundle
 from xception.data.sources import open_source
@@ -51,7 +51,7 @@ def test_images_are_taken_in_every_form(model: ImageClassifier, tmp_path: Path) 
     expected = model(picture())
     for images in (photo, str(photo), photo.read_bytes(), picture(), array, tensor, photo.parent, [photo], [array]):
         (prediction,) = model(images)
-        assert prediction.top == expected[0].top  # type: ignore[union-attr]
+        assert prediction.top == expected[0].top
     for several in ([photo, picture(), array, tensor], np.stack([array] * 4), torch.stack([tensor] * 4)):
         # Several images in one batch are computed in another order than one.
         table = model(several).to_pandas()
@@ -110,6 +110,6 @@ def test_evaluation_and_export_are_those_of_the_functions(model: ImageClassifier
 
 def test_what_names_no_model_is_refused() -> None:
     with pytest.raises(UsageError, match="a model is named by a path or a name; got int"):
-        load(3)  # type: ignore[arg-type]
+        load(3)
     with pytest.raises(InputError, match="nothing does not exist; expected a bundle"):
         load("nothing")

@@ -49,7 +49,7 @@ def installed_by(extra: str) -> set[str]:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     found: set[str] = set()
     for line in project["optional-dependencies"][extra]:
-        name, _, groups = re.match(r"([\w.-]+)(\[([\w,]+)\])?", line).groups()  # type: ignore[union-attr]
+        name, _, groups = re.match(r"([\w.-]+)(\[([\w,]+)\])?", line).groups()
         found |= set().union(*map(installed_by, groups.split(","))) if name == "xception" else {name}
     return found
 

@@ -116,7 +116,7 @@ def test_rounded_fractions_are_within_a_step_of_eight_bits(
 ) -> None:
     rows = {"mean": (0.5,), "std": (0.5,)} if color == "gray" else {}
     rules = {"color": color, "resize": resize, "interpolation": "bilinear", "antialias": antialias, **rows}
-    whole = Preprocess(**rules, crop=CenterCrop(width_px=44, height_px=35))  # type: ignore[arg-type]
+    whole = Preprocess(**rules, crop=CenterCrop(width_px=44, height_px=35))
     exact = msgspec.structs.replace(whole, fractions=True).resized(picture(61, 47))
     assert exact.dtype == np.float32
     assert whole.resized(picture(61, 47)).dtype == np.uint8

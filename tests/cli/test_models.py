@@ -8,7 +8,7 @@ import pytest
 
 from tests.convert.checkpoints import drawn, write_keras
 from tests.convert.file_server import Served, serving
-from tests.samples import picture, write_folder
+from tests.support.samples import picture, write_folder
 from xception.bundle import open_bundle
 from xception.cli.app import run
 from xception.cli.models import local_file

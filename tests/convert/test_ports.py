@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.samples import picture
+from tests.support.samples import picture
 from xception.convert.catalog import CATALOG
 from xception.convert.ports import PORTS
 

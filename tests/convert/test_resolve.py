@@ -14,6 +14,7 @@ from tests.convert.make_samples import SAMPLES
 from xception.bundle import MANIFEST, Bundle, open_bundle
 from xception.convert import resolve
 from xception.convert.catalog import CATALOG
+from xception.convert.conversion import Conversion, convert_checkpoint
 from xception.convert.resolve import look_up, opened_bundle, packages_to_get, resolve_model
 from xception.errors import AmbiguousName, EnvironmentFault, InputError, UsageError
 from xception.labels import imagenet1k
@@ -57,11 +58,11 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are converted from now on."""
     done: list[str] = []
-    real = resolve.convert_checkpoint
+    real = convert_checkpoint
 
     def counted(checkpoint: object, **options: object) -> object:
         done.append(checkpoint.path.name)  # type: ignore[attr-defined]
-        return real(checkpoint, **options)  # type: ignore[arg-type]
+        return real(checkpoint, **options)
 
     monkeypatch.setattr(resolve, "convert_checkpoint", counted)
     return done
@@ -150,7 +151,7 @@ def test_a_bundle_that_another_process_put_there_meanwhile_is_taken(
     def too_late(*_: object, **__: object) -> None:
         raise EnvironmentFault("cannot write: Directory not empty")
 
-    monkeypatch.setattr(resolve.Conversion, "write", too_late)
+    monkeypatch.setattr(Conversion, "write", too_late)
     # As if it had not been there at the first look.
     looks = iter([None, made])
     monkeypatch.setattr(resolve, "_open_kept", lambda *_, **__: next(looks))
@@ -260,7 +261,7 @@ def test_a_folder_that_is_neither_says_what_either_would_have(tmp_path: Path) ->
 @pytest.mark.parametrize("wrong", [3, None, b"model.h5", np.zeros(1), ""])
 def test_what_is_no_name_is_refused(wrong: object) -> None:
     with pytest.raises(UsageError, match="a model is named by a path or a name; got"):
-        resolve_model(wrong)  # type: ignore[arg-type]
+        resolve_model(wrong)
 
 
 def test_a_file_that_leaves_something_open_leads_to_convert(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.samples import picture
+from tests.support.samples import picture
 from xception.data.folder import as_items
 from xception.data.memory import as_item, in_memory
 from xception.errors import InputError
@@ -36,7 +36,7 @@ def test_a_target_must_be_a_class(target: int) -> None:
 
 def test_other_numbers_than_bytes_are_refused() -> None:
     with pytest.raises(InputError, match="type float64; expected 8-bit"):
-        in_memory(np.zeros((1, 2, 2)), [0], ("a",))[0].load()  # type: ignore[arg-type]
+        in_memory(np.zeros((1, 2, 2)), [0], ("a",))[0].load()
 
 
 def pixels(item: object) -> np.ndarray:
@@ -73,4 +73,4 @@ def test_a_tensor_that_leaves_its_meaning_open_is_refused(tensor: torch.Tensor, 
 
 def test_what_is_neither_an_image_nor_several_is_refused() -> None:
     with pytest.raises(InputError, match="int is no image"):
-        list(as_items(3))  # type: ignore[arg-type]
+        list(as_items(3))

@@ -10,7 +10,7 @@ import pytest
 
 from tests.convert.checkpoints import drawn, write_safetensors
 from tests.rules.test_imports import python
-from tests.samples import picture, write_folder
+from tests.support.samples import picture, write_folder
 from xception import _HOMES
 from xception.bundle import Bundle
 from xception.cli.app import COMMANDS
@@ -171,7 +171,7 @@ def test_one_command_installs_all_that_a_request_lacks(command: str, groups: str
 def test_a_traceback_would_be_noticed(files: dict[str, str]) -> None:
     broken = "import xception.cli.list\nxception.cli.list.print_rows = None\n"
     results = run_bare(broken + RUN_ALL, {"list": ["list"]})
-    assert results["list"][0] == "TypeError: 'NoneType' object is not callable"  # type: ignore[index]
+    assert results["list"][0] == "TypeError: 'NoneType' object is not callable"
 
 
 def test_no_public_name_traces_in_a_bare_install() -> None:
