@@ -105,8 +105,51 @@ def test_a_flipped_bit_in_the_weights_is_noticed(tmp_path: Path) -> None:
 
 def test_a_whole_network_is_refused_with_what_to_save_instead(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(1, 1), tmp_path / "model.pth")
-    with pytest.raises(InputError, match=r"holds a torch.nn.modules.linear.Linear, .* save the model's state dict"):
+    with pytest.raises(InputError, match=r"holds a torch.nn.modules.linear.Linear, .* save the model's") as refusal:
         read_checkpoint(tmp_path / "model.pth")
+    follow(refusal.value, tmp_path)
+
+
+STATE = {"fc.weight": torch.ones(2, 3), "fc.bias": torch.ones(2)}
+
+
+@pytest.mark.parametrize(
+    ("saved", "groups"),
+    [
+        ({"model": {"state_dict": STATE, "epoch": 3}}, ["model/state_dict"]),
+        ({"model": {"state_dict": STATE}, "metrics": {"acc": torch.tensor(0.9)}}, ["model/state_dict"]),
+        ({"run": {"student": {"net": STATE, "optimizer": {"moments": STATE}}}}, ["run/student/net"]),
+        ([STATE, {"lr": 0.1}], ["0"]),
+        ((STATE, {"moments": torch.ones(2)}, 3), ["0", "1"]),
+        ({"nets": [STATE, STATE]}, ["nets/0", "nets/1"]),
+        (STATE | {"metrics": {"acc": torch.tensor(0.9)}}, [""]),
+        ({"state_dict": STATE, "history": {"best": {"weights": STATE}}}, ["state_dict"]),
+    ],
+)
+def test_state_dicts_are_found_some_levels_deep(saved: object, groups: list[str], tmp_path: Path) -> None:
+    torch.save(saved, tmp_path / "model.pth")
+    found = read_checkpoint(tmp_path / "model.pth").groups
+    assert list(found) == groups
+    assert list(found[groups[0]]) == list(STATE)
+
+
+def test_a_whole_network_in_a_dictionary_is_refused_with_the_line_that_saves_it(tmp_path: Path) -> None:
+    torch.save({"epoch": 3, "model": torch.nn.Linear(1, 1)}, tmp_path / "model.pth")
+    with pytest.raises(
+        InputError, match=r"'model' is a torch\.nn\.modules\.linear\.Linear; save the model's"
+    ) as refusal:
+        read_checkpoint(tmp_path / "model.pth")
+    follow(refusal.value, tmp_path)
+
+
+def follow(refusal: InputError, folder: Path) -> None:
+    """Run the line in a refusal, and read what it saves."""
+    line = str(refusal).rpartition("this line does it: ")[2]
+    line = line.replace('"FILE"', repr(str(folder / "model.pth"))).replace(
+        '"weights.pth"', repr(str(folder / "new.pth"))
+    )
+    exec(line, {"torch": torch})
+    assert list(read_checkpoint(folder / "new.pth").groups[""]) == ["weight", "bias"]
 
 
 def test_a_type_that_no_weight_here_has_is_refused_by_name(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from xception.upstream import logits
 from xception.upstream.logits import NEEDS_CODE, RUNNERS, weights_of
 
 
-def chosen(saved: dict[str, object], **options: object) -> object:
+def chosen(saved: object, **options: object) -> object:
     given = {"group": "", "prefix": "", "leave_out": [], "head": "", "classifier": ""} | options
     return weights_of(saved, Namespace(**given))
 
@@ -19,6 +19,11 @@ def chosen(saved: dict[str, object], **options: object) -> object:
 def test_weights_are_taken_from_their_group_and_their_wrapper() -> None:
     assert chosen({"a": 1}) == {"a": 1}
     assert chosen({"epoch": 3, "ema": {"module.a": 1, "steps": 2}}, group="ema", prefix="module.") == {"a": 1}
+
+
+def test_weights_are_found_some_levels_deep() -> None:
+    assert chosen({"model": {"state_dict": {"a": 1}}}, group="model/state_dict") == {"a": 1}
+    assert chosen([{"a": 1}, {"lr": 2}], group="0") == {"a": 1}
 
 
 def test_what_is_to_be_left_out_is() -> None:

@@ -37,7 +37,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     for name in ("source", "variant", "container"):
         parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--group", default="", help="key of the dictionary that holds the weights")
+    parser.add_argument("--group", default="", help="keys to the dictionary with the weights, with slashes")
     parser.add_argument("--prefix", default="", help="what a wrapper put before their names")
     parser.add_argument("--head", default="", help="the layer that is the classifier, if the source calls it otherwise")
     parser.add_argument("--classifier", default="", help="the source's name for it")
@@ -50,10 +50,10 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def weights_of(saved: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+def weights_of(saved: Any, arguments: argparse.Namespace) -> dict[str, Any]:
     """The tensors that were converted of what a file holds, without the wrapper's prefix, the classifier under the
     source's name."""
-    chosen = saved[arguments.group] if arguments.group else saved
+    chosen = _group(saved, arguments.group)
     heads = tuple(arguments.head + separator for separator in "./") if arguments.head else ()
     state = {}
     for name, value in chosen.items():
@@ -64,6 +64,13 @@ def weights_of(saved: dict[str, Any], arguments: argparse.Namespace) -> dict[str
         elif is_inside and not any(fnmatchcase(own, pattern) for pattern in arguments.leave_out):
             state[own] = value
     return state
+
+
+def _group(saved: Any, path: str) -> dict[str, Any]:
+    """The dictionary to which the keys and places in a path lead."""
+    for part in path.split("/") if path else []:
+        saved = saved[int(part)] if isinstance(saved, (list, tuple)) else saved[part]
+    return saved  # type: ignore[no-any-return]
 
 
 def _timm(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:
