@@ -45,7 +45,7 @@ def test_an_impossible_name_is_refused() -> None:
         read_checkpoint(Path("x" * 300))
 
 
-@pytest.mark.parametrize("content", [b"x", b"GIF89a" + bytes(100), b"<html>", b"\x7fELF" + bytes(100)])
+@pytest.mark.parametrize("content", [b"x", b"\x7fELF" + bytes(100), b"\xca\xfe\xba\xbe" * 20])
 def test_a_file_of_another_kind_is_shown_by_its_first_bytes(content: bytes, refused) -> None:
     refused(content, f"begins with the bytes {content[:8].hex(' ')}, expected a zip archive of torch or Keras")
 

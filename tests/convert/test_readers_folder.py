@@ -32,9 +32,17 @@ def test_safetensors_are_preferred_because_they_are_checked_more_easily(tmp_path
     assert read_checkpoint(tmp_path).file.path.name == "model.safetensors"
 
 
-def test_a_folder_without_a_description_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_description_is_refused_with_the_files_in_it(tmp_path: Path) -> None:
     shutil.copy(SAMPLES / "torch.safetensors", tmp_path / "model.safetensors")
-    with pytest.raises(InputError, match=r"is no model folder: expected config.json"):
+    with pytest.raises(
+        InputError, match=r"without a description \(config.json\), .*; pass the file: .*model.safetensors$"
+    ):
+        read_checkpoint(tmp_path)
+
+
+def test_a_folder_of_nothing_is_refused_with_what_is_expected(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"is no bundle and no model folder: expected config.json"):
         read_checkpoint(tmp_path)
 
 

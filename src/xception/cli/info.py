@@ -7,14 +7,14 @@ import msgspec
 
 from xception.arch.variants import VARIANTS, resolve
 from xception.backends.graphs import GraphFacts, describe_graph
-from xception.bundle import Bundle, open_bundle
+from xception.bundle import MANIFEST, Bundle, open_bundle
 from xception.cli.list import WeightsRow, describe, describe_entry
 from xception.cli.models import local_file
 from xception.cli.options import Json, Verify
 from xception.cli.output import certificate_sentence, percent, print_facts, print_json
 from xception.cli.vendor_files import describe_vendor_files
 from xception.convert.diagnosis import Diagnosis, diagnose, published_as
-from xception.convert.readers import read_checkpoint
+from xception.convert.readers import check_graph_file, read_checkpoint
 from xception.convert.readers.tensorbundle import index_path
 from xception.convert.resolve import look_up, packages_to_get
 from xception.errors import install_command
@@ -77,10 +77,11 @@ def _describe_path(path: Path, *, verify: bool) -> Described:
     vendor = describe_vendor_files(path)
     if vendor:
         return vendor
-    if path.is_dir() and not (path / "config.json").is_file():
+    if any((path / name).is_file() for name in (MANIFEST, f"bundle/{MANIFEST}")):
         bundle = open_bundle(path, verify=verify)
         return {"kind": "bundle", "path": str(bundle.path), **msgspec.to_builtins(bundle.model)}, _bundle_facts(bundle)
     if path.suffix.lower() in describable():
+        check_graph_file(path)
         graph = describe_graph(path)
         return {"path": str(path), **msgspec.to_builtins(graph)}, {"graph": str(path), **_graph_facts(graph)}
     checkpoint = read_checkpoint(path)

@@ -3,6 +3,7 @@
 read_checkpoint          what a file or folder is, told by its content, and what it holds
 ├── one module a format  torch_pickle, paddle_pickle, keras, mindspore_ckpt, tensorbundle, safetensors_file
 ├── what formats share   pickles, numpy_pickle, state_dicts, hdf5, zips, protobuf
+├── what is none          foreign
 └── the ground           checkpoint (the result), binary (bounded access), limits
 """
 
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from xception.convert.readers import hdf5, mindspore_ckpt, paddle_pickle, tensorbundle, torch_pickle, zips
 from xception.convert.readers.binary import ByteSpan, MappedFile, decode_json, map_file
 from xception.convert.readers.checkpoint import MODEL_FOLDER, Checkpoint, CheckpointContents
+from xception.convert.readers.foreign import foreign_archive, foreign_folder, foreign_format
 from xception.convert.readers.keras import KERAS_WEIGHTS_FILE, read_keras_hdf5, read_keras_zip
 from xception.convert.readers.mindspore_ckpt import read_mindspore, refuse_encrypted
 from xception.convert.readers.paddle_pickle import read_paddle
@@ -23,7 +25,7 @@ from xception.convert.readers.torch_pickle import PROGRAM, read_torch_legacy, re
 from xception.convert.readers.zips import Archive
 from xception.errors import InputError
 
-__all__ = ["CHECKPOINT_READERS", "Checkpoint", "CheckpointContents", "read_checkpoint"]
+__all__ = ["CHECKPOINT_READERS", "Checkpoint", "CheckpointContents", "check_graph_file", "read_checkpoint"]
 
 _CONFIG = "config.json"
 _FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -54,6 +56,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ) from error
 
 
+def check_graph_file(path: Path) -> None:
+    """Refuse what is called like a graph and is none, such as a pointer to it, before a runtime opens it.
+
+    Raises:
+        InputError: the file is empty, or of a kind that is no graph.
+    """
+    foreign = foreign_format(map_file(path).data)
+    if foreign and not foreign.is_graph:
+        raise InputError(f"{path} is no graph: it is {foreign.what}; {foreign.advice}")
+
+
 def _read_file(path: Path, file: MappedFile) -> Checkpoint:
     contents = _read_contents(file)
     return Checkpoint(
@@ -65,8 +78,12 @@ def _read_folder(folder: Path) -> Checkpoint:
     """The weights in a folder with a description of the network, which becomes the metadata's "config"."""
     weights = next((folder / name for name in _FOLDER_WEIGHTS if (folder / name).is_file()), None)
     if weights is None or not (folder / _CONFIG).is_file():
+        foreign = foreign_folder(folder)
+        if foreign:
+            raise InputError(f"{folder} is {foreign.what}, expected a model folder; {foreign.advice}")
         raise InputError(
-            f"{folder} is no model folder: expected {_CONFIG} and one of {' or '.join(_FOLDER_WEIGHTS)} in it"
+            f"{folder} is no bundle and no model folder: expected {_CONFIG} and "
+            f"one of {' or '.join(_FOLDER_WEIGHTS)} in it"
         )
     config = decode_json(map_file(folder / _CONFIG).data, str(folder / _CONFIG))
     checkpoint = _read_file(folder, map_file(weights))
@@ -74,6 +91,9 @@ def _read_folder(folder: Path) -> Checkpoint:
 
 
 def _read_contents(file: MappedFile) -> CheckpointContents:
+    foreign = foreign_format(file.data)
+    if foreign:
+        raise InputError(f"{file.path} is no checkpoint: it is {foreign.what}; {foreign.advice}")
     for name, reader in CHECKPOINT_READERS.items():
         if reader.recognises(file.data):
             try:
@@ -88,6 +108,9 @@ def _read_contents(file: MappedFile) -> CheckpointContents:
 
 def _read_zip(_: Path, data: memoryview) -> CheckpointContents:
     archive = Archive(data)
+    foreign = foreign_archive(archive.names)
+    if foreign:
+        raise InputError(f"it is {foreign.what}, expected weights; {foreign.advice}")
     if any(name.endswith(f"/{PROGRAM}") for name in archive.names):
         return read_torch_zip(archive, len(data))
     if KERAS_WEIGHTS_FILE in archive.names:

@@ -70,10 +70,6 @@ def read_torch_zip(archive: Archive, file_bytes: int) -> CheckpointContents:
     """The tensors in the zip layout."""
     program = next(name for name in archive.names if name.endswith(f"/{PROGRAM}"))
     folder = program.removesuffix(PROGRAM)
-    if f"{folder}constants.pkl" in archive.names:
-        raise InputError(
-            "it is a TorchScript program, expected weights; load it with torch.jit.load and save its state dict"
-        )
     if f"{folder}byteorder" in archive.names and bytes(archive.read(f"{folder}byteorder")) != b"little":
         raise InputError("it was written on a big-endian machine; load it with torch and save it on this one")
     pickled = interpret(ByteSpan(archive.read(program)), 0, _calls(), _storage)

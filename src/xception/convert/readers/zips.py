@@ -1,6 +1,7 @@
 """Zip archives whose members are stored as they are.
 
-torch.save and Keras never compress, so nothing here can swell: a member is a stretch of the file. Against `zipfile`
+torch.save and Keras never compress, so nothing here can swell: a member is a stretch of the file, and one that is
+compressed is known by its name alone. Against `zipfile`
 this also refuses members that overlap, and never builds a directory larger than `MAX_TENSORS` entries.
 Source: PKWARE's APPNOTE.TXT, version 6.3.10, sections 4.3 and 4.5.3.
 """
@@ -29,13 +30,14 @@ class _Member(NamedTuple):
     start: int
     size: int
     checksum: int
+    is_plain: bool
 
 
 class Archive:
     """The members of a zip archive.
 
     Raises:
-        InputError: the archive is damaged, or a member is compressed, encrypted, or overlaps another.
+        InputError: the archive is damaged, or a member overlaps another.
     """
 
     def __init__(self, data: memoryview) -> None:
@@ -47,11 +49,16 @@ class Archive:
         """A member's bytes, without a copy.
 
         Raises:
-            InputError: there is no such member, or its checksum does not fit.
+            InputError: there is no such member, it is compressed or encrypted, or its checksum does not fit.
         """
         if name not in self._members:
             raise damaged(f"it refers to its part {name!r}, which is not there")
         member = self._members[name]
+        if not member.is_plain:
+            raise InputError(
+                f"its part {name!r} is compressed or encrypted, which no framework does; "
+                "unpack it and zip it with `zip -0`"
+            )
         content = self._span.take(member.start, member.size)
         # torch writes 0 where it was told to leave checksums out.
         if member.checksum and zlib.crc32(content) != member.checksum:
@@ -100,11 +107,8 @@ def _entry(span: ByteSpan, position: int) -> tuple[str, _Member, int]:
     name = _decode_name(span.take(position + 46, name_length))
     extra = ByteSpan(span.take(position + 46 + name_length, extra_length))
     size, packed, header = _resolve_zip64(extra, size, packed, header)
-    if flags & _ENCRYPTED or method or packed != size:
-        raise InputError(
-            f"its part {name!r} is compressed or encrypted, which no framework does; unpack it and zip it with `zip -0`"
-        )
-    member = _Member(_content_start(span, header), size, checksum)
+    is_plain = not (flags & _ENCRYPTED or method or packed != size)
+    member = _Member(_content_start(span, header), packed, checksum, is_plain)
     span.take(member.start, member.size)
     return name, member, position + 46 + name_length + extra_length + comment_length
 
