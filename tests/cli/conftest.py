@@ -4,12 +4,14 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import chdir, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from tests.convert.checkpoints import drawn, write_safetensors
+from tests.convert.file_server import FileServer, Served, serving
 from tests.support.samples import HANG_S
 from xception.cli.app import run
 
@@ -27,6 +29,21 @@ def command_line(*arguments: str | Path) -> list[str]:
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Environment variables of a terminal of known width, and of a cache of the tests' own."""
     return {"COLUMNS": "100", "NO_COLOR": "1", "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """A hub on this machine, which the environment names. It has a narrow network in the place of the published weights
+    that the pages name."""
+    folder = tmp_path_factory.mktemp("hub")
+    file = write_safetensors(folder / "model.safetensors", drawn("timm_xception65", num_classes=1000))
+    with serving() as server, pytest.MonkeyPatch.context() as patch:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "XCEPTION_OFFLINE"):
+            patch.delenv(name, raising=False)
+        patch.setenv("HF_ENDPOINT", server.url)
+        for name, content in {"config.json": b"{}", file.name: file.read_bytes()}.items():
+            server.files[f"/timm/xception65.ra3_in1k/resolve/main/{name}"] = Served(content)
+        yield server
 
 
 @pytest.fixture(scope="session")

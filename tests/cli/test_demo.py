@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Command
+from tests.convert.file_server import FileServer
 from tests.support.documents import PAGES, write_files_of_users, xception_commands
 from xception.bundle import open_bundle
 from xception.data.digits import digits
@@ -19,7 +20,7 @@ FORMS = ["onnx", "onnx-int8", "openvino", "weights"]
 
 
 @pytest.fixture(scope="module")
-def workplace(process: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workplace(process: Command, hub: FileServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder after `xception demo`, with the files that users have."""
     folder = tmp_path_factory.mktemp("workplace")
     result = process("demo", "--out", "demo", cwd=folder)

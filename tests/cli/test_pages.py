@@ -3,6 +3,8 @@
 tests/cli/test_demo.py runs the commands in processes of their own, on what the demonstration makes.
 """
 
+import csv
+import io
 import shlex
 import shutil
 import subprocess
@@ -13,10 +15,12 @@ import msgspec
 import pytest
 
 from tests.cli.conftest import Command
+from tests.convert.file_server import FileServer
 from tests.support.documents import PAGES, ROOT, blocks, shell_commands, write_files_of_users, xception_commands
 from tests.support.reader import NETWORK, PREPROCESS, reader_tensors
 from xception.bundle import Model, write_bundle
-from xception.labels import Labels
+from xception.convert.resolve import look_up
+from xception.labels import Labels, imagenet1k
 from xception.preprocess import Squash
 from xception.weights import weights_bytes
 
@@ -52,7 +56,7 @@ def demo(xception: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def workplace(demo: Path, tmp_path: Path) -> Path:
+def workplace(demo: Path, hub: FileServer, tmp_path: Path) -> Path:
     for path in demo.iterdir():
         (tmp_path / path.name).symlink_to(path)
     return tmp_path
@@ -67,6 +71,22 @@ def test_every_xception_command_of_a_page_runs(name: str, workplace: Path, xcept
 
 def test_a_wrong_command_would_be_noticed(workplace: Path, xception: Command) -> None:
     assert xception("evaluate", "demo/bundles/onnx", "digits", "--no-such-option", cwd=workplace).returncode == 2
+
+
+def test_the_readme_begins_with_one_line_from_a_name_to_a_label(
+    workplace: Path, hub: FileServer, xception: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verb, name, photo = xception_commands(PAGES["README.md"])[0]
+    assert (verb, look_up(name).name, photo) == ("predict", "timm_xception65.ra3_in1k", "photo.jpg")
+    first = xception(verb, name, photo, "--csv", cwd=workplace)
+    assert first.returncode == 0, first.stderr
+    rows = list(csv.DictReader(io.StringIO(first.stdout)))
+    assert [row["path"] for row in rows] == [photo] * 5
+    assert {row["label"] for row in rows} < set(imagenet1k().names)
+    asked = len(hub.requests)
+    monkeypatch.setenv("XCEPTION_OFFLINE", "1")
+    second = xception(verb, name, photo, "--csv", cwd=workplace)
+    assert (second.stdout, second.stderr, len(hub.requests)) == (first.stdout, "", asked)
 
 
 def test_the_readme_has_commands() -> None:
@@ -93,6 +113,10 @@ def python_blocks() -> list[object]:
 
 
 @pytest.mark.parametrize("block", python_blocks())
-def test_every_python_block_of_a_page_runs(block: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_python_block_of_a_page_runs(
+    block: str, workplace: Path, surroundings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(workplace)
+    for name, value in surroundings.items():
+        monkeypatch.setenv(name, value)
     exec(compile(block, "page.md", "exec"), {})

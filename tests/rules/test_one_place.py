@@ -14,6 +14,7 @@ PLACES = {
     "whether a place is a URL": (r"\"://\" in ", "data/remote.py"),
     "whether a file is there": (r"\.size\([^)]*\)\n *except FileNotFoundError", "data/files.py"),
     "the names of the splits": (r"Literal\[\"train\", \"validation\", \"test\"\]", "data/splits.py"),
+    "the command that installs optional packages": (r"pip install '", "errors.py"),
     "the first bytes of a JPEG file": (r"\\xff\\xd8", "data/decode.py"),
 }
 
@@ -26,6 +27,7 @@ if "://" in place:
     files.size(name)
     except FileNotFoundError:
 Split = Literal["train", "validation", "test"]
+message = "run: pip install 'xception[torch]'"
 START = b"\\xff\\xd8"
 """
 

@@ -31,10 +31,11 @@ def xception_commands(page: Path) -> list[list[str]]:
 
 
 def write_files_of_users(folder: Path) -> None:
-    """`model.h5`, a checkpoint for `convert`, and `photos`, images for `predict`."""
+    """`model.h5`, a checkpoint for `convert`; `photo.jpg` and `photos`, images for `predict`."""
     write_keras(folder / "model.h5", hollow("keras", "mini_xception"))
     (folder / "photos").mkdir()
-    for item in list(digits("test"))[:3]:
+    for number, item in enumerate(list(digits("test"))[:3]):
         loaded = item.load()
         assert isinstance(loaded, Image.Image)
-        loaded.save(folder / "photos" / f"{item.key}.png")
+        loaded.save(folder / "photos" / f"{number}.jpg")
+    loaded.save(folder / "photo.jpg")

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.conftest import NETWORK
+from tests.convert.checkpoints import drawn, write_keras
 from tests.support.samples import CLASSES, picture
 from tests.train.samples import stop_at
 from xception.arch.variants import architecture
@@ -35,6 +36,15 @@ def test_network_and_preprocessing_come_from_the_bundle(weights_bundle: Bundle, 
     assert recipe.model.parent == weights_bundle.model.digest
     parent = open_parent(recipe.model)
     assert parent == weights_bundle
+
+
+def test_a_checkpoint_is_started_from_as_its_bundle_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file = write_keras(tmp_path / "faces.h5", drawn("mini_xception", width=0.5))
+    recipe = load_recipe(toml(tmp_path, f'start = "{file}"'))
+    parent = open_parent(recipe.model)
+    assert parent is not None
+    assert (parent.model.name, parent.model.digest) == ("faces", recipe.model.parent)
 
 
 def test_what_the_recipe_states_of_preprocessing_goes_before(weights_bundle: Bundle, tmp_path: Path) -> None:
