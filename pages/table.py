@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from pages import contributing, export_matrix, readme, recipes, variants
+from pages import contributing, conversion, export_matrix, readme, recipes, variants
 
 PAGES: Mapping[str, Callable[[], Mapping[Path, str]]] = MappingProxyType(
     {
         "readme": readme.generated,
         "contributing": contributing.generated,
+        "conversion": conversion.generated,
         "variants": variants.generated,
         "recipes": recipes.generated,
         "export_matrix": export_matrix.generated,

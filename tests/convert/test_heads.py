@@ -49,3 +49,18 @@ def test_the_chosen_head_s_numbers_are_the_classifier_s_and_the_others_are_dropp
 )
 def test_a_name_that_does_not_say_classifier_is_not_taken_for_one(name: str) -> None:
     assert not CLASSIFIER_NAME.fullmatch(name)
+
+
+@pytest.mark.parametrize("name", ["fc.1.", "classifier.1.", "net.head."])
+def test_the_tensors_are_those_of_the_same_network_under_its_source_s_names(name: str, tmp_path: Path) -> None:
+    own = drawn("timm_xception")
+    moved = {
+        (name + key.removeprefix("fc.") if key.startswith("fc.") else f"net.backbone.{key}"): v
+        for key, v in own.items()
+    }
+    plain = convert_checkpoint(write_safetensors(tmp_path / "plain", own))
+    other = convert_checkpoint(
+        write_safetensors(tmp_path / "other", moved | {"criterion.weight": np.ones(2, np.float32)})
+    )
+    assert plain.tensors.keys() == other.tensors.keys()
+    assert all(np.array_equal(plain.tensors[key], other.tensors[key]) for key in plain.tensors)

@@ -45,6 +45,11 @@ def test_no_tensor_of_a_network_is_an_extra_or_a_network_of_others(source: str, 
 
 
 @pytest.mark.parametrize("row", KNOWN_EXTRAS, ids=lambda row: row.what)
+def test_an_example_is_one_of_its_row(row: KnownExtra) -> None:
+    assert known_extra(row.example) is row
+
+
+@pytest.mark.parametrize("row", KNOWN_EXTRAS, ids=lambda row: row.what)
 def test_a_row_has_a_file_that_shows_it(row: KnownExtra) -> None:
     shown = [*DROPPED.values(), *HEADLESS.values(), *EXPLAINED.values()]
     assert any(known_extra(name.removeprefix("backbone.")) is row for values in shown for name in values)

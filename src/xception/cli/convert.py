@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from xception.bundle import Bundle, ensure_free_for_bundle
 from xception.cli.models import local_file
 from xception.cli.options import Json, Out, Overwrite, UpstreamPython
-from xception.cli.output import certificate_sentence, print_facts, print_json, say
+from xception.cli.output import certificate_sentence, class_list, print_facts, print_json, say
 from xception.convert.catalog import resolve_entry
 from xception.convert.conversion import Conversion, convert_checkpoint
 from xception.convert.diagnosis import dropped_sentences
@@ -101,7 +101,7 @@ def _facts(bundle: Bundle, conversion: Conversion) -> dict[str, str]:
         "tensors": f"{match.matched} matched, {len(match.missing)} missing, {len(match.unexpected)} unexpected",
         **({"classifier": f"its layer {match.classifier.layer}"} if match.classifier else {}),
         **({"dropped": "; ".join(dropped_sentences(match))} if match.dropped else {}),
-        "classes": f"{len(bundle.labels)} ({', '.join(bundle.labels.names[:3])}, ...)",
+        "classes": class_list(bundle.labels.names),
         "input": f"{network.in_channels} x {' x '.join(map(str, bundle.model.preprocess.output_px or ('any', 'any')))}",
     }
     if bundle.model.certificate:

@@ -11,7 +11,7 @@ from xception.bundle import MANIFEST, Bundle, open_bundle
 from xception.cli.list import WeightsRow, describe, describe_entry
 from xception.cli.models import local_file
 from xception.cli.options import Json, Verify
-from xception.cli.output import certificate_sentence, percent, print_facts, print_json
+from xception.cli.output import certificate_sentence, class_list, percent, print_facts, print_json
 from xception.cli.vendor_files import describe_vendor_files
 from xception.convert.diagnosis import Diagnosis, diagnose, published_as
 from xception.convert.readers import check_graph_file, read_checkpoint
@@ -127,7 +127,7 @@ def _bundle_facts(bundle: Bundle) -> dict[str, str]:
         "name": model.name,
         "variant": model.network.variant,
         "form": f"{model.form}, {model.precision}, {bundle.size_bytes:,} bytes",
-        "classes": f"{len(bundle.labels)} ({', '.join(bundle.labels.names[:3])}, ...)",
+        "classes": class_list(bundle.labels.names),
         "input": f"{model.network.in_channels} x {' x '.join(map(str, model.preprocess.output_px or ('any', 'any')))}",
         "digest": model.digest,
     }

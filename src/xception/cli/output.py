@@ -26,6 +26,12 @@ def print_json(document: object) -> None:
     sys.stdout.write(NUMBERS.sub(lambda numbers: f"[{' '.join(numbers[1].split())}]", text))
 
 
+def class_list(names: Sequence[str], most: int = 3) -> str:
+    """The number of classes, and the first of their names in quotes, since a name may hold commas."""
+    more = ", ..." if len(names) > most else ""
+    return f"{len(names)} ({', '.join(map(repr, names[:most]))}{more})"
+
+
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on stdout: first column left-aligned, the others to the right."""
     table = [list(header), *(list(row) for row in rows)]

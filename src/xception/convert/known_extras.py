@@ -20,11 +20,13 @@ class KnownExtra:
 
     Attributes:
         pattern: fits the whole name, without the prefix of the network that it stands next to.
+        example: the name of such a tensor.
         what: what such a tensor is, for the report.
         needed: the reason why the logits depend on it, and what to do; "" if they do not.
     """
 
     pattern: str
+    example: str
     what: str
     needed: str = ""
 
@@ -32,20 +34,35 @@ class KnownExtra:
 KNOWN_EXTRAS: tuple[KnownExtra, ...] = (
     KnownExtra(
         pattern=r"(.*[./])?(\w+_)?(criterion|loss|losses)(_\w+)?[./].*|(.*[./])?(class_weights?|pos_weight)",
+        example="criterion.weight",
         what="the loss",
     ),
     KnownExtra(
         pattern=rf"(.*[./])?((train|training|val|valid|validation|test)_)?({_METRICS})(_(train|val|valid|test))?[./].*",
+        example="train_acc.tp",
         what="metrics",
     ),
-    KnownExtra(pattern=r"(.*\.)?(total_ops|total_params)", what="counts of a profiler"),
-    KnownExtra(pattern=r"n_averaged|num_updates|ema_decay|decay|initted|step", what="state of a running average"),
-    KnownExtra(pattern=r"(.*\.)?queue(_ptr)?", what="a queue of contrastive training"),
+    KnownExtra(pattern=r"(.*\.)?(total_ops|total_params)", example="conv1.total_ops", what="counts of a profiler"),
+    KnownExtra(
+        pattern=r"n_averaged|num_updates|ema_decay|decay|initted|step",
+        example="n_averaged",
+        what="state of a running average",
+    ),
+    KnownExtra(pattern=r"(.*\.)?queue(_ptr)?", example="queue_ptr", what="a queue of contrastive training"),
     # Its 512 channels would not fit a classifier of the network's width, so it lies outside of the classifier's way.
-    KnownExtra(pattern=r"(.*\.)?adjust_channel\..*", what="DeepfakeBench's layer for other detectors"),
-    KnownExtra(pattern=r"(.*\.)?(aux|auxiliary)(_\w+)?\..*", what="an auxiliary classifier of the training"),
+    KnownExtra(
+        pattern=r"(.*\.)?adjust_channel\..*",
+        example="adjust_channel.0.weight",
+        what="DeepfakeBench's layer for other detectors",
+    ),
+    KnownExtra(
+        pattern=r"(.*\.)?(aux|auxiliary)(_\w+)?\..*",
+        example="aux_head.fc.weight",
+        what="an auxiliary classifier of the training",
+    ),
     KnownExtra(
         pattern=r"(.*\.)?(decoder|segmentation_head|decode_head)\..*",
+        example="decoder.blocks.0.conv1.0.weight",
         what="the decoder of a segmentation network, which may pad its first convolutions as no classifier does",
     ),
     KnownExtra(
@@ -53,32 +70,38 @@ KNOWN_EXTRAS: tuple[KnownExtra, ...] = (
             r"(aspp\d*(_\w+)?|image_pooling|concat_projection|decoder|logits/semantic)/.*"
             r"|(.*\.)?(aspp|image_pooling|concat_projection)\..*"
         ),
+        example="aspp0/weights",
         what="the parts of DeepLab behind its backbone",
     ),
     KnownExtra(
         pattern=r"(.*\.)?((pixel|image|img|input)_)?(mean|std)|(.*\.)?(normalizer?|normalization)\.\w+",
+        example="normalize.mean",
         what="the constants of a normalisation",
         needed="the network in it normalises images by itself, so compare them with the preprocessing of the bundle",
     ),
     KnownExtra(
         pattern=r".*\.(weight_[gv]|parametrizations\..*)",
+        example="fc.weight_g",
         what="a parametrisation",
         needed="its kernels are split into factors; call torch.nn.utils.parametrize.remove_parametrizations or "
         "remove_weight_norm on its layers and save again",
     ),
     KnownExtra(
         pattern=r".*\.(weight|bias)_(orig|mask|u)",
+        example="fc.weight_mask",
         what="the masks of a pruning",
         needed="its kernels are pruned or normalised while it runs; call torch.nn.utils.prune.remove or "
         "remove_spectral_norm on its layers and save again",
     ),
     KnownExtra(
         pattern=r".*[._](lora_(A|B|up|down)|base_layer)\..*",
+        example="fc.lora_A.default.weight",
         what="adapters",
         needed="its kernels are changed by adapters; call merge_and_unload and save again",
     ),
     KnownExtra(
         pattern=r".*(activation_post_process|fake_quant|_packed_params)(_\d+)?(\..*)?",
+        example="conv1.activation_post_process.scale",
         what="the grids of a quantization",
         needed="it was trained or saved in int8; save the network in float32, and quantize its bundle",
     ),
