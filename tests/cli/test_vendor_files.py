@@ -32,4 +32,4 @@ def test_info_names_contradictions_in_a_folder(tmp_path: Path, capsys: pytest.Ca
 def test_a_folder_that_says_nothing_is_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes.md").write_text("nothing")
     assert run(["info", str(tmp_path)]) == 3
-    assert "is not a bundle" in capsys.readouterr().err
+    assert "is no bundle" in capsys.readouterr().err

@@ -34,8 +34,8 @@ def write_files_of_users(folder: Path) -> None:
     """`model.h5`, a checkpoint for `convert`; `photo.jpg` and `photos`, images for `predict`."""
     write_keras(folder / "model.h5", hollow("keras", "mini_xception"))
     (folder / "photos").mkdir()
-    for number, item in enumerate(list(digits("test"))[:3]):
+    for item in list(digits("test"))[:3]:
         loaded = item.load()
         assert isinstance(loaded, Image.Image)
-        loaded.save(folder / "photos" / f"{number}.jpg")
+        loaded.save(folder / "photos" / f"{item.key}.png")
     loaded.save(folder / "photo.jpg")
