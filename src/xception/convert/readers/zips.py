@@ -1,7 +1,8 @@
 """Zip archives whose members are stored as they are.
 
 torch.save and Keras never compress, so nothing here can swell: a member is a stretch of the file, and of one that is
-compressed only the name is known. Unlike `zipfile` this also refuses members that overlap, and never builds a directory larger than `MAX_TENSORS` entries.
+compressed only the name is known. Unlike `zipfile` this also refuses members that overlap, and never builds a directory
+larger than `MAX_TENSORS` entries.
 Source: PKWARE's APPNOTE.TXT, version 6.3.10, sections 4.3 and 4.5.3.
 """
 
