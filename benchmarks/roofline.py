@@ -5,7 +5,7 @@ from math import prod
 from typing import NamedTuple
 
 from xception.arch.compute import macs, output_shapes, tensors
-from xception.arch.graph import Add, Conv, Dense, GlobalAveragePool, MaxPool, Node, unfold
+from xception.arch.graph import Add, Conv, Dense, GlobalAveragePool, GlobalMaxPool, MaxPool, Node, unfold
 from xception.arch.spec import Architecture
 
 
@@ -37,7 +37,7 @@ def kernels(spec: Architecture, px: int, batch: int, itemsize: int, *, fused: bo
     opening = _opening(spec) if fused else set()
     pending: Work | None = None
     for node in unfold(spec):
-        if not isinstance(node, Conv | Dense | MaxPool | Add | GlobalAveragePool):
+        if not isinstance(node, Conv | Dense | MaxPool | Add | GlobalAveragePool | GlobalMaxPool):
             continue
         read = batch * sum(prod(shapes[source]) for source in _sources(node)) + weights[node.name]
         written = batch * prod(shapes[node.name])

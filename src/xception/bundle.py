@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from xception.arch.spec import Architecture
+from xception.arch.spec import Architecture, Pooling
 from xception.arch.variants import architecture
 from xception.arguments import as_path
 from xception.errors import InputError, UsageError
@@ -46,6 +46,12 @@ class Network(_Document, frozen=True):
     in_channels: int
     width: float = 1.0
     output_stride: int | None = None
+    pooling: Pooling = "avg"
+    hidden_features: int | None = None
+    """Outputs of a linear layer with a ReLU before the classifier; None without it."""
+    drop_rate: float | None = None
+    """Dropout before the classifier while training; None is the variant's own, as is the next."""
+    drop_path_rate: float | None = None
 
     def architecture(self) -> Architecture:
         """The specification.
@@ -59,6 +65,10 @@ class Network(_Document, frozen=True):
             in_channels=self.in_channels,
             width=self.width,
             output_stride=self.output_stride,
+            pooling=self.pooling,
+            hidden_features=self.hidden_features,
+            drop_rate=self.drop_rate,
+            drop_path_rate=self.drop_path_rate,
         )
 
 

@@ -124,8 +124,20 @@ class LiteRtGraph:
 
     def mean(self, call: OperationCall) -> None:
         """The mean over height and width."""
+        self._reduce("MEAN", call)
+
+    def maximum(self, call: OperationCall) -> None:
+        """The maximum over height and width."""
+        self._reduce("REDUCE_MAX", call)
+
+    def concatenate(self, call: OperationCall) -> None:
+        """Two tables (N, C) in a row."""
+        none = self.schema.ActivationFunctionType.NONE
+        self.add("CONCATENATION", call, axis=1, fusedActivationFunction=none)
+
+    def _reduce(self, kind: str, call: OperationCall) -> None:
         axes = self.file.constant(f"{call.name}.axes", np.array([1, 2], np.int32))
-        self.add("MEAN", call, [*call.inputs, axes], options="ReducerOptions")
+        self.add(kind, call, [*call.inputs, axes], options="ReducerOptions")
 
     def _padded(self, call: OperationCall, window: Window, *, lowest: bool = False) -> tuple[int, int]:
         """A window's input and the kind of its padding; where neither kind fits, the input is padded beforehand."""

@@ -111,7 +111,11 @@ nn = SimpleNamespace(
     ReLU=ReLU,
     Softmax=Softmax,
 )
-ops = SimpleNamespace(topk=lambda x, count: [Tensor(part) for part in x.value.topk(count, 1)])
+ops = SimpleNamespace(
+    topk=lambda x, count: [Tensor(part) for part in x.value.topk(count, 1)],
+    Concat=lambda axis: lambda parts: Tensor(torch.cat([part.value for part in parts], axis)),
+    ReduceMax=lambda: lambda x, axes: Tensor(x.value.amax(axes)),
+)
 
 
 def export(network: Cell, source: Tensor, file_name: str, file_format: str) -> None:

@@ -152,10 +152,12 @@ def _flatten(_: dict[str, Any], x: Value) -> Value:
 INTEGER_FORMS: Mapping[str, Callable[..., Value]] = {
     "Add": lambda _, x, y: _real(x) + _real(y),
     "BatchNormalization": _norm,
+    "Concat": lambda _, x, y: np.concatenate((_real(x), _real(y)), axis=1),
     "Conv": _convolution,
     "Flatten": _flatten,
     "Gemm": _dense,
     "GlobalAveragePool": lambda _, x: _real(x).mean((2, 3), keepdims=True),
+    "GlobalMaxPool": lambda _, x: _real(x).max((2, 3), keepdims=True),
     "Identity": lambda _, x: x,
     "MaxPool": _max_pool,
     "Mul": lambda _, x, y: _real(x) * _real(y),

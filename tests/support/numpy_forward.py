@@ -12,9 +12,11 @@ from xception.arch.graph import (
     INPUT,
     Add,
     BatchNorm,
+    Concat,
     Conv,
     Dense,
     GlobalAveragePool,
+    GlobalMaxPool,
     MaxPool,
     Node,
     Relu,
@@ -55,6 +57,10 @@ def _result(node: Node, values: Mapping[str, np.ndarray], tensors: Mapping[str, 
             return x * node.factor
         case GlobalAveragePool():
             return x.mean(axis=(2, 3))
+        case GlobalMaxPool():
+            return x.max(axis=(2, 3))
+        case Concat():
+            return np.concatenate((x, values[node.other]), axis=1)
         case Dense():
             return x @ tensors[f"{node.name}.weight"].T + tensors[f"{node.name}.bias"]
 

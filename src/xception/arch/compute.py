@@ -9,9 +9,11 @@ from xception.arch.graph import (
     INPUT,
     Add,
     BatchNorm,
+    Concat,
     Conv,
     Dense,
     GlobalAveragePool,
+    GlobalMaxPool,
     MaxPool,
     Node,
     Relu,
@@ -27,6 +29,9 @@ FlopsConvention = Literal["macs", "fvcore", "paddle", "seed-table"]
 STEM_WEIGHT = "stem.0.conv.weight"
 CLASSIFIER_WEIGHT, CLASSIFIER_BIAS = "head.classifier.weight", "head.classifier.bias"
 """Canonical names that every network has."""
+
+HIDDEN_WEIGHT, HIDDEN_BIAS = "head.hidden.weight", "head.hidden.bias"
+"""Canonical names of the layer between pooling and classifier, which few networks have."""
 
 NORM_PARAMETERS = ("weight", "bias")
 NORM_BUFFERS = ("running_mean", "running_var")
@@ -89,8 +94,10 @@ def _output_shape(node: Node, shape: Shape) -> Shape:
             return (node.out_channels, *((px - reach) // node.stride + 1 for px in shape[1:]))
         case MaxPool():
             return (shape[0], *((px - 1) // node.stride + 1 for px in shape[1:]))
-        case GlobalAveragePool():
+        case GlobalAveragePool() | GlobalMaxPool():
             return shape[:1]
+        case Concat():
+            return (2 * shape[0],)
         case Dense():
             return (node.out_features,)
         case BatchNorm() | Relu() | Add() | Scale():
@@ -159,7 +166,7 @@ def flops(architecture: Architecture, convention: FlopsConvention = "macs", heig
 
 
 def _pooled_map(architecture: Architecture) -> str:
-    return next(node.source for node in unfold(architecture) if isinstance(node, GlobalAveragePool))
+    return next(node.source for node in unfold(architecture) if isinstance(node, GlobalAveragePool | GlobalMaxPool))
 
 
 def _thop(architecture: Architecture, px: int) -> int:

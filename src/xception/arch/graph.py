@@ -7,7 +7,7 @@ flat sequence of nodes. A node's name is also the prefix of its tensors' names i
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
-from xception.arch.spec import Architecture, Block, Norm, PoolPadding, SeparableConv, Slot
+from xception.arch.spec import Architecture, Block, Head, Norm, Pooling, PoolPadding, SeparableConv, Slot
 
 INPUT = "pixels"
 """Name of the graph's input, (N, C, H, W)."""
@@ -84,6 +84,23 @@ class GlobalAveragePool:
 
 
 @dataclass(frozen=True, slots=True)
+class GlobalMaxPool:
+    """(N, C, H, W) -> (N, C)."""
+
+    name: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Concat:
+    """(N, C) and (N, C) in a row: (N, 2 C)."""
+
+    name: str
+    source: str
+    other: str
+
+
+@dataclass(frozen=True, slots=True)
 class Dense:
     """(N, in_features) -> (N, out_features), with bias."""
 
@@ -93,7 +110,7 @@ class Dense:
     out_features: int
 
 
-Node = Conv | BatchNorm | Relu | MaxPool | Add | Scale | GlobalAveragePool | Dense
+Node = Conv | BatchNorm | Relu | MaxPool | Add | Scale | GlobalAveragePool | GlobalMaxPool | Concat | Dense
 
 Part = Generator[Node, None, str]
 """A stretch of the graph: yields its nodes and returns the name of the one that holds its result."""
@@ -176,5 +193,27 @@ def _head(source: str, spec: Architecture) -> Iterator[Node]:
         yield Conv("head.classifier", source, head.in_channels, head.num_classes, 3, padding=1, bias=True)
         yield GlobalAveragePool("head.pool", "head.classifier")
     else:
-        yield GlobalAveragePool("head.pool", source)
-        yield Dense("head.classifier", "head.pool", head.in_channels, head.num_classes)
+        yield from _pooling(source, head.pooling)
+        yield from _classifier("head.pool", head)
+
+
+def _pooling(source: str, pooling: Pooling) -> Iterator[Node]:
+    average, maximum = ("head.pool",) * 2 if pooling in ("avg", "max") else ("head.pool.avg", "head.pool.max")
+    if pooling != "max":
+        yield GlobalAveragePool(average, source)
+    if pooling != "avg":
+        yield GlobalMaxPool(maximum, source)
+    if pooling == "avgmax":
+        yield Add("head.pool.sum", average, maximum)
+        yield Scale("head.pool", "head.pool.sum", 0.5)
+    if pooling == "catavgmax":
+        yield Concat("head.pool", average, maximum)
+
+
+def _classifier(source: str, head: Head) -> Iterator[Node]:
+    features = head.pooled_features
+    if head.hidden_features is not None:
+        yield Dense("head.hidden", source, features, head.hidden_features)
+        yield Relu("head.hidden.act", "head.hidden")
+        source, features = "head.hidden.act", head.hidden_features
+    yield Dense("head.classifier", source, features, head.num_classes)

@@ -7,7 +7,7 @@ normalisation, or both; every published network is a filling of these slots.
 
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Literal
+from typing import Literal, get_args
 
 from xception.errors import UsageError
 
@@ -15,6 +15,7 @@ Slot = Literal["none", "act", "norm", "norm_act"]
 Order = Literal["depthwise_first", "pointwise_first"]
 Shortcut = Literal["none", "identity", "conv", "conv_norm"]
 PoolPadding = Literal["symmetric", "same"]
+Pooling = Literal["avg", "max", "avgmax", "catavgmax"]
 Initialization = Literal["torch", "kaiming_fan_out", "keras", "mindcv", "mindspore_zoo", "paddle", "paddle_deeplab"]
 
 OUTPUT_STRIDES = (8, 16, 32)
@@ -94,8 +95,13 @@ class Block:
 class Head:
     """The way from feature maps to logits.
 
-    `dense`: global average pooling, then a linear layer. `conv`: a padded 3x3 convolution with bias, then
-    global average pooling. `feature_scale` multiplies the feature maps, in training and inference alike.
+    `dense`: global pooling, then a linear layer. `conv`: a padded 3x3 convolution with bias, then global average
+    pooling. `feature_scale` multiplies the feature maps, in training and inference alike.
+
+    Attributes:
+        pooling: the pooling in front of a dense classifier: the average or the maximum of each channel, the mean of
+            the two, or both in a row, the averages first.
+        hidden_features: outputs of a linear layer with a ReLU between pooling and dense classifier; None without it.
     """
 
     kind: Literal["dense", "conv"]
@@ -104,6 +110,18 @@ class Head:
     feature_scale: float = 1.0
     drop_rate: float = 0.0
     drop_on: Literal["pooled", "features"] = "pooled"
+    pooling: Pooling = "avg"
+    hidden_features: int | None = None
+
+    @property
+    def pooled_features(self) -> int:
+        """Numbers that describe an image behind the pooling."""
+        return self.in_channels * (2 if self.pooling == "catavgmax" else 1)
+
+    @property
+    def has_class_maps(self) -> bool:
+        """True if the logits are the mean of the classifier's answers at every position."""
+        return self.pooling == "avg" and self.hidden_features is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +169,43 @@ def with_classes(architecture: Architecture, num_classes: int) -> Architecture:
     if num_classes < 1:
         raise UsageError(f"num_classes is {num_classes}; expected at least 1")
     return replace(architecture, head=replace(architecture.head, num_classes=num_classes))
+
+
+def with_head(architecture: Architecture, pooling: Pooling | None, hidden_features: int | None) -> Architecture:
+    """The same network with another pooling, or with a hidden layer before the classifier; None keeps what there is.
+
+    Raises:
+        UsageError: no such pooling, fewer than one hidden feature, or a classifier that is a convolution.
+    """
+    if pooling not in (None, *get_args(Pooling)):
+        raise UsageError(f"the pooling is {pooling!r}; expected {', '.join(get_args(Pooling))}")
+    if hidden_features is not None and hidden_features < 1:
+        raise UsageError(f"hidden_features is {hidden_features}; expected at least 1")
+    head = replace(
+        architecture.head,
+        pooling=pooling or architecture.head.pooling,
+        hidden_features=architecture.head.hidden_features if hidden_features is None else hidden_features,
+    )
+    if head.kind == "conv" and not head.has_class_maps:
+        raise UsageError(
+            f"the classifier of {architecture.name} is a convolution, which averages its answers; "
+            "expected the pooling 'avg' and no hidden layer"
+        )
+    return replace(architecture, head=head)
+
+
+def check_class_maps(head: Head) -> None:
+    """Refuse a head whose logits are no mean over positions.
+
+    Raises:
+        UsageError: it pools by a maximum, or has a hidden layer.
+    """
+    if not head.has_class_maps:
+        hidden = " with a hidden layer" if head.hidden_features is not None else ""
+        raise UsageError(
+            f"a head of the pooling {head.pooling!r}{hidden} has no class maps: its logits are no mean over positions; "
+            "expected average pooling right before the classifier"
+        )
 
 
 def with_in_channels(architecture: Architecture, in_channels: int) -> Architecture:

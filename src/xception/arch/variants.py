@@ -12,6 +12,7 @@ from xception.arch.spec import (
     Norm,
     Order,
     Pool,
+    Pooling,
     PoolPadding,
     SeparableConv,
     Shortcut,
@@ -19,6 +20,7 @@ from xception.arch.spec import (
     StemConv,
     with_classes,
     with_drop,
+    with_head,
     with_in_channels,
     with_output_stride,
     with_width,
@@ -366,13 +368,15 @@ def architecture(
     output_stride: int | None = None,
     drop_rate: float | None = None,
     drop_path_rate: float | None = None,
+    pooling: Pooling | None = None,
+    hidden_features: int | None = None,
 ) -> Architecture:
     """The specification of variant `name`, changed where an argument is given.
 
     Raises:
         UsageError: an unknown or ambiguous name, or a value that the variant cannot take.
     """
-    spec = with_drop(VARIANTS[resolve(name)], drop_rate, drop_path_rate)
+    spec = with_head(with_drop(VARIANTS[resolve(name)], drop_rate, drop_path_rate), pooling, hidden_features)
     spec = spec if num_classes is None else with_classes(spec, num_classes)
     spec = spec if in_channels is None else with_in_channels(spec, in_channels)
     spec = spec if width == 1.0 else with_width(spec, width)

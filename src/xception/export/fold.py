@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from xception.arch.arithmetic import norm_as_affine
-from xception.arch.graph import Add, BatchNorm, Conv, Node, unfold
+from xception.arch.graph import Add, BatchNorm, Concat, Conv, Node, unfold
 from xception.arch.spec import Architecture
 
 FoldedTensors = dict[str, np.ndarray]
@@ -59,8 +59,8 @@ def _fold(norm: BatchNorm, tensors: Mapping[str, np.ndarray], kernel: np.ndarray
 
 def _rewired(node: Node, renamed: Mapping[str, str]) -> Node:
     node = replace(node, source=renamed.get(node.source, node.source))
-    return replace(node, other=renamed.get(node.other, node.other)) if isinstance(node, Add) else node
+    return replace(node, other=renamed.get(node.other, node.other)) if isinstance(node, Add | Concat) else node
 
 
 def _sources(node: Node) -> tuple[str, ...]:
-    return (node.source, node.other) if isinstance(node, Add) else (node.source,)
+    return (node.source, node.other) if isinstance(node, Add | Concat) else (node.source,)

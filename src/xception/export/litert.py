@@ -7,7 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xception.arch.graph import Add, BatchNorm, Conv, Dense, GlobalAveragePool, MaxPool, Relu, Scale
+from xception.arch.graph import (
+    Add,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    GlobalAveragePool,
+    GlobalMaxPool,
+    MaxPool,
+    Relu,
+    Scale,
+)
 from xception.export.fold import affine
 from xception.export.program import IMAGE, Normalize, Operation, Program, Softmax, TopK
 from xception.extras import require
@@ -129,6 +140,8 @@ LITERT_WRITERS: Mapping[type[Operation], Callable[[_Writer, Any], object]] = {
     Add: lambda writer, node: writer.graph.add("ADD", writer.call(node, node.source, node.other)),
     Scale: _scale,
     GlobalAveragePool: lambda writer, node: writer.graph.mean(writer.call(node)),
+    GlobalMaxPool: lambda writer, node: writer.graph.maximum(writer.call(node)),
+    Concat: lambda writer, node: writer.graph.concatenate(writer.call(node, node.source, node.other)),
     Dense: lambda writer, node: writer.graph.dense(writer.call(node), writer.weights(node)),
     Softmax: lambda writer, node: writer.graph.add("SOFTMAX", writer.call(node), beta=1.0),
     TopK: _top_k,

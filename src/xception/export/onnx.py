@@ -8,7 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xception.arch.arithmetic import same_padding
-from xception.arch.graph import INPUT, Add, BatchNorm, Conv, Dense, GlobalAveragePool, MaxPool, Relu, Scale
+from xception.arch.graph import (
+    INPUT,
+    Add,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    GlobalAveragePool,
+    GlobalMaxPool,
+    MaxPool,
+    Relu,
+    Scale,
+)
 from xception.errors import UsageError
 from xception.export.program import Normalize, Operation, Program, Softmax, TopK
 from xception.extras import require
@@ -177,9 +189,13 @@ def _scale(writer: _Writer, node: Scale) -> None:
     writer.add("Mul", [node.source, writer.constant(f"{node.name}.factor", np.array(node.factor))], node.name)
 
 
-def _global_average_pool(writer: _Writer, node: GlobalAveragePool) -> None:
-    writer.add("GlobalAveragePool", [node.source], f"{node.name}.map")
+def _global_pool(writer: _Writer, node: GlobalAveragePool | GlobalMaxPool) -> None:
+    writer.add(type(node).__name__, [node.source], f"{node.name}.map")
     writer.add("Flatten", [f"{node.name}.map"], node.name, axis=1)
+
+
+def _concat(writer: _Writer, node: Concat) -> None:
+    writer.add("Concat", [node.source, node.other], node.name, axis=1)
 
 
 def _dense(writer: _Writer, node: Dense) -> None:
@@ -206,7 +222,9 @@ ONNX_WRITERS: Mapping[type[Operation], Callable[[_Writer, Any], None]] = {
     MaxPool: _max_pool,
     Add: _add,
     Scale: _scale,
-    GlobalAveragePool: _global_average_pool,
+    GlobalAveragePool: _global_pool,
+    GlobalMaxPool: _global_pool,
+    Concat: _concat,
     Dense: _dense,
     Softmax: _softmax,
     TopK: _top_k,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xception.arch.compute import Shape, output_shapes
 from xception.arch.graph import INPUT, Conv, Dense, GlobalAveragePool, Node
-from xception.arch.spec import Architecture
+from xception.arch.spec import Architecture, check_class_maps
 from xception.bundle import Graph
 from xception.errors import UsageError
 from xception.export.fold import FoldedTensors, folded
@@ -171,6 +171,8 @@ def _graph(architecture: Architecture, preprocess: Preprocess, options: GraphOpt
         raise UsageError(f"the fixed batch is {options.fixed_batch} images; expected at least 1")
     if options.top_k is not None and not 1 <= options.top_k <= classes:
         raise UsageError(f"the {options.top_k} best of {classes} classes do not exist; expected 1 to {classes}")
+    if options.class_maps:
+        check_class_maps(architecture.head)
     if options.image_input and preprocess.channels != architecture.in_channels:
         raise UsageError(
             f"images of {preprocess.channels} channels do not fit a network of {architecture.in_channels}; "

@@ -11,7 +11,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xception.arch.graph import INPUT, Add, BatchNorm, Conv, Dense, GlobalAveragePool, MaxPool, Relu, Scale, unfold
+from xception.arch.graph import (
+    INPUT,
+    Add,
+    BatchNorm,
+    Concat,
+    Conv,
+    Dense,
+    GlobalAveragePool,
+    GlobalMaxPool,
+    MaxPool,
+    Relu,
+    Scale,
+    unfold,
+)
 from xception.arch.spec import Architecture
 from xception.backends.base import graph_input
 from xception.bundle import Bundle
@@ -130,6 +143,8 @@ class OperationModule(nn.Module):
             case TopK():
                 best, indices = x.topk(node.count, 1)
                 return {f"{node.name}.values": best, f"{node.name}.indices": indices}
+            case Concat():
+                return {node.name: torch.cat((x, values[node.other]), 1)}
             case Add():
                 return {node.name: x + values[node.other]}
             case _:
@@ -155,6 +170,8 @@ class OperationModule(nn.Module):
                 return x * node.factor
             case GlobalAveragePool():
                 return x.mean((2, 3))
+            case GlobalMaxPool():
+                return x.amax((2, 3))
             case Dense():
                 return functional.linear(x, self.weight, self.bias)
             case _:

@@ -1,9 +1,10 @@
 """Stem, residual block and head. Shapes are (N, C, H, W) up to the head's (N, K) logits."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xception.arch.spec import Block, Head, Norm, StemConv
+from xception.arch.spec import Block, Head, Norm, StemConv, check_class_maps
 from xception.models.layers import DropPath, Filling, MaxPool2d, SeparableConv2d, batch_norm
 
 
@@ -65,18 +66,33 @@ class ClassifierHead(nn.Module):
     def __init__(self, spec: Head) -> None:
         super().__init__()
         self.spec = spec
+        features = spec.pooled_features
+        if spec.hidden_features is not None:
+            self.hidden = nn.Linear(features, spec.hidden_features)
+            features = spec.hidden_features
         self.classifier: nn.Conv2d | nn.Linear
         if spec.kind == "conv":
             self.classifier = nn.Conv2d(spec.in_channels, spec.num_classes, 3, padding=1)
         else:
-            self.classifier = nn.Linear(spec.in_channels, spec.num_classes)
+            self.classifier = nn.Linear(features, spec.num_classes)
 
     def embed(self, features: Tensor) -> Tensor:
-        """Feature maps (N, C, H, W) to embeddings (N, C)."""
-        return (features * self.spec.feature_scale).mean((2, 3))
+        """Feature maps (N, C, H, W) to embeddings (N, C), or (N, 2 C) where average and maximum stand in a row."""
+        features, pooling = features * self.spec.feature_scale, self.spec.pooling
+        if pooling == "avg":
+            return features.mean((2, 3))
+        if pooling == "max":
+            return features.amax((2, 3))
+        average, maximum = features.mean((2, 3)), features.amax((2, 3))
+        return torch.cat((average, maximum), 1) if pooling == "catavgmax" else 0.5 * (average + maximum)
 
     def class_maps(self, features: Tensor) -> Tensor:
-        """Feature maps (N, C, H, W) to class-activation maps (N, K, H, W), whose spatial mean is the logits."""
+        """Feature maps (N, C, H, W) to class-activation maps (N, K, H, W), whose spatial mean is the logits.
+
+        Raises:
+            UsageError: a maximum or a hidden layer stands between the map and the classifier.
+        """
+        check_class_maps(self.spec)
         features = features * self.spec.feature_scale
         weight, bias = self.classifier.weight, self.classifier.bias
         if self.spec.kind == "conv":
@@ -91,5 +107,8 @@ class ClassifierHead(nn.Module):
             return self.class_maps(features).mean((2, 3))
         embedding = self.embed(features)
         if spec.drop_on == "pooled":
+            embedding = functional.dropout(embedding, spec.drop_rate, self.training)
+        if spec.hidden_features is not None:
+            embedding = functional.relu(self.hidden(embedding))
             embedding = functional.dropout(embedding, spec.drop_rate, self.training)
         return self.classifier(embedding)  # type: ignore[no-any-return]

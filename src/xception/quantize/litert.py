@@ -29,6 +29,9 @@ MAX_INT8 = 127
 RENAMING = ("Flatten", "Identity")
 """Nodes without effect here, where the mean over positions has two axes from the start."""
 
+POOLS = ("GlobalAveragePool", "GlobalMaxPool")
+"""Nodes whose result has no positions left here, and two axes of length one there."""
+
 Real = NDArray[np.float64]
 
 
@@ -146,7 +149,7 @@ class _Translation:
         names = node.input[:1] if weights else node.input
         grid = self._result_grid(node, end, names, weights)
         shape = self.shapes[end]
-        output = self.out.value(end, shape[-1:] if node.op_type == "GlobalAveragePool" else shape, grid)
+        output = self.out.value(end, shape[-1:] if node.op_type in POOLS else shape, grid)
         if grid is None:
             self.floats[end] = output
             inputs, grid_in = [self.real(name) for name in names], None
@@ -247,7 +250,9 @@ TRANSLATIONS: Mapping[str, Callable[[LiteRtGraph, _Step], object]] = {
     "BatchNormalization": _conv,
     "Conv": _conv,
     "Gemm": _dense,
+    "Concat": lambda out, step: out.concatenate(step.call),
     "GlobalAveragePool": lambda out, step: out.mean(step.call),
+    "GlobalMaxPool": lambda out, step: out.maximum(step.call),
     "MaxPool": lambda out, step: out.max_pool(step.call, _window(step.node)),
     "Mul": lambda out, step: out.add("MUL", step.call),
     "Relu": lambda out, step: out.add("RELU", step.call),

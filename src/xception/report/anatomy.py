@@ -126,12 +126,19 @@ def _shortcut(block: Block) -> tuple[ChipRow, ...] | None:
     return {"identity": (), "conv": ((conv,),), "conv_norm": ((conv,), (norm,))}[block.shortcut]
 
 
+POOLING_WORDS = {"avg": "average", "max": "maximum", "avgmax": "mean of both", "catavgmax": "average, maximum"}
+"""Poolings as the drawing names them."""
+
+
 def _head(head: Head) -> NetworkCard:
-    average = (Chip("pool", "average"),)
+    average = (Chip("pool", POOLING_WORDS[head.pooling]),)
+    hidden = (
+        [(Chip("dense", f"dense → {head.hidden_features}"),), (Chip("act", "ReLU"),)] if head.hidden_features else []
+    )
     classifier = f"conv 3×3 → {head.num_classes}" if head.kind == "conv" else f"dense → {head.num_classes}"
     classify = (Chip("conv" if head.kind == "conv" else "dense", classifier),)
     scale = [(Chip("scale", f"× {head.feature_scale:g}"),)] if head.feature_scale != 1 else []
-    rows = (classify, average) if head.kind == "conv" else (average, classify)
+    rows = (classify, average) if head.kind == "conv" else (average, *hidden, classify)
     return NetworkCard(title="Head", subtitle="to the logits", units=((*scale, *rows),), footer=f"{head.num_classes}")
 
 

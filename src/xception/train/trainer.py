@@ -171,6 +171,9 @@ def empty_bundle(recipe: Recipe, source: Source, parent: Bundle | None = None) -
         in_channels=recipe.preprocess.channels,
         width=recipe.model.width,
     )
+    if parent:
+        facts = ("variant", "num_classes", "in_channels", "width")
+        network = msgspec.structs.replace(parent.model.network, **{name: getattr(network, name) for name in facts})
     step = Step(
         verb="train",
         parent=parent.model.digest if parent else None,

@@ -102,7 +102,8 @@ def _step(mindspore: Any, node: dict[str, Any], own: dict[str, np.ndarray]) -> A
             self.kind, self.layer = node["kind"], made
             self.factor, self.shift = constants.get("factor"), constants.get("shift")
             self.number, self.count, self.part = node.get("factor"), node.get("count"), node.get("part")
-            self.topk = mindspore.ops.topk
+            self.topk, self.concat = mindspore.ops.topk, mindspore.ops.Concat(axis=1)
+            self.maximum = mindspore.ops.ReduceMax()
 
         def construct(self, x: Any, other: Any) -> Any:
             if self.kind == "Add":
@@ -115,6 +116,10 @@ def _step(mindspore: Any, node: dict[str, Any], own: dict[str, np.ndarray]) -> A
                 return (x.astype("float32") * self.factor + self.shift).transpose(0, 3, 1, 2)
             if self.kind == "GlobalAveragePool":
                 return x.mean((2, 3))
+            if self.kind == "GlobalMaxPool":
+                return self.maximum(x, (2, 3))
+            if self.kind == "Concat":
+                return self.concat((x, other))
             if self.kind == "TopK":
                 return self.topk(x, self.count)[self.part]
             return self.layer(x)

@@ -190,6 +190,8 @@ def _names(architecture: Architecture, scheme: NamingScheme) -> dict[str, Upstre
             f"this source has no names for the tensors of {architecture.name}; "
             f"it has them for {', '.join(scheme.PUBLISHED_VARIANTS)}"
         )
+    if architecture.head.hidden_features is not None:
+        raise UsageError("this source has no name for a hidden layer before the classifier; it has a plain classifier")
     return scheme.tensor_names(architecture)
 
 
