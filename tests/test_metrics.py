@@ -10,15 +10,19 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import brentq
 from sklearn import metrics as theirs
 
+from xception.errors import UsageError
 from xception.metrics import (
     ExactSum,
     Reliability,
-    cross_entropy,
     equal_error_rate,
+    log_sigmoid,
     log_softmax,
+    loss,
     precision_recall_f1,
+    probabilities,
     rank_of_target,
     roc_auc,
+    sigmoid,
     softmax,
     top_k,
 )
@@ -70,12 +74,12 @@ def test_a_logit_that_is_no_number_is_never_a_hit() -> None:
 
 
 def test_the_loss_of_an_even_guess_is_the_logarithm_of_the_classes() -> None:
-    assert cross_entropy(np.zeros((2, 10), np.float32), np.array([3, 9])) == pytest.approx(np.log(10))
+    assert loss(np.zeros((2, 10), np.float32), np.array([3, 9]), "softmax") == pytest.approx(np.log(10))
 
 
 def test_the_loss_is_that_of_the_true_class() -> None:
     logits = np.log(np.array([[0.2, 0.8], [0.5, 0.5]]))
-    assert cross_entropy(logits, np.array([1, 0])) == pytest.approx(-np.log([0.8, 0.5]))
+    assert loss(logits, np.array([1, 0]), "softmax") == pytest.approx(-np.log([0.8, 0.5]))
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.randoms())
@@ -182,3 +186,22 @@ def test_scores_that_separate_the_classes_make_no_errors() -> None:
 def test_one_class_alone_has_no_roc_curve() -> None:
     assert roc_auc(np.array([]), np.array([1.0])) is None
     assert equal_error_rate(np.array([1.0]), np.array([])) is None
+
+
+def test_sigmoids_are_exact_where_probabilities_are_tiny() -> None:
+    logits = np.array([[-800.0, -40.0, 0.0, 40.0, 800.0]])
+    assert log_sigmoid(logits)[0, :3] == pytest.approx([-800, -40, -np.log(2)])
+    assert sigmoid(logits)[0].tolist() == [0.0, pytest.approx(np.exp(-40)), 0.5, 1.0, 1.0]
+
+
+def test_probabilities_are_those_of_the_activation() -> None:
+    logits = np.array([[0.0, np.log(3.0)]])
+    assert probabilities(logits, "softmax")[0] == pytest.approx([0.25, 0.75])
+    assert probabilities(logits, "sigmoid")[0] == pytest.approx([0.5, 0.75])
+    with pytest.raises(UsageError, match="are no probabilities"):
+        probabilities(logits, "none")
+
+
+def test_the_loss_of_sigmoids_is_the_mean_over_the_classes() -> None:
+    found = loss(np.array([[0.0, np.log(3.0)]]), np.array([1]), "sigmoid")
+    assert found == pytest.approx([-(np.log(0.5) + np.log(0.75)) / 2])

@@ -19,6 +19,7 @@ from xception.errors import InputError, UsageError
 from xception.forms import FORMS, Form, Layout
 from xception.intervals import Interval
 from xception.labels import Labels, labels_text, read_labels
+from xception.metrics import Activation
 from xception.outputs import ensure_free, json_document, staged_folder
 from xception.preprocess import Preprocess
 
@@ -159,6 +160,8 @@ class Model(_Document, frozen=True):
     form: Form
     precision: Precision
     preprocess: Preprocess
+    activation: Activation = "softmax"
+    """The way from the logits to probabilities."""
     graph: Graph | None = None
     metrics: dict[str, Score] = {}
     """Scores by data set."""
@@ -259,6 +262,8 @@ def write_bundle(
         )
     if not all(map(_is_plain, files)):
         raise UsageError(f"cannot write the files {sorted(files)} into a bundle; expected plain file names")
+    if len(labels) == 1 and model.activation == "softmax":
+        raise UsageError("a softmax over a single class is 1 for every image; expected the activation sigmoid or none")
     ensure_free_for_bundle(path, overwrite=overwrite)
     with staged_folder(path) as folder:
         contents = {LABELS: labels_text(labels).encode(), **files}

@@ -12,7 +12,7 @@ SCHEMA_VERSION = 3
 IDENTIFIER = b"TFL3"
 SIGNATURE_KEY = b"serving_default"
 
-WITHOUT_OPTIONS = ("RELU",)
+WITHOUT_OPTIONS = ("LOGISTIC", "RELU")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ Form = Literal["weights", "onnx", "openvino", "litert", "pt2", "torchscript", "m
 Layout = Literal["nchw", "nhwc"]
 """Order of the axes of a batch of images."""
 
-HEAD_OPTIONS = frozenset({"image_input", "softmax", "top_k", "class_maps"})
+HEAD_OPTIONS = frozenset({"image_input", "probabilities", "top_k", "class_maps"})
 """Options of a graph that add operations at its ends."""
 
 SIZE_OPTIONS = frozenset({"fixed_batch", "free_size"})

@@ -1,13 +1,19 @@
 """Figures from logits. Logits are (N, K), targets (N,) class indices; fractions, never percentages."""
 
 from math import ceil, fsum, ldexp
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xception.errors import UsageError
+
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
+
+Activation = Literal["softmax", "sigmoid", "none"]
+"""The way from logits to probabilities: of one class among all, of each class by itself, or none where the answers are
+no probabilities."""
 
 
 def log_softmax(logits: FloatArray) -> NDArray[np.float64]:
@@ -19,6 +25,44 @@ def log_softmax(logits: FloatArray) -> NDArray[np.float64]:
 def softmax(logits: FloatArray) -> NDArray[np.float64]:
     """Class probabilities, (N, K), in float64."""
     return np.exp(log_softmax(logits))
+
+
+def sigmoid(logits: FloatArray) -> NDArray[np.float64]:
+    """The probability of each class by itself, (N, K), in float64."""
+    return np.exp(log_sigmoid(logits))
+
+
+def log_sigmoid(logits: FloatArray) -> NDArray[np.float64]:
+    """Natural logarithms of `sigmoid`, (N, K), in float64."""
+    return np.asarray(-np.logaddexp(0, -logits.astype(np.float64)))
+
+
+def probabilities(logits: FloatArray, activation: Activation) -> NDArray[np.float64]:
+    """Probabilities of the classes, (N, K), in float64.
+
+    Raises:
+        UsageError: the answers are no probabilities.
+    """
+    return np.exp(log_probabilities(logits, activation))
+
+
+def log_probabilities(logits: FloatArray, activation: Activation) -> NDArray[np.float64]:
+    """Natural logarithms of `probabilities`, which has the errors."""
+    check_probabilities(activation)
+    return log_softmax(logits) if activation == "softmax" else log_sigmoid(logits)
+
+
+def check_probabilities(activation: Activation) -> None:
+    """Refuse answers that are no probabilities.
+
+    Raises:
+        UsageError: the activation is `none`.
+    """
+    if activation == "none":
+        raise UsageError(
+            "the model's answers are no probabilities, as its activation 'none' says; expected a softmax or a sigmoid: "
+            "convert the checkpoint again with --activation, if they are class scores"
+        )
 
 
 def top_k(logits: FloatArray, k: int) -> IntArray:
@@ -36,9 +80,17 @@ def rank_of_target(logits: FloatArray, targets: IntArray) -> IntArray:
     return np.asarray((~(logits <= own) | ((logits == own) & earlier)).sum(axis=1))
 
 
-def cross_entropy(logits: FloatArray, targets: IntArray) -> NDArray[np.float64]:
-    """Natural-log loss of each sample, (N,)."""
-    return -log_softmax(logits)[np.arange(len(logits)), targets]
+def loss(logits: FloatArray, targets: IntArray, activation: Activation) -> NDArray[np.float64]:
+    """Natural-log loss of each sample, (N,): the cross-entropy of a softmax, and of sigmoids the mean over the classes
+    of each one's binary cross-entropy.
+
+    Raises:
+        UsageError: the answers are no probabilities.
+    """
+    if activation != "sigmoid":
+        return -log_probabilities(logits, activation)[np.arange(len(logits)), targets]
+    is_own = np.arange(logits.shape[1])[None, :] == np.asarray(targets)[:, None]
+    return np.asarray(-np.where(is_own, log_sigmoid(logits), log_sigmoid(-logits)).mean(axis=1))
 
 
 class ExactSum:

@@ -200,7 +200,7 @@ def test_what_was_no_image_is_not_rounded_to_one(preprocess: Preprocess) -> None
 
 def test_probabilities_become_logits_of_the_same_meaning() -> None:
     logits = np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 200.0]])
-    found = logits_of(softmax(logits), image_graph(output_values="probabilities"))
+    found = logits_of(softmax(logits), image_graph(output_values="probabilities"), "softmax")
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
     np.testing.assert_allclose(softmax(found), softmax(logits), atol=1e-7)

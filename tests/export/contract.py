@@ -40,7 +40,7 @@ VALUES: Mapping[str, Any] = {
     "input_name": "face",
     "output_name": "mood",
     "image_input": True,
-    "softmax": True,
+    "probabilities": True,
     "top_k": 2,
     "class_maps": True,
     "opset": 13,
@@ -80,7 +80,7 @@ def logits(bundle: Bundle, pixels: Pixels, parent: Bundle) -> np.ndarray:
     runner = runner_of(bundle, PYTHON if FORMS[bundle.model.form].needs_upstream_python else None)
     batches = {"some": pixels}
     outputs = runner(batches) if runner else run_session(bundle, parent, batches)
-    return logits_of(outputs["some"][bundle.graph.output_name], bundle.graph)
+    return logits_of(outputs["some"][bundle.graph.output_name], bundle.graph, bundle.model.activation)
 
 
 def parent_logits(parent: Bundle, pixels: Pixels) -> np.ndarray:

@@ -96,6 +96,11 @@ class Softmax(Cell):
         return Tensor(x.value.softmax(self.axis))
 
 
+class Sigmoid(Cell):
+    def construct(self, x: Tensor) -> Tensor:
+        return Tensor(x.value.sigmoid())
+
+
 class GraphCell(Cell):
     def __init__(self, cell: Cell) -> None:
         self.construct = cell.construct  # type: ignore[attr-defined]
@@ -109,6 +114,7 @@ nn = SimpleNamespace(
     GraphCell=GraphCell,
     MaxPool2d=MaxPool2d,
     ReLU=ReLU,
+    Sigmoid=Sigmoid,
     Softmax=Softmax,
 )
 ops = SimpleNamespace(

@@ -77,7 +77,7 @@ def test_preprocessing_without_a_fixed_size_is_refused(weights_bundle: Bundle, t
 
 
 def test_options_stand_in_the_bundle_and_its_session_works(weights_bundle: Bundle, tmp_path: Path) -> None:
-    options = GraphOptions(opset=11, fixed_batch=3, image_input=True, softmax=True, top_k=2, class_maps=True)
+    options = GraphOptions(opset=11, fixed_batch=3, image_input=True, probabilities=True, top_k=2, class_maps=True)
     exported = export_bundle(weights_bundle, "onnx", tmp_path / "out", options=options)
     graph = exported.model.graph
     assert graph
@@ -88,7 +88,7 @@ def test_options_stand_in_the_bundle_and_its_session_works(weights_bundle: Bundl
         "opset": 11,
         "fixed_batch": 3,
         "image_input": True,
-        "softmax": True,
+        "probabilities": True,
         "top_k": 2,
         "class_maps": True,
     }
@@ -114,8 +114,8 @@ def test_a_half_precision_export_says_so(weights_bundle: Bundle, tmp_path: Path)
 def test_an_option_that_a_format_has_not_is_refused(
     weights_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(FORMS, "onnx", replace(FORMS["onnx"], options=frozenset({"fixed_batch"})))
-    with pytest.raises(UsageError, match="onnx has no --softmax or --top-k; it takes --fixed-batch"):
+    monkeypatch.setitem(FORMS, "onnx", replace(FORMS["onnx"], options=frozenset({"fixed_batch"})))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="onnx has no --probabilities or --top-k; it takes --fixed-batch"):
         export_bundle(
-            weights_bundle, "onnx", tmp_path / "out", options=GraphOptions(softmax=True, top_k=1, fixed_batch=2)
+            weights_bundle, "onnx", tmp_path / "out", options=GraphOptions(probabilities=True, top_k=1, fixed_batch=2)
         )

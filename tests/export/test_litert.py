@@ -57,7 +57,7 @@ def test_the_comparison_would_notice_another_padding() -> None:
 
 def test_images_go_in_and_probabilities_ranks_and_maps_come_out() -> None:
     spec = architecture("big_xception", width=0.05, num_classes=6)
-    content = model(spec, GraphOptions(image_input=True, softmax=True, top_k=2, class_maps=True))
+    content = model(spec, GraphOptions(image_input=True, probabilities=True, top_k=2, class_maps=True))
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 65, spec.in_channels), np.uint8)
     found = outputs(content, images)
     x = preprocess(spec).normalize(images.transpose(0, 3, 1, 2))

@@ -35,7 +35,7 @@ def test_the_cells_compute_the_network(name: str, tmp_path: Path) -> None:
 
 
 def test_an_export_is_run_by_a_second_process_and_compared(weights_bundle: Bundle, tmp_path: Path) -> None:
-    options = GraphOptions(image_input=True, softmax=True, top_k=2, class_maps=True)
+    options = GraphOptions(image_input=True, probabilities=True, top_k=2, class_maps=True)
     exported = export_bundle(weights_bundle, "mindir", tmp_path / "out", options=options, upstream_python=PYTHON)
     assert exported.main_file.read_bytes().endswith(b"[None, 32, 32, 3] uint8")
     assert exported.model.lineage[-1].tools == {"mindspore": "2.10.0", "numpy": np.__version__}

@@ -99,7 +99,7 @@ def test_weights_beyond_half_precision_are_refused() -> None:
 @pytest.mark.parametrize("name", ["timm_xception", "ppcls_xception41_deeplab", "big_xception"])
 def test_images_go_in_and_probabilities_ranks_and_maps_come_out(name: str, precision: str) -> None:
     spec = architecture(name, width=0.05, num_classes=6)
-    content = model(spec, precision=precision, image_input=True, softmax=True, top_k=2, class_maps=True, opset=11)
+    content = model(spec, precision=precision, image_input=True, probabilities=True, top_k=2, class_maps=True, opset=11)
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 65, spec.in_channels), np.uint8)
     found = outputs(content, images)
     x = preprocess(spec).normalize(images.transpose(0, 3, 1, 2))

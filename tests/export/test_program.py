@@ -32,7 +32,7 @@ def test_a_free_size_is_shown_by_the_published_one() -> None:
 
 
 def test_every_value_has_a_shape() -> None:
-    full = made(image_input=True, softmax=True, top_k=2, class_maps=True)
+    full = made(image_input=True, probabilities=True, top_k=2, class_maps=True)
     shapes = full.shapes()
     assert shapes["image"] == (32, 40, 3)
     assert shapes["pixels"] == (3, 32, 40)

@@ -8,7 +8,7 @@ from xception.export.request import ExportRequest, check_taken, check_weights, g
 
 def test_departures_are_the_options_that_differ() -> None:
     assert graph_departures(GraphOptions()) == {}
-    assert graph_departures(GraphOptions(opset=11, softmax=True)) == {"opset": 11, "softmax": True}
+    assert graph_departures(GraphOptions(opset=11, probabilities=True)) == {"opset": 11, "probabilities": True}
 
 
 def test_options_without_use_are_named_with_those_of_use() -> None:

@@ -29,7 +29,7 @@ def test_the_sentence_names_every_target() -> None:
 @pytest.mark.parametrize(
     ("to", "parts", "refused"),
     [
-        ("timm", {"options": GraphOptions(softmax=True)}, "timm has no --softmax; it takes no options"),
+        ("timm", {"options": GraphOptions(probabilities=True)}, "timm has no --probabilities; it takes no options"),
         (
             "ascend",
             {"options": GraphOptions(top_k=1)},

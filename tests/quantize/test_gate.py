@@ -14,7 +14,7 @@ def answered(hits: int, total: int = 1000, classes: int = 2, labels: bool = True
     targets = np.arange(total) % classes
     predicted = np.where(np.arange(total) < hits, targets, (targets + 1) % classes)
     logits = 10 * np.eye(classes, dtype=np.float32)[predicted]
-    return Outputs(data="d", keys=KEYS, logits=logits, targets=targets if labels else None, failed=2)
+    return Outputs(data="d", names=("a", "b"), keys=KEYS, logits=logits, targets=targets if labels else None, failed=2)
 
 
 @pytest.mark.parametrize(("candidate", "passed"), [(900, True), (910, True), (895, True), (894, False), (0, False)])
@@ -73,9 +73,9 @@ def test_without_labels_the_parents_classes_count(changed: int, passed: bool) ->
 
 def test_without_labels_logits_must_not_be_far_off_either() -> None:
     parent = answered(1000, labels=False)
-    faded = Outputs(data="d", keys=KEYS, logits=parent.logits / 2, targets=None, failed=0)
+    faded = Outputs(data="d", names=("a", "b"), keys=KEYS, logits=parent.logits / 2, targets=None, failed=0)
     assert judge(parent, faded).reasons == ("more than the logit error of 0.25 allowed",)
-    lifted = Outputs(data="d", keys=KEYS, logits=parent.logits + 7, targets=None, failed=0)
+    lifted = Outputs(data="d", names=("a", "b"), keys=KEYS, logits=parent.logits + 7, targets=None, failed=0)
     assert judge(parent, lifted).logit_error == pytest.approx(0, abs=1e-6)
 
 
@@ -85,5 +85,12 @@ def test_a_parent_that_may_be_guessing_is_refused() -> None:
         check_parent(answered(520))
     with pytest.raises(CheckFailed, match="all 1000 images of d the same class"):
         check_parent(
-            Outputs(data="d", keys=KEYS, logits=np.tile(np.float32([1, 0]), (1000, 1)), targets=None, failed=0)
+            Outputs(
+                data="d",
+                names=("a", "b"),
+                keys=KEYS,
+                logits=np.tile(np.float32([1, 0]), (1000, 1)),
+                targets=None,
+                failed=0,
+            )
         )

@@ -39,14 +39,21 @@ def both(targets: np.ndarray | None) -> tuple[Outputs, Outputs]:
     """Three images, of which the last two change."""
     first, second = np.array([[2, 0], [2, 0], [1, 0]]), np.array([[1, 0], [0, 2], [0, 0.5]])
     parent, candidate = (
-        Outputs(data="some", keys=("a", "b", "c"), logits=logits.astype(np.float32), targets=targets, failed=0)
+        Outputs(
+            data="some",
+            names=("cat", "dog"),
+            keys=("a", "b", "c"),
+            logits=logits.astype(np.float32),
+            targets=targets,
+            failed=0,
+        )
         for logits in (first, second)
     )
     return parent, candidate
 
 
 def test_changed_answers_come_with_the_largest_change_of_the_true_class_first() -> None:
-    flips = class_flips(*both(np.array([0, 1, 1])), ("cat", "dog"))
+    flips = class_flips(*both(np.array([0, 1, 1])))
     assert [(flip.path, flip.label, flip.first, flip.second) for flip in flips] == [
         ("b", "dog", "cat", "dog"),
         ("c", "dog", "cat", "dog"),
@@ -55,7 +62,7 @@ def test_changed_answers_come_with_the_largest_change_of_the_true_class_first() 
 
 
 def test_without_labels_the_first_answer_is_watched() -> None:
-    flips = class_flips(*both(None), ("cat", "dog"))
+    flips = class_flips(*both(None))
     assert [(flip.path, flip.label, flip.swing < 0) for flip in flips] == [("b", None, True), ("c", None, True)]
 
 

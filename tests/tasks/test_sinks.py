@@ -11,10 +11,13 @@ from xception.tasks.sinks import write_csv, write_json, write_table
 OUTCOMES = [
     Prediction(
         path="a, b.png",
-        top=(Guess(label='the "cat"', index=3, probability=0.75), Guess(label="dog", index=0, probability=0.25)),
+        top=(
+            Guess(label='the "cat"', index=3, probability=0.75, logit=1.0),
+            Guess(label="dog", index=0, probability=0.25, logit=0.0),
+        ),
     ),
     Failure("c.png", "the file is empty"),
-    Prediction(path="d.png", top=(Guess(label="dog", index=0, probability=1.0),)),
+    Prediction(path="d.png", top=(Guess(label="dog", index=0, probability=1.0, logit=2.0),)),
 ]
 
 
@@ -46,7 +49,7 @@ def test_json_is_one_document_that_counts_every_image() -> None:
     write_json(OUTCOMES, stream)
     document = json.loads(stream.getvalue())
     assert [prediction["path"] for prediction in document["predictions"]] == ["a, b.png", "d.png"]
-    assert document["predictions"][0]["top"][0] == {"label": 'the "cat"', "index": 3, "probability": 0.75}
+    assert document["predictions"][0]["top"][0] == {"label": 'the "cat"', "index": 3, "probability": 0.75, "logit": 1.0}
     assert document["failures"] == [{"path": "c.png", "reason": "the file is empty"}]
     assert (document["total"], document["seen"], document["failed"]) == (3, 2, 1)
 

@@ -15,6 +15,7 @@ from xception.bundle import Bundle, Graph
 from xception.errors import UnknownName, UsageError
 from xception.extras import require_all
 from xception.forms import FORMS, Form, run_by
+from xception.metrics import Activation
 from xception.preprocess import Preprocess
 
 Pixels = NDArray[np.float32]
@@ -192,6 +193,9 @@ def run_in_batches(session: Session, pixels: NDArray[Any], batch_size: int) -> L
 MIN_PROBABILITY = np.finfo(np.float32).tiny
 """Probabilities below this become it before their logarithm is taken."""
 
+MAX_PROBABILITY = 1 - 2.0**-24
+"""Largest probability of a sigmoid below 1 in float32, which stands for all larger ones."""
+
 
 class GraphSession:
     """Base of the sessions of exported graphs: the facts that their bundle states, and the way from the session's
@@ -212,10 +216,10 @@ class GraphSession:
             instances=compute.instances_at_once,
             threads=compute.threads_per_instance,
         )
-        self._preprocess = bundle.model.preprocess
+        self._preprocess, self._activation = bundle.model.preprocess, bundle.model.activation
 
     def __call__(self, pixels: NDArray[Any], /) -> Logits:
-        return logits_of(self.outputs(pixels)[self.graph.output_name], self.graph)
+        return logits_of(self.outputs(pixels)[self.graph.output_name], self.graph, self._activation)
 
     def outputs(self, pixels: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """All outputs of the graph by name, as it gives them."""
@@ -248,8 +252,17 @@ def _images(pixels: Pixels, preprocess: Preprocess) -> NDArray[np.uint8]:
     return images.astype(np.uint8)
 
 
-def logits_of(values: NDArray[Any], graph: Graph) -> Logits:
-    """A graph's main output (N, K) as logits: those of a graph that ends in a softmax are logarithms of its
-    probabilities, which differ from the network's own by one number per image and so mean the same."""
+def logits_of(values: NDArray[Any], graph: Graph, activation: Activation) -> Logits:
+    """A graph's main output (N, K) as logits.
+
+    Those of a graph that ends in a softmax are logarithms of its probabilities, which differ from the network's own by
+    one number per image and so mean the same. Those of sigmoids are the network's own, as far as float32 tells a
+    probability from 0 and from 1.
+    """
     values = np.array(values, np.float32)
-    return np.log(np.maximum(values, MIN_PROBABILITY)) if graph.output_values == "probabilities" else values
+    if graph.output_values == "logits":
+        return values
+    if activation != "sigmoid":
+        return np.asarray(np.log(np.maximum(values, MIN_PROBABILITY)))
+    bounded = values.astype(np.float64).clip(MIN_PROBABILITY, MAX_PROBABILITY)
+    return np.asarray(np.log(bounded) - np.log1p(-bounded), np.float32)

@@ -56,7 +56,7 @@ def export(
     ```
     xception export runs/digits/bundle --to onnx --out digits-onnx
     xception export runs/digits/bundle --to openvino --out digits-openvino
-    xception export runs/digits/bundle --to litert --image-input --softmax --out digits-litert
+    xception export runs/digits/bundle --to litert --image-input --probabilities --out digits-litert
     xception export runs/digits/bundle --to onnx --opset 11 --fixed-batch 8 --out digits-onnx-8
     xception export keras_xception.imagenet --to onnx --out keras-xception-onnx
     xception export xception41 --to timm --out timm-folder

@@ -131,7 +131,9 @@ def _convert(
 ) -> tuple[Model, dict[str, bytes]]:
     model = bundle.model
     weights = read_weights(bundle.main_file)
-    made = program(model.network.architecture(), weights, model.preprocess, options, FORMS[form].layout)
+    made = program(
+        model.network.architecture(), weights, model.preprocess, options, FORMS[form].layout, model.activation
+    )
     files = file_contents(form, made, upstream_python)
     opset = {"opset": options.opset} if "opset" in FORMS[form].options else {}
     tools = _tool_versions(form, upstream_python)

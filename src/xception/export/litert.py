@@ -20,7 +20,7 @@ from xception.arch.graph import (
     Scale,
 )
 from xception.export.fold import affine
-from xception.export.program import IMAGE, Normalize, Operation, Program, Softmax, TopK
+from xception.export.program import IMAGE, Normalize, Operation, Program, Sigmoid, Softmax, TopK
 from xception.extras import require
 from xception.litert_graph import LayerWeights, LiteRtGraph, OperationCall, Window
 
@@ -144,6 +144,7 @@ LITERT_WRITERS: Mapping[type[Operation], Callable[[_Writer, Any], object]] = {
     Concat: lambda writer, node: writer.graph.concatenate(writer.call(node, node.source, node.other)),
     Dense: lambda writer, node: writer.graph.dense(writer.call(node), writer.weights(node)),
     Softmax: lambda writer, node: writer.graph.add("SOFTMAX", writer.call(node), beta=1.0),
+    Sigmoid: lambda writer, node: writer.graph.add("LOGISTIC", writer.call(node)),
     TopK: _top_k,
 }
 

@@ -22,7 +22,7 @@ from xception.arch.graph import (
     Scale,
 )
 from xception.errors import UsageError
-from xception.export.program import Normalize, Operation, Program, Softmax, TopK
+from xception.export.program import Normalize, Operation, Program, Sigmoid, Softmax, TopK
 from xception.extras import require
 
 OLDEST_OPSET = 11
@@ -207,6 +207,11 @@ def _softmax(writer: _Writer, node: Softmax) -> None:
     writer.float32_values.add(node.name)
 
 
+def _sigmoid(writer: _Writer, node: Sigmoid) -> None:
+    writer.add("Sigmoid", [writer.as_float32(node.source)], node.name)
+    writer.float32_values.add(node.name)
+
+
 def _top_k(writer: _Writer, node: TopK) -> None:
     count = writer.constant(f"{node.name}.count", np.array([node.count]), "int64")
     outputs = [f"{node.name}.values", f"{node.name}.indices"]
@@ -227,6 +232,7 @@ ONNX_WRITERS: Mapping[type[Operation], Callable[[_Writer, Any], None]] = {
     Concat: _concat,
     Dense: _dense,
     Softmax: _softmax,
+    Sigmoid: _sigmoid,
     TopK: _top_k,
 }
 

@@ -14,6 +14,7 @@ from xception.bundle import Graph
 from xception.errors import UsageError
 from xception.export.fold import FoldedTensors, folded
 from xception.forms import Layout
+from xception.metrics import Activation
 from xception.preprocess import Preprocess
 
 Values = Mapping[str, NDArray[Any]]
@@ -22,7 +23,7 @@ Values = Mapping[str, NDArray[Any]]
 IMAGE = "image"
 """Name of the value that 8-bit images enter by; normalisation makes `pixels` of it."""
 
-SOFTMAX, TOP_K, CLASS_MAPS = "head.softmax", "head.top_k", "head.class_maps"
+PROBABILITIES, TOP_K, CLASS_MAPS = "head.probabilities", "head.top_k", "head.class_maps"
 TOP_VALUES, TOP_INDICES = "top_values", "top_indices"
 
 
@@ -43,6 +44,14 @@ class Softmax:
 
 
 @dataclass(frozen=True, slots=True)
+class Sigmoid:
+    """(N, K) logits to the probability of each class by itself."""
+
+    name: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class TopK:
     """The largest of (N, K), in descending order: `NAME.values` and `NAME.indices`, both (N, count)."""
 
@@ -51,7 +60,7 @@ class TopK:
     count: int
 
 
-Operation = Node | Normalize | Softmax | TopK
+Operation = Node | Normalize | Softmax | Sigmoid | TopK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +82,8 @@ class GraphOptions:
     """Name of the output; by default `logits` or `probabilities`, after its values."""
     image_input: bool = False
     """8-bit images (N, H, W, C) in, normalised inside."""
-    softmax: bool = False
-    """Probabilities out."""
+    probabilities: bool = False
+    """Probabilities out, by the model's activation: a softmax, or a sigmoid of each class."""
     top_k: int | None = None
     """Two more outputs: the k largest, and their class indices."""
     class_maps: bool = False
@@ -122,7 +131,7 @@ class Program:
         for node in self.nodes:
             if node.name == CLASS_MAPS:
                 found[node.name] = classes + found[node.source][1:]
-            elif isinstance(node, Softmax):
+            elif isinstance(node, Softmax | Sigmoid):
                 found[node.name] = classes
             elif isinstance(node, TopK):
                 found |= dict.fromkeys((f"{node.name}.values", f"{node.name}.indices"), (node.count,))
@@ -137,16 +146,27 @@ def program(
     preprocess: Preprocess,
     options: GraphOptions | None = None,
     layout: Layout = "nchw",
+    activation: Activation = "softmax",
 ) -> Program:
-    """The network with what the options add to it; `layout` is that of float images, 8-bit ones are (N, H, W, C).
+    """The network with what the options add to it.
+
+    Args:
+        architecture: the network.
+        tensors: its tensors by canonical name.
+        preprocess: the way to its input, for a graph that takes 8-bit images.
+        options: departures from the plain graph.
+        layout: order of the axes of float images; 8-bit ones are (N, H, W, C).
+        activation: the way from logits to probabilities, for a graph that gives them.
 
     Raises:
         UsageError: the options contradict each other or the network, or the preprocessing fixes no input size.
     """
     options = options or GraphOptions()
     nodes, values = folded(architecture, tensors)
+    if options.probabilities and activation == "none":
+        raise UsageError("the model's answers are no probabilities, as its activation 'none' says; export the logits")
     graph = _graph(architecture, preprocess, options, layout)
-    head = tuple(_head(nodes, options))
+    head = tuple(_head(nodes, options, activation))
     operations: tuple[Operation, ...] = (*nodes, *head)
     if options.image_input:
         operations = (Normalize(INPUT, IMAGE), *operations)
@@ -186,21 +206,21 @@ def _graph(architecture: Architecture, preprocess: Preprocess, options: GraphOpt
     return Graph(
         input_name=options.input_name or (IMAGE if options.image_input else INPUT),
         input_shape=(options.fixed_batch, architecture.in_channels, *size),
-        output_name=options.output_name or ("probabilities" if options.softmax else "logits"),
+        output_name=options.output_name or ("probabilities" if options.probabilities else "logits"),
         input_layout="nhwc" if options.image_input else layout,
         input_values="image" if options.image_input else "pixels",
-        output_values="probabilities" if options.softmax else "logits",
+        output_values="probabilities" if options.probabilities else "logits",
         top_k=options.top_k,
         class_maps=options.class_maps,
     )
 
 
-def _head(nodes: tuple[Node, ...], options: GraphOptions) -> Iterator[Operation]:
+def _head(nodes: tuple[Node, ...], options: GraphOptions, activation: Activation) -> Iterator[Operation]:
     """Operations behind the logits, and for additional outputs."""
     result = nodes[-1].name
-    if options.softmax:
-        yield Softmax(SOFTMAX, result)
-        result = SOFTMAX
+    if options.probabilities:
+        yield Sigmoid(PROBABILITIES, result) if activation == "sigmoid" else Softmax(PROBABILITIES, result)
+        result = PROBABILITIES
     if options.top_k:
         yield TopK(TOP_K, result, options.top_k)
     last = nodes[-1]
@@ -228,7 +248,7 @@ def _normalization(preprocess: Preprocess) -> FoldedTensors:
 def _outputs(nodes: tuple[Node, ...], graph: Graph) -> Iterator[GraphOutput]:
     last = nodes[-1]
     probabilities = graph.output_values == "probabilities"
-    yield GraphOutput(name=graph.output_name, value=SOFTMAX if probabilities else last.name)
+    yield GraphOutput(name=graph.output_name, value=PROBABILITIES if probabilities else last.name)
     if graph.top_k:
         yield GraphOutput(name=TOP_VALUES, value=f"{TOP_K}.values")
         yield GraphOutput(name=TOP_INDICES, value=f"{TOP_K}.indices", dtype="int64")

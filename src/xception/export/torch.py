@@ -29,7 +29,7 @@ from xception.arch.spec import Architecture
 from xception.backends.base import graph_input
 from xception.bundle import Bundle
 from xception.errors import CheckFailed, InputError
-from xception.export.program import Normalize, Operation, Program, TopK, Values
+from xception.export.program import Normalize, Operation, Program, Sigmoid, TopK, Values
 
 EXAMPLES = 2
 """Images to trace with: torch takes a batch of one for a constant."""
@@ -174,6 +174,8 @@ class OperationModule(nn.Module):
                 return x.amax((2, 3))
             case Dense():
                 return functional.linear(x, self.weight, self.bias)
+            case Sigmoid():
+                return x.sigmoid()
             case _:
                 return x.softmax(1)
 

@@ -9,13 +9,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from xception.backends.base import MIN_PROBABILITY, GraphSession, Logits, Pixels, logits_of, open_session
+from xception.backends.base import MIN_PROBABILITY, GraphSession, Logits, Pixels, open_session
 from xception.bundle import Agreement, Bundle, Graph, Precision
 from xception.errors import CheckFailed, XceptionError
 from xception.export.mismatch import first_mismatch
 from xception.export.program import TOP_INDICES, TOP_VALUES, Values
 from xception.extras import require
-from xception.metrics import log_softmax
+from xception.metrics import Activation, log_softmax, probabilities
 from xception.tasks.agreement import agreement_of
 from xception.weights import read_weights
 
@@ -53,7 +53,10 @@ def verify(exported: Bundle, parent: Bundle, probes: Sequence[Pixels], run: Runn
     theirs = _network_outputs(parent, batches, class_maps=graph.class_maps)
     ours = (run or partial(run_session, exported, parent))(batches)
     rows = {
-        name: (logits_of(ours[name][graph.output_name], graph), _as_given(theirs[name]["logits"], graph))
+        name: (
+            _comparable(ours[name][graph.output_name], graph, exported.model.activation),
+            _expected(theirs[name]["logits"], graph, exported.model.activation),
+        )
         for name in batches
     }
     for name, (found, expected) in rows.items():
@@ -150,10 +153,20 @@ def _outputs(network: Any, pixels: Any, class_maps: bool) -> Values:
     return {**values, "class_maps": network.class_maps(pixels).numpy()} if class_maps else values
 
 
-def _as_given(logits: Logits, graph: Graph) -> Logits:
-    """The network's logits as `logits_of` makes them of the graph's output."""
+def _comparable(values: NDArray[Any], graph: Graph, activation: Activation) -> Logits:
+    """A graph's main output: the logarithms of a softmax, whose differences are those of logits. Sigmoids are compared
+    as they are, since a runtime's sigmoid is exact to a part of 1, not to a part of itself."""
+    if graph.output_values == "logits" or activation == "sigmoid":
+        return np.asarray(values, np.float32)
+    return np.asarray(np.log(np.maximum(values, MIN_PROBABILITY)), np.float32)
+
+
+def _expected(logits: Logits, graph: Graph, activation: Activation) -> Logits:
+    """The network's logits in the form of `_comparable`."""
     if graph.output_values == "logits":
         return logits
+    if activation == "sigmoid":
+        return probabilities(logits, activation).astype(np.float32)
     return np.maximum(log_softmax(logits), np.log(MIN_PROBABILITY)).astype(np.float32)
 
 

@@ -17,7 +17,7 @@ from xception.errors import InputError
 from xception.interchange.vendor_answers import Outcome, Scores, Unreadable, VendorAnswer, from_scores, read_lines
 from xception.interchange.vendor_answers import result_files as files_in
 from xception.labels import Labels
-from xception.metrics import softmax, top_k
+from xception.metrics import Activation, probabilities, top_k
 
 CLASS_NAMES, CLASS_INFO = "imagenet.txt", "imagenet_info.py"
 DATALIST, OUTPUT, RESULT_FILE = "datalist.txt", "output", "result.txt"
@@ -173,7 +173,9 @@ def _read_output(file: Path, path: str, num_classes: int) -> Outcome:
     return from_scores(path, values if values.dtype.kind == "f" else values.astype(np.float64), num_classes)
 
 
-def write_vastai_results(folder: Path, rows: Iterable[tuple[str, Scores]], labels: Labels) -> None:
+def write_vastai_results(
+    folder: Path, rows: Iterable[tuple[str, Scores]], labels: Labels, activation: Activation = "softmax"
+) -> None:
     """Write the scripts' files: `result.txt`, and `output/` with an `.npz` per image and `datalist.txt`.
 
     Scores are logits: `result.txt` has their probabilities, the outputs have them as they are. Paths are absolute.
@@ -189,17 +191,14 @@ def write_vastai_results(folder: Path, rows: Iterable[tuple[str, Scores]], label
         for index, (path, scores) in enumerate(rows):
             _check_path(path)
             np.savez(folder / OUTPUT / f"output_{index:08d}.npz", output_0=scores)
-            result.writelines(_lines(path, scores, labels))
+            result.writelines(_lines(path, scores, labels, activation))
             datalist.write(f"{path}\n")
 
 
-def _lines(path: str, scores: Scores, labels: Labels) -> Iterator[str]:
-    probabilities = softmax(scores[None])[0]
+def _lines(path: str, scores: Scores, labels: Labels, activation: Activation) -> Iterator[str]:
+    shown = probabilities(scores[None], activation)[0]
     for place, index in enumerate(top_k(scores[None], TOP_CLASSES)[0]):
-        yield (
-            f"{path}: Relay top-{place} id: {index}, prob: {probabilities[index]:.8f}, "
-            f"class name: {labels.names[index]}\n"
-        )
+        yield (f"{path}: Relay top-{place} id: {index}, prob: {shown[index]:.8f}, class name: {labels.names[index]}\n")
 
 
 def _check_names(labels: Labels) -> None:

@@ -17,9 +17,8 @@ from xception.data.memory import ImageLike
 from xception.data.pixels import Mode
 from xception.data.source import Item, Source
 from xception.errors import UnknownName, UsageError
-from xception.labels import Labels
 from xception.machine import cores
-from xception.metrics import softmax, top_k
+from xception.metrics import probabilities, top_k
 from xception.pipeline.autotune import Choice, autotune
 from xception.pipeline.batches import Arrivals, batched
 from xception.pipeline.lane import WORKERS_PER_CORE, Failure, Lane, Scored
@@ -42,7 +41,12 @@ class Guess(msgspec.Struct, frozen=True, kw_only=True):
 
     label: str
     index: int
-    probability: float
+    probability: float | None
+    """None from a model whose answers are no probabilities."""
+    logit: float
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.logit:.4g}" if self.probability is None else f"{self.label} {self.probability:.1%}"
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,8 +66,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
         return self.top[0].probability
 
     def __repr__(self) -> str:
-        guesses = ", ".join(f"{guess.label} {guess.probability:.1%}" for guess in self.top)
-        return f"Prediction({self.path!r}: {guesses})"
+        return f"Prediction({self.path!r}: {', '.join(map(str, self.top))})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +224,7 @@ class Engine:
             max_wait_s: see `stream`.
         """
         for outcome in self.stream(as_items(images), max_wait_s=max_wait_s):
-            yield outcome if isinstance(outcome, Failure) else prediction(outcome, self.bundle.labels, top)
+            yield outcome if isinstance(outcome, Failure) else prediction(outcome, self.bundle, top)
 
     def close(self) -> None:
         """Free the runtime."""
@@ -287,14 +290,19 @@ def check_options(
         raise UsageError(f"the backend auto chooses {chosen[0]} itself; leave that out, or name a backend")
 
 
-def prediction(outcome: Scored, labels: Labels, top: int) -> Prediction:
-    """The `top` likeliest classes of an image."""
-    logits = outcome.logits[None]
-    probabilities = softmax(logits)[0]
+def prediction(outcome: Scored, bundle: Bundle, top: int) -> Prediction:
+    """The `top` likeliest classes of an image; of a model of one logit, its class and the probability of that."""
+    logits, activation = outcome.logits[None], bundle.model.activation
+    known = None if activation == "none" else probabilities(logits, activation)[0]
     return Prediction(
         path=outcome.item.key,
         top=tuple(
-            Guess(label=labels.names[index], index=int(index), probability=float(probabilities[index]))
+            Guess(
+                label=bundle.labels.names[index],
+                index=int(index),
+                probability=None if known is None else float(known[index]),
+                logit=float(outcome.logits[index]),
+            )
             for index in top_k(logits, top)[0]
         ),
     )

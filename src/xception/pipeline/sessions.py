@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xception.backends.base import Logits, Session
-from xception.metrics import log_softmax
+from xception.metrics import Activation, log_probabilities
 
 Tta = Literal["flip"]
 View = Callable[[NDArray[Any]], NDArray[Any]]
@@ -43,15 +43,23 @@ class Restricted(_Wrapped):
 
 
 class Averaged(_Wrapped):
-    """A session whose class probabilities are the mean over several views of an image; gives their logarithms.
+    """A session whose class probabilities are the mean over several views of an image; gives the logits of
+    that mean: of a softmax its logarithms.
 
     Probabilities are averaged, not logits, whose scale differs from view to view (Krizhevsky et al. 2012).
     """
 
-    def __init__(self, session: Session, views: Sequence[View]) -> None:
+    def __init__(self, session: Session, views: Sequence[View], activation: Activation = "softmax") -> None:
         super().__init__(session)
-        self._views = views
+        self._views, self._activation = views, activation
 
     def __call__(self, pixels: NDArray[Any], /) -> Logits:
-        rows = [log_softmax(self._session(view(pixels))) for view in self._views]
-        return np.asarray(np.logaddexp.reduce(rows) - np.log(len(rows)), np.float32)
+        logits = [self._session(view(pixels)) for view in self._views]
+        mean = _log_mean([log_probabilities(row, self._activation) for row in logits])
+        if self._activation == "sigmoid":
+            mean = mean - _log_mean([log_probabilities(-row, self._activation) for row in logits])
+        return np.asarray(mean, np.float32)
+
+
+def _log_mean(rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return np.asarray(np.logaddexp.reduce(rows) - np.log(len(rows)))

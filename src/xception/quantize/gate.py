@@ -137,6 +137,8 @@ def _unlabelled_reasons(agreement: float, error: float) -> tuple[str, ...]:
 
 
 def _logit_error(parent: Outputs, candidate: Outputs) -> float:
-    # A constant added to all logits of an image changes no probability.
-    ours, theirs = (logits - logits.mean(1, keepdims=True) for logits in (candidate.logits, parent.logits))
+    ours, theirs = candidate.logits, parent.logits
+    if parent.activation == "softmax":
+        # A constant added to all logits of an image changes no probability.
+        ours, theirs = (logits - logits.mean(1, keepdims=True) for logits in (ours, theirs))
     return float(np.sqrt(((ours - theirs) ** 2).mean() / max((theirs**2).mean(), np.finfo(np.float32).tiny)))

@@ -10,9 +10,10 @@ from xception.bundle import Score
 from xception.data.source import Source
 from xception.errors import CheckFailed, InputError
 from xception.intervals import wilson
-from xception.metrics import cross_entropy, rank_of_target
+from xception.metrics import Activation, check_probabilities, loss, rank_of_target
 from xception.pipeline.engine import Engine
 from xception.pipeline.lane import Scored
+from xception.tasks.binary import two_classes
 from xception.tasks.compare import MAX_FLIPS, Flip, by_swing, flip
 from xception.tasks.evaluate import relabelled
 
@@ -22,11 +23,14 @@ class Outputs:
     """Logits (N, K) of the images that could be read, and their true classes where the data have labels."""
 
     data: str
+    names: tuple[str, ...]
+    """Class names, as many as logits."""
     keys: tuple[str, ...]
     """Keys of those images."""
     logits: Logits
     targets: NDArray[np.int64] | None
     failed: int
+    activation: Activation = "softmax"
 
     @property
     def predicted(self) -> NDArray[np.intp]:
@@ -49,7 +53,7 @@ class Outputs:
             **counts,
             top1=wilson(int(self.is_right.sum()), seen),
             top5=wilson(int((ranks < 5).sum()), seen) if self.logits.shape[1] > 5 else None,
-            loss=float(cross_entropy(self.logits, self.targets).mean()),
+            loss=float(loss(self.logits, self.targets, self.activation).mean()),
         )
 
 
@@ -60,8 +64,10 @@ def model_outputs(engine: Engine, source: Source) -> Outputs:
         InputError: no image can be read, or a class of the data is none of the model's.
         CheckFailed: logits that are not finite numbers.
     """
-    bundle = engine.bundle
     is_labelled = len(source) > 0 and source[0].target is not None
+    engine = two_classes(engine, source.classes if is_labelled else ())
+    bundle = engine.bundle
+    check_probabilities(bundle.model.activation)
     items = relabelled(source, bundle.labels.targets(source.classes)) if is_labelled else source
     outcomes = list(engine.judging().run(items))
     scored = [outcome for outcome in outcomes if isinstance(outcome, Scored)]
@@ -72,18 +78,23 @@ def model_outputs(engine: Engine, source: Source) -> Outputs:
         raise CheckFailed(f"logits of {bundle.path} are not finite numbers; the model is broken: make it again")
     return Outputs(
         data=source.name,
+        names=bundle.labels.names,
         keys=tuple(outcome.item.key for outcome in scored),
         logits=logits,
         targets=np.array([outcome.item.target for outcome in scored]) if is_labelled else None,
         failed=len(outcomes) - len(scored),
+        activation=bundle.model.activation,
     )
 
 
-def class_flips(parent: Outputs, candidate: Outputs, names: tuple[str, ...]) -> tuple[Flip, ...]:
+def class_flips(parent: Outputs, candidate: Outputs) -> tuple[Flip, ...]:
     """Images that two models give different classes, those first whose probabilities change most; not all if many."""
     targets = [None] * len(parent.keys) if parent.targets is None else parent.targets.tolist()
-    rows = zip(parent.keys, targets, parent.logits, candidate.logits, strict=True)
+    rows = zip(parent.keys, targets, zip(parent.logits, candidate.logits, strict=True), strict=True)
+    activations = parent.activation, candidate.activation
     flips = [
-        flip(names, *row) for row, same in zip(rows, parent.predicted == candidate.predicted, strict=True) if not same
+        flip(parent.names, *row, activations)
+        for row, same in zip(rows, parent.predicted == candidate.predicted, strict=True)
+        if not same
     ]
     return tuple(sorted(flips, key=by_swing)[:MAX_FLIPS])

@@ -262,7 +262,7 @@ def _result(job: _Job, attempts: list[_Attempt], best: _Attempt) -> Quantization
         layers=layer_errors(quantizer.reference(method), best.graph, quantizer.calibration) if is_onnx else (),
         sensitivity=quantizer.sensitivity if job.tuning.with_sensitivity or is_needed else (),
         scales=scales(best.graph) if is_onnx else (),
-        flips=class_flips(job.parent, best.outputs, job.bundle.labels.names) if best.outputs else (),
+        flips=class_flips(job.parent, best.outputs) if best.outputs else (),
     )
 
 

@@ -195,7 +195,7 @@ def environment(backend: str) -> dict[str, str | int]:
 
 
 def _known_targets(bundle: Bundle, source: Source, items: Sequence[Item]) -> tuple[int, ...]:
-    if any(item.target is None for item in items):
+    if bundle.model.activation == "none" or any(item.target is None for item in items):
         return ()
     try:
         return bundle.labels.targets(source.classes)

@@ -15,7 +15,7 @@ from xception.bundle import Score
 from xception.data.decode import loaded_image
 from xception.data.source import Item
 from xception.errors import DecodeError, InputError
-from xception.metrics import softmax, top_k
+from xception.metrics import probabilities, top_k
 from xception.pipeline.batches import batched
 from xception.pipeline.engine import Engine
 from xception.pipeline.lane import Clocks, Failure, Lane, Scored
@@ -85,8 +85,11 @@ class Postprocessing:
     elsewhere."""
 
     def __init__(self, workload: Workload) -> None:
-        names = workload.engine.bundle.labels.names
-        self._first, self._repeated = [Tally(names) if workload.is_labelled else None for _ in range(2)]
+        bundle = workload.engine.bundle
+        names, self._activation = bundle.labels.names, bundle.model.activation
+        self._first, self._repeated = [
+            Tally(names, activation=self._activation) if workload.is_labelled else None for _ in range(2)
+        ]
         self._workload = workload
         self._taken = 0
 
@@ -102,7 +105,8 @@ class Postprocessing:
             tally.add(outcome)
         elif isinstance(outcome, Scored):
             logits = finite_logits(outcome)[None]
-            softmax(logits)
+            if self._activation != "none":
+                probabilities(logits, self._activation)
             top_k(logits, 5)
 
     def score(self) -> Score | None:

@@ -19,10 +19,11 @@ from xception.intervals import (
     wilson,
 )
 from xception.labels import Labels
-from xception.metrics import softmax
+from xception.metrics import Activation, check_probabilities, probabilities
 from xception.pipeline.engine import Engine, require_engine, run_side_by_side
 from xception.pipeline.lane import Failure, Scored
 from xception.pipeline.sessions import Restricted
+from xception.tasks.binary import two_classes
 from xception.tasks.evaluate import FailedImage, Tally, relabelled
 from xception.tasks.pairs import PairCounts
 
@@ -30,6 +31,9 @@ MARGIN = 0.01
 """The loss of accuracy that a user may take for none: one point in a hundred."""
 
 MAX_FLIPS = 24
+
+SOFTMAXES: tuple[Activation, Activation] = ("softmax", "softmax")
+"""Activations of two models of the usual kind."""
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,11 +115,15 @@ def compare(first: Engine, second: Engine, source: Source, *, margin: float = MA
     require_engine(first)
     require_engine(second)
     require_source(source)
+    first, second = two_classes(first, source.classes), two_classes(second, source.classes)
     labels = first.bundle.labels
     order = matched(labels, second.bundle.labels)
     items = relabelled(source, labels.targets(source.classes))
     sides = (first.judging(), second.judging().with_lane(session=Restricted(second.session, order)))
-    tally = PairedTally(labels.names)
+    activations = first.bundle.model.activation, second.bundle.model.activation
+    for activation in activations:
+        check_probabilities(activation)
+    tally = PairedTally(labels.names, activations)
     for one, other in run_side_by_side(sides, items):
         tally.add(one, other)
     return tally.comparison(first, second, source.name, len(source), margin)
@@ -140,10 +148,16 @@ def matched(first: Labels, second: Labels) -> tuple[int, ...]:
     )
 
 
-def flip(names: tuple[str, ...], path: str, target: int | None, first: Logits, second: Logits) -> Flip:
+def flip(
+    names: tuple[str, ...],
+    path: str,
+    target: int | None,
+    logits: tuple[Logits, Logits],
+    activations: tuple[Activation, Activation] = SOFTMAXES,
+) -> Flip:
     """The answers of two models to an image, whose logits (K,) differ in their likeliest class."""
-    guess, other = int(first.argmax()), int(second.argmax())
-    before, after = (softmax(logits[None])[0] for logits in (first, second))
+    guess, other = (int(row.argmax()) for row in logits)
+    before, after = (probabilities(row[None], kind)[0] for row, kind in zip(logits, activations, strict=True))
     watched = guess if target is None else target
     return Flip(
         path=path,
@@ -164,9 +178,9 @@ def by_swing(row: Flip) -> tuple[float, str]:
 class PairedTally:
     """Running sums over pairs of outcomes; memory does not grow with their number, failures aside."""
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
-        self.sides = (Tally(names), Tally(names))
+    def __init__(self, names: tuple[str, ...], activations: tuple[Activation, Activation] = SOFTMAXES) -> None:
+        self.names, self.activations = names, activations
+        self.sides = tuple(Tally(names, activation=activation) for activation in activations)
         self.pairs = PairCounts()
         self.worst: list[Flip] = []
 
@@ -181,11 +195,12 @@ class PairedTally:
         for tally, outcome in zip(self.sides, (first, second), strict=True):
             tally.add(counted if isinstance(counted, Failure) else outcome)
         if not isinstance(counted, Failure) and isinstance(first, Scored):
-            self._keep_flip(first.item.key, target, *counted)
+            self._keep_flip(first.item.key, target, counted)
 
-    def _keep_flip(self, path: str, target: int, first: Logits, second: Logits) -> None:
+    def _keep_flip(self, path: str, target: int, logits: tuple[Logits, Logits]) -> None:
+        first, second = logits
         if first.argmax() != second.argmax():
-            insort(self.worst, flip(self.names, path, target, first, second), key=by_swing)
+            insort(self.worst, flip(self.names, path, target, logits, self.activations), key=by_swing)
             del self.worst[MAX_FLIPS:]
 
     def comparison(self, first: Engine, second: Engine, data: str, total: int, margin: float) -> Comparison:

@@ -9,23 +9,27 @@ from types import MappingProxyType
 import msgspec
 import numpy as np
 
+from xception import metrics
 from xception.backends.base import Logits
 from xception.bundle import Score
 from xception.data.source import Item, Source, require_source
 from xception.errors import CheckFailed, InputError
 from xception.intervals import Interval, wilson
 from xception.metrics import (
+    Activation,
     ExactSum,
     Reliability,
+    check_probabilities,
     equal_error_rate,
-    log_softmax,
     precision_recall_f1,
+    probabilities,
     rank_of_target,
     roc_auc,
 )
 from xception.pipeline.engine import Engine, require_engine
 from xception.pipeline.lane import Failure, Scored
 from xception.pipeline.sessions import VIEWS, Averaged, Restricted, Tta
+from xception.tasks.binary import two_classes
 from xception.tasks.real_labels import RealLabels
 
 
@@ -90,7 +94,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     top5: Interval | None
     """None for models of fewer than six classes, where it says nothing."""
     loss: float | None
-    """Mean cross-entropy in nats."""
+    """Mean cross-entropy in nats; of sigmoids the mean over the classes of each one's binary cross-entropy."""
     labels: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
     """Counts, row = true class, column = predicted class; classes as in `labels`."""
@@ -184,15 +188,18 @@ def count_outcomes(
         InputError: a class of the data is none of the model's, or an image is missing in `real`.
         CheckFailed: the model's logits are not numbers.
     """
-    labels = engine.bundle.labels
-    targets = labels.targets(renamed(source.classes, class_map))
+    names = renamed(source.classes, class_map)
+    engine = two_classes(engine, names)
+    labels, activation = engine.bundle.labels, engine.bundle.model.activation
+    check_probabilities(activation)
+    targets = labels.targets(names)
     classes = present(source, targets) if subset else range(len(labels))
     place = {model_class: index for index, model_class in enumerate(classes)}
 
     def valid(key: str, position: int) -> set[int]:
         return {place[index] for index in real.valid(key, position) if index in place} if real else set()
 
-    tally = Tally(tuple(labels.names[index] for index in classes), valid if real else None)
+    tally = Tally(tuple(labels.names[index] for index in classes), valid if real else None, activation)
     runner = _with_views(engine.judging(), classes if subset else None, tta)
     for outcome in runner.run(relabelled(source, tuple(place.get(target, -1) for target in targets))):
         tally.add(outcome)
@@ -201,7 +208,7 @@ def count_outcomes(
 
 def _with_views(engine: Engine, classes: Sequence[int] | None, tta: Tta | None) -> Engine:
     session = engine.session if classes is None else Restricted(engine.session, classes)
-    return engine.with_lane(session=Averaged(session, VIEWS[tta]) if tta else session)
+    return engine.with_lane(session=Averaged(session, VIEWS[tta], engine.bundle.model.activation) if tta else session)
 
 
 def renamed(classes: Sequence[str], class_map: Mapping[str, str]) -> tuple[str, ...]:
@@ -250,10 +257,16 @@ class Tally:
     Args:
         names: the classes, in the order of the logits.
         valid: the right classes of an image, given its key and its place among the outcomes, if there may be several.
+        activation: the way from logits to probabilities.
     """
 
-    def __init__(self, names: tuple[str, ...], valid: Callable[[str, int], Set[int]] | None = None) -> None:
-        self.names = names
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        valid: Callable[[str, int], Set[int]] | None = None,
+        activation: Activation = "softmax",
+    ) -> None:
+        self.names, self.activation = names, activation
         self.confusion = np.zeros((len(names), len(names)), np.int64)
         self.ranks = np.zeros(len(names), np.int64)
         self.loss = ExactSum()
@@ -279,11 +292,11 @@ class Tally:
 
     def _score(self, key: str, target: int, logits: Logits) -> None:
         predicted = int(logits.argmax())
-        log_probabilities = log_softmax(logits[None])[0]
-        confidence = float(np.exp(log_probabilities[predicted]))
+        row = logits[None]
+        confidence = float(probabilities(row, self.activation)[0, predicted])
         self.confusion[target, predicted] += 1
-        self.ranks[rank_of_target(logits[None], np.array([target]))] += 1
-        self.loss.add(-float(log_probabilities[target]))
+        self.ranks[rank_of_target(row, np.array([target]))] += 1
+        self.loss.add(float(metrics.loss(row, np.array([target]), self.activation)[0]))
         self.reliability.add(confidence, predicted == target)
         if len(self.names) == 2:
             self.margins[target].append(float(logits[1]) - float(logits[0]))

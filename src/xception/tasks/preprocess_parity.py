@@ -14,6 +14,7 @@ from xception.intervals import Interval, paired_difference, wilson
 from xception.pipeline.engine import Engine, run_side_by_side
 from xception.pipeline.lane import Failure, Scored
 from xception.preprocess import Preprocess
+from xception.tasks.binary import two_classes
 from xception.tasks.evaluate import FailedImage
 from xception.tasks.pairs import PairCounts
 
@@ -61,6 +62,7 @@ def parity(engine: Engine, source: Source, others: Mapping[str, Preprocess]) -> 
     if not others:
         raise UsageError("there is no other preprocessing to compare with; name one")
     _check_sizes(engine.session, others)
+    engine = _of_two_classes(engine, source)
     own_engine, bundle = engine.judging(), engine.bundle
     targets, unlabelled = _targets(bundle, source)
     tallies = {name: _Tally() for name in others}
@@ -84,6 +86,14 @@ def _check_sizes(session: Session, others: Mapping[str, Preprocess]) -> None:
         if None not in size and other.output_px != size:
             made = "images of any size" if other.output_px is None else "{1}x{0} px".format(*other.output_px)
             raise UsageError(f"{name} makes {made}, and the model takes {size[1]}x{size[0]} px; name one of this size")
+
+
+def _of_two_classes(engine: Engine, source: Source) -> Engine:
+    """The engine of a model of one logit as one of two classes, of the data's names where they have the model's."""
+    try:
+        return two_classes(engine, source.classes)
+    except InputError:
+        return two_classes(engine)
 
 
 def _targets(bundle: Bundle, source: Source) -> tuple[tuple[int, ...] | None, str | None]:

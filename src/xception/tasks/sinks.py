@@ -21,12 +21,14 @@ def write_table(outcomes: Outcomes, stream: TextIO | None = None) -> None:
         if isinstance(outcome, Failure):
             stream.write(f"{outcome.key}  FAILED: {outcome.reason}\n")
         else:
-            guesses = ", ".join(f"{guess.label} {guess.probability:.1%}" for guess in outcome.top)
-            stream.write(f"{outcome.path}  {guesses}\n")
+            stream.write(f"{outcome.path}  {', '.join(map(str, outcome.top))}\n")
 
 
 def write_csv(outcomes: Outcomes, stream: TextIO | None = None) -> None:
-    """Columns path, rank (from 1), index, label, probability, failure; a failed image has one line."""
+    """Columns path, rank (from 1), index, label, probability, failure; a failed image has one line.
+
+    The probability is empty for a model whose answers are none.
+    """
     writer = csv.writer(stream or sys.stdout, lineterminator="\n")
     writer.writerow(PREDICTION_COLUMNS)
     for path, rank, index, label, probability, failure in table_rows(outcomes):

@@ -241,7 +241,7 @@ def write_results(vendor: Vendor, out: Path, engine: Engine, source: Source) -> 
 
     with staged_folder(out) as folder:
         if vendor == "vastai":
-            vastai.write_vastai_results(folder, rows(), labels)
+            vastai.write_vastai_results(folder, rows(), labels, engine.bundle.model.activation)
         else:
             write = ascend.write_ascend_results if vendor == "ascend" else mindspore.write_mindspore_results
             write(folder, rows())

@@ -157,6 +157,7 @@ CELLS: dict[str, Callable[[Any, dict[str, Any], dict[str, Any]], Any]] = {
     "MaxPool": _max_pool,
     "Dense": _dense,
     "Relu": lambda nn, *_: nn.ReLU(),
+    "Sigmoid": lambda nn, *_: nn.Sigmoid(),
     "Softmax": lambda nn, *_: nn.Softmax(axis=1),
 }
 """Operations that are cells already."""

@@ -77,6 +77,7 @@ def _write_builds(folder: Path, request: ExportRequest, chip: Preprocess, suffix
                 calibration="./calibration",
                 images=calibration or MAX_CALIBRATION_IMAGES,
                 suffix=suffix,
+                softmax=request.bundle.model.activation == "softmax",
             )
         )
         vamc.write_config(folder / f"build_{dtype}.yaml", config)

@@ -1,0 +1,61 @@
+"""A model of one logit as one of two classes, so that whatever judges classes judges it too."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from xception.backends.base import Logits, Session
+from xception.errors import InputError
+from xception.labels import Labels, index_classes
+from xception.pipeline.engine import Engine
+
+
+class WithNegative:
+    """A session of one logit with a second one, of zero, in front of it: the softmax of the two is the sigmoid."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.facts = replace(session.facts, num_classes=2)
+
+    def __call__(self, pixels: NDArray[Any], /) -> Logits:
+        logits = self._session(pixels)
+        return np.concatenate([np.zeros_like(logits), logits], axis=1)
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def two_classes(engine: Engine, classes: Sequence[str] = ()) -> Engine:
+    """The engine itself, or that of a one-logit sigmoid as one of two classes: not the model's class, and the class.
+
+    Args:
+        engine: the opened model.
+        classes: names of the data's classes, of which the one that is not the model's names the negative class.
+
+    Raises:
+        InputError: the data have other classes than the model's and one more.
+    """
+    bundle = engine.bundle
+    if len(bundle.labels) != 1 or bundle.model.activation != "sigmoid":
+        return engine
+    labels = Labels((_negative(bundle.labels.names[0], classes), bundle.labels.names[0]))
+    model = msgspec.structs.replace(bundle.model, activation="softmax")
+    adapted = replace(bundle, model=model, labels=labels)
+    return replace(engine.with_lane(session=WithNegative(engine.session)), bundle=adapted)
+
+
+def _negative(positive: str, classes: Sequence[str]) -> str:
+    others = [name for name in classes if name != positive]
+    if not others or set(classes) <= set(index_classes(2)):
+        return f"not {positive}"
+    if len(others) != 1 or len(classes) != 2:
+        raise InputError(
+            f"the model gives one probability, that of {positive!r}, and the data have the classes "
+            f"{', '.join(classes[:4])}; expected two, one of them {positive!r}: name the model's class as the data do "
+            "(xception convert --labels), or map the data's name to it (--class-map)"
+        )
+    return others[0]
