@@ -9,7 +9,6 @@ from types import MappingProxyType
 import msgspec
 import numpy as np
 
-from xception import metrics
 from xception.backends.base import Logits
 from xception.bundle import Score
 from xception.data.source import Item, Source, require_source
@@ -21,6 +20,7 @@ from xception.metrics import (
     Reliability,
     check_probabilities,
     equal_error_rate,
+    loss,
     precision_recall_f1,
     probabilities,
     rank_of_target,
@@ -134,6 +134,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 MAX_MISTAKES = 24
 BINS = 15
 """Bins of confidence, as many as Guo et al. (2017) use."""
+
+Valid = Callable[[str, int], Set[int]]
 
 
 def evaluate(
@@ -260,12 +262,7 @@ class Tally:
         activation: the way from logits to probabilities.
     """
 
-    def __init__(
-        self,
-        names: tuple[str, ...],
-        valid: Callable[[str, int], Set[int]] | None = None,
-        activation: Activation = "softmax",
-    ) -> None:
+    def __init__(self, names: tuple[str, ...], valid: Valid | None = None, activation: Activation = "softmax") -> None:
         self.names, self.activation = names, activation
         self.confusion = np.zeros((len(names), len(names)), np.int64)
         self.ranks = np.zeros(len(names), np.int64)
@@ -296,7 +293,7 @@ class Tally:
         confidence = float(probabilities(row, self.activation)[0, predicted])
         self.confusion[target, predicted] += 1
         self.ranks[rank_of_target(row, np.array([target]))] += 1
-        self.loss.add(float(metrics.loss(row, np.array([target]), self.activation)[0]))
+        self.loss.add(float(loss(row, np.array([target]), self.activation)[0]))
         self.reliability.add(confidence, predicted == target)
         if len(self.names) == 2:
             self.margins[target].append(float(logits[1]) - float(logits[0]))
