@@ -33,8 +33,8 @@ def test_a_training_state_has_a_group_for_each_network_and_the_optimizer_is_left
         "state_dict_ema": 6,
     }
     assert checkpoint.metadata == {
-        "values": {"epoch": 3, "arch": "xception", "best": 0.5},
-        "left_out": ["optimizer", "args", "classes"],
+        "values": {"epoch": 3, "arch": "xception", "best": 0.5, "args": {"lr": 0.1}},
+        "left_out": ["optimizer", "classes"],
         "classes_passed_over": ["argparse.Namespace"],
     }
 

@@ -1,5 +1,6 @@
 """`xception convert`"""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from cyclopts import Parameter
 from xception.bundle import Bundle, ensure_free_for_bundle
 from xception.cli.models import local_file
 from xception.cli.options import Json, Out, Overwrite, UpstreamPython
-from xception.cli.output import certificate_sentence, class_list, print_facts, print_json, say
+from xception.cli.output import certificate_sentence, class_list, head_sentence, print_facts, print_json, say
 from xception.convert.catalog import resolve_entry
 from xception.convert.conversion import Conversion, convert_checkpoint
 from xception.convert.diagnosis import dropped_sentences
@@ -19,6 +20,7 @@ from xception.convert.selection import WeightsChoice
 from xception.errors import UsageError
 from xception.extras import require_all
 from xception.labels import read_labels
+from xception.metrics import Activation
 from xception.tasks.certify import certify_conversion
 
 
@@ -35,6 +37,7 @@ def convert(
     leave_out: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     head: str | None = None,
     new_head: int | None = None,
+    activation: Activation | None = None,
     in_channels: int | None = None,
     stem: StemRule = "repeat",
     certify: bool = False,
@@ -62,6 +65,7 @@ def convert(
         leave_out: Patterns of superfluous tensors, such as 'criterion.*'.
         head: The linear layer of the file that is its classifier, by name.
         new_head: Start a new classifier of this many classes instead of the file's.
+        activation: The way from logits to probabilities, where the file states none; sigmoid for a single class.
         in_channels: Fit the first convolution to images of another number of channels.
         stem: How it is fitted: repeat its channels, or sum them up for gray images.
         certify: Run the source's own framework on the same file and compare logits before anything is written.
@@ -71,6 +75,7 @@ def convert(
     if certify and in_channels:
         raise UsageError("--certify compares the weights as they are in the file; leave --in-channels out")
     choice = WeightsChoice(variant=variant, group=group, average=ema, leave_out=leave_out, head=head, new_head=new_head)
+    choice = replace(choice, activation=activation)
     require_all(*packages_to_get(file))
     place, class_names = look_up(file), read_labels(labels) if labels else None
     entry = resolve_entry(weights) if weights else place.entry
@@ -102,6 +107,7 @@ def _facts(bundle: Bundle, conversion: Conversion) -> dict[str, str]:
         **({"classifier": f"its layer {match.classifier.layer}"} if match.classifier else {}),
         **({"dropped": "; ".join(dropped_sentences(match))} if match.dropped else {}),
         "classes": class_list(bundle.labels.names),
+        "head": head_sentence(bundle.model),
         "input": f"{network.in_channels} x {' x '.join(map(str, bundle.model.preprocess.output_px or ('any', 'any')))}",
     }
     if bundle.model.certificate:

@@ -11,7 +11,7 @@ from xception.bundle import MANIFEST, Bundle, open_bundle
 from xception.cli.list import WeightsRow, describe, describe_entry
 from xception.cli.models import local_file
 from xception.cli.options import Json, Verify
-from xception.cli.output import certificate_sentence, class_list, percent, print_facts, print_json
+from xception.cli.output import certificate_sentence, class_list, head_sentence, percent, print_facts, print_json
 from xception.cli.vendor_files import describe_vendor_files
 from xception.convert.diagnosis import Diagnosis, diagnose, published_as
 from xception.convert.readers import check_graph_file, read_checkpoint
@@ -106,6 +106,7 @@ def _checkpoint_facts(diagnosis: Diagnosis) -> dict[str, str]:
         names = getattr(diagnosis, kind)
         if names:
             facts[kind] = f"{len(names)}: {', '.join(names)}"
+    facts |= {"refused": diagnosis.refused} if diagnosis.refused else {}
     return facts | ({"to convert it": diagnosis.remedy} if diagnosis.remedy else {})
 
 
@@ -128,6 +129,7 @@ def _bundle_facts(bundle: Bundle) -> dict[str, str]:
         "variant": model.network.variant,
         "form": f"{model.form}, {model.precision}, {bundle.size_bytes:,} bytes",
         "classes": class_list(bundle.labels.names),
+        "head": head_sentence(model),
         "input": f"{model.network.in_channels} x {' x '.join(map(str, model.preprocess.output_px or ('any', 'any')))}",
         "digest": model.digest,
     }

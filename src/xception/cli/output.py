@@ -12,7 +12,7 @@ from xception.outputs import json_document
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from xception.bundle import Certificate
+    from xception.bundle import Certificate, Model
     from xception.intervals import Interval
 
 
@@ -79,6 +79,13 @@ def certificate_sentence(certificate: "Certificate") -> str:
         f"({measured.relative_diff:.1e} relative), top-1 {measured.top1_agreement:.2%} on {measured.samples} samples "
         f"of {', '.join(map(str, certificate.sizes_px))} px"
     )
+
+
+def head_sentence(model: "Model") -> str:
+    """The way from feature maps to answers, for the screen."""
+    network, answers = model.network, {"none": "no probabilities"}
+    hidden = f", a hidden layer of {network.hidden_features}" if network.hidden_features else ""
+    return f"{network.pooling} pooling{hidden}, {answers.get(model.activation, model.activation)}"
 
 
 @contextmanager

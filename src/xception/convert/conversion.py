@@ -17,9 +17,11 @@ from xception.convert.defaults import default_labels, default_preprocess, with_i
 from xception.convert.diagnosis import dropped_sentences, published_as
 from xception.convert.match import Match
 from xception.convert.naming.rename import canonical_tensors
-from xception.convert.naming.schemes import upstream_names
 from xception.convert.readers import Checkpoint, read_checkpoint
 from xception.convert.selection import NO_CHOICE, WeightsChoice, choose_match, with_variant
+from xception.convert.stated import StatedFacts
+from xception.convert.stated_head import HIDDEN, ROLES, names_of
+from xception.convert.statements import activation_of, check_match, stated_facts, with_stated
 from xception.convert.weights_entry import WeightsEntry
 from xception.errors import UsageError
 from xception.labels import Labels
@@ -73,20 +75,28 @@ def convert_checkpoint(
     path = checkpoint.path
     published = entry or published_as(checkpoint)
     choice = with_variant(choice, published)
-    match = choose_match(checkpoint, choice)
-    network = _network(match, choice)
+    stated = stated_facts(checkpoint, head=choice.head, keeps_head=choice.new_head is None)
+    match = choose_match(checkpoint, choice, stated)
+    check_match(checkpoint, match, stated)
+    network = with_stated(_network(match, choice), stated)
     spec = network.architecture()
     model = Model(
         name=name or path.stem,
         network=network,
         form="weights",
         precision="float32",
-        preprocess=published.preprocess if published else _preprocess(checkpoint, spec),
+        preprocess=_normalized(published.preprocess if published else _preprocess(checkpoint, spec), stated),
+        activation=activation_of(stated, network.num_classes, choice.activation),
         lineage=(_step(checkpoint, match, choice, published),),
     )
     _check_channels(model)
     named = labels or _labels(checkpoint, published, network.num_classes)
     return Conversion(file=path, match=match, model=model, labels=named, tensors=_tensors(match, spec, choice))
+
+
+def _normalized(preprocess: Preprocess, stated: StatedFacts) -> Preprocess:
+    """The preprocessing with the arithmetic that the network does itself at its beginning."""
+    return stated.normalization.applied(preprocess) if stated.normalization else preprocess
 
 
 def _network(match: Match, choice: WeightsChoice) -> Network:
@@ -95,14 +105,17 @@ def _network(match: Match, choice: WeightsChoice) -> Network:
         num_classes=choice.new_head or match.spec.num_classes,
         in_channels=match.spec.in_channels,
         width=match.width,
+        pooling=match.spec.head.pooling,
+        hidden_features=None if choice.new_head else match.spec.head.hidden_features,
     )
 
 
 def _tensors(match: Match, spec: Architecture, choice: WeightsChoice) -> dict[str, np.ndarray]:
     head = (CLASSIFIER_WEIGHT, CLASSIFIER_BIAS) if choice.new_head else ()
     # Twins bear the same canonical names, so the names that match are read whatever network they are for.
-    names = upstream_names(match.source, match.spec.name)
-    found = canonical_tensors(match.prepared, match.spec, names, without=head)
+    names = names_of(match.source, match.spec)
+    hidden = () if spec.head.hidden_features else tuple(ROLES[HIDDEN])
+    found = canonical_tensors(match.prepared, match.spec, names, without=(*head, *(set(hidden) & names.keys())))
     return found | {name: np.zeros(tensors_of(spec)[name], np.float32) for name in head}
 
 

@@ -53,6 +53,8 @@ def with_input_px(preprocess: Preprocess, height_px: int, width_px: int) -> Prep
 
 
 def default_labels(num_classes: int) -> Labels:
-    """ImageNet's class names where there are as many classes, else numbers."""
+    """ImageNet's class names where there are as many classes, else numbers; that of a single class is `positive`."""
     named = imagenet1k()
+    if num_classes == 1:
+        return Labels(("positive",))
     return named if num_classes == len(named) else Labels(tuple(f"class {index}" for index in range(num_classes)))

@@ -11,8 +11,11 @@ from xception.convert.match import Match, best_matches, is_same_quality, twins
 from xception.convert.readers import Checkpoint, CheckpointContents
 from xception.convert.readers.checkpoint import MODEL_FOLDER
 from xception.convert.remedies import remedy
+from xception.convert.stated import NOTHING_STATED, StatedFacts
+from xception.convert.statements import check_match, stated_facts
 from xception.convert.weight_groups import WeightGroup, choose_groups, weight_groups
 from xception.convert.weights_entry import WeightsEntry
+from xception.errors import InputError
 
 MIN_LIKENESS = 0.05
 """A network that shares fewer of its tensors with every variant is none of the family."""
@@ -34,6 +37,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
         num_classes: None for a file without a classifier.
         width: channels in relation to the published network.
         misshapen: sentences that name the tensor and both shapes.
+        refused: the reason why it cannot be converted whatever its tensors are: what it states and is not built here.
         classifier: the layer that was taken as the classifier though its name is not the source's.
         dropped: what was passed over because no logit depends on it.
         remedy: the options with which it can be converted, "" if it needs none or nothing helps.
@@ -56,6 +60,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     misshapen: tuple[str, ...]
+    refused: str = ""
     classifier: str | None = None
     dropped: tuple[str, ...] = ()
     remedy: str = ""
@@ -68,7 +73,8 @@ def diagnose(checkpoint: CheckpointContents, *, group: str | None = None, averag
         InputError: two tensors of a set have one name, or no set is an average and one is asked for.
         UnknownName: no set is called `group`.
     """
-    groups = weight_groups(checkpoint)
+    stated, refused = _stated(checkpoint)
+    groups = weight_groups(checkpoint, stated)
     matches = best_matches(choose_groups(groups, name=group, average=average))
     best = matches[0]
     full = [found for found in matches if is_same_quality(found, best)] if is_usable(best) else []
@@ -91,10 +97,27 @@ def diagnose(checkpoint: CheckpointContents, *, group: str | None = None, averag
         missing=best.missing if known else (),
         unexpected=best.unexpected if known else tuple(best.group.tensors),
         misshapen=best.misshapen if known else (),
+        refused=refused or (_contradiction(checkpoint, best, stated) if full else ""),
         classifier=best.classifier.layer if best.classifier else None,
         dropped=dropped_sentences(best),
         remedy=remedy(best) if known else "",
     )
+
+
+def _stated(checkpoint: CheckpointContents) -> tuple[StatedFacts, str]:
+    """The facts that a checkpoint states, or none and the reason why they are refused."""
+    try:
+        return stated_facts(checkpoint), ""
+    except InputError as error:
+        return NOTHING_STATED, str(error)
+
+
+def _contradiction(checkpoint: CheckpointContents, match: Match, stated: StatedFacts) -> str:
+    try:
+        check_match(checkpoint, match, stated)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def dropped_sentences(match: Match) -> tuple[str, ...]:

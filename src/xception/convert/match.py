@@ -3,16 +3,18 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import numpy as np
 
-from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT, STEM_WEIGHT, Shape, tensors
+from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT, HIDDEN_WEIGHT, STEM_WEIGHT, Shape, tensors
 from xception.arch.spec import Architecture
 from xception.arch.variants import VARIANTS, architecture
 from xception.convert.heads import Classifier, has_classifier, hidden_layers, layer_name, linear_layers, with_classifier
 from xception.convert.known_extras import known_extra
 from xception.convert.naming.rename import TensorLayout, Tensors, UpstreamTensor
 from xception.convert.naming.schemes import NAMING_SCHEMES, last_pointwise, published_variants, upstream_names
+from xception.convert.stated_head import head_names, names_of, tensor_names_of, with_stated_head
 from xception.convert.weight_groups import WeightGroup
 from xception.errors import InputError
 
@@ -126,6 +128,7 @@ def match_variant(group: WeightGroup, source: str, variant: str) -> Match:
         prepared = NAMING_SCHEMES[source].prepare_tensors(group.tensors, VARIANTS[variant])
     except InputError as error:
         return Match(group=group, source=source, spec=VARIANTS[variant], problem=str(error))
+    prepared = with_stated_head(prepared, group.tensors, group.prefix, head_names(source, variant), group.stated)
     names = upstream_names(source, variant)
     if not any(there.name in prepared for there in names.values()):
         missing = tuple(there.name for there in names.values())
@@ -137,9 +140,9 @@ def match_variant(group: WeightGroup, source: str, variant: str) -> Match:
     taken = _classifier(found, prepared, names, group.head)
     others = tuple(layer for layer in found if layer != taken and known_extra(layer.weight) is None)
     before, whole = prepared, with_classifier(prepared, names, taken) if taken else prepared
-    spec, width = _spec(whole, names, variant)
-    expected = _expected(spec, names)
-    dropped = _dropped(name for name in whole if name not in expected)
+    spec, width = _spec(whole, source, variant)
+    expected = _expected(spec, names_of(source, spec))
+    dropped = _dropped(name for name in whole if name not in expected) | _unused(whole, group)
     if taken and group.head:
         dropped |= _passed_over(before, names, others)
     prepared = {name: value for name, value in whole.items() if name in expected or name not in dropped}
@@ -190,6 +193,16 @@ def _dropped(names: Iterable[str]) -> dict[str, str]:
     return {name: row.what for name, row in rows.items() if row and not row.needed}
 
 
+def _unused(values: Tensors, group: WeightGroup) -> dict[str, str]:
+    """The tensors of the layers that are not taken over, as the file states them."""
+    leaves = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
+    names = {
+        name for path in group.stated.unused for leaf in leaves for name in tensor_names_of(path, leaf, group.prefix)
+    }
+    ids = {id(value) for name, value in group.tensors.items() if name in names}
+    return {name: "not asked for" for name, value in values.items() if id(value) in ids}
+
+
 def _passed_over(values: Tensors, names: Mapping[str, UpstreamTensor], others: Iterable[Classifier]) -> dict[str, str]:
     """The tensors of all classifiers but the one that the user names."""
     own = {names[CLASSIFIER_WEIGHT].name, names[CLASSIFIER_BIAS].name} & values.keys()
@@ -210,9 +223,13 @@ def _expected(spec: Architecture, names: Mapping[str, UpstreamTensor]) -> dict[s
     return {there.name: there.layout.upstream_shape(shapes[name]) for name, there in names.items()}
 
 
-def _spec(values: Tensors, names: Mapping[str, UpstreamTensor], variant: str) -> tuple[Architecture, float]:
-    """The variant with the classes, channels and width of these tensors."""
-    published = VARIANTS[variant]
+def _spec(values: Tensors, source: str, variant: str) -> tuple[Architecture, float]:
+    """The variant with the classes, channels, width and head of these tensors."""
+    published, names = VARIANTS[variant], head_names(source, variant)
+    hidden = _length(values, names[HIDDEN_WEIGHT], 0, 0) or None
+    first = names[HIDDEN_WEIGHT if hidden else CLASSIFIER_WEIGHT]
+    is_double = _length(values, first, 1, 0) == 2 * _features(values, names, variant) and published.head.kind == "dense"
+    head: dict[str, Any] = {"pooling": "catavgmax" if is_double else None, "hidden_features": hidden}
     classes = _length(values, names[CLASSIFIER_WEIGHT], 0, published.num_classes)
     channels = _length(values, names[STEM_WEIGHT], 1, published.in_channels)
     last = last_pointwise(variant)
@@ -220,10 +237,10 @@ def _spec(values: Tensors, names: Mapping[str, UpstreamTensor], variant: str) ->
     ratio = _length(values, names[last], 0, full) / full
     # Rounded first: the true width is more often 0.25 than what rounding the channels left of it.
     for width in filter(None, dict.fromkeys((1.0, round(ratio, 2), ratio))):
-        spec = architecture(variant, num_classes=classes, in_channels=channels, width=width)
-        if not _misshapen(values, _expected(spec, names)):
+        spec = architecture(variant, num_classes=classes, in_channels=channels, width=width, **head)
+        if not _misshapen(values, _expected(spec, names_of(source, spec))):
             return spec, width
-    return architecture(variant, num_classes=classes, in_channels=channels), 1.0
+    return architecture(variant, num_classes=classes, in_channels=channels, **head), 1.0
 
 
 def _features(values: Tensors, names: Mapping[str, UpstreamTensor], variant: str) -> int:

@@ -9,9 +9,11 @@ from xception.convert.diagnosis import differences, why
 from xception.convert.match import Match, best_matches, is_same_quality, match_variants, twins
 from xception.convert.readers import Checkpoint
 from xception.convert.remedies import remedy
+from xception.convert.stated import NOTHING_STATED, StatedFacts
 from xception.convert.weight_groups import WeightGroup, choose_groups, weight_groups
 from xception.convert.weights_entry import WeightsEntry
 from xception.errors import InputError, UsageError
+from xception.metrics import Activation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,7 @@ class WeightsChoice:
         leave_out: shell patterns of the file's tensors that are not to be taken over.
         head: the linear layer of the file that is the classifier, where several are or its name does not tell.
         new_head: start a new classifier of so many classes, all zeros, in place of the file's.
+        activation: the way from logits to probabilities, where the file states none.
     """
 
     variant: str | None = None
@@ -33,6 +36,7 @@ class WeightsChoice:
     leave_out: Sequence[str] = ()
     head: str | None = None
     new_head: int | None = None
+    activation: Activation | None = None
 
 
 NO_CHOICE = WeightsChoice()
@@ -55,14 +59,19 @@ def with_variant(choice: WeightsChoice, published: WeightsEntry | None) -> Weigh
     return choice
 
 
-def choose_match(checkpoint: Checkpoint, choice: WeightsChoice) -> Match:
+def choose_match(checkpoint: Checkpoint, choice: WeightsChoice, stated: StatedFacts = NOTHING_STATED) -> Match:
     """The one variant, source and group of weights that match fully.
+
+    Args:
+        checkpoint: what was read.
+        choice: the user's decisions.
+        stated: what the checkpoint states about its network.
 
     Raises:
         InputError: none does.
         UsageError: several do, or there is nothing to leave out.
     """
-    groups = _wanted_groups(checkpoint, choice)
+    groups = _wanted_groups(checkpoint, choice, stated)
     usable = [match for group in groups for match in match_variants(group) if _is_usable(match, choice)]
     wanted = [match for match in usable if choice.variant in (None, match.spec.name, *twins(match.spec.name))]
     if not wanted:
@@ -79,10 +88,10 @@ def choose_match(checkpoint: Checkpoint, choice: WeightsChoice) -> Match:
     return best[0]
 
 
-def _wanted_groups(checkpoint: Checkpoint, choice: WeightsChoice) -> list[WeightGroup]:
+def _wanted_groups(checkpoint: Checkpoint, choice: WeightsChoice, stated: StatedFacts) -> list[WeightGroup]:
     """The groups of weights that come into question, without what is to be left out."""
-    groups = choose_groups(weight_groups(checkpoint), name=choice.group, average=choice.average)
-    if choice.head is not None:
+    groups = choose_groups(weight_groups(checkpoint, stated), name=choice.group, average=choice.average)
+    if choice.head is not None and "classifier" not in stated.head_names:
         groups = [replace(group, head=choice.head) for group in groups]
     if not choice.leave_out:
         return groups
@@ -116,7 +125,7 @@ def _refusal(groups: list[WeightGroup], usable: list[Match], choice: WeightsChoi
         )
     matches = best_matches(groups)
     best = matches[0]
-    if choice.head is not None and best.classifier is None:
+    if choice.head is not None and best.classifier is None and not best.group.stated.head_names:
         return f"has no linear layer {choice.head} behind the features of {best.spec.name}{_layers(groups)}"
     reason = f"it is {best.spec.name} without its classifier" if best.is_headless else why(matches)
     return f"cannot be converted: {reason}; {remedy(best) or 'xception info shows all differences'}"

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from xception.convert.naming.rename import Tensors, relabel
 from xception.convert.naming.schemes import last_pointwise, published_variants, upstream_names
 from xception.convert.readers import CheckpointContents
+from xception.convert.stated import NOTHING_STATED, StatedFacts
 from xception.errors import InputError, UnknownName
 
 MAX_PREFIXES = 8
@@ -28,6 +29,7 @@ class WeightGroup:
         name: the user's name for it: the key, a slash, and the prefix without its last dot, as far as there are such.
         key: where the file holds it, "" in a file with a single group.
         prefix: the start of its tensors' names in the file, which `tensors` go without.
+        stated: what the file states about the network.
         head: the layer that is the classifier, by the name that it has in `tensors`; None to go by the names.
     """
 
@@ -36,6 +38,7 @@ class WeightGroup:
     prefix: str
     tensors: dict[str, np.ndarray]
     head: str | None = None
+    stated: StatedFacts = NOTHING_STATED
 
     @property
     def is_average(self) -> bool:
@@ -43,13 +46,18 @@ class WeightGroup:
         return "ema" in self.name.lower() or "average" in self.name.lower()
 
 
-def weight_groups(checkpoint: CheckpointContents) -> list[WeightGroup]:
+def weight_groups(checkpoint: CheckpointContents, stated: StatedFacts = NOTHING_STATED) -> list[WeightGroup]:
     """All groups of weights in file order, at least one.
+
+    Args:
+        checkpoint: what was read.
+        stated: what it states about its network, such as the layers of its head.
 
     Raises:
         InputError: two tensors of a group have one name.
     """
-    return [found for key, tensors in checkpoint.groups.items() for found in _split(key, tensors)]
+    groups = [found for key, tensors in checkpoint.groups.items() for found in _split(key, tensors)]
+    return [replace(group, stated=stated) for group in groups]
 
 
 def choose_groups(groups: list[WeightGroup], *, name: str | None = None, average: bool = False) -> list[WeightGroup]:

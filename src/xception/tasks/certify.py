@@ -105,6 +105,12 @@ def _options(conversion: Conversion, code: Path | None) -> list[str]:
         "in-channels": match.spec.in_channels,
         "file": conversion.file.resolve(),
     }
+    stated, network = match.group.stated, conversion.model.network
+    if stated.normalization:
+        options["factor"], options["shift"] = map(list, (stated.normalization.factor, stated.normalization.shift))
+    departures = {"output_stride": network.output_stride, "global_pool": stated.pooling}
+    if match.source == "timm":
+        options["model-args"] = json.dumps({name: value for name, value in departures.items() if value is not None})
     if code is not None:
         options["code"] = code.resolve()
     if match.classifier:

@@ -44,6 +44,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--leave-out", nargs="*", default=[], help="patterns of tensors not to load")
     for name in ("num-classes", "in-channels"):
         parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--model-args", type=json.loads, default={}, help="how the network departs from the published")
+    for name in ("factor", "shift"):
+        parser.add_argument(f"--{name}", type=json.loads, help="arithmetic per channel inside of the network")
     for name in ("file", "pixels", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--code", type=Path, help="a checkout of the source's repository")
@@ -81,7 +84,8 @@ def _timm(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:
     if arguments.file.is_dir():
         network = timm.create_model(f"local-dir:{arguments.file}", pretrained=True)
     else:
-        network = timm.create_model(name, num_classes=arguments.num_classes, in_chans=arguments.in_channels)
+        departures = {"num_classes": arguments.num_classes, "in_chans": arguments.in_channels, **arguments.model_args}
+        network = timm.create_model(name, **departures)
         network.load_state_dict(_torch_state(torch, arguments))
     network.eval()
 
@@ -134,7 +138,7 @@ def _keras(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:
         inputs = [pixels] if isinstance(saved.input, list) else pixels
         network = keras.models.clone_model(saved, input_tensors=inputs)
         network.set_weights(saved.get_weights())
-        network.layers[-1].activation = keras.activations.linear  # the softmax
+        _without_activation(keras, network)
     elif arguments.variant == "keras_xception":
         network = keras.applications.Xception(
             weights=None, input_tensor=pixels, classes=arguments.num_classes, classifier_activation=None
@@ -144,11 +148,24 @@ def _keras(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:
         raise SystemExit("the file holds weights without the network, which no package has; save the whole model")
 
     def logits(pixels: np.ndarray) -> np.ndarray:
-        result: np.ndarray = np.asarray(network(pixels.transpose(0, 2, 3, 1), training=False))
+        values = pixels.transpose(0, 2, 3, 1)
+        if arguments.factor:
+            values = ((values - np.array(arguments.shift)) / np.array(arguments.factor)).astype(np.float32)
+        result: np.ndarray = np.asarray(network(values, training=False))
         return result
 
     backend = import_module(keras.backend.backend())
     return logits, {"keras": keras.__version__, backend.__name__: backend.__version__}
+
+
+def _without_activation(keras: Any, network: Any) -> None:
+    """Let a network answer with logits: what follows its classifier is taken away."""
+    layer = network.layers[-1]
+    while hasattr(layer, "layers"):
+        layer = layer.layers[-1]
+    if not hasattr(layer, "activation"):
+        raise SystemExit(f"the last layer {layer.name} is none whose activation can be taken away")
+    layer.activation = keras.activations.linear
 
 
 def _paddle(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:

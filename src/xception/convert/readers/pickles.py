@@ -2,8 +2,8 @@
 
 A pickle is a program for a stack machine. Python's own machine imports and calls what the program names; this one has
 no way to do either. A name becomes a `Global`, which is only its name. A call is looked up in a table of functions of
-ours that describe what was to be built, and refused if it is not there. An instance of an unknown class, such as
-`argparse.Namespace`, becomes an `Opaque`, which remembers nothing but the class's name.
+ours that describe what was to be built, and refused if it is not there. An instance of an unknown class becomes an
+`Opaque`, which remembers nothing but the class's name; the arguments of a training script are kept as they are.
 
 Every opcode takes a bounded amount of time and memory, and their number is bounded. That is why dictionaries take only
 keys whose hash costs nothing, and why no function in the table may copy what it is given.
@@ -43,6 +43,9 @@ class Global:
     name: str
 
 
+NAMESPACE = "argparse.Namespace"
+
+
 @dataclass(frozen=True, eq=False)
 class Opaque:
     """Stands for an object of class `name` that no weight depends on."""
@@ -51,6 +54,20 @@ class Opaque:
 
     def build(self, state: object) -> None:
         """Forget the object's state."""
+
+
+class StatedArguments:
+    """Stands for an `argparse.Namespace`, in which training scripts keep what a network was made with."""
+
+    name = NAMESPACE
+
+    def __init__(self) -> None:
+        self.values: dict[Any, Any] = {}
+
+    def build(self, state: object) -> None:
+        """Take the arguments by name."""
+        if isinstance(state, dict):
+            self.values = state
 
 
 @runtime_checkable
@@ -207,7 +224,7 @@ class _Machine:
         if not isinstance(kind, Global):
             raise damaged("its pickle makes an instance of something that is no class")
         self.passed_over.add(kind.name)
-        self.push(Opaque(kind.name))
+        self.push(StatedArguments() if kind.name == NAMESPACE else Opaque(kind.name))
 
     def build(self, state: object) -> None:
         target = self.top()

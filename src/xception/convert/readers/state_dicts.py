@@ -7,7 +7,7 @@ import numpy as np
 
 from xception.convert.readers.checkpoint import Gathering, check_name
 from xception.convert.readers.limits import MAX_GROUPS, MAX_NAME_LENGTH
-from xception.convert.readers.pickles import Opaque
+from xception.convert.readers.pickles import Opaque, StatedArguments
 from xception.errors import InputError
 
 TensorOf = Callable[[object], np.ndarray | None]
@@ -32,8 +32,8 @@ def gather_state_dicts(root: object, gathering: Gathering, tensor_of: TensorOf) 
         tensor_of: the tensor that a value stands for, or None.
 
     Returns:
-        Metadata: plain values next to the tensors, such as {"epoch": 9}, as "values", and the keys of what was not
-        read as "left_out".
+        Metadata: plain values next to the tensors, such as {"epoch": 9}, and the arguments of a training script, as
+        "values", and the keys of what was not read as "left_out".
 
     Raises:
         InputError: there is no tensor at all, or too much to look into.
@@ -47,6 +47,7 @@ def gather_state_dicts(root: object, gathering: Gathering, tensor_of: TensorOf) 
     if not gathering.groups:
         raise InputError(f"it holds no tensors by name, only {_shown(entries)}; {_advice(entries)}")
     plain = {name: value for name, value in entries.items() if _is_plain(value)}
+    plain |= {name: _arguments(value) for name, value in entries.items() if isinstance(value, StatedArguments)}
     groups = {group.partition("/")[0] for group in gathering.groups}
     read = plain.keys() | groups | gathering.groups.get("", {}).keys()
     return {"values": plain, "left_out": [name for name in entries if name not in read]}
@@ -110,6 +111,17 @@ def _gather(values: dict[Any, Any], group: str, gathering: Gathering, tensor_of:
         tensor = tensor_of(value)
         if tensor is not None and isinstance(key, str):
             gathering.add(key, tensor, group)
+
+
+def _arguments(given: StatedArguments) -> dict[str, Any]:
+    """The plain arguments of a training script, and those in a dictionary, such as the network's own."""
+    rows = {name: value for name, value in given.values.items() if isinstance(name, str)}
+    inner = {
+        name: {key: part for key, part in value.items() if _is_plain(part) or part is None}
+        for name, value in rows.items()
+        if isinstance(value, dict)
+    }
+    return {name: value for name, value in rows.items() if value is None or _is_plain(value)} | inner
 
 
 def _is_plain(value: Any) -> bool:

@@ -1,0 +1,152 @@
+"""The facts that timm's and Hugging Face's `config.json` states about a network, and those of timm's training script.
+
+Source: timm 1.0.31, `timm/models/_builder.py`, `_hub.py`, `xception.py`, `xception_aligned.py` and `train.py`;
+transformers 5, `models/timm_wrapper`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from xception.arch.spec import Pooling
+from xception.convert.stated import StatedFacts
+from xception.errors import InputError
+from xception.metrics import Activation
+
+TIMM_VARIANTS: Mapping[str, str] = {
+    "legacy_xception": "timm_xception",
+    "xception": "timm_xception",
+    "xception41": "timm_xception41",
+    "xception41p": "timm_xception41p",
+    "xception65": "timm_xception65",
+    "xception65p": "timm_xception65p",
+    "xception71": "timm_xception71",
+    "gluon_xception65": "gluon_xception65",
+}
+"""Variants by timm's names."""
+
+PLAIN_RELU = ("relu", "nn.relu", "torch.nn.relu")
+
+TIMM_POOLINGS: Mapping[str, Pooling] = {
+    f"{fast}{name}": name for fast in ("", "fast") for name in ("avg", "max", "avgmax", "catavgmax")
+}
+"""Poolings by timm's names, of which some say how they are computed."""
+
+ACTIVATIONS: Mapping[str, Activation] = {
+    "single_label_classification": "softmax",
+    "multi_label_classification": "sigmoid",
+    "regression": "none",
+}
+"""Activations by the `problem_type` of transformers."""
+
+
+class TimmArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Arguments of timm's models that are built here; all others are refused."""
+
+    num_classes: int | None = None
+    in_chans: int | None = None
+    global_pool: str | None = None
+    output_stride: Literal[8, 16, 32] | None = None
+    drop_rate: float | None = None
+    drop_path_rate: float | None = None
+    act_layer: str | None = None
+    pretrained: bool | None = None
+    features_only: bool = False
+
+
+class _Config(msgspec.Struct, frozen=True):
+    """The part of a configuration that is about the network, apart from its preprocessing and class names."""
+
+    architecture: str | None = None
+    num_classes: int | None = None
+    num_labels: int | None = None
+    global_pool: str | None = None
+    problem_type: str | None = None
+    do_pooling: bool | None = None
+    model_args: dict[str, Any] | None = None
+
+
+def timm_facts(config: Mapping[str, Any], place: str = "config.json") -> StatedFacts:
+    """Read the facts of a model folder.
+
+    Raises:
+        InputError: one that is not built here, or two that contradict each other; the sentence names it.
+    """
+    try:
+        stated = msgspec.convert(dict(config), _Config)
+        arguments = msgspec.convert(stated.model_args or {}, TimmArguments)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"{place} states something about the network that is not built here: {error}; "
+            f"known in model_args are {', '.join(TimmArguments.__struct_fields__)}"
+        ) from error
+    if stated.do_pooling is False or arguments.features_only:
+        raise InputError(f"{place} states a network without a head; expected one with pooling and a classifier")
+    _check_label_offset(config, place)
+    if arguments.act_layer is not None and arguments.act_layer.lower() not in PLAIN_RELU:
+        raise InputError(f"{place} states act_layer {arguments.act_layer!r}; expected relu, that of every variant")
+    classes = _one("num_classes", place, stated.num_classes, stated.num_labels, arguments.num_classes)
+    pooling = _one("global_pool", place, *map(_pooling, (stated.global_pool, arguments.global_pool)))
+    return StatedFacts(
+        place=place,
+        variants=None if stated.architecture is None else (_variant(stated.architecture, place),),
+        pooling=pooling,
+        activation=_activation(stated.problem_type, place),
+        drop_rate=arguments.drop_rate,
+        drop_path_rate=arguments.drop_path_rate,
+        output_stride=arguments.output_stride,
+        num_classes=classes,
+        in_channels=arguments.in_chans,
+    )
+
+
+def _variant(name: str, place: str) -> str:
+    plain = name.partition(".")[0].removeprefix("tf_").removeprefix("ig_")
+    if plain not in TIMM_VARIANTS:
+        raise InputError(f"{place} states the architecture {name!r}; expected one of {', '.join(TIMM_VARIANTS)}")
+    return TIMM_VARIANTS[plain]
+
+
+def _pooling(stated: str | None) -> Pooling | None:
+    if stated is None:
+        return None
+    if stated not in TIMM_POOLINGS:
+        raise InputError(f"the global_pool {stated!r} is not built here; expected {', '.join(TIMM_POOLINGS)}")
+    return TIMM_POOLINGS[stated]
+
+
+def _one(name: str, place: str, *stated: Any) -> Any:
+    """The value on which all places that state one agree."""
+    values = {value for value in stated if value is not None}
+    if len(values) > 1:
+        raise InputError(f"{place} states two values of {name}: {' and '.join(map(repr, sorted(values)))}; mend it")
+    return next(iter(values), None)
+
+
+def _activation(problem: str | None, place: str) -> Activation | None:
+    if problem is not None and problem not in ACTIVATIONS:
+        raise InputError(f"{place} states problem_type {problem!r}; expected {', '.join(ACTIVATIONS)}")
+    return None if problem is None else ACTIVATIONS[problem]
+
+
+def _check_label_offset(config: Mapping[str, Any], place: str) -> None:
+    pretrained = config.get("pretrained_cfg", config)
+    offset = pretrained.get("label_offset") if isinstance(pretrained, Mapping) else None
+    if offset not in (None, 0, False):
+        raise InputError(f"{place} states a label_offset of {offset}; expected a classifier without a background class")
+
+
+def trainer_facts(values: Mapping[str, Any]) -> StatedFacts:
+    """Read the arguments that timm's training script keeps next to the weights.
+
+    Raises:
+        InputError: one that is not built here.
+    """
+    arguments = values.get("args")
+    if not isinstance(arguments, Mapping) or "gp" not in arguments:
+        return StatedFacts()
+    extra = arguments.get("model_kwargs")
+    stated = dict(extra) if isinstance(extra, Mapping) else {}
+    stated |= {"global_pool": arguments["gp"]} if arguments["gp"] is not None else {}
+    return timm_facts({"architecture": arguments.get("model"), "model_args": stated}, "its training arguments")
