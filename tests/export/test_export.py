@@ -114,7 +114,7 @@ def test_a_half_precision_export_says_so(weights_bundle: Bundle, tmp_path: Path)
 def test_an_option_that_a_format_has_not_is_refused(
     weights_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(FORMS, "onnx", replace(FORMS["onnx"], options=frozenset({"fixed_batch"})))  # type: ignore[arg-type]
+    monkeypatch.setitem(FORMS, "onnx", replace(FORMS["onnx"], options=frozenset({"fixed_batch"})))
     with pytest.raises(UsageError, match="onnx has no --probabilities or --top-k; it takes --fixed-batch"):
         export_bundle(
             weights_bundle, "onnx", tmp_path / "out", options=GraphOptions(probabilities=True, top_k=1, fixed_batch=2)

@@ -7,13 +7,13 @@ import msgspec
 import pytest
 
 from tests.export.contract import export_to_form, logits, parent_logits, relative
-from tests.samples import drawn_tensors
+from tests.support.samples import drawn_tensors
 from xception.arch.graph import GlobalAveragePool, GlobalMaxPool
 from xception.arch.spec import Pooling
 from xception.bundle import Bundle, Network, write_bundle
 from xception.errors import CheckFailed, UsageError
 from xception.export import export
-from xception.export.program import Program
+from xception.export.program import Program, program
 from xception.forms import Form, exportable
 from xception.preprocess import Preprocess, Squash
 from xception.tasks.agreement import probe_pixels
@@ -49,10 +49,10 @@ def test_a_form_holds_the_head(
 def test_an_average_in_place_of_a_maximum_is_found(
     weights_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = export.program
+    original = program
 
     def averaged(*arguments: object) -> Program:
-        made = original(*arguments)  # type: ignore[arg-type]
+        made = original(*arguments)
         nodes = tuple(
             GlobalAveragePool(node.name, node.source) if isinstance(node, GlobalMaxPool) else node
             for node in made.nodes

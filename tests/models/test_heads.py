@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.numpy_forward import forward
-from tests.samples import drawn_tensors
+from tests.support.numpy_forward import forward
+from tests.support.samples import drawn_tensors
 from xception.arch.compute import tensors
 from xception.arch.spec import Architecture
 from xception.arch.variants import architecture
@@ -17,7 +17,7 @@ HEADS = [("avg", None), ("max", None), ("avgmax", None), ("catavgmax", None), ("
 
 def headed(pooling: str, hidden: int | None, name: str = "timm_xception") -> Architecture:
     changes = {"pooling": pooling, "hidden_features": hidden}
-    return architecture(name, width=0.05, num_classes=5, **changes)  # type: ignore[arg-type]
+    return architecture(name, width=0.05, num_classes=5, **changes)
 
 
 def pixels(px: int = 71) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_a_head_whose_logits_are_no_mean_over_positions_has_no_class_maps(poolin
 )
 def test_a_head_that_does_not_exist_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        architecture("timm_xception", **changes)  # type: ignore[arg-type]
+        architecture("timm_xception", **changes)
 
 
 def test_a_classifier_that_is_a_convolution_takes_no_other_head() -> None:

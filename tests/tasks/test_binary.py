@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.samples import encoded, labelled, picture
+from tests.support.samples import encoded, labelled, picture
 from xception.backends.base import SessionFacts
 from xception.bundle import Bundle, write_bundle
 from xception.data.source import Item, Items
@@ -109,7 +109,7 @@ def test_quantization_judges_one_logit_with_and_without_labels(weights_bundle: B
     known = model_outputs(engine(weights_bundle, ROWS, ("fake",), "sigmoid"), images([1, 0, 0, 1], ("real", "fake")))
     assert known.score().top1 is not None
     assert known.predicted.tolist() == [1, 0, 1, 0]
-    unknown = model_outputs(engine(weights_bundle, ROWS, ("fake",), "sigmoid"), images([None] * 4, ()))  # type: ignore[list-item]
+    unknown = model_outputs(engine(weights_bundle, ROWS, ("fake",), "sigmoid"), images([None] * 4, ()))
     assert (unknown.names, unknown.predicted.tolist()) == (("not fake", "fake"), [1, 0, 1, 0])
 
 

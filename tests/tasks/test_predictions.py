@@ -10,7 +10,10 @@ from xception.tasks.predictions import MAX_SHOWN_IMAGES, PREDICTION_COLUMNS, Pre
 
 CAT = Prediction(
     path="a.png",
-    top=(Guess(label="<cat>", index=3, probability=0.75), Guess(label="dog", index=0, probability=0.25)),
+    top=(
+        Guess(label="<cat>", index=3, probability=0.75, logit=2.0),
+        Guess(label="dog", index=0, probability=0.25, logit=0.9),
+    ),
 )
 BROKEN = Failure("b.png", "the file is empty")
 

@@ -61,8 +61,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
         return self.top[0].label
 
     @property
-    def probability(self) -> float:
-        """Probability of the likeliest class."""
+    def probability(self) -> float | None:
+        """Probability of the likeliest class; None from a model whose answers are no probabilities."""
         return self.top[0].probability
 
     def __repr__(self) -> str:

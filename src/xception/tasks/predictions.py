@@ -35,7 +35,7 @@ class Predictions(list[Prediction | Failure]):
         return self._only().label
 
     @property
-    def probability(self) -> float:
+    def probability(self) -> float | None:
         """Probability of the likeliest class, of a single image; the errors are those of `label`."""
         return self._only().probability
 
@@ -88,6 +88,7 @@ def table_rows(outcomes: Iterable[Prediction | Failure]) -> Iterator[TableRow]:
 def _html_row(outcome: Prediction | Failure) -> str:
     if isinstance(outcome, Failure):
         return f'<tr><td>{escape(outcome.key)}</td><td colspan="3">{escape(outcome.reason)}</td></tr>'
-    others = ", ".join(f"{guess.label} {guess.probability:.1%}" for guess in outcome.top[1:])
-    cells = (outcome.path, outcome.label, f"{outcome.probability:.1%}", others)
+    best, *others = outcome.top
+    value = f"{best.logit:.4g}" if best.probability is None else f"{best.probability:.1%}"
+    cells = (outcome.path, best.label, value, ", ".join(map(str, others)))
     return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
