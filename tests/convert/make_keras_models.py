@@ -17,7 +17,7 @@ import numpy as np
 
 from parity import seeded
 
-SAMPLE = Path(__file__).parent / "samples" / "keras_models.json.gz"
+SAMPLE = Path(__file__).parent / "descriptions" / "keras_models.json.gz"
 
 SIZES_PX = (75, 96)
 """An odd and an even side, since faults of padding show at one of the two."""

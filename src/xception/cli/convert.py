@@ -49,7 +49,6 @@ def convert(
     """Make a bundle of any checkpoint; one that does not fit a network tensor by tensor is refused.
 
     ```
-    xception convert xception_weights.h5 --out keras-xception
     xception convert model_best.pth.tar --ema --labels flowers.txt --out flowers
     xception convert model.h5 --out faces --certify --upstream-python ~/keras/bin/python
     xception convert hf-hub:timm/xception41p.ra3_in1k --out xception41p
@@ -74,8 +73,8 @@ def convert(
     ensure_free_for_bundle(out, overwrite=overwrite)
     if certify and in_channels:
         raise UsageError("--certify compares the weights as they are in the file; leave --in-channels out")
-    choice = WeightsChoice(variant=variant, group=group, average=ema, leave_out=leave_out, head=head, new_head=new_head)
-    choice = replace(choice, activation=activation)
+    choice = WeightsChoice(variant=variant, group=group, average=ema, leave_out=leave_out, head=head)
+    choice = replace(choice, new_head=new_head, activation=activation)
     require_all(*packages_to_get(file))
     place, class_names = look_up(file), read_labels(labels) if labels else None
     entry = resolve_entry(weights) if weights else place.entry

@@ -122,7 +122,7 @@ def _stated_map(values: _Values, graph: StatedGraph, known: Mapping[Any, Value])
 
 
 def _apply(values: _Values, layer: StatedLayer, sources: list[Value]) -> Value:
-    """The result of a layer. Those in front of the network, and those of training alone, give what they are given."""
+    """The result of a layer. Layers in front of the network, or for training only, give what they are given."""
     kind, config = layer.kind, layer.config
     if (kind in AFFINE and len(sources) == 1) or kind in (*AT_TRAINING_ONLY, *DROPOUTS):
         return sources[0]

@@ -101,7 +101,7 @@ def _wanted_part(graph: StatedGraph, head: str | None, *, keeps_head: bool) -> S
 
 
 def _last_dense(part: StatedGraph) -> tuple[str, ...]:
-    """Names of the last dense layer, alone and with the networks around it."""
+    """Names of the last dense layer, by itself and with the networks around it."""
     dense = [layer for layer in part.layers.values() if layer.kind == "Dense"][-1:]
     return tuple(name for layer in dense for name in (layer.path[-1], layer.id))
 
