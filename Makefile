@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# A process for each core, each with one thread of arithmetic that does not spin while it waits.
-PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist worksteal
+# A process for each core, each with one thread of arithmetic that does not spin while it waits. Everyday tests go to
+# whichever process is free; of the slow ones, a file stays in one process, so that its demonstration is made once.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist
 
 .PHONY: install demo test test-slow quick explore coverage check format pages parity fuzz siege bench peers gpu gpu-train clean
 
@@ -20,21 +21,21 @@ demo: $(STAMP)
 
 # Without what takes minutes: the demonstration, and training that is killed.
 test: check
-	$(PYTEST) -m "not slow" $(ARGS)
+	$(PYTEST) worksteal -m "not slow" $(ARGS)
 
 test-slow: $(STAMP)
-	$(PYTEST) -m slow $(ARGS)
+	$(PYTEST) loadfile -m slow $(ARGS)
 
 # The tests of what was changed since main, and the rules that hold for all code.
 quick: $(STAMP)
-	$(PYTEST) -m "not slow" $$($(BIN)/python -m tests.quick) $(ARGS)
+	$(PYTEST) worksteal -m "not slow" $$($(BIN)/python -m tests.quick) $(ARGS)
 
 # The property tests on other examples each time, and on ten times as many.
 explore: $(STAMP)
-	$(PYTEST) -m hypothesis --hypothesis-profile explore $(ARGS)
+	$(PYTEST) worksteal -m hypothesis --hypothesis-profile explore $(ARGS)
 
 coverage: $(STAMP)
-	$(PYTEST) --cov --cov-report=term $(ARGS)
+	$(PYTEST) loadfile --cov --cov-report=term $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
