@@ -1,5 +1,6 @@
 """A model as one object: loaded by any of its names, called with any images."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ from xception.tasks.evaluate import Evaluation, evaluate
 from xception.tasks.predictions import Predictions
 from xception.tasks.real_labels import RealLabels
 from xception.weights import read_weights
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from xception.models.network import Xception
@@ -193,6 +196,6 @@ def load(
         MissingExtra: packages are not installed; the sentence has the command that installs all of them.
     """
     require_all(*packages_to_run(model, backend))
-    bundle = resolve_model(model, on_progress=on_progress)
+    bundle = resolve_model(model, on_progress=on_progress, on_note=logger.info)
     options: dict[str, Any] = {"mode": mode, "batch_size": batch_size, "workers": workers}
     return ImageClassifier(engine=Engine.open(bundle, backend=backend, compute=compute, **options))

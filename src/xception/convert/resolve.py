@@ -179,8 +179,9 @@ def _key(checkpoint: Checkpoint, place: ModelPlace) -> str:
 def _code() -> str:
     """A digest of this package: another state of it may make another bundle of the same file."""
     digest = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        digest.update(path.read_bytes())
+    for path in sorted(PACKAGE.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
@@ -208,8 +209,9 @@ def _convert(checkpoint: Checkpoint, place: ModelPlace, kept: Path, reference: s
 
 
 def _keep(conversion: Conversion, kept: Path) -> Bundle:
-    if not (kept / MANIFEST).is_file():
-        shutil.rmtree(kept, ignore_errors=True)  # the rest of a bundle that somebody began to remove
+    # The rest of a bundle that somebody began to remove; a whole one appears at once, with its manifest.
+    if kept.exists() and not (kept / MANIFEST).is_file():
+        shutil.rmtree(kept, ignore_errors=True)
     try:
         return conversion.write(kept, overwrite=True)
     except EnvironmentFault as error:
