@@ -1,5 +1,9 @@
 """Everyday runs of the property tests are all alike; `make explore` draws anew."""
 
+import os
+import subprocess
+import sys
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +27,21 @@ def test_everyday_runs_draw_the_same_examples() -> None:
 
 def test_exploring_draws_others() -> None:
     assert drawn("explore") != drawn("explore")
+
+
+def test_exploring_draws_others_on_a_build_server_too() -> None:
+    """Hypothesis draws the same examples where it believes to be in CI, unless a profile says otherwise."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        f"{__file__}::test_exploring_draws_others",
+    ]
+    finished = subprocess.run(command, env=os.environ | {"CI": "true"}, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stdout
 
 
 def test_a_slow_example_fails_in_no_profile() -> None:
