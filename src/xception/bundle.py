@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from xception import inputs
 from xception.arch.spec import Architecture, Pooling
 from xception.arch.variants import architecture
 from xception.arguments import as_path
@@ -310,7 +311,7 @@ def check_version(document: bytes, place: str, expected: int, advice: str) -> No
 
 def _read_manifest(path: Path) -> bytes:
     try:
-        return (path / MANIFEST).read_bytes()
+        return inputs.read_bytes(path / MANIFEST, inputs.DOCUMENT)
     except FileNotFoundError:
         what = "is not a bundle: it has no model.json" if path.is_dir() else "does not exist"
         raise InputError(f"{path} {what}; expected {BUNDLE_OR_LOADED}") from None

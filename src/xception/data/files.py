@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
+from xception import inputs
+
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"}
 )
@@ -84,15 +86,13 @@ class LocalFiles:
         return (self.root / name).stat().st_size
 
     def read(self, name: str) -> bytes:
-        return (self.root / name).read_bytes()
+        return inputs.read_bytes(self.root / name, inputs.IMAGE)
 
     def span(self, name: str, start: int, length: int) -> bytes:
-        with (self.root / name).open("rb", buffering=0) as file:
-            file.seek(start)
-            return require_length(file.read(length), length, f"{self.place}/{name}")
+        return require_length(inputs.read_part(self.root / name, start, length), length, f"{self.place}/{name}")
 
     def open(self, name: str) -> BinaryIO:
-        return (self.root / name).open("rb")
+        return inputs.open_file(self.root / name)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A data source of images in memory."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from xception import inputs
 from xception.data.source import Item, Lazy
 from xception.errors import InputError
 
@@ -40,7 +42,7 @@ def as_item(image: ImageLike) -> Item:
     if isinstance(image, Item):
         return image
     if isinstance(image, str | Path):
-        return Item(str(image), None, Path(image).read_bytes)
+        return Item(str(image), None, partial(inputs.read_bytes, Path(image), inputs.IMAGE))
     if isinstance(image, bytes):
         return Item("image", None, lambda: image)
     if isinstance(image, Image.Image | np.ndarray):

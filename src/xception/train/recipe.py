@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
+from xception import inputs
 from xception.arch.variants import architecture
 from xception.convert.defaults import default_preprocess, with_channels
 from xception.data.augment import Augment
@@ -130,7 +131,7 @@ def _read(name: str) -> dict[str, Any]:
     if path.suffix != ".toml" and not path.exists():
         raise UnknownName("recipe", name, shipped())
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(inputs.read_text(path, inputs.DOCUMENT))
     except OSError as error:
         raise InputError(f"cannot read the recipe {path}: {error.strerror}; expected a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -1,0 +1,138 @@
+"""Files that come in: every one is opened here, as a regular file only, and read up to a limit.
+
+A file that cannot be read is an `OSError` whose `strerror` says why in words, whether the system refused it or this
+module did.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, NoReturn
+
+from xception.platforms import NO_LINK_FLAG, READ_FLAGS
+
+
+class Limit(NamedTuple):
+    """The most bytes that a file of one kind may have."""
+
+    bytes: int
+    kind: str
+    """The kind, with its article."""
+
+
+DOCUMENT = Limit(16 << 20, "a description")
+"""`model.json`, a recipe, a run's manifest: some kilobytes each."""
+
+LABELS = Limit(64 << 20, "a file of class names")
+"""One name per class; there are a million classes at most."""
+
+LIST = Limit(1 << 30, "a list file")
+"""One line per image: ImageNet's 14 million take 700 MB."""
+
+IMAGE = Limit(512 << 20, "an image file")
+"""Encoded or raw; the largest image that is decoded has 179 million pixels."""
+
+RESULTS = Limit(1 << 30, "a file of results")
+"""Answers of other programs."""
+
+MODEL = Limit(8 << 30, "a model's file")
+"""Weights, graphs and training checkpoints; the largest here, with its optimizer's state, has 700 MB."""
+
+KINDS = (
+    (stat.S_ISDIR, errno.EISDIR, "it is a folder"),
+    (stat.S_ISFIFO, errno.EINVAL, "it is a pipe, where a regular file is expected"),
+    (stat.S_ISSOCK, errno.EINVAL, "it is a socket, where a regular file is expected"),
+    (stat.S_ISCHR, errno.EINVAL, "it is a device, where a regular file is expected"),
+    (stat.S_ISBLK, errno.EINVAL, "it is a device, where a regular file is expected"),
+)
+"""Kinds of files that are refused, each with the error's number and words."""
+
+CHUNK_BYTES = 1 << 20
+
+
+def open_file(path: Path, *, follow_link: bool = True) -> BinaryIO:
+    """Open a regular file to read it, without ever waiting for a writer.
+
+    Args:
+        path: the file.
+        follow_link: take the file that a link leads to; otherwise a link is refused.
+
+    Raises:
+        OSError: it cannot be opened, or is a folder, a pipe, a device, a socket, or a link that is not followed.
+    """
+    if not follow_link and path.is_symlink():
+        _refuse(path, "it is a link, where a regular file is expected")
+    try:
+        descriptor = os.open(path, READ_FLAGS | (0 if follow_link else NO_LINK_FLAG))
+    except ValueError as error:  # a NUL in the name
+        raise OSError(errno.EINVAL, str(error), str(path)) from error
+    try:
+        mode = os.fstat(descriptor).st_mode  # of what was opened, whatever lies at the path by now
+        for is_kind, number, words in KINDS:
+            if is_kind(mode):
+                raise OSError(number, words, str(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_bytes(path: Path, limit: Limit, *, follow_link: bool = True) -> bytes:
+    """Read a whole file; for the arguments and errors see `open_file`.
+
+    Raises:
+        OSError: also if it is larger than the limit, or becomes shorter while it is read.
+    """
+    with open_file(path, follow_link=follow_link) as file:
+        size = file_size(file)
+        if size > limit.bytes:
+            _refuse_size(path, limit)
+        content = file.read(size + 1)
+        if len(content) < size:
+            _refuse(path, f"it became shorter while it was read: {len(content)} of {size} bytes came")
+        return content if len(content) == size else _rest(path, file, content, limit)
+
+
+def read_text(path: Path, limit: Limit, *, encoding: str = "utf-8") -> str:
+    """Read a whole file as text; see `read_bytes`.
+
+    Raises:
+        OSError: see `read_bytes`.
+        UnicodeDecodeError: it is no such text.
+    """
+    return read_bytes(path, limit).decode(encoding)
+
+
+def read_part(path: Path, start: int, length: int) -> bytes:
+    """Read up to `length` bytes from position `start` of a file; fewer if it ends before.
+
+    Raises:
+        OSError: see `open_file`.
+    """
+    with open_file(path) as file:
+        file.seek(start)
+        return file.read(min(length, max(0, file_size(file) - start)))
+
+
+def file_size(file: BinaryIO) -> int:
+    """Size in bytes of a file that is open."""
+    return os.fstat(file.fileno()).st_size
+
+
+def _rest(path: Path, file: BinaryIO, begun: bytes, limit: Limit) -> bytes:
+    """The whole content of a file that is longer than its size said, which grows or which the system makes up."""
+    content = bytearray(begun)
+    while chunk := file.read(CHUNK_BYTES):
+        content += chunk
+        if len(content) > limit.bytes:
+            _refuse_size(path, limit)
+    return bytes(content)
+
+
+def _refuse_size(path: Path, limit: Limit) -> NoReturn:
+    _refuse(path, f"it is larger than {limit.bytes:,} bytes, the limit for {limit.kind}")
+
+
+def _refuse(path: Path, words: str) -> NoReturn:
+    raise OSError(errno.EINVAL, words, str(path))
