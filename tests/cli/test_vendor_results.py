@@ -42,8 +42,25 @@ def test_written_results_are_scored_with_and_without_the_data(
     assert scored["top1"] == expected["top1"]
     alone = document(capsys, "evaluate", bundle, "--results", out, "--vendor", vendor)
     assert alone["top1"] == expected["top1"]
-    # VastAI's datalist cannot hold the image that could not be read; the label files of the others do.
-    assert alone["total"] == (14 if vendor == "vastai" else 15)
+    assert (alone["total"], alone["seen"], alone["failed"]) == (15, 14, 1)
+    assert [failure["reason"] for failure in alone["failures"]] == ["not an image file of a known format"]
+
+
+def test_whole_scores_are_scored_as_ascends_script_does(
+    onnx_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, truth = tmp_path / "results", tmp_path / "truth.txt"
+    results.mkdir()
+    (results / "a_1.txt").write_text("6 5 4 3 2 1 0")
+    (results / "b_1.txt").write_text("45 12 3 99 5 6 7")
+    truth.write_text("a.jpg 0\nb.jpg 3\n")
+    arguments = ["evaluate", onnx_bundle.path, "--results", results, "--vendor", "ascend", "--truth", truth]
+    scored = document(capsys, *arguments)
+    assert (scored["seen"], scored["top1"]["value"]) == (2, 1.0)
+    # The same numbers, were they class indices: one text names a class that there is not.
+    told = document(capsys, *arguments, "--text", "classes")
+    assert (told["seen"], told["failed"], told["top1"]["value"]) == (1, 1, 0.0)
+    assert run(["evaluate", *map(str, arguments[1:]), "--vendor", "vastai", "--text", "scores"]) == 2
 
 
 def test_imagenets_classes_need_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

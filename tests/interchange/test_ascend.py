@@ -19,7 +19,8 @@ ROWS = [
 def test_each_kind_of_result_that_is_written_comes_back(tmp_path: Path) -> None:
     ascend.write_ascend_results(tmp_path, ROWS)
     for kind in (ascend.SCORES, ascend.BINARY, ascend.CLASSES):
-        answers = list(ascend.read_ascend_results(tmp_path / kind, 4))
+        text: ascend.TextMeaning | None = "classes" if kind == ascend.CLASSES else None
+        answers = list(ascend.read_ascend_results(tmp_path / kind, 4, text))
         assert [answer.path for answer in answers] == ["ILSVRC2012_val_00000001", "b"]
         for answer, (_, scores) in zip(answers, ROWS, strict=True):
             assert isinstance(answer, VendorAnswer)
@@ -35,47 +36,81 @@ def test_scores_come_back_bit_for_bit_as_text(tmp_path: Path) -> None:
     assert answer.scores.tobytes() == values.tobytes()
 
 
-def result(folder: Path, text: str, num_classes: int = 4) -> VendorAnswer | Unreadable:
+def result(
+    folder: Path, text: str, meaning: ascend.TextMeaning | None = None, num_classes: int = 4
+) -> VendorAnswer | Unreadable:
     (folder / "a_1.txt").write_text(text)
-    (outcome,) = ascend.read_ascend_results(folder, num_classes)
+    (outcome,) = ascend.read_ascend_results(folder, num_classes, meaning)
     return outcome
 
 
 @pytest.mark.parametrize("text", ["3 1 0 2 \n", "3 1\n"])
-def test_different_whole_numbers_are_classes_best_first(text: str, tmp_path: Path) -> None:
-    answer = result(tmp_path, text)
+def test_texts_of_classes_are_read_best_first(text: str, tmp_path: Path) -> None:
+    answer = result(tmp_path, text, "classes")
     assert isinstance(answer, VendorAnswer)
     assert answer.classes[:2] == (3, 1)
     assert not answer.background
 
 
 def test_a_list_of_all_classes_and_one_more_counts_the_background(tmp_path: Path) -> None:
-    answer = result(tmp_path, "4 0 1 2 3")
+    answer = result(tmp_path, "4 0 1 2 3", "classes")
     assert isinstance(answer, VendorAnswer)
     assert (answer.background, answer.rank(3), answer.rank(0)) == (True, 0, 2)
 
 
-@pytest.mark.parametrize("text", ["0 0 1 0", "3.0 1.0 0.0 2.0", "-3 1 0 2", "1e2 1 0 2"])
-def test_other_numbers_are_scores(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["0 0 1 0", "3.0 1.0 0.0 2.0", "-3 1 0 2", "1e2 1 0 2", "45 12 3 7"])
+def test_numbers_are_scores_if_nobody_says_otherwise(text: str, tmp_path: Path) -> None:
     answer = result(tmp_path, text)
     assert isinstance(answer, VendorAnswer)
     assert answer.scores is not None
 
 
+SATURATED = {"a": "0 1", "b": "1 0", "c": "0.1 0.9", "d": "0.8 0.2"}
+"""Probabilities of two classes as C++ prints them, where a whole number has no point."""
+
+
+def folder_of_texts(folder: Path, texts: dict[str, str]) -> Path:
+    for name, text in texts.items():
+        (folder / f"{name}_1.txt").write_text(text)
+    return folder
+
+
+def test_all_texts_of_a_folder_mean_the_same(tmp_path: Path) -> None:
+    answers = list(ascend.read_ascend_results(folder_of_texts(tmp_path, SATURATED), 2))
+    assert [answer.best for answer in answers if isinstance(answer, VendorAnswer)] == [1, 0, 1, 0]
+
+
+def test_a_folder_that_may_mean_either_is_refused_with_both_readings(tmp_path: Path) -> None:
+    folder_of_texts(tmp_path, {"a": "0 1", "b": "1 0"})
+    with pytest.raises(InputError, match=r"a_1\.txt the best class is 1 if they are scores, and 0 if .* --text scores"):
+        list(ascend.read_ascend_results(tmp_path, 2))
+    scores, classes = (list(ascend.read_ascend_results(tmp_path, 2, text)) for text in ("scores", "classes"))
+    assert [answer.best for answer in scores if isinstance(answer, VendorAnswer)] == [1, 0]
+    assert [answer.best for answer in classes if isinstance(answer, VendorAnswer)] == [0, 1]
+
+
+def test_a_folder_of_scores_and_classes_is_refused(tmp_path: Path) -> None:
+    folder_of_texts(tmp_path, {"a": "0.1 0.2 0.3 0.4", "b": "3 1"})
+    with pytest.raises(InputError, match=r"b_1\.txt holds class indices, best first, or 2 values.* --text classes"):
+        list(ascend.read_ascend_results(tmp_path, 4))
+
+
 @pytest.mark.parametrize(
-    ("text", "reason"),
+    ("text", "meaning", "reason"),
     [
-        ("", "0 lines"),
-        ("\n", "0 lines"),
-        ("0.1 0.2 0.3 0.4\n0.1 0.2 0.3 0.4\n", "2 lines"),
-        ("0.1 0.2", "holds 2 values"),
-        ("0.1 0.2 0.3 abc", "no number"),
-        ("4 1", "names class 4"),
-        ("5 0 1 2 3", "names class 5"),
+        ("", None, "0 lines"),
+        ("\n", None, "0 lines"),
+        ("0.1 0.2 0.3 0.4\n0.1 0.2 0.3 0.4\n", None, "2 lines"),
+        ("0.1 0.2", None, "holds 2 values"),
+        ("0.1 0.2 0.3 abc", None, "no number"),
+        ("3 1", "scores", "holds 2 values"),
+        ("4 1", "classes", "names class 4"),
+        ("5 0 1 2 3", "classes", "names class 5"),
+        ("0.1 0.2 0.3 0.4", "classes", "other things than class indices"),
     ],
 )
-def test_a_broken_text_says_why(text: str, reason: str, tmp_path: Path) -> None:
-    outcome = result(tmp_path, text)
+def test_a_broken_text_says_why(text: str, meaning: ascend.TextMeaning | None, reason: str, tmp_path: Path) -> None:
+    outcome = result(tmp_path, text, meaning)
     assert isinstance(outcome, Unreadable)
     assert reason in outcome.reason
 

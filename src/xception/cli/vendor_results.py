@@ -13,13 +13,14 @@ from xception.cli.output import percent, print_facts, print_json, say
 from xception.convert.resolve import holds_bundle
 from xception.data.sources import open_source
 from xception.errors import UsageError
-from xception.interchange import ascend, mindspore, vastai
+from xception.interchange import ascend, mindspore
 from xception.labels import Labels, imagenet1k
 from xception.outputs import write_file
 from xception.tasks.vendor_results import (
     ScoredResults,
     TrueClasses,
     Vendor,
+    images_of_results,
     read_results,
     score_results,
     truth_of_file,
@@ -45,11 +46,18 @@ class VendorResults:
         Parameter(help="True classes of the images: lines of NAME INDEX or NAME:INDEX, where no data set is named."),
     ] = None
     datalist: Annotated[Path | None, Parameter(help="The inputs that VastAI's .npz outputs are of.")] = None
+    text: Annotated[
+        ascend.TextMeaning | None,
+        Parameter(
+            help="Meaning of the numbers in Ascend's texts: scores, or classes, best first (default: scores, unless "
+            "they may be classes)."
+        ),
+    ] = None
     result_json: Annotated[Path | None, Parameter(help="Write the accuracies here as Ascend's scripts do.")] = None
 
     def __bool__(self) -> bool:
         """True if any of them is used."""
-        return any((self.results, self.vendor, self.truth, self.datalist, self.result_json))
+        return any((self.results, self.vendor, self.truth, self.datalist, self.text, self.result_json))
 
 
 NO_RESULTS = VendorResults()
@@ -72,9 +80,11 @@ def score(given: VendorResults, model: str | None, data: str | None, *, json: bo
         raise UsageError("evaluate needs a model and a data set; to score a vendor's results, pass --results DIR")
     if given.results is None or given.vendor is None:
         raise UsageError("--results DIR and --vendor ascend|mindspore|vastai belong together; pass both")
+    if given.text and given.vendor != "ascend":
+        raise UsageError("--text says what Ascend's texts mean; leave it out for the results of other tools")
     classes, data = _classes_and_data(model, data)
     truth = _truth(given.vendor, given.results, classes, data, given)
-    outcomes = read_results(given.vendor, given.results, len(classes), given.datalist)
+    outcomes = read_results(given.vendor, given.results, len(classes), given.datalist, given.text)
     scored = score_results(given.vendor, given.results, outcomes, truth)
     if given.result_json:
         write_file(given.result_json, ascend.summary_bytes(_summary(scored)))
@@ -101,7 +111,7 @@ def _truth(vendor: Vendor, results: Path, classes: Labels, data: str | None, giv
         return truth_of_file(file, len(classes))
     if vendor != "vastai":
         raise UsageError("the results do not tell the true classes; name a data set, or pass --truth FILE")
-    return truth_of_folders(vastai.image_paths(results, given.datalist), classes)
+    return truth_of_folders(images_of_results(results, given.datalist), classes)
 
 
 def _labels_beside(vendor: Vendor, results: Path) -> Path | None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -30,6 +30,11 @@ from xception.metrics import top_k
 ASCEND_LABEL_FILE = "val_label.txt"
 SCORES, CLASSES, BINARY = "scores", "classes", "binary"
 """Folders of one result in each of its kinds, see `write_ascend_results`."""
+
+TextMeaning = Literal["scores", "classes"]
+"""Meaning of the numbers in a text: a score per class, or class indices from the best on."""
+
+SAY_MEANING = "say which with --text scores or --text classes"
 
 LABEL = re.compile(r"(?P<name>.*[^\s:])(?:\s*:\s*|\s+)(?P<index>\d+)\s*")
 
@@ -94,46 +99,100 @@ def write_info(file: Path, rows: Sequence[InfoRow]) -> None:
     file.write_text("".join(lines), encoding="utf-8")
 
 
-def read_ascend_results(folder: Path, num_classes: int) -> Iterator[Outcome]:
+def read_ascend_results(folder: Path, num_classes: int, text: TextMeaning | None = None) -> Iterator[Outcome]:
     """The results in a folder: `STEM_N.bin` with raw scores, `STEM_N.txt` with scores or with classes, best first.
 
     Anything else in the folder comes as unreadable under its own name.
 
+    Args:
+        folder: the tool's output, or what `write_ascend_results` wrote, of which the scores are read.
+        num_classes: classes of the model.
+        text: meaning of the numbers in all texts. By default scores, and a folder is refused in which a text can only
+            be classes, or in which every text may be either.
+
     Raises:
-        InputError: no such folder, or nothing in it.
+        InputError: no such folder, nothing in it, or texts whose meaning is not clear.
     """
+    texts = _Texts(folder, num_classes, text)
     for file in files_in(folder / SCORES if (folder / SCORES).is_dir() else folder):
         name = file.name.split(".")[0].rpartition("_")[0]
         if name and file.suffix == ".bin":
             yield read_raw(file, name, num_classes)
         elif name and file.suffix == ".txt":
-            yield _read_text(file, name, num_classes)
+            yield texts.read(file, name)
         else:
             yield Unreadable(file.name, "is no STEM_N.bin or STEM_N.txt")
+    texts.check()
 
 
-def _read_text(file: Path, name: str, num_classes: int) -> Outcome:
-    try:
-        lines = [line.split() for _, line in read_lines(file, "result")]
-    except InputError as error:
-        return Unreadable(name, str(error))
-    if len(lines) != 1:
-        return Unreadable(name, f"{file.name} has {len(lines)} lines; expected one, with the result of one image")
-    return _from_words(name, lines[0], num_classes)
+class _Texts:
+    """The text results of a folder, all read with one meaning."""
+
+    def __init__(self, folder: Path, num_classes: int, meaning: TextMeaning | None) -> None:
+        self._folder, self._num_classes, self._meaning = folder, num_classes, meaning
+        self._either: tuple[Path, VendorAnswer, VendorAnswer] | None = None
+        self._are_scores_sure = False
+
+    def read(self, file: Path, name: str) -> Outcome:
+        """The result in a file.
+
+        Raises:
+            InputError: its numbers can only be classes, and nobody said so.
+        """
+        try:
+            lines = [line.split() for _, line in read_lines(file, "result")]
+        except InputError as error:
+            return Unreadable(name, str(error))
+        if len(lines) != 1:
+            return Unreadable(name, f"{file.name} has {len(lines)} lines; expected one, with the result of one image")
+        if self._meaning == "classes":
+            return _as_classes(name, lines[0], self._num_classes)
+        scores = _as_scores(name, lines[0], self._num_classes)
+        if self._meaning is None:
+            self._watch(file, scores, _as_classes(name, lines[0], self._num_classes))
+        return scores
+
+    def _watch(self, file: Path, scores: Outcome, classes: Outcome) -> None:
+        if isinstance(classes, Unreadable):
+            self._are_scores_sure |= isinstance(scores, VendorAnswer)
+        elif isinstance(scores, VendorAnswer):
+            self._either = self._either or (file, scores, classes)
+        else:
+            raise InputError(
+                f"{file} holds class indices, best first, or {scores.reason.removeprefix('holds ')}; "
+                f"all texts in {self._folder} are to mean the same: {SAY_MEANING}"
+            )
+
+    def check(self) -> None:
+        """Refuse a folder in which every text may be scores or classes.
+
+        Raises:
+            InputError: it is one.
+        """
+        if self._either and not self._are_scores_sure:
+            file, scores, classes = self._either
+            raise InputError(
+                f"every text in {self._folder} may hold scores or class indices; of {file.name} the best class is "
+                f"{scores.best} if they are scores, and {classes.best} if they are indices: {SAY_MEANING}"
+            )
 
 
-def _from_words(name: str, words: list[str], num_classes: int) -> Outcome:
-    """Whole numbers of which no two are alike name classes; anything else is one score per class."""
-    if all(word.isdecimal() for word in words) and len(set(map(int, words))) == len(words):
-        classes = tuple(map(int, words))
-        background = len(classes) == num_classes + 1
-        if max(classes) >= num_classes + background:
-            return Unreadable(name, f"names class {max(classes)}; expected at most {num_classes - 1}")
-        return VendorAnswer(name, classes=classes, background=background)
+def _as_scores(name: str, words: list[str], num_classes: int) -> Outcome:
     try:
         return from_scores(name, np.array([float(word) for word in words], np.float32), num_classes)
     except ValueError as error:
         return Unreadable(name, f"holds what is no number: {error}")
+
+
+def _as_classes(name: str, words: list[str], num_classes: int) -> Outcome:
+    """Different whole numbers; as many as the model has classes and one more count the background class too."""
+    if not all(word.isascii() and word.isdecimal() for word in words) or len(set(map(int, words))) < len(words):
+        return Unreadable(name, "holds other things than class indices, each at most once")
+    classes = tuple(map(int, words))
+    background = len(classes) == num_classes + 1
+    if max(classes) >= num_classes + background:
+        return Unreadable(name, f"names class {max(classes)}; expected at most {num_classes - 1}")
+    return VendorAnswer(name, classes=classes, background=background)
 
 
 def write_ascend_results(folder: Path, rows: Iterable[tuple[str, Scores]]) -> None:
@@ -149,7 +208,7 @@ def write_ascend_results(folder: Path, rows: Iterable[tuple[str, Scores]]) -> No
         (folder / name).mkdir()
     for name, scores in distinct_stems(rows):
         values = np.asarray(scores, "<f4")
-        # A whole number keeps its point, which tells scores from class indices.
+        # A whole number keeps its point, which class indices never have.
         (folder / SCORES / f"{name}_1.txt").write_text(" ".join(map(str, values)) + "\n", encoding="utf-8")
         ranked = top_k(values[None], len(values))[0]
         (folder / CLASSES / f"{name}_1.txt").write_text(" ".join(map(str, ranked)) + "\n", encoding="utf-8")

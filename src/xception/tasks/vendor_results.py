@@ -13,7 +13,7 @@ from xception.data.remote import is_remote
 from xception.data.source import Source
 from xception.errors import CheckFailed, InputError
 from xception.interchange import ascend, mindspore, vastai
-from xception.interchange.vendor_answers import Outcome, Scores, Unreadable
+from xception.interchange.vendor_answers import Outcome, Scores, Unreadable, read_lines
 from xception.intervals import Interval, wilson
 from xception.labels import Labels
 from xception.outputs import ensure_free, staged_folder
@@ -22,6 +22,9 @@ from xception.pipeline.lane import Failure, Scored
 from xception.tasks.evaluate import FailedImage
 
 Vendor = Literal["ascend", "mindspore", "vastai"]
+
+FAILURES = "failures.jsonl"
+"""File next to written results: the images that have none, each on a line with its path and the reason."""
 
 MAX_TOP = 5
 """Up to which place accuracies are counted."""
@@ -84,6 +87,16 @@ def truth_of_file(file: Path, num_classes: int) -> TrueClasses:
     return TrueClasses(file.name, rows)
 
 
+def images_of_results(results: Path, datalist: Path | None = None) -> list[str]:
+    """The images that VastAI's results are of, by their paths, and those that failed when they were written.
+
+    Raises:
+        InputError: none are named.
+    """
+    named = vastai.image_paths(results, datalist)
+    return list(dict.fromkeys([*named, *(row.path for row in _read_failures(results, datalist))]))
+
+
 def truth_of_folders(paths: Iterable[str], labels: Labels) -> TrueClasses:
     """The name of the folder that each image lies in, as VastAI's scorer has it.
 
@@ -95,16 +108,47 @@ def truth_of_folders(paths: Iterable[str], labels: Labels) -> TrueClasses:
     return TrueClasses("folder names", dict(zip(rows, targets, strict=True)))
 
 
-def read_results(vendor: Vendor, results: Path, num_classes: int, datalist: Path | None = None) -> Iterator[Outcome]:
-    """The answers of a vendor's tool, image by image.
+def read_results(
+    vendor: Vendor,
+    results: Path,
+    num_classes: int,
+    datalist: Path | None = None,
+    text: ascend.TextMeaning | None = None,
+) -> Iterator[Outcome]:
+    """The answers of a vendor's tool, image by image, and first the images that failed when they were written.
 
     Raises:
-        InputError: no results there.
+        InputError: no results there, or texts whose meaning is not clear.
     """
+    yield from _read_failures(results, datalist)
+    yield from _read_answers(vendor, results, num_classes, datalist, text)
+
+
+def _read_answers(
+    vendor: Vendor, results: Path, num_classes: int, datalist: Path | None, text: ascend.TextMeaning | None
+) -> Iterator[Outcome]:
     if vendor == "vastai":
         return vastai.read_vastai_results(results, num_classes, datalist)
-    read = ascend.read_ascend_results if vendor == "ascend" else mindspore.read_mindspore_results
-    return read(results, num_classes)
+    if vendor == "mindspore":
+        return mindspore.read_mindspore_results(results, num_classes)
+    return ascend.read_ascend_results(results, num_classes, text)
+
+
+def _read_failures(results: Path, datalist: Path | None) -> list[Unreadable]:
+    """The images without a result, as `write_results` noted them in the folder around results; usually none.
+
+    Raises:
+        InputError: the file is not what `write_results` wrote.
+    """
+    folder = datalist.parent if datalist else results.parent if results.is_file() else results
+    file = next((place / FAILURES for place in (folder, folder.parent) if (place / FAILURES).is_file()), None)
+    if file is None:
+        return []
+    try:
+        rows = [msgspec.json.decode(line, type=FailedImage) for _, line in read_lines(file, "list of failures")]
+    except msgspec.MsgspecError as error:
+        raise InputError(f"{file} is no list of failed images: {error}; write the results again") from error
+    return [Unreadable(row.path, row.reason) for row in rows]
 
 
 def score_results(vendor: Vendor, results: Path, outcomes: Iterable[Outcome], truth: TrueClasses) -> ScoredResults:
@@ -246,7 +290,14 @@ def write_results(vendor: Vendor, out: Path, engine: Engine, source: Source) -> 
             write = ascend.write_ascend_results if vendor == "ascend" else mindspore.write_mindspore_results
             write(folder, rows())
             _write_labels(vendor, folder, paths, labels)
+        _write_failures(folder / FAILURES, failures)
     return Written(len(paths) - len(failures), tuple(failures))
+
+
+def _write_failures(file: Path, failures: list[Failure]) -> None:
+    rows = [FailedImage(path=_absolute(failure.key), reason=failure.reason) for failure in failures]
+    if rows:
+        file.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
 
 
 def _absolute(key: str) -> str:
