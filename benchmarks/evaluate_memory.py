@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 
-from xception.arch.variants import architecture
 from xception.backends.base import Compute
 from xception.bundle import Bundle, Model, Network, write_bundle
 from xception.data.source import Item, Source
@@ -62,7 +61,7 @@ def resident_bytes() -> int:
 def narrow(folder: Path, num_classes: int) -> Bundle:
     """An ONNX bundle of a narrow network with its initial weights."""
     network = Network(variant="tiny_xception", num_classes=num_classes, in_channels=1, width=WIDTH)
-    spec = architecture(network.variant, num_classes=num_classes, in_channels=1, width=WIDTH)
+    spec = network.architecture()
     preprocess = Preprocess(color="gray", resize=Squash(width_px=PX, height_px=PX), mean=(0.5,), std=(0.5,))
     model = Model(name="narrow", network=network, form="weights", precision="float32", preprocess=preprocess)
     labels = Labels(tuple(map(str, range(num_classes))))

@@ -94,6 +94,13 @@ def test_the_bundle_of_a_training_run_is_found_in_its_folder(tmp_path: Path) -> 
     assert open_bundle(tmp_path / "run") == bundle
 
 
+def test_a_network_that_is_none_of_the_variants_has_no_specification() -> None:
+    network = Network(variant=None, num_classes=5, in_channels=1)
+    assert network.title == "none of the variants"
+    with pytest.raises(UsageError, match="adopted graph that is none of the variants has no specification"):
+        network.architecture()
+
+
 def test_the_network_can_be_built_again() -> None:
     spec = Network(variant="timm_xception41", num_classes=5, in_channels=1, width=0.5, output_stride=16).architecture()
     assert (spec.num_classes, spec.in_channels, spec.output_stride) == (5, 1, 16)

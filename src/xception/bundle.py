@@ -43,7 +43,9 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Network(_Document, frozen=True):
     """The variant and this model's departures from it; enough to build the network again."""
 
-    variant: str
+    variant: str | None
+    """None for a graph of somebody else's that is none of the variants; the other facts but the next two then say
+    nothing."""
     num_classes: int
     in_channels: int
     width: float = 1.0
@@ -55,12 +57,19 @@ class Network(_Document, frozen=True):
     """Dropout before the classifier while training; None is the variant's own, as is the next."""
     drop_path_rate: float | None = None
 
+    @property
+    def title(self) -> str:
+        """The variant for people."""
+        return self.variant or "none of the variants"
+
     def architecture(self) -> Architecture:
         """The specification.
 
         Raises:
-            UsageError: no such variant, or a value that it cannot take.
+            UsageError: no such variant, or a value that it cannot take; or the network is none of the variants.
         """
+        if self.variant is None:
+            raise UsageError("an adopted graph that is none of the variants has no specification; only its graph runs")
         return architecture(
             self.variant,
             num_classes=self.num_classes,
@@ -187,7 +196,7 @@ class Bundle:
 
     def __repr__(self) -> str:
         model = self.model
-        kind = f"{model.network.variant}, {len(self.labels)} classes, {model.form}, {model.precision}"
+        kind = f"{model.network.title}, {len(self.labels)} classes, {model.form}, {model.precision}"
         return f"Bundle({str(self.path)!r}: {kind})"
 
     @property

@@ -159,7 +159,7 @@ class ImageClassifier:
     def __repr__(self) -> str:
         network = self.bundle.model.network
         return (
-            f"ImageClassifier({self.bundle.model.name!r}: {network.variant}, {len(self.labels)} classes, "
+            f"ImageClassifier({self.bundle.model.name!r}: {network.title}, {len(self.labels)} classes, "
             f"in {self.engine.session.facts.name})"
         )
 

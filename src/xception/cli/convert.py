@@ -99,7 +99,7 @@ def _facts(bundle: Bundle, conversion: Conversion) -> dict[str, str]:
     step = bundle.model.lineage[-1]
     facts = {
         "bundle": str(bundle.path),
-        "variant": network.variant,
+        "variant": network.title,
         "read as": f"{step.settings['container']}, names of {match.source}"
         + f", group {match.group.name}" * bool(match.group.name),
         "tensors": f"{match.matched} matched, {len(match.missing)} missing, {len(match.unexpected)} unexpected",

@@ -126,7 +126,7 @@ def _bundle_facts(bundle: Bundle) -> dict[str, str]:
     facts = {
         "bundle": str(bundle.path),
         "name": model.name,
-        "variant": model.network.variant,
+        "variant": model.network.title,
         "form": f"{model.form}, {model.precision}, {bundle.size_bytes:,} bytes",
         "classes": class_list(bundle.labels.names),
         "head": head_sentence(model),

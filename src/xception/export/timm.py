@@ -32,7 +32,8 @@ def write(request: ExportRequest) -> Path:
     _check_network(bundle)
     ensure_free(out, "a folder for timm", only={TIMM_CONFIG, TIMM_WEIGHTS}, overwrite=request.overwrite)
     network = bundle.model.network
-    name = UPSTREAM_NAMES.get(network.variant, network.variant.removeprefix("timm_"))
+    variant = network.architecture().name
+    name = UPSTREAM_NAMES.get(variant, variant.removeprefix("timm_"))
     config = timm_config(name, network.num_classes, bundle.model.preprocess, bundle.labels)
     tensors = read_weights(bundle.main_file)
     with staged_folder(out) as folder:
