@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xception import inputs
-from xception.inputs import Limit, open_file, read_bytes, read_part, read_text
+from xception.inputs import Limit, open_file, read_bytes, read_part, read_utf8
 
 SMALL = Limit(10, "a small file")
 
@@ -14,7 +14,7 @@ SMALL = Limit(10, "a small file")
 def test_a_file_within_the_limit_is_read_whole(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"0123456789")
     assert read_bytes(tmp_path / "file", SMALL) == b"0123456789"
-    assert read_text(tmp_path / "file", SMALL) == "0123456789"
+    assert read_utf8(tmp_path / "file", SMALL) == "0123456789"
 
 
 def test_a_larger_file_is_refused_with_the_limit(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_larger_file_is_refused_with_the_limit(tmp_path: Path) -> None:
 
 def test_a_file_whose_size_says_nothing_is_read_up_to_the_limit() -> None:
     made_up = Path("/proc/self/status")
-    assert b"VmPeak" in read_bytes(made_up, inputs.DOCUMENT)
+    assert b"VmPeak" in read_bytes(made_up, inputs.DOCUMENT_LIMIT)
     with pytest.raises(OSError, match="limit for a small file"):
         read_bytes(made_up, SMALL)
 

@@ -320,7 +320,7 @@ def check_version(document: bytes, place: str, expected: int, advice: str) -> No
 
 def _read_manifest(path: Path) -> bytes:
     try:
-        return inputs.read_bytes(path / MANIFEST, inputs.DOCUMENT)
+        return inputs.read_bytes(path / MANIFEST, inputs.DOCUMENT_LIMIT)
     except FileNotFoundError:
         what = "is not a bundle: it has no model.json" if path.is_dir() else "does not exist"
         raise InputError(f"{path} {what}; expected {BUNDLE_OR_LOADED}") from None

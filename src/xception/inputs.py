@@ -21,22 +21,22 @@ class Limit(NamedTuple):
     """The kind, with its article."""
 
 
-DOCUMENT = Limit(16 << 20, "a description")
+DOCUMENT_LIMIT = Limit(16 << 20, "a description")
 """`model.json`, a recipe, a run's manifest: some kilobytes each."""
 
-LABELS = Limit(64 << 20, "a file of class names")
+LABELS_LIMIT = Limit(64 << 20, "a file of class names")
 """One name per class; there are a million classes at most."""
 
-LIST = Limit(1 << 30, "a list file")
+LIST_LIMIT = Limit(1 << 30, "a list file")
 """One line per image: ImageNet's 14 million take 700 MB."""
 
-IMAGE = Limit(512 << 20, "an image file")
+IMAGE_LIMIT = Limit(512 << 20, "an image file")
 """Encoded or raw; the largest image that is decoded has 179 million pixels."""
 
-RESULTS = Limit(1 << 30, "a file of results")
+RESULTS_LIMIT = Limit(1 << 30, "a file of results")
 """Answers of other programs."""
 
-MODEL = Limit(8 << 30, "a model's file")
+MODEL_LIMIT = Limit(8 << 30, "a model's file")
 """Weights, graphs and training checkpoints; the largest here, with its optimizer's state, has 700 MB."""
 
 KINDS = (
@@ -48,7 +48,7 @@ KINDS = (
 )
 """Kinds of files that are refused, each with the error's number and words."""
 
-CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 def open_file(path: Path, *, follow_link: bool = True) -> BinaryIO:
@@ -94,14 +94,14 @@ def read_bytes(path: Path, limit: Limit, *, follow_link: bool = True) -> bytes:
         return content if len(content) == size else _rest(path, file, content, limit)
 
 
-def read_text(path: Path, limit: Limit, *, encoding: str = "utf-8") -> str:
-    """Read a whole file as text; see `read_bytes`.
+def read_utf8(path: Path, limit: Limit) -> str:
+    """Read a whole text file; see `read_bytes`.
 
     Raises:
         OSError: see `read_bytes`.
-        UnicodeDecodeError: it is no such text.
+        UnicodeDecodeError: it is not UTF-8.
     """
-    return read_bytes(path, limit).decode(encoding)
+    return read_bytes(path, limit).decode("utf-8")
 
 
 def read_part(path: Path, start: int, length: int) -> bytes:
@@ -123,7 +123,7 @@ def file_size(file: BinaryIO) -> int:
 def _rest(path: Path, file: BinaryIO, begun: bytes, limit: Limit) -> bytes:
     """The whole content of a file that is longer than its size said, which grows or which the system makes up."""
     content = bytearray(begun)
-    while chunk := file.read(CHUNK_BYTES):
+    while chunk := file.read(_CHUNK_BYTES):
         content += chunk
         if len(content) > limit.bytes:
             _refuse_size(path, limit)

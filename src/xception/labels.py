@@ -84,7 +84,7 @@ def read_labels(path: Path) -> Labels:
         InputError: the file is missing, empty or not UTF-8.
     """
     try:
-        text = inputs.read_text(path, inputs.LABELS)
+        text = inputs.read_utf8(path, inputs.LABELS_LIMIT)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"cannot read the label file {path}: {error}; expected UTF-8 text, one class per line"
@@ -101,7 +101,7 @@ def read_class_map(path: Path) -> dict[str, str]:
         InputError: the file cannot be read or is of another form.
     """
     try:
-        return msgspec.json.decode(inputs.read_bytes(path, inputs.DOCUMENT), type=dict[str, str])
+        return msgspec.json.decode(inputs.read_bytes(path, inputs.DOCUMENT_LIMIT), type=dict[str, str])
     except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise InputError(
             f'cannot read the class map {path}: {error}; expected JSON, {{"data class": "model class", ...}}'

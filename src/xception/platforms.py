@@ -1,4 +1,4 @@
-"""What systems do differently: every call that Windows or macOS lacks is made here, next to what is done instead."""
+"""Differences of systems: every call that Windows or macOS lacks is made here, next to what is done instead."""
 
 import os
 

@@ -9,6 +9,7 @@ TESTS = Path(__file__).parents[1]
 # Modules whose tests do not lie in a namesake, and where they lie.
 TESTED_ELSEWHERE = {
     "version.py": "rules/test_public_api.py",
+    "platforms.py": "test_inputs.py",
     "backends/base.py": "backends/test_contract.py",
     "backends/litert.py": "backends/test_contract.py",
     "backends/onnxruntime.py": "backends/test_contract.py",

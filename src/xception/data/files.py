@@ -86,7 +86,7 @@ class LocalFiles:
         return (self.root / name).stat().st_size
 
     def read(self, name: str) -> bytes:
-        return inputs.read_bytes(self.root / name, inputs.IMAGE)
+        return inputs.read_bytes(self.root / name, inputs.IMAGE_LIMIT)
 
     def span(self, name: str, start: int, length: int) -> bytes:
         return require_length(inputs.read_part(self.root / name, start, length), length, f"{self.place}/{name}")

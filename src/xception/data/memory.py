@@ -42,7 +42,7 @@ def as_item(image: ImageLike) -> Item:
     if isinstance(image, Item):
         return image
     if isinstance(image, str | Path):
-        return Item(str(image), None, partial(inputs.read_bytes, Path(image), inputs.IMAGE))
+        return Item(str(image), None, partial(inputs.read_bytes, Path(image), inputs.IMAGE_LIMIT))
     if isinstance(image, bytes):
         return Item("image", None, lambda: image)
     if isinstance(image, Image.Image | np.ndarray):

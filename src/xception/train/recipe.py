@@ -131,7 +131,7 @@ def _read(name: str) -> dict[str, Any]:
     if path.suffix != ".toml" and not path.exists():
         raise UnknownName("recipe", name, shipped())
     try:
-        return tomllib.loads(inputs.read_text(path, inputs.DOCUMENT))
+        return tomllib.loads(inputs.read_utf8(path, inputs.DOCUMENT_LIMIT))
     except OSError as error:
         raise InputError(f"cannot read the recipe {path}: {error.strerror}; expected a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
