@@ -15,7 +15,6 @@ from xception.arch.compute import tensors as tensors_of
 from xception.backends.base import DEFAULT_COMPUTE, Compute, Pixels
 from xception.bundle import Bundle
 from xception.convert.hub import OnProgress
-from xception.convert.resolve import resolve_model
 from xception.data.memory import ImageLike
 from xception.data.pixels import Mode
 from xception.data.source import Source
@@ -28,6 +27,7 @@ from xception.pipeline.engine import Engine
 from xception.pipeline.requirements import packages_to_run
 from xception.pipeline.sessions import Tta
 from xception.preprocess import Preprocess
+from xception.resolve import resolve_model
 from xception.tasks.evaluate import Evaluation, evaluate
 from xception.tasks.predictions import Predictions
 from xception.tasks.real_labels import RealLabels

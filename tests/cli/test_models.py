@@ -12,8 +12,8 @@ from tests.support.samples import picture, write_folder
 from xception.bundle import open_bundle
 from xception.cli.app import run
 from xception.cli.models import local_file
-from xception.convert.resolve import look_up
 from xception.errors import InputError
+from xception.resolve import look_up
 
 
 def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:

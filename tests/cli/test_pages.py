@@ -19,9 +19,9 @@ from tests.convert.file_server import FileServer
 from tests.support.documents import PAGES, ROOT, blocks, shell_commands, write_files_of_users, xception_commands
 from tests.support.reader import NETWORK, PREPROCESS, reader_tensors
 from xception.bundle import Model, write_bundle
-from xception.convert.resolve import look_up
 from xception.labels import Labels, imagenet1k
 from xception.preprocess import Squash
+from xception.resolve import look_up
 from xception.weights import weights_bytes
 
 SMALL = msgspec.structs.replace(PREPROCESS, resize=Squash(width_px=24, height_px=24))

@@ -15,12 +15,12 @@ from xception.convert.catalog import resolve_entry
 from xception.convert.conversion import Conversion, convert_checkpoint
 from xception.convert.diagnosis import dropped_sentences
 from xception.convert.input_channels import StemRule, adapt_input_channels
-from xception.convert.resolve import look_up, packages_to_get
 from xception.convert.selection import WeightsChoice
 from xception.errors import UsageError
 from xception.extras import require_all
 from xception.labels import read_labels
 from xception.metrics import Activation
+from xception.resolve import look_up, packages_to_get
 from xception.tasks.certify import certify_conversion
 
 

@@ -9,12 +9,12 @@ from xception.bundle import Bundle, open_bundle
 from xception.cli.models import open_model
 from xception.cli.options import ModelOption, Out, Overwrite, UpstreamPython
 from xception.cli.output import print_facts, say
-from xception.convert.resolve import packages_to_get
 from xception.data.sources import open_source, packages_for
 from xception.export.program import GraphOptions
 from xception.export.request import PACK_INPUTS, ExportRequest, check_taken
 from xception.export.targets import export_target, targets_sentence, write_export
 from xception.extras import require_all
+from xception.resolve import packages_to_get
 
 PLAIN = GraphOptions()
 

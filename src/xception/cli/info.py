@@ -16,12 +16,12 @@ from xception.cli.vendor_files import describe_vendor_files
 from xception.convert.diagnosis import Diagnosis, diagnose, published_as
 from xception.convert.readers import check_graph_file, read_checkpoint
 from xception.convert.readers.tensorbundle import index_path
-from xception.convert.resolve import look_up, packages_to_get
 from xception.errors import install_command
 from xception.extras import require_all
 from xception.forms import FORMS, describable
 from xception.preprocess import CropSquash, Preprocess, ShorterSide
 from xception.report.drawing import write_drawing
+from xception.resolve import look_up, packages_to_get
 
 PLAIN_NAME = re.compile(r"\w+", re.ASCII)
 

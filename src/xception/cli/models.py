@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from xception import resolve
 from xception.bundle import Bundle
 from xception.cli.output import progress_bar, say
-from xception.convert import resolve
-from xception.convert.resolve import ModelPlace, resolve_model
+from xception.resolve import ModelPlace, resolve_model
 
 
 def open_model(reference: str, *, verify: bool = False) -> Bundle:

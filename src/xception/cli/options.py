@@ -5,9 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from xception.convert.resolve import MODEL_FORMS
 from xception.data.sources import DATA_HELP
 from xception.errors import UsageError
+from xception.resolve import MODEL_FORMS
 from xception.tasks import vendor_results
 
 Json = Annotated[bool, Parameter(help="Print one JSON document.")]

@@ -12,11 +12,11 @@ from cyclopts import Parameter
 
 from xception.cli.output import percent, print_facts, progress_bar, say
 from xception.cli.training_display import TrainingDisplay
-from xception.convert.resolve import packages_to_get
 from xception.data.remote import is_remote
 from xception.data.sources import packages_for
 from xception.errors import MissingExtra, UsageError
 from xception.extras import require_all
+from xception.resolve import packages_to_get
 
 if TYPE_CHECKING:
     from xception.bundle import Bundle

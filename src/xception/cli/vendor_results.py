@@ -10,12 +10,12 @@ from cyclopts import Parameter
 from xception.cli.models import open_model
 from xception.cli.options import VendorOption
 from xception.cli.output import percent, print_facts, print_json, say
-from xception.convert.resolve import holds_bundle
 from xception.data.sources import open_source
 from xception.errors import UsageError
 from xception.interchange import ascend, mindspore
 from xception.labels import Labels, imagenet1k
 from xception.outputs import write_file
+from xception.resolve import holds_bundle
 from xception.tasks.vendor_results import (
     ScoredResults,
     TrueClasses,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from xception.backends.base import BACKENDS, default_backend
 from xception.bundle import Bundle
-from xception.convert.resolve import opened_bundle, packages_to_get
 from xception.forms import FORMS, Form
+from xception.resolve import opened_bundle, packages_to_get
 
 CONVERTED: Form = "weights"
 """The form of the bundle that a checkpoint becomes."""

@@ -8,10 +8,10 @@ from torch import nn
 from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT
 from xception.bundle import Bundle
 from xception.convert.input_channels import StemRule, adapt_stem
-from xception.convert.resolve import resolve_model
 from xception.errors import InputError, UsageError
 from xception.labels import Labels
 from xception.models.network import Xception
+from xception.resolve import resolve_model
 from xception.train.settings import FreezeSettings, ModelSettings
 from xception.weights import read_weights
 

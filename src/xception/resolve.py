@@ -31,7 +31,7 @@ MODEL_FORMS = (
 )
 """All that names a model, in words."""
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parent
 OWNER_AND_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 OnNote = Callable[[str], None]

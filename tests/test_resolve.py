@@ -11,14 +11,14 @@ from parity.ours import draw
 from tests.convert.checkpoints import drawn, hollow, small, write_keras, write_safetensors, write_torch
 from tests.convert.file_server import FileServer, Served, serving
 from tests.convert.make_samples import SAMPLES
+from xception import resolve
 from xception.bundle import MANIFEST, Bundle, open_bundle
-from xception.convert import resolve
 from xception.convert.catalog import CATALOG
 from xception.convert.conversion import Conversion, convert_checkpoint
-from xception.convert.resolve import look_up, opened_bundle, packages_to_get, resolve_model
 from xception.errors import AmbiguousName, EnvironmentFault, InputError, UsageError
 from xception.labels import imagenet1k
 from xception.machine import cache_folder
+from xception.resolve import look_up, opened_bundle, packages_to_get, resolve_model
 
 HUB_NAME = "timm/xception41.tf_in1k"
 
