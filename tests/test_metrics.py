@@ -14,10 +14,12 @@ from xception.errors import UsageError
 from xception.metrics import (
     ExactSum,
     Reliability,
+    balanced_accuracy,
     equal_error_rate,
     log_sigmoid,
     log_softmax,
     loss,
+    macro_f1,
     precision_recall_f1,
     probabilities,
     rank_of_target,
@@ -205,3 +207,16 @@ def test_probabilities_are_those_of_the_activation() -> None:
 def test_the_loss_of_sigmoids_is_the_mean_over_the_classes() -> None:
     found = loss(np.array([[0.0, np.log(3.0)]]), np.array([1]), "sigmoid")
     assert found == pytest.approx([-(np.log(0.5) + np.log(0.75)) / 2])
+
+
+def test_figures_over_classes_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    targets, predicted = rng.integers(0, 4, 60), rng.integers(0, 5, 60)
+    confusion = np.zeros((6, 6), np.int64)
+    np.add.at(confusion, (targets, predicted), 1)
+    # Class 4 has no sample of its own, class 5 not even a prediction.
+    assert balanced_accuracy(confusion) == pytest.approx(
+        theirs.recall_score(targets, predicted, average=None, labels=range(4)).mean()
+    )
+    assert macro_f1(confusion) == pytest.approx(theirs.f1_score(targets, predicted, average="macro"))
+    assert balanced_accuracy(np.zeros((2, 2), int)) is None

@@ -144,6 +144,21 @@ def precision_recall_f1(confusion: IntArray) -> FloatArray:
         return np.stack([right / taken, right / own, 2 * right / (taken + own)], axis=1)
 
 
+def balanced_accuracy(confusion: IntArray) -> float | None:
+    """The mean recall of the classes that have samples, from (K, K) counts, row = true class; None without any."""
+    return _mean_of_numbers(precision_recall_f1(confusion)[:, 1])
+
+
+def macro_f1(confusion: IntArray) -> float | None:
+    """The mean F1 of the classes that have samples or were predicted, from (K, K) counts; None without any."""
+    return _mean_of_numbers(precision_recall_f1(confusion)[:, 2])
+
+
+def _mean_of_numbers(values: FloatArray) -> float | None:
+    numbers = values[~np.isnan(values)]
+    return float(numbers.mean()) if len(numbers) else None
+
+
 def roc_auc(negatives: FloatArray, positives: FloatArray) -> float | None:
     """The probability that a positive's score is above a negative's, ties counting half; None without both kinds."""
     if not len(negatives) or not len(positives):

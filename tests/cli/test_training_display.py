@@ -40,7 +40,9 @@ def test_away_from_a_terminal_a_line_comes_every_half_minute(capsys: pytest.Capt
 
 def test_an_epoch_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     display(Clock()).on_epoch(EPOCH)
-    line = "epoch 1: loss 0.3333, validation top-1 10.00%, rate 0.1, 100 images/s, 0 s\n"
+    line = (
+        "epoch 1: loss 0.3333, validation top-1 10.00%, balanced accuracy -, rate 0.1, 9.0 ms/step, 100 images/s, 0 s\n"
+    )
     assert capsys.readouterr().err == line
 
 

@@ -203,3 +203,39 @@ def test_a_disk_that_fills_up_at_any_point_leaves_the_last_checkpoint(
     assert content == encode(first) or (call == 4 and "checkpoint-000000002-" in name)
     assert again.warnings == []
     assert not list(tmp_path.glob(".*"))
+
+
+def test_where_the_best_state_is_damaged_the_next_best_is_taken_and_not_the_last(tmp_path: Path) -> None:
+    run = Run(tmp_path, keep=3)
+    run.save(1, 0.9)
+    second = run.save(2, 0.8)
+    run.save(3, 0.1)
+    flip(tmp_path / run.files()[0])
+    again = Run(tmp_path, keep=3)
+    assert again.checkpoints.load()
+    name, content = again.checkpoints.best() or ("", b"")
+    assert "checkpoint-000000002-" in name
+    assert content == encode(second)
+    assert "checkpoint-000000001-" in again.warnings[0]
+
+
+def test_without_an_index_the_states_tell_by_themselves_which_is_the_best(tmp_path: Path) -> None:
+    run = Run(tmp_path, keep=3)
+    best = run.save(1, 0.9)
+    run.save(2, 0.1)
+    (tmp_path / INDEX).unlink()
+    again = Run(tmp_path, keep=3)
+    assert again.checkpoints.load()
+    assert (again.checkpoints.best() or ("", b""))[1] == encode(best)
+
+
+def test_a_whole_state_that_was_not_yet_listed_is_taken_where_the_listed_ones_are_broken(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.save(1)
+    index = (tmp_path / INDEX).read_bytes()
+    broken = tmp_path / run.files()[-1]
+    newer = run.save(2)
+    (tmp_path / INDEX).write_bytes(index)
+    flip(broken)
+    again = Run(tmp_path)
+    assert (again.checkpoints.load() or ("", b""))[1] == encode(newer)

@@ -8,7 +8,16 @@ import torch
 from torch.nn import functional
 
 from xception.errors import UsageError
-from xception.train.losses import LOSSES, CrossEntropy, Loss, make_loss, smoothing_over_all
+from xception.train.losses import (
+    CLASS_WEIGHTS,
+    LOSSES,
+    CrossEntropy,
+    Loss,
+    class_weights,
+    make_loss,
+    smoothing_over_all,
+)
+from xception.train.recipe import load_recipe, shipped
 from xception.train.settings import LossSettings
 
 CLASSES = 5
@@ -39,7 +48,10 @@ def faults(loss: Loss) -> list[str]:
     return [part for part, holds in kept.items() if not holds]
 
 
-@pytest.mark.parametrize("settings", [{}, {"label_smoothing": 0.1}, {"class_weights": "balanced"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"label_smoothing": 0.1}, *({"class_weights": rule, "label_smoothing": 0.1} for rule in CLASS_WEIGHTS)],
+)
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_keeps_the_contract(name: str, settings: dict[str, object]) -> None:
     assert faults(make_loss(LossSettings(name=name, **settings), COUNTS)) == []
@@ -106,12 +118,91 @@ def test_classes_count_by_their_weights_and_parts_add_up(is_soft: bool) -> None:
     assert sum(halves) / 2 == pytest.approx(whole, rel=1e-12)
 
 
+def weights_of(counts: np.ndarray, rule: str, **settings: object) -> np.ndarray:
+    weights = class_weights(LossSettings(class_weights=rule, **settings), counts)
+    assert weights is not None
+    return weights.numpy().astype(float)
+
+
 def test_balanced_weights_give_every_class_the_same_sum() -> None:
     counts = np.array([10, 30, 0, 60])
-    loss = loss_of(counts, class_weights="balanced")
-    assert loss.class_weights is not None
-    sums = loss.class_weights.numpy() * counts
-    assert sums[[0, 1, 3]] == pytest.approx([25, 25, 25])
+    sums = weights_of(counts, "balanced") * counts
+    assert sums[[0, 1, 3]] == pytest.approx([100 / 3] * 3)
+
+
+@pytest.mark.parametrize("rule", CLASS_WEIGHTS)
+def test_weights_by_a_rule_have_the_mean_1_over_the_images(rule: str) -> None:
+    counts = np.array([10, 30, 0, 60])
+    assert (weights_of(counts, rule) * counts).sum() / counts.sum() == pytest.approx(1)
+
+
+def test_weights_are_those_of_their_formulas() -> None:
+    counts = np.array([10, 1000])
+    root = weights_of(counts, "square_root")
+    assert root[0] / root[1] == pytest.approx(10)
+    effective = weights_of(counts, "effective_number", effective_beta=0.99)
+    assert effective[0] / effective[1] == pytest.approx((1 - 0.99**1000) / (1 - 0.99**10), rel=1e-6)
+    near_one = weights_of(counts, "effective_number", effective_beta=1 - 1e-9)
+    assert near_one == pytest.approx(weights_of(counts, "balanced"), rel=1e-4)
+    with pytest.raises(UsageError, match="effective_beta does nothing unless"):
+        LossSettings(effective_beta=0.9, class_weights="balanced")
+
+
+WEIGHING = {
+    **{name: load_recipe(name, ["model.start=", "model.variant=mini_xception"]).loss for name in shipped()},
+    **{f"{rule}, smoothed": LossSettings(class_weights=rule, label_smoothing=0.1) for rule in CLASS_WEIGHTS},
+    "others": LossSettings(class_weights="balanced", label_smoothing=0.1, smoothing_over="others"),
+}
+WEIGHING = {name: settings for name, settings in WEIGHING.items() if settings.class_weights}
+"""The loss of every recipe that weighs classes, and all other ways to do so."""
+
+
+def best_probabilities(loss: Loss, classes: int) -> np.ndarray:
+    """Probabilities that make the loss of an image of each class the smallest, row = its class."""
+    logits = torch.zeros(classes, classes, dtype=torch.float64, requires_grad=True)
+    solver = torch.optim.LBFGS([logits], max_iter=500, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
+    # Every class by itself, since a rare one's gradient would be lost among the others'.
+
+    def closure() -> torch.Tensor:
+        solver.zero_grad()
+        value = torch.stack([loss(logits[one : one + 1], torch.tensor([one])) for one in range(classes)]).sum()
+        value.backward()
+        return value
+
+    solver.step(closure)
+    return torch.softmax(logits.detach(), 1).numpy()
+
+
+def test_the_recipe_for_fine_tuning_weighs_classes() -> None:
+    assert "finetune" in WEIGHING
+
+
+@pytest.mark.parametrize("ratio", [5, 20, 50, 100])
+@pytest.mark.parametrize("classes", [2, 10])
+@pytest.mark.parametrize("name", WEIGHING)
+def test_weights_leave_the_best_answer_on_separable_skewed_data_with_the_images_own_class(
+    name: str, classes: int, ratio: int
+) -> None:
+    loss = make_loss(WEIGHING[name], np.array([10] + [10 * ratio] * (classes - 1)))
+    best = best_probabilities(loss, classes)
+    assert np.diag(best) == pytest.approx([0.9 + 0.1 / classes] * classes, abs=0.06)
+    assert (best.argmax(axis=1) == np.arange(classes)).all()
+
+
+def test_weights_on_smoothed_targets_would_fail_that_test() -> None:
+    weights = torch.tensor(weights_of(np.array([10, 500]), "balanced"), dtype=torch.float64)
+    best = best_probabilities(
+        lambda x, t: functional.cross_entropy(x, functional.one_hot(t, 2).double(), weights, label_smoothing=0.1), 2
+    )
+    assert best[1].argmax() == 0
+
+
+def test_a_blended_image_counts_by_the_mean_weight_of_its_classes() -> None:
+    loss = CrossEntropy(0.1, torch.tensor([1.0, 3.0, 1.0, 1.0, 1.0]))
+    blended = torch.zeros(8, CLASSES, dtype=torch.float64)
+    blended[:, 0], blended[:, 1] = 0.75, 0.25
+    expected = 1.5 * float(CrossEntropy(0.1)(LOGITS, blended))
+    assert float(loss(LOGITS, blended)) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(("label_smoothing", "blends_images"), [(0.1, False), (0.0, True)])

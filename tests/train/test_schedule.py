@@ -85,9 +85,9 @@ def test_every_schedule_has_a_rate_for_every_step_of_a_run_that_is_all_warm_up(n
     assert 0 < values[-1] < PEAK
 
 
-def test_a_run_has_stalled_when_no_loss_of_late_is_lower_than_one_before() -> None:
-    assert not has_stalled([3.0, 2.0, 2.5], 2)
-    assert has_stalled([3.0, 2.0, 2.5, 2.0], 2)
-    assert not has_stalled([3.0, 2.0, 2.5, 1.9], 2)
-    assert not has_stalled([1.0, 2.0], 2)
+def test_a_run_has_stalled_when_no_epoch_of_late_is_better_than_one_before() -> None:
+    assert not has_stalled([(-3.0,), (-2.0,), (-2.5,)], 2)
+    assert has_stalled([(-3.0,), (-2.0,), (-2.5,), (-2.0,)], 2)
+    assert not has_stalled([(-3.0,), (-2.0,), (-2.5,), (-1.9,)], 2)
+    assert not has_stalled([(-1.0,), (-2.0,)], 2)
     assert not has_stalled([], 1)

@@ -35,14 +35,19 @@ def network(bundle: Bundle) -> Xception:
 def test_the_score_is_that_of_an_evaluation(bundle: Bundle, network: Xception) -> None:
     fabric, _ = launch(ComputeSettings())
     source = labelled(13, broken=(3,))
-    score = validate(fabric, bundle, network, source)
+    validation = validate(fabric, bundle, network, source)
+    score = validation.score
     # Another number of threads may choose other kernels, whose last bits differ.
     session = TorchSession(network, (None, None), Compute(threads=torch.get_num_threads()))
-    expected = evaluate(Engine.of(bundle, session), source).score()
+    evaluation = evaluate(Engine.of(bundle, session), source)
+    expected = evaluation.score()
     assert (score.total, score.seen, score.failed) == (13, 12, 1)
     assert (score.top1, score.top5) == (expected.top1, expected.top5)
     assert score.loss == pytest.approx(expected.loss, rel=1e-12)
     assert np.isfinite(score.loss or np.nan)
+    recalls = [one.recall for one in evaluation.classes if one.recall is not None]
+    assert validation.balanced_accuracy == pytest.approx(sum(recalls) / len(recalls))
+    assert validation.roc_auc is None
 
 
 @pytest.mark.parametrize("training", [True, False])

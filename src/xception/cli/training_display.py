@@ -39,10 +39,10 @@ class TrainingDisplay:
             say(f"step {report.step}/{report.total_steps}, {words}, {left} left")
 
     def on_epoch(self, row: "Epoch") -> None:
-        accuracy = "-" if row.validation_top1 is None else f"{row.validation_top1:.2%}"
         say(
-            f"epoch {row.epoch}: loss {row.train_loss:.4f}, validation top-1 {accuracy}, rate {row.lr:.2g}, "
-            f"{row.images_per_second:,.0f} images/s, {row.seconds:.0f} s"
+            f"epoch {row.epoch}: loss {row.train_loss:.4f}, validation top-1 {_share(row.validation_top1)}, "
+            f"balanced accuracy {_share(row.validation_balanced_accuracy)}, rate {row.lr:.2g}, "
+            f"{row.ms_per_step:.1f} ms/step, {row.images_per_second:,.0f} images/s, {row.seconds:.0f} s"
         )
         self._last_line = self._now()
         self._ends.clear()  # validation is not training
@@ -56,3 +56,7 @@ class TrainingDisplay:
 
     def _seconds_per_step(self) -> float:
         return (self._ends[-1][0] - self._ends[0][0]) / max(1, len(self._ends) - 1)
+
+
+def _share(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{fraction:.2%}"

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Annotated
 
 import msgspec
@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 from xception.bundle import check_version
 from xception.errors import EnvironmentFault, InputError
 from xception.outputs import json_document
+from xception.train.figures import Figure, Rank, rank
 from xception.train.state import Progress, TrainingState
 from xception.train.storage import Storage
 
@@ -29,8 +30,8 @@ class SavedState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     step: int
     sha256: str
     size_bytes: int
-    validation_top1: float | None
-    """A fraction; None between validations."""
+    rank: Rank | None = None
+    """Place among the epochs of the run, larger is better; None between validations."""
 
 
 class CheckpointIndex(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,17 +39,25 @@ class CheckpointIndex(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     checkpoints: tuple[SavedState, ...]
     best: str | None
-    """File of the state with the highest validation accuracy, the earliest of several."""
+    """File of the state of the best epoch, the earliest of several."""
     format_version: int = INDEX_VERSION
 
 
 class Checkpoints:
-    """The kept states of a run in its storage: the last `keep` ones and the best."""
+    """The kept states of a run in its storage: the last `keep` ones and the best.
 
-    def __init__(self, storage: Storage, keep: int, warn: Callable[[str], None]) -> None:
+    Args:
+        storage: the run's files.
+        keep: number of last states to keep.
+        warn: called with a sentence on each broken state.
+        figure: the figure of the validation part that decides which epoch is the best.
+    """
+
+    def __init__(self, storage: Storage, keep: int, warn: Callable[[str], None], figure: Figure = "top1") -> None:
         self._storage = storage
         self._keep = keep
         self._warn = warn
+        self._figure = figure
         self._saved: tuple[SavedState, ...] = ()
 
     @property
@@ -63,7 +72,7 @@ class Checkpoints:
             EnvironmentFault: it cannot be written; what was saved before is as it was.
         """
         content = encode(state)
-        entry = _entry(state, content)
+        entry = self._entry(state.progress, content)
         self._storage.write(entry.file, content)
         saved = (entry, *(other for other in self._saved if other.file != entry.file))
         best = _best(saved)
@@ -80,24 +89,33 @@ class Checkpoints:
             InputError: states were saved, and none of them is whole.
         """
         listed = self._listed()
-        for index, entry in enumerate(listed):
-            content = self._whole(entry)
-            if content is not None:
-                self._saved = listed[index:]
-                self._remove_all_but(listed)
-                return f"{self._storage.place}/{entry.file}", content
-        if listed:
+        found = self._newest_whole(listed)
+        if found is None and listed:
+            # A state that was written, and whose run was killed before it was listed, is known whole by its name.
+            found = self._newest_whole(self._found(known={entry.file for entry in listed}))
+        if found is None and listed:
             raise InputError(
                 f"no checkpoint in {self._storage.place} is whole, {listed[0].file} neither; get one back, "
                 "or remove them all to start again"
             )
+        return found
+
+    def _newest_whole(self, states: tuple[SavedState, ...]) -> tuple[str, bytes] | None:
+        for index, entry in enumerate(states):
+            content = self._whole(entry)
+            if content is not None:
+                self._saved = states[index:]
+                self._remove_all_but(states)
+                return f"{self._storage.place}/{entry.file}", content
         return None
 
     def best(self) -> tuple[str, bytes] | None:
-        """The state of the highest validation accuracy with its name, or None if there is none or it is broken."""
-        entry = _best(self._saved)
-        content = self._whole(entry) if entry else None
-        return (f"{self._storage.place}/{entry.file}", content) if entry and content is not None else None
+        """The state of the best epoch whose state is whole, with its name, or None if there is none."""
+        for entry in sorted(_judged(self._saved), key=_order, reverse=True):
+            content = self._whole(entry)
+            if content is not None:
+                return f"{self._storage.place}/{entry.file}", content
+        return None
 
     def _listed(self) -> tuple[SavedState, ...]:
         """The states in the index; if that is lost, those that the names of the files tell of."""
@@ -110,15 +128,43 @@ class Checkpoints:
             return self._found()
         return index.checkpoints
 
-    def _found(self) -> tuple[SavedState, ...]:
-        matches = [match for match in map(CHECKPOINT_NAME.fullmatch, self._storage.names()) if match]
+    def _found(self, known: Set[str] = frozenset()) -> tuple[SavedState, ...]:
+        """The states that the names of files tell of, without known ones, newest first."""
+        names = (name for name in self._storage.names() if name not in known)
+        matches = [match for match in map(CHECKPOINT_NAME.fullmatch, names) if match]
         entries = (
             SavedState(
-                file=match[0], step=int(match["step"]), sha256=match["digest"], size_bytes=0, validation_top1=None
+                file=match[0],
+                step=int(match["step"]),
+                sha256=match["digest"],
+                size_bytes=0,
+                rank=self._rank_in(match[0]),
             )
             for match in matches
         )
         return tuple(sorted(entries, key=lambda entry: entry.step, reverse=True))
+
+    def _rank_in(self, file: str) -> Rank | None:
+        """The rank of a state by its own history; None where that cannot be read, of which `_whole` will warn."""
+        try:
+            progress, _ = _decode_state(self._storage.read(file), file)
+        except (InputError, FileNotFoundError, EnvironmentFault):
+            return None
+        return self._rank(progress)
+
+    def _rank(self, progress: Progress) -> Rank | None:
+        last = progress.history[-1] if progress.history else None
+        return rank(last, self._figure) if last and last.steps == progress.step else None
+
+    def _entry(self, progress: Progress, content: bytes) -> SavedState:
+        digest = hashlib.sha256(content).hexdigest()
+        return SavedState(
+            file=f"checkpoint-{progress.step:09d}-{digest[:16]}.safetensors",
+            step=progress.step,
+            sha256=digest,
+            size_bytes=len(content),
+            rank=self._rank(progress),
+        )
 
     def _whole(self, entry: SavedState) -> bytes | None:
         """The content of a file, if it is what was written; otherwise warn and return None."""
@@ -130,9 +176,7 @@ class Checkpoints:
             if hashlib.sha256(content).hexdigest().startswith(entry.sha256):
                 return content
             reason = "its checksum is not that of what was written"
-        self._warn(
-            f"the checkpoint {self._storage.place}/{entry.file} is broken: {reason}; going back to the one before"
-        )
+        self._warn(f"the checkpoint {self._storage.place}/{entry.file} is broken: {reason}; going back to another one")
         return None
 
     def _remove_all_but(self, kept: tuple[SavedState, ...]) -> None:
@@ -142,21 +186,16 @@ class Checkpoints:
                 self._storage.remove(name)
 
 
-def _entry(state: TrainingState, content: bytes) -> SavedState:
-    progress, digest = state.progress, hashlib.sha256(content).hexdigest()
-    last = progress.history[-1] if progress.history else None
-    return SavedState(
-        file=f"checkpoint-{progress.step:09d}-{digest[:16]}.safetensors",
-        step=progress.step,
-        sha256=digest,
-        size_bytes=len(content),
-        validation_top1=last.validation_top1 if last and last.steps == progress.step else None,
-    )
+def _judged(saved: tuple[SavedState, ...]) -> list[SavedState]:
+    return [entry for entry in saved if entry.rank is not None]
+
+
+def _order(entry: SavedState) -> tuple[Rank, int]:
+    return entry.rank or (), -entry.step
 
 
 def _best(saved: tuple[SavedState, ...]) -> SavedState | None:
-    judged = [entry for entry in saved if entry.validation_top1 is not None]
-    return max(judged, key=lambda entry: (entry.validation_top1, -entry.step), default=None)
+    return max(_judged(saved), key=_order, default=None)
 
 
 def _decode_index(content: bytes, name: str) -> CheckpointIndex:

@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision, Precision
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import distributed
 
 from xception.data.source import Item, Source
 from xception.data.subset import share
@@ -61,6 +62,15 @@ def _precision(settings: ComputeSettings, device: str, scaler: torch.amp.GradSca
 def from_first(fabric: Fabric, make: Callable[[], T]) -> T:
     """The result of `make`, which only the first process calls, in all processes."""
     return fabric.broadcast(make() if fabric.is_global_zero else None)  # type: ignore[return-value]
+
+
+def gathered(fabric: Fabric, value: T) -> list[T]:
+    """The values of all processes, in their order."""
+    if fabric.world_size == 1:
+        return [value]
+    values: list[T | None] = [None] * fabric.world_size
+    distributed.all_gather_object(values, value)
+    return cast(list[T], values)
 
 
 def summed(fabric: Fabric, *values: float) -> list[float]:

@@ -22,12 +22,16 @@ TAGS = {
     "train/images_per_second": "images_per_second",
     "validation/loss": "validation_loss",
     "validation/top1": "validation_top1",
+    "validation/top5": "validation_top5",
+    "validation/balanced_accuracy": "validation_balanced_accuracy",
+    "validation/macro_f1": "validation_macro_f1",
+    "validation/roc_auc": "validation_roc_auc",
 }
 """Column of the log for each tag of TensorBoard."""
 
 
 class Epoch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The log row of one finished epoch; accuracies are fractions on the validation part."""
+    """The log row of one finished epoch; figures of the validation part are fractions, and None without images."""
 
     epoch: int
     steps: int
@@ -35,6 +39,14 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     train_loss: float
     validation_loss: float | None
     validation_top1: float | None
+    validation_top5: float | None = None
+    """None for fewer than six classes."""
+    validation_balanced_accuracy: float | None = None
+    """Mean recall of the classes."""
+    validation_macro_f1: float | None = None
+    """Mean F1 of the classes."""
+    validation_roc_auc: float | None = None
+    """Only for two classes."""
     seconds: float
     """Seconds since the start of the run, without its interruptions."""
     images_per_second: float

@@ -23,7 +23,7 @@ from xception.train.settings import FreezeSettings
 from xception.train.state import TrainingState
 from xception.train.step import Stepper
 from xception.train.storage import Storage
-from xception.train.validation import validate
+from xception.train.validation import Validation, validate
 
 CHECKPOINT_EVERY_S = 10.0
 """Seconds of work that a killed run loses at most, in addition to the step that it was in, where saving is quick."""
@@ -93,23 +93,24 @@ class TrainingRun:
         score = None
         self.clock = perf_counter()
         progress = self.parts.state.progress
-        while not self.parts.course.is_over(epoch := len(progress.history), progress.validation_losses):
+        while not self.parts.course.is_over(progress.history):
+            epoch = len(progress.history)
             set_learning(self.parts.state.network, self.parts.freeze, epoch)
             for batch in self._rest_of(epoch):
                 self._step(batch)
             score = self._end_epoch()
             self._save()
         # There is no score if an earlier process was killed between the last checkpoint and the bundle.
-        return score or self._validate()
+        return score or self._validate().score
 
     def return_to_best(self) -> Score:
-        """Restore the state of the highest validation accuracy; returns its score."""
+        """Restore the state of the best epoch; returns its score."""
         best = from_first(self.parts.fabric, self.checkpoints.best)
         if best:
             progress = self.parts.state.progress
             restore(self.parts.state, best[1], best[0])
             self.parts.state.progress = progress  # the run went further, which its history tells
-        return self._validate()
+        return self._validate().score
 
     def _rest_of(self, epoch: int) -> Iterator[Batch]:
         return self.parts.batches.from_step(
@@ -180,7 +181,7 @@ class TrainingRun:
             f"{self.storage.place} holds the run, which --resume continues"
         )
 
-    def _validate(self) -> Score:
+    def _validate(self) -> Validation:
         parts = self.parts
         return validate(
             parts.fabric,
@@ -194,18 +195,18 @@ class TrainingRun:
 
     def _end_epoch(self) -> Score:
         """Validate, write the logs, and reset the sums for the next epoch."""
-        score, progress = self._validate(), self.parts.state.progress
+        validation, progress = self._validate(), self.parts.state.progress
         self._lap()
-        row = self._row(score)
+        row = self._row(validation)
         progress.history.append(row)
         progress.loss_sum, progress.seen, progress.step_seconds = 0.0, 0, 0.0
         if self.parts.fabric.is_global_zero:
             write_logs(self.storage, progress.history, progress.started_at)
             self.listeners.on_epoch(row)
-        return score
+        return validation.score
 
-    def _row(self, score: Score) -> Epoch:
-        progress = self.parts.state.progress
+    def _row(self, validation: Validation) -> Epoch:
+        progress, score = self.parts.state.progress, validation.score
         return Epoch(
             epoch=len(progress.history) + 1,
             steps=progress.step,
@@ -213,6 +214,10 @@ class TrainingRun:
             train_loss=progress.loss_sum / progress.seen,
             validation_loss=score.loss,
             validation_top1=score.top1.value if score.top1 else None,
+            validation_top5=score.top5.value if score.top5 else None,
+            validation_balanced_accuracy=validation.balanced_accuracy,
+            validation_macro_f1=validation.macro_f1,
+            validation_roc_auc=validation.roc_auc,
             seconds=round(progress.seconds, 3),
             images_per_second=round(progress.seen / progress.step_seconds, 1),
             ms_per_step=round(1000 * progress.step_seconds / self.parts.batches.per_epoch, 2),

@@ -45,17 +45,30 @@ class CrossEntropy:
     smoothing: float
     """Share of the probability that is spread over all classes, the labelled one included."""
     class_weights: Tensor | None = None
-    """(K,) float32."""
+    """Weight of an image of each class, (K,) float32."""
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The mean loss; see `Loss` for the shapes."""
         if self.class_weights is None:
             return functional.cross_entropy(logits, targets, label_smoothing=self.smoothing)
-        # With probabilities torch takes the mean over images; with indices it would divide by the sum of their weights.
-        if targets.ndim == 1:
-            targets = functional.one_hot(targets, logits.shape[1]).to(logits.dtype)
-        weights = self.class_weights.to(logits.device, logits.dtype)
-        return functional.cross_entropy(logits, targets, weights, label_smoothing=self.smoothing)
+        losses = functional.cross_entropy(logits, targets, label_smoothing=self.smoothing, reduction="none")
+        return (losses * image_weights(self.class_weights, targets, losses)).mean()
+
+
+def image_weights(class_weights: Tensor, targets: Tensor, like: Tensor) -> Tensor:
+    """The weight of each image, (N,): its class's, or of a blended image the mean over its classes.
+
+    The images are weighted, and not the classes within an image's target, as torch's own `weight` does it: there the
+    share that smoothing gives to a rare class would count by that class's large weight, and a frequent class would
+    best be taken for the rare one (pytorch/pytorch#104776).
+
+    Args:
+        class_weights: (K,).
+        targets: class indices (N,) or probabilities (N, K).
+        like: a tensor of the device and type of the result.
+    """
+    weights = class_weights.to(like.device, like.dtype)
+    return weights[targets] if targets.ndim == 1 else targets.to(like.dtype) @ weights
 
 
 def cross_entropy_loss(settings: LossSettings, class_counts: np.ndarray) -> Loss:
@@ -70,7 +83,7 @@ def cross_entropy_loss(settings: LossSettings, class_counts: np.ndarray) -> Loss
             f"loss.label_smoothing {settings.label_smoothing:g} over the others leaves the right one of "
             f"{len(class_counts)} classes less than each of them; expected at most {1 - 1 / len(class_counts):g}"
         )
-    return CrossEntropy(smoothing, _class_weights(settings.class_weights, class_counts))
+    return CrossEntropy(smoothing, class_weights(settings, class_counts))
 
 
 LOSSES: dict[str, Callable[[LossSettings, np.ndarray], Loss]] = {"cross_entropy": cross_entropy_loss}
@@ -86,16 +99,33 @@ def smoothing_over_all(amount: float, over: Literal["all", "others"], num_classe
     return amount if over == "all" or not amount else amount * num_classes / (num_classes - 1)
 
 
-def _class_weights(setting: Literal["balanced"] | tuple[float, ...] | None, class_counts: np.ndarray) -> Tensor | None:
+def class_weights(settings: LossSettings, class_counts: np.ndarray) -> Tensor | None:
+    """Weight of an image of each class, (K,) float32, or None where all images count alike.
+
+    Weights that follow from the counts have the mean 1 over the training images, so that the learning rate keeps its
+    meaning. A class without images has a weight that no image carries.
+
+    Raises:
+        UsageError: numbers for other classes.
+    """
+    setting = settings.class_weights
     if setting is None:
         return None
-    if setting == "balanced":
-        # A class without images has a weight that no image carries.
-        balanced = class_counts.sum() / (len(class_counts) * np.maximum(class_counts, 1))
-        return torch.tensor(balanced, dtype=torch.float32)
-    if len(setting) != len(class_counts):
-        raise UsageError(
-            f"loss.class_weights holds {len(setting)} numbers, and the data have {len(class_counts)} classes; "
-            "expected one per class, or 'balanced'"
-        )
-    return torch.tensor(setting, dtype=torch.float32)
+    if isinstance(setting, tuple):
+        if len(setting) != len(class_counts):
+            raise UsageError(
+                f"loss.class_weights holds {len(setting)} numbers, and the data have {len(class_counts)} classes; "
+                f"expected one per class, or {' or '.join(map(repr, CLASS_WEIGHTS))}"
+            )
+        return torch.tensor(setting, dtype=torch.float32)
+    shares = CLASS_WEIGHTS[setting](np.maximum(class_counts, 1), settings.effective_beta)
+    return torch.tensor(shares * class_counts.sum() / (shares * class_counts).sum(), dtype=torch.float32)
+
+
+CLASS_WEIGHTS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+    "balanced": lambda counts, _: 1 / counts,
+    "square_root": lambda counts, _: 1 / np.sqrt(counts),
+    "effective_number": lambda counts, beta: (1 - beta) / -np.expm1(counts * np.log(beta)),
+}
+"""Weights by the images of each class, up to a common factor: in inverse proportion to their number, to its square
+root, or to the effective number of samples, (1 - beta^n) / (1 - beta) (Cui et al. 2019)."""

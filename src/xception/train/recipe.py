@@ -18,6 +18,7 @@ from xception.convert.defaults import default_preprocess, with_channels
 from xception.data.augment import Augment
 from xception.errors import InputError, UnknownName, UsageError
 from xception.preprocess import Preprocess
+from xception.train.figures import Figure
 from xception.train.finetune import open_start
 from xception.train.settings import (
     AverageSettings,
@@ -55,10 +56,13 @@ class Recipe(Settings, frozen=True, kw_only=True):
     """Moving average of the weights; without it the weights themselves are validated and published."""
     compute: ComputeSettings = ComputeSettings()
     epochs: Count
+    monitor: Figure | None = None
+    """Figure of the validation part that decides which epoch is the best; of equal ones the one of the lower loss is.
+    By default balanced accuracy where a class is at least twice as frequent as another, and top-1 elsewhere."""
     stop_after: Count | None = None
-    """Epochs without a lower validation loss after which the run ends."""
+    """Epochs without a better figure after which the run ends."""
     publish: Literal["last", "best"] = "last"
-    """Epoch whose weights become the bundle: the last, or the one of the highest validation accuracy."""
+    """Epoch whose weights become the bundle: the last or the best."""
     batch_size: Count = 64
     """Images per optimiser step, over all devices."""
     sampling: Literal["shuffled", "balanced"] = "shuffled"

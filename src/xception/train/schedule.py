@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import cos, floor, pi
 
+from xception.train.figures import Figure, Rank, ranks
+from xception.train.logs import Epoch
 from xception.train.settings import ScheduleSettings
 
 PLATEAU_MIN_DELTA = 1e-4
@@ -21,21 +23,24 @@ class Course:
     steps_per_epoch: int
     epochs: int
     batch_size: int
+    figure: Figure = "top1"
+    """Figure of the validation part by which epochs are compared."""
     stop_after: int | None = None
-    """Epochs without a lower validation loss after which the run ends."""
+    """Epochs without a better figure after which the run ends."""
 
     @property
     def total_steps(self) -> int:
         return self.steps_per_epoch * self.epochs
 
-    def is_over(self, finished_epochs: int, losses: Sequence[float]) -> bool:
-        """True at the end of a run with these validation losses so far."""
-        return finished_epochs >= self.epochs or (self.stop_after is not None and has_stalled(losses, self.stop_after))
+    def is_over(self, history: Sequence[Epoch]) -> bool:
+        """True at the end of a run with these finished epochs."""
+        stalls = self.stop_after is not None and has_stalled(ranks(history, self.figure), self.stop_after)
+        return len(history) >= self.epochs or stalls
 
 
-def has_stalled(losses: Sequence[float], patience: int) -> bool:
-    """True if none of the last `patience` validation losses is lower than all before them."""
-    return len(losses) > patience and min(losses[-patience:]) >= min(losses[:-patience])
+def has_stalled(places: Sequence[Rank], patience: int) -> bool:
+    """True if none of the last `patience` epochs is better than all before them."""
+    return len(places) > patience and max(places[-patience:]) <= max(places[:-patience])
 
 
 @dataclass(frozen=True)

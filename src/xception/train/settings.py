@@ -194,8 +194,16 @@ class LossSettings(Settings, frozen=True, kw_only=True):
     """Share of the probability that is taken from the labelled class and spread over classes."""
     smoothing_over: Literal["all", "others"] = "all"
     """Classes that it is spread over: all of them, or all but the labelled one (MindSpore's model zoo)."""
-    class_weights: Literal["balanced"] | tuple[Positive, ...] | None = None
-    """Weight of an image of each class, in class order; balanced weights make up for unequal frequencies."""
+    class_weights: Literal["balanced", "square_root", "effective_number"] | tuple[Positive, ...] | None = None
+    """Weight of an image of each class, in class order, or the rule by which it follows from the classes' images."""
+    effective_beta: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.999
+    """Beta of effective_number: the nearer to 1, the nearer to balanced."""
+
+    def __post_init__(self) -> None:
+        if self.effective_beta != 0.999 and self.class_weights != "effective_number":
+            raise UsageError(
+                "loss.effective_beta does nothing unless loss.class_weights is 'effective_number'; leave it out"
+            )
 
 
 class AverageSettings(Settings, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """Training from a recipe to a bundle: assemble the parts of a run, claim its place, train and publish."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import time
 
@@ -18,6 +18,7 @@ from xception.models.network import Xception, build
 from xception.train.batches import Batches, TrainingImages
 from xception.train.checkpoint import Checkpoints, restore
 from xception.train.distributed import from_first, launch
+from xception.train.figures import deciding_figure, monitor_remark
 from xception.train.finetune import open_parent, starting_tensors
 from xception.train.interruption import noted_signals
 from xception.train.logs import Epoch
@@ -90,9 +91,10 @@ def train_network(
     finished = from_first(parts.fabric, lambda: _claim(storage, manifest, like, on_note, resume=resume))
     if finished:
         return finished
-    if parts.fabric.is_global_zero and (remark := scaling_remark(recipe.optim, recipe.batch_size)):
-        on_note(remark)
-    checkpoints = Checkpoints(storage, keep, on_note)
+    if parts.fabric.is_global_zero:
+        for remark in _remarks(recipe, parts):
+            on_note(remark)
+    checkpoints = Checkpoints(storage, keep, on_note, parts.course.figure)
     found = from_first(parts.fabric, checkpoints.load)
     if found:
         restore(parts.state, found[1], found[0])
@@ -103,6 +105,16 @@ def train_network(
         if recipe.publish == "best":
             score = run.return_to_best()
     return from_first(parts.fabric, lambda: _publish(storage, parts, score))
+
+
+def _remarks(recipe: Recipe, parts: Parts) -> Iterator[str]:
+    """Sentences on what a person should know of a run before its first step."""
+    classes, counts = parts.batches.source.classes, parts.batches.class_counts
+    remarks = (
+        scaling_remark(recipe.optim, recipe.batch_size),
+        monitor_remark(recipe.monitor, classes, counts) if recipe.publish == "best" or recipe.stop_after else None,
+    )
+    yield from filter(None, remarks)
 
 
 def assemble(recipe: Recipe, sources: tuple[Source, Source] | None = None) -> Parts:
@@ -127,6 +139,7 @@ def assemble(recipe: Recipe, sources: tuple[Source, Source] | None = None) -> Pa
         steps_per_epoch=batches.per_epoch,
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
+        figure=deciding_figure(recipe.monitor, batches.class_counts),
         stop_after=recipe.stop_after,
     )
     return Parts(

@@ -1,0 +1,64 @@
+"""The figures of a validation, and the one among them that decides which epoch is the best and when a run ends."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from xception.errors import UsageError
+from xception.train.logs import Epoch
+
+Figure = Literal["top1", "balanced_accuracy", "macro_f1", "roc_auc", "loss"]
+
+SKEWED_FROM = 2.0
+"""Images of the most frequent class per image of the rarest from which on a data set counts as skewed."""
+
+Rank = tuple[float, ...]
+"""The place of an epoch among others: larger is better, compared number by number."""
+
+
+def is_skewed(class_counts: np.ndarray) -> bool:
+    """Tell whether some class is so frequent that plain accuracy says little of the rare ones."""
+    present = class_counts[class_counts > 0]
+    return len(present) > 1 and bool(present.max() >= SKEWED_FROM * present.min())
+
+
+def deciding_figure(monitor: Figure | None, class_counts: np.ndarray) -> Figure:
+    """The figure that a recipe names, or else balanced accuracy where classes are skewed and top-1 where not.
+
+    Raises:
+        UsageError: a ROC-AUC of another number of classes than two.
+    """
+    if monitor == "roc_auc" and len(class_counts) != 2:
+        raise UsageError(
+            f"monitor is roc_auc, and the data have {len(class_counts)} classes; expected two, or another figure such "
+            "as balanced_accuracy"
+        )
+    return monitor or ("balanced_accuracy" if is_skewed(class_counts) else "top1")
+
+
+def monitor_remark(monitor: Figure | None, classes: Sequence[str], class_counts: np.ndarray) -> str | None:
+    """A sentence on the figure that decides, where the data chose it and not the recipe."""
+    if monitor or not is_skewed(class_counts):
+        return None
+    present = np.flatnonzero(class_counts)
+    most, least = (int(pick(class_counts[present])) for pick in (np.argmax, np.argmin))
+    frequent, rare = present[most], present[least]
+    return (
+        f"the classes are skewed: {class_counts[frequent]} images of {classes[frequent]}, {class_counts[rare]} of "
+        f"{classes[rare]}; balanced accuracy decides which epoch is the best (choose another with --set monitor=...)"
+    )
+
+
+def rank(row: Epoch, figure: Figure) -> Rank | None:
+    """The place of an epoch by a figure, and of equal ones by the validation loss; None without a figure."""
+    value: float | None = getattr(row, f"validation_{figure}")
+    if value is None:
+        return None
+    loss = np.inf if row.validation_loss is None else row.validation_loss
+    return (-value,) if figure == "loss" else (value, -loss)
+
+
+def ranks(history: Sequence[Epoch], figure: Figure) -> list[Rank]:
+    """The places of the epochs that have the figure."""
+    return [place for row in history if (place := rank(row, figure)) is not None]
