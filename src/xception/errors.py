@@ -10,6 +10,8 @@
     └── EnvironmentFault       3: this machine lacks something
         └── MissingExtra       3: an optional dependency is not installed
 
+Any other exception that reaches the command line is an unforeseen error, with the exit code 4.
+
 A message is one sentence that says what failed, what was expected, what came and what to do next.
 """
 
@@ -28,6 +30,12 @@ def install_command(*extras: str) -> str:
         return f"pip install 'xception[{groups}]'"
     place = "." if Path.cwd() == CHECKOUT else CHECKOUT
     return f"pip install -e '{place}[{groups}]'"
+
+
+def first_line(error: BaseException) -> str:
+    """The message of another package's error as far as its first line, since some go on with their whole state."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__
 
 
 class XceptionError(Exception):

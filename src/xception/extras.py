@@ -1,6 +1,7 @@
 """Optional dependencies: imported where they are used, announced here when they are missing."""
 
 import importlib
+import os
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
@@ -35,12 +36,23 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
 """The smallest group of optional dependencies that installs each package, by the name that is imported."""
 
 
+QUIET: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        # Its own function for this comes too late: importing it already writes an identifier into the user's cache.
+        "onnxruntime": {"ORT_DISABLE_TELEMETRY": "1"},
+    }
+)
+"""Environment variables that keep a package from telling others of its use; it looks at them when it is imported."""
+
+
 def require(module: str, extra: str) -> ModuleType:
     """Import `module`, which the optional dependency group `extra` installs.
 
     Raises:
         MissingExtra: the package is not installed; the message holds the command that installs it.
     """
+    for name, value in QUIET.get(module.split(".")[0], {}).items():
+        os.environ.setdefault(name, value)
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

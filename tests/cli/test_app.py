@@ -1,5 +1,6 @@
 """The command line as a whole: help, exit codes, and one sentence an error."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -171,9 +172,33 @@ def test_an_unwritable_output_leaves_nothing_behind(
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_a_traceback_is_shown_with_debug_only() -> None:
-    with pytest.raises(Exception, match="unknown variant"):
-        run(["info", "no_such_thing", "--debug"])
+def test_a_traceback_is_shown_with_debug_only(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Traceback" not in complaint(capsys, 2, "info", "no_such_thing")
+    assert run(["info", "no_such_thing", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["info", "predict", "evaluate"])
+def test_a_name_that_is_too_long_is_one_sentence(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    complaint(capsys, 3, verb, "x" * 300, *(() if verb == "info" else ("digits",)))
+
+
+def test_a_closed_output_is_one_sentence() -> None:
+    done = subprocess.run(["sh", "-c", f"{sys.executable} -m xception list >&-"], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert done.stderr == b"xception: the standard output is closed; send it to a file, or to /dev/null\n"
+
+
+def test_an_output_that_is_not_unicode_shows_escapes(onnx_bundle: Bundle, tmp_path: Path) -> None:
+    picture().save(tmp_path / "ä.png")
+    done = subprocess.run(
+        command_line("predict", onnx_bundle.path, tmp_path / "ä.png"),
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert rb"\xe4.png" in done.stdout
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:

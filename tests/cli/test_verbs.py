@@ -268,3 +268,40 @@ def test_json_is_all_that_stdout_holds(process: Command, onnx_bundle: Bundle, fa
     result = process("evaluate", onnx_bundle.path, faulty_folder, "--json")
     assert result.returncode == 0
     assert json.loads(result.stdout)["failed"] == 2
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate"])
+def test_images_of_which_none_can_be_read_are_no_success(
+    verb: str, onnx_bundle: Bundle, tmp_path: Path, xception: Command
+) -> None:
+    for name in CLASSES:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "broken.png").write_text("no image")
+    done = xception(verb, onnx_bundle.path, tmp_path, "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["seen"] == 0
+    assert "none of the 7 images could be read" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate"])
+def test_the_failures_that_are_allowed_are_counted(
+    verb: str, onnx_bundle: Bundle, faulty_folder: Path, xception: Command
+) -> None:
+    for most, code in ((1, 1), (2, 0)):
+        done = xception(verb, onnx_bundle.path, faulty_folder, "--json", "--max-failed", str(most))
+        assert done.returncode == code
+        assert json.loads(done.stdout)["failed"] == 2
+    assert xception(verb, onnx_bundle.path, faulty_folder).returncode == 0
+
+
+def test_a_name_can_neither_forge_a_line_nor_steer_the_terminal(
+    onnx_bundle: Bundle, tmp_path: Path, xception: Command
+) -> None:
+    name = "a.png\nforged.png  cat 99.0%\x1b[2J\u202e.png"
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / name)
+    for option in ((), ("--csv",), ("--json",)):
+        shown = xception("predict", onnx_bundle.path, tmp_path, "--top", "1", *option).stdout
+        assert shown.replace("\n", "").isprintable()
+        assert not any(line.startswith("forged") for line in shown.splitlines())
+    assert json.loads(shown)["predictions"][0]["path"] == f"{tmp_path}/{name}"

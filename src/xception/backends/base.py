@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xception import machine
 from xception.bundle import Bundle, Graph
-from xception.errors import UnknownName, UsageError
+from xception.errors import InputError, UnknownName, UsageError, XceptionError, first_line
 from xception.extras import require_all
 from xception.forms import FORMS, Form, run_by
 from xception.metrics import Activation
@@ -217,13 +217,34 @@ class GraphSession:
             threads=compute.threads_per_instance,
         )
         self._preprocess, self._activation = bundle.model.preprocess, bundle.model.activation
+        self._file = bundle.main_file
 
     def __call__(self, pixels: NDArray[Any], /) -> Logits:
-        return logits_of(self.outputs(pixels)[self.graph.output_name], self.graph, self._activation)
+        found = self.outputs(pixels)
+        if self.graph.output_name not in found:
+            raise InputError(
+                f"{self._file} has the outputs {', '.join(found)}, and its bundle tells of {self.graph.output_name}; "
+                "make the bundle again"
+            )
+        return logits_of(found[self.graph.output_name], self.graph, self._activation)
 
     def outputs(self, pixels: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """All outputs of the graph by name, as it gives them."""
-        return self._run(graph_input(pixels, self.graph, self._preprocess))
+        """All outputs of the graph by name, as it gives them.
+
+        Raises:
+            InputError: the runtime cannot run the graph on such pixels.
+        """
+        values = graph_input(pixels, self.graph, self._preprocess)
+        try:
+            return self._run(values)
+        except (XceptionError, MemoryError):
+            raise
+        # Each runtime has exceptions of its own, which share no base class but this one.
+        except Exception as error:
+            raise InputError(
+                f"{self.name} cannot run {self._file} on {values.dtype} of shape {values.shape}: "
+                f"{first_line(error)}; make the bundle again"
+            ) from error
 
     def _run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
         raise NotImplementedError

@@ -1,17 +1,17 @@
 """The `xception` command: finds the verb, and turns errors into one sentence and an exit code."""
 
-import errno
 import logging
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
 
-from xception.errors import XceptionError
-from xception.extras import missing_extra
+from xception.cli.failures import UNWRITABLE, ending_of
+from xception.cli.output import prepare_streams, say
 from xception.version import __version__
 
 
@@ -45,13 +45,11 @@ GROUPS = {"data": "Prepare data sets, and find what is wrong with them."}
 HELP = (
     "Every published Xception, exactly: convert, train, evaluate, export, quantize, benchmark and run it, with proof."
 )
-EPILOGUE = "Exit codes: 0 done, 1 a check failed, 2 usage, 3 input or environment. `--debug` shows tracebacks."
-EXIT_USAGE = 2
-EXIT_ENVIRONMENT = 3
-EXIT_INTERRUPTED = 130
-
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-"""Error numbers of a stream that cannot be written."""
+EPILOGUE = (
+    "Exit codes: 0 done, 1 a check failed, 2 usage, 3 input or environment, 4 an unforeseen error. `--debug` shows "
+    "tracebacks."
+)
+DEBUG = "--debug"
 
 
 def build_app(tokens: Sequence[str] = ()) -> App:
@@ -83,45 +81,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command; returns its exit code: 0 done, 1 a check failed, 2 usage, 3 input or environment."""
-    debug = "--debug" in arguments
+    """Run one command; returns its exit code, see `EPILOGUE`."""
+    debug = DEBUG in arguments
+    tokens = [argument for argument in arguments if argument != DEBUG]
     logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     if not debug:
         warnings.simplefilter("ignore")
     try:
-        tokens = [argument for argument in arguments if argument != "--debug"]
+        prepare_streams()
         build_app(tokens)(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()
-    except CycloptsError as error:
-        return _complain(str(error), EXIT_USAGE, debug)
-    except XceptionError as error:
-        return _complain(str(error), error.exit_code, debug)
-    except ModuleNotFoundError as error:
-        if not (missing := missing_extra(error)):
-            raise
-        return _complain(str(missing), missing.exit_code, debug)
-    except KeyboardInterrupt as error:
-        return _complain(str(error) or "interrupted; nothing half-written was left behind", EXIT_INTERRUPTED, debug)
     except BrokenPipeError:
         # The reader of our output left, as `head` does; there is nobody to tell.
         _discard_output()
-    except OSError as error:
-        if error.filename is not None or error.errno not in UNWRITABLE:
-            raise
-        _discard_output()
-        return _complain(
-            f"cannot write the output: {error.strerror}; send it where there is room", EXIT_ENVIRONMENT, debug
-        )
+    except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, OSError) and error.filename is None and error.errno in UNWRITABLE:
+            _discard_output()
+        if debug:
+            traceback.print_exc()
+        ending = ending_of(error, tokens)
+        say(f"xception: {ending.sentence}")
+        return ending.code
     return 0
 
 
 def _discard_output() -> None:
     """Keep what was not written from being tried again when the process ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _complain(message: str, code: int, debug: bool) -> int:
-    if debug:
-        raise
-    sys.stderr.write(f"xception: {message}\n")
-    return code

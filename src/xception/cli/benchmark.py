@@ -13,7 +13,7 @@ from xception.backends.base import installed
 from xception.cli.engine import DEFAULT_RUNTIME, RuntimeOptions
 from xception.cli.models import open_model
 from xception.cli.options import Html, Json, ModelOption, VendorOption, page_packages
-from xception.cli.output import percent, print_facts, print_json, print_rows, progress_bar, say
+from xception.cli.output import percent, print_facts, print_json, print_line, print_rows, progress_bar, say
 from xception.data.source import Source
 from xception.data.sources import open_source, packages_for
 from xception.data.synthetic import noise_source
@@ -223,7 +223,7 @@ def _speed(one: Run, instances: int) -> AscendSpeed:
 
 def _print(result: Benchmark) -> None:
     _print_rates(result)
-    sys.stdout.write("\n")
+    print_line()
     _print_times(result)
     print_facts(
         {

@@ -1,6 +1,5 @@
 """`xception data check`"""
 
-import sys
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -9,7 +8,7 @@ from xception.checks.check import Check, check_source
 from xception.checks.findings import FINDING_KINDS, Finding
 from xception.checks.survey import survey
 from xception.cli.options import Data, Html, Json, NotIn, Unlabelled, Workers, check_at_least_one, page_packages
-from xception.cli.output import Watched, print_facts, print_json, progress_bar
+from xception.cli.output import Watched, print_facts, print_json, print_line, progress_bar
 from xception.data.folder import image_files
 from xception.data.source import Source
 from xception.data.sources import open_source, packages_for
@@ -100,13 +99,14 @@ def _print(result: Check) -> None:
 
 def _print_kind(kind: str, found: Sequence[Finding]) -> None:
     severity, meaning = FINDING_KINDS[kind]
-    sys.stdout.write(f"\n{severity}: {kind}, {len(found)}: {meaning}\n")
+    print_line()
+    print_line(f"{severity}: {kind}, {len(found)}: {meaning}")
     for each in found[:MAX_LINES]:
         detail = "" if each.detail == meaning else f": {each.detail}"
         more = f" and {len(each.paths) - MAX_PATHS} more" if len(each.paths) > MAX_PATHS else ""
-        sys.stdout.write(f"  {', '.join(each.paths[:MAX_PATHS])}{more}{detail}\n")
+        print_line(f"  {', '.join(each.paths[:MAX_PATHS])}{more}{detail}")
     if len(found) > MAX_LINES:
-        sys.stdout.write(f"  and {len(found) - MAX_LINES} more; --json lists them all\n")
+        print_line(f"  and {len(found) - MAX_LINES} more; --json lists them all")
 
 
 def _counted(counts: dict[str, int]) -> str:

@@ -14,11 +14,13 @@ from xception.cli.options import (
     Csv,
     Html,
     Json,
+    MaxFailed,
     OptionalData,
     OptionalModel,
     Top,
     Verify,
     check_at_least_one,
+    check_failed,
     page_packages,
 )
 from xception.cli.output import Watched, percent, print_facts, print_json, progress_bar, say
@@ -93,6 +95,7 @@ def evaluate(
     *,
     engine: EngineOptions = DEFAULT_ENGINE,
     verify: Verify = False,
+    max_failed: MaxFailed = None,
     scoring: Scoring = DEFAULT_SCORING,
     given: VendorResults = NO_RESULTS,
     output: EvaluationOutput = FIGURES_ON_SCREEN,
@@ -137,6 +140,7 @@ def evaluate(
         _print_csv(result)
     else:
         _print(result, next_step=f"xception benchmark {model} {data}")
+    check_failed(result.seen, result.failed, max_failed)
 
 
 def _print_csv(result: Evaluation) -> None:

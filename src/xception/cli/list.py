@@ -1,14 +1,12 @@
 """`xception list`"""
 
-import sys
-
 import msgspec
 
 from xception.arch.compute import FlopsConvention, cost, flops
 from xception.arch.spec import Architecture
 from xception.arch.variants import UNVERIFIED, VARIANTS
 from xception.cli.options import Json
-from xception.cli.output import print_json, print_rows
+from xception.cli.output import print_json, print_line, print_rows
 from xception.convert.catalog import CATALOG
 from xception.convert.weights_entry import WeightsEntry
 from xception.preprocess import CropSquash, Preprocess, ShorterSide
@@ -82,7 +80,7 @@ def list_variants(*, flops_convention: FlopsConvention = "macs", json: Json = Fa
         print_json({"flops_convention": flops_convention, "variants": variants, "weights": weights})
         return
     _print_variants(variants, flops_convention)
-    sys.stdout.write("\n")
+    print_line()
     _print_weights([row for row in weights if not row.snapshot_of])
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from xception.data.sources import DATA_HELP
-from xception.errors import UsageError
+from xception.errors import CheckFailed, UsageError
 from xception.resolve import MODEL_FORMS
 from xception.tasks import vendor_results
 
@@ -23,6 +23,10 @@ VendorOption = Annotated[
 Unlabelled = Annotated[
     bool,
     Parameter(help="The data are images without labels: an image, or a folder of images in any depth."),
+]
+MaxFailed = Annotated[
+    int | None,
+    Parameter(help="Exit with code 1 if more images than this cannot be read (default: if none can)."),
 ]
 UpstreamPython = Annotated[
     str | None,
@@ -57,3 +61,20 @@ def check_at_least_one(**numbers: int | None) -> None:
     for name, number in numbers.items():
         if number is not None and number < 1:
             raise UsageError(f"--{name.replace('_', '-')} is {number}; expected at least 1")
+
+
+def check_failed(seen: int, failed: int, max_failed: int | None) -> None:
+    """Refuse a result, once it is shown, that rests on too few of the images.
+
+    Args:
+        seen: images that were read.
+        failed: images that could not be read.
+        max_failed: failures that are allowed; None allows all but the last image's.
+
+    Raises:
+        CheckFailed: none was seen, or more failed than are allowed.
+    """
+    if not seen:
+        raise CheckFailed(f"none of the {failed} images could be read; the reasons stand above")
+    if max_failed is not None and failed > max_failed:
+        raise CheckFailed(f"{failed} of {seen + failed} images could not be read, and --max-failed allows {max_failed}")

@@ -1,5 +1,6 @@
 """Output that all verbs share: JSON and tables on stdout, progress and hints on stderr."""
 
+import io
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,7 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from xception.data.source import Item, Source
+from xception.errors import EnvironmentFault
 from xception.outputs import json_document
+from xception.screen import escaped_json, one_line, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -22,7 +25,7 @@ NUMBERS = re.compile(r"\[\n\s+((?:[-+.\deE]+,\n\s+)*[-+.\deE]+)\n\s+\]")
 
 def print_json(document: object) -> None:
     """One JSON document on stdout; arrays of numbers are written in a row, so that a matrix looks like one."""
-    text = json_document(document).decode()
+    text = escaped_json(json_document(document).decode())
     sys.stdout.write(NUMBERS.sub(lambda numbers: f"[{' '.join(numbers[1].split())}]", text))
 
 
@@ -34,26 +37,46 @@ def class_list(names: Sequence[str], most: int = 3) -> str:
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on stdout: first column left-aligned, the others to the right."""
-    table = [list(header), *(list(row) for row in rows)]
+    table = [list(map(printable, row)) for row in (header, *rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:
         cells = (
             cell.rjust(width) if column else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+        print_line("  ".join(cells).rstrip())
 
 
 def print_facts(facts: Mapping[str, str]) -> None:
     """Names and values on stdout, a line each."""
     width = max(map(len, facts), default=0)
     for name, value in facts.items():
-        sys.stdout.write(f"{name.ljust(width)}  {value}\n")
+        print_line(f"{name.ljust(width)}  {value}")
+
+
+def print_line(text: str = "") -> None:
+    """A line on stdout; see `one_line` for what is not shown as it is."""
+    sys.stdout.write(one_line(text) + "\n")
 
 
 def say(text: str) -> None:
-    """A line on stderr for the person at the terminal."""
-    sys.stderr.write(text + "\n")
+    """A line on stderr for the person at the terminal, like `print_line`."""
+    sys.stderr.write(one_line(text) + "\n")
+
+
+def prepare_streams() -> None:
+    """Make stdout and stderr take every character, as an escape where their encoding lacks it.
+
+    Raises:
+        EnvironmentFault: stdout is closed. The next file that is opened would take its place.
+    """
+    if sys.stderr is None:
+        sys.stderr = io.StringIO()
+    if sys.stdout is None:
+        raise EnvironmentFault("the standard output is closed; send it to a file, or to /dev/null")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def percent(interval: "Interval | None") -> str:

@@ -4,14 +4,14 @@ from pathlib import Path
 
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
 from xception.cli.models import open_model
-from xception.cli.options import Csv, Json, ModelOption, Top, VendorOption, check_at_least_one
+from xception.cli.options import Csv, Json, MaxFailed, ModelOption, Top, VendorOption, check_at_least_one, check_failed
 from xception.cli.output import Watched, print_facts, progress_bar, say
 from xception.data.folder import image_files
 from xception.data.remote import packages_for_files
 from xception.errors import UsageError
 from xception.extras import require_all
 from xception.pipeline.requirements import packages_to_run
-from xception.tasks.sinks import write_csv, write_json, write_table
+from xception.tasks.sinks import Counted, write_csv, write_json, write_table
 from xception.tasks.vendor_results import Written, write_results
 
 
@@ -23,6 +23,7 @@ def predict(
     engine: EngineOptions = DEFAULT_ENGINE,
     json: Json = False,
     csv: Csv = False,
+    max_failed: MaxFailed = None,
     vendor: VendorOption = None,
     out: Path | None = None,
 ) -> None:
@@ -55,14 +56,17 @@ def predict(
     source = image_files(sources)
     opened = open_model(model)
     write = write_json if json else write_csv if csv else write_table
+    tally = Counted()
     with engine.open(opened, source) as runner, progress_bar() as progress:
         watched = Watched(source, progress, "predicting")
         if vendor and out:
             written = write_results(vendor, out, runner, watched)
+            tally = Counted(seen=written.seen, failed=len(written.failures))
         else:
-            write(runner.predict(watched, top=top, max_wait_s=None))
+            write(tally.counting(runner.predict(watched, top=top, max_wait_s=None)))
     if vendor and out:
         _report(out, written)
+    check_failed(tally.seen, tally.failed, max_failed)
 
 
 def _report(out: Path, written: Written) -> None:

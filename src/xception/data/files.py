@@ -174,11 +174,6 @@ def require_length(data: bytes, length: int, place: str) -> bytes:
     return data
 
 
-def printable(name: str) -> str:
-    """A file's name as text; bytes that are not UTF-8 are written as `\\xff`."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
 def sentence(error: OSError, place: str) -> str:
     """Say in a sentence what could not be read, and why; errors without a system's own text are sentences already."""
     if error.strerror is None:

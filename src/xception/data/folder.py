@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from xception.data.files import IMAGE_SUFFIXES, Files, is_image, printable
+from xception.data.files import IMAGE_SUFFIXES, Files, is_image
 from xception.data.locations import is_folder, locate, open_files
 from xception.data.memory import ImageLike, TorchTensor, as_item
 from xception.data.remote import is_remote
 from xception.data.source import Item, Items, Lazy
 from xception.errors import InputError
+from xception.screen import as_text, without_credentials
 
 
 def image_folder(files: Files, name: str) -> Lazy:
@@ -38,9 +39,9 @@ def image_folder(files: Files, name: str) -> Lazy:
         raise InputError(f"{files.place} holds no images in its {len(classes)} class folders; {_known()}")
 
     def item(index: int) -> Item:
-        return Item(printable(keys[index]), targets[index], partial(files.read, keys[index]))
+        return Item(as_text(keys[index]), targets[index], partial(files.read, keys[index]))
 
-    return Lazy(name, tuple(map(printable, classes)), range(len(keys)), item)
+    return Lazy(name, tuple(map(as_text, classes)), range(len(keys)), item)
 
 
 def image_files(places: str | Path | Sequence[str | Path]) -> Items:
@@ -77,7 +78,7 @@ def as_items(images: ImageLike | Iterable[ImageLike]) -> Iterable[Item]:
 def _remote_or_here(image: ImageLike) -> Item:
     if isinstance(image, str) and is_remote(image):
         files, name = locate(image)
-        return Item(image, None, partial(files.read, name))
+        return Item(without_credentials(image), None, partial(files.read, name))
     return as_item(image)
 
 
@@ -85,12 +86,12 @@ def _expand(place: str) -> Iterator[Item]:
     folder = place.rstrip("/")
     if _is_folder(place):
         files = open_files(place)
-        names = filter(is_image, files.names())
-        return (Item(f"{folder}/{printable(name)}", None, partial(files.read, name)) for name in names)
+        names, shown = filter(is_image, files.names()), without_credentials(as_text(folder))
+        return (Item(f"{shown}/{as_text(name)}", None, partial(files.read, name)) for name in names)
     if not is_remote(place) and not Path(place).exists():
         raise InputError(f"{place} does not exist; expected an image or a folder of images")
     files, name = locate(place)
-    return iter([Item(place, None, partial(files.read, name))])
+    return iter([Item(without_credentials(as_text(place)), None, partial(files.read, name))])
 
 
 def _is_folder(place: str) -> bool:

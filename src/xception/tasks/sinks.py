@@ -2,26 +2,49 @@
 
 import csv
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TextIO
 
 import msgspec
 
 from xception.pipeline.engine import Prediction
 from xception.pipeline.lane import Failure
+from xception.screen import escaped_json, one_line, printable, without_credentials
 from xception.tasks.predictions import PREDICTION_COLUMNS, table_rows
 
 Outcomes = Iterable[Prediction | Failure]
 
 
+@dataclass
+class Counted:
+    """The number of images that were seen, and that failed; it counts while the outcomes pass by."""
+
+    seen: int = 0
+    failed: int = 0
+
+    def counting(self, outcomes: Outcomes) -> Iterator[Prediction | Failure]:
+        """The same outcomes, counted."""
+        for outcome in outcomes:
+            if isinstance(outcome, Failure):
+                self.failed += 1
+            else:
+                self.seen += 1
+            yield outcome
+
+
 def write_table(outcomes: Outcomes, stream: TextIO | None = None) -> None:
-    """A line per image: its path, and each class with its probability; failures name their reason."""
+    """A line per image: its path, and each class with its probability; failures name their reason.
+
+    Every line is one image's, whatever its name or its classes' names hold: see `printable`.
+    """
     stream = stream or sys.stdout
     for outcome in outcomes:
         if isinstance(outcome, Failure):
-            stream.write(f"{outcome.key}  FAILED: {outcome.reason}\n")
+            stream.write(one_line(f"{printable(outcome.key)}  FAILED: {outcome.reason}") + "\n")
         else:
-            stream.write(f"{outcome.path}  {', '.join(map(str, outcome.top))}\n")
+            line = f"{printable(outcome.path)}  {', '.join(printable(str(guess)) for guess in outcome.top)}"
+            stream.write(without_credentials(line) + "\n")
 
 
 def write_csv(outcomes: Outcomes, stream: TextIO | None = None) -> None:
@@ -32,7 +55,9 @@ def write_csv(outcomes: Outcomes, stream: TextIO | None = None) -> None:
     writer = csv.writer(stream or sys.stdout, lineterminator="\n")
     writer.writerow(PREDICTION_COLUMNS)
     for path, rank, index, label, probability, failure in table_rows(outcomes):
-        writer.writerow((path, rank, index, label, None if probability is None else f"{probability:.8f}", failure))
+        shown = None if probability is None else f"{probability:.8f}"
+        label, failure = label and printable(label), failure and one_line(failure)
+        writer.writerow((printable(path), rank, index, label, shown, failure))
 
 
 def write_json(outcomes: Outcomes, stream: TextIO | None = None) -> None:
@@ -45,7 +70,7 @@ def write_json(outcomes: Outcomes, stream: TextIO | None = None) -> None:
         if isinstance(outcome, Failure):
             failures.append({"path": outcome.key, "reason": outcome.reason})
         else:
-            stream.write(("," if seen else "") + "\n" + msgspec.json.encode(outcome).decode())
+            stream.write(("," if seen else "") + "\n" + escaped_json(msgspec.json.encode(outcome).decode()))
             seen += 1
     rest = {"failures": failures, "total": seen + len(failures), "seen": seen, "failed": len(failures)}
-    stream.write("\n]," + msgspec.json.encode(rest).decode()[1:] + "\n")
+    stream.write("\n]," + escaped_json(msgspec.json.encode(rest).decode())[1:] + "\n")

@@ -138,7 +138,8 @@ def _read(name: str) -> dict[str, Any]:
         return tomllib.loads(inputs.read_utf8(path, inputs.DOCUMENT_LIMIT))
     except OSError as error:
         raise InputError(f"cannot read the recipe {path}: {error.strerror}; expected a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    # Apart from its own error, the reader lets those of huge numbers and of deep nesting through.
+    except (ValueError, RecursionError) as error:
         raise InputError(f"the recipe {path} is not TOML: {error}") from error
 
 
@@ -156,7 +157,7 @@ def _apply(document: dict[str, Any], change: str) -> None:
         return
     try:
         document[leaf] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         document[leaf] = text.strip()  # a bare word, as one writes it on a command line
 
 
