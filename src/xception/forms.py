@@ -66,6 +66,8 @@ class FormFacts:
     """Function that opens a file so that it shows the values inside, where the runtime can."""
     ports: str | None = None
     """Function from a file to its inputs and outputs, where the file may be described without a bundle."""
+    validator: str | None = None
+    """Function that refuses files which break the rules of the format, where someone states them."""
     int8: Int8 | None = None
     """Quantization to this form, where there is one."""
 
@@ -108,6 +110,7 @@ FORMS: Mapping[Form, FormFacts] = {
         options=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"precision", "opset"},
         taps="xception.export.onnx:open_taps",
         ports="xception.backends.graphs:onnx_ports",
+        validator="xception.backends.validity:check_onnx",
         int8=Int8(writer="xception.quantize.int8_files:int8_onnx_files"),
     ),
     "openvino": FormFacts(
@@ -120,6 +123,7 @@ FORMS: Mapping[Form, FormFacts] = {
         options=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"precision", "opset"},
         taps="xception.export.openvino:open_taps",
         ports="xception.backends.graphs:openvino_ports",
+        validator="xception.backends.validity:check_openvino",
         int8=Int8(writer="xception.quantize.int8_files:int8_openvino_files"),
     ),
     "litert": FormFacts(
@@ -133,6 +137,7 @@ FORMS: Mapping[Form, FormFacts] = {
         layout="nhwc",
         taps="xception.export.litert:open_taps",
         ports="xception.backends.graphs:litert_ports",
+        validator="xception.backends.validity:check_litert",
         int8=Int8(writer="xception.quantize.litert:int8_litert_files", rounds_logits=True),
     ),
     "pt2": FormFacts(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xception.errors import CheckFailed, UsageError
 from xception.extras import require
-from xception.quantize.qdq import attributes_of, ordered
+from xception.quantize.qdq import attributes_of
 
 Real = NDArray[np.float64]
 
@@ -63,7 +63,7 @@ def integer_values(
     numpy_helper = require("onnx", "quantize").numpy_helper
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     found: dict[str, Real] = {}
-    for node in ordered(model, {*inputs, *constants}):
+    for node in model.graph.node:
         output = node.output[0]
         if node.op_type == "QuantizeLinear":
             found[output] = _quantized(values[node.input[0]], *(constants[name] for name in node.input[1:]))

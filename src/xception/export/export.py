@@ -10,6 +10,7 @@ import msgspec
 
 from xception.arguments import as_path
 from xception.backends.base import Pixels
+from xception.backends.validity import check_files
 from xception.bundle import Bundle, Model, as_bundle, child, ensure_free_for_bundle, write_bundle
 from xception.errors import CheckFailed, UnknownName, UsageError
 from xception.export.program import GraphOptions, Program, program
@@ -95,10 +96,11 @@ def runner_of(exported: Bundle, upstream_python: str | None = None) -> Runner | 
 
 
 def file_contents(form: Form, made: Program, upstream_python: str | None) -> dict[str, bytes]:
-    """The content of a form's files by name.
+    """The content of a form's files by name, valid by the rules of its format.
 
     Raises:
         UnknownName: the form is not exported.
+        CheckFailed: the files break those rules.
         MissingExtra: a package that writes it is not installed.
     """
     facts = FORMS[form]
@@ -106,6 +108,7 @@ def file_contents(form: Form, made: Program, upstream_python: str | None) -> dic
         raise UnknownName("form to export", form, exportable())
     write_files = facts.function(facts.writer)
     files: dict[str, bytes] = write_files(made, upstream_python) if facts.needs_upstream_python else write_files(made)
+    check_files(form, files)
     return files
 
 

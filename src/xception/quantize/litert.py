@@ -18,7 +18,7 @@ from xception.errors import UsageError
 from xception.extras import require
 from xception.flatbuffer import Grid
 from xception.litert_graph import LayerWeights, LiteRtGraph, OperationCall, Window
-from xception.quantize.qdq import attributes_of, ordered
+from xception.quantize.qdq import attributes_of
 
 EXAMPLE_PX = 299
 """Height and width in the file of a graph that takes any."""
@@ -176,13 +176,11 @@ class _Translation:
 
 
 def _with_shapes(graph: Any) -> Any:
-    """A copy for one image, in order and with the shapes of all values."""
+    """A copy for one image, with the shapes of all values."""
     onnx = require("onnx", "quantize")
     model = onnx.ModelProto()
     model.CopyFrom(graph)
-    known = (*graph.graph.input, *graph.graph.initializer)
-    del model.graph.value_info[:], model.graph.node[:]
-    model.graph.node.extend(ordered(graph, {value.name for value in known}))
+    del model.graph.value_info[:]
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     for side in _sides(model):
         side.dim_value = side.dim_value or EXAMPLE_PX

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -76,6 +76,7 @@ def quantize_graph(
         },
     )
     quantizer.quantize_model()
+    _sort_nodes(quantizer.model.model)
     return quantizer.model.model
 
 
@@ -142,18 +143,20 @@ def scales_csv(rows: Sequence[TensorScale]) -> str:
     return text.getvalue()
 
 
-def ordered(model: Any, known: Collection[str]) -> Iterator[Any]:
-    """The nodes, each after those that it reads; ONNX Runtime's quantizer appends its own at the end.
+def _sort_nodes(model: Any) -> None:
+    """Put each node behind those that it reads, as ONNX demands: the quantizer appends its own at the end."""
+    makers = {output: node for node in model.graph.node for output in node.output}
+    places: dict[str, int] = {}
 
-    Args:
-        model: an `onnx.ModelProto`.
-        known: names of the inputs and constants.
-    """
-    known, waiting = set(known), list(model.graph.node)
-    while ready := [node for node in waiting if known.issuperset(node.input)]:
-        yield from ready
-        known |= {output for node in ready for output in node.output}
-        waiting = [node for node in waiting if not known.issuperset(node.output)]
+    def place(node: Any) -> None:
+        for name in node.input:
+            if name in makers and makers[name].output[0] not in places:
+                place(makers[name])
+        places.setdefault(node.output[0], len(places))
+
+    for node in model.graph.node:
+        place(node)
+    model.graph.node.sort(key=lambda node: places[node.output[0]])
 
 
 def attributes_of(node: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import msgspec
 
 from xception.arguments import as_path
 from xception.backends.base import BACKENDS, default_backend
+from xception.backends.validity import check_files
 from xception.bundle import Bundle, Graph, Model, as_bundle, child, ensure_free_for_bundle, write_bundle
 from xception.data.source import Items, Source
 from xception.errors import CheckFailed, UnknownName, UsageError, XceptionError
@@ -213,11 +214,12 @@ def _attempt(job: _Job, method: Method, start: float) -> _Attempt:
 
 
 def _files(graph: Any, to: Form) -> dict[str, bytes]:
-    """An int8 graph in QDQ form as the files of a form."""
+    """An int8 graph in QDQ form as the files of a form, valid by the rules of its format."""
     int8 = FORMS[to].int8
     if int8 is None:
         raise UnknownName("target", to, quantizable())
     files: dict[str, bytes] = FORMS[to].function(int8.writer)(graph)
+    check_files(to, files)
     return files
 
 
