@@ -25,6 +25,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "onnxruntime": "onnx",
         "openvino": "openvino",
         "pandas": "notebook",
+        "pillow_heif": "heic",
         "pyarrow": "data",
         "scipy": "data",
         "sklearn": "train",

@@ -130,6 +130,22 @@ def test_evaluate_counts_every_image(
     assert set(result["top1"]) == {"value", "low", "high"}
 
 
+@pytest.mark.parametrize("verb", ["evaluate", "predict", "compare", "data parity", "data check", "benchmark"])
+def test_files_that_are_left_out_are_counted_by_kind(
+    verb: str, onnx_bundle: Bundle, faulty_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("notes.txt", "photo", "._0.png"):
+        (faulty_folder / CLASSES[1] / name).write_bytes(b"x")
+    model = [str(onnx_bundle.path)]
+    models = {"data check": [], "compare": model * 2}.get(verb, model)
+    run([*verb.split(), *models, str(faulty_folder), "--json"])
+    captured = capsys.readouterr()
+    assert "3 files are left out: .txt 1, no ending 1, system files 1" in captured.err
+    if verb not in ("benchmark", "predict", "data parity"):
+        left_out = json.loads(captured.out)["inventory"]["left_out"]
+        assert left_out == {".txt": 1, "no ending": 1, "system files": 1}
+
+
 def test_evaluate_takes_several_right_answers_fewer_classes_and_mirror_images(
     onnx_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,10 +1,12 @@
 import io
 import random
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from warnings import catch_warnings
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -142,6 +144,24 @@ def test_where_pillows_warning_is_an_error_the_image_is_refused_for_its_size() -
 def test_more_pixels_than_pillow_allows_are_refused() -> None:
     with pytest.raises(DecodeError, match="too many pixels"):
         decode(encoded(Image.new("1", (15_000, 15_000)), compress_level=1))
+
+
+def heic() -> bytes:
+    file = io.BytesIO()
+    pillow_heif.from_pillow(picture(64, 48)).save(file, quality=90)
+    return file.getvalue()
+
+
+def test_a_phones_photo_is_decoded() -> None:
+    image = decode(heic())
+    assert image.size == (64, 48)
+    assert np.abs(rgb(image).astype(int) - rgb(picture(64, 48))).mean() < 16
+
+
+def test_a_phones_photo_says_which_package_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(DecodeError, match=r"a HEIC image: this needs the Python package 'pillow_heif'.*\[heic\]"):
+        decode(heic())
 
 
 def test_an_empty_file_is_called_empty() -> None:

@@ -2,8 +2,18 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from xception.data.files import Below, Files, LocalFiles, buffered, is_image, require_length
+from xception.data.files import (
+    HEIC_SUFFIXES,
+    PILLOW_SUFFIXES,
+    Below,
+    Files,
+    LocalFiles,
+    buffered,
+    is_image,
+    require_length,
+)
 
 
 def write(root: Path, *names: str) -> LocalFiles:
@@ -89,7 +99,34 @@ def test_small_reads_are_made_of_large_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("a/b.JPEG", True), ("b.png", True), ("jpg", False), ("a.jpg/b", False)]
+    ("name", "expected"),
+    [("a/b.JPEG", True), ("b.png", True), ("c.jfif", True), ("jpg", False), ("a.jpg/b", False), ("a/._b.png", False)],
 )
 def test_images_are_known_by_their_suffix(name: str, expected: bool) -> None:
     assert is_image(name) is expected
+
+
+def test_all_that_pillow_decodes_by_itself_is_known_by_its_suffix() -> None:
+    Image.init()
+    known = {suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN}
+    # Documents, films and stubs: read by other programs, or not at all.
+    others = {".bufr", ".emf", ".eps", ".grib", ".h5", ".hdf", ".mpeg", ".mpg", ".ps", ".wmf"}
+    assert set(PILLOW_SUFFIXES.split()) - known == {".mpo", ".pjp", ".pjpeg"}
+    assert known - set(PILLOW_SUFFIXES.split()) - HEIC_SUFFIXES == others
+
+
+def test_circles_of_links_are_walked_once(tmp_path: Path) -> None:
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.png").touch()
+        (tmp_path / name / f"to_{other}").symlink_to(tmp_path / other)
+    (tmp_path / "a" / "round").symlink_to(tmp_path)
+    assert list(LocalFiles(tmp_path).names()) == ["a/0.png", "a/to_b/0.png", "b/0.png", "b/to_a/0.png"]
+
+
+def test_a_link_to_itself_is_listed_and_fails_where_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "x.jpg").symlink_to(tmp_path / "x.jpg")
+    files = LocalFiles(tmp_path)
+    assert list(files.names()) == ["x.jpg"]
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        files.read("x.jpg")

@@ -74,6 +74,10 @@ def test_an_empty_class_keeps_its_place(tmp_path: Path) -> None:
         (("train", "val"), "test", "val"),
         (("train", "val", "validation"), "validation", "validation"),
         (("train", "test"), "train", "train"),
+        (("Train", "Val"), "validation", "Val"),
+        (("train", "valid"), "validation", "valid"),
+        (("TRAINING", "dev"), "train", "TRAINING"),
+        (("training", "testing", "eval"), "test", "testing"),
     ],
 )
 def test_split_folders_are_used_where_they_exist(
@@ -88,13 +92,49 @@ def test_split_folders_are_used_where_they_exist(
 
 @pytest.mark.parametrize(
     ("folders", "suffix"),
-    [(("train",), ":validation"), (("test",), ":train"), (("train", "val"), ""), (("train", "validation", "kit"), "")],
+    [
+        (("train",), ":validation"),
+        (("test",), ":train"),
+        (("train", "val"), ""),
+        (("train", "validation", "kit"), ""),
+        (("train", "kit"), ":validation"),
+        (("Train", "Val"), ""),
+        (("train", "test"), ":dev"),
+    ],
 )
 def test_splits_are_not_taken_for_classes(folders: tuple[str, ...], suffix: str, tmp_path: Path) -> None:
     for name in folders:
         write_folder(tmp_path / name, 1)
-    with pytest.raises(InputError, match=r"holds the splits (train/|test/).* and no .*:SPLIT, or name its folder"):
+    with pytest.raises(InputError, match=r"holds the splits ((?i:train)/|test/).* and no .*:SPLIT, or name its folder"):
         open_source(f"{tmp_path}{suffix}")
+
+
+def test_two_folders_of_one_split_are_refused(tmp_path: Path) -> None:
+    for name in ("train", "Train", "val"):
+        write_folder(tmp_path / name, 1)
+    with pytest.raises(InputError, match="holds Train/ and train/, which are both called train"):
+        open_source(tmp_path, "train")
+
+
+def test_a_class_that_is_called_like_a_split_stays_a_class(tmp_path: Path) -> None:
+    source = open_source(write_folder(tmp_path / "d", 1, ("car", "plane", "train")))
+    assert source.classes == ("car", "plane", "train")
+
+
+def test_class_folders_with_the_same_folders_and_no_images_are_refused(tmp_path: Path) -> None:
+    for name in ("fold_1", "fold_2"):
+        write_folder(tmp_path / name, 1, ("ant", "bee"))
+    with pytest.raises(InputError, match=r"only the same folders in each of them, such as ant, bee.*name one of them"):
+        open_source(tmp_path)
+    (tmp_path / "fold_1" / "0.png").write_bytes(encoded(picture()))
+    assert open_source(tmp_path).classes == ("fold_1", "fold_2")
+
+
+@pytest.mark.parametrize("name", ["validation", "val", "Valid", "DEV"])
+def test_a_split_is_asked_for_by_any_of_its_names(name: str, tmp_path: Path) -> None:
+    for folder in ("train", "val"):
+        write_folder(tmp_path / folder, 1)
+    assert open_source(f"{tmp_path}:{name}").name == f"{tmp_path.name}:validation"
 
 
 def test_one_folder_is_split_into_parts_that_share_nothing_and_miss_nothing(tmp_path: Path) -> None:

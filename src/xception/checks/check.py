@@ -12,6 +12,7 @@ import numpy as np
 from xception.checks.findings import ORDER, Finding, Severity, finding
 from xception.checks.inspection import Inspection, inspect
 from xception.checks.look_alikes import Fingerprint, image_fingerprint, look_alikes
+from xception.data.inventory import EMPTY, Inventory, inventory_of
 from xception.data.source import Item, Source
 from xception.errors import DecodeError
 from xception.machine import cores
@@ -38,6 +39,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     seen: int
     failed: int
+    inventory: Inventory = EMPTY
+    """Files of the data that are not among the images, and images that are among them twice."""
     classes: dict[str, int]
     formats: dict[str, int]
     modes: dict[str, int]
@@ -106,6 +109,7 @@ def check_source(
         data=source.name,
         not_in=tuple(other.name for other in not_in),
         total=len(looked),
+        inventory=inventory_of(source),
         seen=len(sound),
         failed=len(looked) - len(sound),
         classes=_per_class(looked, source.classes),

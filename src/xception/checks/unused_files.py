@@ -1,19 +1,12 @@
 """Files in a data set's folder that no source reads, although somebody may believe so."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from xception.checks.findings import Finding, finding
 from xception.data.decode import JPEG_START
 from xception.data.files import Files, is_image
-
-JUNK_NAMES = re.compile(
-    r"(?:.*/)?(?:__MACOSX/.*|e?h?thumbs\.db|desktop\.ini|\.DS_Store|\.directory|\._[^/]*|~\$[^/]*|[^/]*~"
-    r"|[^/]*\.(?:tmp|part|partial|crdownload|download))",
-    re.IGNORECASE,
-)
-"""Names of files that Windows, macOS, desktops, editors and broken downloads leave behind."""
+from xception.data.inventory import JUNK_NAMES
 
 IMAGE_STARTS = (JPEG_START, b"\x89PNG\r\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
 """First bytes of image files."""

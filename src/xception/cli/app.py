@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 
 from xception.cli.failures import UNWRITABLE, ending_of
 from xception.cli.output import prepare_streams, say
+from xception.data import inventory
 from xception.version import __version__
 
 
@@ -84,6 +85,7 @@ def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code, see `EPILOGUE`."""
     debug = DEBUG in arguments
     tokens = [argument for argument in arguments if argument != DEBUG]
+    inventory.LOG.handlers = [Remarks()]
     logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     if not debug:
         warnings.simplefilter("ignore")
@@ -103,6 +105,13 @@ def run(arguments: list[str]) -> int:
         say(f"xception: {ending.sentence}")
         return ending.code
     return 0
+
+
+class Remarks(logging.Handler):
+    """Warnings as lines for the person at the terminal, without a time or a name."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"WARNING: {record.getMessage()}")
 
 
 def _discard_output() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from xception.data.inventory import inventory_of
 from xception.data.source import Item, Source
 from xception.errors import EnvironmentFault
 from xception.outputs import json_document
@@ -142,6 +143,7 @@ class Watched:
     def __init__(self, source: Source, progress: "Progress", description: str) -> None:
         self.name = source.name
         self.classes = source.classes
+        self.inventory = inventory_of(source)
         self._source = source
         self._progress = progress
         self._task = progress.add_task(description, total=len(source))

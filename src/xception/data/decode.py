@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from xception.errors import DecodeError
-from xception.extras import optional
+from xception.errors import DecodeError, MissingExtra
+from xception.extras import optional, require
 
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
@@ -20,6 +20,11 @@ Reduction = Callable[[tuple[int, int]], int]
 
 
 JPEG_START = b"\xff\xd8\xff"
+
+HEIC_STARTS = frozenset(
+    b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+)
+"""Bytes 4 to 12 of HEIC files."""
 
 
 TURBO_COLORSPACES = {"RGB": "RGBX", "L": "GRAY"}
@@ -54,6 +59,8 @@ def decode(data: bytes, reduction: Reduction | None = None) -> Image.Image:
     """
     if not data:
         raise DecodeError("the file is empty")
+    if data[4:12] in HEIC_STARTS:
+        _register_heic()
     try:
         with Image.open(io.BytesIO(data)) as image:
             if reduction and image.format in ("JPEG", "MPO"):
@@ -72,6 +79,18 @@ def decode(data: bytes, reduction: Reduction | None = None) -> Image.Image:
     # Pillow's plugins let their own parsing errors through: struct.error, SyntaxError, ZeroDivisionError, ...
     except Exception as error:
         raise DecodeError(f"corrupt image: {error or type(error).__name__}") from error
+
+
+def _register_heic() -> None:
+    """Make Pillow read HEIC.
+
+    Raises:
+        DecodeError: the package that does it is not installed.
+    """
+    try:
+        require("pillow_heif", "heic").register_heif_opener()
+    except MissingExtra as error:
+        raise DecodeError(f"a HEIC image: {error}") from error
 
 
 def _reduce(image: Image.Image, reduction: Reduction) -> None:

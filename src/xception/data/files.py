@@ -5,14 +5,25 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 from xception import inputs
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"}
+HEIC_SUFFIXES = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
+"""Suffixes of images that an optional package decodes."""
+
+PILLOW_SUFFIXES = (
+    ".apng .avif .avifs .blp .bmp .bw .cur .dcx .dds .dib .fit .fits .flc .fli .ftc .ftu .gbr .gif .icb .icns .ico "
+    ".iim .im .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .mpo .msp .pbm .pcd .pcx .pfm .pgm .pjp .pjpeg .png "
+    ".pnm .ppm .psd .pxr .qoi .ras .rgb .rgba .sgi .tga .tif .tiff .vda .vst .webp .xbm .xpm"
 )
+"""Suffixes of all formats that Pillow decodes by itself."""
+
+IMAGE_SUFFIXES = HEIC_SUFFIXES.union(PILLOW_SUFFIXES.split())
 """Suffixes by which images are told from other files."""
+
+MAC_DOUBLE = "._"
+"""Beginning of the names of files in which macOS keeps what another file system has no place for."""
 
 BUFFER_BYTES = 4 << 20
 """Bytes that a file which is opened in place reads at once, in one request if it is remote."""
@@ -64,23 +75,24 @@ class LocalFiles:
 
     def entries(self, folder: str = "") -> set[str]:
         with os.scandir(self.root / folder) as entries:
-            # A link that leads nowhere is listed too, so that it fails where it is read and does not go unnoticed.
-            return {
-                f"{entry.name}/" if entry.is_dir() else entry.name
-                for entry in entries
-                if entry.is_dir() or entry.is_file() or entry.is_symlink()
-            }
+            kinds = ((entry.name, _kind(entry)) for entry in entries)
+            return {f"{name}/" if kind == "folder" else name for name, kind in kinds if kind}
 
     def names(self, folder: str = "") -> Iterator[str]:
+        return self._names(folder, (self.root / folder).resolve(), frozenset())
+
+    def _names(self, folder: str, place: Path, around: frozenset[Path]) -> Iterator[str]:
+        """The files below a folder that lies at `place`, `around` which are the folders that led there."""
+        around |= {place}
         for name in sorted(self.entries(folder), key=lambda name: name.rstrip("/")):
             if not name.endswith("/"):
                 yield folder + name
-            elif not self._leads_back(folder + name):
-                yield from self.names(folder + name)
-
-    def _leads_back(self, folder: str) -> bool:
-        path = self.root / folder
-        return path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())
+                continue
+            path = self.root / folder / name
+            target = path.resolve() if path.is_symlink() else place / name
+            # A link that leads back would list the same files in ever greater depths.
+            if target not in around and not place.is_relative_to(target):
+                yield from self._names(folder + name, target, around)
 
     def size(self, name: str) -> int:
         return (self.root / name).stat().st_size
@@ -198,5 +210,18 @@ def exists(files: Files, name: str) -> bool:
 
 
 def is_image(name: str) -> bool:
-    """Tell by its name whether a file is an image."""
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+    """Tell by its name whether a file is an image; macOS' doubles of images are none."""
+    path = PurePosixPath(name)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(MAC_DOUBLE)
+
+
+def _kind(entry: os.DirEntry[str]) -> Literal["file", "folder"] | None:
+    """The kind of an entry; None for pipes, devices and the like."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        is_file = entry.is_file()
+    except OSError:  # a link to itself, or one of a circle
+        is_file = True
+    # A link that leads nowhere is listed too, so that it fails where it is read and does not go unnoticed.
+    return "file" if is_file or entry.is_symlink() else None

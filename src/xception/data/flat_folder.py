@@ -4,12 +4,16 @@ from array import array
 from collections.abc import Iterable
 from functools import partial
 
-from xception.data.classes import class_names
+from xception.data.classes import DEVKIT, LABEL_FILES, class_names
 from xception.data.files import Files, is_image
 from xception.data.ground_truth import GROUND_TRUTH, SYNSETS, TRUTH_FILE, find_truth, image_stem
+from xception.data.inventory import Inventory, left_out
 from xception.data.source import Item, Lazy
 from xception.errors import InputError
 from xception.labels import index_classes
+
+LABELLING = frozenset({TRUTH_FILE, f"{DEVKIT}.tar.gz", *LABEL_FILES})
+"""Files next to the images that tell their classes."""
 
 
 def flat_folder(files: Files, name: str, around: Iterable[Files]) -> Lazy:
@@ -28,7 +32,8 @@ def flat_folder(files: Files, name: str, around: Iterable[Files]) -> Lazy:
             f"{files.place} holds images and no class folders; expected their classes in {TRUTH_FILE}, "
             f"or in {GROUND_TRUTH} and {SYNSETS}, there or in the folder above"
         )
-    images = _by_stem(files)
+    entries = files.entries()
+    images = _by_stem(filter(is_image, entries), files.place)
     unknown = sorted(images.keys() - truth.targets.keys())
     if unknown:
         raise InputError(
@@ -43,14 +48,13 @@ def flat_folder(files: Files, name: str, around: Iterable[Files]) -> Lazy:
         return Item(keys[index], targets[index], partial(files.read, keys[index]))
 
     classes = truth.classes or class_names(places, count) or index_classes(count)
-    return Lazy(name, classes, range(len(keys)), item)
+    others = (entry for entry in entries if not (is_image(entry) or entry.endswith("/") or entry in LABELLING))
+    return Lazy(name, classes, range(len(keys)), item, Inventory(left_out=left_out(others)))
 
 
-def _by_stem(files: Files) -> dict[str, str]:
-    images = sorted(entry for entry in files.entries() if is_image(entry))
+def _by_stem(names: Iterable[str], place: str) -> dict[str, str]:
+    images = sorted(names)
     by_stem = {image_stem(name): name for name in images}
     if len(by_stem) < len(images):
-        raise InputError(
-            f"{files.place} holds images that differ only in what follows the first dot; rename or remove them"
-        )
+        raise InputError(f"{place} holds images that differ only in what follows the first dot; rename or remove them")
     return by_stem

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from xception.data.files import IMAGE_SUFFIXES, Files, is_image
+from xception.data.inventory import Inventory, announce, left_out
 from xception.data.locations import is_folder, locate, open_files
 from xception.data.memory import ImageLike, TorchTensor, as_item
 from xception.data.remote import is_remote
@@ -22,7 +23,7 @@ def image_folder(files: Files, name: str) -> Lazy:
 
     Raises:
         OSError: the folder cannot be read.
-        InputError: no classes, or no images.
+        InputError: no classes, no images, or folders that are parts of a data set rather than classes.
     """
     classes = tuple(sorted(name[:-1] for name in files.entries() if name.endswith("/") and name[0] != "."))
     if not classes:
@@ -30,18 +31,44 @@ def image_folder(files: Files, name: str) -> Lazy:
     places = {label: target for target, label in enumerate(classes)}
     keys: list[str] = []
     targets = array("i")
+    others: list[str] = []
     for key in files.names():
         label, below, _ = key.partition("/")
         if below and label in places and is_image(key):
             keys.append(key)
             targets.append(places[label])
+        elif below or is_image(key):  # a file around the class folders describes them
+            others.append(key)
     if not keys:
         raise InputError(f"{files.place} holds no images in its {len(classes)} class folders; {_known()}")
+    _refuse_parts(keys, files.place)
 
     def item(index: int) -> Item:
         return Item(as_text(keys[index]), targets[index], partial(files.read, keys[index]))
 
-    return Lazy(name, tuple(map(as_text, classes)), range(len(keys)), item)
+    inventory = Inventory(left_out=left_out(others))
+    return Lazy(name, tuple(map(as_text, classes)), range(len(keys)), item, inventory)
+
+
+def _refuse_parts(keys: Iterable[str], place: str) -> None:
+    """Refuse folders that look like parts of a data set, each with the same folders of classes.
+
+    Raises:
+        InputError: every folder holds the same folders, at least two, and no image directly.
+    """
+    found: dict[str, set[str]] = {}
+    for key in keys:
+        label, inner, *deeper = key.split("/", 2)
+        if not deeper:
+            return
+        found.setdefault(label, set()).add(inner)
+    first, *others = found.values()
+    if len(first) > 1 and all(other == first for other in others):
+        raise InputError(
+            f"{place} holds no images in {', '.join(sorted(found))}, only the same folders in each of them, such as "
+            f"{', '.join(sorted(first)[:3])}; these seem to be parts of a data set and not its classes: name one of "
+            f"them, such as {place}/{min(found)}"
+        )
 
 
 def image_files(places: str | Path | Sequence[str | Path]) -> Items:
@@ -51,10 +78,13 @@ def image_files(places: str | Path | Sequence[str | Path]) -> Items:
         InputError: a path that does not exist, or no images at all.
     """
     places = [places] if isinstance(places, str | Path) else places
-    items = tuple(item for place in map(str, places) for item in _expand(place))
+    others: list[str] = []
+    items = tuple(item for place in map(str, places) for item in _expand(place, others))
     if not items:
         raise InputError(f"no images in {', '.join(map(str, places))}; {_known()}")
-    return Items("files", (), items)
+    inventory = Inventory(left_out=left_out(others))
+    announce("files", inventory)
+    return Items("files", (), items, inventory)
 
 
 def as_items(images: ImageLike | Iterable[ImageLike]) -> Iterable[Item]:
@@ -82,12 +112,15 @@ def _remote_or_here(image: ImageLike) -> Item:
     return as_item(image)
 
 
-def _expand(place: str) -> Iterator[Item]:
+def _expand(place: str, others: list[str]) -> Iterator[Item]:
+    """The images at a place; the files there that are none go to `others`."""
     folder = place.rstrip("/")
     if _is_folder(place):
         files = open_files(place)
-        names, shown = filter(is_image, files.names()), without_credentials(as_text(folder))
-        return (Item(f"{shown}/{as_text(name)}", None, partial(files.read, name)) for name in names)
+        names, shown = list(files.names()), without_credentials(as_text(folder))
+        others.extend(name for name in names if not is_image(name))
+        images = filter(is_image, names)
+        return (Item(f"{shown}/{as_text(name)}", None, partial(files.read, name)) for name in images)
     if not is_remote(place) and not Path(place).exists():
         raise InputError(f"{place} does not exist; expected an image or a folder of images")
     files, name = locate(place)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from xception.data.classes import classes_of_indices, imagenet_classes, read_text
 from xception.data.files import Files, exists
+from xception.data.inventory import Inventory
 from xception.data.locations import locate
 from xception.data.source import Item, Lazy
 from xception.data.splits import Split, split_part
@@ -71,7 +72,8 @@ def list_file(data: str, split: Split | None) -> Lazy:
         return Item(paths[index], targets[index], partial(files.read, root + paths[index]))
 
     classes = imagenet_classes(paths, targets) or classes_of_indices([files], targets)
-    return split_part(Lazy(name, classes, range(len(rows)), item), split)
+    inventory = Inventory(repeated=len(paths) - len(set(paths)))
+    return split_part(Lazy(name, classes, range(len(rows)), item, inventory), split)
 
 
 def parse_lines(text: str) -> tuple[list[ListRow], list[BadLine]]:

@@ -2,14 +2,17 @@
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from hashlib import sha256
 from itertools import chain, product
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from xception.data.classes import classes_of_indices
 from xception.data.files import IMAGE_SUFFIXES, Files
+from xception.data.inventory import Inventory, left_out
 from xception.data.locations import base_name, locate
 from xception.data.source import Item, Lazy
 from xception.data.splits import Split, split_part
@@ -65,9 +68,12 @@ def index_shards(located: Iterable[tuple[Files, str]], name: str) -> Lazy:
     located = list(located)
     keys: list[str] = []
     shard_of, starts, lengths, targets = array("i"), array("q"), array("q"), array("i")
+    copies = CopiedShards()
+    others: list[str] = []
     for number, (files, shard) in enumerate(located):
         stem = shard.removesuffix(SHARD_SUFFIX)
-        for sample in samples(files, shard):
+        for sample in samples(files, shard, others):
+            copies.add(number, sample)
             keys.append(f"{stem}/{sample.key}")
             shard_of.append(number)
             starts.append(sample.start)
@@ -81,7 +87,49 @@ def index_shards(located: Iterable[tuple[Files, str]], name: str) -> Lazy:
         return Item(keys[index], targets[index], partial(files.span, shard, starts[index], lengths[index]))
 
     classes = classes_of_indices([located[0][0]], targets)
-    return Lazy(name, classes, range(len(keys)), item)
+
+    def read(shard: int, sample: ShardSample) -> bytes:
+        files, name = located[shard]
+        return files.span(name, sample.start, sample.length)
+
+    inventory = Inventory(left_out=left_out(others), repeated=copies.repeated(read))
+    return Lazy(name, classes, range(len(keys)), item, inventory)
+
+
+class CopiedShards:
+    """A count of samples in shards that are copies of others, under whatever name.
+
+    Equal shards have samples of the same keys and classes, as long and in the same places, and the same first image.
+    """
+
+    def __init__(self) -> None:
+        self._digests: dict[int, Any] = {}
+        self._firsts: dict[int, ShardSample] = {}
+        self._counts: Counter[int] = Counter()
+
+    def add(self, shard: int, sample: ShardSample) -> None:
+        """Count a sample of the shard with this number."""
+        self._firsts.setdefault(shard, sample)
+        self._digests.setdefault(shard, sha256()).update(repr(sample).encode("utf-8", "surrogateescape"))
+        self._counts[shard] += 1
+
+    def repeated(self, read: Callable[[int, ShardSample], bytes]) -> int:
+        """Samples of shards that are copies; `read` gives the image of a shard's sample.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        alike: dict[bytes, list[int]] = {}
+        for shard, digest in self._digests.items():
+            alike.setdefault(digest.digest(), []).append(shard)
+        total = 0
+        for shards_alike in alike.values():
+            images: set[bytes] = set()
+            for shard in shards_alike if len(shards_alike) > 1 else ():
+                image = read(shard, self._firsts[shard])
+                total += self._counts[shard] if image in images else 0
+                images.add(image)
+        return total
 
 
 def expand_braces(pattern: str) -> list[str]:
@@ -105,8 +153,10 @@ def _numbers(first: str, last: str, pattern: str) -> list[str]:
     return [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
 
 
-def samples(files: Files, shard: str) -> Iterator[ShardSample]:
+def samples(files: Files, shard: str, others: list[str]) -> Iterator[ShardSample]:
     """The samples of one shard; files of one sample follow one another, as in WebDataset.
+
+    The names of hidden files go to `others`.
 
     Raises:
         OSError: it cannot be read.
@@ -114,7 +164,7 @@ def samples(files: Files, shard: str) -> Iterator[ShardSample]:
     """
     place = f"{files.place}/{shard}"
     seen: set[str] = set()
-    for key, members in _grouped(_members(files, shard, place)):
+    for key, members in _grouped(_members(files, shard, place, others)):
         if key in seen:
             raise InputError(
                 f"the key {key} comes again in {place}; expected the files of a sample one after the other"
@@ -135,7 +185,7 @@ def _grouped(named: Iterable[tuple[str, Member]]) -> Iterator[tuple[str, list[Me
         yield last, group
 
 
-def _members(files: Files, shard: str, place: str) -> Iterator[tuple[str, Member]]:
+def _members(files: Files, shard: str, place: str, others: list[str]) -> Iterator[tuple[str, Member]]:
     """Each file with its key: its name up to the first dot. Hidden files and files without a suffix are left out."""
     with files.open(shard) as file:
         for entry in entries(file, place):
@@ -145,6 +195,8 @@ def _members(files: Files, shard: str, place: str) -> Iterator[tuple[str, Member
                 suffix = f".{suffix.lower()}"
                 text = _text(entry) if suffix == CLASS_SUFFIX else ""
                 yield str(path.with_name(stem)), Member(suffix, entry.start, entry.length, text)
+            else:
+                others.append(entry.name)
 
 
 def _text(entry: TarEntry) -> str:

@@ -8,6 +8,7 @@ from typing import Protocol, Self, runtime_checkable
 from PIL import Image
 
 from xception.arguments import require_type
+from xception.data.inventory import EMPTY, Inventory
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Items(_Described):
     name: str
     classes: tuple[str, ...]
     items: tuple[Item, ...]
+    inventory: Inventory = EMPTY
 
     def __len__(self) -> int:
         return len(self.items)
@@ -86,6 +88,7 @@ class Lazy(_Described):
     classes: tuple[str, ...]
     indices: Sequence[int]
     make: Callable[[int], Item]
+    inventory: Inventory = EMPTY
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -10,13 +10,14 @@ from xception.data.files import Below, Files, is_image, sentence
 from xception.data.flat_folder import flat_folder
 from xception.data.folder import image_folder
 from xception.data.ground_truth import TRUTH_FILE
+from xception.data.inventory import announce, inventory_of
 from xception.data.list_file import LIST_SUFFIXES, list_file
 from xception.data.locations import above, base_name, is_folder, open_files
 from xception.data.parquet import PARQUET_SUFFIX, parquet, parquet_rows
 from xception.data.remote import packages_for_files
 from xception.data.shards import COMPRESSED_SUFFIXES, SHARD_SUFFIX, index_shards, shards
 from xception.data.source import Lazy, Source
-from xception.data.splits import SPLITS, Split, split_files, split_folder, split_part
+from xception.data.splits import SPLITS, Split, split_files, split_folder, split_of, split_part
 from xception.data.synthetic import SYNTHETIC_PREFIX, SYNTHETIC_SYNTAX, synthetic
 from xception.errors import InputError, UnknownName
 
@@ -83,9 +84,11 @@ def open_source(data: str | Path, split: Split | None = None) -> Source:
     if form is None:
         raise InputError(f"no data at {data!r}; expected {'; '.join(form.help for form in DATA_FORMS)}")
     try:
-        return form.open(data, split)
+        source = form.open(data, split)
     except OSError as error:
         raise InputError(sentence(error, data)) from error
+    announce(source.name, inventory_of(source))
+    return source
 
 
 def packages_for(*data: str | None) -> tuple[str, ...]:
@@ -98,9 +101,8 @@ def packages_for(*data: str | None) -> tuple[str, ...]:
 def named_split(data: str, split: Split | None) -> tuple[str, Split | None]:
     """Take the name of a split off the end of the data's; without one, return both as they are."""
     base, _, suffix = data.rpartition(":")
-    if suffix in SPLITS and not Path(data).exists():
-        return base, suffix
-    return data, split
+    named = split_of(suffix)
+    return (base, named) if base and named and not Path(data).exists() else (data, split)
 
 
 def form_of(data: str) -> DataForm | None:

@@ -1,12 +1,13 @@
 """The parts of a data set that training, validation and test see."""
 
 import re
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from hashlib import sha256
 from typing import Literal, get_args
 
 from xception.data.classes import DEVKIT
-from xception.data.files import Files
+from xception.data.files import Files, is_image
 from xception.data.source import Lazy
 from xception.errors import InputError
 
@@ -14,36 +15,71 @@ Split = Literal["train", "validation", "test"]
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-SPLIT_FOLDERS: dict[Split, tuple[str, ...]] = {
-    "train": ("train/",),
-    "validation": ("validation/", "val/"),
-    "test": ("test/", "validation/", "val/"),
+SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid", "dev", "eval", "evaluation"),
+    "test": ("test", "testing"),
 }
-"""Names of the folder of each split, best first."""
+"""Names that data sets give each split, best first; upper and lower case are the same."""
 
-SPLIT_PREFIXES = ("train", "validation", "val", "test")
-"""Beginnings of the names of a split's files, where several splits lie in one folder."""
+STAND_INS: dict[Split, tuple[Split, ...]] = {"test": ("validation",)}
+"""Splits that are taken where one is not there."""
 
 VALIDATION_SHARE = 0.1
 """Share of undivided data that training keeps for validation."""
+
+
+def split_of(name: str) -> Split | None:
+    """The split of a name, in upper or lower case; None for a name of no split."""
+    return next((split for split, names in SPLIT_NAMES.items() if name.casefold() in names), None)
 
 
 def split_folder(files: Files, split: Split | None) -> str:
     """The folder of a split, or `""` where the data are not divided into folders.
 
     Raises:
+        OSError: the folder cannot be read.
         InputError: the data are divided, and no split was asked for or one that is not there.
     """
     folders = {entry for entry in files.entries() if entry.endswith("/") and entry[0] != "."} - {f"{DEVKIT}/"}
-    found = next((name for name in SPLIT_FOLDERS[split] if name in folders), "") if split else ""
-    names = {name for names in SPLIT_FOLDERS.values() for name in names}
-    are_splits = folders <= names or ("train/" in folders and not folders.isdisjoint({"val/", "validation/"}))
-    if folders and are_splits and not found:
+    named = {folder: part for folder in folders if (part := split_of(folder[:-1]))}
+    if not named or not _are_parts(files, folders, named):
+        return ""
+    found = _best(named, split) if split else []
+    if not found:
         raise InputError(
-            f"{files.place} holds the splits {', '.join(sorted(folders & names))} and no {split or 'classes'}; "
+            f"{files.place} holds the splits {', '.join(sorted(named))} and no {split or 'classes'}; "
             f"write one of them as {files.place}:SPLIT, or name its folder itself"
         )
-    return found
+    if len(found) > 1:
+        raise InputError(
+            f"{files.place} holds {' and '.join(sorted(found))}, which are both called {split}; name one of them itself"
+        )
+    return found[0]
+
+
+def _are_parts(files: Files, folders: Set[str], named: Mapping[str, Split]) -> bool:
+    """Tell whether folders with the names of splits are splits, and not classes that are called so, as a train may be.
+
+    They are if there are no others, if two halves of a data set are among them, or if one holds folders of images in
+    place of images.
+    """
+    if folders == named.keys() or {"train", "validation"} <= set(named.values()):
+        return True
+    return any(_holds_only_folders(files.entries(folder)) for folder in named)
+
+
+def _holds_only_folders(entries: Set[str]) -> bool:
+    return any(entry.endswith("/") for entry in entries) and not any(map(is_image, entries))
+
+
+def _best(named: Mapping[str, Split], split: Split) -> list[str]:
+    """The folders, or beginnings of names, with the best name of a split; several if they differ only in case."""
+    for wanted in (split, *STAND_INS.get(split, ())):
+        for name in SPLIT_NAMES[wanted]:
+            if found := [each for each in named if each.rstrip("/").casefold() == name]:
+                return found
+    return []
 
 
 def split_files(names: list[str], split: Split | None, place: str) -> tuple[list[str], Split | None]:
@@ -52,16 +88,19 @@ def split_files(names: list[str], split: Split | None, place: str) -> tuple[list
     Raises:
         InputError: the files are those of several splits and none was asked for, or one that is not there.
     """
-    own = {part: [name for name in names if re.match(rf"{part}(?![a-z])", name)] for part in SPLIT_PREFIXES}
-    present = [part for part in SPLIT_PREFIXES if own[part]]
+    own: dict[str, list[str]] = {}
+    for name in names:
+        own.setdefault(re.match("[a-z]*", name.casefold())[0], []).append(name)  # type: ignore[index] # it always matches
+    present = {prefix: part for prefix in own if (part := split_of(prefix))}
     if not present:
         return names, split
     if split is None and len(present) == 1:
         return names, None
-    chosen = next((own[folder[:-1]] for folder in SPLIT_FOLDERS[split] if own[folder[:-1]]), []) if split else []
+    chosen = _best(present, split) if split else []
     if not chosen:
-        raise InputError(f"{place} holds the splits {', '.join(present)}; write {place}:SPLIT with one of them")
-    return chosen, None
+        known = sorted(present, key=lambda prefix: (SPLITS.index(present[prefix]), prefix))
+        raise InputError(f"{place} holds the splits {', '.join(known)}; write {place}:SPLIT with one of them")
+    return own[chosen[0]], None
 
 
 def split_part(source: Lazy, split: Split | None) -> Lazy:

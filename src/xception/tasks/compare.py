@@ -7,6 +7,7 @@ import msgspec
 
 from xception.backends.base import Logits
 from xception.bundle import Score
+from xception.data.inventory import EMPTY, Inventory, inventory_of
 from xception.data.source import Source, require_source
 from xception.errors import InputError, UsageError
 from xception.intervals import (
@@ -73,6 +74,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     seen: int
     failed: int
+    inventory: Inventory = EMPTY
+    """Files of the data that are not among the images, and images that are among them twice."""
     agreement: Interval | None
     """Images for which both name the same class; the others are `flips`."""
     flips: int
@@ -126,7 +129,8 @@ def compare(first: Engine, second: Engine, source: Source, *, margin: float = MA
     tally = PairedTally(labels.names, activations)
     for one, other in run_side_by_side(sides, items):
         tally.add(one, other)
-    return tally.comparison(first, second, source.name, len(source), margin)
+    result = tally.comparison(first, second, source.name, len(source), margin)
+    return msgspec.structs.replace(result, inventory=inventory_of(source))
 
 
 def matched(first: Labels, second: Labels) -> tuple[int, ...]:

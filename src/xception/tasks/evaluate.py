@@ -11,6 +11,7 @@ import numpy as np
 
 from xception.backends.base import Logits
 from xception.bundle import Score
+from xception.data.inventory import EMPTY, Inventory, inventory_of
 from xception.data.source import Item, Source, require_source
 from xception.errors import CheckFailed, InputError
 from xception.intervals import Interval, wilson
@@ -90,6 +91,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     seen: int
     failed: int
+    inventory: Inventory = EMPTY
+    """Files of the data that are not among the images, and images that are among them twice."""
     top1: Interval | None
     top5: Interval | None
     """None for models of fewer than six classes, where it says nothing."""
@@ -170,7 +173,7 @@ def evaluate(
     require_source(source)
     tally = count_outcomes(engine, source, class_map=class_map, subset=subset, tta=tta, real=real)
     result = tally.evaluation(str(engine.bundle.path), source.name, engine.session.facts.name, len(source), top)
-    return msgspec.structs.replace(result, tta=tta, subset=subset)
+    return msgspec.structs.replace(result, tta=tta, subset=subset, inventory=inventory_of(source))
 
 
 def count_outcomes(
