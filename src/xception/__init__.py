@@ -12,7 +12,7 @@ _HOMES = {
     "Compute": "xception.backends.base",
     "Conversion": "xception.convert.conversion",
     "Engine": "xception.pipeline.engine",
-    "Evaluation": "xception.tasks.evaluate",
+    "Evaluation": "xception.tasks.evaluation",
     "Failure": "xception.pipeline.lane",
     "GraphOptions": "xception.export.program",
     "ImageClassifier": "xception.classifier",
@@ -80,8 +80,8 @@ if TYPE_CHECKING:
     from xception.speed.benchmark import benchmark as benchmark
     from xception.tasks.compare import Comparison as Comparison
     from xception.tasks.compare import compare as compare
-    from xception.tasks.evaluate import Evaluation as Evaluation
     from xception.tasks.evaluate import evaluate as evaluate
+    from xception.tasks.evaluation import Evaluation as Evaluation
     from xception.tasks.predict import predict as predict
     from xception.tasks.predictions import Predictions as Predictions
     from xception.train.recipe import Recipe as Recipe

@@ -28,7 +28,8 @@ from xception.pipeline.requirements import packages_to_run
 from xception.pipeline.sessions import Tta
 from xception.preprocess import Preprocess
 from xception.resolve import resolve_model
-from xception.tasks.evaluate import Evaluation, evaluate
+from xception.tasks.evaluate import evaluate
+from xception.tasks.evaluation import Evaluation
 from xception.tasks.predictions import Predictions
 from xception.tasks.real_labels import RealLabels
 from xception.weights import read_weights

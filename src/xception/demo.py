@@ -18,7 +18,8 @@ from xception.extras import require_all
 from xception.outputs import ensure_free, json_document, write_file
 from xception.pipeline.engine import Engine
 from xception.speed.benchmark import Benchmark, benchmark
-from xception.tasks.evaluate import Evaluation, evaluate
+from xception.tasks.evaluate import evaluate
+from xception.tasks.evaluation import Evaluation
 from xception.train.logs import Epoch, read_history
 from xception.train.storage import open_storage
 

@@ -12,7 +12,7 @@ from xception.pipeline.timing import Latency, Rate, bound
 from xception.preprocess import Preprocess
 from xception.report.document import Card, FormRow, MistakeCard, Report
 from xception.speed.benchmark import Run, Stage
-from xception.tasks.evaluate import Evaluation, FailedImage
+from xception.tasks.evaluation import Evaluation, FailedImage
 from xception.train.logs import Epoch
 
 LABELS = tuple(map(str, range(10)))

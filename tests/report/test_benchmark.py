@@ -11,7 +11,7 @@ from xception.speed.benchmark import Benchmark
 from xception.speed.race import Race, Racer
 from xception.speed.self_audit import Audit
 from xception.speed.startup import Startup
-from xception.tasks.evaluate import FailedImage
+from xception.tasks.evaluation import FailedImage
 
 HOSTILE = '<script>alert("1")</script>'
 

@@ -12,7 +12,8 @@ from xception.data.source import Item
 from xception.pipeline.lane import Failure, Scored
 from xception.report.evaluation import evaluation_csv, render_evaluation
 from xception.report.html import percent_text
-from xception.tasks.evaluate import Evaluation, Tally
+from xception.tasks.evaluation import Evaluation
+from xception.tasks.tally import Tally
 
 NAMES = ("ant", "bee", "<b>cat</b>")
 HOSTILE = '<script>alert("1")</script>'

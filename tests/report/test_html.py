@@ -12,7 +12,7 @@ from xception.errors import MissingExtra
 from xception.intervals import Interval
 from xception.report.document import Card, Report
 from xception.report.html import MAX_FAILURES, megabytes, percent_text, rate_text, render, strips
-from xception.tasks.evaluate import FailedImage
+from xception.tasks.evaluation import FailedImage
 
 HOSTILE = '<script>alert("1")</script>'
 

@@ -12,7 +12,7 @@ from tests.report.pages import training_log
 from xception.report.document import Report
 from xception.report.plots import THEME, THUMBNAIL_PX, overlay, png_uri, reliability, throughput, training_curves
 from xception.speed.benchmark import Run
-from xception.tasks.evaluate import ConfidenceBin
+from xception.tasks.evaluation import ConfidenceBin
 
 
 def opened(uri: str) -> Image.Image:

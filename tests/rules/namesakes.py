@@ -32,6 +32,7 @@ TESTED_ELSEWHERE = {
     "convert/readers/pickles.py": "attacks/test_hostile_pickles.py",
     "convert/readers/protobuf.py": "attacks/test_hostile_protobufs.py",
     "convert/readers/state_dicts.py": "convert/test_readers_torch_pickle.py",
+    **{f"tasks/{part}.py": "tasks/test_evaluate.py" for part in ("evaluation", "tally", "targets")},
     "upstream/mindir.py": "export/test_mindir.py",
 }
 

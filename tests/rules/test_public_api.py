@@ -92,7 +92,7 @@ def test_a_caller_is_told_the_types_of_what_it_gets(tmp_path: Path) -> None:
         "xception.bundle.Bundle",
         "xception.pipeline.engine.Engine",
         "xception.tasks.predictions.Predictions",
-        "xception.tasks.evaluate.Evaluation",
+        "xception.tasks.evaluation.Evaluation",
         "xception.classifier.ImageClassifier",
         "xception.tasks.predictions.Predictions",
         "str",

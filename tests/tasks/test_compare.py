@@ -16,7 +16,8 @@ from xception.metrics import softmax
 from xception.pipeline.engine import Engine
 from xception.pipeline.lane import Failure, Scored
 from xception.tasks.compare import MAX_FLIPS, Comparison, PairedTally, compare, matched
-from xception.tasks.evaluate import FailedImage, evaluate
+from xception.tasks.evaluate import evaluate
+from xception.tasks.evaluation import FailedImage
 
 COUNT = 60
 BROKEN = (3, 17)

@@ -15,8 +15,11 @@ from xception.intervals import wilson
 from xception.metrics import softmax
 from xception.pipeline.engine import Engine
 from xception.pipeline.lane import Failure, Scored
-from xception.tasks.evaluate import MAX_MISTAKES, Evaluation, RealScore, Tally, evaluate, relabelled
+from xception.tasks.evaluate import evaluate
+from xception.tasks.evaluation import Evaluation, RealScore
 from xception.tasks.real_labels import RealLabels
+from xception.tasks.tally import MAX_MISTAKES, Tally
+from xception.tasks.targets import relabelled
 
 COUNT = 60
 BROKEN = (3, 17, 18)

@@ -4,7 +4,7 @@ import pytest
 from xception.data.source import Item
 from xception.errors import CheckFailed
 from xception.pipeline.lane import Failure, Scored
-from xception.tasks.evaluate import FailedImage
+from xception.tasks.evaluation import FailedImage
 from xception.tasks.pairs import PairCounts
 
 

@@ -33,8 +33,8 @@ from xception.labels import read_class_map
 from xception.outputs import write_file
 from xception.pipeline.requirements import packages_to_run
 from xception.pipeline.sessions import Tta
-from xception.tasks.evaluate import Evaluation
 from xception.tasks.evaluate import evaluate as run
+from xception.tasks.evaluation import Evaluation
 from xception.tasks.real_labels import RealLabels, read_real
 
 

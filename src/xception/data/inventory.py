@@ -11,7 +11,7 @@ import msgspec
 from xception.data.files import is_image
 
 LOG = logging.getLogger(__name__)
-"""Where `announce` speaks; the command line shows it as it is."""
+"""Log that `announce` writes to; the command line shows its lines as they are."""
 
 JUNK_NAMES = re.compile(
     r"(?:.*/)?(?:__MACOSX/.*|e?h?thumbs\.db|desktop\.ini|\.DS_Store|\.directory|\._[^/]*|~\$[^/]*|[^/]*~"

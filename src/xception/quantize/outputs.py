@@ -15,7 +15,7 @@ from xception.pipeline.engine import Engine
 from xception.pipeline.lane import Scored
 from xception.tasks.binary import two_classes
 from xception.tasks.compare import MAX_FLIPS, Flip, by_swing, flip
-from xception.tasks.evaluate import relabelled
+from xception.tasks.targets import relabelled
 
 
 @dataclass(frozen=True, kw_only=True)

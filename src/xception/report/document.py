@@ -10,7 +10,7 @@ from PIL import Image
 from xception.bundle import Bundle
 from xception.errors import UsageError
 from xception.speed.benchmark import Run
-from xception.tasks.evaluate import Evaluation
+from xception.tasks.evaluation import Evaluation
 from xception.train.logs import Epoch
 
 

@@ -12,7 +12,7 @@ from xception.report.confusion import MAX_CLASSES_DRAWN, shown
 from xception.report.document import Card
 from xception.report.html import page, percent_text
 from xception.report.plots import reliability
-from xception.tasks.evaluate import Evaluation
+from xception.tasks.evaluation import Evaluation
 
 CsvRow = tuple[str | int | float | None, ...]
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from xception.extras import require
 from xception.speed.benchmark import Run
-from xception.tasks.evaluate import ConfidenceBin
+from xception.tasks.evaluation import ConfidenceBin
 from xception.train.logs import Epoch
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from xception.speed.race import Race
 from xception.speed.self_audit import Audit
 from xception.speed.startup import Startup
 from xception.speed.workload import Pass, Stages, Workload, end_to_end
-from xception.tasks.evaluate import FailedImage, relabelled
+from xception.tasks.evaluation import FailedImage
+from xception.tasks.targets import relabelled
 
 MIN_IMAGES, MIN_BATCHES_PER_INSTANCE = 64, 4
 """Images of one round where the caller asks for no number: the larger of the two."""

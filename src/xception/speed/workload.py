@@ -21,7 +21,7 @@ from xception.pipeline.engine import Engine
 from xception.pipeline.lane import Clocks, Failure, Lane, Scored
 from xception.pipeline.overlap import overlap
 from xception.pipeline.timing import Clock, timed
-from xception.tasks.evaluate import Tally, finite_logits
+from xception.tasks.tally import Tally, finite_logits
 
 MAX_PRELOADED = 64
 """Stages run on at most this many images in memory, or on one batch per instance if that is more."""

@@ -25,8 +25,10 @@ from xception.pipeline.engine import Engine, require_engine, run_side_by_side
 from xception.pipeline.lane import Failure, Scored
 from xception.pipeline.sessions import Restricted
 from xception.tasks.binary import two_classes
-from xception.tasks.evaluate import FailedImage, Tally, relabelled
+from xception.tasks.evaluation import FailedImage
 from xception.tasks.pairs import PairCounts
+from xception.tasks.tally import Tally
+from xception.tasks.targets import relabelled
 
 MARGIN = 0.01
 """The loss of accuracy that a user may take for none: one point in a hundred."""

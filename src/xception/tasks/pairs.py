@@ -4,7 +4,8 @@ from itertools import product
 
 from xception.backends.base import Logits
 from xception.pipeline.lane import Failure, Scored
-from xception.tasks.evaluate import FailedImage, finite_logits
+from xception.tasks.evaluation import FailedImage
+from xception.tasks.tally import finite_logits
 
 
 class PairCounts:

@@ -15,7 +15,7 @@ from xception.pipeline.engine import Engine, run_side_by_side
 from xception.pipeline.lane import Failure, Scored
 from xception.preprocess import Preprocess
 from xception.tasks.binary import two_classes
-from xception.tasks.evaluate import FailedImage
+from xception.tasks.evaluation import FailedImage
 from xception.tasks.pairs import PairCounts
 
 

@@ -19,7 +19,7 @@ from xception.labels import Labels
 from xception.outputs import ensure_free, staged_folder
 from xception.pipeline.engine import Engine
 from xception.pipeline.lane import Failure, Scored
-from xception.tasks.evaluate import FailedImage
+from xception.tasks.evaluation import FailedImage
 
 Vendor = Literal["ascend", "mindspore", "vastai"]
 

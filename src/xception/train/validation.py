@@ -16,7 +16,8 @@ from xception.intervals import wilson
 from xception.metrics import balanced_accuracy, macro_f1, roc_auc
 from xception.models.network import Xception
 from xception.pipeline.engine import Engine
-from xception.tasks.evaluate import Tally, count_outcomes
+from xception.tasks.evaluate import count_outcomes
+from xception.tasks.tally import Tally
 from xception.train.distributed import ProcessShare, gathered
 
 

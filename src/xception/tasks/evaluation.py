@@ -1,0 +1,108 @@
+"""The result document of an evaluation."""
+
+import msgspec
+
+from xception.bundle import Score
+from xception.data.inventory import EMPTY, Inventory
+from xception.intervals import Interval
+from xception.pipeline.sessions import Tta
+
+
+class FailedImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image that could not be read, and why."""
+
+    path: str
+    reason: str
+
+
+class Mistake(msgspec.Struct, frozen=True, kw_only=True):
+    """An image whose likeliest class is not its own."""
+
+    path: str
+    label: str
+    predicted: str
+    probability: float
+    """Probability of the predicted class."""
+
+
+class ClassScore(msgspec.Struct, frozen=True, kw_only=True):
+    """One class against all others. Fractions, None where no image decides them."""
+
+    label: str
+    support: int
+    """Images of this class that were seen."""
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class ConfidenceBin(msgspec.Struct, frozen=True, kw_only=True):
+    """The images whose likeliest class has a probability in (low, high]; means are None without any."""
+
+    low: float
+    high: float
+    images: int
+    confidence: float | None
+    """Mean probability of the likeliest class."""
+    accuracy: float | None
+
+
+class RealScore(msgspec.Struct, frozen=True, kw_only=True):
+    """Top-1 against several right answers per image; `counted + uncounted = seen`."""
+
+    top1: Interval | None
+    counted: int
+    uncounted: int
+    """Images for which no class of the model is right."""
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """The result document. Fractions in [0, 1] with 95 % Wilson intervals; `seen + failed = total`."""
+
+    bundle: str
+    data: str
+    backend: str
+    total: int
+    seen: int
+    failed: int
+    inventory: Inventory = EMPTY
+    """Files of the data that are not among the images, and images that are among them twice."""
+    top1: Interval | None
+    top5: Interval | None
+    """None for models of fewer than six classes, where it says nothing."""
+    loss: float | None
+    """Mean cross-entropy in nats; of sigmoids the mean over the classes of each one's binary cross-entropy."""
+    labels: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    """Counts, row = true class, column = predicted class; classes as in `labels`."""
+    mistakes: tuple[Mistake, ...]
+    """The most confident ones first, at most `MAX_MISTAKES`."""
+    failures: tuple[FailedImage, ...]
+    """All of them, by path."""
+    top_k: tuple[Interval, ...] = ()
+    """Top-1, top-2 and so on, cumulative, below the number of classes; empty if nothing was seen."""
+    expected_calibration_error: float | None = None
+    """Over `calibration`, whose bins are of equal width."""
+    calibration: tuple[ConfidenceBin, ...] = ()
+    classes: tuple[ClassScore, ...] = ()
+    """One per class, in the order of `labels`."""
+    roc_auc: float | None = None
+    """Only for models of two classes, as is the next figure; the second class is the positive one, which changes
+    neither."""
+    equal_error_rate: float | None = None
+    real: RealScore | None = None
+    """Accuracy against several right answers per image, if these were given."""
+    tta: Tta | None = None
+    """Test-time augmentation."""
+    subset: bool = False
+    """True if the model was held to the classes of the data."""
+
+    def __repr__(self) -> str:
+        top1 = f"top-1 {self.top1.value:.2%} [{self.top1.low:.2%}, {self.top1.high:.2%}]" if self.top1 else "no top-1"
+        return f"Evaluation({self.bundle} on {self.data}: {top1}, {self.seen} seen, {self.failed} failed)"
+
+    def score(self) -> Score:
+        """The short form that a bundle keeps."""
+        return Score(
+            total=self.total, seen=self.seen, failed=self.failed, top1=self.top1, top5=self.top5, loss=self.loss
+        )

@@ -1,0 +1,178 @@
+"""Running sums over the outcomes of a labelled data set, and the document that they make."""
+
+from array import array
+from bisect import insort
+from collections.abc import Callable, Set
+from math import isnan
+
+import numpy as np
+
+from xception.backends.base import Logits
+from xception.errors import CheckFailed, InputError
+from xception.intervals import wilson
+from xception.metrics import (
+    Activation,
+    ExactSum,
+    Reliability,
+    equal_error_rate,
+    loss,
+    precision_recall_f1,
+    probabilities,
+    rank_of_target,
+    roc_auc,
+)
+from xception.pipeline.lane import Failure, Scored
+from xception.tasks.evaluation import ClassScore, ConfidenceBin, Evaluation, FailedImage, Mistake, RealScore
+
+MAX_MISTAKES = 24
+BINS = 15
+"""Bins of confidence, as many as Guo et al. (2017) use."""
+
+Valid = Callable[[str, int], Set[int]]
+
+
+class Tally:
+    """Running sums over outcomes, none of which depends on their order.
+
+    Args:
+        names: the classes, in the order of the logits.
+        valid: the right classes of an image, given its key and its place among the outcomes, if there may be several.
+        activation: the way from logits to probabilities.
+    """
+
+    def __init__(self, names: tuple[str, ...], valid: Valid | None = None, activation: Activation = "softmax") -> None:
+        self.names, self.activation = names, activation
+        self.confusion = np.zeros((len(names), len(names)), np.int64)
+        self.ranks = np.zeros(len(names), np.int64)
+        self.loss = ExactSum()
+        self.reliability = Reliability(BINS)
+        self.margins = (array("d"), array("d"))
+        self.failures: list[FailedImage] = []
+        self.mistakes: list[tuple[float, str, int, int]] = []
+        self.valid = valid
+        self.real_hits = self.real_counted = 0
+        self._added = 0
+
+    def add(self, outcome: Scored | Failure) -> None:
+        """Count one image.
+
+        Raises:
+            CheckFailed: its logits are not numbers.
+        """
+        if isinstance(outcome, Failure):
+            self.failures.append(FailedImage(path=outcome.key, reason=outcome.reason))
+        else:
+            self._score(outcome.item.key, int(outcome.item.target or 0), finite_logits(outcome))
+        self._added += 1
+
+    def _score(self, key: str, target: int, logits: Logits) -> None:
+        predicted = int(logits.argmax())
+        row = logits[None]
+        confidence = float(probabilities(row, self.activation)[0, predicted])
+        self.confusion[target, predicted] += 1
+        self.ranks[rank_of_target(row, np.array([target]))] += 1
+        self.loss.add(float(loss(row, np.array([target]), self.activation)[0]))
+        self.reliability.add(confidence, predicted == target)
+        if len(self.names) == 2:
+            self.margins[target].append(float(logits[1]) - float(logits[0]))
+        if predicted != target:
+            insort(self.mistakes, (-confidence, key, target, predicted))
+            del self.mistakes[MAX_MISTAKES:]
+        if self.valid and (right := self.valid(key, self._added)):
+            self.real_counted += 1
+            self.real_hits += predicted in right
+
+    @property
+    def seen(self) -> int:
+        """Images that were given to the model."""
+        return self._added - len(self.failures)
+
+    def hits(self, k: int) -> int:
+        """Images whose class is among the k likeliest."""
+        return int(self.ranks[:k].sum())
+
+    def check_total(self, data: str, total: int) -> None:
+        """Raise an InputError if the source gave fewer or more images than it announced."""
+        if self._added != total:
+            raise InputError(
+                f"{data} announced {total} images and gave {self._added}; do not change it while it is read"
+            )
+
+    def evaluation(self, bundle: str, data: str, backend: str, total: int, top: int = 5) -> Evaluation:
+        """The document for what was counted.
+
+        Raises:
+            InputError: the source promised another number of images than it gave.
+        """
+        seen, failed = self.seen, len(self.failures)
+        self.check_total(data, total)
+        hits = [wilson(int(count), seen) for count in self.ranks.cumsum()]
+        negatives, positives = (np.array(margins) for margins in self.margins)
+        return Evaluation(
+            bundle=bundle,
+            data=data,
+            backend=backend,
+            total=total,
+            seen=seen,
+            failed=failed,
+            top1=hits[0],
+            top5=hits[4] if len(hits) > 5 else None,
+            top_k=tuple(interval for interval in hits[: min(top, max(1, len(hits) - 1))] if interval),
+            loss=self.loss.mean(seen),
+            expected_calibration_error=self.reliability.expected_calibration_error(),
+            calibration=self._calibration(),
+            roc_auc=roc_auc(negatives, positives),
+            equal_error_rate=equal_error_rate(negatives, positives),
+            real=self._real(seen),
+            labels=self.names,
+            confusion=tuple(tuple(map(int, row)) for row in self.confusion),
+            classes=self._classes(),
+            mistakes=tuple(
+                Mistake(path=key, label=self.names[target], predicted=self.names[predicted], probability=-negative)
+                for negative, key, target, predicted in self.mistakes
+            ),
+            failures=tuple(sorted(self.failures, key=lambda failure: (failure.path, failure.reason))),
+        )
+
+    def _calibration(self) -> tuple[ConfidenceBin, ...]:
+        measured = self.reliability
+        rows = zip(measured.counts, measured.hits, measured.confidences, strict=True)
+        return tuple(
+            ConfidenceBin(
+                low=index / BINS,
+                high=(index + 1) / BINS,
+                images=count,
+                confidence=confidence,
+                accuracy=hits / count if count else None,
+            )
+            for index, (count, hits, confidence) in enumerate(rows)
+        )
+
+    def _classes(self) -> tuple[ClassScore, ...]:
+        scores = precision_recall_f1(self.confusion).tolist()
+        support = self.confusion.sum(axis=1).tolist()
+        rows = ([None if isnan(score) else score for score in row] for row in scores)
+        return tuple(
+            ClassScore(label=label, support=images, precision=precision, recall=recall, f1=f1)
+            for label, images, (precision, recall, f1) in zip(self.names, support, rows, strict=True)
+        )
+
+    def _real(self, seen: int) -> RealScore | None:
+        if self.valid is None:
+            return None
+        counted = self.real_counted
+        return RealScore(top1=wilson(self.real_hits, counted), counted=counted, uncounted=seen - counted)
+
+
+def finite_logits(outcome: Scored) -> Logits:
+    """The logits of an image.
+
+    Raises:
+        CheckFailed: they are not numbers.
+    """
+    if not np.isfinite(outcome.logits).all():
+        raise CheckFailed(
+            f"the logits of {outcome.item.key} are not finite numbers; the model is broken, "
+            "so that no accuracy is reported: convert or train it again"
+        )
+    return outcome.logits
