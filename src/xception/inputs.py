@@ -30,8 +30,8 @@ LABELS_LIMIT = Limit(64 << 20, "a file of class names")
 LIST_LIMIT = Limit(1 << 30, "a list file")
 """One line per image: ImageNet's 14 million take 700 MB."""
 
-IMAGE_LIMIT = Limit(512 << 20, "an image file")
-"""Encoded or raw; the largest image that is decoded has 179 million pixels."""
+IMAGE_LIMIT = Limit(256 << 20, "an image file")
+"""A hundred times a photograph; the largest image that is decoded has 179 million pixels."""
 
 RESULTS_LIMIT = Limit(1 << 30, "a file of results")
 """Answers of other programs."""

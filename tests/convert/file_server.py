@@ -34,6 +34,7 @@ class FileServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, Served] = {}
         self.requests: list[tuple[str, str | None]] = []
+        self.authorizations: list[str | None] = []
         self.released = Event()
 
     @property
@@ -50,6 +51,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.requests.append((self.path, self.headers.get("Range")))
+        self.server.authorizations.append(self.headers.get("Authorization"))
         file = self.server.files.get(self.path, Served(status=404))
         start = self.start(file)
         if start > len(file.content) or (start and start == len(file.content)):

@@ -8,11 +8,12 @@ from types import MappingProxyType
 import pytest
 
 from tests.convert.file_server import FileServer, Served, serving
+from xception import network
 from xception.convert import hub
 from xception.convert.catalog import CATALOG
 from xception.convert.checksum import Digest
 from xception.convert.hub import fetch, is_address, is_fetched
-from xception.errors import EnvironmentFault, InputError, UsageError
+from xception.errors import EnvironmentFault, InputError, UsageError, XceptionError
 from xception.machine import cache_folder
 
 CONTENT = bytes(range(256)) * 40
@@ -155,7 +156,7 @@ def test_a_broken_transfer_goes_on_where_it_ended(server: FileServer, tmp_path: 
 def test_a_transfer_that_gets_no_further_ends_and_the_next_call_continues_it(
     server: FileServer, tmp_path: Path
 ) -> None:
-    server.files["/w.pth"].cuts = [1000, 0]
+    server.files["/w.pth"].cuts = [1000, *[0] * len(network.TRANSFER_PAUSES_S)]
     with pytest.raises(EnvironmentFault, match="cannot be fetched"):
         fetch(f"{server.url}/w.pth", tmp_path)
     assert fetch(f"{server.url}/w.pth", tmp_path).read_bytes() == CONTENT
@@ -163,8 +164,59 @@ def test_a_transfer_that_gets_no_further_ends_and_the_next_call_continues_it(
     assert leftovers(tmp_path) == {"w.pth"}
 
 
+def test_a_server_that_sends_a_byte_per_connection_is_left_after_a_few(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(network, "pause", pauses.append)
+    server.files["/w.pth"].cuts = [1] * len(CONTENT)
+    with pytest.raises(EnvironmentFault, match="cannot be fetched"):
+        fetch(f"{server.url}/w.pth", tmp_path)
+    assert tuple(pauses) == network.TRANSFER_PAUSES_S
+    assert len(server.requests) == 1 + len(pauses)
+
+
+def test_a_large_part_earns_new_attempts(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "MIN_PART_BYTES", 1000)
+    server.files["/w.pth"].cuts = [1000] * 10
+    assert fetch(f"{server.url}/w.pth", tmp_path).read_bytes() == CONTENT
+
+
+def test_a_server_that_drips_is_left(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hours = iter(range(0, 36_000_000, 3600))
+    monkeypatch.setattr(network, "now", lambda: float(next(hours)))
+    with pytest.raises(EnvironmentFault, match="in 3600 s, which is too slow"):
+        fetch(f"{server.url}/w.pth", tmp_path)
+
+
+def test_a_redirect_to_a_machine_s_own_address_is_not_followed(server: FileServer, tmp_path: Path) -> None:
+    server.files["/w.pth"] = Served(status=302, location="http://169.254.169.254/latest/meta-data/")
+    with pytest.raises(UsageError, match="link-local"):
+        fetch(f"{server.url}/w.pth", tmp_path)
+
+
+def test_the_token_goes_to_the_hub_and_nowhere_else(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    server.files["/o/n/resolve/main/config.json"] = Served(b"{}")
+    with serving() as other:
+        other.files["/w"] = Served(CONTENT)
+        server.files["/o/n/resolve/main/model.safetensors"] = Served(status=302, location=f"{other.url}/w")
+        fetch("hf-hub:o/n", tmp_path)
+        fetch(f"{other.url}/w", tmp_path)
+        assert server.authorizations == ["Bearer hf_secret"] * 2
+        assert other.authorizations == [None, None]
+
+
+def test_a_gated_model_names_the_token_and_no_password(server: FileServer, tmp_path: Path) -> None:
+    server.files["/w.pth?token=abc"] = Served(status=401)
+    with pytest.raises(InputError, match=r"//\*\*\*@127.*token=\*\*\* needs a permission.*HF_TOKEN"):
+        fetch(f"{server.url}/w.pth?token=abc".replace("//", "//user:secret@"), tmp_path)
+
+
 def test_a_file_that_has_changed_meanwhile_is_fetched_anew(server: FileServer, tmp_path: Path) -> None:
-    server.files["/w.pth"].cuts = [1000, 0]
+    server.files["/w.pth"].cuts = [1000, *[0] * len(network.TRANSFER_PAUSES_S)]
     with pytest.raises(EnvironmentFault):
         fetch(f"{server.url}/w.pth", tmp_path)
     server.files["/w.pth"] = Served(CONTENT[::-1], etag='"two"')
@@ -210,8 +262,8 @@ def test_a_truncation_that_the_server_hides_shows_in_the_checksum(server: FileSe
 def test_a_server_that_falls_silent_is_given_up(
     server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "TIMEOUT_S", 0.1)
-    server.files["/w.pth"] = Served(CONTENT, cuts=[1000, 0, 0], hangs=True)
+    monkeypatch.setattr(network, "READ_TIMEOUT_S", 0.1)
+    server.files["/w.pth"] = Served(CONTENT, cuts=[1000, *[0] * 10], hangs=True)
     with pytest.raises(EnvironmentFault, match="cannot be fetched"):
         fetch(f"{server.url}/w.pth", tmp_path)
 
@@ -286,7 +338,7 @@ def test_a_machine_that_nobody_answers_for_is_told_apart_from_a_missing_file(
 
 @pytest.mark.parametrize("url", ["http://", "http://127.0.0.1:port/x"])
 def test_an_address_that_is_none_is_refused(server: FileServer, tmp_path: Path, url: str) -> None:
-    with pytest.raises((InputError, EnvironmentFault), match=r"cannot (be fetched|fetch)"):
+    with pytest.raises(XceptionError, match=r"cannot (be fetched|fetch)"):
         fetch(url, tmp_path)
 
 

@@ -7,10 +7,12 @@ import pytest
 
 from tests.data.forms import CLASSES, CONTENT, FORMS, all_files, zip_bytes
 from tests.data.web import WebServer
+from xception import network
 from xception.data.folder import image_files
 from xception.data.remote import RemoteFiles, is_remote
 from xception.data.sources import open_source
 from xception.errors import EnvironmentFault, InputError, UsageError
+from xception.inputs import Limit
 from xception.pipeline.lane import Failure, prepared
 from xception.preprocess import Preprocess
 
@@ -139,15 +141,76 @@ def test_a_server_that_sends_no_parts_is_found_out(web: WebServer, monkeypatch: 
         source[1].load()
 
 
-def test_an_unknown_kind_of_url_is_refused() -> None:
-    with pytest.raises(UsageError, match="cannot read gopher://a/b"):
-        open_source("gopher://a/b")
+@pytest.mark.parametrize(
+    "data",
+    [
+        "gopher://a/b",
+        "reference::a.json",
+        "reference://a::s3://b/c",
+        "ftp://a/b",
+        "github://a:b@c/d",
+        "dask://a",
+        "file::/a",
+    ],
+)
+def test_a_kind_of_url_that_is_not_known_here_is_refused(data: str) -> None:
+    with pytest.raises(UsageError, match=r"cannot read .*expected a URL such as s3://"):
+        open_source(data)
+
+
+def test_a_file_url_is_read_like_a_path(root: Path) -> None:
+    assert len(open_source(f"file://{root}/folder")) == 12
+
+
+@pytest.mark.parametrize("data", ["http://127.0.0.1:9/a", "s3://bucket/a", "zip::https://a.example/b.zip"])
+def test_nothing_is_fetched_where_the_network_is_forbidden(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XCEPTION_OFFLINE", "1")
+    with pytest.raises(EnvironmentFault, match="XCEPTION_OFFLINE is set"):
+        open_source(data)
+
+
+def test_credentials_are_in_no_message_and_in_no_key(web: WebServer) -> None:
+    with pytest.raises(InputError, match="does not exist") as error:
+        open_source(f"{web.url}/none.tar".replace("//", "//user:hunter2@"))
+    assert "hunter2" not in str(error.value)
+    one = image_files(f"{web.url}/flat/val/ILSVRC2012_val_00000001.JPEG?token=abc")
+    assert one[0].load() == FILES["flat/val/ILSVRC2012_val_00000001.JPEG"]
+    assert one[0].key.endswith("JPEG?token=***")
+
+
+def test_an_answer_without_an_end_is_left_at_the_limit(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "flat/val/ILSVRC2012_val_00000001.JPEG"
+    monkeypatch.setattr("xception.network.IMAGE_LIMIT", Limit(len(FILES[name]), "an image file"))
+    assert RemoteFiles(web.url).read(name) == FILES[name]
+    monkeypatch.setattr("xception.network.IMAGE_LIMIT", Limit(len(FILES[name]) - 1, "an image file"))
+    with pytest.raises(OSError, match=r"sends more than [0-9,]+ bytes, the limit for an image file"):
+        RemoteFiles(web.url).read(name)
+
+
+def test_a_failure_that_passes_is_asked_about_again_after_pauses(
+    web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def recover(seconds: float) -> None:
+        pauses.append(seconds)
+        monkeypatch.setattr(web, "status", 0 if len(pauses) == 2 else 503)
+
+    pauses: list[float] = []
+    monkeypatch.setattr(network, "pause", recover)
+    monkeypatch.setattr(web, "status", 503)
+    assert RemoteFiles(web.url).read("flat/val/ILSVRC2012_val_00000001.JPEG")
+    assert pauses == list(network.PAUSES_S[:2])
+
+
+def test_a_redirect_to_a_machine_s_own_address_is_a_failure(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "location", "http://169.254.169.254/latest")
+    with pytest.raises(OSError, match="link-local"):
+        RemoteFiles(web.url).read("flat/val/ILSVRC2012_val_00000001.JPEG")
 
 
 def test_a_kind_whose_package_is_missing_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     import fsspec.core
 
-    def missing(url: str) -> None:
+    def missing(url: str, **options: object) -> None:
         raise ImportError("Install gcsfs to access Google Storage")
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", missing)

@@ -16,6 +16,8 @@ class WebServer(ThreadingHTTPServer):
         self.requests: list[tuple[str, str, str | None]] = []
         self.takes_ranges = True
         self.status = 0
+        self.location = ""
+        """Address that all requests are sent on to."""
 
     @property
     def url(self) -> str:
@@ -34,7 +36,12 @@ class Handler(SimpleHTTPRequestHandler):
         self.server.requests.append(("GET", self.path, asked))
         part = re.fullmatch(r"bytes=(\d+)-(\d+)", asked or "")
         path = Path(self.translate_path(self.path))
-        if self.server.status:
+        if self.server.location:
+            self.send_response(302)
+            self.send_header("Location", self.server.location)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif self.server.status:
             self.send_error(self.server.status)
         elif part and path.is_file() and self.server.takes_ranges:
             data = path.read_bytes()[int(part[1]) : int(part[2]) + 1]

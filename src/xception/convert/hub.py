@@ -1,4 +1,4 @@
-"""Fetching published weights: the only part of this package that uses the network, and only when asked by name."""
+"""Fetching published weights, and only when asked by name."""
 
 import hashlib
 import os
@@ -8,11 +8,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from xception import network
 from xception.convert.catalog import CATALOG
 from xception.convert.checksum import Digest
 from xception.errors import EnvironmentFault, InputError, UsageError
 from xception.extras import require
 from xception.machine import cache_folder
+from xception.network import Patience, check_address, refuse_offline
+from xception.screen import without_credentials
 
 if TYPE_CHECKING:
     import httpx
@@ -24,7 +27,8 @@ DEFAULT_ENDPOINT = "https://huggingface.co"
 
 MAX_DOWNLOAD_BYTES = 2 << 30
 """The largest published file, a training checkpoint, is below a tenth of this."""
-TIMEOUT_S = 30.0
+
+NEEDS_PERMISSION = "needs a permission, which for a gated model is the token in HF_TOKEN"
 
 OnProgress = Callable[[int, int | None], None]
 """Called with the bytes that are here and the bytes of the whole file, where the server tells."""
@@ -102,7 +106,7 @@ def _model_folder(reference: str, cache: Path) -> tuple[Path, str]:
         raise UsageError(
             f"{reference!r} names no model of a hub; expected hf-hub:owner/name or hf-hub:owner/name@revision"
         )
-    endpoint = os.environ.get("HF_ENDPOINT", DEFAULT_ENDPOINT).rstrip("/")
+    endpoint = _endpoint()
     revision = match["revision"] or "main"
     folder = cache / "hf-hub" / urlsplit(endpoint).netloc.replace(":", "_") / match["model"] / revision
     return folder, f"{endpoint}/{match['model']}/resolve/{revision}"
@@ -126,13 +130,19 @@ def _file_name(url: str) -> str:
 def _fetch_file(url: str, target: Path, digest: Digest | None, on_progress: OnProgress) -> Path:
     if target.is_file() and (digest is None or digest.fits(target)):
         return target
-    if os.environ.get("XCEPTION_OFFLINE", "0") not in ("", "0"):
-        raise _unreachable(url, "XCEPTION_OFFLINE is set")
+    refuse_offline(url)
+    check_address(url)
     httpx = require("httpx", "hub")
     partial = target.with_name(f"{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with httpx.Client(follow_redirects=True, max_redirects=5, timeout=TIMEOUT_S) as client:
+        with httpx.Client(
+            headers=_authorization(url),
+            follow_redirects=True,
+            max_redirects=5,
+            timeout=network.READ_TIMEOUT_S,
+            event_hooks={"request": [lambda request: check_address(str(request.url))]},
+        ) as client:
             linked = _receive_all(client, url, partial, on_progress)
         _check(partial, digest or linked, url)
         partial.replace(target)
@@ -143,19 +153,42 @@ def _fetch_file(url: str, target: Path, digest: Digest | None, on_progress: OnPr
 
 
 def _receive_all(client: "httpx.Client", url: str, partial: Path, on_progress: OnProgress) -> Digest | None:
-    """Receive, as often as each attempt gets further than the one before; the checksum that the server states."""
+    """Receive a file, and go on after a pause where the connection broke; the checksum that the server states.
+
+    A part of `MIN_PART_BYTES` earns new attempts, so that a large file comes over a bad line, and a server that sends
+    a byte per connection is left soon.
+    """
     httpx = require("httpx", "hub")
-    reached = -1
+    patience, reached = _patience(), _size(partial)
     while True:
         try:
             return _receive(client, url, partial, on_progress)
         except httpx.TransportError as error:
-            size = _size(partial)
-            if size <= max(reached, 0):
+            if _size(partial) - reached >= network.MIN_PART_BYTES:
+                patience, reached = _patience(), _size(partial)
+            if isinstance(error, httpx.ConnectError | httpx.UnsupportedProtocol) or not patience.rest():
                 raise _unreachable(url, str(error) or type(error).__name__) from error
-            reached = size
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise InputError(f"cannot fetch {url}: {error}; check the address") from error
+            raise InputError(
+                f"cannot fetch {without_credentials(url)}: {without_credentials(str(error))}; check the address"
+            ) from error
+
+
+def _patience() -> Patience:
+    return Patience(deadline_s=float("inf"), pauses_s=network.TRANSFER_PAUSES_S)
+
+
+def _authorization(url: str) -> dict[str, str]:
+    """The header that opens gated models to the user, for the hub's own host only; redirects elsewhere lose it."""
+    token, hub = os.environ.get("HF_TOKEN", ""), urlsplit(_endpoint())
+    here = urlsplit(url)
+    is_hub = (here.scheme, here.netloc) == (hub.scheme, hub.netloc)
+    is_safe = hub.scheme == "https" or hub.hostname in ("localhost", "127.0.0.1", "::1")
+    return {"Authorization": f"Bearer {token}"} if token and is_hub and is_safe else {}
+
+
+def _endpoint() -> str:
+    return os.environ.get("HF_ENDPOINT", DEFAULT_ENDPOINT).rstrip("/")
 
 
 def _receive(client: "httpx.Client", url: str, partial: Path, on_progress: OnProgress) -> Digest | None:
@@ -181,17 +214,18 @@ def _store(response: "httpx.Response", partial: Path, start: int, on_progress: O
     """Write the response behind the first `start` bytes of `partial`."""
     total = _total(response, start)
     _check_size(total or 0, response)
-    size = start
+    size, began = start, network.now()
     with partial.open("ab" if start else "wb") as file:
         # As they come: of a chunk gathered to a size, a broken transfer would lose the beginning.
         for chunk in response.iter_raw():
             file.write(chunk)
             size += len(chunk)
             _check_size(size, response)
+            _check_speed(size - start, network.now() - began, response)
             on_progress(size, total)
     if total not in (None, partial.stat().st_size):
         partial.unlink()
-        raise InputError(f"{response.url} gave {size} bytes, expected {total}; fetch it again")
+        raise InputError(f"{_shown(response)} gave {size} bytes, expected {total}; fetch it again")
 
 
 def _check_response(response: "httpx.Response", url: str) -> None:
@@ -203,28 +237,42 @@ def _check_response(response: "httpx.Response", url: str) -> None:
     """
     status = response.status_code
     if status >= 500:
-        raise EnvironmentFault(f"the server of {url} answers {status}; try again later, or pass a local file")
+        raise EnvironmentFault(
+            f"the server of {without_credentials(url)} answers {status}; try again later, or pass a local file"
+        )
     if status not in (200, 206):
-        why = {401: "needs a permission", 403: "needs a permission", 404: "does not exist"}.get(
+        why = {401: NEEDS_PERMISSION, 403: NEEDS_PERMISSION, 404: "does not exist"}.get(
             status, f"cannot be fetched (status {status})"
         )
-        raise InputError(f"{url} {why}; check the address, or fetch it by other means and pass the file's path")
+        raise InputError(
+            f"{without_credentials(url)} {why}; check the address, or fetch it by other means and pass the file's path"
+        )
     if url.startswith("https:") and response.url.scheme != "https":
-        raise InputError(f"{url} redirects to {response.url} without encryption; pass that address itself to accept it")
+        raise InputError(
+            f"{without_credentials(url)} redirects to {_shown(response)} without encryption; pass that address "
+            "itself to accept it"
+        )
 
 
 def _check_size(size_bytes: int, response: "httpx.Response") -> None:
     if size_bytes > MAX_DOWNLOAD_BYTES:
         raise InputError(
-            f"{response.url} is larger than {MAX_DOWNLOAD_BYTES:,} bytes; no published weights are, check the address"
+            f"{_shown(response)} is larger than {MAX_DOWNLOAD_BYTES:,} bytes, which no published weights are; check "
+            "the address"
         )
+
+
+def _check_speed(received_bytes: int, seconds: float, response: "httpx.Response") -> None:
+    if seconds > network.SLOW_AFTER_S and received_bytes < network.MIN_BYTES_PER_S * seconds:
+        raise _unreachable(str(response.url), f"{received_bytes:,} bytes came in {seconds:.0f} s, which is too slow")
 
 
 def _check(path: Path, digest: Digest | None, url: str) -> None:
     if digest and not digest.fits(path):
         path.unlink()
         raise InputError(
-            f"the file from {url} does not have the checksum {digest}; it is damaged or another one and was not kept"
+            f"the file from {without_credentials(url)} does not have the checksum {digest}; it is damaged or "
+            "another one and was not kept"
         )
 
 
@@ -233,7 +281,7 @@ def _total(response: "httpx.Response", start: int) -> int | None:
     if response.status_code == 206:
         match = re.fullmatch(rf"bytes {start}-\d+/(\d+)", response.headers.get("Content-Range", ""))
         if not match:
-            raise InputError(f"{response.url} continues a file at another place than asked for; fetch it again")
+            raise InputError(f"{_shown(response)} continues a file at another place than asked for; fetch it again")
         return int(match[1])
     length = response.headers.get("Content-Length", "")
     return int(length) if length.isdecimal() else None
@@ -265,8 +313,12 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
+def _shown(response: "httpx.Response") -> str:
+    return without_credentials(str(response.url))
+
+
 def _unreachable(url: str, reason: str) -> EnvironmentFault:
     return EnvironmentFault(
-        f"{url} is needed and cannot be fetched ({reason}); nothing is fetched without the network: "
-        "connect, or get the file by other means and pass its path"
+        f"{without_credentials(url)} is needed and cannot be fetched ({reason}); nothing is fetched without the "
+        "network: connect, or get the file by other means and pass its path"
     )

@@ -81,7 +81,7 @@ def image_files(places: str | Path | Sequence[str | Path]) -> Items:
     others: list[str] = []
     items = tuple(item for place in map(str, places) for item in _expand(place, others))
     if not items:
-        raise InputError(f"no images in {', '.join(map(str, places))}; {_known()}")
+        raise InputError(f"no images in {', '.join(without_credentials(str(place)) for place in places)}; {_known()}")
     inventory = Inventory(left_out=left_out(others))
     announce("files", inventory)
     return Items("files", (), items, inventory)
@@ -128,7 +128,7 @@ def _expand(place: str, others: list[str]) -> Iterator[Item]:
 
 
 def _is_folder(place: str) -> bool:
-    return is_folder(place) and not (is_remote(place) and is_image(place))
+    return is_folder(place) and not (is_remote(place) and is_image(place.partition("?")[0]))
 
 
 def _known() -> str:

@@ -5,6 +5,9 @@ from pathlib import Path
 from xception.data.archive import ZipFiles
 from xception.data.files import Below, Files, LocalFiles
 from xception.data.remote import RemoteFiles, is_remote
+from xception.screen import without_credentials
+
+LOCAL = "file://"
 
 
 def open_files(place: str) -> Files:
@@ -22,6 +25,8 @@ def open_files(place: str) -> Files:
         folder, archive = _parts(place)
         members = ZipFiles(*locate(archive))
         return Below(members, f"{folder}/") if folder else members
+    if place.startswith(LOCAL):
+        return LocalFiles(Path(place.removeprefix(LOCAL)))
     return RemoteFiles(place) if is_remote(place) else LocalFiles(Path(place))
 
 
@@ -62,4 +67,6 @@ def locate(place: str) -> tuple[Files, str]:
 def base_name(place: str) -> str:
     """The name of a place: its last part."""
     place = _parts(place)[1]
-    return Path(place).resolve().name if not is_remote(place) else place.rstrip("/").rpartition("/")[2]
+    if not is_remote(place):
+        return Path(place).resolve().name
+    return without_credentials(place.rstrip("/")).rpartition("/")[2]

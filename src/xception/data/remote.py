@@ -1,13 +1,19 @@
-"""Files behind a URL, by way of fsspec: s3, http and others, also chained."""
+"""Files behind a URL, by way of fsspec: s3, http and others."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, unquote
 
 from xception.data.files import buffered, require_length
-from xception.errors import EnvironmentFault, UsageError, install_command
+from xception.errors import EnvironmentFault, UsageError, XceptionError, install_command
 from xception.extras import require
+from xception.network import WEB, bounded_client, check_address, patiently, refuse_offline
+from xception.screen import without_credentials
+
+T = TypeVar("T")
+
+PROTOCOLS = ("s3", "s3a", *WEB, "gs", "gcs", "az", "abfs", "file")
+"""The kinds of URLs that are read, and written where they are storage."""
 
 UNQUOTED = "/?&=+:%~,@!$'()*;[]"
 """Characters of a name that are not quoted in a URL: they have a meaning there, or begin a quoted one."""
@@ -30,19 +36,31 @@ def packages_for_files(*places: str) -> tuple[str, ...]:
 def filesystem(url: str, verb: str) -> tuple[Any, str]:
     """The fsspec file system of a URL, and the root there; `verb` completes "cannot ... URL". No server is asked.
 
+    fsspec knows many more kinds of URLs than are taken here. Some of them run what the URL, or a file there, says.
+
     Raises:
         UsageError: a URL of no known kind.
-        EnvironmentFault: the package for this kind is not installed.
+        EnvironmentFault: the package for this kind is not installed, or `XCEPTION_OFFLINE` is set.
     """
+    protocol, shown = url.partition("://")[0], without_credentials(url)
+    if protocol not in PROTOCOLS or "::" in url:
+        raise UsageError(
+            f"cannot {verb} {shown}: it is no URL of a kind that is known here ({', '.join(PROTOCOLS)}); "
+            "expected a URL such as s3://bucket/folder"
+        )
+    if protocol != "file":
+        refuse_offline(url)
+    if protocol in WEB:
+        check_address(url)
     core = require("fsspec.core", "cloud")
     try:
-        fs, root = core.url_to_fs(url)
+        fs, root = core.url_to_fs(url, **({"get_client": bounded_client} if protocol in WEB else {}))
     except ImportError as error:
         raise EnvironmentFault(
-            f"cannot {verb} {url}: {error}; for s3 and http, run: {install_command('cloud')}"
+            f"cannot {verb} {shown}: {error}; for s3 and http, run: {install_command('cloud')}"
         ) from error
     except ValueError as error:
-        raise UsageError(f"cannot {verb} {url}: {error}; expected a URL such as s3://bucket/folder") from error
+        raise UsageError(f"cannot {verb} {shown}: {error}; expected a URL such as s3://bucket/folder") from error
     return fs, root
 
 
@@ -56,40 +74,38 @@ class RemoteFiles:
             UsageError: a URL of no known kind.
             EnvironmentFault: the package for this kind is not installed.
         """
-        self.place = url.rstrip("/")
-        self._fs, root = filesystem(self.place, "read")
+        self.place = without_credentials(url.rstrip("/"))
+        self._fs, root = filesystem(url.rstrip("/"), "read")
         self._root = root.rstrip("/")
         self._is_web = self._root.startswith(("http://", "https://"))
         self._fs.invalidate_cache()
 
     def entries(self, folder: str = "") -> set[str]:
-        with _explained(f"{self.place}/{folder}"):
-            rows = self._fs.ls(self._path(folder).rstrip("/") + "/" * self._is_web, detail=True)
+        path = self._path(folder).rstrip("/") + "/" * self._is_web
+        rows = _asked(f"{self.place}/{folder}", lambda: self._fs.ls(path, detail=True))
         found = {self._name(row["name"]) + "/" * (row["type"] == "directory") for row in rows}
         return {name.removeprefix(folder) for name in found if name.startswith(folder) and name != folder}
 
     def names(self, folder: str = "") -> Iterator[str]:
-        with _explained(f"{self.place}/{folder}"):
-            found = self._fs.find(self._path(folder).rstrip("/") + "/" * self._is_web)
+        path = self._path(folder).rstrip("/") + "/" * self._is_web
+        found = _asked(f"{self.place}/{folder}", lambda: self._fs.find(path))
         names = (self._name(path) for path in found if not path.endswith("/"))
         return iter(sorted(names, key=lambda name: name.split("/")))
 
     def size(self, name: str) -> int:
-        with _explained(f"{self.place}/{name}"):
-            size = self._fs.size(self._path(name))
+        size = _asked(f"{self.place}/{name}", lambda: self._fs.size(self._path(name)))
         if size is None:
             raise OSError(f"the server of {self.place}/{name} does not tell its size; fetch it first, and use its path")
         return int(size)
 
     def read(self, name: str) -> bytes:
-        with _explained(f"{self.place}/{name}"):
-            return bytes(self._fs.cat_file(self._path(name)))
+        return bytes(_asked(f"{self.place}/{name}", lambda: self._fs.cat_file(self._path(name))))
 
     def span(self, name: str, start: int, length: int) -> bytes:
         if not length:
             return b""
-        with _explained(f"{self.place}/{name}"):
-            data = self._fs.cat_file(self._path(name), start=start, end=start + length)
+        path, end = self._path(name), start + length
+        data = _asked(f"{self.place}/{name}", lambda: self._fs.cat_file(path, start=start, end=end))
         return require_length(bytes(data), length, f"{self.place}/{name}")
 
     def open(self, name: str) -> BinaryIO:
@@ -103,15 +119,18 @@ class RemoteFiles:
         return unquote(name) if self._is_web else name
 
 
-@contextmanager
-def _explained(place: str) -> Iterator[None]:
-    """Turn any error of a client library into an OSError of one sentence: they share no base."""
+def _asked(place: str, ask: Callable[[], T]) -> T:
+    """The answer of a server, which is asked again where that may help; any error of a client library becomes an
+    OSError of one sentence, since they share no base."""
     try:
-        yield
+        return patiently(ask)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{place} does not exist; check its spelling, and the bucket or server") from error
     except PermissionError as error:
         raise PermissionError(f"{place} may not be read with the credentials at hand; check these") from error
+    except XceptionError as error:  # a redirect that is not followed
+        raise OSError(str(error)) from error
     except Exception as error:
         hint = ERROR_HINTS.get(type(error).__name__, "check the address, the network and the credentials")
-        raise OSError(f"cannot read {place}: {error or type(error).__name__}; {hint}") from error
+        said = without_credentials(str(error)) or type(error).__name__
+        raise OSError(f"cannot read {place}: {said}; {hint}") from error
