@@ -24,6 +24,8 @@ TIMM = Upstream(script="timm", environment="timm")
 TSTANDLEY = Upstream(script="tstandley", environment="timm", checkout="tstandley")
 GLUON = Upstream(script="gluon", environment="gluon")
 KERAS = Upstream(script="keras", environment="keras")
+KERAS_HUB = Upstream(script="keras_hub", environment="keras_models")
+ZEROMODELS = Upstream(script="zeromodels", environment="keras_models")
 MINI = Upstream(script="mini", environment="keras", checkout="face-classification")
 PADDLE = Upstream(script="paddle", environment="paddle", checkout="paddleclas", float32_epsilon=True)
 MINDCV = Upstream(script="mindcv", environment="mindspore", dtype="float32")
@@ -32,16 +34,25 @@ MINDSPORE = Upstream(script="mindspore_zoo", environment="mindspore", checkout="
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One network of one source. `golden_px` are the sizes whose logits are kept for the tests, `finer` the smaller
-    output strides at which it is compared too, `trains` whether a training step is."""
+    """One network of one source, whose names are those of `scheme`, or of the source that published it.
+
+    `golden_px` are the sizes whose logits are kept for the tests, `finer` the smaller output strides at which it is
+    compared too, `trains` whether a training step is.
+    """
 
     variant: str
     upstream: Upstream
+    scheme: str | None = None
     golden_px: tuple[int, ...] = SMALL_PX
     px: tuple[int, ...] = LARGE_PX
     batch: int = 2
     finer: tuple[int, ...] = ()
     trains: bool = False
+
+    @property
+    def golden(self) -> str:
+        """The name of the file with the logits that are kept."""
+        return f"{self.scheme}.{self.variant}" if self.scheme else self.variant
 
 
 CASES = (
@@ -55,6 +66,11 @@ CASES = (
     Case(variant="timm_xception71", upstream=TIMM, finer=(16,), trains=True),
     Case(variant="gluon_xception65", upstream=GLUON, finer=(16, 8)),
     Case(variant="keras_xception", upstream=KERAS),
+    Case(variant="keras_xception", upstream=KERAS_HUB, scheme="keras_hub"),
+    *(
+        Case(variant=f"timm_xception{depth}", upstream=ZEROMODELS, scheme="zeromodels")
+        for depth in ("41", "41p", "65", "65p", "71")
+    ),
     Case(variant="mini_xception", upstream=MINI, golden_px=(61, 64), px=(48, 65)),
     Case(variant="mini48_xception", upstream=MINI, golden_px=(47, 48), px=(64, 65)),
     Case(variant="tiny_xception", upstream=MINI, golden_px=(61, 64), px=(48, 65)),

@@ -13,8 +13,9 @@ from parity.ours import logits, relative_difference, source_of
 from parity.torch_network import TorchNetwork
 from xception.arch.spec import Architecture
 from xception.arch.variants import architecture
-from xception.convert.naming.rename import rename
+from xception.convert.naming.rename import NamingScheme, rename
 from xception.convert.readers import read_checkpoint
+from xception.convert.weight_groups import weight_groups
 from xception.errors import XceptionError
 from xception.models.network import build
 
@@ -76,13 +77,14 @@ def _with_float32_epsilon(spec: Architecture) -> Architecture:
 
 def files(case: Case, values: Arrays, folder: Path) -> dict[str, str]:
     """What is wrong with each checkpoint in a folder, by its name."""
-    return {path.name: _problem(path, architecture(case.variant), values) for path in sorted(folder.iterdir())}
+    spec, scheme = architecture(case.variant), source_of(case.variant, case.scheme)
+    return {path.name: _problem(path, spec, scheme, values) for path in sorted(folder.iterdir())}
 
 
-def _problem(path: Path, spec: Architecture, values: Arrays) -> str:
+def _problem(path: Path, spec: Architecture, scheme: NamingScheme, values: Arrays) -> str:
     try:
-        (tensors,) = read_checkpoint(path).groups.values()
-        renamed = rename(tensors, spec, source_of(spec.name))
+        (group,) = weight_groups(read_checkpoint(path))
+        renamed = rename(group.tensors, spec, scheme)
     except XceptionError as error:
         return str(error)
     different = [name for name, value in values.items() if not np.array_equal(renamed[name], value)]
@@ -95,7 +97,7 @@ def training(case: Case, values: Arrays, theirs: Arrays) -> dict[str, float]:
     network = TorchNetwork(build(spec, values), "float64")
     labels = seeded.labels(TRAIN_PX, spec.num_classes, TRAIN_BATCH)
     ours = network.train_step(seeded.pixels(TRAIN_PX, batch=TRAIN_BATCH), labels)
-    names = {name: there.name for name, there in source_of(case.variant).tensor_names(spec).items()}
+    names = {name: there.name for name, there in source_of(case.variant, case.scheme).tensor_names(spec).items()}
     return worst_by_kind({_renamed(key, names): value for key, value in ours.items()}, theirs)
 
 

@@ -1,18 +1,25 @@
 """Any Keras model as a network to compare with."""
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from math import prod
 from pathlib import Path
+from shutil import copy
 
+import h5py
 import keras
 import numpy as np
 import tensorflow
 
 
 class KerasNetwork:
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, *packages: str) -> None:
         self.model = model
-        self.versions = {"keras": keras.__version__, "tensorflow": tensorflow.__version__}
+        self.versions = {
+            **{package: version(package.replace("_", "-")) for package in packages},
+            "keras": keras.__version__,
+            "tensorflow": tensorflow.__version__,
+        }
 
     def _weights(self) -> dict[str, keras.Variable]:
         return {f"{layer.name}/{weight.name}": weight for layer in self.model.layers for weight in layer.weights}
@@ -38,3 +45,10 @@ class KerasNetwork:
 
     def train_step(self, pixels: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
         raise NotImplementedError("a training step is compared only with torch's networks")
+
+
+def save_without_names(file: Path, out: Path) -> None:
+    """A copy as Keras wrote it before 3.6: the groups of layers are numbered, and their names are nowhere."""
+    copy(file, out)
+    with h5py.File(out, "r+") as content:
+        content.visititems(lambda _, item: item.attrs.pop("name", None))

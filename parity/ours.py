@@ -12,25 +12,27 @@ from xception.convert.naming.rename import NamingScheme, rename
 from xception.convert.naming.schemes import NAMING_SCHEMES
 
 
-def source_of(variant: str) -> NamingScheme:
-    """The source that published a variant."""
+def source_of(variant: str, scheme: str | None = None) -> NamingScheme:
+    """The source of that name, or the one that published a variant."""
+    if scheme:
+        return NAMING_SCHEMES[scheme]
     return next(source for source in NAMING_SCHEMES.values() if variant in source.PUBLISHED_VARIANTS)
 
 
-def draw(architecture: Architecture) -> dict[str, np.ndarray]:
+def draw(architecture: Architecture, scheme: str | None = None) -> dict[str, np.ndarray]:
     """The tensors as their source stores them."""
     shapes = tensors(architecture)
     drawn = {}
-    for name, there in source_of(architecture.name).tensor_names(architecture).items():
+    for name, there in source_of(architecture.name, scheme).tensor_names(architecture).items():
         shape = there.layout.upstream_shape(shapes[name])
         kind = seeded.kind_of(there.name, shape)
         drawn[there.name] = seeded.tensor(there.name, shape, kind, fan_in=prod(shapes[name][1:]))
     return drawn
 
 
-def seeded_tensors(architecture: Architecture) -> dict[str, np.ndarray]:
+def seeded_tensors(architecture: Architecture, scheme: str | None = None) -> dict[str, np.ndarray]:
     """The tensors by their canonical names, through the same conversion as a file's."""
-    return rename(draw(architecture), architecture, source_of(architecture.name))
+    return rename(draw(architecture, scheme), architecture, source_of(architecture.name, scheme))
 
 
 def logits(network: torch.nn.Module, pixels: np.ndarray, dtype: torch.dtype = torch.float32) -> np.ndarray:

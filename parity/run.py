@@ -118,7 +118,7 @@ def _compare(comparison: Comparison, runner: _Runner, *, keep: bool) -> None:
     theirs = runner.run("--px", *sizes, "--save", runner.checkpoints, *training_step)
     comparison.versions = {**json.loads(str(theirs["description"]))["versions"], **runner.commit()}
     expected = {px: theirs[f"logits/{px}"] for px in sizes}
-    values = seeded_tensors(architecture(case.variant))
+    values = seeded_tensors(architecture(case.variant), case.scheme)
     comparison.sizes = inference(case, values, expected)
     comparison.files = files(case, values, runner.checkpoints)
     if case.trains:
@@ -128,7 +128,7 @@ def _compare(comparison: Comparison, runner: _Runner, *, keep: bool) -> None:
         comparison.strides[stride] = difference(case, values, FINER_PX, finer, "float64", stride)
     if keep and case.golden_px:
         facts = {"upstream": case.upstream.script, "versions": comparison.versions, "dtype": case.upstream.dtype}
-        goldens.write(case.variant, facts, {px: expected[px] for px in case.golden_px})
+        goldens.write(case.golden, facts, {px: expected[px] for px in case.golden_px})
 
 
 if __name__ == "__main__":

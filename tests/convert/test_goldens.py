@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from parity import goldens, seeded
+from parity.cases import CASES
 from parity.ours import logits, relative_difference, seeded_tensors
 from xception.arch.spec import Architecture, Block, Norm, Pool, SeparableConv
 from xception.arch.variants import UNVERIFIED, VARIANTS
@@ -17,14 +18,19 @@ TOLERANCE = 1e-5
 """Relative, in float32: these depths differ by less than 1e-6 between frameworks."""
 
 
+RELATIVES = [case.golden for case in CASES if case.scheme]
+"""Ports of published networks, by source and variant."""
+
+
 @lru_cache(maxsize=1)
-def tensors_of(variant: str) -> dict[str, np.ndarray]:
-    return seeded_tensors(VARIANTS[variant])
+def tensors_of(name: str) -> dict[str, np.ndarray]:
+    scheme, _, variant = name.rpartition(".")
+    return seeded_tensors(VARIANTS[variant], scheme or None)
 
 
-def difference(variant: str, spec: Architecture, px: int) -> float:
-    theirs = goldens.read(variant)[px]
-    ours = logits(build(spec, tensors_of(variant)), seeded.pixels(px, spec.in_channels, len(theirs)))
+def difference(name: str, spec: Architecture, px: int) -> float:
+    theirs = goldens.read(name)[px]
+    ours = logits(build(spec, tensors_of(name)), seeded.pixels(px, spec.in_channels, len(theirs)))
     return relative_difference(ours[:, : theirs.shape[1]], theirs)
 
 
@@ -38,6 +44,14 @@ def test_logits_equal_those_of_the_source_at_odd_and_even_sizes(variant: str) ->
     assert {px % 2 for px in sizes} == {0, 1}
     for px in sizes:
         assert difference(variant, VARIANTS[variant], px) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", RELATIVES)
+def test_logits_equal_those_of_a_port_at_odd_and_even_sizes(name: str) -> None:
+    sizes = goldens.read(name)
+    assert {px % 2 for px in sizes} == {0, 1}
+    for px in sizes:
+        assert difference(name, VARIANTS[name.rpartition(".")[2]], px) <= TOLERANCE
 
 
 Change = Callable[[Architecture], Architecture]
@@ -125,6 +139,14 @@ FAULTS: tuple[tuple[str, int, str, Change], ...] = (
     ("ppcls_xception41_deeplab", 97, "a tail without dilation", tail(dilation=1)),
     ("ppcls_xception41_deeplab", 97, "features that are not halved", unscaled),
     ("ppcls_xception41_deeplab", 97, "no activation inside the tail", tail(between="norm")),
+    ("keras_hub.keras_xception", 97, "torch's epsilon", epsilon(1e-5)),
+    ("keras_hub.keras_xception", 128, "torch's pooling", pools("symmetric")),
+    ("zeromodels.timm_xception41", 97, "torch's epsilon", epsilon(1e-5)),
+    ("zeromodels.timm_xception41", 97, "an unpadded stem", padded_stem(0)),
+    ("zeromodels.timm_xception41p", 97, "the epsilon of zeromodels' code instead of its configuration", epsilon(1e-3)),
+    ("zeromodels.timm_xception65", 97, "torch's epsilon", epsilon(1e-5)),
+    ("zeromodels.timm_xception65p", 97, "xception41p's epsilon", epsilon(1e-5)),
+    ("zeromodels.timm_xception71", 97, "torch's epsilon", epsilon(1e-5)),
     ("mini_xception", 64, "torch's pooling", pools("symmetric")),
     ("mini_xception", 64, "torch's epsilon", epsilon(1e-5)),
     ("mini_xception", 64, "leading activations", blocks(led_by_activations)),
@@ -135,7 +157,17 @@ FAULTS: tuple[tuple[str, int, str, Change], ...] = (
 
 @pytest.mark.parametrize(("variant", "px", "fault", "change"), FAULTS, ids=[f"{row[0]}: {row[2]}" for row in FAULTS])
 def test_a_fault_shows_a_hundredfold(variant: str, px: int, fault: str, change: Change) -> None:
-    assert difference(variant, change(VARIANTS[variant]), px) > 100 * TOLERANCE
+    assert difference(variant, change(VARIANTS[variant.rpartition(".")[2]]), px) > 100 * TOLERANCE
+
+
+def test_the_two_norms_of_kerashubs_block_13_that_no_shape_tells_apart_show_when_swapped() -> None:
+    values = dict(tensors_of("keras_hub.keras_xception"))
+    one, other = "blocks.11.units.1.after.norm.weight", "blocks.11.shortcut.norm.weight"
+    assert values[one].shape == values[other].shape
+    values[one], values[other] = values[other], values[one]
+    theirs = goldens.read("keras_hub.keras_xception")[97]
+    ours = logits(build(VARIANTS["keras_xception"], values), seeded.pixels(97))
+    assert relative_difference(ours[:, : theirs.shape[1]], theirs) > 100 * TOLERANCE
 
 
 @pytest.mark.parametrize("leaf", ["norm.bias", "norm.running_mean", "norm.running_var", "norm.weight"])

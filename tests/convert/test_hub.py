@@ -1,4 +1,5 @@
 import hashlib
+import json
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -109,6 +110,54 @@ def test_a_hubs_model_becomes_a_folder_of_two_files(server: FileServer, tmp_path
     assert (folder / "model.safetensors").read_bytes() == CONTENT
     assert fetch("timm_xception41.tf_in1k", tmp_path) == folder
     assert len(server.requests) == 2
+
+
+ZEROMODELS = "/zeromodels/xception41_tf_in1k/resolve/main"
+KERAS_HUB = "/keras/xception_41_imagenet/resolve/main"
+
+
+def test_a_model_of_zeromodels_is_told_by_the_name_of_its_description(server: FileServer, tmp_path: Path) -> None:
+    names = {"zm_config.json", "zm_preprocessor.json", "model.weights.h5"}
+    server.files |= {f"{ZEROMODELS}/{name}": Served(b"{}") for name in names}
+    assert leftovers(fetch("timm_xception41.zeromodels_tf_in1k", tmp_path)) == names
+    assert is_fetched("timm_xception41.zeromodels_tf_in1k", tmp_path)
+
+
+def test_a_preset_of_kerashub_is_told_by_what_its_description_is_registered_as(
+    server: FileServer, tmp_path: Path
+) -> None:
+    served = {
+        "config.json": b'{"registered_name": "keras_hub>XceptionBackbone"}',
+        "task.json": b"{}",
+        "preprocessor.json": b"{}",
+        "task.weights.h5": b"head",
+        "model.weights.h5": b"backbone",
+        "model.safetensors": b"not of this kind",
+    }
+    server.files |= {f"{KERAS_HUB}/{name}": Served(content) for name, content in served.items()}
+    folder = fetch("hf-hub:keras/xception_41_imagenet", tmp_path)
+    assert leftovers(folder) == served.keys() - {"model.safetensors"}
+    before = len(server.requests)
+    assert fetch("hf-hub:keras/xception_41_imagenet", tmp_path) == folder
+    assert len(server.requests) == before
+
+
+def test_weights_that_are_spread_over_files_are_fetched_with_their_list(server: FileServer, tmp_path: Path) -> None:
+    shards = ("model_00000.weights.h5", "model_00001.weights.h5")
+    listed = json.dumps({"weight_map": {"/layers/a/vars": list(shards), "/layers/b/vars": shards[1]}}).encode()
+    server.files |= {f"{ZEROMODELS}/{name}": Served(b"{}") for name in ("zm_config.json", *shards)}
+    server.files[f"{ZEROMODELS}/model.weights.json"] = Served(listed)
+    folder = fetch("hf-hub:zeromodels/xception41_tf_in1k", tmp_path)
+    assert leftovers(folder) == {"zm_config.json", "model.weights.json", *shards}
+    (folder / shards[1]).unlink()
+    assert not is_fetched("hf-hub:zeromodels/xception41_tf_in1k", tmp_path)
+
+
+def test_a_list_of_files_that_leads_out_of_the_folder_is_refused(server: FileServer, tmp_path: Path) -> None:
+    listed = json.dumps({"weight_map": {"/layers/a/vars": "../../secret.h5"}}).encode()
+    server.files |= {f"{ZEROMODELS}/zm_config.json": Served(b"{}"), f"{ZEROMODELS}/model.weights.json": Served(listed)}
+    with pytest.raises(InputError, match=r"expected names such as model_00000\.weights\.h5"):
+        fetch("hf-hub:zeromodels/xception41_tf_in1k", tmp_path)
 
 
 def test_a_revision_is_asked_for_and_kept_apart(server: FileServer, tmp_path: Path) -> None:

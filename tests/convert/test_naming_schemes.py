@@ -89,6 +89,34 @@ EXAMPLES = {
         "blocks.1.units.0.after.norm.weight": "block3_sepconv1_bn/gamma",
         "head.classifier.weight": "conv2d_4/kernel",
     },
+    ("keras_hub", "keras_xception"): {
+        "stem.1.after.norm.running_var": "block1_conv2_bn/moving_variance",
+        "blocks.0.units.0.depthwise.weight": "block2_sepconv1/depthwise_kernel",
+        "blocks.11.units.1.after.norm.weight": "block13_sepconv2_bn/gamma",
+        "blocks.11.shortcut.conv.weight": "block13_residual_conv/kernel",
+        "blocks.11.shortcut.norm.weight": "block13_residual_bn/gamma",
+        "blocks.12.units.1.pointwise.weight": "block14_sepconv2/pointwise_kernel",
+        "head.classifier.bias": "predictions/bias",
+    },
+    ("zeromodels", "timm_xception41"): {
+        "stem.1.after.norm.running_var": "stem_1_bn/moving_variance",
+        "blocks.0.units.0.depthwise.weight": "block_0_stack_conv1_dwconv/kernel",
+        "blocks.0.units.0.between.norm.running_mean": "block_0_stack_conv1_bn_dw/moving_mean",
+        "blocks.12.units.2.pointwise.weight": "block_12_stack_conv3_conv_pw/kernel",
+        "blocks.12.units.2.after.norm.bias": "block_12_stack_conv3_bn_pw/beta",
+        "blocks.11.shortcut.norm.weight": "block_11_shortcut_bn/gamma",
+        "head.classifier.weight": "predictions/kernel",
+    },
+    ("zeromodels", "timm_xception65p"): {
+        "stem.1.conv.weight": "stem_1_conv/kernel",
+        "blocks.0.before.norm.weight": "block_0_norm_bn/gamma",
+        "blocks.0.units.1.before.norm.weight": "block_0_stack_conv2_norm_bn/gamma",
+        "blocks.0.shortcut.conv.weight": "block_0_shortcut_conv/kernel",
+    },
+    ("lucid", "timm_xception"): {
+        "blocks.11.units.1.pointwise.weight": "block12.rep.4.pointwise.weight",
+        "head.classifier.weight": "classifier.weight",
+    },
     ("tfslim", "timm_xception65"): {
         "stem.1.after.norm.bias": "xception_65/entry_flow/conv1_2/BatchNorm/beta",
         "blocks.3.units.2.depthwise.weight": (
@@ -208,3 +236,14 @@ def slim_shapes(spec: Architecture) -> dict[str, tuple[int, ...]]:
     shapes = tensors(spec)
     names = NAMING_SCHEMES["tfslim"].tensor_names(spec)
     return {there.name: there.layout.upstream_shape(shapes[name]) for name, there in names.items()}
+
+
+def test_lucids_classifier_may_stand_behind_a_dropout_and_its_counters_have_an_axis() -> None:
+    spec = architecture("timm_xception", width=0.05, num_classes=11)
+    values = draw(spec, "lucid")
+    saved = {name.replace("classifier.", "classifier.1."): value for name, value in values.items()}
+    saved["bn1.num_batches_tracked"] = np.zeros((1,), np.int64)
+    lucid = NAMING_SCHEMES["lucid"]
+    found, expected = rename(saved, spec, lucid), rename(values, spec, lucid)
+    assert found.keys() == expected.keys()
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)

@@ -1,7 +1,10 @@
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from tests.convert.make_samples import SAMPLES
@@ -55,3 +58,71 @@ def test_the_name_of_a_file_does_not_matter(sample: str, tmp_path: Path) -> None
     expected, found = read_checkpoint(SAMPLES / sample), read_checkpoint(tmp_path / "misleading.onnx")
     assert found.container == expected.container
     assert list(found.groups[""]) == list(expected.groups[""])
+
+
+def write_layers(path: Path, **layers: tuple[str | None, Mapping[int, np.ndarray]]) -> None:
+    """A `.weights.h5`: by group, the layer's name, if it is told, and variables."""
+    with h5py.File(path, "w") as file:
+        for group, (name, variables) in layers.items():
+            place = file.create_group(f"layers/{group}/vars")
+            if name:
+                place.attrs["name"] = name
+            for index, value in variables.items():
+                place[str(index)] = value
+
+
+KERNEL, BIAS = np.ones((1, 1, 2, 3), np.float32), np.zeros(3, np.float32)
+
+
+def test_a_preset_of_kerashub_is_its_backbone_with_the_head_of_its_task(tmp_path: Path) -> None:
+    for name in ("config", "task", "preprocessor"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"of": name}))
+    write_layers(tmp_path / "model.weights.h5", conv2d=("block1_conv1", {0: KERNEL}))
+    write_layers(tmp_path / "task.weights.h5", dense=("predictions", {0: KERNEL[0, 0], 1: BIAS}))
+    checkpoint = read_checkpoint(tmp_path)
+    assert checkpoint.container == "model_folder"
+    assert list(checkpoint.groups[""]) == ["block1_conv1/kernel", "predictions/kernel", "predictions/bias"]
+    assert [file.path.name for file in (checkpoint.file, *checkpoint.more_files)] == [
+        "model.weights.h5",
+        "task.weights.h5",
+    ]
+    assert {name: checkpoint.metadata[name] for name in ("config", "task", "preprocessor")} == {
+        name: {"of": name} for name in ("config", "task", "preprocessor")
+    }
+
+
+def test_a_layer_may_be_spread_over_files(tmp_path: Path) -> None:
+    (tmp_path / "zm_config.json").write_text("{}")
+    names = ["model_00000.weights.h5", "model_00001.weights.h5"]
+    (tmp_path / "model.weights.json").write_text(json.dumps({"weight_map": {"/layers/conv2d/vars": names}}))
+    write_layers(tmp_path / names[0], conv2d=("conv", {0: KERNEL}), batch_normalization=("bn", {0: BIAS, 1: BIAS}))
+    write_layers(tmp_path / names[1], conv2d=(None, {1: BIAS}), batch_normalization=("bn", {2: BIAS, 3: BIAS}))
+    found = set(read_checkpoint(tmp_path).groups[""])
+    norm = {f"bn/{leaf}" for leaf in ("gamma", "beta", "moving_mean", "moving_variance")}
+    assert found == {"conv/kernel", "conv2d:0/bias", *norm}
+
+
+def test_a_tensor_in_two_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    for name in ("model.weights.h5", "task.weights.h5"):
+        write_layers(tmp_path / name, conv2d=("conv", {0: KERNEL}))
+    with pytest.raises(InputError, match="two of its files hold a tensor named 'conv/kernel'"):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("listed", "reason"),
+    [
+        ({}, "lists 0 files"),
+        ({"a": "model_00000.weights.h5"}, "which is not next to it"),
+        ({"a": "../model.weights.h5"}, "expected names such as"),
+        ({"a": ["/etc/passwd"]}, "expected names such as"),
+        ({"a": 5}, "names something that is no file"),
+        ({str(i): f"model_{i}.weights.h5" for i in range(2000)}, "lists 2000 files"),
+    ],
+)
+def test_a_list_of_files_that_is_none_is_refused(listed: object, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "zm_config.json").write_text("{}")
+    (tmp_path / "model.weights.json").write_text(json.dumps({"weight_map": listed}))
+    with pytest.raises(InputError, match=reason):
+        read_checkpoint(tmp_path)

@@ -53,6 +53,16 @@ def test_a_file_that_numbers_variables_is_read_under_the_names_of_the_layers(con
     check(tensors)
 
 
+def test_a_layer_without_a_name_is_called_by_its_class_and_place(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "old.weights.h5", "w") as file:
+        for group in ("conv2d", "conv2d_2"):
+            file[f"layers/{group}/vars/0"] = np.zeros((1, 1, 2, 2), np.float32)
+        file["layers/inner/layers/dense_1/vars/0"] = np.zeros((2, 2), np.float32)
+        file.create_group("layers/inner/vars")
+    tensors = read_checkpoint(tmp_path / "old.weights.h5").groups[""]
+    assert set(tensors) == {"conv2d:0/kernel", "conv2d:2/kernel", "inner/dense:1/kernel"}
+
+
 @pytest.mark.parametrize("container", ["keras_full.h5", "keras.keras"])
 def test_a_whole_model_comes_with_its_description(container: str) -> None:
     config = read_checkpoint(SAMPLES / container).metadata["model_config"]

@@ -160,6 +160,7 @@ def _step(checkpoint: Checkpoint, match: Match, choice: WeightsChoice, published
         "file": checkpoint.path.name,
         "sha256": checkpoint.file.checksums["sha256"],
     }
+    settings |= {f"sha256 of {file.path.name}": file.checksums["sha256"] for file in checkpoint.more_files}
     if published:
         settings["preprocess_of"] = published.name
     if choice.leave_out:

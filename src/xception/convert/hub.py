@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -11,6 +12,14 @@ from urllib.parse import unquote, urlsplit
 from xception import network
 from xception.convert.catalog import CATALOG
 from xception.convert.checksum import Digest
+from xception.convert.readers.folder import (
+    FOLDER_KINDS,
+    SHARD_INDEX,
+    described_kind,
+    folder_kind,
+    shard_names,
+    weight_files,
+)
 from xception.errors import EnvironmentFault, InputError, UsageError
 from xception.extras import require
 from xception.machine import cache_folder
@@ -21,7 +30,6 @@ if TYPE_CHECKING:
     import httpx
 
 HUB = "hf-hub:"
-HUB_FILES = ("config.json", "model.safetensors")
 HUB_REFERENCE = re.compile(r"hf-hub:(?P<model>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>\w[\w.-]*))?", re.ASCII)
 DEFAULT_ENDPOINT = "https://huggingface.co"
 
@@ -29,6 +37,11 @@ MAX_DOWNLOAD_BYTES = 2 << 30
 """The largest published file, a training checkpoint, is below a tenth of this."""
 
 NEEDS_PERMISSION = "needs a permission, which for a gated model is the token in HF_TOKEN"
+
+
+class NotOnServer(InputError):
+    """The server has no such file."""
+
 
 OnProgress = Callable[[int, int | None], None]
 """Called with the bytes that are here and the bytes of the whole file, where the server tells."""
@@ -43,8 +56,7 @@ def is_fetched(reference: str, cache: Path | None = None) -> bool:
     """Tell whether all files of a reference, as `fetch` takes it, lie in the cache."""
     folder, address = cache or cache_folder(), _address(reference)
     if address.startswith(HUB):
-        model = _model_folder(address, folder)[0]
-        return all((model / name).is_file() for name in HUB_FILES)
+        return _is_whole(_model_folder(address, folder)[0])
     return _url_target(address.partition("#")[0], folder).is_file()
 
 
@@ -89,10 +101,36 @@ def _address(reference: str) -> str:
 
 
 def _fetch_model(reference: str, cache: Path, on_progress: OnProgress) -> Path:
+    """The files of a hub's model, the weights last, so that where they are all the rest is."""
     folder, url = _model_folder(reference, cache)
-    for name in HUB_FILES:
-        _fetch_file(f"{url}/{name}", folder / name, None, on_progress)
+
+    def get(*names: str) -> Path:
+        """Fetch the first of some files that is there."""
+        missing = []
+        for name in names:
+            try:
+                return _fetch_file(f"{url}/{name}", folder / name, None, on_progress)
+            except NotOnServer as error:
+                missing.append(error)
+        raise missing[0]
+
+    if not _is_whole(folder):
+        kind = described_kind(get(*dict.fromkeys(kind.description for kind in FOLDER_KINDS.values())))
+        for name in (*kind.descriptions.values(), *kind.more_weights):
+            with suppress(NotOnServer):
+                get(name)
+        weights = get(*kind.weights)
+        for name in shard_names(weights) if weights.name == SHARD_INDEX else ():
+            get(name)
     return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    kind = folder_kind(folder)
+    try:
+        return kind is not None and bool(weight_files(folder, kind))
+    except InputError:
+        return False
 
 
 def _model_folder(reference: str, cache: Path) -> tuple[Path, str]:
@@ -244,7 +282,7 @@ def _check_response(response: "httpx.Response", url: str) -> None:
         why = {401: NEEDS_PERMISSION, 403: NEEDS_PERMISSION, 404: "does not exist"}.get(
             status, f"cannot be fetched (status {status})"
         )
-        raise InputError(
+        raise (NotOnServer if status == 404 else InputError)(
             f"{without_credentials(url)} {why}; check the address, or fetch it by other means and pass the file's path"
         )
     if url.startswith("https:") and response.url.scheme != "https":

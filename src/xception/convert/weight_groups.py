@@ -17,6 +17,9 @@ from xception.errors import InputError, UnknownName
 MAX_PREFIXES = 8
 """Groups under one key: a network, its average, a teacher, an optimizer's two moments of each."""
 
+PLACED_LAYER = re.compile(r"(.*/)(?:separable|depthwise)_conv2d:\d+/")
+"""A layer of a Keras network inside another one, of which the file tells only class and place."""
+
 SLIM_AVERAGE = "/ExponentialMovingAverage"
 """TensorFlow's suffix of a variable's running average."""
 
@@ -108,9 +111,11 @@ def _prefixes(names: Iterable[str]) -> list[str]:
     """Prefixes under which any network's last pointwise kernel is found, the shortest first; "" if there is none."""
     markers = _markers()
     found: Counter[str] = Counter()
+    names = tuple(names)
     for name in names:
         if name.endswith(markers):
             found.update({name.removesuffix(marker) for marker in markers if name.endswith(marker)})
+    found.update(match[1] for match in map(PLACED_LAYER.match, names) if match)
     prefixes = sorted((prefix for prefix in found if not prefix or prefix.endswith((".", "/"))), key=len)
     return prefixes[:MAX_PREFIXES] or [""]
 

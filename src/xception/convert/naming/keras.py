@@ -14,6 +14,7 @@ import numpy as np
 
 from xception.arch.compute import tensors as tensors_of
 from xception.arch.spec import Architecture
+from xception.convert.naming.keras_order import named_in_order, short_key
 from xception.convert.naming.rename import (
     HWIM,
     HWIO,
@@ -58,8 +59,6 @@ KERAS1_CLASSES: Mapping[str, str] = {
     "classifier": "dense",
 }
 
-# The layer, perhaps repeated with a number behind it, and the weight: "conv2d_1/conv2d_1_1/kernel:0".
-KEY = re.compile(r"(?P<layer>[^/]+)/(?:(?P=layer)(?:_\d+)?/)*(?P<leaf>[^/:]+)(?::0)?")
 NUMBERED = re.compile(r"(conv2d|separable_conv2d|batch_normalization)(_\d{1,9})?")
 NUMBER = re.compile(r"_(\d{1,9})$")
 
@@ -72,12 +71,14 @@ def tensor_names(architecture: Architecture) -> dict[str, UpstreamTensor]:
 
 
 def prepare_tensors(tensors: Tensors, architecture: Architecture) -> dict[str, np.ndarray]:
-    """Shortens repeated paths, gives the layers of Keras 1 their later names and numbers layers anew.
+    """Shortens repeated paths, names layers that a file only places, gives those of Keras 1 their later names and
+    numbers layers anew.
 
     Raises:
         InputError: in a file of Keras 1, the order of the layers contradicts their numbers.
     """
-    plain = relabel(tensors, _short_key)
+    names = tensor_names(architecture)
+    plain = named_in_order(relabel(tensors, _short_key), names, architecture)
     layers = list(dict.fromkeys(key.partition("/")[0] for key in plain))
     if any(layer.startswith("convolution2d_") for layer in layers):
         new_names = _keras1_layers(layers, architecture)
@@ -92,11 +93,8 @@ def prepare_tensors(tensors: Tensors, architecture: Architecture) -> dict[str, n
 
 
 def _short_key(key: str) -> str:
-    match = KEY.fullmatch(key)
-    if match is None:
-        return key
-    leaf = match["leaf"].removeprefix(match["layer"] + "_")
-    return f"{match['layer']}/{KERAS1_LEAVES.get(leaf, leaf)}"
+    layer, slash, leaf = short_key(key).rpartition("/")
+    return layer + slash + KERAS1_LEAVES.get(leaf, leaf)
 
 
 def _numbered(kind: str, rank: int) -> str:

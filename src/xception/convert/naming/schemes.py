@@ -5,7 +5,7 @@ from functools import cache
 from types import MappingProxyType
 
 from xception.arch.variants import VARIANTS
-from xception.convert.naming import gluon, keras, mindspore, paddle, tfslim, timm
+from xception.convert.naming import gluon, keras, keras_hub, lucid, mindspore, paddle, tfslim, timm, zeromodels
 from xception.convert.naming.rename import NamingScheme, UpstreamTensor
 
 NAMING_SCHEMES: Mapping[str, NamingScheme] = MappingProxyType(
@@ -13,6 +13,9 @@ NAMING_SCHEMES: Mapping[str, NamingScheme] = MappingProxyType(
         "timm": timm,
         "gluon": gluon,
         "keras": keras,
+        "keras_hub": keras_hub,
+        "zeromodels": zeromodels,
+        "lucid": lucid,
         "paddle": paddle,
         "mindspore": mindspore,
         "tfslim": tfslim,

@@ -2,6 +2,7 @@
 
 read_checkpoint          what a file or folder is, told by its content, and what it holds
 ├── one module a format  torch_pickle, paddle_pickle, keras, mindspore_ckpt, tensorbundle, safetensors_file
+├── a folder of files     folder
 ├── what formats share   pickles, numpy_pickle, state_dicts, hdf5, zips, protobuf
 ├── what is none          foreign
 └── the ground           checkpoint (the result), binary (bounded access), limits
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xception.convert.readers import hdf5, mindspore_ckpt, paddle_pickle, tensorbundle, torch_pickle, zips
-from xception.convert.readers.binary import ByteSpan, MappedFile, decode_json, map_file
-from xception.convert.readers.checkpoint import MODEL_FOLDER, Checkpoint, CheckpointContents
+from xception.convert.readers.binary import ByteSpan, MappedFile, damaged, map_file
+from xception.convert.readers.checkpoint import MODEL_FOLDER, Checkpoint, CheckpointContents, TensorGroups
+from xception.convert.readers.folder import descriptions, folder_files, folder_kind, weight_files
 from xception.convert.readers.foreign import foreign_archive, foreign_folder, foreign_format
-from xception.convert.readers.keras import KERAS_WEIGHTS_FILE, read_keras_hdf5, read_keras_zip
+from xception.convert.readers.keras import KERAS_WEIGHTS_FILE, complete_norms, read_keras_hdf5, read_keras_zip
 from xception.convert.readers.mindspore_ckpt import read_mindspore, refuse_encrypted
 from xception.convert.readers.paddle_pickle import read_paddle
 from xception.convert.readers.safetensors_file import is_safetensors, read_safetensors
@@ -27,9 +29,6 @@ from xception.errors import InputError
 
 __all__ = ["CHECKPOINT_READERS", "Checkpoint", "CheckpointContents", "check_graph_file", "read_checkpoint"]
 
-_CONFIG = "config.json"
-_FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-
 
 class CheckpointReader(NamedTuple):
     """Recognises and reads one format."""
@@ -39,7 +38,7 @@ class CheckpointReader(NamedTuple):
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """All weights in a checkpoint file, a TensorFlow checkpoint's prefix, or a model folder of timm or Hugging Face.
+    """All weights in a checkpoint file, a TensorFlow checkpoint's prefix, or a model folder of any source.
 
     The content decides what a file is; its name never does. Nothing in a file is run, imported or unpickled, and the
     memory taken is a small multiple of the file's size at most. The arrays are views of the file, which must not be
@@ -76,18 +75,30 @@ def _read_file(path: Path, file: MappedFile) -> Checkpoint:
 
 def _read_folder(folder: Path) -> Checkpoint:
     """The weights in a folder with a description of the network, which becomes the metadata's "config"."""
-    weights = next((folder / name for name in _FOLDER_WEIGHTS if (folder / name).is_file()), None)
-    if weights is None or not (folder / _CONFIG).is_file():
+    kind = folder_kind(folder)
+    if kind is None:
         foreign = foreign_folder(folder)
         if foreign:
             raise InputError(f"{folder} is {foreign.what}, expected a model folder; {foreign.advice}")
-        raise InputError(
-            f"{folder} is no bundle and no model folder: expected {_CONFIG} and "
-            f"one of {' or '.join(_FOLDER_WEIGHTS)} in it"
-        )
-    config = decode_json(map_file(folder / _CONFIG).data, str(folder / _CONFIG))
-    checkpoint = _read_file(folder, map_file(weights))
-    return replace(checkpoint, container=MODEL_FOLDER, metadata=checkpoint.metadata | {"config": config})
+        raise InputError(f"{folder} is no bundle and no model folder: expected {folder_files()} in it")
+    first, *others = [_read_file(folder, map_file(file)) for file in weight_files(folder, kind)]
+    metadata = first.metadata | descriptions(folder, kind)
+    merged = replace(first, container=MODEL_FOLDER, metadata=metadata, more_files=tuple(part.file for part in others))
+    for part in others:
+        merged = replace(merged, groups=_merged(merged.groups, part.groups))
+    return merged
+
+
+def _merged(groups: TensorGroups, others: TensorGroups) -> TensorGroups:
+    """The tensors of two files that are one network's."""
+    merged = {name: dict(tensors) for name, tensors in groups.items()}
+    for name, tensors in others.items():
+        both = merged.setdefault(name, {})
+        twice = both.keys() & tensors.keys()
+        if twice:
+            raise damaged(f"two of its files hold a tensor named {min(twice)!r}")
+        both |= tensors
+    return {name: complete_norms(tensors) for name, tensors in merged.items()}
 
 
 def _read_contents(file: MappedFile) -> CheckpointContents:

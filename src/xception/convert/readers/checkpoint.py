@@ -29,7 +29,8 @@ class CheckpointContents:
             views of the file.
         metadata: small facts of plain JSON types, each present only where the file tells it: "model_config",
             "keras_version", "backend" and "layer_names" from Keras; "values" such as the epoch from a training state;
-            "left_out", what is there but no weight; "classes_passed_over" from torch; "config" of a model folder; the
+            "left_out", what is there but no weight; "classes_passed_over" from torch; "config" and
+            further descriptions of a model folder, which `readers.folder` names; the
             header's own entries from safetensors.
     """
 
@@ -46,10 +47,12 @@ class Checkpoint(CheckpointContents):
         path: what was asked for: a file, the prefix or a shard of a TensorFlow checkpoint, or a model folder.
         file: the file with the weights, whose checksums are computed when they are first asked for. It is the index
             of a TensorFlow checkpoint, which holds a checksum of every tensor.
+        more_files: further files with weights of a model folder.
     """
 
     path: Path
     file: MappedFile
+    more_files: tuple[MappedFile, ...] = ()
 
     @property
     def config(self) -> Mapping[str, object]:

@@ -5,8 +5,10 @@ network's name in front, as in "xception/block1_conv1/kernel".
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import numpy as np
 
 from xception.convert.readers.binary import decode_json
 from xception.convert.readers.checkpoint import CheckpointContents, Gathering
@@ -114,23 +116,50 @@ def _variable_groups(
 ) -> Iterator[tuple[tuple[str, ...], HDF5Node, str]]:
     """The names of a layer and of the networks around it, its group of variables, and its class in snake case.
 
-    TensorGroups are named by class and number; the layer's own name is an attribute of its variables.
+    Groups are named by class and number; the layer's own name is an attribute of its variables. Where it is missing,
+    the layer is called by both, as in "conv2d:3".
     """
     if depth > MAX_DEPTH:
         raise InputError(f"it nests layers deeper than {MAX_DEPTH}, which no network of this family does")
     own_name = group.path.rpartition("/")[2]
     if "vars" in group.children:
         variables = group.child("vars")
-        prefix = (*prefix, variables.text("name") or own_name) if depth else ()
-        yield prefix, variables, re.sub(r"_\d+$", "", own_name)
+        kind, number = _class_and_number(own_name)
+        # Before Keras 3.6 a layer's name is nowhere; the number is that of its place among the layers of its class.
+        unnamed = f"{kind}:{number}" if variables.children else own_name
+        prefix = (*prefix, variables.text("name") or unnamed) if depth else ()
+        yield prefix, variables, kind
     for name in group.children:
         if name not in ("vars", *_NO_WEIGHTS):
             yield from _variable_groups(group.child(name), prefix, depth + 1)
 
 
+def _class_and_number(group: str) -> tuple[str, int]:
+    """A layer's class in snake case and its number in that class, from a group's name such as "conv2d_3"."""
+    match = re.fullmatch(r"(.*?)(?:_(\d{1,9}))?", group)
+    return (match[1], int(match[2] or 0)) if match else (group, 0)
+
+
 def _leaves(kind: str, indices: list[str]) -> list[str]:
+    """The leaves that stand behind a layer's numbers; of a layer that is spread over files there may be few."""
     leaves = _LEAVES.get(kind, ())
-    missing = len(leaves) - len(indices)
-    if missing == 0 or (missing == 1 and kind in _WITHOUT_LAST):
-        return list(leaves[: len(indices)])
-    return indices
+    are_sure = kind in _WITHOUT_LAST or len(indices) == len(leaves)
+    known = dict(zip(map(str, range(len(leaves))), leaves, strict=True)) if are_sure else {}
+    return [known.get(index, index) for index in indices]
+
+
+def complete_norms(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors of several files together, where a batch normalisation that was spread over them is whole now."""
+    norm = _LEAVES["batch_normalization"]
+    found: dict[str, set[str]] = {}
+    for name in tensors:
+        layer, _, leaf = name.rpartition("/")
+        found.setdefault(layer, set()).add(leaf)
+    numbers = {str(index): leaf for index, leaf in enumerate(norm)}
+    whole = {layer for layer, leaves in found.items() if leaves == numbers.keys()}
+
+    def named(name: str) -> str:
+        layer, slash, leaf = name.rpartition("/")
+        return layer + slash + numbers[leaf] if layer in whole else name
+
+    return {named(name): value for name, value in tensors.items()}
