@@ -7,6 +7,7 @@ import pytest
 from tests.convert.make_samples import SAMPLES
 from xception.convert.readers.binary import map_file
 from xception.convert.readers.hdf5 import HDF5Node, open_hdf5
+from xception.errors import InputError
 
 KERAS_FILES = ("keras_full.h5", "keras_weights.h5", "keras.weights.h5")
 
@@ -45,6 +46,9 @@ def root(tmp_path: Path) -> HDF5Node:
         space, layout = h5py.h5s.create_simple((2,)), h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         layout.set_layout(h5py.h5d.COMPACT)
         h5py.h5d.create(file.id, b"compact", h5py.h5t.IEEE_F32LE, space, layout).write(space, space, np.ones(2, "f4"))
+        for name in ("brain", "two bytes"):
+            file[name] = np.array([0x3F80, 0xC020], "<u2").view("V2")
+        file["brain"].attrs["dtype"] = "bfloat16"
         file.attrs["fixed"] = np.bytes_("text")
         file.attrs["variable"] = "größer" * 100
         file.attrs["empty"] = ""
@@ -62,6 +66,12 @@ def test_numbers_of_every_type_are_read_in_the_order_of_this_machine(root: HDF5N
         array = root.child(code).array()
         assert array.dtype == np.dtype(code).newbyteorder("=")
         assert array.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_two_bytes_that_keras_calls_bfloat16_are_numbers(root: HDF5Node) -> None:
+    assert root.child("brain").array().tolist() == [1.0, -2.5]
+    with pytest.raises(InputError, match="'/two bytes' does not hold numbers"):
+        root.child("two bytes").array()
 
 
 def test_a_scalar_an_empty_array_and_compact_data_are_read(root: HDF5Node) -> None:

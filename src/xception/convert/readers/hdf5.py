@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xception.convert.readers.binary import ByteSpan, check_shape, damaged, decode_array
+from xception.convert.readers.binary import BFLOAT16, ByteSpan, check_shape, damaged, decode_array
 from xception.convert.readers.limits import MAX_HDF5_STEPS, MAX_NAME_LENGTH
 from xception.errors import InputError
 
@@ -60,6 +60,7 @@ class _Type(NamedTuple):
     dtype: str | None = None
     is_text: bool = False
     is_reference: bool = False
+    is_opaque: bool = False
 
 
 class _Cell(NamedTuple):
@@ -149,7 +150,10 @@ class HDF5Node:
         Raises:
             InputError: it is not a dataset of numbers that lies in one piece in this file.
         """
-        dtype = _element_type(self._one(_DATATYPE)).dtype
+        kind_of_element = _element_type(self._one(_DATATYPE))
+        dtype = kind_of_element.dtype
+        if kind_of_element.is_opaque and kind_of_element.size == 2 and self.text("dtype") == BFLOAT16:
+            dtype = BFLOAT16  # HDF5 has no such type; Keras says so in an attribute
         if dtype is None:
             raise InputError(f"its {self.path[:200]!r} does not hold numbers; expected the weights of a network")
         shape = _shape(self._one(_DATASPACE))
@@ -280,6 +284,8 @@ def _element_type(body: ByteSpan) -> _Type:
             return _Type(size, f"{order}f{size}")
         case 3 if size:
             return _Type(size, is_text=True)
+        case 5:
+            return _Type(size, is_opaque=True)
         case 9 if size == 16 and flags & 0xF == _VLEN_TEXT:
             return _Type(size, is_text=True, is_reference=True)
     return _Type(size)
