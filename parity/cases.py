@@ -3,6 +3,15 @@ several faults show at only one of the two."""
 
 from dataclasses import dataclass
 
+from xception.arch.spec import Architecture
+from xception.arch.stackwise import Stackwise
+from xception.arch.variants import architecture
+
+WIDTHS = Stackwise(
+    filters=((8, 8, 16), (24, 24), (24, 24, 24), (32, 48), (40, 56)), pooling=(False, True, False, True, False)
+)
+"""A network that KerasHub builds, and nobody published."""
+
 SMALL_PX = (97, 128)
 LARGE_PX = (224, 299)
 
@@ -34,7 +43,8 @@ MINDSPORE = Upstream(script="mindspore_zoo", environment="mindspore", checkout="
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One network of one source, whose names are those of `scheme`, or of the source that published it.
+    """One network of one source, whose names are those of `scheme`, or of the source that published it, perhaps with
+    the widths of `stackwise`.
 
     `golden_px` are the sizes whose logits are kept for the tests, `finer` the smaller output strides at which it is
     compared too, `trains` whether a training step is.
@@ -43,6 +53,7 @@ class Case:
     variant: str
     upstream: Upstream
     scheme: str | None = None
+    stackwise: Stackwise | None = None
     golden_px: tuple[int, ...] = SMALL_PX
     px: tuple[int, ...] = LARGE_PX
     batch: int = 2
@@ -52,7 +63,13 @@ class Case:
     @property
     def golden(self) -> str:
         """The name of the file with the logits that are kept."""
-        return f"{self.scheme}.{self.variant}" if self.scheme else self.variant
+        own = "stackwise" if self.stackwise else self.variant
+        return f"{self.scheme}.{own}" if self.scheme else own
+
+    @property
+    def spec(self) -> Architecture:
+        """The network."""
+        return architecture(self.variant, stackwise=self.stackwise)
 
 
 CASES = (
@@ -67,6 +84,7 @@ CASES = (
     Case(variant="gluon_xception65", upstream=GLUON, finer=(16, 8)),
     Case(variant="keras_xception", upstream=KERAS),
     Case(variant="keras_xception", upstream=KERAS_HUB, scheme="keras_hub"),
+    Case(variant="keras_xception", upstream=KERAS_HUB, scheme="keras_hub", stackwise=WIDTHS, golden_px=(61, 64)),
     *(
         Case(variant=f"timm_xception{depth}", upstream=ZEROMODELS, scheme="zeromodels")
         for depth in ("41", "41p", "65", "65p", "71")

@@ -11,10 +11,10 @@ from parity import seeded
 from parity.cases import Case
 from parity.ours import logits, relative_difference, source_of
 from parity.torch_network import TorchNetwork
-from xception.arch.spec import Architecture
-from xception.arch.variants import architecture
+from xception.arch.spec import Architecture, with_output_stride
 from xception.convert.naming.rename import NamingScheme, rename
 from xception.convert.readers import read_checkpoint
+from xception.convert.statements import stated_facts
 from xception.convert.weight_groups import weight_groups
 from xception.errors import XceptionError
 from xception.models.network import build
@@ -64,7 +64,7 @@ def difference(
     case: Case, values: Arrays, px: int, theirs: np.ndarray, dtype: str, output_stride: int | None = None
 ) -> float:
     """The relative difference of the logits of images of one size."""
-    spec = architecture(case.variant, output_stride=output_stride)
+    spec = case.spec if output_stride is None else with_output_stride(case.spec, output_stride)
     if case.upstream.float32_epsilon and dtype == "float64":
         spec = _with_float32_epsilon(spec)
     pixels = seeded.pixels(px, spec.in_channels, case.batch)
@@ -77,13 +77,14 @@ def _with_float32_epsilon(spec: Architecture) -> Architecture:
 
 def files(case: Case, values: Arrays, folder: Path) -> dict[str, str]:
     """What is wrong with each checkpoint in a folder, by its name."""
-    spec, scheme = architecture(case.variant), source_of(case.variant, case.scheme)
+    spec, scheme = case.spec, source_of(case.variant, case.scheme)
     return {path.name: _problem(path, spec, scheme, values) for path in sorted(folder.iterdir())}
 
 
 def _problem(path: Path, spec: Architecture, scheme: NamingScheme, values: Arrays) -> str:
     try:
-        (group,) = weight_groups(read_checkpoint(path))
+        checkpoint = read_checkpoint(path)
+        (group,) = weight_groups(checkpoint, stated_facts(checkpoint))
         renamed = rename(group.tensors, spec, scheme)
     except XceptionError as error:
         return str(error)
@@ -93,7 +94,7 @@ def _problem(path: Path, spec: Architecture, scheme: NamingScheme, values: Array
 
 def training(case: Case, values: Arrays, theirs: Arrays) -> dict[str, float]:
     """The worst relative differences after one training step, by kind: loss, gradients, running statistics."""
-    spec = architecture(case.variant)
+    spec = case.spec
     network = TorchNetwork(build(spec, values), "float64")
     labels = seeded.labels(TRAIN_PX, spec.num_classes, TRAIN_BATCH)
     ours = network.train_step(seeded.pixels(TRAIN_PX, batch=TRAIN_BATCH), labels)

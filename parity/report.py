@@ -47,6 +47,8 @@ def write(comparisons: Iterable[Comparison]) -> None:
 
 NOTES = """Checkpoints are written by the source's framework and read without it.
 All tensors came back bit for bit unless the table says otherwise.
+In `unnamed.weights.h5` layers have no names, as Keras wrote them before 3.6.
+`sharded` is spread over several files.
 
 A training step is one batch of four images of 97 px in float64.
 The figure is the worst difference of the loss, every gradient and every running statistic after it.
@@ -58,7 +60,7 @@ That case is left out."""
 def _cells(comparison: Comparison) -> tuple[str, ...]:
     case = comparison.case
     return (
-        f"`{case.variant}`",
+        f"`{case.variant}`" + (", other widths" if case.stackwise else ""),
         case.upstream.script,
         ", ".join(map(str, sorted((*case.golden_px, *case.px)))),
         _worst(comparison.sizes.get("float32", {})),

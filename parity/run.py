@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from parity import goldens, report
@@ -20,7 +21,6 @@ from parity.cases import CASES, Case
 from parity.comparison import TRAIN_PX, Comparison, difference, files, inference, training
 from parity.environments import python_of
 from parity.ours import seeded_tensors
-from xception.arch.variants import architecture
 
 ROOT = Path(__file__).parent.parent
 FINER_PX = 161
@@ -83,12 +83,14 @@ class _Runner:
         Raises:
             subprocess.CalledProcessError: it failed, or its environment cannot be made.
         """
-        spec = architecture(self.case.variant)
+        spec = self.case.spec
         out = self.folder / "upstream.npz"
         command: list[object] = [python_of(self.case.upstream.environment, self.environments)]
         command += ["-m", f"parity.upstreams.{self.case.upstream.script}", "--variant", spec.name, "--out", out]
         command += ["--dtype", self.case.upstream.dtype, "--batch", self.case.batch]
         command += ["--channels", spec.in_channels, "--num-classes", spec.num_classes]
+        stackwise = self.case.stackwise
+        command += ["--stackwise", msgspec.json.encode(stackwise).decode()] if stackwise else []
         command += ["--checkout", self.checkout.resolve()] if self.checkout else []
         subprocess.run(
             [str(word) for word in (*command, *options)], check=True, cwd=ROOT, capture_output=True, text=True
@@ -118,7 +120,7 @@ def _compare(comparison: Comparison, runner: _Runner, *, keep: bool) -> None:
     theirs = runner.run("--px", *sizes, "--save", runner.checkpoints, *training_step)
     comparison.versions = {**json.loads(str(theirs["description"]))["versions"], **runner.commit()}
     expected = {px: theirs[f"logits/{px}"] for px in sizes}
-    values = seeded_tensors(architecture(case.variant), case.scheme)
+    values = seeded_tensors(case.spec, case.scheme)
     comparison.sizes = inference(case, values, expected)
     comparison.files = files(case, values, runner.checkpoints)
     if case.trains:

@@ -102,6 +102,10 @@ def test_a_network_that_is_none_of_the_variants_has_no_specification() -> None:
 
 
 def test_the_network_can_be_built_again() -> None:
+    widths = {"stackwise_filters": ((8,), (16, 16)), "stackwise_pooling": (False, False)}
+    own = Network(variant="keras_xception", num_classes=5, in_channels=1, norm_epsilon=1e-4, **widths)
+    assert (own.architecture().head.in_channels, own.architecture().norm.epsilon) == (16, 1e-4)
+    assert msgspec.json.decode(msgspec.json.encode(own), type=Network) == own
     spec = Network(variant="timm_xception41", num_classes=5, in_channels=1, width=0.5, output_stride=16).architecture()
     assert (spec.num_classes, spec.in_channels, spec.output_stride) == (5, 1, 16)
 

@@ -17,14 +17,15 @@ POOLING = [False, True, True, True, *[False] * 8, True, False]
 
 
 class KerasHub(KerasNetwork):
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, filters: list[list[int]], pooling: list[bool]) -> None:
         backbone = keras_hub.models.XceptionBackbone(
-            stackwise_conv_filters=WIDTHS, stackwise_pooling=POOLING, image_shape=(None, None, 3)
+            stackwise_conv_filters=filters, stackwise_pooling=pooling, image_shape=(None, None, 3)
         )
         converter = keras_hub.layers.XceptionImageConverter(image_size=(299, 299), scale=1 / 127.5, offset=-1.0)
         preprocessor = keras_hub.models.XceptionImageClassifierPreprocessor(converter)
         classifier = keras_hub.models.XceptionImageClassifier(backbone, num_classes, preprocessor)
         super().__init__(classifier, "keras_hub")
+        self.are_published = filters == WIDTHS
 
     def _weights(self) -> dict[str, keras.Variable]:
         layers = [*self.model.backbone.layers, *(layer for layer in self.model.layers if layer.name == "predictions")]
@@ -32,7 +33,11 @@ class KerasHub(KerasNetwork):
 
     def save(self, folder: Path) -> None:
         super().save(folder)
-        save_without_names(folder / "model.weights.h5", folder / "unnamed.weights.h5")
+        weights = folder / "model.weights.h5"
+        if self.are_published:
+            save_without_names(weights, folder / "unnamed.weights.h5")
+        else:
+            weights.unlink()  # weights alone do not tell what other network they are of
         self.model.save_to_preset(folder / "preset")
         self.model.save_to_preset(folder / "sharded", max_shard_size=SHARD_GB)
 
@@ -40,7 +45,8 @@ class KerasHub(KerasNetwork):
 def build(arguments: Namespace) -> Network:
     keras.config.set_floatx(arguments.dtype)
     keras.config.set_dtype_policy(arguments.dtype)
-    return KerasHub(arguments.num_classes)
+    widths = arguments.stackwise or {"filters": WIDTHS, "pooling": POOLING}
+    return KerasHub(arguments.num_classes, **widths)
 
 
 if __name__ == "__main__":

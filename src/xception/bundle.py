@@ -14,6 +14,7 @@ import msgspec
 
 from xception import inputs
 from xception.arch.spec import Architecture, Pooling
+from xception.arch.stackwise import Stackwise
 from xception.arch.variants import architecture
 from xception.arguments import as_path
 from xception.errors import InputError, UsageError
@@ -56,6 +57,11 @@ class Network(_Document, frozen=True):
     drop_rate: float | None = None
     """Dropout before the classifier while training; None is the variant's own, as is the next."""
     drop_path_rate: float | None = None
+    stackwise_filters: tuple[tuple[int, ...], ...] = ()
+    """Widths by block, as KerasHub states them; empty where they are the variant's own, as is the next."""
+    stackwise_pooling: tuple[bool, ...] = ()
+    norm_epsilon: float | None = None
+    """Epsilon of the batch normalisations, where it is not the variant's own."""
 
     @property
     def title(self) -> str:
@@ -70,6 +76,7 @@ class Network(_Document, frozen=True):
         """
         if self.variant is None:
             raise UsageError("an adopted graph that is none of the variants has no specification; only its graph runs")
+        stackwise = Stackwise(filters=self.stackwise_filters, pooling=self.stackwise_pooling)
         return architecture(
             self.variant,
             num_classes=self.num_classes,
@@ -80,6 +87,8 @@ class Network(_Document, frozen=True):
             hidden_features=self.hidden_features,
             drop_rate=self.drop_rate,
             drop_path_rate=self.drop_path_rate,
+            stackwise=stackwise if self.stackwise_filters else None,
+            norm_epsilon=self.norm_epsilon,
         )
 
 

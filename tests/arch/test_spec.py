@@ -11,10 +11,11 @@ from xception.arch.spec import (
     with_classes,
     with_drop,
     with_in_channels,
+    with_norm_epsilon,
     with_output_stride,
     with_width,
 )
-from xception.arch.variants import VARIANTS
+from xception.arch.variants import VARIANTS, architecture
 from xception.errors import UsageError
 
 STRIDED = [name for name, row in VARIANTS.items() if not any(block.pool for block in row.blocks)]
@@ -53,6 +54,15 @@ def test_input_channels_change_the_first_convolution_alone() -> None:
     after = tensors(with_in_channels(VARIANTS["timm_xception41"], 1))
     assert {name for name in before if before[name] != after[name]} == {"stem.0.conv.weight"}
     assert after["stem.0.conv.weight"] == (32, 1, 3, 3)
+
+
+def test_another_epsilon_changes_nothing_else() -> None:
+    before = VARIANTS["timm_xception41p"]
+    after = architecture("timm_xception41p", norm_epsilon=1e-3)
+    assert after.norm.epsilon == 1e-3
+    assert with_norm_epsilon(after, before.norm.epsilon) == before
+    with pytest.raises(UsageError, match="norm_epsilon is 0; expected a number between 0 and 1"):
+        with_norm_epsilon(before, 0)
 
 
 def test_width_scales_every_inner_channel_and_neither_input_nor_classes() -> None:

@@ -11,13 +11,13 @@ from parity.ours import draw
 from xception.arch.compute import tensors
 from xception.arch.spec import Architecture
 from xception.arch.variants import architecture
-from xception.convert.naming.schemes import NAMING_SCHEMES
+from xception.convert.naming.schemes import NAMING_SCHEMES, published_variants
 from xception.convert.readers import CheckpointContents
 
 Tensors = dict[str, np.ndarray]
 
-PUBLISHED = [(source, variant) for source, module in NAMING_SCHEMES.items() for variant in module.PUBLISHED_VARIANTS]
-"""All pairs of a source and a variant that it has names for."""
+PUBLISHED = published_variants()
+"""All pairs of a source and a variant that its names tell."""
 
 
 def hollow(source: str, variant: str, **changes: object) -> Tensors:

@@ -18,6 +18,8 @@ WRAPPERS = {
     "timm": ("", "module.", "model.module."),
     "gluon": ("", "_orig_mod."),
     "keras": ("",),
+    "keras_hub": ("", "xception_backbone/"),
+    "zeromodels": ("",),
     "paddle": ("", "backbone."),
     "mindspore": ("", "network."),
     "tfslim": ("",),

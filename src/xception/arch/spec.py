@@ -16,6 +16,7 @@ Order = Literal["depthwise_first", "pointwise_first"]
 Shortcut = Literal["none", "identity", "conv", "conv_norm"]
 PoolPadding = Literal["symmetric", "same"]
 Pooling = Literal["avg", "max", "avgmax", "catavgmax"]
+Flow = Literal["entry", "middle", "exit"]
 Initialization = Literal["torch", "kaiming_fan_out", "keras", "mindcv", "mindspore_zoo", "paddle", "paddle_deeplab"]
 
 OUTPUT_STRIDES = (8, 16, 32)
@@ -70,7 +71,7 @@ class Block:
     `before` acts on the input of both paths, `after` on the sum. `flow` is the paper's term.
     """
 
-    flow: Literal["entry", "middle", "exit"]
+    flow: Flow
     units: tuple[SeparableConv, ...]
     shortcut: Shortcut
     pool: Pool | None = None
@@ -218,6 +219,17 @@ def with_in_channels(architecture: Architecture, in_channels: int) -> Architectu
         raise UsageError(f"in_channels is {in_channels}; expected at least 1")
     first, *rest = architecture.stem
     return replace(architecture, stem=(replace(first, in_channels=in_channels), *rest))
+
+
+def with_norm_epsilon(architecture: Architecture, epsilon: float) -> Architecture:
+    """The same network with another epsilon in its batch normalisations.
+
+    Raises:
+        UsageError: an epsilon that is not above 0 and below 1.
+    """
+    if not 0 < epsilon < 1:
+        raise UsageError(f"norm_epsilon is {epsilon}; expected a number between 0 and 1")
+    return replace(architecture, norm=replace(architecture.norm, epsilon=epsilon))
 
 
 def with_width(architecture: Architecture, width: float) -> Architecture:

@@ -22,9 +22,11 @@ from xception.arch.spec import (
     with_drop,
     with_head,
     with_in_channels,
+    with_norm_epsilon,
     with_output_stride,
     with_width,
 )
+from xception.arch.stackwise import Stackwise, with_stackwise
 from xception.errors import AmbiguousName, UnknownName
 
 BlockLayout = tuple[tuple[int, ...], int]  # output channels of a block's units, stride of the block
@@ -370,13 +372,18 @@ def architecture(
     drop_path_rate: float | None = None,
     pooling: Pooling | None = None,
     hidden_features: int | None = None,
+    stackwise: Stackwise | None = None,
+    norm_epsilon: float | None = None,
 ) -> Architecture:
     """The specification of variant `name`, changed where an argument is given.
 
     Raises:
         UsageError: an unknown or ambiguous name, or a value that the variant cannot take.
     """
-    spec = with_head(with_drop(VARIANTS[resolve(name)], drop_rate, drop_path_rate), pooling, hidden_features)
+    spec = VARIANTS[resolve(name)]
+    spec = spec if stackwise is None else with_stackwise(spec, stackwise)
+    spec = spec if norm_epsilon is None else with_norm_epsilon(spec, norm_epsilon)
+    spec = with_head(with_drop(spec, drop_rate, drop_path_rate), pooling, hidden_features)
     spec = spec if num_classes is None else with_classes(spec, num_classes)
     spec = spec if in_channels is None else with_in_channels(spec, in_channels)
     spec = spec if width == 1.0 else with_width(spec, width)

@@ -85,7 +85,7 @@ def convert_checkpoint(
         network=network,
         form="weights",
         precision="float32",
-        preprocess=_normalized(published.preprocess if published else _preprocess(checkpoint, spec), stated),
+        preprocess=_normalized(published.preprocess if published else _preprocess(checkpoint, match, spec), stated),
         activation=activation_of(stated, network.num_classes, choice.activation),
         lineage=(_step(checkpoint, match, choice, published),),
     )
@@ -113,17 +113,17 @@ def _network(match: Match, choice: WeightsChoice) -> Network:
 def _tensors(match: Match, spec: Architecture, choice: WeightsChoice) -> dict[str, np.ndarray]:
     head = (CLASSIFIER_WEIGHT, CLASSIFIER_BIAS) if choice.new_head else ()
     # Twins bear the same canonical names, so the names that match are read whatever network they are for.
-    names = names_of(match.source, match.spec)
+    names = names_of(match.source, match.spec, match.group.stated.stackwise)
     hidden = () if spec.head.hidden_features else tuple(ROLES[HIDDEN])
     found = canonical_tensors(match.prepared, match.spec, names, without=(*head, *(set(hidden) & names.keys())))
     return found | {name: np.zeros(tensors_of(spec)[name], np.float32) for name in head}
 
 
-def _preprocess(checkpoint: Checkpoint, spec: Architecture) -> Preprocess:
-    stated = timm_config.timm_preprocess(checkpoint.config)
+def _preprocess(checkpoint: Checkpoint, match: Match, spec: Architecture) -> Preprocess:
+    stated = match.group.stated.preprocess or timm_config.timm_preprocess(checkpoint.config)
     if stated:
         return stated
-    published = default_preprocess(spec)
+    published = default_preprocess(spec, match.source)
     size = _keras_input_px(checkpoint.metadata.get("model_config"))
     return with_input_px(published, *size) if size else published
 

@@ -1,22 +1,32 @@
 """Preprocessing and class names of checkpoints that state none, as their sources published them."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from xception.arch.spec import Architecture
 from xception.convert.catalog import default_entry
+from xception.convert.ports import KERASHUB, LUCID, ZEROMODELS
 from xception.errors import UsageError
 from xception.labels import Labels, imagenet1k
 from xception.preprocess import CropSquash, Preprocess, Squash
 
+SOURCE_PREPROCESS: Mapping[str, Preprocess] = {"keras_hub": KERASHUB, "zeromodels": ZEROMODELS, "lucid": LUCID}
+"""The preprocessing of packages that have another one than the source of the weights."""
 
-def default_preprocess(spec: Architecture) -> Preprocess:
-    """The preprocessing of the variant's first published weights, adapted to this network's channels.
+
+def default_preprocess(spec: Architecture, source: str = "") -> Preprocess:
+    """The preprocessing of a package, or of the variant's first published weights, adapted to this network's channels.
+
+    Args:
+        spec: the network.
+        source: the package whose names its tensors have.
 
     Raises:
         UsageError: neither gray nor colour images have that many channels.
     """
     entry = default_entry(spec.name)
-    published = (
+    published = SOURCE_PREPROCESS.get(source) or (
         entry.preprocess if entry else Preprocess(resize=Squash(width_px=spec.input_px, height_px=spec.input_px))
     )
     return with_channels(published, spec.in_channels)

@@ -86,7 +86,7 @@ def diagnose(checkpoint: CheckpointContents, *, group: str | None = None, averag
         prefixes=(best.group.prefix,) if best.group.prefix else (),
         ema=any(found.is_average for found in groups),
         source=best.source if known else None,
-        variant=best.spec.name if len(full) == 1 else None,
+        variant=best.spec.name if len({found.spec.name for found in full}) == 1 else None,
         candidates=_candidates(full) if full else (best.spec.name,) if known else (),
         why=why(matches),
         num_classes=best.num_classes if known else None,
@@ -150,8 +150,9 @@ def why(matches: list[Match]) -> str:
         nearest = f"{best.spec.name} under the names of {best.source}"
         return f"nothing fits fully; nearest is {nearest}: {differences(best)}{_needed(best)}"
     equal = [found for found in matches if is_same_quality(found, best)]
-    if len(equal) > 1:
-        return f"names and shapes fit {' and '.join(found.spec.name for found in equal)} alike"
+    variants = dict.fromkeys(found.spec.name for found in equal)
+    if len(variants) > 1:
+        return f"names and shapes fit {' and '.join(variants)} alike"
     sentences = (
         _names_sentence(best),
         _classifier_sentence(best),

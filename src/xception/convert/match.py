@@ -9,6 +9,7 @@ import numpy as np
 
 from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT, HIDDEN_WEIGHT, STEM_WEIGHT, Shape, tensors
 from xception.arch.spec import Architecture
+from xception.arch.stackwise import Stackwise
 from xception.arch.variants import VARIANTS, architecture
 from xception.convert.heads import Classifier, has_classifier, hidden_layers, layer_name, linear_layers, with_classifier
 from xception.convert.known_extras import known_extra
@@ -114,34 +115,42 @@ def best_matches(groups: list[WeightGroup]) -> list[Match]:
 
 
 def match_variants(group: WeightGroup) -> list[Match]:
-    """Matches with all variants of all sources, the best first.
+    """Matches with all variants of all sources, or of the one that the file names, the best first.
 
     Of equal ones, those of the published width go first, and those with a problem go before those without.
     """
-    matches = [match_variant(group, source, variant) for source, variant in published_variants()]
+    only = group.stated.variants if group.stated.stackwise else None
+    matches = [
+        match_variant(group, source, variant)
+        for source, variant in published_variants(group.stated.source)
+        if only is None or variant in only
+    ]
     return sorted(matches, key=lambda found: (-found.score, found.width != 1.0, not found.problem))
 
 
 def match_variant(group: WeightGroup, source: str, variant: str) -> Match:
-    """Compare one variant's tensors with a group of weights."""
+    """Compare one variant's tensors, with the widths that the file states, with a group of weights."""
+    stackwise = group.stated.stackwise
+    published = architecture(variant, stackwise=stackwise)
     try:
-        prepared = NAMING_SCHEMES[source].prepare_tensors(group.tensors, VARIANTS[variant])
+        prepared = NAMING_SCHEMES[source].prepare_tensors(group.tensors, published)
     except InputError as error:
-        return Match(group=group, source=source, spec=VARIANTS[variant], problem=str(error))
-    prepared = with_stated_head(prepared, group.tensors, group.prefix, head_names(source, variant), group.stated)
-    names = upstream_names(source, variant)
+        return Match(group=group, source=source, spec=published, problem=str(error))
+    head = head_names(source, variant, stackwise)
+    prepared = with_stated_head(prepared, group.tensors, group.prefix, head, group.stated)
+    names = upstream_names(source, variant, stackwise)
     if not any(there.name in prepared for there in names.values()):
         missing = tuple(there.name for there in names.values())
         unexpected = tuple(group.tensors)
-        return Match(group=group, source=source, spec=VARIANTS[variant], missing=missing, unexpected=unexpected)
+        return Match(group=group, source=source, spec=published, missing=missing, unexpected=unexpected)
     # Keras' layers are numbered anew; a user must read the name that is in the file.
     own_name = {id(value): name for name, value in group.tensors.items()}
-    found = linear_layers(prepared, names, _features(prepared, names, variant), own_name)
+    found = linear_layers(prepared, names, _features(prepared, names, published), own_name)
     taken = _classifier(found, prepared, names, group.head)
     others = tuple(layer for layer in found if layer != taken and known_extra(layer.weight) is None)
     before, whole = prepared, with_classifier(prepared, names, taken) if taken else prepared
-    spec, width = _spec(whole, source, variant)
-    expected = _expected(spec, names_of(source, spec))
+    spec, width = _spec(whole, source, variant, stackwise)
+    expected = _expected(spec, names_of(source, spec, stackwise))
     dropped = _dropped(name for name in whole if name not in expected) | _unused(whole, group)
     if taken and group.head:
         dropped |= _passed_over(before, names, others)
@@ -223,30 +232,35 @@ def _expected(spec: Architecture, names: Mapping[str, UpstreamTensor]) -> dict[s
     return {there.name: there.layout.upstream_shape(shapes[name]) for name, there in names.items()}
 
 
-def _spec(values: Tensors, source: str, variant: str) -> tuple[Architecture, float]:
-    """The variant with the classes, channels, width and head of these tensors."""
-    published, names = VARIANTS[variant], head_names(source, variant)
+def _spec(values: Tensors, source: str, variant: str, stackwise: Stackwise | None) -> tuple[Architecture, float]:
+    """The variant with the classes, channels, width and head of these tensors; stated widths are not to be scaled."""
+    published, names = architecture(variant, stackwise=stackwise), head_names(source, variant, stackwise)
     hidden = _length(values, names[HIDDEN_WEIGHT], 0, 0) or None
     first = names[HIDDEN_WEIGHT if hidden else CLASSIFIER_WEIGHT]
-    is_double = _length(values, first, 1, 0) == 2 * _features(values, names, variant) and published.head.kind == "dense"
-    head: dict[str, Any] = {"pooling": "catavgmax" if is_double else None, "hidden_features": hidden}
+    features = _features(values, names, published)
+    is_double = published.head.kind == "dense" and _length(values, first, 1, 0) == 2 * features
+    head: dict[str, Any] = {
+        "pooling": "catavgmax" if is_double else None,
+        "hidden_features": hidden,
+        "stackwise": stackwise,
+    }
     classes = _length(values, names[CLASSIFIER_WEIGHT], 0, published.num_classes)
     channels = _length(values, names[STEM_WEIGHT], 1, published.in_channels)
-    last = last_pointwise(variant)
+    last = last_pointwise(variant, stackwise)
     full = tensors(published)[last][0]
     ratio = _length(values, names[last], 0, full) / full
     # Rounded first: the true width is more often 0.25 than what rounding the channels left of it.
-    for width in filter(None, dict.fromkeys((1.0, round(ratio, 2), ratio))):
+    for width in filter(None, (1.0,) if stackwise else dict.fromkeys((1.0, round(ratio, 2), ratio))):
         spec = architecture(variant, num_classes=classes, in_channels=channels, width=width, **head)
-        if not _misshapen(values, _expected(spec, names_of(source, spec))):
+        if not _misshapen(values, _expected(spec, names_of(source, spec, stackwise))):
             return spec, width
     return architecture(variant, num_classes=classes, in_channels=channels, **head), 1.0
 
 
-def _features(values: Tensors, names: Mapping[str, UpstreamTensor], variant: str) -> int:
+def _features(values: Tensors, names: Mapping[str, UpstreamTensor], published: Architecture) -> int:
     """Channels of the file's last map."""
-    last = last_pointwise(variant)
-    return _length(values, names[last], 0, tensors(VARIANTS[variant])[last][0])
+    last = f"blocks.{len(published.blocks) - 1}.units.{len(published.blocks[-1].units) - 1}.pointwise.weight"
+    return _length(values, names[last], 0, tensors(published)[last][0])
 
 
 def _length(values: Tensors, there: UpstreamTensor, axis: int, default: int) -> int:

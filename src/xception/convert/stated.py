@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from xception.arch.spec import Pooling
+from xception.arch.stackwise import Stackwise
 from xception.metrics import Activation
 from xception.preprocess import Preprocess
 
@@ -39,6 +40,7 @@ class StatedFacts:
 
     Attributes:
         place: what states them, such as "model_config".
+        source: the package whose configuration it is, and so whose names the tensors have.
         variants: the only networks that the file can be.
         pooling: the pooling before the classifier.
         activation: what follows the classifier; "none" states that its answers are logits.
@@ -50,11 +52,15 @@ class StatedFacts:
         normalization: arithmetic in front of the first convolution.
         head_names: paths of the head's layers by what they are: "classifier" and "hidden".
         without_bias: those of them that have no bias.
+        stackwise: widths by block.
+        norm_epsilon: epsilon of the batch normalisations.
+        preprocess: the way from an image to pixels.
         output: id of the layer whose result is wanted, in a graph of layers.
         unused: paths of the layers that are not taken over: those of other outputs, and of a head that is replaced.
     """
 
     place: str = ""
+    source: str | None = None
     variants: tuple[str, ...] | None = None
     pooling: Pooling | None = None
     activation: Activation | None = None
@@ -66,6 +72,9 @@ class StatedFacts:
     normalization: Normalization | None = None
     head_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     without_bias: tuple[str, ...] = ()
+    stackwise: Stackwise | None = None
+    norm_epsilon: float | None = None
+    preprocess: Preprocess | None = None
     output: str | None = None
     unused: tuple[tuple[str, ...], ...] = ()
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT, HIDDEN_BIAS, HIDDEN_WEIGHT
 from xception.arch.spec import Architecture
+from xception.arch.stackwise import Stackwise
 from xception.convert.heads import layer_name
 from xception.convert.naming.rename import Tensors, UpstreamTensor
 from xception.convert.naming.schemes import upstream_names
@@ -22,18 +23,18 @@ ROLES: Mapping[str, tuple[str, str]] = {
 """Canonical tensors of the layers of a head."""
 
 
-def head_names(source: str, variant: str) -> dict[str, UpstreamTensor]:
+def head_names(source: str, variant: str, stackwise: Stackwise | None = None) -> dict[str, UpstreamTensor]:
     """A source's names for all tensors of a variant, and for those of a hidden layer, which no source publishes."""
-    names = dict(upstream_names(source, variant))
+    names = dict(upstream_names(source, variant, stackwise))
     for hidden, classifier in zip(ROLES[HIDDEN], ROLES["classifier"], strict=True):
         there = names[classifier]
         names[hidden] = replace(there, name=HIDDEN + there.name.removeprefix(layer_name(there.name)))
     return names
 
 
-def names_of(source: str, spec: Architecture) -> dict[str, UpstreamTensor]:
+def names_of(source: str, spec: Architecture, stackwise: Stackwise | None = None) -> dict[str, UpstreamTensor]:
     """A source's names for the tensors of a network of one of its variants, with or without a hidden layer."""
-    names = head_names(source, spec.name)
+    names = head_names(source, spec.name, stackwise)
     return (
         names
         if spec.head.hidden_features is not None

@@ -1,20 +1,31 @@
 """The facts that a checkpoint states about its network, wherever its source writes them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import msgspec
 
 from xception.bundle import Network
 from xception.convert.keras_body import check_network
 from xception.convert.keras_graph import stated_graph
+from xception.convert.keras_hub import keras_hub_facts
 from xception.convert.keras_stated import keras_facts
+from xception.convert.lucid import lucid_facts
 from xception.convert.match import Match
 from xception.convert.readers import CheckpointContents
 from xception.convert.readers.checkpoint import MODEL_FOLDER
 from xception.convert.stated import NOTHING_STATED, StatedFacts
 from xception.convert.timm_stated import timm_facts, trainer_facts
+from xception.convert.zeromodels import zeromodels_facts
 from xception.errors import InputError, UsageError
 from xception.metrics import Activation
+
+PACKAGE_FACTS: tuple[Callable[[CheckpointContents], StatedFacts | None], ...] = (
+    keras_hub_facts,
+    zeromodels_facts,
+    lucid_facts,
+)
+"""Readers of configurations that name their package."""
 
 
 def stated_facts(checkpoint: CheckpointContents, *, head: str | None = None, keeps_head: bool = True) -> StatedFacts:
@@ -28,6 +39,10 @@ def stated_facts(checkpoint: CheckpointContents, *, head: str | None = None, kee
     Raises:
         InputError: something that is stated and not built here; the sentence names it.
     """
+    packages = (facts for facts in (read(checkpoint) for read in PACKAGE_FACTS) if facts)
+    found = next(packages, None)
+    if found is not None:
+        return found if keeps_head else replace(found, num_classes=None, activation=None)
     metadata = checkpoint.metadata
     graph = stated_graph(metadata.get("model_config"))
     if graph is not None:
@@ -49,7 +64,7 @@ def check_match(checkpoint: CheckpointContents, match: Match, stated: StatedFact
         expected = getattr(stated, name)
         if expected not in (None, value) and value is not None and not (name == "num_classes" and expected == 0):
             raise InputError(f"{stated.place} states {name} {expected}, and the tensors have {value}; mend one of them")
-    graph = stated_graph(checkpoint.metadata.get("model_config"))
+    graph = None if stated.source else stated_graph(checkpoint.metadata.get("model_config"))
     if graph is not None and not any(layer.kind.startswith("Convolution") for layer in graph.layers.values()):
         check_network(graph.needed_for(stated.output or graph.outputs[0]), match.spec)
     if stated.variants and match.spec.name not in stated.variants:
@@ -65,14 +80,19 @@ def with_stated(network: Network, stated: StatedFacts) -> Network:
     Raises:
         UsageError: a fact that this variant cannot have.
     """
+    if stated.source and stated.variants and network.variant not in stated.variants:
+        raise UsageError(f"{stated.place} states the network {stated.variants[0]}; leave --variant out")
     usual = network.architecture()
     has = {
         "output_stride": usual.output_stride,
         "drop_rate": usual.head.drop_rate,
         "drop_path_rate": usual.drop_path_rate,
         "pooling": usual.head.pooling,
+        "norm_epsilon": usual.norm.epsilon,
     }
     facts = {name: getattr(stated, name) for name, value in has.items() if getattr(stated, name) not in (None, value)}
+    if stated.stackwise:
+        facts |= {"stackwise_filters": stated.stackwise.filters, "stackwise_pooling": stated.stackwise.pooling}
     found = msgspec.structs.replace(network, **facts)
     found.architecture()
     return found

@@ -59,7 +59,7 @@ def weight_groups(checkpoint: CheckpointContents, stated: StatedFacts = NOTHING_
     Raises:
         InputError: two tensors of a group have one name.
     """
-    groups = [found for key, tensors in checkpoint.groups.items() for found in _split(key, tensors)]
+    groups = [found for key, tensors in checkpoint.groups.items() for found in _split(key, tensors, stated)]
     return [replace(group, stated=stated) for group in groups]
 
 
@@ -82,8 +82,8 @@ def choose_groups(groups: list[WeightGroup], *, name: str | None = None, average
     return chosen or groups
 
 
-def _split(key: str, tensors: Tensors) -> list[WeightGroup]:
-    prefixes = _prefixes(tensors)
+def _split(key: str, tensors: Tensors, stated: StatedFacts) -> list[WeightGroup]:
+    prefixes = _prefixes(tensors, stated)
     groups = [_weight_group(key, tensors, prefix, prefixes) for prefix in prefixes]
     average = {name.removesuffix(SLIM_AVERAGE): value for name, value in tensors.items() if name.endswith(SLIM_AVERAGE)}
     if average:
@@ -107,9 +107,9 @@ def _join(key: str, rest: str) -> str:
     return "/".join(part for part in (key, rest) if part)
 
 
-def _prefixes(names: Iterable[str]) -> list[str]:
+def _prefixes(names: Iterable[str], stated: StatedFacts) -> list[str]:
     """Prefixes under which any network's last pointwise kernel is found, the shortest first; "" if there is none."""
-    markers = _markers()
+    markers = _markers() + _stated_markers(stated)
     found: Counter[str] = Counter()
     names = tuple(names)
     for name in names:
@@ -118,6 +118,14 @@ def _prefixes(names: Iterable[str]) -> list[str]:
     found.update(match[1] for match in map(PLACED_LAYER.match, names) if match)
     prefixes = sorted((prefix for prefix in found if not prefix or prefix.endswith((".", "/"))), key=len)
     return prefixes[:MAX_PREFIXES] or [""]
+
+
+def _stated_markers(stated: StatedFacts) -> tuple[str, ...]:
+    """The name of that kernel in a network that is described and has other blocks than the published one."""
+    if not (stated.source and stated.variants and stated.stackwise):
+        return ()
+    network = stated.variants[0], stated.stackwise
+    return (upstream_names(stated.source, *network)[last_pointwise(*network)].name,)
 
 
 @cache

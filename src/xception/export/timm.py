@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
-from xception.bundle import Bundle
+from xception.arch.spec import with_drop
+from xception.bundle import Bundle, Network
 from xception.convert.naming import timm
 from xception.convert.naming.rename import rename, rename_back
 from xception.convert.readers import read_checkpoint
@@ -45,12 +47,23 @@ def write(request: ExportRequest) -> Path:
 
 def _check_network(bundle: Bundle) -> None:
     network = bundle.model.network
-    if network.variant not in timm.PUBLISHED_VARIANTS or network.width != 1.0 or network.output_stride is not None:
+    plain = Network(
+        variant=network.variant, num_classes=network.num_classes, in_channels=network.in_channels
+    ).architecture()
+    own = with_drop(network.architecture(), plain.head.drop_rate, plain.drop_path_rate)
+    if network.variant not in timm.PUBLISHED_VARIANTS or own != plain:
         raise UsageError(
-            f"timm has no network like the {network.variant} of width {network.width} and output stride "
-            f"{network.output_stride or 'as published'} in {bundle.path}; "
+            f"timm's folders say nothing of what makes the network in {bundle.path} another than {network.variant}: "
+            f"{', '.join(_departures(network)) or 'its names'}; "
             f"expected one of {', '.join(timm.PUBLISHED_VARIANTS)} as published"
         )
+
+
+def _departures(network: Network) -> list[str]:
+    """The settings that make it another network than the published one, with their values."""
+    usual = Network(variant=network.variant, num_classes=network.num_classes, in_channels=network.in_channels)
+    own, plain = msgspec.to_builtins(network), msgspec.to_builtins(usual)
+    return [f"{name} {value}" for name, value in own.items() if value != plain[name]]
 
 
 def _check_return(folder: Path, bundle: Bundle, tensors: dict[str, np.ndarray]) -> None:

@@ -17,7 +17,7 @@ from xception.convert.naming.rename import HWIM, HWIO, TensorLayout, Tensors, Up
 
 # The layer, perhaps repeated with a number behind it, and the weight: "conv2d_1/conv2d_1_1/kernel:0".
 KEY = re.compile(r"(?P<layer>[^/]+)/(?:(?P=layer)(?:_\d+)?/)*(?P<leaf>[^/:]+)(?::0)?")
-PLACE = ":"
+PLACE_MARK = ":"
 """Stands between the class and the number of a layer without a name."""
 
 
@@ -43,10 +43,12 @@ def named_in_order(
         architecture: the network.
     """
     layers = dict.fromkeys(key.partition("/")[0] for key in tensors)
-    placed = [layer for layer in layers if PLACE in layer]
+    placed = [layer for layer in layers if PLACE_MARK in layer]
     if not placed:
         return dict(tensors)
-    known = {f"{kind}{PLACE}{i}": name for kind, found in _by_class(names, architecture).items() for i, name in found}
+    known = {
+        f"{kind}{PLACE_MARK}{i}": name for kind, found in _by_class(names, architecture).items() for i, name in found
+    }
     named = {layer: known.get(layer, layer) for layer in placed}
 
     def rename_layer(key: str) -> str:
