@@ -104,7 +104,7 @@ def test_code_that_is_in_no_package_is_needed(tmp_path: Path) -> None:
 
 def test_networks_that_no_framework_runs_are_refused(tmp_path: Path) -> None:
     file = write_safetensors(tmp_path / "file", hollow("tfslim", "timm_xception41", width=0.125))
-    with pytest.raises(UsageError, match="no framework of today runs the networks of tfslim"):
+    with pytest.raises(UsageError, match="no framework that is run here has the networks of tfslim"):
         certify_conversion(convert_checkpoint(file), python="python")
 
 

@@ -37,7 +37,7 @@ def test_a_classifier_of_another_name_gets_the_source_s_own() -> None:
 
 
 def test_every_source_that_has_a_framework_is_run() -> None:
-    assert RUNNERS.keys() | {"tfslim"} == NAMING_SCHEMES.keys()
+    assert RUNNERS.keys() | {"tfslim", "lucid"} == NAMING_SCHEMES.keys()
     assert set(NEEDS_CODE) <= NAMING_SCHEMES.keys() | {
         name for source in NAMING_SCHEMES.values() for name in source.PUBLISHED_VARIANTS
     }

@@ -76,7 +76,7 @@ def sizes_px(architecture: Architecture) -> tuple[int, ...]:
 def _interpreter(conversion: Conversion, python: str | None, code: Path | None) -> str:
     match, network = conversion.match, conversion.model.network
     if match.source not in script.RUNNERS:
-        raise UsageError(f"no framework of today runs the networks of {match.source}; convert without --certify")
+        raise UsageError(f"no framework that is run here has the networks of {match.source}; convert without --certify")
     if network.variant != match.spec.name or network.num_classes != match.spec.num_classes or not match.is_full:
         raise UsageError(
             f"{conversion.file} is converted to something else than the {match.spec.name} that is in it, "

@@ -158,6 +158,52 @@ def _keras(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:
     return logits, {"keras": keras.__version__, backend.__name__: backend.__version__}
 
 
+def _keras_hub(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:
+    keras_hub, keras = import_module("keras_hub"), import_module("keras")
+    if arguments.file.is_dir():
+        network = keras_hub.models.ImageClassifier.from_preset(str(arguments.file))
+    else:
+        models = keras_hub.models
+        network = _saved_whole(keras, arguments, models.XceptionBackbone, models.XceptionImageClassifier)
+    network.get_layer("predictions").activation = keras.activations.linear
+    return _on_channels_last(network), {"keras_hub": keras_hub.__version__, "keras": keras.__version__}
+
+
+def _zeromodels(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:
+    zeromodels, keras = import_module("zeromodels"), import_module("keras")
+    classifier = import_module("zeromodels.models.xception").XceptionImageClassify
+    any_size = {"image_size": (None, None, arguments.in_channels)}
+    if arguments.file.is_dir():
+        config = json.loads((arguments.file / "zm_config.json").read_text())
+        stated = config.get("vision_config", config)
+        names = ("config", "preact", "bn_epsilon", "num_classes")
+        network = classifier(**{name: stated[name] for name in names if name in stated}, **any_size)
+        weights = [arguments.file / f"model.weights.{ending}" for ending in ("h5", "json")]
+        network.load_weights(next(path for path in weights if path.exists()))
+    else:
+        saved = _saved_whole(keras, arguments, classifier)
+        network = classifier.from_config({**saved.get_config(), **any_size})
+        network.set_weights(saved.get_weights())
+    network.get_layer("predictions").activation = keras.activations.linear
+    return _on_channels_last(network), {"zeromodels": zeromodels.__version__, "keras": keras.__version__}
+
+
+def _saved_whole(keras: Any, arguments: argparse.Namespace, *classes: type) -> Any:
+    """The network in a file that describes it; the older format does not say which package its classes are of."""
+    if arguments.container not in ("keras_h5", "keras_zip"):
+        raise SystemExit("the file holds weights without the network; pass the folder, or save the whole model")
+    named = {found.__name__: found for found in classes}
+    return keras.models.load_model(arguments.file, compile=False, custom_objects=named)
+
+
+def _on_channels_last(network: Any) -> NetworkRun:
+    def logits(pixels: np.ndarray) -> np.ndarray:
+        result: np.ndarray = np.asarray(network(pixels.transpose(0, 2, 3, 1), training=False))
+        return result
+
+    return logits
+
+
 def _without_activation(keras: Any, network: Any) -> None:
     """Let a network answer with logits: what follows its classifier is taken away."""
     layer = network.layers[-1]
@@ -224,7 +270,15 @@ def _check_loaded(missing: list[str], unexpected: list[str]) -> None:
         raise SystemExit(f"the framework did not load {[*missing, *unexpected][:3]}")
 
 
-RUNNERS = {"timm": _timm, "gluon": _timm, "keras": _keras, "paddle": _paddle, "mindspore": _mindspore}
+RUNNERS = {
+    "timm": _timm,
+    "gluon": _timm,
+    "keras": _keras,
+    "keras_hub": _keras_hub,
+    "zeromodels": _zeromodels,
+    "paddle": _paddle,
+    "mindspore": _mindspore,
+}
 """Functions that load a file and return its network, by source."""
 
 NEEDS_CODE = ("paddle", "mindspore_xception")
