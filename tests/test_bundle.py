@@ -160,7 +160,7 @@ def test_another_format_version_names_both(tmp_path: Path) -> None:
         ({"form": "tflite"}, "tflite"),
         ({"network": {"variant": "mini_xception"}}, "num_classes"),
         ({"preprocess": {"divisor": 0}}, "divides by zero"),
-        ({"files": {}}, r"weights\.safetensors among them"),
+        ({"files": {}}, r"weights\.safetensors and labels\.txt among them"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:

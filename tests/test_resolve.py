@@ -18,7 +18,7 @@ from xception.convert.conversion import Conversion, convert_checkpoint
 from xception.errors import AmbiguousName, EnvironmentFault, InputError, UsageError
 from xception.labels import imagenet1k
 from xception.machine import cache_folder
-from xception.resolve import look_up, opened_bundle, packages_to_get, resolve_model
+from xception.resolve import described_bundle, look_up, packages_to_get, resolve_model
 
 HUB_NAME = "timm/xception41.tf_in1k"
 
@@ -160,7 +160,7 @@ def test_a_bundle_that_another_process_put_there_meanwhile_is_taken(
 
 def test_the_prefix_of_a_tensorflow_checkpoint_is_a_model(tmp_path: Path) -> None:
     assert look_up(SAMPLES / "tensorflow.ckpt-5").path == SAMPLES / "tensorflow.ckpt-5"
-    assert opened_bundle(SAMPLES / "tensorflow.ckpt-5") is None
+    assert described_bundle(SAMPLES / "tensorflow.ckpt-5") is None
 
 
 @pytest.mark.parametrize("reference", [f"hf-hub:{HUB_NAME}", "timm_xception41.tf_in1k", "xception41.tf_in1k"])

@@ -32,7 +32,6 @@ from xception.tasks.evaluate import evaluate
 from xception.tasks.evaluation import Evaluation
 from xception.tasks.predictions import Predictions
 from xception.tasks.real_labels import RealLabels
-from xception.weights import read_weights
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +96,7 @@ class ImageClassifier:
         require_all("torch")
         from xception.models.network import build
 
-        network, values = self.bundle.model.network, read_weights(self.bundle.main_file)
+        network, values = self.bundle.model.network, self.bundle.tensors()
         if num_classes is not None:
             network = msgspec.structs.replace(network, num_classes=num_classes)
             shapes = tensors_of(network.architecture())
@@ -173,6 +172,7 @@ def load(
     mode: Mode | None = None,
     batch_size: int | None = None,
     workers: int | None = None,
+    verify: bool = True,
     on_progress: OnProgress = lambda *_: None,
 ) -> ImageClassifier:
     """Load a model by any of its names, and get it ready to answer.
@@ -188,6 +188,7 @@ def load(
         mode: the way from files to pixels.
         batch_size: images per inference.
         workers: threads of a stream.
+        verify: see `open_bundle`.
         on_progress: called while something is fetched, with the bytes that are here and those of the whole file.
 
     Raises:
@@ -197,6 +198,6 @@ def load(
         MissingExtra: packages are not installed; the sentence has the command that installs all of them.
     """
     require_all(*packages_to_run(model, backend))
-    bundle = resolve_model(model, on_progress=on_progress, on_note=logger.info)
+    bundle = resolve_model(model, verify=verify, on_progress=on_progress, on_note=logger.info)
     options: dict[str, Any] = {"mode": mode, "batch_size": batch_size, "workers": workers}
     return ImageClassifier(engine=Engine.open(bundle, backend=backend, compute=compute, **options))

@@ -221,9 +221,8 @@ def _mistakes(bundle: Bundle, evaluation: Evaluation, test: Source) -> "Iterator
     from xception.data.decode import loaded_image
     from xception.models.network import build
     from xception.report.document import MistakeCard
-    from xception.weights import read_weights
 
-    network = build(bundle.model.network.architecture(), read_weights(bundle.main_file)).eval()
+    network = build(bundle.model.network.architecture(), bundle.tensors()).eval()
     items = {item.key: item for item in test}
     for mistake in evaluation.mistakes:
         image = loaded_image(items[mistake.path].load())

@@ -62,6 +62,8 @@ class FormFacts:
     """Another interpreter writes and runs the form; writer, runner and `versions` take it as a last argument."""
     versions: str | None = None
     """Function that asks the other interpreter for the versions of its tools."""
+    closed: str | None = None
+    """Function that refuses the content of a main file that takes weights or operations from elsewhere."""
     taps: str | None = None
     """Function that opens a file so that it shows the values inside, where the runtime can."""
     ports: str | None = None
@@ -108,6 +110,7 @@ FORMS: Mapping[Form, FormFacts] = {
         backends=("onnxruntime", "openvino"),
         writer="xception.export.onnx:onnx_files",
         options=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"precision", "opset"},
+        closed="xception.graph_files:check_onnx_closed",
         taps="xception.export.onnx:open_taps",
         ports="xception.backends.graphs:onnx_ports",
         validator="xception.backends.validity:check_onnx",
@@ -121,6 +124,7 @@ FORMS: Mapping[Form, FormFacts] = {
         backends=("openvino",),
         writer="xception.export.openvino:openvino_files",
         options=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"precision", "opset"},
+        closed="xception.graph_files:check_openvino_closed",
         taps="xception.export.openvino:open_taps",
         ports="xception.backends.graphs:openvino_ports",
         validator="xception.backends.validity:check_openvino",

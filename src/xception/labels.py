@@ -84,14 +84,28 @@ def read_labels(path: Path) -> Labels:
         InputError: the file is missing, empty or not UTF-8.
     """
     try:
-        text = inputs.read_utf8(path, inputs.LABELS_LIMIT)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cannot read the label file {path}: {error}; expected UTF-8 text, one class per line"
-        ) from error
+        return decode_labels(inputs.read_bytes(path, inputs.LABELS_LIMIT), path)
+    except OSError as error:
+        raise _no_labels(path, error) from error
+
+
+def decode_labels(content: bytes, place: Path) -> Labels:
+    """Labels from the content of such a file; `place` names it in messages.
+
+    Raises:
+        InputError: it is empty or not UTF-8.
+    """
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _no_labels(place, error) from error
     if not text.strip():
-        raise InputError(f"the label file {path} is empty; expected one class per line")
+        raise InputError(f"the label file {place} is empty; expected one class per line")
     return parse_labels(text)
+
+
+def _no_labels(path: Path, error: Exception) -> InputError:
+    return InputError(f"cannot read the label file {path}: {error}; expected UTF-8 text, one class per line")
 
 
 def read_class_map(path: Path) -> dict[str, str]:

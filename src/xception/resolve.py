@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from xception.bundle import MANIFEST, Bundle, open_bundle
+from xception.bundle import MANIFEST, Bundle, Model, open_bundle, read_description
 from xception.convert.catalog import CATALOG, resolve_entry
 from xception.convert.conversion import Conversion, convert_checkpoint
 from xception.convert.hub import HUB, HUB_REFERENCE, OnProgress, fetch, is_address, is_fetched
@@ -89,7 +89,7 @@ def local_path(place: ModelPlace, on_progress: OnProgress = lambda *_: None) -> 
 def resolve_model(
     reference: Bundle | str | Path,
     *,
-    verify: bool = False,
+    verify: bool = True,
     on_progress: OnProgress = lambda *_: None,
     on_note: OnNote = lambda _: None,
 ) -> Bundle:
@@ -100,7 +100,7 @@ def resolve_model(
 
     Args:
         reference: the model.
-        verify: compare every byte of the bundle with its hash.
+        verify: see `open_bundle`.
         on_progress: see `hub.OnProgress`.
         on_note: see `OnNote`.
 
@@ -129,12 +129,13 @@ def packages_to_get(reference: Bundle | str | Path) -> tuple[str, ...]:
     return () if place.path or is_fetched(place.address) else ("httpx",)
 
 
-def opened_bundle(reference: Bundle | str | Path) -> Bundle | None:
-    """The bundle, if one is given or named by its folder; None for a model that may have to be converted."""
+def described_bundle(reference: Bundle | str | Path) -> Model | None:
+    """The description of a bundle that is given or named by its folder, whose files may be broken; None for a model
+    that may have to be converted."""
     if isinstance(reference, Bundle):
-        return reference
+        return reference.model
     path = look_up(reference).path
-    return open_bundle(path) if path and holds_bundle(path) else None
+    return read_description(path) if path and holds_bundle(path) else None
 
 
 def holds_bundle(path: Path) -> bool:
@@ -216,7 +217,7 @@ def _keep(conversion: Conversion, kept: Path) -> Bundle:
         return conversion.write(kept, overwrite=True)
     except EnvironmentFault as error:
         # Another process may have been faster, whose bundle is the same.
-        made = _open_kept(kept, verify=False)
+        made = _open_kept(kept, verify=True)
         if made is None:
             raise EnvironmentFault(f"{error}; XDG_CACHE_HOME names another folder for the cache") from error
         return made

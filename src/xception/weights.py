@@ -1,11 +1,13 @@
 """Named tensors: reading and writing safetensors, and comparing what came with what is needed."""
 
+import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 
 from xception.arch.compute import Shape
 from xception.errors import InputError
@@ -18,11 +20,48 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
         InputError: the file is missing or not whole.
     """
     try:
-        return load_file(path)
+        return parse_weights(path.read_bytes(), path)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; expected a safetensors file") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path} is not a whole safetensors file ({error}); fetch or make it again") from error
+    except OSError as error:
+        raise _not_whole(path, error) from error
+
+
+def parse_weights(content: bytes, place: Path) -> dict[str, np.ndarray]:
+    """All tensors of a safetensors file's content; `place` names it in messages.
+
+    Raises:
+        InputError: it is not whole, or has two tensors of one name.
+    """
+    try:
+        check_names(content[8 : 8 + min(int.from_bytes(content[:8], "little"), len(content))])
+        return load(content)
+    except (SafetensorError, ValueError) as error:
+        raise _not_whole(place, error) from error
+
+
+def check_names(header: bytes | memoryview) -> None:
+    """Refuse the JSON header of a safetensors file that has a name twice, of which readers may take either.
+
+    Raises:
+        ValueError: names it; also if the header is no JSON.
+    """
+
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+            raise ValueError(f"it holds the name {twice!r} twice")
+        return found
+
+    try:
+        json.loads(bytes(header), object_pairs_hook=once)
+    except RecursionError:
+        raise ValueError("its header is nested too deep") from None
+
+
+def _not_whole(place: Path, error: Exception) -> InputError:
+    return InputError(f"{place} is not a whole safetensors file ({error}); fetch or make it again")
 
 
 def weights_bytes(tensors: Mapping[str, np.ndarray]) -> bytes:

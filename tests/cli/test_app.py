@@ -82,7 +82,7 @@ def test_a_negative_rate_is_refused(capsys: pytest.CaptureFixture[str], tmp_path
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "labels.txt", MANIFEST])
-def test_a_changed_byte_is_found_by_verify(
+def test_a_changed_byte_is_found_unless_nothing_is_verified(
     name: str, weights_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for file in weights_bundle.path.iterdir():
@@ -92,9 +92,9 @@ def test_a_changed_byte_is_found_by_verify(
     if name == MANIFEST:
         content = bytearray((tmp_path / name).read_bytes().replace(b'"small"', b'"smell"'))
     (tmp_path / name).write_bytes(content)
-    assert run(["info", str(tmp_path)]) == 0
-    capsys.readouterr()
-    assert name in complaint(capsys, 3, "info", tmp_path, "--verify")
+    assert run(["info", str(tmp_path), "--no-verify"]) == 0
+    assert "is not verified" in capsys.readouterr().err
+    assert name in complaint(capsys, 3, "info", tmp_path)
 
 
 def test_another_format_version_names_both(

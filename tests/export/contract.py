@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.export.planted import with_another_bias
 from xception.backends.base import BACKENDS, Pixels, default_backend, logits_of, open_session, run_in_batches
 from xception.backends.graphs import describe_graph
 from xception.bundle import Bundle, open_bundle, write_bundle
@@ -131,10 +132,8 @@ def tells_pictures_apart(case: Case) -> None:
 
 
 def another_network_is_refused(case: Case) -> None:
-    tensors = read_weights(case.parent.main_file)
-    changed = tensors | {"head.classifier.bias": tensors["head.classifier.bias"] + np.float32(0.01)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xception.export.export.read_weights", lambda _: changed)
+        with_another_bias(patch)
         with pytest.raises(CheckFailed, match="nothing was written"):
             case.export("wrong")
     assert not (case.place / "wrong").exists()

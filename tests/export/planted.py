@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from xception.arch.graph import BatchNorm, Conv, MaxPool, Scale
-from xception.export.program import Operation, Program
+from xception.export.program import Operation, Program, program
 
 
 def swapped_channels(program: Program) -> tuple[Program, str]:
@@ -54,3 +55,13 @@ def with_node(program: Program, node: Operation) -> Program:
 
 def with_tensor(program: Program, name: str, value: np.ndarray) -> Program:
     return replace(program, tensors={**program.tensors, name: np.ascontiguousarray(value)})
+
+
+def with_another_bias(patch: pytest.MonkeyPatch) -> None:
+    """Let exports be made of weights that are not the bundle's."""
+
+    def perturbed(spec: object, tensors: dict[str, np.ndarray], *rest: object) -> Program:
+        bias = tensors["head.classifier.bias"] + np.float32(0.01)
+        return program(spec, {**tensors, "head.classifier.bias": bias}, *rest)
+
+    patch.setattr("xception.export.export.program", perturbed)

@@ -5,17 +5,16 @@ import msgspec
 import numpy as np
 import pytest
 
+from tests.export.planted import with_another_bias
 from xception.backends.base import open_session, run_in_batches
 from xception.bundle import Bundle, open_bundle, write_bundle
 from xception.errors import CheckFailed, InputError, UnknownName, UsageError
-from xception.export import export
 from xception.export.export import PROBES, export_bundle
 from xception.export.program import GraphOptions
 from xception.export.verify import TOLERANCES
 from xception.forms import FORMS, exportable
 from xception.metrics import softmax
 from xception.tasks.agreement import probe_pixels
-from xception.weights import read_weights
 
 
 @pytest.mark.parametrize("to", [form for form in exportable() if FORMS[form].backends])
@@ -38,11 +37,7 @@ def test_an_export_carries_its_agreement_with_the_weights_and_its_lineage(
 def test_an_export_that_differs_is_not_written(
     weights_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def perturbed(path: Path) -> dict[str, np.ndarray]:
-        tensors = read_weights(path)
-        return tensors | {"head.classifier.bias": tensors["head.classifier.bias"] + np.float32(0.01)}
-
-    monkeypatch.setattr(export, "read_weights", perturbed)
+    with_another_bias(monkeypatch)
     with pytest.raises(CheckFailed, match=r"nothing was written: .* it first differs at head\.classifier, by"):
         export_bundle(weights_bundle, "onnx", tmp_path / "out")
     assert not list(tmp_path.iterdir())

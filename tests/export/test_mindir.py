@@ -6,6 +6,7 @@ import pytest
 
 from tests.export import mindspore_double
 from tests.export.contract import PYTHON
+from tests.export.planted import with_another_bias
 from tests.export.test_onnx import preprocess
 from tests.support.samples import drawn_tensors
 from xception.arch.variants import architecture
@@ -16,7 +17,6 @@ from xception.export.export import export_bundle
 from xception.export.program import GraphOptions, program
 from xception.export.torch import network_values
 from xception.upstream.interpreter import run_script
-from xception.weights import read_weights
 
 pytestmark = pytest.mark.usefixtures("mindspore")
 
@@ -44,11 +44,7 @@ def test_an_export_is_run_by_a_second_process_and_compared(weights_bundle: Bundl
 
 
 def test_a_wrong_number_is_noticed(weights_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def perturbed(path: Path) -> dict[str, np.ndarray]:
-        tensors = read_weights(path)
-        return tensors | {"head.classifier.bias": tensors["head.classifier.bias"] + np.float32(0.01)}
-
-    monkeypatch.setattr("xception.export.export.read_weights", perturbed)
+    with_another_bias(monkeypatch)
     with pytest.raises(CheckFailed, match="the mindir graph differs from the weights"):
         export_bundle(weights_bundle, "mindir", tmp_path / "out", upstream_python=PYTHON)
 

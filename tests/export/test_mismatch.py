@@ -71,10 +71,6 @@ def changed(exported: Bundle, path: Path, change: object) -> Bundle:
     return write_bundle(path, exported.model, exported.labels, {"model.onnx": model.SerializeToString()})
 
 
-def fix_batch(graph: onnx.GraphProto) -> None:
-    graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-
-
 def fix_batch_inside(graph: onnx.GraphProto) -> None:
     (flatten,) = (node for node in graph.node if node.op_type == "Flatten")
     classifier = next(node for node in graph.node if node.op_type == "Gemm")
@@ -86,12 +82,11 @@ def fix_batch_inside(graph: onnx.GraphProto) -> None:
     del flatten.attribute[:]
 
 
-@pytest.mark.parametrize(("change", "place"), [(fix_batch, "stem.0.conv"), (fix_batch_inside, "head.pool")])
-def test_a_batch_that_is_fixed_after_all_is_caught_and_located(change: object, place: str, tmp_path: Path) -> None:
+def test_a_batch_that_is_fixed_after_all_is_caught_and_located(tmp_path: Path) -> None:
     bundle = weights("timm_xception41", tmp_path / "weights")
     exported = export_bundle(bundle, "onnx", tmp_path / "onnx")
-    faulty = changed(exported, tmp_path / "faulty", change)
-    with pytest.raises(CheckFailed, match=rf"does not run on 44x45 px, batch of 2, from 0: {place} fails \("):
+    faulty = changed(exported, tmp_path / "faulty", fix_batch_inside)
+    with pytest.raises(CheckFailed, match=r"does not run on 44x45 px, batch of 2, from 0: head\.pool fails \("):
         verify(faulty, bundle, [probe_pixels(bundle, 4)])
 
 

@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
+from xception.byte_span import ByteSpan
 from xception.convert.readers import read_checkpoint, tensorbundle
-from xception.convert.readers.binary import ByteSpan
 from xception.errors import InputError
 
 SAMPLES = Path(__file__).parents[1] / "convert" / "samples"

@@ -9,6 +9,7 @@ TESTS = Path(__file__).parents[1]
 # Modules whose tests do not lie in a namesake, and where they lie.
 TESTED_ELSEWHERE = {
     "version.py": "rules/test_public_api.py",
+    "model_document.py": "test_bundle.py",
     "platforms.py": "test_inputs.py",
     "backends/base.py": "backends/test_contract.py",
     "backends/litert.py": "backends/test_contract.py",
@@ -26,11 +27,12 @@ TESTED_ELSEWHERE = {
     "convert/naming/paddle.py": "convert/test_naming_schemes.py",
     "convert/naming/tfslim.py": "convert/test_naming_schemes.py",
     "convert/naming/timm.py": "convert/test_naming_schemes.py",
+    "byte_span.py": "convert/test_readers_tensorbundle.py",
+    "protobuf.py": "attacks/test_hostile_protobufs.py",
     "convert/readers/binary.py": "convert/test_readers_tensorbundle.py",
     "convert/readers/checkpoint.py": "convert/test_readers_folder.py",
     "convert/readers/limits.py": "attacks/test_hostile_hdf5.py",
     "convert/readers/pickles.py": "attacks/test_hostile_pickles.py",
-    "convert/readers/protobuf.py": "attacks/test_hostile_protobufs.py",
     "convert/readers/state_dicts.py": "convert/test_readers_torch_pickle.py",
     **{f"tasks/{part}.py": "tasks/test_evaluate.py" for part in ("evaluation", "tally", "targets")},
     "upstream/mindir.py": "export/test_mindir.py",

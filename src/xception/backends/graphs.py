@@ -1,11 +1,12 @@
 """Inputs and outputs of a graph file that is no bundle, as its own runtime tells them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from xception.bundle import Bundle
 from xception.errors import InputError, MissingExtra
 from xception.extras import require
 from xception.forms import FORMS, Form, describable
@@ -53,7 +54,11 @@ def onnx_ports(path: Path) -> Ports:
     onnxruntime = require("onnxruntime", "onnx")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnx_session_ports(onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]))
+
+
+def onnx_session_ports(session: Any) -> Ports:
+    """Inputs and outputs of an `InferenceSession`."""
 
     def ports(arguments: Iterable[Any]) -> tuple[Port, ...]:
         return tuple(Port(name=port.name, dtype=port.type, shape=tuple(port.shape)) for port in arguments)
@@ -63,12 +68,16 @@ def onnx_ports(path: Path) -> Ports:
 
 def openvino_ports(path: Path) -> Ports:
     """Inputs and outputs as OpenVINO names them."""
-    model = require("openvino", "openvino").Core().read_model(path)
+    return openvino_model_ports(require("openvino", "openvino").Core().read_model(path))
+
+
+def openvino_model_ports(model: Any, preferred: Collection[str] = ()) -> Ports:
+    """Inputs and outputs of a model that was read or compiled; of several names of one, a preferred one."""
 
     def ports(nodes: Iterable[Any]) -> tuple[Port, ...]:
         return tuple(
             Port(
-                name=node.get_any_name(),
+                name=min(node.get_names() & set(preferred), default=node.get_any_name()),
                 dtype=node.get_element_type().get_type_name(),
                 shape=tuple(None if size.is_dynamic else size.get_length() for size in node.get_partial_shape()),
             )
@@ -80,7 +89,11 @@ def openvino_ports(path: Path) -> Ports:
 
 def litert_ports(path: Path) -> Ports:
     """Inputs and outputs as LiteRT names them."""
-    interpreter = require("ai_edge_litert.interpreter", "litert").Interpreter(str(path))
+    return litert_interpreter_ports(require("ai_edge_litert.interpreter", "litert").Interpreter(str(path)))
+
+
+def litert_interpreter_ports(interpreter: Any) -> Ports:
+    """Inputs and outputs of an `Interpreter`."""
 
     def ports(details: Iterable[dict[str, Any]]) -> tuple[Port, ...]:
         return tuple(
@@ -93,3 +106,45 @@ def litert_ports(path: Path) -> Ports:
         )
 
     return ports(interpreter.get_input_details()), ports(interpreter.get_output_details())
+
+
+BYTES = ("uint8", "uint8)", "u8")
+"""The type of 8-bit images in the runtimes' words."""
+
+
+def check_ports(bundle: Bundle, ports: Ports) -> None:
+    """Refuse a graph that is not the one which the bundle's `model.json` describes.
+
+    Raises:
+        InputError: names, shapes or types differ; the sentence has both sides.
+    """
+    graph, (inputs, outputs) = bundle.graph, ports
+    if [port.name for port in inputs] != [graph.input_name]:
+        raise _unlike(bundle, f"the inputs {_names(inputs)}", f"one called {graph.input_name}")
+    batch, channels, height, width = graph.input_shape
+    stated = (batch, channels, height, width) if graph.input_layout == "nchw" else (batch, height, width, channels)
+    (given,) = inputs
+    if (graph.input_values == "image") != given.dtype.endswith(BYTES):
+        raise _unlike(bundle, f"an input of the type {given.dtype}", f"one of {graph.input_values}")
+    if _sizes(given) != stated:
+        raise _unlike(bundle, f"an input of the shape {_sizes(given)}", f"{stated}")
+    by_name = {port.name: port for port in outputs}
+    if missing := [name for name in graph.outputs if name not in by_name]:
+        raise _unlike(bundle, f"the outputs {_names(outputs)}", f"one called {missing[0]}")
+    made, classes = _sizes(by_name[graph.output_name]), bundle.model.network.num_classes
+    if len(made) != 2 or made[1] not in (None, classes):
+        raise _unlike(bundle, f"the output {graph.output_name} of the shape {made}", f"(N, {classes})")
+
+
+def _unlike(bundle: Bundle, found: str, stated: str) -> InputError:
+    return InputError(
+        f"{bundle.main_file} has {found}, and the bundle's model.json states {stated}; get the bundle again"
+    )
+
+
+def _names(ports: Iterable[Port]) -> str:
+    return ", ".join(port.name for port in ports) or "none"
+
+
+def _sizes(port: Port) -> tuple[int | None, ...]:
+    return tuple(size if isinstance(size, int) else None for size in port.shape)

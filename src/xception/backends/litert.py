@@ -6,6 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from xception.backends.base import Compute, GraphSession, Session
+from xception.backends.graphs import check_ports, litert_interpreter_ports
 from xception.backends.pool import HandlePool
 from xception.bundle import Bundle
 from xception.errors import InputError
@@ -44,8 +45,10 @@ def open_session(bundle: Bundle, compute: Compute) -> Session:
     """
     litert = require("ai_edge_litert.interpreter", "litert")
 
+    content = bundle.content()
+
     def interpreter() -> Any:
-        made = litert.Interpreter(str(bundle.main_file), num_threads=compute.threads_per_instance)
+        made = litert.Interpreter(model_content=content, num_threads=compute.threads_per_instance)
         made.allocate_tensors()
         return made
 
@@ -53,4 +56,5 @@ def open_session(bundle: Bundle, compute: Compute) -> Session:
         interpreters = [interpreter() for _ in range(compute.instances_at_once)]
     except (ValueError, RuntimeError) as error:
         raise InputError(f"LiteRT refuses {bundle.main_file}: {error}; export the bundle again") from error
+    check_ports(bundle, litert_interpreter_ports(interpreters[0]))
     return LiteRtSession(interpreters, bundle, compute)

@@ -6,6 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from xception.backends.base import Compute, GraphSession, Session
+from xception.backends.graphs import check_ports, onnx_session_ports
 from xception.backends.pool import HandlePool
 from xception.bundle import Bundle
 from xception.errors import InputError
@@ -42,8 +43,12 @@ def open_session(bundle: Bundle, compute: Compute) -> Session:
     options.intra_op_num_threads = compute.threads_per_instance
     options.log_severity_level = 3
 
+    content = bundle.content()
+
     def runtime() -> Any:
-        return onnxruntime.InferenceSession(bundle.main_file, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session._model_bytes = None  # It would keep a copy of the whole file, to start over on other providers.
+        return session
 
     try:
         if compute.threads_per_instance == 1:
@@ -54,4 +59,5 @@ def open_session(bundle: Bundle, compute: Compute) -> Session:
     # ONNX Runtime raises a dozen exception types of its own, which share no base class but this one.
     except Exception as error:
         raise InputError(f"ONNX Runtime refuses {bundle.main_file}: {error}; export the bundle again") from error
+    check_ports(bundle, onnx_session_ports(runtimes[0]))
     return OnnxSession(runtimes, bundle, compute)

@@ -5,10 +5,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from xception.backends.base import Compute, GraphSession, InferPrecision, Session
+from xception.backends.graphs import check_ports, openvino_model_ports
 from xception.backends.pool import HandlePool
 from xception.bundle import Bundle
 from xception.errors import InputError
 from xception.extras import require
+from xception.forms import FORMS
 
 HINTS: dict[InferPrecision, str] = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -48,8 +50,11 @@ def open_session(bundle: Bundle, compute: Compute) -> Session:
         "NUM_STREAMS": compute.instances_at_once,
         "INFERENCE_NUM_THREADS": compute.instances_at_once * compute.threads_per_instance,
     }
+    contents = [bundle.content(name) for name in FORMS[bundle.model.form].files]
     try:
-        compiled = openvino.Core().compile_model(bundle.main_file, "CPU", settings)
+        core = openvino.Core()
+        compiled = core.compile_model(core.read_model(*contents), "CPU", settings)
     except RuntimeError as error:
         raise InputError(f"OpenVINO refuses {bundle.main_file}: {error}; export the bundle again") from error
+    check_ports(bundle, openvino_model_ports(compiled, {bundle.graph.input_name, *bundle.graph.outputs}))
     return OpenVinoSession(compiled, bundle, compute)

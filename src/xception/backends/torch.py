@@ -8,7 +8,6 @@ import torch
 from xception.backends.base import DEFAULT_COMPUTE, Compute, InferPrecision, Logits, Pixels, Session, SessionFacts
 from xception.bundle import Bundle
 from xception.models.network import Xception, build
-from xception.weights import read_weights
 
 DTYPES: dict[InferPrecision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -62,5 +61,5 @@ def open_session(bundle: Bundle, compute: Compute) -> Session:
     Raises:
         InputError: the weights do not fit the network.
     """
-    network = build(bundle.model.network.architecture(), read_weights(bundle.main_file))
+    network = build(bundle.model.network.architecture(), bundle.tensors())
     return TorchSession(network, bundle.model.preprocess.output_px or (None, None), compute)

@@ -12,7 +12,7 @@ from cyclopts import Parameter, Token
 from xception.backends.base import installed
 from xception.cli.engine import DEFAULT_RUNTIME, RuntimeOptions
 from xception.cli.models import open_model
-from xception.cli.options import Html, Json, ModelOption, VendorOption, page_packages
+from xception.cli.options import Html, Json, ModelOption, NoVerify, VendorOption, page_packages
 from xception.cli.output import percent, print_facts, print_json, print_line, print_rows, progress_bar, say
 from xception.data.source import Source
 from xception.data.sources import open_source, packages_for
@@ -113,6 +113,7 @@ def benchmark(
     rounds: RoundOptions = DEFAULT_ROUNDS,
     runtime: RuntimeOptions = DEFAULT_RUNTIME,
     extras: Extras = NO_EXTRAS,
+    no_verify: NoVerify = False,
     output: BenchmarkOutput = PRINTED_TABLE,
 ) -> None:
     """Measure how fast a bundle runs here: every stage by itself, and all of them overlapping.
@@ -131,7 +132,7 @@ def benchmark(
     if extras.self_audit or extras.is_race:
         require_enough_rounds(rounds.repeats)
     require_all(*_packages(model, data, runtime, extras), *page_packages(output.html))
-    opened = open_model(model)
+    opened = open_model(model, verify=not no_verify)
     source = open_source(data) if data else noise_source(opened.model.preprocess)
     with runtime.open(opened, source) as engine:
         check(engine.session, rounds.batch, rounds.images, rounds.warmup, rounds.repeats)

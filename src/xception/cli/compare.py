@@ -4,7 +4,7 @@ from pathlib import Path
 
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
 from xception.cli.models import open_model
-from xception.cli.options import Data, Html, Json, ModelOption, Verify, page_packages
+from xception.cli.options import Data, Html, Json, ModelOption, NoVerify, page_packages
 from xception.cli.output import Watched, percent, points, print_facts, print_json, progress_bar, say
 from xception.data.source import Source
 from xception.data.sources import open_source, packages_for
@@ -27,7 +27,7 @@ def compare(
     margin: float = MARGIN,
     require: bool = False,
     engine: EngineOptions = DEFAULT_ENGINE,
-    verify: Verify = False,
+    no_verify: NoVerify = False,
     json: Json = False,
     html: Html = None,
 ) -> None:
@@ -45,7 +45,7 @@ def compare(
     models = (first, second)
     runtimes = [package for model in models for package in packages_to_run(model, engine.backend)]
     require_all(*runtimes, *packages_for(data), *page_packages(html))
-    bundles = [open_model(model, verify=verify) for model in models]
+    bundles = [open_model(model, verify=not no_verify) for model in models]
     source = open_source(data)
     with (
         engine.open(bundles[0], source) as one,

@@ -2,7 +2,7 @@
 
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
 from xception.cli.models import open_model
-from xception.cli.options import Data, Json, ModelOption, Unlabelled
+from xception.cli.options import Data, Json, ModelOption, NoVerify, Unlabelled
 from xception.cli.output import Watched, percent, points, print_json, print_rows, progress_bar, say
 from xception.data.folder import image_files
 from xception.data.sources import open_source, packages_for
@@ -21,6 +21,7 @@ def data_parity(
     preprocess: str | None = None,
     unlabelled: Unlabelled = False,
     engine: EngineOptions = DEFAULT_ENGINE,
+    no_verify: NoVerify = False,
     json: Json = False,
 ) -> None:
     """Measure the effect of another preprocessing on a model's logits and accuracy, on the same files.
@@ -37,7 +38,7 @@ def data_parity(
             vdsp_params. By default all named ones.
     """
     require_all(*packages_to_run(model, engine.backend), *packages_for(data))
-    opened = open_model(model)
+    opened = open_model(model, verify=not no_verify)
     own = opened.model.preprocess
     named = {text: alternative(text, own) for text in preprocess.split(",")} if preprocess else alternatives(own)
     source = image_files([data]) if unlabelled else open_source(data)

@@ -15,10 +15,10 @@ from xception.cli.options import (
     Html,
     Json,
     MaxFailed,
+    NoVerify,
     OptionalData,
     OptionalModel,
     Top,
-    Verify,
     check_at_least_one,
     check_failed,
     page_packages,
@@ -94,7 +94,7 @@ def evaluate(
     /,
     *,
     engine: EngineOptions = DEFAULT_ENGINE,
-    verify: Verify = False,
+    no_verify: NoVerify = False,
     max_failed: MaxFailed = None,
     scoring: Scoring = DEFAULT_SCORING,
     given: VendorResults = NO_RESULTS,
@@ -119,7 +119,7 @@ def evaluate(
     engine.check()
     output.check()
     require_all(*packages_to_run(model, engine.backend), *packages_for(data), *page_packages(output.html))
-    opened = open_model(model, verify=verify)
+    opened = open_model(model, verify=not no_verify)
     source = open_source(data)
     real = scoring.real_labels(opened, source)
     with engine.open(opened, source) as runner, progress_bar() as progress:

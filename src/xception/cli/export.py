@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from xception.bundle import Bundle, open_bundle
 from xception.cli.models import open_model
-from xception.cli.options import ModelOption, Out, Overwrite, UpstreamPython
+from xception.cli.options import ModelOption, NoVerify, Out, Overwrite, UpstreamPython
 from xception.cli.output import print_facts, say
 from xception.data.sources import open_source, packages_for
 from xception.export.program import GraphOptions
@@ -49,6 +49,7 @@ def export(
     upstream_python: UpstreamPython = None,
     pack: PackOptions = NO_PACK,
     options: Annotated[GraphOptions, Parameter(name="*")] = PLAIN,
+    no_verify: NoVerify = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write the network of a model in another form, after running it and comparing its logits.
@@ -72,7 +73,7 @@ def export(
     check_taken(to, {name for name, value in given.items() if value is not None}, target.takes)
     require_all(*packages_to_get(model), *target.packages, *packages_for(data, pack.calibration))
     request = ExportRequest(
-        bundle=open_model(model),
+        bundle=open_model(model, verify=not no_verify),
         to=to,
         out=out,
         options=options,

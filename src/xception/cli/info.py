@@ -7,10 +7,10 @@ import msgspec
 
 from xception.arch.variants import VARIANTS, resolve
 from xception.backends.graphs import GraphFacts, describe_graph
-from xception.bundle import MANIFEST, Bundle, open_bundle
+from xception.bundle import MANIFEST, Bundle
 from xception.cli.list import WeightsRow, describe, describe_entry
-from xception.cli.models import local_file
-from xception.cli.options import Json, Verify
+from xception.cli.models import local_file, open_model
+from xception.cli.options import Json, NoVerify
 from xception.cli.output import certificate_sentence, class_list, head_sentence, percent, print_facts, print_json
 from xception.cli.vendor_files import describe_vendor_files
 from xception.convert.diagnosis import Diagnosis, diagnose, published_as
@@ -29,7 +29,7 @@ Described = tuple[dict[str, object], dict[str, str]]
 """A JSON document, and what of it is for the screen."""
 
 
-def info(target: str, /, *, verify: Verify = False, drawing: Path | None = None, json: Json = False) -> None:
+def info(target: str, /, *, no_verify: NoVerify = False, drawing: Path | None = None, json: Json = False) -> None:
     """Say what a variant, a published weights file, a bundle, a checkpoint or a graph is.
 
     ```
@@ -37,7 +37,7 @@ def info(target: str, /, *, verify: Verify = False, drawing: Path | None = None,
     xception info keras_xception --drawing keras_xception.svg
     xception info keras_xception.imagenet
     xception info hf-hub:timm/xception65.ra3_in1k
-    xception info runs/digits/bundle --verify --json
+    xception info runs/digits/bundle --json
     xception info model_best.pth.tar
     xception info keras-xception-vdsp_params.json
     ```
@@ -50,7 +50,7 @@ def info(target: str, /, *, verify: Verify = False, drawing: Path | None = None,
     """
     if drawing:
         write_drawing(VARIANTS[resolve(target)], drawing)
-    document, facts = _describe(target, verify=verify)
+    document, facts = _describe(target, verify=not no_verify)
     if json:
         print_json(document)
     else:
@@ -78,7 +78,7 @@ def _describe_path(path: Path, *, verify: bool) -> Described:
     if vendor:
         return vendor
     if any((path / name).is_file() for name in (MANIFEST, f"bundle/{MANIFEST}")):
-        bundle = open_bundle(path, verify=verify)
+        bundle = open_model(str(path), verify=verify)
         return {"kind": "bundle", "path": str(bundle.path), **msgspec.to_builtins(bundle.model)}, _bundle_facts(bundle)
     if path.suffix.lower() in describable():
         check_graph_file(path)

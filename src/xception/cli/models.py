@@ -5,15 +5,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from xception import resolve
-from xception.bundle import Bundle
+from xception.bundle import Bundle, unverified_sentence
 from xception.cli.output import progress_bar, say
 from xception.resolve import ModelPlace, resolve_model
 
 
-def open_model(reference: str, *, verify: bool = False) -> Bundle:
+def open_model(reference: str, *, verify: bool = True) -> Bundle:
     """The bundle of a model, fetched and converted first where that is needed; `resolve_model` has the errors."""
     with _fetching(reference) as on_progress:
-        return resolve_model(reference, verify=verify, on_progress=on_progress, on_note=say)
+        bundle = resolve_model(reference, verify=verify, on_progress=on_progress, on_note=say)
+    if not bundle.verify:
+        say(unverified_sentence(bundle.path))
+    return bundle
 
 
 def local_file(place: ModelPlace) -> Path:

@@ -15,7 +15,9 @@ Html = Annotated[Path | None, Parameter(help="Also write the result as an HTML p
 Csv = Annotated[bool, Parameter(help="Print one CSV table.")]
 Out = Annotated[Path, Parameter(help="Folder of the result.")]
 Overwrite = Annotated[bool, Parameter(help="Replace an earlier result that lies there.")]
-Verify = Annotated[bool, Parameter(help="Compare every byte of the bundle with its hashes first.")]
+NoVerify = Annotated[
+    bool, Parameter(help="Open a bundle without comparing its files with their hashes; what is skipped is said.")
+]
 Top = Annotated[int, Parameter(help="Likeliest classes per image that are looked at.")]
 VendorOption = Annotated[
     vendor_results.Vendor | None, Parameter(help="Vendor whose tools read or wrote the result files.")

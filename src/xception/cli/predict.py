@@ -4,7 +4,17 @@ from pathlib import Path
 
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
 from xception.cli.models import open_model
-from xception.cli.options import Csv, Json, MaxFailed, ModelOption, Top, VendorOption, check_at_least_one, check_failed
+from xception.cli.options import (
+    Csv,
+    Json,
+    MaxFailed,
+    ModelOption,
+    NoVerify,
+    Top,
+    VendorOption,
+    check_at_least_one,
+    check_failed,
+)
 from xception.cli.output import Watched, print_facts, progress_bar, say
 from xception.data.folder import image_files
 from xception.data.remote import packages_for_files
@@ -21,6 +31,7 @@ def predict(
     *sources: str,
     top: Top = 5,
     engine: EngineOptions = DEFAULT_ENGINE,
+    no_verify: NoVerify = False,
     json: Json = False,
     csv: Csv = False,
     max_failed: MaxFailed = None,
@@ -54,7 +65,7 @@ def predict(
     require_all(*packages_to_run(model, engine.backend), *packages_for_files(*sources))
     # Before the model, which may have to be fetched.
     source = image_files(sources)
-    opened = open_model(model)
+    opened = open_model(model, verify=not no_verify)
     write = write_json if json else write_csv if csv else write_table
     tally = Counted()
     with engine.open(opened, source) as runner, progress_bar() as progress:

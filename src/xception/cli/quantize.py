@@ -12,7 +12,7 @@ from xception.backends.base import BACKENDS
 from xception.bundle import Bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
 from xception.cli.models import open_model
-from xception.cli.options import Html, Json, ModelOption, Out, Overwrite, page_packages
+from xception.cli.options import Html, Json, ModelOption, NoVerify, Out, Overwrite, page_packages
 from xception.cli.output import percent, print_facts, print_json, print_rows, say
 from xception.data.files import is_image
 from xception.data.folder import image_files
@@ -83,6 +83,7 @@ def quantize(
     scales: Path | None = None,
     html: Html = None,
     keep_failed: bool = False,
+    no_verify: NoVerify = False,
     overwrite: Overwrite = False,
     json: Json = False,
     runtime: EngineOptions = DEFAULT_ENGINE,
@@ -111,7 +112,7 @@ def quantize(
     judged_on = "digits:validation" if validation is None and calibration == "digits" else validation
     # Data that are named for judging are judged on whole, unless they are divided already.
     held_out = _open(judged_on, "test") if judged_on else None
-    parent, source = open_model(model), _open(calibration, "train")
+    parent, source = open_model(model, verify=not no_verify), _open(calibration, "train")
     job = partial(quantize_bundle, parent, source, out, validation=held_out, to=cast(Form, to), keep_failed=keep_failed)
     job = partial(
         job,

@@ -18,7 +18,6 @@ from xception.export.request import ExportRequest, check_taken, check_weights, g
 from xception.export.verify import Runner, verify
 from xception.forms import FORMS, Form, exportable
 from xception.tasks.agreement import data_pixels, probe_pixels
-from xception.weights import read_weights
 
 PROBES = 14
 """Images of each size to compare on when no data is at hand."""
@@ -133,7 +132,7 @@ def _convert(
     bundle: Bundle, form: Form, options: GraphOptions, upstream_python: str | None
 ) -> tuple[Model, dict[str, bytes]]:
     model = bundle.model
-    weights = read_weights(bundle.main_file)
+    weights = bundle.tensors()
     made = program(
         model.network.architecture(), weights, model.preprocess, options, FORMS[form].layout, model.activation
     )

@@ -16,7 +16,6 @@ from xception.export.program import Values
 from xception.extras import require
 from xception.forms import FORMS
 from xception.tasks.agreement import agreement_of
-from xception.weights import read_weights
 
 MAX_REASON_CHARACTERS = 300
 """Characters of a runtime's complaint that are passed on."""
@@ -87,7 +86,7 @@ def first_mismatch(exported: Bundle, parent: Bundle, pixels: Pixels, tolerance: 
 def expected_values(parent: Bundle, pixels: Pixels) -> dict[str, NDArray[Any]]:
     """Values that the operations of the folded network have to compute, by the operation's name."""
     require("torch", "torch")
-    architecture, tensors = parent.model.network.architecture(), read_weights(parent.main_file)
+    architecture, tensors = parent.model.network.architecture(), parent.tensors()
     values: dict[str, NDArray[Any]] = import_module("xception.export.torch").network_values(
         architecture, tensors, pixels
     )

@@ -14,7 +14,7 @@ from xception.convert.timm_config import timm_config, timm_preprocess
 from xception.errors import CheckFailed, UsageError
 from xception.export.request import ExportRequest
 from xception.outputs import ensure_free, json_document, staged_folder
-from xception.weights import read_weights, weights_bytes
+from xception.weights import weights_bytes
 
 TIMM_CONFIG, TIMM_WEIGHTS = "config.json", "model.safetensors"
 
@@ -37,7 +37,7 @@ def write(request: ExportRequest) -> Path:
     variant = network.architecture().name
     name = UPSTREAM_NAMES.get(variant, variant.removeprefix("timm_"))
     config = timm_config(name, network.num_classes, bundle.model.preprocess, bundle.labels)
-    tensors = read_weights(bundle.main_file)
+    tensors = bundle.tensors()
     with staged_folder(out) as folder:
         (folder / TIMM_CONFIG).write_bytes(json_document(config))
         (folder / TIMM_WEIGHTS).write_bytes(weights_bytes(rename_back(tensors, network.architecture(), timm)))

@@ -66,7 +66,7 @@ def run_torchscript(exported: Bundle, batches: Mapping[str, NDArray[Any]]) -> di
 
 def _loaded(exported: Bundle, load: Callable[..., Any]) -> Any:
     try:
-        return load(exported.main_file)
+        return load(io.BytesIO(exported.content()))
     # Torch raises what the reader of the container raises, among others RuntimeError, ValueError and KeyError.
     except Exception as error:
         raise InputError(f"torch refuses {exported.main_file}: {error}; export the bundle again") from error

@@ -17,7 +17,6 @@ from xception.export.program import TOP_INDICES, TOP_VALUES, Values
 from xception.extras import require
 from xception.metrics import Activation, log_softmax, probabilities
 from xception.tasks.agreement import agreement_of
-from xception.weights import read_weights
 
 TOLERANCES: Mapping[Precision, float] = {"float32": 1e-5, "float16": 2e-2}
 """Largest logit difference over the largest logit. Rounding stays below 1e-6 in float32, where the smallest mistake
@@ -143,7 +142,7 @@ def _network_outputs(parent: Bundle, batches: Mapping[str, Pixels], *, class_map
     # The network's module imports torch, which nobody else who exports needs to have loaded.
     from xception.models.network import build
 
-    network = build(parent.model.network.architecture(), read_weights(parent.main_file)).eval()
+    network = build(parent.model.network.architecture(), parent.tensors()).eval()
     with torch.inference_mode():
         return {name: _outputs(network, torch.from_numpy(pixels), class_maps) for name, pixels in batches.items()}
 

@@ -94,6 +94,7 @@ def build(spec: Architecture, values: Mapping[str, np.ndarray] | None = None) ->
     """The network of a specification, with the given weights or freshly initialised ones."""
     if values is None:
         return Xception(spec)
+    check_tensors(values, tensors(spec))  # before memory is taken for a network that a description may have invented
     with _Undrawn():
         network = Xception(spec)
     network.load_tensors(values)

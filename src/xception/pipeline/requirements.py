@@ -5,7 +5,7 @@ from pathlib import Path
 from xception.backends.base import BACKENDS, default_backend
 from xception.bundle import Bundle
 from xception.forms import FORMS, Form
-from xception.resolve import opened_bundle, packages_to_get
+from xception.resolve import described_bundle, packages_to_get
 
 CONVERTED: Form = "weights"
 """The form of the bundle that a checkpoint becomes."""
@@ -21,8 +21,8 @@ def packages_to_run(model: Bundle | str | Path, backend: str | None = None) -> t
     Raises:
         XceptionError: there is no such model; see `look_up`.
     """
-    bundle = opened_bundle(model)
-    form = bundle.model.form if bundle else CONVERTED
+    described = described_bundle(model)
+    form = described.form if described else CONVERTED
     # `auto` takes what is installed; a wrong name, and a form that nothing runs, are told of where the model is opened.
     name = backend or (default_backend(form) if FORMS[form].backends else "")
     runtime = (BACKENDS[name].imported_as,) if name in BACKENDS else ()

@@ -144,7 +144,7 @@ def _job(
     check_weight_bits(tuning.weight_bits, processor())
     pictures = Calibration(calibration, bundle.model.preprocess)
     parent = _checked_parent(bundle, pictures, held_out, open_engine)
-    model = require("onnx", "quantize").load(bundle.main_file)
+    model = require("onnx", "quantize").load_from_string(bundle.content())
     quantizer = Quantizer(model, pictures, tuning.is_symmetric, tuning.weight_bits, target)
     return _Job(bundle, quantizer, held_out, parent, tolerance, tuning, open_engine)
 

@@ -13,7 +13,6 @@ from xception.labels import Labels
 from xception.models.network import Xception
 from xception.resolve import resolve_model
 from xception.train.settings import FreezeSettings, ModelSettings
-from xception.weights import read_weights
 
 
 def open_start(start: str) -> Bundle:
@@ -59,7 +58,7 @@ def starting_tensors(parent: Bundle, in_channels: int, classes: Sequence[str]) -
     with zeros, as conversion does.
     """
     rule: StemRule = "sum" if in_channels == 1 else "repeat"
-    tensors = adapt_stem(read_weights(parent.main_file), in_channels, rule)
+    tensors = adapt_stem(parent.tensors(), in_channels, rule)
     rows = _known(parent.labels, classes)
     for name in (CLASSIFIER_WEIGHT, CLASSIFIER_BIAS):
         kernel = tensors[name]

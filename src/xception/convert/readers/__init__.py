@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from xception.byte_span import ByteSpan, damaged
 from xception.convert.readers import hdf5, mindspore_ckpt, paddle_pickle, tensorbundle, torch_pickle, zips
-from xception.convert.readers.binary import ByteSpan, MappedFile, damaged, map_file
+from xception.convert.readers.binary import MappedFile, map_file
 from xception.convert.readers.checkpoint import MODEL_FOLDER, Checkpoint, CheckpointContents, TensorGroups
 from xception.convert.readers.folder import descriptions, folder_files, folder_kind, weight_files
 from xception.convert.readers.foreign import foreign_archive, foreign_folder, foreign_format

@@ -1,7 +1,6 @@
-"""Bytes that nobody vouches for: read within bounds, and made an array only if declared and actual size agree."""
+"""Files that nobody vouches for: mapped, and made an array only if declared and actual size agree."""
 
 import mmap
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,17 +11,13 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from xception.byte_span import damaged
 from xception.convert.checksum import Algorithm, checksums
 from xception.convert.readers.limits import MAX_ELEMENTS, MAX_JSON_BYTES, MAX_RANK
 from xception.errors import InputError
 
 BFLOAT16 = "bfloat16"
 """The one element type that numpy has no name for; all others are numpy's, as in "<f4"."""
-
-
-def damaged(finding: str) -> InputError:
-    """The error for a file that contradicts itself."""
-    return InputError(f"{finding}; the file is damaged or not whole, so fetch or save it again")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,40 +48,6 @@ def map_file(path: Path) -> MappedFile:
             return MappedFile(path, memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
         except ValueError:
             raise InputError(f"{path} is empty; expected a checkpoint, so fetch or save it again") from None
-
-
-class ByteSpan:
-    """A stretch of bytes. Positions count from its start, numbers are little endian, and nothing outside is reached."""
-
-    def __init__(self, data: memoryview) -> None:
-        self.data = data
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def take(self, start: int, size: int) -> memoryview:
-        """`size` bytes from `start`, without a copy.
-
-        Raises:
-            InputError: they are not all inside.
-        """
-        if start < 0 or size < 0 or start + size > len(self.data):
-            raise damaged(f"it refers to {size} bytes at {start}, but only {len(self.data)} are there")
-        return self.data[start : start + size]
-
-    def byte(self, position: int) -> int:
-        """The number at `position`."""
-        if not 0 <= position < len(self.data):
-            raise damaged(f"it ends at byte {len(self.data)}, where more should follow")
-        return self.data[position]
-
-    def unpack(self, layout: str, start: int) -> tuple[Any, ...]:
-        """The fields of a `struct` layout at `start`."""
-        layout = "<" + layout
-        return struct.unpack(layout, self.take(start, struct.calcsize(layout)))
-
-    def starts_with(self, signature: bytes, start: int = 0) -> bool:
-        return self.data[start : start + len(signature)] == signature
 
 
 def decode_array(raw: memoryview, dtype: str, shape: Sequence[int], order: Literal["C", "F"] = "C") -> np.ndarray:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from xception.convert.readers.binary import MappedFile, damaged
+from xception.byte_span import damaged
+from xception.convert.readers.binary import MappedFile
 from xception.convert.readers.limits import MAX_EXPANSION, MAX_NAME_LENGTH, MAX_TENSORS
 from xception.errors import InputError
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from xception.convert.readers.binary import damaged, decode_json, map_file
+from xception.byte_span import damaged
+from xception.convert.readers.binary import decode_json, map_file
 from xception.convert.readers.limits import MAX_SHARDS
 from xception.errors import InputError
 

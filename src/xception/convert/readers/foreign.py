@@ -9,11 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from xception.convert.readers.binary import ByteSpan
-from xception.convert.readers.protobuf import fields
+from xception.byte_span import ByteSpan
 from xception.convert.readers.safetensors_file import is_safetensors
 from xception.convert.readers.tensorbundle import TENSORBUNDLE_SIGNATURE
 from xception.errors import InputError
+from xception.protobuf import fields
 
 _SPAN = 512
 """Bytes at the start of a file that are looked at, enough for the end of a tar file's first header."""

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xception.convert.readers.binary import BFLOAT16, ByteSpan, check_shape, damaged, decode_array
+from xception.byte_span import ByteSpan, damaged
+from xception.convert.readers.binary import BFLOAT16, check_shape, decode_array
 from xception.convert.readers.limits import MAX_HDF5_STEPS, MAX_NAME_LENGTH
 from xception.errors import InputError
 

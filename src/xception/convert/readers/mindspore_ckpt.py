@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xception.convert.readers.binary import BFLOAT16, ByteSpan, damaged, decode_array
+from xception.byte_span import ByteSpan, damaged
+from xception.convert.readers.binary import BFLOAT16, decode_array
 from xception.convert.readers.checkpoint import CheckpointContents, Gathering, check_name
 from xception.convert.readers.limits import MAX_RANK, MAX_TENSORS
-from xception.convert.readers.protobuf import content, fields, read_varint, signed, text
 from xception.errors import InputError
+from xception.protobuf import content, fields, read_varint, signed, text
 
 MINDSPORE_SIGNATURE = b"\n"
 """The key of the first field; files of other kinds that begin so fail to parse."""

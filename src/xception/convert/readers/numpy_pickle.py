@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from xception.convert.readers.binary import damaged, decode_array
+from xception.byte_span import damaged
+from xception.convert.readers.binary import decode_array
 from xception.convert.readers.pickles import Global, PickledCall
 from xception.errors import InputError
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from xception.convert.readers.binary import ByteSpan, damaged
+from xception.byte_span import ByteSpan, damaged
 from xception.convert.readers.checkpoint import CheckpointContents, Gathering
 from xception.convert.readers.numpy_pickle import NumpyArray, numpy_calls
 from xception.convert.readers.pickles import PickledCall, interpret, ordered_dict

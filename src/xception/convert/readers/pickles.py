@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from xception.convert.readers.binary import ByteSpan, damaged
+from xception.byte_span import ByteSpan, damaged
 from xception.convert.readers.limits import MAX_OPCODES
 from xception.errors import InputError
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from xception.convert.readers.binary import BFLOAT16, ByteSpan, damaged, decode_array, decode_json
+from xception.byte_span import ByteSpan, damaged
+from xception.convert.readers.binary import BFLOAT16, decode_array, decode_json
 from xception.convert.readers.checkpoint import CheckpointContents, Gathering, check_name
+from xception.weights import check_names
 
 _LENGTH_SIZE = 8
 _METADATA = "__metadata__"
@@ -45,7 +47,9 @@ def read_safetensors(_: Path, data: memoryview) -> CheckpointContents:
     """The tensors in the order of their bytes; `metadata` is the header's."""
     span = ByteSpan(data)
     (size,) = span.unpack("Q", 0)
-    header = decode_json(span.take(_LENGTH_SIZE, size), "its header")
+    raw = span.take(_LENGTH_SIZE, size)
+    header = decode_json(raw, "its header")
+    _check_names(raw)
     metadata = _metadata(header.pop(_METADATA, {}))
     content = ByteSpan(data[_LENGTH_SIZE + size :])
     gathering, end = Gathering(len(data)), 0
@@ -61,6 +65,13 @@ def read_safetensors(_: Path, data: memoryview) -> CheckpointContents:
     if end != len(content) or not gathering.groups:
         raise damaged(f"its tensors take {end} bytes, but {len(content)} are there")
     return CheckpointContents(container="safetensors", groups=gathering.groups, metadata=metadata)
+
+
+def _check_names(header: memoryview) -> None:
+    try:
+        check_names(header)
+    except ValueError as error:
+        raise damaged(str(error)) from error
 
 
 def _metadata(value: object) -> dict[str, object]:

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from xception.convert.readers.binary import BFLOAT16, ByteSpan, damaged, decode_array, map_file
+from xception.byte_span import ByteSpan, damaged
+from xception.convert.readers.binary import BFLOAT16, decode_array, map_file
 from xception.convert.readers.checkpoint import CheckpointContents, Gathering, check_name
 from xception.convert.readers.limits import MAX_INDEX_BYTES, MAX_NAME_LENGTH, MAX_RANK, MAX_SHARDS
-from xception.convert.readers.protobuf import content, fields, read_varint, signed
 from xception.errors import InputError
+from xception.protobuf import content, fields, read_varint, signed
 
 TENSORBUNDLE_SIGNATURE = bytes.fromhex("57fb808b247547db")
 """The last bytes of the index."""

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from xception.convert.readers.binary import BFLOAT16, ByteSpan, check_shape, damaged, decode_array, stored_type
+from xception.byte_span import ByteSpan, damaged
+from xception.convert.readers.binary import BFLOAT16, check_shape, decode_array, stored_type
 from xception.convert.readers.checkpoint import CheckpointContents, Gathering, check_name
 from xception.convert.readers.limits import MAX_RANK
 from xception.convert.readers.numpy_pickle import NumpyArray, numpy_calls

@@ -9,7 +9,7 @@ Source: PKWARE's APPNOTE.TXT, version 6.3.10, sections 4.3 and 4.5.3.
 import zlib
 from typing import NamedTuple
 
-from xception.convert.readers.binary import ByteSpan, damaged
+from xception.byte_span import ByteSpan, damaged
 from xception.convert.readers.limits import MAX_TENSORS
 from xception.errors import InputError
 

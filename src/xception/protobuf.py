@@ -5,7 +5,7 @@ Source: https://protobuf.dev/programming-guides/encoding/
 
 from collections.abc import Iterator
 
-from xception.convert.readers.binary import ByteSpan, damaged
+from xception.byte_span import ByteSpan, damaged
 
 _MAX_VARINT_BYTES = 10
 

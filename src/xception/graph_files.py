@@ -1,0 +1,132 @@
+"""The things that a graph file may ask of a runtime, looked up before the runtime sees it.
+
+A graph is taken only if it is all there is: an ONNX file may name other files on this disk, or even places in memory,
+from which a runtime takes weights that no hash covers; and operations of others run code that came from elsewhere.
+Numbers of fields are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
+"""
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from xml.etree.ElementTree import ParseError, iterparse
+
+from xception.errors import InputError
+from xception.protobuf import content, fields, text
+
+MAX_FIELDS = 1_000_000
+"""Fields of one message; the largest network here has some thousand nodes and initial values."""
+
+MAX_NESTED_GRAPHS = 16
+"""Graphs within graphs, as the branches of a condition are."""
+
+ONNX_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
+"""Sets of operations that are parts of ONNX and of ONNX Runtime; of all others the code would have to come along."""
+
+ENDLESS = frozenset({"Loop", "Scan"})
+"""Operations that a file can make run for ever, which no image classifier needs."""
+
+OPENVINO_OPSET = re.compile(r"opset\d+")
+
+GET_ONE_FILE = "get the model from its source again, as one file of standard operations"
+
+
+def check_onnx_closed(data: bytes | memoryview) -> None:
+    """Refuse an ONNX file that is not the whole network, or has operations of others or without an end.
+
+    Raises:
+        InputError: says which; also for a file that is no protocol buffer.
+    """
+    model = list(fields(memoryview(data), MAX_FIELDS))
+    functions = [list(fields(content(value), MAX_FIELDS)) for number, value in model if number == 25]
+    own = {domain for function in functions for domain in _texts(function, 10)}
+    for number, value in model:
+        if number == 7:
+            _check_graph(content(value), own, 0)
+        elif number == 20:
+            raise InputError(f"it holds steps of a training, which no classifier runs; {GET_ONE_FILE}")
+    for function in functions:
+        for number, value in function:
+            if number == 7:
+                _check_node(content(value), own, 0)
+
+
+def check_openvino_closed(data: bytes | memoryview) -> None:
+    """Refuse a graph of OpenVINO that declares entities or has operations from extensions.
+
+    Raises:
+        InputError: says which; also for a file that is no XML.
+    """
+    for name, version in _layers(bytes(data)):
+        if not OPENVINO_OPSET.fullmatch(version):
+            raise InputError(f"its operation {name!r} is from the extension {version!r}; {GET_ONE_FILE}")
+
+
+def _layers(data: bytes) -> Iterator[tuple[str, str]]:
+    """Type and version of every layer."""
+    if b"<!" in re.sub(rb"<!--.*?-->", b"", data, flags=re.DOTALL):
+        raise InputError(f"it declares a document type, which no graph needs; {GET_ONE_FILE}")
+    try:
+        # Without a document type there are no entities, and so nothing that grows.
+        for _, element in iterparse(io.BytesIO(data)):  # noqa: S314
+            if element.tag == "layer":
+                yield element.get("type", ""), element.get("version", "")
+            element.clear()
+    except (ParseError, ValueError, LookupError) as error:
+        raise InputError(f"it is not XML ({error}); {GET_ONE_FILE}") from error
+
+
+def _check_graph(graph: memoryview, own: set[str], depth: int) -> None:
+    if depth > MAX_NESTED_GRAPHS:
+        raise InputError(f"its graphs are nested more than {MAX_NESTED_GRAPHS} deep; {GET_ONE_FILE}")
+    for number, value in fields(graph, MAX_FIELDS):
+        if number == 1:
+            _check_node(content(value), own, depth)
+        elif number in (5, 15):
+            _TENSORS[number](content(value))
+
+
+def _check_node(node: memoryview, own: set[str], depth: int) -> None:
+    found = list(fields(node, MAX_FIELDS))
+    # A field that comes twice is one of which readers may take either.
+    domains, kinds = _texts(found, 7), _texts(found, 4)
+    if foreign := domains - ONNX_DOMAINS - own:
+        raise InputError(f"its operation {'/'.join(kinds)!r} is from the domain {min(foreign)!r}; {GET_ONE_FILE}")
+    if endless := kinds & ENDLESS:
+        raise InputError(f"it holds a {min(endless)}, which may never end; {GET_ONE_FILE}")
+    for number, value in found:
+        if number == 5:
+            _check_attribute(content(value), own, depth)
+
+
+def _check_attribute(attribute: memoryview, own: set[str], depth: int) -> None:
+    for number, value in fields(attribute, MAX_FIELDS):
+        if number in (6, 11):
+            _check_graph(content(value), own, depth + 1)
+        elif number in (5, 10, 22, 23):
+            _TENSORS[number](content(value))
+
+
+def _check_tensor(tensor: memoryview) -> None:
+    for number, value in fields(tensor, MAX_FIELDS):
+        if number == 13 or (number == 14 and value):
+            raise InputError(f"it takes values from outside itself, which its hash does not cover; {GET_ONE_FILE}")
+
+
+def _check_sparse_tensor(tensor: memoryview) -> None:
+    for number, value in fields(tensor, MAX_FIELDS):
+        if number in (1, 2):
+            _check_tensor(content(value))
+
+
+_TENSORS: dict[int, Callable[[memoryview], None]] = {
+    5: _check_tensor,
+    10: _check_tensor,
+    15: _check_sparse_tensor,
+    22: _check_sparse_tensor,
+    23: _check_sparse_tensor,
+}
+"""Checks by the number that such a field has in a graph and in an attribute."""
+
+
+def _texts(found: list[tuple[int, int | memoryview]], wanted: int) -> set[str]:
+    return {text(value) for number, value in found if number == wanted}
