@@ -4,6 +4,7 @@ Only this module reads and writes `model.json`, whose content is described in `x
 """
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
