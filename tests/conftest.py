@@ -10,7 +10,7 @@ import openvino
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.reader import blown_up_tensors, digits_bundle, reader_spec, reader_tensors
+from tests.support.reader import blown_up_tensors, digits_bundle, reader_spec, reader_tensors, weights_of_digits
 from tests.support.samples import CLASSES, drawn_tensors
 from xception.arch.spec import Architecture
 from xception.bundle import Bundle, Graph, Model, Network, write_bundle
@@ -150,6 +150,12 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A float ONNX bundle that is right on about 96 % of the digits. Not to be written to."""
     spec = reader_spec()
     return digits_bundle(tmp_path_factory.mktemp("reader") / "onnx", spec, reader_tensors(spec))
+
+
+@pytest.fixture(scope="session")
+def reader_weights(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Weights of a published variant that is right on about 97 % of the digits. Not to be written to."""
+    return weights_of_digits(tmp_path_factory.mktemp("reader_weights") / "weights")
 
 
 @pytest.fixture(scope="session")

@@ -28,12 +28,16 @@ NAME_OPTIONS = frozenset({"input_name", "output_name"})
 
 @dataclass(frozen=True, kw_only=True)
 class Int8:
-    """Quantization to a form."""
+    """Quantization to a form, and export of an int8 ONNX graph to it."""
 
     writer: str
     """Function from an `onnx.ModelProto` in QDQ form to the content of the files by name."""
+    options: frozenset[str]
+    """Fields of `GraphOptions` that int8 in this form combines with."""
     rounds_logits: bool = False
     """The runtime has no integer layer with a result in float, so that logits take a grid too."""
+    integer_ports: bool = False
+    """Images may go in and logits out as integers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +118,10 @@ FORMS: Mapping[Form, FormFacts] = {
         taps="xception.export.onnx:open_taps",
         ports="xception.backends.graphs:onnx_ports",
         validator="xception.backends.validity:check_onnx",
-        int8=Int8(writer="xception.quantize.int8_files:int8_onnx_files"),
+        int8=Int8(
+            writer="xception.quantize.int8_files:int8_onnx_files",
+            options=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"opset"},
+        ),
     ),
     "openvino": FormFacts(
         title="OpenVINO",
@@ -128,7 +135,10 @@ FORMS: Mapping[Form, FormFacts] = {
         taps="xception.export.openvino:open_taps",
         ports="xception.backends.graphs:openvino_ports",
         validator="xception.backends.validity:check_openvino",
-        int8=Int8(writer="xception.quantize.int8_files:int8_openvino_files"),
+        int8=Int8(
+            writer="xception.quantize.int8_files:int8_openvino_files",
+            options=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"opset"},
+        ),
     ),
     "litert": FormFacts(
         title="LiteRT",
@@ -142,7 +152,12 @@ FORMS: Mapping[Form, FormFacts] = {
         taps="xception.export.litert:open_taps",
         ports="xception.backends.graphs:litert_ports",
         validator="xception.backends.validity:check_litert",
-        int8=Int8(writer="xception.quantize.litert:int8_litert_files", rounds_logits=True),
+        int8=Int8(
+            writer="xception.quantize.litert:int8_litert_files",
+            options=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"opset"},
+            rounds_logits=True,
+            integer_ports=True,
+        ),
     ),
     "pt2": FormFacts(
         title="torch.export",
@@ -181,7 +196,10 @@ def exportable() -> tuple[Form, ...]:
 
 
 QUANTIZABLE_FROM: Form = "onnx"
-"""The form that quantization starts from, whatever it writes."""
+"""The form that quantization starts from, whatever it writes; weights are brought into it first."""
+
+OLDEST_INT8_OPSET = 13
+"""The first version of the ONNX operators with a grid for each channel of a kernel."""
 
 
 def quantizable() -> tuple[Form, ...]:

@@ -80,11 +80,13 @@ class LiteRtGraph:
         self.schema = self.file.schema
         self.batch, self.has_free_size = batch, has_free_size
 
-    def value(self, name: str, shape: Sequence[int], grid: Grid | None = None, dtype: str = "float32") -> int:
-        """A tensor that is computed, int8 on a grid; `shape` is that for one image, without the batch axis."""
+    def value(self, name: str, shape: Sequence[int], grid: Grid | None = None, dtype: str | None = None) -> int:
+        """A tensor that is computed, by default float32, and int8 on a grid; `shape` is that for one image, without
+        the batch axis."""
         free = [0] if self.batch is None else []
         free += [1, 2] if self.has_free_size and len(shape) == 3 else []
-        return self.file.value(name, (self.batch or 1, *shape), "int8" if grid else dtype, free=free, grid=grid)
+        dtype = dtype or ("int8" if grid else "float32")
+        return self.file.value(name, (self.batch or 1, *shape), dtype, free=free, grid=grid)
 
     def add(self, kind: str, call: OperationCall, inputs: Sequence[int] | None = None, **settings: Any) -> int:
         """Write the operation of a call, by default with the call's own inputs. Returns its output."""

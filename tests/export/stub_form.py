@@ -38,5 +38,5 @@ STUB = FormFacts(
     runner="tests.export.stub_form:run_stub",
     taps="tests.export.stub_form:open_stub_taps",
     ports="tests.export.stub_form:stub_ports",
-    int8=Int8(writer="tests.export.stub_form:stub_files"),
+    int8=Int8(writer="tests.export.stub_form:stub_files", options=frozenset()),
 )

@@ -44,15 +44,10 @@ def test_seven_bits_are_half_the_integers_of_eight(model: onnx.ModelProto, seen:
     assert np.divide(seven, eight) == pytest.approx(127 / 64, rel=0.02)
 
 
-def test_symmetric_grids_have_zero_in_the_middle_and_after_a_relu_at_the_bottom(
-    model: onnx.ModelProto, seen: Observation
-) -> None:
-    rows = scales(quantize_graph(model, seen.ranges("max", is_symmetric=True), Scheme(is_symmetric=True)))
-    zeros = {row.tensor: row.zero_points for row in rows if row.kind == "activation"}
-    assert set(zeros.values()) == {(0,), (128,)}
-    assert zeros["stem.0.after.act"] == (0,)
-    assert zeros["blocks.0.units.0.depthwise"] == (128,)
-    assert {row.dtype for row in rows if row.kind == "activation"} == {"uint8"}
+def test_signed_grids_have_the_zero_point_zero_and_biases_in_float(model: onnx.ModelProto, seen: Observation) -> None:
+    rows = scales(quantize_graph(model, seen.ranges("max", is_signed=True), Scheme(is_signed=True)))
+    assert {(row.dtype, *set(row.zero_points)) for row in rows} == {("int8", 0)}
+    assert {row.kind for row in rows} == {"weight", "activation"}
 
 
 def test_only_the_named_layers_are_quantized_and_the_excluded_are_not(

@@ -1,20 +1,28 @@
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
+import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from tests.support.reader import HELD_OUT
 from tests.support.samples import labelled
-from xception.backends.base import open_session
+from xception.backends.base import GraphSession, open_session
+from xception.backends.graphs import describe_graph
 from xception.bundle import Bundle, open_bundle
 from xception.data.digits import digits
 from xception.data.source import Items, Source
 from xception.errors import CheckFailed, InputError, UnknownName, UsageError
+from xception.export.program import GraphOptions
+from xception.forms import Form, quantizable
 from xception.pipeline.engine import Engine
 from xception.quantize import quantize
 from xception.quantize.quantize import Tuning, quantize_bundle
 from xception.quantize.record import RECORD, GateFailed, Quantization
+from xception.tasks.agreement import data_pixels
 
 TRAIN = digits("train")
 
@@ -56,7 +64,7 @@ def test_blown_up_ranges_ruin_the_naive_method_and_the_ladder_recovers_them(blow
 
 def test_a_result_beyond_the_tolerance_is_reported_and_not_written(reader: Bundle, tmp_path: Path) -> None:
     with pytest.raises(GateFailed, match=r"int8 by max: .* no bundle was written") as failure:
-        quantize_bundle(reader, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, method="max", tolerance=-1.0)
+        quantize_bundle(reader, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, method="max", tolerance=0.0)
     assert not list(tmp_path.iterdir())
     assert failure.value.exit_code == 1
     assert failure.value.quantization.verdict
@@ -72,7 +80,7 @@ def test_a_failed_model_may_be_kept_and_is_marked(reader: Bundle, tmp_path: Path
             validation=HELD_OUT,
             images=100,
             method="max",
-            tolerance=-1.0,
+            tolerance=0.0,
             keep_failed=True,
         )
     assert open_bundle(tmp_path / "q", verify=True).model.passed_gate is False
@@ -141,26 +149,76 @@ def test_a_model_that_guesses_is_refused(reader: Bundle, tmp_path: Path) -> None
         quantize_bundle(replace(reader, model=model), TRAIN, tmp_path / "q", validation=HELD_OUT)
 
 
-def test_only_float32_graphs_are_quantized(weights_bundle: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="xception export --to onnx first"):
-        quantize_bundle(weights_bundle, labelled(60), tmp_path / "q")
+@pytest.mark.parametrize("tolerance", [-1.0, 1.0, float("nan")])
+def test_a_tolerance_that_is_no_fraction_is_refused(tolerance: float, reader: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected a fraction from 0 to below 1"):
+        quantize_bundle(reader, TRAIN, tmp_path / "q", validation=HELD_OUT, tolerance=tolerance)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"output_values": "probabilities"},
-        {"input_values": "image", "input_layout": "nhwc"},
-        {"input_shape": (4, 1, 32, 32)},
-        {"top_k": 2},
-    ],
-)
-def test_only_plain_graphs_are_quantized(change: dict[str, object], reader: Bundle, tmp_path: Path) -> None:
-    graph = reader.model.graph
-    assert graph
-    model = msgspec.structs.replace(reader.model, graph=msgspec.structs.replace(graph, **change))
-    with pytest.raises(UsageError, match="without further options"):
-        quantize_bundle(replace(reader, model=model), TRAIN, tmp_path / "q")
+COMBINED: dict[str, dict[str, Any]] = {
+    "fixed batch": {"fixed_batch": 3},
+    "free size": {"free_size": True},
+    "images in, all outputs": {"image_input": True, "probabilities": True, "top_k": 2, "class_maps": True},
+    "names and opset": {"input_name": "face", "output_name": "mood", "opset": 13},
+}
+
+
+@pytest.mark.parametrize("to", quantizable())
+@pytest.mark.parametrize("options", COMBINED.values(), ids=COMBINED)
+def test_int8_combines_with_every_option(
+    options: dict[str, Any], to: Form, reader_weights: Bundle, tmp_path: Path
+) -> None:
+    quantized, result = quantize_bundle(
+        reader_weights,
+        TRAIN,
+        tmp_path / "q",
+        validation=HELD_OUT,
+        images=40,
+        method="max",
+        to=to,
+        tolerance=0.03,
+        options=GraphOptions(**options),
+    )
+    assert [step.verb for step in quantized.model.lineage] == ["export", "quantize"]
+    assert quantized.model.lineage[0].parent == reader_weights.model.digest
+    assert result.verdict
+    assert result.verdict.top1_agreement > 0.95
+    described = describe_graph(quantized.main_file)
+    assert [port.name for port in described.inputs or ()] == [quantized.graph.input_name]
+    assert [port.name for port in described.outputs or ()] == list(quantized.graph.outputs)
+    assert quantized.graph.input_shape[0] == options.get("fixed_batch")
+    pixels = data_pixels(HELD_OUT, reader_weights.model.preprocess, 3)
+    with closing(open_session(quantized)) as session:
+        outputs = cast(GraphSession, session).outputs(pixels)
+    if quantized.graph.class_maps:
+        assert np.array_equal(outputs["class_maps"].mean((2, 3)).argmax(1), outputs["probabilities"].argmax(1))
+        assert np.array_equal(outputs["top_indices"][:, 0], outputs["probabilities"].argmax(1))
+
+
+@pytest.mark.parametrize("image_input", [False, True])
+def test_litert_takes_and_gives_integers(image_input: bool, reader_weights: Bundle, tmp_path: Path) -> None:
+    written, result = quantize_bundle(
+        reader_weights,
+        TRAIN,
+        tmp_path / "q",
+        validation=HELD_OUT,
+        images=40,
+        method="max",
+        to="litert",
+        tolerance=0.03,
+        options=GraphOptions(image_input=image_input),
+        tuning=Tuning(has_integer_ports=True),
+    )
+    described = describe_graph(written.main_file)
+    assert [port.dtype for port in described.inputs or ()] == ["uint8" if image_input else "int8"]
+    assert [port.dtype for port in described.outputs or ()] == ["int8"]
+    assert result.verdict
+    assert result.verdict.top1_agreement > 0.95
+    interpreter = Interpreter(str(written.main_file))
+    assert {tensor["dtype"] for tensor in interpreter.get_tensor_details() if tensor["name"] != "image"} == {
+        np.int8,
+        np.int32,
+    }
 
 
 @pytest.mark.parametrize(("option", "what"), [("method", "method"), ("to", "target")])

@@ -9,7 +9,7 @@ TRIAL = Trial(method="max", verdict=None, error="not today", seconds=1.0, size_b
 RESULT = Quantization(
     source="0" * 64,
     target="onnx",
-    is_symmetric=False,
+    is_signed=False,
     weight_bits=7,
     calibration=Provenance(data="digits", images=200, classes=10, digest="0" * 64),
     processor=Processor(machine="x86_64", instructions=()),

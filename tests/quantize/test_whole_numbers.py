@@ -37,14 +37,15 @@ def pixels(reader: Bundle) -> np.ndarray:
     return data_pixels(digits("train"), reader.model.preprocess, IMAGES)
 
 
-@pytest.mark.parametrize("scheme", [Scheme(), Scheme(is_symmetric=True), Scheme(per_channel=False)])
+@pytest.mark.parametrize("scheme", [Scheme(), Scheme(is_signed=True), Scheme(per_channel=False)])
 def test_the_runtime_is_right_to_the_last_step_of_each_grid(scheme: Scheme, reader: Bundle, pixels: np.ndarray) -> None:
     model = onnx.load(reader.main_file)
-    graph = quantize_graph(model, observe(model, [pixels]).ranges("max", is_symmetric=scheme.is_symmetric), scheme)
+    graph = quantize_graph(model, observe(model, [pixels]).ranges("max", is_signed=scheme.is_signed), scheme)
     steps = differences(graph, pixels)
     assert len(steps) > 30
     assert max(step.max() for step in steps.values()) <= 1
-    assert np.mean([(step > 0).mean() for step in steps.values()]) < 1e-3
+    # A bias in float is added to sums in single precision, which fall between two integers a little more often.
+    assert np.mean([(step > 0).mean() for step in steps.values()]) < (2e-3 if scheme.is_signed else 1e-3)
 
 
 def test_the_runtime_is_right_with_a_dense_head_and_pools_too() -> None:

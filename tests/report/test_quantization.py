@@ -50,7 +50,7 @@ FLIP = Flip(
 RESULT = Quantization(
     source="0" * 64,
     target="onnx",
-    is_symmetric=False,
+    is_signed=False,
     weight_bits=7,
     calibration=Provenance(data="digits", images=200, classes=10, digest="0" * 64),
     processor=Processor(machine="x86_64", instructions=()),

@@ -19,6 +19,7 @@ from xception.labels import Labels
 from xception.preprocess import Preprocess, Squash
 from xception.quantize.observation import exposed_session
 from xception.tasks.agreement import data_pixels
+from xception.weights import weights_bytes
 
 PX = 32
 NETWORK = Network(variant="mini_xception", num_classes=10, in_channels=1)
@@ -44,6 +45,13 @@ def digits_bundle(folder: Path, spec: Architecture, tensors: Tensors) -> Bundle:
     return write_bundle(
         folder, model, Labels(tuple("0123456789")), dict(onnx_files(program(spec, tensors, PREPROCESS)))
     )
+
+
+def weights_of_digits(folder: Path) -> Bundle:
+    """Weights of mini-XCEPTION as it was published."""
+    model = Model(name="reader", network=NETWORK, form="weights", precision="float32", preprocess=PREPROCESS)
+    files = {"weights.safetensors": weights_bytes(reader_tensors(NETWORK.architecture()))}
+    return write_bundle(folder, model, Labels(tuple("0123456789")), files)
 
 
 def reader_spec() -> Architecture:

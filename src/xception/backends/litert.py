@@ -1,8 +1,9 @@
 """Inference with LiteRT (TensorFlow Lite) on the CPU."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from xception.backends.base import Compute, GraphSession, Session
@@ -28,12 +29,28 @@ class LiteRtSession(GraphSession):
             if tuple(given["shape"]) != values.shape:
                 interpreter.resize_tensor_input(given["index"], values.shape, strict=True)
                 interpreter.allocate_tensors()
-            interpreter.set_tensor(given["index"], values)
+            interpreter.set_tensor(given["index"], _on_grid(values, given))
             interpreter.invoke()
-            return {port["name"]: interpreter.get_tensor(port["index"]) for port in interpreter.get_output_details()}
+            ports = interpreter.get_output_details()
+            return {port["name"]: _off_grid(interpreter.get_tensor(port["index"]), port) for port in ports}
 
     def close(self) -> None:
         del self._pool
+
+
+def _on_grid(values: NDArray[Any], port: Mapping[str, Any]) -> NDArray[Any]:
+    """Values as an input stores them: as integers on its grid, where it has one."""
+    scale, zero = port["quantization"]
+    if not scale:
+        return values.astype(port["dtype"], copy=False)
+    bounds = np.iinfo(port["dtype"])
+    return np.asarray(np.rint(values / scale + zero).clip(bounds.min, bounds.max), port["dtype"])
+
+
+def _off_grid(values: NDArray[Any], port: Mapping[str, Any]) -> NDArray[Any]:
+    """The real numbers that an output's integers stand for, where it has a grid."""
+    scale, zero = port["quantization"]
+    return (values.astype(np.float32) - zero) * np.float32(scale) if scale else values
 
 
 def open_session(bundle: Bundle, compute: Compute) -> Session:

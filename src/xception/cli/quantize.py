@@ -20,6 +20,7 @@ from xception.data.source import Source
 from xception.data.sources import open_source, packages_for
 from xception.data.splits import Split
 from xception.errors import UsageError
+from xception.export.program import GraphOptions
 from xception.extras import require_all
 from xception.forms import FORMS, Form, quantizable
 from xception.outputs import json_document, write_file
@@ -43,8 +44,12 @@ Page = Callable[[Quantization], str]
 class TuningOptions:
     """Options that rarely need changing."""
 
-    symmetric: Annotated[
-        bool, Parameter(help="Make activations' ranges symmetric about zero, as some compilers demand.")
+    signed: Annotated[
+        bool,
+        Parameter(help="Signed activations with the zero point 0 everywhere and biases in float, as TensorRT demands."),
+    ] = False
+    integer_ports: Annotated[
+        bool, Parameter(help="Images go in and logits come out as integers, for processors that know nothing else.")
     ] = False
     weight_bits: Annotated[
         WeightBits,
@@ -58,14 +63,15 @@ class TuningOptions:
     def tuning(self) -> Tuning:
         """The same for `quantize_bundle`."""
         return Tuning(
-            is_symmetric=self.symmetric,
+            is_signed=self.signed,
+            has_integer_ports=self.integer_ports,
             weight_bits=self.weight_bits,
             is_strict=self.strict,
             with_sensitivity=self.sensitivity,
         )
 
 
-PLAIN_TUNING = TuningOptions()
+PLAIN, PLAIN_TUNING = GraphOptions(), TuningOptions()
 
 
 def quantize(
@@ -79,6 +85,7 @@ def quantize(
     to: Annotated[str, Parameter(help=TO_HELP)] = "onnx",
     calibration_images: int = CALIBRATION_IMAGES,
     tolerance: float = TOLERANCE,
+    options: Annotated[GraphOptions, Parameter(name="*")] = PLAIN,
     tuning: TuningOptions = PLAIN_TUNING,
     scales: Path | None = None,
     html: Html = None,
@@ -88,9 +95,11 @@ def quantize(
     json: Json = False,
     runtime: EngineOptions = DEFAULT_ENGINE,
 ) -> None:
-    """Make an int8 model of a float32 ONNX bundle; one that loses accuracy is refused with exit code 1.
+    """Make an int8 model of weights or of an ONNX graph; one that loses accuracy is refused with exit code 1.
 
     ```
+    xception quantize runs/digits/bundle --calibration digits --out digits-int8
+    xception quantize runs/digits/bundle --calibration digits --to litert --integer-ports --out digits-int8-litert
     xception quantize digits-onnx --calibration digits --out digits-int8
     xception quantize model-onnx --calibration photos/train --validation photos/val --to openvino --out model-int8
     ```
@@ -119,6 +128,7 @@ def quantize(
         method=method,
         images=calibration_images,
         tolerance=tolerance,
+        options=options,
         tuning=tuning.tuning(),
         overwrite=overwrite,
         open_engine=runtime.open,

@@ -9,12 +9,14 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from xception.backends.base import Pixels
-from xception.bundle import Bundle
+from xception.backends.base import Pixels, graph_input
+from xception.bundle import Bundle, Graph
 from xception.data.source import Item, Items, Source
 from xception.data.subset import balanced, check_disjoint, content_digest
 from xception.errors import InputError
@@ -56,24 +58,38 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Calibration:
-    """The images as batches of one, read anew each time they are gone through."""
+    """The images in batches, as a graph takes them; read anew each time they are gone through."""
 
     source: Items
     preprocess: Preprocess
+    graph: Graph | None = None
+    """The graph that takes them; by default pixels (N, C, H, W) in batches of one."""
 
     def __len__(self) -> int:
-        return len(self.source)
+        """The number of batches."""
+        return -(-len(self.source) // self.batch_size)
 
-    def __iter__(self) -> Iterator[Pixels]:
-        """(1, C, H, W) float32 for each image.
+    @property
+    def batch_size(self) -> int:
+        """Images in a batch: those of a graph that has a fixed batch, else one."""
+        return (self.graph and self.graph.input_shape[0]) or 1
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        """Batches for the graph's input; the last one is filled up with its own images again.
 
         Raises:
             InputError: one cannot be read.
         """
+        rows, size = self._pixels(), self.batch_size
+        while batch := list(islice(rows, size)):
+            pixels = np.stack([batch[index % len(batch)] for index in range(size)])
+            yield graph_input(pixels, self.graph, self.preprocess) if self.graph else pixels
+
+    def _pixels(self) -> Iterator[Pixels]:
         for entry in prepared(self.source, self.preprocess):
             if isinstance(entry, Failure):
                 raise InputError(f"calibration image {entry.key} cannot be used: {entry.reason}; mend or remove it")
-            yield entry.pixels[None]
+            yield entry.pixels
 
     def provenance(self) -> Provenance:
         """The record of these images in a bundle."""
@@ -130,10 +146,10 @@ def check_calibration(bundle: Bundle, calibration: Calibration, seen: Outputs, h
 def _check_classes(calibration: Calibration, seen: Outputs, num_classes: int) -> None:
     """Without labels, the classes that the float model sees count."""
     shown = seen.targets if seen.targets is not None else seen.predicted
-    classes, possible = len(np.unique(shown)), min(num_classes, len(calibration))
+    classes, possible = len(np.unique(shown)), min(num_classes, len(calibration.source))
     if classes < max(2 if num_classes > 1 else 1, MIN_SHARE_OF_CLASSES * possible):
         raise InputError(
-            f"the {len(calibration)} calibration images of {calibration.source.name} show {classes} of "
+            f"the {len(calibration.source)} calibration images of {calibration.source.name} show {classes} of "
             f"{num_classes} classes; expected at least half of those that so many images can show, "
             "so that ranges hold for all: calibrate on a sample of the training data"
         )

@@ -9,13 +9,14 @@ import msgspec
 
 from xception.extras import require
 from xception.forms import FORMS, Form
+from xception.quantize.body import DENSE_TYPES, body, result_layer
 from xception.quantize.calibration import Calibration
 from xception.quantize.equalize import equalized
 from xception.quantize.layers import LayerError, sensitivity
 from xception.quantize.nncf import Correction, quantize_by_nncf
 from xception.quantize.observation import Observation, observe
 from xception.quantize.processor import WeightBits
-from xception.quantize.qdq import Scheme, float_island, logits, quantize_graph
+from xception.quantize.qdq import Scheme, float_island, quantize_graph
 from xception.quantize.ranges import Range, RangeMethod
 
 Method = Literal[
@@ -75,9 +76,10 @@ class Quantizer:
     model: Any
     """An `onnx.ModelProto`."""
     calibration: Calibration
-    is_symmetric: bool = False
+    is_signed: bool = False
     weight_bits: WeightBits = 7
     target: Form = "onnx"
+    has_integer_ports: bool = False
 
     def graph(self, method: Method) -> Any:
         """The int8 graph in QDQ form; NNCF's for OpenVINO is an `openvino.Model`.
@@ -89,7 +91,11 @@ class Quantizer:
         rung = METHODS[method]
         if rung.correction:
             model = self._model_for_nncf(rung.correction)
-            return quantize_by_nncf(model, self.calibration, rung.correction, weight_bits=self.weight_bits)
+            inside = {*body(self.model, with_logits=True)}
+            exclude = [node.name for node in self.model.graph.node if node.name not in inside]
+            return quantize_by_nncf(
+                model, self.calibration, rung.correction, weight_bits=self.weight_bits, exclude=exclude
+            )
         ranges, model = self._ranges(method), self.reference(method)
         worst = self.sensitivity[: rung.float_layers] if rung.float_layers else ()
         exclude = [name for layer in worst for name in float_island(model, layer.name)]
@@ -128,17 +134,19 @@ class Quantizer:
         int8 = FORMS[self.target].int8
         return Scheme(
             per_channel=per_channel,
-            is_symmetric=self.is_symmetric,
+            is_signed=self.is_signed,
             weight_bits=self.weight_bits,
             rounds_logits=int8 is not None and int8.rounds_logits,
+            has_integer_output=self.has_integer_ports,
         )
 
     def _ranges(self, method: Method) -> dict[str, Range]:
         """Ranges of activations; that of the logits is never narrowed, since clipping makes the best classes equal."""
         observation = self.observation(method)
-        full = observation.ranges("max", is_symmetric=self.is_symmetric)
-        chosen = observation.ranges(METHODS[method].ranges, is_symmetric=self.is_symmetric)
-        return chosen | {name: full[name] for name in logits(self.model)}
+        full = observation.ranges("max", is_signed=self.is_signed)
+        chosen = observation.ranges(METHODS[method].ranges, is_signed=self.is_signed)
+        last = result_layer(self.model)
+        return chosen | {name: full[name] for name in last.output if last.op_type in DENSE_TYPES}
 
     def _model_for_nncf(self, correction: Correction) -> Any:
         """A model of the target's own kind, which NNCF may change.

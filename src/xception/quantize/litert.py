@@ -26,8 +26,11 @@ EXAMPLE_PX = 299
 MAX_INT8 = 127
 """Largest integer of a kernel."""
 
-RENAMING = ("Flatten", "Identity")
-"""Nodes without effect here, where the mean over positions has two axes from the start."""
+RENAMING = ("Flatten", "Identity", "Transpose")
+"""Nodes without effect here, where the mean over positions has two axes from the start, and channels come last."""
+
+CHANNELS_FIRST = [0, 3, 1, 2]
+"""Order of the axes by which images (N, H, W, C) become the network's pixels."""
 
 POOLS = ("GlobalAveragePool", "GlobalMaxPool")
 """Nodes whose result has no positions left here, and two axes of length one there."""
@@ -35,17 +38,19 @@ POOLS = ("GlobalAveragePool", "GlobalMaxPool")
 Real = NDArray[np.float64]
 
 
-def int8_litert_files(graph: Any) -> dict[str, bytes]:
-    """`model.tflite`, with float images (N, H, W, C) in and float logits out.
+def int8_litert_files(graph: Any, *, has_integer_ports: bool = False) -> dict[str, bytes]:
+    """`model.tflite`, with the graph's inputs and outputs; images and maps inside are (N, H, W, C).
 
     Args:
         graph: an `onnx.ModelProto` in QDQ form.
+        has_integer_ports: pixels go in and logits come out as int8 on the grids that the file states for them; 8-bit
+            images stay as they are.
 
     Raises:
         MissingExtra: ai-edge-litert is not installed.
         UsageError: an operation that quantized graphs of these networks do not have.
     """
-    return {"model.tflite": _Translation(graph).content()}
+    return {"model.tflite": _Translation(graph, has_integer_ports=has_integer_ports).content()}
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,17 @@ class _Step:
 class _Translation:
     """A QDQ graph on its way into a LiteRT graph; values keep their ONNX names, and exist in float, int8 or both."""
 
-    def __init__(self, graph: Any) -> None:
-        self.model = _with_shapes(graph)
-        self.out = LiteRtGraph(has_free_size=any(not side.dim_value for side in _sides(graph)))
+    def __init__(self, graph: Any, *, has_integer_ports: bool) -> None:
+        self.model, self.has_integer_ports = _with_shapes(graph), has_integer_ports
+        self.out = LiteRtGraph(
+            batch=_axes(graph)[0].dim_value or None, has_free_size=any(not side.dim_value for side in _sides(graph))
+        )
         parts, to_array = self.model.graph, require("onnx", "quantize").numpy_helper.to_array
         self.constants = {tensor.name: to_array(tensor) for tensor in parts.initializer}
-        self.shapes = {value.name: _shape(value) for value in (*parts.input, *parts.value_info)}
+        images = _image_values(parts)
+        self.shapes = {
+            value.name: _shape(value, channels_last=value.name in images) for value in (*parts.input, *parts.value_info)
+        }
         self.readers: dict[str, list[Any]] = defaultdict(list)
         self.stored: dict[str, Any] = {}
         """The nodes that read constants stored as integers, by the constant's name."""
@@ -78,13 +88,64 @@ class _Translation:
         self.integers: dict[str, tuple[int, Grid]] = {}
 
     def content(self) -> bytes:
-        (source,), (result,) = self.model.graph.input, self.model.graph.output
-        self.floats[source.name] = self.out.value(source.name, self.shapes[source.name])
+        (source,) = self.model.graph.input
+        entered = self._enter(source)
         for node in self.model.graph.node:
             if node.output[0] not in {**self.floats, **self.integers, **self.stored}:
                 self._translate(node)
-        inputs, outputs = {source.name: self.floats[source.name]}, {result.name: self.real(result.name)}
-        return self.out.file.finish(self.model.graph.name, inputs, outputs)
+        outputs = {result.name: self._output(result.name) for result in self.model.graph.output}
+        return self.out.file.finish(self.model.graph.name, {source.name: entered}, outputs)
+
+    def _enter(self, source: Any) -> int:
+        """The tensor of the input: float pixels, integers on the grid of the first layer, or 8-bit images."""
+        name, shape = source.name, self.shapes[source.name]
+        if _is_image(source):
+            index = self.out.value(name, shape, Grid((1.0,), (0,)), dtype="uint8")
+            if not self._normalize(name, index):
+                self.floats[name] = index
+            return index
+        quantizer = self._only_reader(name, "QuantizeLinear")
+        if self.has_integer_ports and quantizer is not None:
+            grid, _ = self.grid(quantizer)
+            self.integers[quantizer.output[0]] = self.out.value(name, shape, grid), grid
+            return self.integers[quantizer.output[0]][0]
+        self.floats[name] = self.out.value(name, shape)
+        return self.floats[name]
+
+    def _normalize(self, name: str, image: int) -> bool:
+        """Write `image * factor + shift` in whole numbers, as a convolution of one pixel; False where the graph does
+        something else with its image."""
+        nodes, known = [], name
+        for kind in ("Cast", "Mul", "Add", "Transpose", "QuantizeLinear"):
+            node = self._only_reader(known, kind)
+            if node is None:
+                return False
+            nodes.append(node)
+            known = node.output[0]
+        factor, shift = (self.constants[node.input[1]].astype(np.float64).ravel() for node in nodes[1:3])
+        grid, _ = self.grid(nodes[-1])
+        lowered = Grid((1.0,), (-128,))
+        signed = self.out.value(f"{name}.int8", self.shapes[name], lowered)
+        self.out.file.add("QUANTIZE", [image], [signed], version=2)
+        output = self.out.value(nodes[3].output[0], self.shapes[name], grid)
+        call = OperationCall(name=nodes[2].name, inputs=[signed], output=output, grid_in=lowered)
+        scales = np.abs(factor) / MAX_INT8
+        weights = LayerWeights(kernel=factor[:, None, None, None], bias=shift, scales=scales)
+        self.out.conv(call, weights, Window(size=1, stride=1), is_depthwise=True)
+        self.integers |= dict.fromkeys((node.output[0] for node in nodes), (output, grid))
+        return True
+
+    def _output(self, name: str) -> int:
+        """The tensor of an output: as integers where they are asked for; maps go out as (N, C, H, W)."""
+        if self.has_integer_ports and name in self.integers:
+            return self.integers[name][0]
+        index = self.real(name)
+        shape = self.out.file.shape(index)[1:]
+        if len(shape) < 3:
+            return index
+        made = self.out.value(f"{name}.nchw", (shape[2], *shape[:2]))
+        order = self.out.file.constant(f"{name}.order", np.array(CHANNELS_FIRST, np.int32))
+        return self.out.file.add("TRANSPOSE", [index, order], [made])
 
     def real(self, name: str) -> int:
         """The tensor of a value in float."""
@@ -122,7 +183,9 @@ class _Translation:
 
     def _translate(self, node: Any) -> None:
         source, output = node.input[0], node.output[0]
-        if node.op_type == "QuantizeLinear":
+        if node.op_type == "TopK":
+            self._top_k(node)
+        elif node.op_type == "QuantizeLinear":
             self.integers[output] = self._quantized(node)
         elif node.op_type in RENAMING or node.op_type == "DequantizeLinear":
             known: dict[str, Any] = self.integers if source in self.integers else self.floats
@@ -131,6 +194,16 @@ class _Translation:
             TRANSLATIONS[node.op_type](self.out, self._step(node))
         else:
             raise UsageError(f"no LiteRT form of {node.op_type} is known; expected {', '.join(TRANSLATIONS)}")
+
+    def _top_k(self, node: Any) -> None:
+        count = int(self.constants[node.input[1]].ravel()[0])
+        best, indices = (
+            self.out.value(name, (count,), dtype=dtype)
+            for name, dtype in zip(node.output, ("float32", "int32"), strict=True)
+        )
+        counted = self.out.file.constant(node.input[1], np.array(count, np.int32))
+        self.out.file.add("TOPK_V2", [self.real(node.input[0]), counted], [best, indices], options="TopKV2Options")
+        self.floats |= {node.output[0]: best, node.output[1]: indices}
 
     def _quantized(self, node: Any) -> tuple[int, Grid]:
         source, (grid, _) = node.input[0], self.grid(node)
@@ -176,25 +249,43 @@ class _Translation:
 
 
 def _with_shapes(graph: Any) -> Any:
-    """A copy for one image, with the shapes of all values."""
+    """A copy with the shapes of all values, for one image where any number may come."""
     onnx = require("onnx", "quantize")
     model = onnx.ModelProto()
     model.CopyFrom(graph)
     del model.graph.value_info[:]
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    batch = _axes(model)[0]
+    batch.dim_value = batch.dim_value or 1
     for side in _sides(model):
         side.dim_value = side.dim_value or EXAMPLE_PX
     return onnx.shape_inference.infer_shapes(model)
 
 
+def _axes(model: Any) -> Any:
+    return model.graph.input[0].type.tensor_type.shape.dim
+
+
+def _is_image(source: Any) -> bool:
+    return bool(source.type.tensor_type.elem_type == require("onnx", "quantize").TensorProto.UINT8)
+
+
 def _sides(model: Any) -> Any:
-    return model.graph.input[0].type.tensor_type.shape.dim[2:]
+    return _axes(model)[1:3] if _is_image(model.graph.input[0]) else _axes(model)[2:]
 
 
-def _shape(value: Any) -> tuple[int, ...]:
+def _image_values(graph: Any) -> set[str]:
+    """Names of the values before the channels of 8-bit images are put first."""
+    found = {source.name for source in graph.input if _is_image(source)}
+    for node in graph.node:
+        if node.op_type != "Transpose" and found.intersection(node.input):
+            found.update(node.output)
+    return found if any(node.op_type == "Transpose" for node in graph.node) else set()
+
+
+def _shape(value: Any, *, channels_last: bool) -> tuple[int, ...]:
     """Shape of an ONNX value for one image, with channels last."""
     shape = tuple(int(side.dim_value) for side in value.type.tensor_type.shape.dim)
-    return (*shape[2:], shape[1]) if len(shape) == 4 else shape[1:]
+    return (*shape[2:], shape[1]) if len(shape) == 4 and not channels_last else shape[1:]
 
 
 def _channels_last(values: NDArray[Any]) -> NDArray[Any]:
@@ -254,6 +345,8 @@ TRANSLATIONS: Mapping[str, Callable[[LiteRtGraph, _Step], object]] = {
     "MaxPool": lambda out, step: out.max_pool(step.call, _window(step.node)),
     "Mul": lambda out, step: out.add("MUL", step.call),
     "Relu": lambda out, step: out.add("RELU", step.call),
+    "Sigmoid": lambda out, step: out.add("LOGISTIC", step.call),
+    "Softmax": lambda out, step: out.add("SOFTMAX", step.call, beta=1.0),
 }
 
 FUSING = ("Add", "BatchNormalization", "Conv", "Gemm", "Mul")

@@ -2,12 +2,13 @@
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from logging import ERROR
 from typing import Any, Literal
 
-from xception.backends.base import Pixels
+from numpy.typing import NDArray
+
 from xception.errors import InputError
 from xception.extras import require
 from xception.quantize.calibration import Calibration
@@ -19,7 +20,9 @@ SMOOTHING = 0.5
 """SmoothQuant's alpha: the burden shared evenly between activations and weights (Xiao et al. 2023)."""
 
 
-def quantize_by_nncf(model: Any, calibration: Calibration, correction: Correction, *, weight_bits: int) -> Any:
+def quantize_by_nncf(
+    model: Any, calibration: Calibration, correction: Correction, *, weight_bits: int, exclude: Sequence[str] = ()
+) -> Any:
     """The int8 form of a model, of the kind that was given.
 
     Args:
@@ -27,6 +30,7 @@ def quantize_by_nncf(model: Any, calibration: Calibration, correction: Correctio
         calibration: images in the model's own preprocessing.
         correction: work in addition to choosing ranges.
         weight_bits: 7 or 8, see `Scheme`.
+        exclude: names of nodes to leave in float.
 
     Raises:
         MissingExtra: nncf is not installed.
@@ -34,8 +38,8 @@ def quantize_by_nncf(model: Any, calibration: Calibration, correction: Correctio
     """
     input_name = model.inputs[0].get_any_name() if hasattr(model, "inputs") else model.graph.input[0].name
 
-    def feed(pixels: Pixels) -> dict[str, Pixels]:
-        return {input_name: pixels}
+    def feed(batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        return {input_name: batch}
 
     with _quiet():
         nncf = require("nncf", "quantize")
@@ -46,6 +50,7 @@ def quantize_by_nncf(model: Any, calibration: Calibration, correction: Correctio
                 nncf.Dataset(calibration, feed),
                 subset_size=len(calibration),
                 fast_bias_correction=correction != "full",
+                ignored_scope=nncf.IgnoredScope(names=list(exclude), validate=False) if exclude else None,
                 model_type=nncf.ModelType.TRANSFORMER if correction == "smooth" else None,
                 advanced_parameters=_parameters(correction, weight_bits),
             )

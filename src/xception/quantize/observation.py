@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xception.backends.base import Pixels
 from xception.extras import require
+from xception.quantize.body import activations
 from xception.quantize.ranges import RANGES, Histogram, Range, RangeMethod, squared_error, symmetric
 
 
@@ -26,10 +26,10 @@ class Observation:
         peaks = np.abs(values).max(axis=(0, *range(2, values.ndim)))
         self.peaks[name] = np.maximum(self.peaks[name], peaks) if name in self.peaks else peaks
 
-    def ranges(self, method: RangeMethod, *, is_symmetric: bool = False) -> dict[str, Range]:
+    def ranges(self, method: RangeMethod, *, is_signed: bool = False) -> dict[str, Range]:
         """The range of every tensor."""
         chosen = {name: RANGES[method](histogram) for name, histogram in self.histograms.items()}
-        return {name: symmetric(bounds) for name, bounds in chosen.items()} if is_symmetric else chosen
+        return {name: symmetric(bounds) for name, bounds in chosen.items()} if is_signed else chosen
 
     def error(self, ranges: dict[str, Range]) -> float:
         """Rounding error of eight bits over these ranges: mean squared error over mean square, tensors averaged."""
@@ -37,19 +37,20 @@ class Observation:
         return float(np.mean(shares))
 
 
-def observe(model: Any, images: Iterable[Pixels]) -> Observation:
-    """Run an ONNX model over batches of images, (N, C, H, W).
+def observe(model: Any, images: Iterable[NDArray[Any]]) -> Observation:
+    """Run an ONNX model over batches of its input, and count the values of what is quantized.
 
     Raises:
         CheckFailed: an activation is not a finite number.
     """
-    observation = Observation()
-    names = [model.graph.input[0].name, *(output for node in model.graph.node for output in node.output)]
-    session = exposed_session(model, names[1:])
-    for pixels in images:
-        values = [pixels, *session.run(names[1:], {names[0]: pixels})]
-        for name, value in zip(names, values, strict=True):
-            observation.add(name, value)
+    observation, source = Observation(), model.graph.input[0].name
+    names = activations(model)
+    computed = [name for name in names if name != source]
+    session = exposed_session(model, computed)
+    for batch in images:
+        values = dict(zip(computed, session.run(computed, {source: batch}), strict=True))
+        for name in names:
+            observation.add(name, batch if name == source else values[name])
     return observation
 
 

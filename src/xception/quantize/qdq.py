@@ -9,26 +9,25 @@ import msgspec
 import numpy as np
 
 from xception.extras import require
+from xception.quantize.body import DENSE_TYPES, LAYER_TYPES, body
 from xception.quantize.ranges import Range
-
-LAYER_TYPES = ("Conv", "Gemm")
-"""Operations with weights."""
 
 QUANTIZED_TYPES = (*LAYER_TYPES, "Add", "Flatten", "GlobalAveragePool", "MaxPool", "Mul", "Relu")
 
 
 class Scheme(msgspec.Struct, frozen=True, kw_only=True):
-    """The grids. Activations are unsigned: from zero up after a ReLU, and with the zero point 128 where they are
-    symmetric, which is the grid of signed integers about zero."""
+    """The grids. Activations are unsigned, and from zero up after a ReLU, unless they are signed."""
 
     per_channel: bool = True
     """A scale for each output channel of a kernel rather than one for all of it."""
-    is_symmetric: bool = False
-    """Activations' ranges are symmetric about zero."""
+    is_signed: bool = False
+    """Signed activations with the zero point 0 everywhere, and biases in float, as TensorRT demands."""
     weight_bits: int = 7
     """7: sums of two products fit 16 bits, so that processors with and without VNNI give the same result."""
     rounds_logits: bool = False
     """A grid for the logits too, for runtimes that have no integer layer with a result in float."""
+    has_integer_output: bool = False
+    """A grid for everything up to the logits, so that they go out as integers."""
 
 
 class TensorScale(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,18 +59,21 @@ def quantize_graph(
     onnx, quantization = require("onnx", "quantize"), require("onnxruntime.quantization", "quantize")
     calibrate = require("onnxruntime.quantization.calibrate", "quantize")
     bounds = {name: tuple(np.array(bound, np.float32) for bound in pair) for name, pair in ranges.items()}
+    rounds_logits = scheme.rounds_logits or scheme.has_integer_output
     quantizer = quantization.QDQQuantizer(
         onnx.shape_inference.infer_shapes(model),
         scheme.per_channel,
         scheme.weight_bits == 7,
         quantization.QuantType.QInt8,
-        quantization.QuantType.QUInt8,
+        quantization.QuantType.QInt8 if scheme.is_signed else quantization.QuantType.QUInt8,
         calibrate.TensorsData(quantization.CalibrationMethod.MinMax, bounds),
-        list(only) or [node.name for node in model.graph.node],
-        [*exclude, *_tail(model)],
+        list(only) or list(body(model, with_logits=scheme.has_integer_output)),
+        list(exclude),
         list(QUANTIZED_TYPES),
         {
-            "OpTypesToExcludeOutputQuantization": [] if scheme.rounds_logits else ["Gemm"],
+            "ActivationSymmetric": scheme.is_signed,
+            "QuantizeBias": not scheme.is_signed,
+            "OpTypesToExcludeOutputQuantization": [] if rounds_logits else list(DENSE_TYPES),
             "ForceQuantizeNoInputCheck": False,
         },
     )
@@ -81,14 +83,9 @@ def quantize_graph(
 
 
 def layers(model: Any) -> tuple[str, ...]:
-    """Names of the nodes with weights, in the order of the graph."""
-    return tuple(node.name for node in model.graph.node if node.op_type in LAYER_TYPES)
-
-
-def logits(model: Any) -> tuple[str, ...]:
-    """Names of the values that hold the logits: results of the last layer, if that is dense."""
-    last = [node for node in model.graph.node if node.op_type in LAYER_TYPES][-1:]
-    return tuple(output for node in last if node.op_type == "Gemm" for output in node.output)
+    """Names of the nodes with weights that are quantized, in the order of the graph."""
+    names = {*body(model)}
+    return tuple(node.name for node in model.graph.node if node.op_type in LAYER_TYPES and node.name in names)
 
 
 def with_activation(model: Any, layer: str) -> tuple[str, ...]:
@@ -109,8 +106,7 @@ def float_island(model: Any, layer: str) -> tuple[str, ...]:
 def scales(model: Any) -> tuple[TensorScale, ...]:
     """The grid of every quantized tensor, in the order of the graph.
 
-    A compiler that quantizes on its own takes them as they are; a signed grid of a symmetric activation has the
-    same scale and the zero point 0.
+    A compiler that quantizes on its own takes them as they are.
     """
     onnx = require("onnx", "quantize")
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
@@ -168,10 +164,3 @@ def attributes_of(node: Any) -> dict[str, Any]:
 def _readers(model: Any, name: str) -> list[Any]:
     outputs = {output for node in model.graph.node if node.name == name for output in node.output}
     return [node for node in model.graph.node if outputs & set(node.input)]
-
-
-def _tail(model: Any) -> list[str]:
-    """Nodes behind the last layer: they only rearrange logits, which eight bits would round for nothing."""
-    nodes = list(model.graph.node)
-    last = max((index for index, node in enumerate(nodes) if node.op_type in LAYER_TYPES), default=-1)
-    return [node.name for node in nodes[last + 1 :]]

@@ -13,21 +13,26 @@ import msgspec
 from xception.arguments import as_path
 from xception.backends.base import BACKENDS, default_backend
 from xception.backends.validity import check_files
-from xception.bundle import Bundle, Graph, Model, as_bundle, child, ensure_free_for_bundle, write_bundle
+from xception.bundle import Bundle, Model, as_bundle, child, ensure_free_for_bundle, write_bundle
 from xception.data.source import Items, Source
 from xception.errors import CheckFailed, UnknownName, UsageError, XceptionError
+from xception.export.program import GraphOptions
+from xception.export.regraph import graph_in_form
 from xception.extras import require
 from xception.forms import FORMS, QUANTIZABLE_FROM, Form, quantizable
 from xception.outputs import json_document
 from xception.pipeline.engine import Engine
+from xception.quantize.body import with_names
 from xception.quantize.calibration import CALIBRATION_IMAGES, Calibration, Provenance, check_calibration, split
 from xception.quantize.gate import TOLERANCE, Verdict, check_parent, judge
 from xception.quantize.ladder import LADDER, METHODS, Method, Quantizer
 from xception.quantize.layers import layer_errors
 from xception.quantize.outputs import Outputs, class_flips, model_outputs
+from xception.quantize.parent import float_graph
 from xception.quantize.processor import WeightBits, check_weight_bits, processor
 from xception.quantize.qdq import scales
 from xception.quantize.record import RECORD, GateFailed, Quantization, Trial
+from xception.quantize.tensorrt import check_tensorrt
 from xception.tasks.agreement import agreement_of
 
 ADVICE = "calibrate on other or more images, or allow a larger loss"
@@ -40,8 +45,10 @@ OpenEngine = Callable[[Bundle, Source], Engine]
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """Options that rarely need changing."""
 
-    is_symmetric: bool = False
-    """Activations' ranges are symmetric about zero, as some compilers demand."""
+    is_signed: bool = False
+    """Signed activations with the zero point 0 everywhere, and biases in float, as TensorRT demands."""
+    has_integer_ports: bool = False
+    """Images go in and logits come out as integers, for processors that know nothing else."""
     weight_bits: WeightBits = 7
     """Bits of a weight; 8 only for processors that do not saturate, see `xception.quantize.processor`."""
     is_strict: bool = False
@@ -85,15 +92,16 @@ def quantize_bundle(
     to: Form = "onnx",
     images: int = CALIBRATION_IMAGES,
     tolerance: float = TOLERANCE,
+    options: GraphOptions | None = None,
     tuning: Tuning | None = None,
     open_engine: OpenEngine | None = None,
     keep_failed: bool = False,
     overwrite: bool = False,
 ) -> tuple[Bundle, Quantization]:
-    """Quantize a bundle with an ONNX graph, and write it only if it keeps its parent's accuracy.
+    """Quantize a bundle, and write the int8 one only if it keeps its parent's accuracy.
 
     Args:
-        bundle: one in the form onnx, in float32, or its folder.
+        bundle: one with weights or with an ONNX graph in float32, ours or adopted, or its folder.
         calibration: images to find the ranges of activations on; `images` of them, balanced over the classes.
         out: where the int8 bundle is to lie.
         validation: images for the gate, with or without labels; by default what calibration leaves of its source.
@@ -101,25 +109,34 @@ def quantize_bundle(
         to: a form of `forms.quantizable()`.
         images: how many images to calibrate on.
         tolerance: largest loss of top-1 accuracy, as a fraction.
+        options: departures of the graph from its plain form, for a bundle of weights; a graph stays as it is.
         tuning: options that rarely need changing.
         open_engine: opens the float bundle, and each int8 bundle that is tried; by default in their own runtimes.
         keep_failed: write the model that came closest all the same, marked as failed, before reporting.
         overwrite: replace a bundle that lies at `out`.
 
     Raises:
-        UsageError: a bundle of another form or precision, or no such method or target.
+        UsageError: a bundle that int8 cannot be made of, options that do not fit, or no such method or target.
         InputError: data that overlap, are too few, cannot be read or do not fit the model.
         EnvironmentFault: weights of eight bits on a processor that saturates.
         GateFailed: no method keeps the accuracy; nothing is written unless `keep_failed`.
         CheckFailed: the bundle itself is no better than guessing.
     """
     bundle, out = as_bundle(bundle), as_path(out, "a new bundle")
-    _check_request(bundle, method, to)
+    tuning, options = tuning or Tuning(), options or GraphOptions()
+    _check_names(method, to)
+    _check_tolerance(tolerance)
     ensure_free_for_bundle(out, overwrite=overwrite)
-    job = _job(
-        bundle, *split(calibration, validation, images), tolerance, to, tuning or Tuning(), open_engine or _open_engine
-    )
-    attempts = _climb(job, LADDER if method == "auto" else (method,))
+    with float_graph(bundle, to, options, has_integer_ports=tuning.has_integer_ports) as parent:
+        images_of = split(calibration, validation, images)
+        job = _job(parent, *images_of, tolerance, to, tuning, open_engine or _open_engine)
+        return _quantized(job, LADDER if method == "auto" else (method,), out, keep_failed, overwrite=overwrite)
+
+
+def _quantized(
+    job: _Job, methods: tuple[Method, ...], out: Path, keep_failed: bool, *, overwrite: bool
+) -> tuple[Bundle, Quantization]:
+    attempts = _climb(job, methods)
     best = max(attempts, key=lambda attempt: (attempt.trial.passed, attempt.rank))
     result = _result(job, attempts, best)
     if not result.passed and (not keep_failed or best.files is None):
@@ -142,31 +159,26 @@ def _job(
 ) -> _Job:
     """All that the attempts have in common, after the bundle and the images were found fit."""
     check_weight_bits(tuning.weight_bits, processor())
-    pictures = Calibration(calibration, bundle.model.preprocess)
+    pictures = Calibration(calibration, bundle.model.preprocess, bundle.graph)
     parent = _checked_parent(bundle, pictures, held_out, open_engine)
-    model = require("onnx", "quantize").load_from_string(bundle.content())
-    quantizer = Quantizer(model, pictures, tuning.is_symmetric, tuning.weight_bits, target)
+    model = with_names(require("onnx", "quantize").load_from_string(bundle.content()))
+    quantizer = Quantizer(model, pictures, tuning.is_signed, tuning.weight_bits, target, tuning.has_integer_ports)
     return _Job(bundle, quantizer, held_out, parent, tolerance, tuning, open_engine)
 
 
-def _check_request(bundle: Bundle, method: str, to: str) -> None:
-    model, graph = bundle.model, bundle.model.graph
-    if model.form != QUANTIZABLE_FROM or model.precision != "float32" or graph is None:
-        raise UsageError(
-            f"{bundle.path} is {model.precision} in the form {model.form!r}; "
-            "quantization starts from a float32 ONNX bundle: run xception export --to onnx first"
-        )
-    if graph != Graph(
-        input_name=graph.input_name, input_shape=(None, *graph.input_shape[1:]), output_name=graph.output_name
-    ):
-        raise UsageError(
-            f"the graph of {bundle.path} has a fixed batch, 8-bit images as input or other outputs than logits; "
-            "quantization starts from the plain graph: run xception export --to onnx without further options"
-        )
+def _check_names(method: str, to: str) -> None:
     if method not in ("auto", *METHODS):
         raise UnknownName("method", method, ("auto", *METHODS))
     if to not in quantizable():
         raise UnknownName("target", to, quantizable())
+
+
+def _check_tolerance(tolerance: float) -> None:
+    if not 0 <= tolerance < 1:
+        raise UsageError(
+            f"the tolerance is {tolerance:g}; expected a fraction from 0 to below 1, such as {TOLERANCE:g} for "
+            f"{TOLERANCE * 100:g} points"
+        )
 
 
 def _open_engine(bundle: Bundle, source: Source) -> Engine:
@@ -200,7 +212,7 @@ def _climb(job: _Job, methods: tuple[Method, ...]) -> list[_Attempt]:
 
 def _attempt(job: _Job, method: Method, start: float) -> _Attempt:
     graph = job.quantizer.graph(method)
-    files = _files(graph, job.quantizer.target)
+    files = _files(graph, job.quantizer)
     with tempfile.TemporaryDirectory() as folder:
         model = _in_form(job.bundle.model, job.quantizer.target)
         trial = write_bundle(Path(folder) / "trial", model, job.bundle.labels, files)
@@ -213,19 +225,24 @@ def _attempt(job: _Job, method: Method, start: float) -> _Attempt:
     )
 
 
-def _files(graph: Any, to: Form) -> dict[str, bytes]:
+def _files(graph: Any, quantizer: Quantizer) -> dict[str, bytes]:
     """An int8 graph in QDQ form as the files of a form, valid by the rules of its format."""
+    to = quantizer.target
     int8 = FORMS[to].int8
     if int8 is None:
         raise UnknownName("target", to, quantizable())
-    files: dict[str, bytes] = FORMS[to].function(int8.writer)(graph)
+    if quantizer.is_signed and to == QUANTIZABLE_FROM:
+        check_tensorrt(graph)
+    write_files = FORMS[to].function(int8.writer)
+    files: dict[str, bytes] = (
+        write_files(graph, has_integer_ports=True) if quantizer.has_integer_ports else write_files(graph)
+    )
     check_files(to, files)
     return files
 
 
 def _in_form(model: Model, to: Form) -> Model:
-    graph = msgspec.structs.replace(model.graph, input_layout=FORMS[to].layout) if model.graph else None
-    return msgspec.structs.replace(model, form=to, precision="int8", graph=graph)
+    return msgspec.structs.replace(model, form=to, precision="int8", graph=graph_in_form(model, to))
 
 
 def _trial(
@@ -254,7 +271,7 @@ def _result(job: _Job, attempts: list[_Attempt], best: _Attempt) -> Quantization
     return Quantization(
         source=job.bundle.model.digest,
         target=quantizer.target,
-        is_symmetric=quantizer.is_symmetric,
+        is_signed=quantizer.is_signed,
         weight_bits=quantizer.weight_bits,
         calibration=quantizer.calibration.provenance(),
         processor=processor(),
@@ -293,7 +310,8 @@ def _child(job: _Job, method: Method, verdict: Verdict, calibration: Provenance)
         {package: version(package) for package in sorted(packages)},
         method=method,
         to=job.quantizer.target,
-        is_symmetric=job.quantizer.is_symmetric,
+        is_signed=job.quantizer.is_signed,
+        has_integer_ports=job.quantizer.has_integer_ports,
         weight_bits=job.quantizer.weight_bits,
         calibration_data=calibration.data,
         calibration_images=calibration.images,

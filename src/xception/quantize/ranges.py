@@ -71,13 +71,9 @@ class Histogram:
 
 
 def symmetric(bounds: Range) -> Range:
-    """A range about zero that holds the given one; after a ReLU, from zero up, where nothing lies below it.
-
-    It is that of signed integers, one further down than up, so that zero falls on 128 exactly.
-    """
-    low, high = bounds
-    largest = max(-low, high)
-    return (-largest * 128 / 127, largest) if low < 0 else (0.0, high)
+    """The range about zero that holds the given one, as signed integers with the zero point 0 have it."""
+    largest = max(-bounds[0], bounds[1])
+    return -largest, largest
 
 
 def squared_error(histogram: Histogram, bounds: Range) -> float:

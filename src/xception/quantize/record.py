@@ -39,7 +39,7 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     """The float bundle's digest."""
     target: Form
-    is_symmetric: bool
+    is_signed: bool
     weight_bits: WeightBits
     calibration: Provenance
     processor: Processor
