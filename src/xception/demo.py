@@ -225,7 +225,7 @@ def _mistakes(bundle: Bundle, evaluation: Evaluation, test: Source) -> "Iterator
     network = build(bundle.model.network.architecture(), bundle.tensors()).eval()
     items = {item.key: item for item in test}
     for mistake in evaluation.mistakes:
-        image = loaded_image(items[mistake.path].load())
+        image = loaded_image(items[mistake.path].load(), orientation=bundle.model.preprocess.orientation)
         with torch.inference_mode():
             maps = network.class_maps(torch.from_numpy(bundle.model.preprocess(image)[None]))[0]
         yield MistakeCard(

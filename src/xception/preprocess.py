@@ -103,13 +103,20 @@ class CenterCrop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return round(margin / 2) if margin > 0 else -(-margin // 2)
 
 
+Orientation = Literal["upright", "stored"]
+"""Turned as a photograph's EXIF data say, or left as the pixels lie in the file."""
+
+
 class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """The way an image becomes pixels: `(value / divisor - mean) / std` per channel, after resize and crop.
 
-    `antialias=False` is OpenCV's bilinear resize, which looks at two source pixels however much it shrinks. With
-    `fractions`, what the resize computes is neither rounded to 8 bits nor cut off at 0 and 255, as in Keras.
+    `orientation` says how a file becomes the image that all else is done to: some sources' loaders heed EXIF, others
+    ignore it. `antialias=False` is OpenCV's bilinear resize, which looks at two source pixels however much it
+    shrinks. With `fractions`, what the resize computes is neither rounded to 8 bits nor cut off at 0 and 255, as in
+    Keras.
     """
 
+    orientation: Orientation = "upright"
     color: Literal["rgb", "bgr", "gray"] = "rgb"
     resize: ShorterSide | Squash | CropSquash | None = None
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bicubic"

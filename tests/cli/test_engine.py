@@ -2,7 +2,7 @@ import pytest
 
 from tests.support.samples import labelled
 from xception.bundle import Bundle
-from xception.cli.engine import EngineOptions
+from xception.cli.engine import AnswerOptions, EngineOptions
 from xception.errors import UnknownName, UsageError
 from xception.pipeline import engine as module
 
@@ -51,3 +51,10 @@ def test_the_choice_of_auto_is_told(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     with EngineOptions(backend="auto").open(onnx_bundle, labelled(8)) as engine:
         assert f"auto: {engine.session.facts.name} at batch {engine.batch_size}" in capsys.readouterr().err
+
+
+def test_images_are_prepared_as_asked(onnx_bundle: Bundle) -> None:
+    with AnswerOptions(preprocess="no_exif").open(onnx_bundle, labelled(2)) as engine:
+        assert (engine.lane.preprocess.orientation, onnx_bundle.model.preprocess.orientation) == ("stored", "upright")
+    with pytest.raises(UnknownName, match="no_exif"):
+        AnswerOptions(preprocess="noexif").open(onnx_bundle, labelled(2))

@@ -192,5 +192,5 @@ def test_an_entrys_preprocessing_runs() -> None:
         pixels = entry.preprocess(photo)
         assert pixels.shape == (entry.preprocess.channels, *(entry.preprocess.output_px or ()))
     assert CATALOG["keras_xception.imagenet"].preprocess == Preprocess(
-        resize=ShorterSide(px=333), crop=CenterCrop(width_px=299, height_px=299)
+        orientation="stored", resize=ShorterSide(px=333), crop=CenterCrop(width_px=299, height_px=299)
     )

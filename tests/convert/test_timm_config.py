@@ -24,7 +24,10 @@ def stated(**changes: object) -> dict[str, object]:
 def test_a_crop_fraction_becomes_the_pixels_that_timm_resizes_to(crop_pct: float, resize_px: int) -> None:
     preprocess = timm_preprocess(stated(crop_pct=crop_pct))
     assert preprocess == Preprocess(
-        resize=ShorterSide(px=resize_px), interpolation="bicubic", crop=CenterCrop(width_px=299, height_px=299)
+        orientation="stored",
+        resize=ShorterSide(px=resize_px),
+        interpolation="bicubic",
+        crop=CenterCrop(width_px=299, height_px=299),
     )
 
 
@@ -90,7 +93,9 @@ def test_names_that_do_not_fit_are_none(names: object) -> None:
 
 @given(st.integers(1, 600), st.integers(1, 1200))
 def test_any_resize_survives_the_way_to_timm_and_back(size_px: int, resize_px: int) -> None:
-    preprocess = Preprocess(resize=ShorterSide(px=resize_px), crop=CenterCrop(width_px=size_px, height_px=size_px))
+    preprocess = Preprocess(
+        orientation="stored", resize=ShorterSide(px=resize_px), crop=CenterCrop(width_px=size_px, height_px=size_px)
+    )
     config = json.loads(json.dumps(timm_config("xception41", 2, preprocess, LABELS)))
     assert timm_preprocess(config) == preprocess
 
@@ -98,8 +103,9 @@ def test_any_resize_survives_the_way_to_timm_and_back(size_px: int, resize_px: i
 @pytest.mark.parametrize(
     "preprocess",
     [
-        Preprocess(resize=Squash(width_px=64, height_px=48), interpolation="bilinear"),
+        Preprocess(orientation="stored", resize=Squash(width_px=64, height_px=48), interpolation="bilinear"),
         Preprocess(
+            orientation="stored",
             color="gray",
             resize=ShorterSide(px=72),
             crop=CenterCrop(width_px=64, height_px=64),

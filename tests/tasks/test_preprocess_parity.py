@@ -1,14 +1,17 @@
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from PIL import ExifTags
 
 from tests.support.samples import CLASSES, OneAtATime, encoded, labelled, picture
 from xception import preprocess
 from xception.backends.base import open_session
 from xception.bundle import Bundle
 from xception.data.source import Item, Items
+from xception.data.sources import open_source
 from xception.errors import CheckFailed, UsageError
 from xception.metrics import softmax
 from xception.pipeline.engine import Engine
@@ -66,9 +69,21 @@ def test_accuracies_are_those_of_two_evaluations(onnx_bundle: Bundle) -> None:
 
 
 def test_every_alternative_of_the_model_shows(onnx_bundle: Bundle) -> None:
-    """The small model's own crop has an even margin, so its two roundings are one."""
+    """The small model's own crop has an even margin, so its two roundings are one; its images carry no EXIF."""
     silent = {swap.name for swap in swaps(onnx_bundle, mixed()) if swap.agreement and swap.agreement.max_abs_diff == 0}
-    assert silent <= {"crop_offset", "long_side"}
+    assert silent <= {"crop_offset", "long_side", "no_exif"}
+
+
+def test_photographs_that_carry_exif_show_what_ignoring_it_does(onnx_bundle: Bundle, tmp_path: Path) -> None:
+    for name in CLASSES:
+        image = picture(40, 30)
+        image.getexif()[ExifTags.Base.Orientation] = 6
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.jpg").write_bytes(encoded(image, "JPEG", exif=image.getexif()))
+    ignored = alternatives(onnx_bundle.model.preprocess)["no_exif"]
+    (swap,) = swaps(onnx_bundle, open_source(tmp_path), {"no_exif": ignored})
+    assert swap.agreement is not None
+    assert swap.agreement.max_abs_diff > 0
 
 
 def test_its_own_preprocessing_changes_nothing(onnx_bundle: Bundle) -> None:

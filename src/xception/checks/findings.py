@@ -29,7 +29,7 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
         "index_out_of_range": FindingKind("error", "a class index without a class"),
         "blank_end": FindingKind("warning", "perhaps cut off and closed again"),
         "wrong_extension": FindingKind("warning", "the name ends like another format's"),
-        "exif_rotated": FindingKind("warning", "upright only in programs that heed EXIF, as this one does"),
+        "exif_rotated": FindingKind("warning", "stored turned: upright only for models whose preprocessing heeds EXIF"),
         "cmyk": FindingKind("warning", "CMYK, which programs convert to RGB in different ways"),
         "sixteen_bit": FindingKind("warning", "16 bits per channel, which programs reduce to 8 in different ways"),
         "tiny": FindingKind("warning", "far smaller than the others"),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
+from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions
 from xception.cli.models import open_model
 from xception.cli.options import Data, Html, Json, ModelOption, NoVerify, page_packages
 from xception.cli.output import Watched, percent, points, print_facts, print_json, progress_bar, say
@@ -26,7 +26,7 @@ def compare(
     *,
     margin: float = MARGIN,
     require: bool = False,
-    engine: EngineOptions = DEFAULT_ENGINE,
+    engine: AnswerOptions = DEFAULT_ANSWERS,
     no_verify: NoVerify = False,
     json: Json = False,
     html: Html = None,

@@ -33,8 +33,8 @@ def data_parity(
     ```
 
     Args:
-        preprocess: Preprocessings to try in place of the model's own, separated by commas: names that the table shows
-            without this option, crop_pct=FRACTION, published weights, bundles, JSON files with a preprocessing or
+        preprocess: Preprocessing in place of the model's own: one or several to try, separated by commas: names that
+            the table shows without this option, crop_pct=FRACTION, published weights, bundles, JSON files with one or
             vdsp_params. By default all named ones.
     """
     require_all(*packages_to_run(model, engine.backend), *packages_for(data))

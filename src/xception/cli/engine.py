@@ -12,6 +12,7 @@ from xception.cli.output import say
 from xception.data.pixels import Mode
 from xception.data.source import Source
 from xception.pipeline.engine import AUTO, Engine, check_options
+from xception.tasks.preprocess_alternatives import ALTERNATIVES, named_preprocess
 
 BatchOption = Annotated[
     int | None, Parameter(help="Images per inference (default: 8); the result does not depend on it.")
@@ -101,5 +102,32 @@ class EngineOptions(RuntimeOptions):
         return super().open(bundle, source, batch=batch or self.batch)
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class AnswerOptions(EngineOptions):
+    """The runtime, its part of the machine, and another way to prepare the images that are answered."""
+
+    preprocess: Annotated[
+        str | None,
+        Parameter(
+            help=f"Preprocessing in place of the model's own: {', '.join(ALTERNATIVES)}, crop_pct=0.875, "
+            "published weights, a bundle, or a JSON file with a preprocessing or vdsp_params."
+        ),
+    ] = None
+
+    def open(self, bundle: Bundle, source: Source, *, batch: int | None = None) -> Engine:
+        """An engine for the images of a source, which prepares them as was asked for.
+
+        Raises:
+            UsageError: options that do not fit together, the machine or the bundle.
+            UnknownName: no such way to prepare images.
+        """
+        engine = super().open(bundle, source, batch=batch)
+        if self.preprocess is None:
+            return engine
+        return engine.with_lane(preprocess=named_preprocess(self.preprocess, engine.lane.preprocess))
+
+
 DEFAULT_RUNTIME = RuntimeOptions()
 DEFAULT_ENGINE = EngineOptions()
+DEFAULT_ANSWERS = AnswerOptions()

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from xception.bundle import Bundle
-from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
+from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions
 from xception.cli.models import open_model
 from xception.cli.options import (
     Csv,
@@ -93,7 +93,7 @@ def evaluate(
     data: OptionalData = None,
     /,
     *,
-    engine: EngineOptions = DEFAULT_ENGINE,
+    engine: AnswerOptions = DEFAULT_ANSWERS,
     no_verify: NoVerify = False,
     max_failed: MaxFailed = None,
     scoring: Scoring = DEFAULT_SCORING,

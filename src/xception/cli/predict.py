@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
+from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions
 from xception.cli.models import open_model
 from xception.cli.options import (
     Csv,
@@ -30,7 +30,7 @@ def predict(
     /,
     *sources: str,
     top: Top = 5,
-    engine: EngineOptions = DEFAULT_ENGINE,
+    engine: AnswerOptions = DEFAULT_ANSWERS,
     no_verify: NoVerify = False,
     json: Json = False,
     csv: Csv = False,

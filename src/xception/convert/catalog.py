@@ -27,18 +27,20 @@ PADDLE = Preprocess(
     mean=IMAGENET_MEAN,
     std=IMAGENET_STD,
 )
-"""PaddleClas: OpenCV's resize, the longer side rounded."""
+"""PaddleClas: OpenCV's decoder, which heeds EXIF, and its resize, the longer side rounded."""
 
 
 def _torchvision(resize_px: int, mean: tuple[float, ...] = HALF_MEAN, std: tuple[float, ...] = HALF_MEAN) -> Preprocess:
     """timm's evaluation: bicubic with antialias, longer side truncated, crop margin rounded to even."""
     crop = CenterCrop(width_px=299, height_px=299)
-    return Preprocess(resize=ShorterSide(px=resize_px), interpolation="bicubic", crop=crop, mean=mean, std=std)
+    resize = ShorterSide(px=resize_px)
+    return Preprocess(orientation="stored", resize=resize, interpolation="bicubic", crop=crop, mean=mean, std=std)
 
 
 def _mindspore(resize_px: int, crop_px: int, mean: tuple[float, ...], std: tuple[float, ...]) -> Preprocess:
     """MindSpore's vision operators: OpenCV's resize, longer side truncated, crop margin rounded down."""
     return Preprocess(
+        orientation="stored",
         resize=ShorterSide(px=resize_px),
         interpolation="bilinear",
         antialias=False,

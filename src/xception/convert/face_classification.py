@@ -19,8 +19,9 @@ NOT_THE_NETWORK_OF_ITS_NAME = (
 
 
 def _face(px: int) -> Preprocess:
-    """OpenCV's resize of a face, whatever its aspect ratio."""
+    """OpenCV's resize of a face, whatever its aspect ratio; photographs are loaded by Keras."""
     return Preprocess(
+        orientation="stored",
         color="gray",
         resize=Squash(width_px=px, height_px=px),
         interpolation="bilinear",

@@ -8,14 +8,25 @@ from xception.convert.weights_entry import WeightsEntry
 from xception.preprocess import CenterCrop, CropSquash, Preprocess, ShorterSide, Squash
 
 KERASHUB = Preprocess(
-    resize=CropSquash(width_px=299, height_px=299), interpolation="bilinear", antialias=False, fractions=True
+    orientation="stored",
+    resize=CropSquash(width_px=299, height_px=299),
+    interpolation="bilinear",
+    antialias=False,
+    fractions=True,
 )
 """KerasHub's converter of images: the largest centred square is cut out first, and `predict` rounds nothing."""
 
-ZEROMODELS = Preprocess(resize=Squash(width_px=299, height_px=299), interpolation="bicubic", fractions=True)
+ZEROMODELS = Preprocess(
+    orientation="stored", resize=Squash(width_px=299, height_px=299), interpolation="bicubic", fractions=True
+)
 """zeromodels' processor: the whole image is squashed in float32 with antialias, and nothing is cut off at 0 and 255."""
 
-LUCID = Preprocess(resize=ShorterSide(px=333), interpolation="bicubic", crop=CenterCrop(width_px=299, height_px=299))
+LUCID = Preprocess(
+    orientation="stored",
+    resize=ShorterSide(px=333),
+    interpolation="bicubic",
+    crop=CenterCrop(width_px=299, height_px=299),
+)
 """lucid's preset of images, which is timm's evaluation."""
 
 SQUASHED = "Whole images are squashed by zeromodels; the accuracy that timm states is of its own resize and crop."

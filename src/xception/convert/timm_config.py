@@ -56,6 +56,7 @@ def _preprocess(cfg: _PretrainedCfg) -> Preprocess:
     if cfg.crop_mode != "squash" and height != width:
         raise UsageError(f"it asks for {height}x{width} px, expected a square, or the crop mode 'squash'")
     return Preprocess(
+        orientation="stored",
         color="gray" if channels == 1 else "rgb",
         resize=squash if cfg.crop_mode == "squash" else ShorterSide(px=resize_px[0]),
         interpolation=cfg.interpolation or "bicubic",

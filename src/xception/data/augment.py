@@ -77,7 +77,7 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             UsageError: a random crop for a network input without a size of its own.
         """
         if self.crop_scale is None:
-            return preprocess(self(loaded_image(loaded), seed, epoch, index))
+            return preprocess(self(loaded_image(loaded, orientation=preprocess.orientation), seed, epoch, index))
         image = self._region(loaded, preprocess, _generator(seed, epoch, index, stream=1))
         return preprocess.normalize(preprocess.pixels(self(image, seed, epoch, index)))
 
@@ -91,7 +91,7 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             height, width = preprocess.output_px or size[::-1]
             return max(1, min((box[2] - box[0]) // width, (box[3] - box[1]) // height))
 
-        image = loaded_image(loaded, reduction)
+        image = loaded_image(loaded, reduction, preprocess.orientation)
         if not crop:
             reduction(image.size)
         (((width, height), box),) = crop

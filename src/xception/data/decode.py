@@ -11,12 +11,13 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from xception.errors import DecodeError, MissingExtra
 from xception.extras import optional, require
+from xception.preprocess import Orientation
 
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 Reduction = Callable[[tuple[int, int]], int]
-"""Tells from an image's upright (width, height) how many times smaller it may be decoded."""
+"""Tells from an image's (width, height), upright if it is turned, how many times smaller it may be decoded."""
 
 
 JPEG_START = b"\xff\xd8\xff"
@@ -35,17 +36,19 @@ MIN_TURBO_PX = 16
 """Shortest side from which on a size belongs to only one of libjpeg's scales, which are eighths."""
 
 
-def loaded_image(loaded: bytes | Image.Image, reduction: Reduction | None = None) -> Image.Image:
-    """The image that `Item.load` returned, decoded where it is an encoded file.
+def loaded_image(
+    loaded: bytes | Image.Image, reduction: Reduction | None = None, orientation: Orientation = "upright"
+) -> Image.Image:
+    """The image that `Item.load` returned, decoded where it is an encoded file; what is no file has no EXIF to heed.
 
     Raises:
         DecodeError: the file cannot be decoded.
     """
-    return decode(loaded, reduction) if isinstance(loaded, bytes) else loaded
+    return decode(loaded, reduction, orientation) if isinstance(loaded, bytes) else loaded
 
 
-def decode(data: bytes, reduction: Reduction | None = None) -> Image.Image:
-    """Decode one image file: the first frame, rotated as its EXIF data says, with 8 bits per channel.
+def decode(data: bytes, reduction: Reduction | None = None, orientation: Orientation = "upright") -> Image.Image:
+    """Decode one image file: the first frame, with 8 bits per channel.
 
     Files up to Pillow's limit of about 179 million pixels are decoded.
 
@@ -53,6 +56,7 @@ def decode(data: bytes, reduction: Reduction | None = None) -> Image.Image:
         data: the file.
         reduction: how many times smaller the image may be where its format can skip the work of the rest, as JPEG
             can 2, 4 or 8 times; by default it has its own size.
+        orientation: turned as its EXIF data say, or as it is stored.
 
     Raises:
         DecodeError: empty, truncated, corrupt, too large, of no image format, or with values of no known range.
@@ -64,9 +68,9 @@ def decode(data: bytes, reduction: Reduction | None = None) -> Image.Image:
     try:
         with Image.open(io.BytesIO(data)) as image:
             if reduction and image.format in ("JPEG", "MPO"):
-                _reduce(image, reduction)
+                _reduce(image, reduction, orientation)
             image.load()
-            return _eight_bit(ImageOps.exif_transpose(image))
+            return _eight_bit(ImageOps.exif_transpose(image) if orientation == "upright" else image)
     except UnidentifiedImageError:
         raise DecodeError("not an image file of a known format") from None
     # Above half of the limit Pillow only warns, which a program may have turned into an error.
@@ -93,19 +97,21 @@ def _register_heic() -> None:
         raise DecodeError(f"a HEIC image: {error}") from error
 
 
-def _reduce(image: Image.Image, reduction: Reduction) -> None:
+def _reduce(image: Image.Image, reduction: Reduction, orientation: Orientation) -> None:
     width, height = image.size
-    is_turned = _orientation(image) in range(5, 9)
+    is_turned = orientation == "upright" and _exif_orientation(image) in range(5, 9)
     times = reduction((height, width) if is_turned else (width, height))
     image.draft(image.mode, (max(1, width // times), max(1, height // times)))
 
 
-def _orientation(image: Image.Image) -> object:
+def _exif_orientation(image: Image.Image) -> object:
     """The EXIF orientation, 1 to 8 by the standard; cameras and editors write other things too."""
     return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
-def photograph(data: bytes, reduction: Reduction | None = None) -> NDArray[np.uint8] | None:
+def photograph(
+    data: bytes, reduction: Reduction | None = None, orientation: Orientation = "upright"
+) -> NDArray[np.uint8] | None:
     """The pixels that `decode` gives an ordinary JPEG file, by libjpeg-turbo without Pillow in between.
 
     Returns:
@@ -118,10 +124,12 @@ def photograph(data: bytes, reduction: Reduction | None = None) -> NDArray[np.ui
     try:
         with Image.open(io.BytesIO(data)) as image:
             colorspace = TURBO_COLORSPACES.get(image.mode)
-            if not colorspace or image.format != "JPEG" or _orientation(image) != 1:
+            if not colorspace or image.format != "JPEG":
+                return None
+            if orientation == "upright" and _exif_orientation(image) != 1:
                 return None
             if reduction:
-                _reduce(image, reduction)
+                _reduce(image, reduction, orientation)
             if min(image.size) < MIN_TURBO_PX:
                 return None
             # It raises at whatever libjpeg so much as warns of.

@@ -55,16 +55,16 @@ def pixels(loaded: bytes | Image.Image, preprocess: Preprocess, mode: Mode = "ex
         DecodeError: the image cannot be decoded, or its resize makes a sliver larger than memory should hold.
     """
     if mode == "reference":
-        return preprocess.resized(loaded_image(loaded))
+        return preprocess.resized(loaded_image(loaded, orientation=preprocess.orientation))
     is_plain = not preprocess.resize or not preprocess.antialias or preprocess.interpolation == "nearest"
     if is_plain or preprocess.fractions or isinstance(preprocess.resize, CropSquash):
-        return preprocess.resized(_image(_opened(loaded)))
-    return _fast(loaded, preprocess) if mode == "fast" else _exact(_opened(loaded), preprocess)
+        return preprocess.resized(_image(_opened(loaded, preprocess)))
+    return _fast(loaded, preprocess) if mode == "fast" else _exact(_opened(loaded, preprocess), preprocess)
 
 
-def _opened(loaded: bytes | Image.Image, reduction: Reduction | None = None) -> Photo:
-    photo = photograph(loaded, reduction) if isinstance(loaded, bytes) else None
-    return loaded_image(loaded, reduction) if photo is None else photo
+def _opened(loaded: bytes | Image.Image, preprocess: Preprocess, reduction: Reduction | None = None) -> Photo:
+    photo = photograph(loaded, reduction, preprocess.orientation) if isinstance(loaded, bytes) else None
+    return loaded_image(loaded, reduction, preprocess.orientation) if photo is None else photo
 
 
 def _size(photo: Photo) -> Size:
@@ -139,7 +139,7 @@ def _fast(loaded: bytes | Image.Image, preprocess: Preprocess) -> NDArray[np.uin
         drafts.append((size, times))
         return times
 
-    photo = _opened(loaded, reduction)
+    photo = _opened(loaded, preprocess, reduction)
     size, times = drafts[0] if drafts else (_size(photo), 1)
     target, box = preprocess.geometry(*size)
     left, top, right, bottom = inner = inside(box, target)

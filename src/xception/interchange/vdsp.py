@@ -68,7 +68,14 @@ def expressible(preprocess: Preprocess) -> Preprocess:
         )
     divisor, mean, std = _normalization(preprocess)
     return Preprocess(
-        resize=resize, interpolation="bilinear", antialias=False, crop=crop, divisor=divisor, mean=mean, std=std
+        orientation=preprocess.orientation,
+        resize=resize,
+        interpolation="bilinear",
+        antialias=False,
+        crop=crop,
+        divisor=divisor,
+        mean=mean,
+        std=std,
     )
 
 

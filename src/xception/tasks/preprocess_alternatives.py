@@ -92,6 +92,8 @@ ALTERNATIVES: Mapping[str, Change] = MappingProxyType(
         "long_side": _long_side,
         "crop_offset": _crop_offset,
         "bgr": _swapped,
+        "exif": lambda _: {"orientation": "upright"},
+        "no_exif": lambda _: {"orientation": "stored"},
         "imagenet_norm": _normalized(IMAGENET_MEAN, IMAGENET_STD),
         "half_norm": _normalized((0.5,) * 3, (0.5,) * 3),
         "no_norm": _normalized((0.0,) * 3, (1.0,) * 3),
@@ -101,7 +103,7 @@ ALTERNATIVES: Mapping[str, Change] = MappingProxyType(
 )
 """Alternatives by name: other interpolations; a squash before the crop, to the input's size or after a cut
 of its aspect ratio, or none; the other rounding of the longer side and of the crop's corner; the colours' other order;
-other statistics; VastAI's chips."""
+EXIF heeded or ignored; other statistics; VastAI's chips."""
 
 
 def alternatives(own: Preprocess) -> dict[str, Preprocess]:
@@ -123,9 +125,15 @@ def alternative(text: str, own: Preprocess) -> Preprocess:
         UsageError: the model's own again, or one that cannot be.
         InputError: a bundle or file that cannot be read.
     """
-    found = _found(text, own)
+    found = named_preprocess(text, own)
     if found == own:
         raise UsageError(f"{text} is what the model's own preprocessing does; name another one")
+    return found
+
+
+def named_preprocess(text: str, own: Preprocess) -> Preprocess:
+    """The preprocessing that a user names, be it the model's own; arguments and errors are those of `alternative`."""
+    found = _found(text, own)
     if found.channels != own.channels:
         raise UsageError(f"{text} makes images of {found.channels} channels, and the model takes {own.channels}")
     return found

@@ -76,7 +76,7 @@ def _write_inputs(folder: Path, request: ExportRequest, sample: Sample) -> None:
     rows: tuple[list[InfoRow], list[InfoRow]] = ([], [])
     for name, item, pixels in zip(sample.names, sample.items, pixels_of(sample, preprocess), strict=True):
         ascend.write_ascend_input(places[0] / f"{name}.bin", pixels)
-        image = whole_levels(preprocess.resized(loaded_image(item.load())))
+        image = whole_levels(preprocess.resized(loaded_image(item.load(), orientation=preprocess.orientation)))
         # AIPP swaps the channels of a network that takes BGR itself, so the file is RGB.
         rgb = image[::-1] if preprocess.color == "bgr" else image
         np.ascontiguousarray(rgb.transpose(1, 2, 0)).tofile(places[1] / f"{name}.bin")

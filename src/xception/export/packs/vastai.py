@@ -100,7 +100,8 @@ def _write_inputs(folder: Path, request: ExportRequest, sample: Sample) -> None:
         place = "unknown" if target is None else safe((labels.ids or labels.names)[target])
         path = Path("inputs") / place / f"{name}.npz"
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        image = np.asarray(loaded_image(item.load()).convert("RGB"))
+        orientation = request.bundle.model.preprocess.orientation
+        image = np.asarray(loaded_image(item.load(), orientation=orientation).convert("RGB"))
         vastai.write_vastai_input(folder / path, np.ascontiguousarray(image.transpose(2, 0, 1)))
         paths.append(path.as_posix())
     vastai.write_datalist(folder / vastai.DATALIST, paths)
