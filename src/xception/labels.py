@@ -46,11 +46,23 @@ class Labels:
         return tuple(index[name] for name in classes)
 
 
+MAX_CLASSES = 1_000_000
+"""Classes that data or a model may have; the largest public data sets have some 20,000."""
+
+
 def index_classes(count: int) -> tuple[str, ...]:
     """Names of classes in data that hold nothing but class indices: `#0`, `#1`, ...
 
     They are not written as `0`, `1`, ..., which may be names: handwritten digits are not ImageNet's first ten classes.
+
+    Raises:
+        InputError: more than `MAX_CLASSES`.
     """
+    if count > MAX_CLASSES:
+        raise InputError(
+            f"the data use the class index {count - 1}, where those below {MAX_CLASSES:,} are expected; check the "
+            "labels"
+        )
     return tuple(f"#{index}" for index in range(count))
 
 

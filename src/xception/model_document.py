@@ -10,13 +10,13 @@ from xception.arch.variants import architecture
 from xception.errors import UsageError
 from xception.forms import Form, Layout
 from xception.intervals import Interval
+from xception.labels import MAX_CLASSES
 from xception.metrics import Activation
 from xception.preprocess import Preprocess
 from xception.sealed import FileHash
 
 FORMAT_VERSION = 1
 
-MAX_CLASSES = 1_000_000
 MAX_CHANNELS = 1024
 MAX_WIDTH = 64.0
 """Factor of the channels of a variant; the widest network that anybody published is 1."""

@@ -1,6 +1,5 @@
 """Faults and unusual traits of one image file, which is looked at more closely than decoding needs."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -10,7 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from xception.checks.jpeg import has_end, lacks_scans
-from xception.data.decode import JPEG_START, SIXTEEN_BIT, decode
+from xception.data.decode import JPEG_START, SIXTEEN_BIT, decode, open_image
 from xception.errors import DecodeError
 
 ImageFault = Literal["empty", "truncated", "corrupt", "blank_end"]
@@ -56,7 +55,7 @@ def inspect(data: bytes, name: str) -> Inspection:
     try:
         image = decode(data)
         _verify(data)
-        with Image.open(io.BytesIO(data)) as opened:
+        with open_image(data) as opened:
             traits, file_format, mode = _traits(opened, data, name), opened.format or "", opened.mode
     except DecodeError as error:
         return Inspection(None, ((_fault(data, str(error)), str(error)),))
@@ -84,7 +83,7 @@ def _verify(data: bytes) -> None:
         if PNG_END not in data:
             raise DecodeError("truncated: the end mark is missing")
         try:
-            with Image.open(io.BytesIO(data)) as image:
+            with open_image(data) as image:
                 image.verify()
         except Exception as error:
             raise DecodeError(f"damaged outside its pixels: {error}") from error
