@@ -23,17 +23,6 @@ OUTPUT_STRIDES = (8, 16, 32)
 
 
 @dataclass(frozen=True, kw_only=True)
-class StemConv:
-    """A plain 3x3 convolution without bias; `padding` in pixels on every side."""
-
-    in_channels: int
-    out_channels: int
-    stride: int = 1
-    padding: int = 0
-    after: Slot = "norm_act"
-
-
-@dataclass(frozen=True, kw_only=True)
 class SeparableConv:
     """A 3x3 depthwise and a 1x1 pointwise convolution, both without bias, and what stands around them.
 
@@ -62,6 +51,19 @@ class Pool:
 
     stride: int
     padding: PoolPadding
+
+
+@dataclass(frozen=True, kw_only=True)
+class StemConv:
+    """A plain 3x3 convolution without bias, and the pool that may stand at its end; `padding` in pixels on every
+    side."""
+
+    in_channels: int
+    out_channels: int
+    stride: int = 1
+    padding: int = 0
+    after: Slot = "norm_act"
+    pool: Pool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,9 +158,14 @@ class Architecture:
         return self.head.num_classes
 
     @property
+    def stem_stride(self) -> int:
+        """Input pixels per pixel of the stem's map."""
+        return prod(conv.stride * (conv.pool.stride if conv.pool else 1) for conv in self.stem)
+
+    @property
     def output_stride(self) -> int:
         """Input pixels per feature-map pixel."""
-        return prod(conv.stride for conv in self.stem) * prod(block.stride for block in self.blocks)
+        return self.stem_stride * prod(block.stride for block in self.blocks)
 
 
 def with_classes(architecture: Architecture, num_classes: int) -> Architecture:
@@ -279,7 +286,7 @@ def with_output_stride(architecture: Architecture, output_stride: int) -> Archit
             f"8, 16 and 32 are possible for networks that down-sample by strided convolution, "
             f"and only {architecture.output_stride} for this one if it pools"
         )
-    current, dilation, blocks = architecture.stem[0].stride, 1, []
+    current, dilation, blocks = architecture.stem_stride, 1, []
     for block in architecture.blocks:
         units = tuple(replace(unit, dilation=unit.dilation * dilation) for unit in block.units)
         if current * block.stride > output_stride:

@@ -15,9 +15,10 @@ class StemConv2d(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(spec.in_channels, spec.out_channels, 3, spec.stride, spec.padding, bias=False)
         self.after = Filling(spec.after, spec.out_channels, norm)
+        self.pool = MaxPool2d(spec.pool) if spec.pool else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.after(self.conv(x))  # type: ignore[no-any-return]
+        return self.pool(self.after(self.conv(x)))  # type: ignore[no-any-return]
 
 
 class Projection(nn.Module):

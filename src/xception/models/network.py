@@ -1,7 +1,6 @@
 """Any variant as one torch module."""
 
 from collections.abc import Mapping
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ class Xception(nn.Module):
     @property
     def feature_channels(self) -> dict[int, int]:
         """Channels of each map of `features`, by its stride, finest first."""
-        stride = prod(conv.stride for conv in self.spec.stem)
+        stride = self.spec.stem_stride
         channels = {stride: self.spec.stem[-1].out_channels}
         for block in self.spec.blocks:
             stride *= block.stride
@@ -46,11 +45,8 @@ class Xception(nn.Module):
 
     def features(self, x: Tensor) -> dict[int, Tensor]:
         """The last feature map at every stride: {stride in pixels: (N, C, H, W)}, finest first."""
-        maps, stride = {}, 1
-        x = self.stem(x)
-        for conv in self.spec.stem:
-            stride *= conv.stride
-        maps[stride] = x
+        x, stride = self.stem(x), self.spec.stem_stride
+        maps = {stride: x}
         for block, spec in zip(self.blocks, self.spec.blocks, strict=True):
             x = block(x)
             stride *= spec.stride
