@@ -38,9 +38,10 @@ class Labels:
         index = numbered | unique | {name: i for i, name in enumerate(self.ids)}
         unknown = [name for name in classes if name not in index]
         if unknown:
+            first = repr(self.names[0]) if self.names else "none"
             raise InputError(
                 f"{len(unknown)} of the data's {len(classes)} classes are not among the model's {len(self)} labels, "
-                f"or fit several (such as {unknown[0]!r}; the labels begin with {self.names[0]!r}); "
+                f"or fit several (such as {unknown[0]!r}; the labels begin with {first}); "
                 "use data of the model's classes, or rename the folders"
             )
         return tuple(index[name] for name in classes)
@@ -48,6 +49,9 @@ class Labels:
 
 MAX_CLASSES = 1_000_000
 """Classes that data or a model may have; the largest public data sets have some 20,000."""
+
+NO_LABELS = Labels(())
+"""Labels of a model that answers with embeddings."""
 
 
 def index_classes(count: int) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ Part = Generator[Node, None, str]
 def unfold(architecture: Architecture) -> tuple[Node, ...]:
     """All operations of the network at inference, in an order in which each one's inputs come first.
 
-    The last node's output is the logits, (N, K).
+    The last node's output is the logits, (N, K), or the embedding of a network without classes, (N, D).
     """
     return tuple(_network(architecture))
 
@@ -196,12 +196,12 @@ def _head(source: str, spec: Architecture) -> Iterator[Node]:
     if head.feature_scale != 1.0:
         yield Scale("head.scale", source, head.feature_scale)
         source = "head.scale"
-    if head.kind == "conv":
+    if head.kind == "conv" and head.num_classes:
         yield Conv("head.classifier", source, head.in_channels, head.num_classes, 3, padding=1, bias=True)
         yield GlobalAveragePool("head.pool", "head.classifier")
     else:
         yield from _pooling(source, head.pooling)
-        yield from _classifier("head.pool", head)
+        yield from _classifier("head.pool", head) if head.num_classes else ()
 
 
 def _pooling(source: str, pooling: Pooling) -> Iterator[Node]:

@@ -96,12 +96,13 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """The way from feature maps to logits.
+    """The way from feature maps to logits, or to embeddings where there is no classifier.
 
     `dense`: global pooling, then a linear layer. `conv`: a padded 3x3 convolution with bias, then global average
     pooling. `feature_scale` multiplies the feature maps, in training and inference alike.
 
     Attributes:
+        num_classes: outputs of the classifier; 0 for a head that ends with the pooling, whose result is the embedding.
         pooling: the pooling in front of a dense classifier: the average or the maximum of each channel, the mean of
             the two, or both in a row, the averages first.
         hidden_features: outputs of a linear layer with a ReLU between pooling and dense classifier; None without it.
@@ -122,9 +123,14 @@ class Head:
         return self.in_channels * (2 if self.pooling == "catavgmax" else 1)
 
     @property
+    def num_outputs(self) -> int:
+        """Numbers that the network answers with: a logit of each class, or the embedding."""
+        return self.num_classes or self.pooled_features
+
+    @property
     def has_class_maps(self) -> bool:
         """True if the logits are the mean of the classifier's answers at every position."""
-        return self.pooling == "avg" and self.hidden_features is None
+        return self.num_classes > 0 and self.pooling == "avg" and self.hidden_features is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,13 +175,15 @@ class Architecture:
 
 
 def with_classes(architecture: Architecture, num_classes: int) -> Architecture:
-    """The same network with another number of classes.
+    """The same network with another number of classes; with 0, its answer is the embedding.
 
     Raises:
-        UsageError: fewer than one class.
+        UsageError: fewer than no classes, or none behind a hidden layer.
     """
-    if num_classes < 1:
-        raise UsageError(f"num_classes is {num_classes}; expected at least 1")
+    if num_classes < 0:
+        raise UsageError(f"num_classes is {num_classes}; expected at least 1, or 0 for embeddings")
+    if not num_classes and architecture.head.hidden_features is not None:
+        raise UsageError("a head without classes has no hidden layer; leave hidden_features out")
     return replace(architecture, head=replace(architecture.head, num_classes=num_classes))
 
 
@@ -206,8 +214,10 @@ def check_class_maps(head: Head) -> None:
     """Refuse a head whose logits are no mean over positions.
 
     Raises:
-        UsageError: it pools by a maximum, or has a hidden layer.
+        UsageError: it has no classes, pools by a maximum, or has a hidden layer.
     """
+    if not head.num_classes:
+        raise UsageError("a network without classes has no class maps; expected one with a classifier")
     if not head.has_class_maps:
         hidden = " with a hidden layer" if head.hidden_features is not None else ""
         raise UsageError(

@@ -18,7 +18,8 @@ from xception.weights import check_tensors
 class Xception(nn.Module):
     """The network that `spec` describes, freshly initialised as its source does it.
 
-    Input: (N, C, H, W) float, normalised as the weights' preprocessing says. Output: (N, K) logits.
+    Input: (N, C, H, W) float, normalised as the weights' preprocessing says. Output: (N, K) logits, or the
+    (N, D) embeddings of a network without classes.
     """
 
     def __init__(self, spec: Architecture) -> None:
