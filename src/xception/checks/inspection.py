@@ -9,10 +9,11 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from xception.checks.jpeg import has_end, lacks_scans
+from xception.data.damage import libjpeg_warning
 from xception.data.decode import JPEG_START, SIXTEEN_BIT, decode, open_image
 from xception.errors import DecodeError
 
-ImageFault = Literal["empty", "truncated", "corrupt", "blank_end"]
+ImageFault = Literal["empty", "truncated", "corrupt", "damaged", "blank_end"]
 ImageTrait = Literal[
     "wrong_extension", "exif_rotated", "cmyk", "sixteen_bit", "transparent", "palette", "animated", "grayscale"
 ]
@@ -65,12 +66,14 @@ def inspect(data: bytes, name: str) -> Inspection:
 
 
 def _suspicions(image: Image.Image, data: bytes) -> Iterator[tuple[ImageFault, str]]:
-    """Signs that a file was cut off and closed again."""
+    """Signs that the data are broken, or that a file was cut off and closed again."""
     if data.startswith(JPEG_START):
         if _is_filled(image):
             yield "blank_end", "it ends in the flat gray with which decoders fill what is missing"
         elif lacks_scans(data):
             yield "blank_end", "its last scans, which hold the details, are missing"
+        elif warning := libjpeg_warning(data):
+            yield "damaged", warning
 
 
 def _verify(data: bytes) -> None:
