@@ -32,9 +32,12 @@ from parity.torch_network import declare_torchvision_operators
 from xception.arch.variants import architecture
 from xception.data.source import Item, Items
 from xception.models.network import build
+from xception.train.assembly import assemble
 from xception.train.batches import Batch
+from xception.train.callbacks import Callback, RunningTraining
+from xception.train.logs import Epoch
 from xception.train.recipe import Recipe, load_recipe
-from xception.train.trainer import assemble, train_network
+from xception.train.trainer import train_network
 
 VARIANT = "timm_xception"
 TIMM_MODEL = "legacy_xception"
@@ -129,6 +132,18 @@ STEPS: dict[str, Callable[[Setting], Step]] = {
 }
 
 
+class Rows(Callback):
+    """Keeps the row of each epoch."""
+
+    only_watches = True
+
+    def __init__(self, rows: list[Any]) -> None:
+        self._rows = rows
+
+    def on_epoch(self, run: RunningTraining, row: Epoch) -> None:  # noqa: ARG002 - as every callback
+        self._rows.append(row)
+
+
 def train_cifar10(arguments: argparse.Namespace, deadline: float) -> Row:
     """Train the recipe until the deadline's last full epoch; the schedule is cut to fit before it begins."""
     changes = (
@@ -142,7 +157,7 @@ def train_cifar10(arguments: argparse.Namespace, deadline: float) -> Row:
     rows: list[Any] = []
     started = time.monotonic()
     with TemporaryDirectory() as folder:
-        bundle = train_network(recipe, f"{folder}/run", workers=arguments.workers, on_epoch=rows.append)
+        bundle = train_network(recipe, out=f"{folder}/run", workers=arguments.workers, callbacks=[Rows(rows)])
     (score,) = bundle.model.metrics.values()
     return {
         "recipe": msgspec.to_builtins(recipe),
@@ -173,7 +188,7 @@ def _affordable_epochs(changes: tuple[str, ...], workers: int, deadline: float) 
     """How many epochs fit, after a trial of one, whose compilation and first reads make it the slowest."""
     started = time.monotonic()
     with TemporaryDirectory() as folder:
-        train_network(_cut_to(1, changes), f"{folder}/run", workers=workers)
+        train_network(_cut_to(1, changes), out=f"{folder}/run", workers=workers)
     epoch_s = time.monotonic() - started
     return max(3, min(100, int((deadline - time.monotonic() - RESERVE_S) / epoch_s)))
 

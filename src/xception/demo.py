@@ -139,11 +139,7 @@ def _make_bundles(out: Path, steps: Steps) -> dict[str, Bundle]:
 
     folder = out / "bundles"
     with steps.timed("train"):
-        trained = train_network(
-            load_recipe(RECIPE),
-            out / "training",
-            on_epoch=lambda row: steps.on_note(f"epoch {row.epoch}: validation top-1 {row.validation_top1 or 0:.2%}"),
-        )
+        trained = train_network(load_recipe(RECIPE), out=out / "training", on_note=steps.on_note)
         folder.mkdir()
         shutil.copytree(trained.path, folder / "weights")
         weights = open_bundle(folder / "weights", verify=True)

@@ -74,7 +74,7 @@ def ended(child: int) -> int:
 def train(settings: Recipe, out: Path, workers: int = 2) -> None:
     xception.train.loop.CHECKPOINT_EVERY_S = 0.0
     xception.train.loop.MAX_SAVING_SHARE = 1e9
-    train_network(settings, out, resume=True, workers=workers)
+    train_network(settings, out=out, resume=True, workers=workers)
 
 
 def kill(settings: Recipe, out: Path, rng: random.Random, whole_s: float) -> str:

@@ -10,17 +10,17 @@ import signal
 import sys
 from collections.abc import Callable
 
-from xception.cli import train, training_display
-from xception.cli.app import run
-from xception.train.loop import StepReport
+from xception.cli import training_display
+from xception.cli.app import run as run_command
+from xception.train.callbacks import RunningTraining, StepReport
 
 
 def after_step(step: int, act: Callable[[], object]) -> type[training_display.TrainingDisplay]:
     """The usual display, which acts after a step."""
 
     class Display(training_display.TrainingDisplay):
-        def on_step(self, report: StepReport) -> None:
-            super().on_step(report)
+        def on_step(self, run: RunningTraining, report: StepReport) -> None:
+            super().on_step(run, report)
             if report.step == step:
                 act()
 
@@ -31,5 +31,5 @@ if __name__ == "__main__":
     name, step, *arguments = sys.argv[1:]
     number = signal.Signals[name]
     display = after_step(int(step), lambda: os.kill(os.getpid(), number))
-    train.TrainingDisplay = display  # type: ignore[attr-defined]
-    sys.exit(run(arguments))
+    training_display.TrainingDisplay = display
+    sys.exit(run_command(arguments))

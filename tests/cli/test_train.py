@@ -1,5 +1,6 @@
 """Training from the command line: stopped or killed, resumed, and the same to the last bit."""
 
+import json
 import os
 import re
 import signal
@@ -11,8 +12,8 @@ import pytest
 
 from tests.cli.conftest import Command, Completed
 from tests.cli.signalled import after_step
-from tests.support.samples import HANG_S
-from xception.cli import train as module
+from tests.support.samples import HANG_S, write_folder
+from xception.cli import training_display as module
 from xception.cli.train import train
 from xception.errors import MissingExtra, UsageError
 
@@ -71,7 +72,6 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     [
         ({}, "needs a recipe, or --rerun"),
         ({"recipe": "digits", "rerun": "runs/a"}, "expected one of them"),
-        ({"rerun": "runs/a", "set_": ("seed=1",)}, "leave --set and --from out"),
         ({"recipe": "digits", "workers": 0}, "at least 1"),
         ({"recipe": "digits", "keep": 0}, "at least 1"),
     ],
@@ -80,6 +80,32 @@ def test_what_does_not_go_together_is_refused(arguments: dict[str, object], mess
     recipe = arguments.pop("recipe", None)
     with pytest.raises(UsageError, match=message):
         train(recipe, **arguments)
+
+
+def test_a_repeated_run_takes_places_and_nothing_else(uninterrupted: Path) -> None:
+    with pytest.raises(UsageError, match=r"seed=1 would change it; expected only the places data\.source"):
+        train(rerun=str(uninterrupted), set_=("seed=1",))
+
+
+@pytest.mark.parametrize("layout", ["one folder", "two folders", "validation", "fold"])
+def test_the_next_command_judges_by_images_that_were_not_trained_on(
+    layout: str, xception: Command, tmp_path: Path
+) -> None:
+    data, extra = tmp_path / "d", []
+    write_folder(data / "train" if layout == "two folders" else data, 10)
+    if layout == "two folders":
+        write_folder(data / "val", 1)
+    if layout == "validation":
+        extra = [f"--set=data.validation={write_folder(tmp_path / 'v', 2)}"]
+    if layout == "fold":
+        extra = ["--fold", "2/5"]
+    result = xception("train", "digits", *SMALL, "--set=epochs=1", "--data", data, *extra, "--out", tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    command = result.stderr.rpartition("next: xception ")[2].split()
+    judged = xception(*command, "--json")
+    assert judged.returncode == 0, judged.stderr
+    recorded = json.loads((tmp_path / "run" / "bundle" / "model.json").read_text())["metrics"]
+    assert json.loads(judged.stdout)["top1"] == next(iter(recorded.values()))["top1"]
 
 
 def test_sigterm_saves_says_so_and_the_run_goes_on(

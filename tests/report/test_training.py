@@ -5,8 +5,8 @@ from tests.support.samples import labelled
 from tests.train.samples import EPOCH, small_recipe
 from xception.bundle import Bundle
 from xception.report.training import render_training
+from xception.train.assembly import assemble
 from xception.train.manifest import RunManifest, describe_run
-from xception.train.trainer import make_batches
 
 JUDGED = msgspec.structs.replace(EPOCH, validation_loss=0.5, epoch=2, steps=6)
 
@@ -14,7 +14,7 @@ JUDGED = msgspec.structs.replace(EPOCH, validation_loss=0.5, epoch=2, steps=6)
 @pytest.fixture(scope="module")
 def manifest() -> RunManifest:
     recipe = small_recipe()
-    made = describe_run(recipe, make_batches(recipe, labelled(3)), "cpu")
+    made = describe_run(recipe, assemble(recipe, (labelled(3), labelled(3))))
     return msgspec.structs.replace(made, environment={"torch": "2.13.0", "cpu": "<cpu>"})
 
 

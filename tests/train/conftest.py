@@ -32,5 +32,5 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 def whole(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run from beginning to end."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    train_network(recipe, out)
+    train_network(recipe, out=out)
     return out

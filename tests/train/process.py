@@ -41,8 +41,8 @@ def run(job: Job) -> None:
 
     nn.BatchNorm2d.train = LIVE if job.live_statistics else held  # type: ignore[method-assign, assignment]
     try:
-        listener = {"on_step": signal_at(job.stop_after)} if job.stop_after else {}
-        train_network(job.recipe, job.out, resume=job.resume, **listener)
+        listener = {"callbacks": [signal_at(job.stop_after)]} if job.stop_after else {}
+        train_network(job.recipe, out=job.out, resume=job.resume, **listener)
     except Stopped as stopped:
         sys.stderr.write(f"{stopped}\n")
 

@@ -9,8 +9,8 @@ from xception.arch.variants import architecture
 from xception.models.network import build
 from xception.preprocess import Preprocess, Squash
 from xception.train.batches import Batch
+from xception.train.callbacks import Callback, RunningTraining, StepReport
 from xception.train.logs import Epoch
-from xception.train.loop import StepReport
 from xception.train.optim import make_optimizer
 from xception.train.recipe import Recipe
 from xception.train.settings import ComputeSettings, DataSettings, ModelSettings, OptimSettings
@@ -82,17 +82,36 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
     return first.keys() == second.keys() and all(torch.equal(tensor, second[name]) for name, tensor in first.items())
 
 
-def stop_at(step: int) -> Callable[[StepReport], None]:
+class Hears(Callback):
+    """A callback that hands on what it hears."""
+
+    only_watches = True
+
+    def __init__(
+        self,
+        on_step: Callable[[StepReport], object] = lambda _: None,
+        on_epoch: Callable[[Epoch], object] = lambda _: None,
+    ) -> None:
+        self._step, self._epoch = on_step, on_epoch
+
+    def on_step(self, run: RunningTraining, report: StepReport) -> None:
+        self._step(report)
+
+    def on_epoch(self, run: RunningTraining, row: Epoch) -> None:
+        self._epoch(row)
+
+
+def stop_at(step: int) -> Hears:
     def stop(report: StepReport) -> None:
         if report.step == step:
             raise KeyboardInterrupt
 
-    return stop
+    return Hears(stop)
 
 
-def signal_at(step: int, number: signal.Signals = signal.SIGTERM) -> Callable[[StepReport], None]:
+def signal_at(step: int, number: signal.Signals = signal.SIGTERM) -> Hears:
     def send(report: StepReport) -> None:
         if report.step == step:
             signal.raise_signal(number)
 
-    return send
+    return Hears(send)

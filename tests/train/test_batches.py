@@ -10,10 +10,10 @@ from xception.data.augment import Augment
 from xception.data.source import Items
 from xception.errors import InputError
 from xception.preprocess import Preprocess, Squash
+from xception.train.assembly import make_batches
 from xception.train.batches import Batches
 from xception.train.recipe import Recipe
 from xception.train.settings import DataSettings, ModelSettings, ProgressiveStage
-from xception.train.trainer import make_batches
 
 COUNT = 11
 
@@ -78,18 +78,6 @@ def test_pixels_are_channels_last_and_float() -> None:
 def test_an_image_that_cannot_be_read_stops_the_training_by_name() -> None:
     with pytest.raises(InputError, match=r"training image 002 cannot be used: .*; mend or remove it"):
         list(batches(labelled(COUNT, broken=(2,))).from_step(0, 3, 2))
-
-
-def test_the_fingerprint_changes_with_keys_labels_and_order() -> None:
-    plain = labelled(COUNT)
-    others = [
-        labelled(COUNT - 1),
-        labelled(COUNT, CLASSES[::-1]),
-        Items(plain.name, plain.classes, plain.items[::-1]),
-    ]
-    prints = [batches(source).fingerprint for source in (plain, labelled(COUNT), *others)]
-    assert prints[0] == prints[1]
-    assert len(set(prints)) == 4
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])

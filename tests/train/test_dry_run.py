@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.train.samples import Hears
 from xception.errors import InputError
 from xception.models.network import build
+from xception.train.callbacks import StepReport
 from xception.train.dry_run import rehearse
-from xception.train.loop import StepReport
 from xception.train.recipe import Recipe
 from xception.train.settings import DataSettings
 from xception.train.trainer import train_network
@@ -20,15 +21,15 @@ def test_a_rehearsal_tells_what_a_run_then_does(
     plan = rehearse(recipe)
     assert not list(tmp_path.iterdir())
     reports: list[StepReport] = []
-    bundle = train_network(recipe, "run", on_step=reports.append)
+    bundle = train_network(recipe, out="run", callbacks=[Hears(reports.append)])
     assert (plan.steps_per_epoch, plan.total_steps) == (3, len(reports))
     assert list(plan.losses) == [report.loss for report in reports[:2]]
     assert plan.rates == {step: reports[step - 1].lr for step in plan.rates}
     assert {1, 3, 9} <= plan.rates.keys()
     network = build(bundle.model.network.architecture())
     assert plan.parameters == sum(parameter.numel() for parameter in network.parameters())
-    assert plan.validation_images == 28
-    assert plan.run.data.images == 28
+    assert plan.run.data.validation_part.images == 28
+    assert plan.run.data.training_part.images == 28
     assert plan.ms_per_step > 0
     assert (plan.peak_memory_bytes or 0) > 10**7
 

@@ -123,7 +123,7 @@ def test_training_starts_from_the_parents_weights_and_its_history(
     recipe: Recipe, weights_bundle: Bundle, tmp_path: Path
 ) -> None:
     still = msgspec.structs.replace(recipe.optim, lr=1e-12, weight_decay=0)
-    made = train_network(tuned(recipe, weights_bundle, optim=still), tmp_path / "run")
+    made = train_network(tuned(recipe, weights_bundle, optim=still), out=tmp_path / "run")
     own, result = read_weights(weights_bundle.main_file), read_weights(made.main_file)
     learned = [name for name in own if "running" not in name]
     assert all(np.allclose(result[name], own[name], atol=1e-6) for name in learned)
@@ -138,7 +138,7 @@ def test_other_classes_are_learned_from_a_bundle(recipe: Recipe, weights_bundle:
         Labels(tuple(f"other {name}" for name in CLASSES)),
         {"weights.safetensors": weights_bundle.main_file},
     )
-    made = train_network(tuned(recipe, renamed), tmp_path / "run")
+    made = train_network(tuned(recipe, renamed), out=tmp_path / "run")
     assert made.labels.names == CLASSES
     assert read_weights(made.main_file)[HEAD[0]].any()
 
@@ -191,9 +191,9 @@ def test_statistics_can_stay_as_they_are_while_all_else_learns(network: Xception
 def test_a_staged_run_changes_what_learns_and_resumes_to_the_same_bits(recipe: Recipe, tmp_path: Path) -> None:
     staged = msgspec.structs.replace(recipe, freeze=FreezeSettings(entry_until=2, middle_until=1))
     with pytest.raises(KeyboardInterrupt):
-        train_network(staged, tmp_path / "cut", on_step=stop_at(7))
-    resumed = train_network(staged, tmp_path / "cut", resume=True)
-    whole = train_network(staged, tmp_path / "whole")
+        train_network(staged, out=tmp_path / "cut", callbacks=[stop_at(7)])
+    resumed = train_network(staged, out=tmp_path / "cut", resume=True)
+    whole = train_network(staged, out=tmp_path / "whole")
     assert resumed.main_file.read_bytes() == whole.main_file.read_bytes()
     frozen = msgspec.structs.replace(recipe, freeze=FreezeSettings(entry_until=3))
-    assert train_network(frozen, tmp_path / "frozen").main_file.read_bytes() != whole.main_file.read_bytes()
+    assert train_network(frozen, out=tmp_path / "frozen").main_file.read_bytes() != whole.main_file.read_bytes()

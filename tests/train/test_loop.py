@@ -5,11 +5,11 @@ import msgspec
 import pytest
 import torch
 
-from tests.train.samples import signal_at
+from tests.train.samples import Hears, signal_at
 from xception.bundle import open_bundle
 from xception.errors import CheckFailed, EnvironmentFault
+from xception.train.callbacks import StepReport
 from xception.train.interruption import Stopped
-from xception.train.loop import StepReport
 from xception.train.recipe import Recipe
 from xception.train.settings import OptimSettings
 from xception.train.state import TrainingState
@@ -19,7 +19,7 @@ from xception.train.trainer import BUNDLE, train_network
 
 def test_steps_are_reported_with_rates_and_losses(recipe: Recipe, tmp_path: Path) -> None:
     reports: list[StepReport] = []
-    train_network(msgspec.structs.replace(recipe, epochs=2), tmp_path / "run", on_step=reports.append)
+    train_network(msgspec.structs.replace(recipe, epochs=2), out=tmp_path / "run", callbacks=[Hears(reports.append)])
     assert [report.step for report in reports] == [1, 2, 3, 4, 5, 6]
     assert [report.epoch for report in reports] == [1, 1, 1, 2, 2, 2]
     assert reports[0].lr == recipe.optim.lr > reports[-1].lr > 0
@@ -35,7 +35,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_its_images_and_the_last_goo
         r"loss became nan at step \d+ on the images \S+\.png, .* 2 more; the last good checkpoint is none; .*optim.lr"
     )
     with pytest.raises(CheckFailed, match=message):
-        train_network(diverging, tmp_path / "run")
+        train_network(diverging, out=tmp_path / "run")
     assert not (tmp_path / "run" / BUNDLE).exists()
 
 
@@ -45,9 +45,9 @@ def test_a_signal_saves_and_stops_and_the_run_goes_on_later(
 ) -> None:
     out = tmp_path / "run"
     with pytest.raises(Stopped, match=rf"stopped by {number.name} after step \d; .* holds the run, which --resume"):
-        train_network(recipe, out, on_step=signal_at(4, number))
+        train_network(recipe, out=out, callbacks=[signal_at(4, number)])
     steps: list[StepReport] = []
-    resumed = train_network(recipe, out, resume=True, on_step=steps.append)
+    resumed = train_network(recipe, out=out, resume=True, callbacks=[Hears(steps.append)])
     assert steps[0].step in (5, 6)
     assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
 
@@ -70,7 +70,7 @@ def test_weights_that_are_no_numbers_are_not_saved(
     with pytest.raises(
         CheckFailed, match=r"stem\S+ is not finite after step 2; the last good checkpoint is .*-000000001-"
     ):
-        train_network(recipe, tmp_path / "run")
+        train_network(recipe, out=tmp_path / "run")
     assert len(list((tmp_path / "run").glob("checkpoint-*"))) == 1
 
 
@@ -82,4 +82,4 @@ def test_a_step_that_memory_does_not_hold_says_what_to_change(
 
     monkeypatch.setattr(Stepper, "__call__", full)
     with pytest.raises(EnvironmentFault, match=r"does not hold the 10 images of a step; .* raise compute\.accumulate"):
-        train_network(recipe, tmp_path / "run")
+        train_network(recipe, out=tmp_path / "run")

@@ -6,12 +6,15 @@ import pytest
 
 from tests.support.samples import CLASSES, labelled
 from tests.train.samples import small_recipe
+from xception.data.source import Items
+from xception.data.sources import RUN_FILE
 from xception.errors import InputError
+from xception.train.assembly import assemble
 from xception.train.manifest import (
-    RUN_FILE,
     RunManifest,
     check_same_data,
     check_same_recipe,
+    data_fingerprint,
     describe_run,
     differing_surroundings,
     manifest_at,
@@ -21,12 +24,11 @@ from xception.train.manifest import (
 from xception.train.recipe import Recipe
 from xception.train.settings import OptimSettings
 from xception.train.storage import open_storage
-from xception.train.trainer import make_batches
 
 
-def described(recipe: Recipe | None = None, images: int = 9) -> RunManifest:
+def described(recipe: Recipe | None = None, images: int = 9, held_out: int = 3) -> RunManifest:
     recipe = recipe or small_recipe()
-    return describe_run(recipe, make_batches(recipe, labelled(images)), "cpu")
+    return describe_run(recipe, assemble(recipe, (labelled(images), labelled(held_out))))
 
 
 @pytest.fixture
@@ -36,8 +38,10 @@ def manifest() -> RunManifest:
 
 def test_a_manifest_says_what_decides_the_weights(manifest: RunManifest) -> None:
     assert manifest.recipe == small_recipe()
-    assert (manifest.data.images, manifest.data.classes, manifest.processes) == (9, len(CLASSES), 1)
-    assert manifest.data.fingerprint == make_batches(small_recipe(), labelled(9)).fingerprint
+    part = manifest.data.training_part
+    assert (part.images, part.classes, manifest.processes) == (9, len(CLASSES), 1)
+    assert part.fingerprint == data_fingerprint(labelled(9))
+    assert manifest.data.validation_part.images == 3
     assert manifest.threads >= 1
     assert {"torch", "numpy", "pillow", "python", "xception", "cpu"} <= manifest.environment.keys()
 
@@ -92,6 +96,20 @@ def test_the_same_data_pass_and_others_are_counted(manifest: RunManifest) -> Non
     check_same_data(manifest, described(), "the run")
     with pytest.raises(InputError, match="the run: pictures had 9 images of 7 classes, pictures has 10 of 7"):
         check_same_data(manifest, described(images=10), "the run")
+    with pytest.raises(InputError, match=r"the validation data .* pictures had 3 images of 7 classes, .* has 4"):
+        check_same_data(manifest, described(held_out=4), "the run")
+
+
+def test_the_fingerprint_changes_with_keys_labels_and_order() -> None:
+    plain = labelled(11)
+    others = [
+        labelled(10),
+        labelled(11, CLASSES[::-1]),
+        Items(plain.name, plain.classes, plain.items[::-1]),
+    ]
+    prints = [data_fingerprint(source) for source in (plain, labelled(11), *others)]
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 4
 
 
 def test_changed_surroundings_are_listed(manifest: RunManifest) -> None:

@@ -71,7 +71,7 @@ def staged(recipe: Recipe) -> Recipe:
 def train_alone(recipe: Recipe, out: Path) -> Bundle:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nn.BatchNorm2d, "train", lambda self, mode=True: nn.Module.train(self, False))
-        return train_network(recipe, out)
+        return train_network(recipe, out=out)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def test_the_tolerance_would_show_a_forgotten_image(recipe: Recipe, alone: Bundl
         patch.setattr(
             "xception.train.batches.share", lambda order, rank, world: order[:-1] if len(order) > 8 else order
         )
-        short = train_network(recipe, tmp_path / "run")
+        short = train_network(recipe, out=tmp_path / "run")
     assert furthest(alone, short) > 100 * TOLERANCE
 
 

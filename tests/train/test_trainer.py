@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -10,12 +11,17 @@ from tests.support.samples import CLASSES, labelled, write_folder
 from tests.train.samples import signal_at, small_recipe, stop_at
 from xception.bundle import open_bundle
 from xception.data.augment import Augment
+from xception.data.hold_out import HoldOut
+from xception.data.sources import RUN_FILE, open_source
 from xception.errors import EnvironmentFault, InputError, UnknownName
 from xception.models.network import build
+from xception.pipeline.engine import Engine
+from xception.tasks.evaluate import evaluate
+from xception.train.assembly import empty_bundle
 from xception.train.checkpoint import INDEX
 from xception.train.interruption import Stopped
 from xception.train.logs import CSV, EVENTS, JSON_LINES
-from xception.train.manifest import RUN_FILE, manifest_at
+from xception.train.manifest import manifest_at
 from xception.train.recipe import Recipe
 from xception.train.settings import (
     AverageSettings,
@@ -27,7 +33,7 @@ from xception.train.settings import (
     OptimSettings,
     ScheduleSettings,
 )
-from xception.train.trainer import BUNDLE, empty_bundle, train_network, write_result
+from xception.train.trainer import BUNDLE, train_network, write_result
 from xception.weights import read_weights
 
 
@@ -56,28 +62,28 @@ def test_an_interrupted_and_resumed_run_ends_with_the_same_bits(
     step: int, recipe: Recipe, whole: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train_network(recipe, tmp_path / "run", on_step=stop_at(step))
-    resumed = train_network(recipe, tmp_path / "run", resume=True, workers=1)
+        train_network(recipe, out=tmp_path / "run", callbacks=[stop_at(step)])
+    resumed = train_network(recipe, out=tmp_path / "run", resume=True, workers=1)
     assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
 
 
 def test_another_seed_ends_elsewhere(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
-    other = train_network(msgspec.structs.replace(recipe, seed=1), tmp_path / "run")
+    other = train_network(msgspec.structs.replace(recipe, seed=1), out=tmp_path / "run")
     assert other.main_file.read_bytes() != open_bundle(whole).main_file.read_bytes()
 
 
 def test_a_finished_run_is_opened_and_not_repeated(recipe: Recipe, whole: Path) -> None:
     before = (whole / JSON_LINES).stat().st_mtime_ns
-    assert train_network(recipe, whole, resume=True) == open_bundle(whole)
+    assert train_network(recipe, out=whole, resume=True) == open_bundle(whole)
     assert (whole / JSON_LINES).stat().st_mtime_ns == before
 
 
 def test_a_folder_in_use_is_refused_unless_the_run_is_resumed(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="is not empty; pass --resume"):
-        train_network(recipe, tmp_path)
+        train_network(recipe, out=tmp_path)
     with pytest.raises(EnvironmentFault, match=r"cannot (read|write) "):
-        train_network(recipe, tmp_path / "file" / "run")
+        train_network(recipe, out=tmp_path / "file" / "run")
 
 
 def test_a_broken_checkpoint_is_named_and_the_one_before_leads_to_the_same_bits(
@@ -85,10 +91,10 @@ def test_a_broken_checkpoint_is_named_and_the_one_before_leads_to_the_same_bits(
 ) -> None:
     out, notes = tmp_path / "run", []
     with pytest.raises(KeyboardInterrupt):
-        train_network(recipe, out, on_step=stop_at(7))
+        train_network(recipe, out=out, callbacks=[stop_at(7)])
     newest = max(out.glob("checkpoint-*"))
     newest.write_bytes(newest.read_bytes()[:-1])
-    resumed = train_network(recipe, out, resume=True, on_note=notes.append)
+    resumed = train_network(recipe, out=out, resume=True, on_note=notes.append)
     assert any(newest.name in note and "is broken" in note for note in notes)
     assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
 
@@ -100,17 +106,17 @@ def test_another_recipe_is_refused_with_what_differs(
     out = whole if finished else tmp_path / "run"
     if not finished:
         with pytest.raises(Stopped):
-            train_network(recipe, out, on_step=signal_at(2))
+            train_network(recipe, out=out, callbacks=[signal_at(2)])
     other = msgspec.structs.replace(recipe, seed=7, loss=LossSettings(label_smoothing=0.1))
     with pytest.raises(
         InputError, match=r"another recipe: loss.label_smoothing was 0.0, is 0.1; seed was 0, is 7; resume"
     ):
-        train_network(other, out, resume=True)
+        train_network(other, out=out, resume=True)
 
 
 def test_a_run_is_repeated_from_its_manifest_to_the_same_bits(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
     manifest, notes = manifest_at(str(whole / RUN_FILE)), []
-    again = train_network(manifest.recipe, tmp_path / "run", like=manifest, on_note=notes.append)
+    again = train_network(manifest.recipe, out=tmp_path / "run", like=manifest, on_note=notes.append)
     assert notes == []
     assert again.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
 
@@ -121,7 +127,7 @@ def test_a_run_is_not_repeated_on_other_data(whole: Path, tmp_path: Path) -> Non
     write_folder(elsewhere / "val", 1)
     other = msgspec.structs.replace(manifest.recipe, data=DataSettings(source=str(elsewhere)))
     with pytest.raises(InputError, match=r"not those of the run to repeat: .* had 28 images of 7 classes, .* has 21"):
-        train_network(other, tmp_path / "run", like=manifest)
+        train_network(other, out=tmp_path / "run", like=manifest)
     assert not (tmp_path / "run").exists()
 
 
@@ -133,9 +139,9 @@ def test_a_compiled_network_trains_and_resumes_under_its_own_names(
     monkeypatch.setattr(torch, "compile", lambda module, **options: compiled(module, **options | {"backend": "eager"}))
     fused = msgspec.structs.replace(recipe, epochs=1, compute=ComputeSettings(compile=True))
     with pytest.raises(Stopped):
-        train_network(fused, tmp_path / "fused", on_step=signal_at(1))
-    bundle = train_network(fused, tmp_path / "fused", resume=True)
-    plain = train_network(msgspec.structs.replace(recipe, epochs=1), tmp_path / "plain")
+        train_network(fused, out=tmp_path / "fused", callbacks=[signal_at(1)])
+    bundle = train_network(fused, out=tmp_path / "fused", resume=True)
+    plain = train_network(msgspec.structs.replace(recipe, epochs=1), out=tmp_path / "plain")
     assert bundle.main_file.read_bytes() == plain.main_file.read_bytes()
 
 
@@ -145,18 +151,18 @@ def test_a_run_whose_data_changed_is_not_resumed(recipe: Recipe, tmp_path: Path)
         write_folder(data / split, 3)
     other = msgspec.structs.replace(recipe, data=DataSettings(source=str(data)))
     with pytest.raises(Stopped):
-        train_network(other, tmp_path / "run", on_step=signal_at(1))
+        train_network(other, out=tmp_path / "run", callbacks=[signal_at(1)])
     for split in ("train", "val"):
         write_folder(data / split, 3, ("yak",))
     with pytest.raises(InputError, match=r"not those of the run in .*: .* 21 images of 7 classes, .* has 24 of 8"):
-        train_network(other, tmp_path / "run", resume=True)
+        train_network(other, out=tmp_path / "run", resume=True)
 
 
 def test_other_surroundings_are_noted(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
     manifest, notes = manifest_at(str(whole)), []
     older = msgspec.structs.replace(manifest, environment=manifest.environment | {"torch": "1.0"})
     with pytest.raises(Stopped):
-        train_network(recipe, tmp_path / "run", like=older, on_note=notes.append, on_step=signal_at(1))
+        train_network(recipe, out=tmp_path / "run", like=older, on_note=notes.append, callbacks=[signal_at(1)])
     assert len(notes) == 1
     assert "torch was 1.0, is " in notes[0]
 
@@ -166,22 +172,22 @@ def test_a_run_in_an_object_storage_can_be_stopped_damaged_resumed_and_opened_th
 ) -> None:
     url, notes = f"{s3_server.bucket('runs')}/a/run", []
     with pytest.raises(Stopped):
-        train_network(recipe, url, on_step=signal_at(7))
+        train_network(recipe, out=url, callbacks=[signal_at(7)])
     keys = [
         entry["Key"]
         for entry in s3_server.client.list_objects_v2(Bucket="runs", Prefix="a/run/checkpoint-")["Contents"]
     ]
     s3_server.client.put_object(Bucket="runs", Key=max(keys), Body=b"broken")
-    resumed = train_network(recipe, url, resume=True, on_note=notes.append)
+    resumed = train_network(recipe, out=url, resume=True, on_note=notes.append)
     assert any(f"{url}/checkpoint-" in note and "is broken" in note for note in notes)
     assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
-    assert train_network(recipe, url, resume=True).model == resumed.model
+    assert train_network(recipe, out=url, resume=True).model == resumed.model
 
 
 def test_a_request_that_makes_no_sense_leaves_no_folder(recipe: Recipe, tmp_path: Path) -> None:
     wrong = msgspec.structs.replace(recipe, model=ModelSettings(variant="mini_xcepton"))
     with pytest.raises(UnknownName, match="did you mean mini_xception"):
-        train_network(wrong, tmp_path / "run")
+        train_network(wrong, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -199,12 +205,12 @@ def test_a_run_with_all_that_is_random_resumes_to_the_same_bits_and_publishes_it
 ) -> None:
     strong = msgspec.structs.replace(recipe, **STRONG)
     with pytest.raises(KeyboardInterrupt):
-        train_network(strong, tmp_path / "cut", on_step=stop_at(5))
-    resumed = train_network(strong, tmp_path / "cut", resume=True, workers=1)
-    whole = train_network(strong, tmp_path / "whole")
+        train_network(strong, out=tmp_path / "cut", callbacks=[stop_at(5)])
+    resumed = train_network(strong, out=tmp_path / "cut", resume=True, workers=1)
+    whole = train_network(strong, out=tmp_path / "whole")
     assert resumed.main_file.read_bytes() == whole.main_file.read_bytes()
     last = msgspec.structs.replace(strong, average=None)
-    assert train_network(last, tmp_path / "last").main_file.read_bytes() != whole.main_file.read_bytes()
+    assert train_network(last, out=tmp_path / "last").main_file.read_bytes() != whole.main_file.read_bytes()
 
 
 def test_a_run_that_no_longer_improves_ends_and_publishes_its_best_epoch(recipe: Recipe, tmp_path: Path) -> None:
@@ -217,7 +223,7 @@ def test_a_run_that_no_longer_improves_ends_and_publishes_its_best_epoch(recipe:
         stop_after=2,
         publish="best",
     )
-    made = train_network(wild, tmp_path / "run", keep=1)
+    made = train_network(wild, out=tmp_path / "run", keep=1)
     rows = [msgspec.json.decode(line) for line in (tmp_path / "run" / JSON_LINES).read_bytes().splitlines()]
     losses = [row["validation_loss"] for row in rows]
     assert len(rows) < 30
@@ -225,7 +231,7 @@ def test_a_run_that_no_longer_improves_ends_and_publishes_its_best_epoch(recipe:
     (score,) = made.model.metrics.values()
     assert score.top1 is not None
     assert score.top1.value == max(row["validation_top1"] for row in rows)
-    last = train_network(msgspec.structs.replace(wild, publish="last"), tmp_path / "last")
+    last = train_network(msgspec.structs.replace(wild, publish="last"), out=tmp_path / "last")
     assert last.main_file.read_bytes() != made.main_file.read_bytes()
 
 
@@ -233,29 +239,21 @@ def test_validation_on_other_classes_than_those_trained_on_is_refused(recipe: Re
     other = write_folder(tmp_path / "other", 1, ("ant", "yak"))
     data = DataSettings(source=f"{recipe.data.source}/train", validation=str(other))
     with pytest.raises(InputError, match="1 of the 2 classes of the validation data, such as 'yak'"):
-        train_network(msgspec.structs.replace(recipe, data=data), tmp_path / "run")
+        train_network(msgspec.structs.replace(recipe, data=data), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_recipe_for_data_that_are_not_here_says_how_to_give_them(recipe: Recipe, tmp_path: Path) -> None:
     far = msgspec.structs.replace(recipe, data=DataSettings(source="imagenet"))
     with pytest.raises(InputError, match="there are no data at 'imagenet'; pass --data"):
-        train_network(far, tmp_path / "run")
+        train_network(far, out=tmp_path / "run")
 
 
 def test_a_run_says_at_which_rate_it_trains_where_the_batch_decides_it(recipe: Recipe, tmp_path: Path) -> None:
     notes: list[str] = []
     scaled = msgspec.structs.replace(recipe, epochs=1, optim=OptimSettings(lr=0.1, lr_per=100))
-    train_network(scaled, tmp_path / "run", on_note=notes.append)
+    train_network(scaled, out=tmp_path / "run", on_note=notes.append)
     assert "optim.lr 0.1 is for steps of 100 images; with 10 the peak rate is 0.01" in notes
-
-
-def test_an_empty_bundle_is_of_the_recipes_network_and_the_datas_classes() -> None:
-    recipe = small_recipe()
-    bundle = empty_bundle(recipe, labelled(3))
-    assert bundle.labels.names == CLASSES
-    assert (bundle.model.network.num_classes, bundle.model.network.in_channels) == (len(CLASSES), 3)
-    assert bundle.model.lineage[0].settings["recipe"] == recipe.digest
 
 
 def test_what_is_written_can_be_opened_and_holds_the_weights(tmp_path: Path) -> None:
@@ -264,3 +262,84 @@ def test_what_is_written_can_be_opened_and_holds_the_weights(tmp_path: Path) -> 
     write_result(tmp_path / "bundle", bundle, network, {})
     stored = read_weights(open_bundle(tmp_path / "bundle", verify=True).main_file)
     assert all(np.array_equal(stored[name], tensor) for name, tensor in network.tensors().items())
+
+
+def moved(recipe: Recipe, tmp_path: Path) -> Recipe:
+    """The recipe with its data copied elsewhere, under another name."""
+    place = shutil.copytree(recipe.data.source, tmp_path / "elsewhere" / "images")
+    return msgspec.structs.replace(recipe, data=DataSettings(source=str(place)))
+
+
+def test_a_run_whose_data_moved_is_resumed_to_the_same_bits(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train_network(recipe, out=tmp_path / "run", callbacks=[stop_at(5)])
+    resumed = train_network(moved(recipe, tmp_path), out=tmp_path / "run", resume=True)
+    assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
+    assert resumed.model.lineage[-1].settings["recipe"] == recipe.digest
+
+
+def test_a_run_is_resumed_by_relative_and_absolute_paths(
+    recipe: Recipe, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Path(recipe.data.source)
+    monkeypatch.chdir(place.parent)
+    relative = msgspec.structs.replace(recipe, data=DataSettings(source=place.name))
+    with pytest.raises(KeyboardInterrupt):
+        train_network(relative, out=tmp_path / "run", callbacks=[stop_at(5)])
+    resumed = train_network(recipe, out=tmp_path / "run", resume=True)
+    assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
+
+
+def test_a_run_whose_validation_images_changed_is_not_resumed(recipe: Recipe, tmp_path: Path) -> None:
+    other = moved(recipe, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        train_network(other, out=tmp_path / "run", callbacks=[stop_at(5)])
+    next(Path(other.data.source, "val").rglob("*.png")).unlink()
+    with pytest.raises(InputError, match=r"the validation data are not those of the run in .* 28 images .* has 27"):
+        train_network(other, out=tmp_path / "run", resume=True)
+
+
+def test_a_finished_run_is_prolonged_with_its_state(recipe: Recipe, tmp_path: Path) -> None:
+    short, out, notes = msgspec.structs.replace(recipe, epochs=1), tmp_path / "run", []
+    first = train_network(short, out=out).main_file.read_bytes()
+    longer = train_network(recipe, out=out, resume=True, on_note=notes.append)
+    rows = [msgspec.json.decode(line) for line in (out / JSON_LINES).read_bytes().splitlines()]
+    assert [row["steps"] for row in rows] == [3, 6, 9]
+    assert longer.main_file.read_bytes() != first
+    assert longer.model.lineage[-1].settings["earlier_epochs"] == "1 until step 3"
+    assert "goes on after step 3 with 3 epochs in place of 1; the schedule now spans 9 steps" in notes[-1]
+    assert train_network(recipe, out=out, resume=True).model == longer.model
+    with pytest.raises(InputError, match="has finished 3 epochs, and is to have 1; expected as many at least"):
+        train_network(short, out=out, resume=True)
+
+
+def test_a_run_that_is_prolonged_before_its_first_step_is_the_longer_run(
+    recipe: Recipe, whole: Path, tmp_path: Path
+) -> None:
+    constant = {"schedule": ScheduleSettings(name="constant")}
+    short, long = (msgspec.structs.replace(recipe, epochs=epochs, **constant) for epochs in (2, 3))
+    train_network(short, out=tmp_path / "run")
+    prolonged = train_network(long, out=tmp_path / "run", resume=True)
+    at_once = train_network(long, out=tmp_path / "whole")
+    assert prolonged.main_file.read_bytes() == at_once.main_file.read_bytes()
+
+
+def test_images_in_memory_are_trained_on_and_held_out(recipe: Recipe, tmp_path: Path) -> None:
+    quick = msgspec.structs.replace(recipe, epochs=1)
+    bundle = train_network(quick, labelled(42), out=tmp_path / "run")
+    (name,) = bundle.model.metrics
+    assert (name, bundle.model.metrics[name].total) == ("pictures:validation", 14)
+    with pytest.raises(InputError, match="images in a program's memory"):
+        open_source(f"{tmp_path / 'run'}:validation")
+
+
+def test_a_runs_folder_stands_for_the_images_that_it_was_validated_on(recipe: Recipe, tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "d", 12)
+    data = DataSettings(source=str(root), hold_out=HoldOut(fold="2/3"))
+    quick = msgspec.structs.replace(recipe, data=data, epochs=1)
+    bundle = train_network(quick, out=tmp_path / "run")
+    unseen, seen = (open_source(f"{tmp_path / 'run'}:{part}") for part in ("validation", "train"))
+    (score,) = bundle.model.metrics.values()
+    assert (len(unseen), len(seen)) == (score.total, 84 - score.total)
+    with Engine.open(bundle) as engine:
+        assert evaluate(engine, unseen).top1 == score.top1

@@ -16,9 +16,9 @@ from xception.errors import InputError
 from xception.models.network import Xception, build
 from xception.pipeline.engine import Engine
 from xception.tasks.evaluate import evaluate
+from xception.train.assembly import empty_bundle
 from xception.train.distributed import ProcessShare, launch
 from xception.train.settings import ComputeSettings
-from xception.train.trainer import empty_bundle
 from xception.train.validation import validate
 
 

@@ -1,5 +1,6 @@
 """`xception train`"""
 
+import json
 import logging
 import os
 from collections.abc import Sequence
@@ -7,11 +8,9 @@ from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 from cyclopts import Parameter
 
 from xception.cli.output import percent, print_facts, progress_bar, say
-from xception.cli.training_display import TrainingDisplay
 from xception.data.remote import is_remote
 from xception.data.sources import packages_for
 from xception.errors import MissingExtra, UsageError
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from xception.train.logs import Epoch
     from xception.train.manifest import RunManifest
     from xception.train.recipe import Recipe
+    from xception.train.settings import DataSettings
     from xception.train.storage import Storage
 
 PAGE = "report.html"
@@ -40,6 +40,7 @@ def train(
     data: str | None = None,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
+    fold: str | None = None,
     rerun: str | None = None,
     resume: bool = False,
     dry_run: bool = False,
@@ -64,6 +65,7 @@ def train(
             `report.html`. By default runs/RECIPE, or for a repeated run its folder's name with -again behind it.
         data: Data set: to train on, instead of the recipe's; an image folder, or digits.
         from_: Model to start from, named as in every verb: its network, its preprocessing and its weights.
+        fold: Part of the images to hold out for validation, such as 1/5 for the first of five; the five hold each once.
         set_: Change a setting of the recipe, such as optim.lr=0.1; may be given several times.
         rerun: Folder or `run.json` of a run to repeat, in place of a recipe.
         resume: Continue the run that lies at --out, or start it if there is none.
@@ -75,8 +77,9 @@ def train(
         raise UsageError(f"--workers is {workers} and --keep is {keep}; expected at least 1 for both")
     start = packages_to_get(from_) if from_ else ()
     require_all(*TRAINING_PACKAGES, *start, *packages_for(data))
-    changes = (*set_, *([f"data.source='{data}'"] if data else []), *([f"model.start='{from_}'"] if from_ else []))
-    settings, like = _settings(recipe, rerun, changes, data)
+    given = {"data.source": data, "model.start": from_, "data.hold_out.fold": fold}
+    changes = (*set_, *(f"{name}={_toml(value)}" for name, value in given.items() if value is not None))
+    settings, like = _settings(recipe, rerun, changes)
     if dry_run:
         _dry_run(settings, workers)
         return
@@ -84,20 +87,21 @@ def train(
     _train(settings, place, like, resume=resume, workers=workers, keep=keep)
 
 
-def _settings(
-    recipe: str | None, rerun: str | None, changes: tuple[str, ...], data: str | None
-) -> "tuple[Recipe, RunManifest | None]":
+def _toml(value: str) -> str:
+    """A text as TOML, whatever characters are in it."""
+    return json.dumps(value)
+
+
+def _settings(recipe: str | None, rerun: str | None, changes: tuple[str, ...]) -> "tuple[Recipe, RunManifest | None]":
     """The recipe, and the run to repeat if --rerun names one."""
-    from xception.train.recipe import load_recipe
+    from xception.train.recipe import load_recipe, moved
 
     if recipe is not None and rerun is None:
         return load_recipe(recipe, changes), None
     if recipe is not None or rerun is None:
         raise UsageError("train needs a recipe, or --rerun with a run to repeat; expected one of them")
-    if len(changes) > (data is not None):
-        raise UsageError("--rerun repeats a run as it was; leave --set and --from out, or train from a recipe")
     like = _read_rerun(rerun)
-    return _with_data(like.recipe, data), like
+    return moved(like.recipe, changes), like
 
 
 def _read_rerun(place: str) -> "RunManifest":
@@ -111,28 +115,21 @@ def _read_rerun(place: str) -> "RunManifest":
     return manifest
 
 
-def _with_data(recipe: "Recipe", data: str | None) -> "Recipe":
-    """The recipe with its data at another place."""
-    if data is None:
-        return recipe
-    return msgspec.structs.replace(recipe, data=msgspec.structs.replace(recipe.data, source=data))
-
-
 def _train(recipe: "Recipe", out: str, like: "RunManifest | None", *, resume: bool, workers: int, keep: int) -> None:
+    from xception.cli.training_display import TrainingDisplay
     from xception.train.trainer import train_network
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every process
-    train_here = partial(train_network, recipe, out, resume=resume, workers=workers, keep=keep, like=like)
+    train_here = partial(train_network, recipe, out=out, resume=resume, workers=workers, keep=keep, like=like)
     if os.environ.get("RANK", "0") != "0":  # only the first of several processes prints
         train_here()
         return
     with progress_bar() as progress:
-        display = TrainingDisplay(progress)
-        bundle = train_here(on_step=display.on_step, on_epoch=display.on_epoch, on_note=say)
-    _print_result(bundle, out, recipe.data.source)
+        bundle = train_here(callbacks=[TrainingDisplay(progress)], on_note=say)
+    _print_result(bundle, out, recipe.data)
 
 
-def _print_result(bundle: "Bundle", out: str, data: str) -> None:
+def _print_result(bundle: "Bundle", out: str, data: "DataSettings") -> None:
     """Write the page of a finished run, and print its scores and speed."""
     from xception.train.logs import median_speed, read_history
     from xception.train.storage import open_storage
@@ -144,7 +141,17 @@ def _print_result(bundle: "Bundle", out: str, data: str) -> None:
     page = _write_page(bundle, storage, history) or "-"
     speed = median_speed(history)
     print_facts({"bundle": place, "digest": bundle.model.digest, **metrics, "speed": str(speed or "-"), "report": page})
-    say(f"next: xception evaluate {place} {data}")
+    say(f"next: xception evaluate {place} {_unseen(data, storage.place)}")
+
+
+def _unseen(data: "DataSettings", run: str) -> str:
+    """The images that a run was validated on, as every verb takes them; no part of them was trained on."""
+    from xception.data.hold_out import DEFAULT
+    from xception.data.sources import named_split
+
+    if data.validation is not None:
+        return data.validation
+    return f"{named_split(data.source, None)[0] if data.hold_out == DEFAULT else run}:validation"
 
 
 def _write_page(bundle: "Bundle", storage: "Storage", history: "Sequence[Epoch]") -> str | None:
@@ -164,7 +171,10 @@ def _write_page(bundle: "Bundle", storage: "Storage", history: "Sequence[Epoch]"
 def _dry_run(recipe: "Recipe", workers: int) -> None:
     from xception.train.dry_run import rehearse
 
-    print_facts(_plan_facts(rehearse(recipe, workers)))
+    plan = rehearse(recipe, workers)
+    for remark in plan.remarks:
+        say(remark)
+    print_facts(_plan_facts(plan))
     say("nothing was written; leave --dry-run out to train")
 
 
@@ -175,8 +185,8 @@ def _plan_facts(plan: "Plan") -> dict[str, str]:
     return {
         **{name: str(value) for name, value in settings_of(run.recipe).items()},
         "parameters": f"{plan.parameters:,}",
-        "training images": f"{run.data.images:,} of {run.data.classes} classes",
-        "validation images": f"{plan.validation_images:,}",
+        "training images": f"{run.data.training_part.images:,} of {run.data.training_part.classes} classes",
+        "validation images": f"{run.data.validation_part.images:,}",
         "steps": f"{plan.total_steps:,} = {run.recipe.epochs} epochs of {plan.steps_per_epoch:,}",
         "rate at step": rates,
         "devices": f"{run.processes} x {run.device}, {run.threads} threads",

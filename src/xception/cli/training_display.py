@@ -7,20 +7,21 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from xception.cli.output import say
+from xception.train.callbacks import Callback, RunningTraining, StepReport
+from xception.train.logs import Epoch
 
 if TYPE_CHECKING:
     from rich.progress import Progress
-
-    from xception.train.logs import Epoch
-    from xception.train.loop import StepReport
 
 LINE_EVERY_S = 30.0
 SPEED_WINDOW_STEPS = 50
 """Number of last steps that the shown speed is measured over."""
 
 
-class TrainingDisplay:
-    """The callbacks of a run that show its steps and epochs."""
+class TrainingDisplay(Callback):
+    """Shows the steps and epochs of a run."""
+
+    only_watches = True
 
     def __init__(self, progress: "Progress", now: Callable[[], float] = perf_counter) -> None:
         self._progress = progress
@@ -29,7 +30,7 @@ class TrainingDisplay:
         self._ends: deque[tuple[float, int]] = deque([(now(), 0)], maxlen=SPEED_WINDOW_STEPS + 1)
         self._last_line = now()
 
-    def on_step(self, report: "StepReport") -> None:
+    def on_step(self, run: RunningTraining, report: StepReport) -> None:  # noqa: ARG002 - as every callback
         self._ends.append((self._now(), report.images))
         words = self._words(report)
         self._progress.update(self._task, completed=report.step, total=report.total_steps, description=words)
@@ -38,7 +39,7 @@ class TrainingDisplay:
             left = timedelta(seconds=round((report.total_steps - report.step) * self._seconds_per_step()))
             say(f"step {report.step}/{report.total_steps}, {words}, {left} left")
 
-    def on_epoch(self, row: "Epoch") -> None:
+    def on_epoch(self, run: RunningTraining, row: Epoch) -> None:  # noqa: ARG002 - as every callback
         say(
             f"epoch {row.epoch}: loss {row.train_loss:.4f}, validation top-1 {_share(row.validation_top1)}, "
             f"balanced accuracy {_share(row.validation_balanced_accuracy)}, rate {row.lr:.2g}, "
@@ -48,7 +49,7 @@ class TrainingDisplay:
         self._ends.clear()  # validation is not training
         self._ends.append((self._now(), 0))
 
-    def _words(self, report: "StepReport") -> str:
+    def _words(self, report: StepReport) -> str:
         images = sum(count for _, count in list(self._ends)[1:])
         elapsed = self._ends[-1][0] - self._ends[0][0]
         speed = f"{images / elapsed:,.0f}" if elapsed else "-"

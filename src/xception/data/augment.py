@@ -142,6 +142,11 @@ def batch_generator(seed: int, step: int, rank: int = 0) -> np.random.Generator:
     return _generator(seed, rank, step, stream=2)
 
 
+def image_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """The random numbers for a program's own change of sample `index` in epoch `epoch`."""
+    return _generator(seed, epoch, index, stream=3)
+
+
 def _repeated(indices: np.ndarray, count: int, rng: np.random.Generator, offset: int) -> np.ndarray:
     rounds = -(-count // len(indices))
     return np.concatenate([rng.permutation(indices) + turn * offset for turn in range(rounds)])[:count]

@@ -12,6 +12,7 @@ from xception.data.files import IMAGE_SUFFIXES, Files, is_image
 from xception.data.inventory import Inventory, announce, left_out
 from xception.data.locations import is_folder, locate, open_files
 from xception.data.memory import ImageLike, TorchTensor, as_item
+from xception.data.metadata import metadata_columns
 from xception.data.remote import is_remote
 from xception.data.source import Item, Items, Lazy
 from xception.errors import InputError
@@ -47,7 +48,8 @@ def image_folder(files: Files, name: str) -> Lazy:
         return Item(as_text(keys[index]), targets[index], partial(files.read, keys[index]))
 
     inventory = Inventory(left_out=left_out(others))
-    return Lazy(name, tuple(map(as_text, classes)), range(len(keys)), item, inventory)
+    names = tuple(map(as_text, classes))
+    return Lazy(name, names, range(len(keys)), item, inventory, metadata_columns(files, keys))
 
 
 def _refuse_parts(keys: Iterable[str], place: str) -> None:

@@ -1,14 +1,14 @@
 """Data sources: sequences of items that are read only when they are needed."""
 
-from array import array
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, Self, runtime_checkable
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
 from xception.arguments import require_type
 from xception.data.inventory import EMPTY, Inventory
+from xception.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,13 @@ class Items(_Described):
         return iter(self.items)
 
 
+def _no_column(name: str) -> Sequence[Hashable]:
+    raise InputError(
+        f"there is no column {name!r}: this form of data has none; expected parquet files with it, or class folders "
+        "with a metadata.csv"
+    )
+
+
 @dataclass(frozen=True, repr=False)
 class Lazy(_Described):
     """A source that makes each item on demand, so that a million of them take no memory.
@@ -89,6 +96,10 @@ class Lazy(_Described):
     indices: Sequence[int]
     make: Callable[[int], Item]
     inventory: Inventory = EMPTY
+    column: Callable[[str], Sequence[Hashable]] = _no_column
+    """A column of further facts by its name: what it has for each index that `make` takes, in their order."""
+    whole: "Lazy | None" = None
+    """The undivided data that this is a part of."""
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -98,7 +109,3 @@ class Lazy(_Described):
 
     def __iter__(self) -> Iterator[Item]:
         return map(self.make, self.indices)
-
-    def part(self, name: str, wanted: Callable[[Item], bool]) -> Self:
-        """The part of the source whose items are wanted, under another name."""
-        return replace(self, name=name, indices=array("q", (i for i in self.indices if wanted(self.make(i)))))

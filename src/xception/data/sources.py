@@ -4,22 +4,28 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from xception.data.classes import DEVKIT
 from xception.data.digits import digits
 from xception.data.files import Below, Files, is_image, sentence
 from xception.data.flat_folder import flat_folder
 from xception.data.folder import image_folder
 from xception.data.ground_truth import TRUTH_FILE
+from xception.data.hold_out import DEFAULT, HoldOut, divide
 from xception.data.inventory import announce, inventory_of
 from xception.data.list_file import LIST_SUFFIXES, list_file
 from xception.data.locations import above, base_name, is_folder, open_files
 from xception.data.parquet import PARQUET_SUFFIX, parquet, parquet_rows
-from xception.data.remote import packages_for_files
+from xception.data.remote import is_remote, packages_for_files
 from xception.data.shards import COMPRESSED_SUFFIXES, SHARD_SUFFIX, index_shards, shards
 from xception.data.source import Lazy, Source
 from xception.data.splits import SPLITS, Split, split_files, split_folder, split_of, split_part
 from xception.data.synthetic import SYNTHETIC_PREFIX, SYNTHETIC_SYNTAX, synthetic
-from xception.errors import InputError, UnknownName
+from xception.errors import InputError, UnknownName, UsageError
+
+RUN_FILE = "run.json"
+"""The description of a training run, in its folder."""
 
 HUB_FOLDER = "data/"
 """Folder in which the Hugging Face hub's data sets have their files."""
@@ -36,6 +42,8 @@ class DataForm:
     open: Callable[[str, Split | None], Source]
     packages: tuple[str, ...] = ()
     """The packages that opening it needs."""
+    is_place: bool = True
+    """Data of this form lie in files, which may be moved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +99,76 @@ def open_source(data: str | Path, split: Split | None = None) -> Source:
     return source
 
 
+def open_halves(
+    data: str | Source, validation: str | Source | None = None, hold_out: HoldOut = DEFAULT
+) -> tuple[Source, Source]:
+    """Open the part of the data that training sees, and the one that it is validated on.
+
+    Args:
+        data: data with both parts, or for training only where `validation` is given.
+        validation: data of their own for validation.
+        hold_out: the choice of the part that undivided data hold out.
+
+    Raises:
+        InputError: no such data, or data that cannot be divided so.
+        UsageError: data with parts of their own are to be divided otherwise.
+    """
+    if validation is not None:
+        _refuse_hold_out(hold_out, "the validation data are given")
+        return _opened(data), _opened(validation)
+    if not isinstance(data, str):
+        return divide(data if isinstance(data, Lazy) else _as_lazy(data), hold_out)
+    base, named = named_split(data, None)
+    if named not in (None, "train"):
+        raise InputError(
+            f"{data} is one part of {base}; expected {base} itself, or data.validation with what to validate on"
+        )
+    training = open_source(base, "train")
+    if isinstance(training, Lazy) and training.whole:
+        return divide(training.whole, hold_out)
+    _refuse_hold_out(hold_out, f"{base} has parts of its own")
+    return training, open_source(base, "validation")
+
+
+def _opened(data: str | Source) -> Source:
+    return open_source(data) if isinstance(data, str) else data
+
+
+def _as_lazy(source: Source) -> Lazy:
+    return Lazy(source.name, source.classes, range(len(source)), source.__getitem__)
+
+
+def _refuse_hold_out(hold_out: HoldOut, reason: str) -> None:
+    if hold_out != DEFAULT:
+        raise UsageError(f"data.hold_out does nothing where {reason}; leave it out, or name undivided data")
+
+
+def _run_part(folder: Folder) -> Source:
+    """A part of what a training run saw, by the description that the run left in its folder."""
+    try:
+        run = msgspec.json.decode(folder.files.read(RUN_FILE), type=_Run)
+    except msgspec.DecodeError as error:
+        raise InputError(f"{folder.files.place}/{RUN_FILE} describes no run: {error}") from error
+    if run.data.source is None:
+        raise InputError(
+            f"the run in {folder.files.place} was trained on images in a program's memory; expected data in files"
+        )
+    training, validation = open_halves(run.data.source, run.data.validation, run.data.hold_out)
+    return training if folder.split == "train" else validation
+
+
+class _RunData(msgspec.Struct):
+    """The places of a run's data, which the rest of `run.json` goes with."""
+
+    source: str | None
+    validation: str | None
+    hold_out: HoldOut
+
+
+class _Run(msgspec.Struct):
+    data: _RunData
+
+
 def packages_for(*data: str | None) -> tuple[str, ...]:
     """The packages that opening data sets needs, as far as their names tell; nothing is read, and None is no data."""
     names = [named_split(one, None)[0] for one in data if one is not None]
@@ -103,6 +181,12 @@ def named_split(data: str, split: Split | None) -> tuple[str, Split | None]:
     base, _, suffix = data.rpartition(":")
     named = split_of(suffix)
     return (base, named) if base and named and not Path(data).exists() else (data, split)
+
+
+def absolute(data: str) -> str:
+    """The data's place so that it holds in every folder; a URL or a name without a place as it is."""
+    form = form_of(named_split(data, None)[0])
+    return str(Path(data).absolute()) if form and form.is_place and not is_remote(data) else data
 
 
 def form_of(data: str) -> DataForm | None:
@@ -168,6 +252,11 @@ def _ends(*suffixes: str) -> Callable[[str], bool]:
 
 
 FOLDER_FORMS = (
+    FolderForm(
+        help=f"a training run's {RUN_FILE}, which stands for what the run was validated on",
+        fits=lambda entries: RUN_FILE in entries,
+        open=_run_part,
+    ),
     _packed("parquet files", PARQUET_SUFFIX, parquet_rows),
     _packed("tar shards", SHARD_SUFFIX, index_shards),
     _packed("parquet files", PARQUET_SUFFIX, parquet_rows, below=HUB_FOLDER),
@@ -191,8 +280,14 @@ DATA_FORMS = (
         fits=lambda data: data == "digits",
         open=lambda _, split: digits(split or "test"),
         packages=("sklearn",),
+        is_place=False,
     ),
-    DataForm(help=SYNTHETIC_SYNTAX, fits=lambda data: data.startswith(SYNTHETIC_PREFIX), open=synthetic),
+    DataForm(
+        help=SYNTHETIC_SYNTAX,
+        fits=lambda data: data.startswith(SYNTHETIC_PREFIX),
+        open=synthetic,
+        is_place=False,
+    ),
     DataForm(help="tar shards as name-{000..009}.tar", fits=_ends(SHARD_SUFFIX, *COMPRESSED_SUFFIXES), open=shards),
     DataForm(
         help="parquet files as name-{000..009}.parquet",

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Mapping, Set
 from dataclasses import replace
-from hashlib import sha256
 from typing import Literal, get_args
 
 from xception.data.classes import DEVKIT
 from xception.data.files import Files, is_image
+from xception.data.hold_out import divide
 from xception.data.source import Lazy
 from xception.errors import InputError
 
@@ -24,9 +24,6 @@ SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
 
 STAND_INS: dict[Split, tuple[Split, ...]] = {"test": ("validation",)}
 """Splits that are taken where one is not there."""
-
-VALIDATION_SHARE = 0.1
-"""Share of undivided data that training keeps for validation."""
 
 
 def split_of(name: str) -> Split | None:
@@ -106,15 +103,12 @@ def split_files(names: list[str], split: Split | None, place: str) -> tuple[list
 def split_part(source: Lazy, split: Split | None) -> Lazy:
     """The part of undivided data that a split sees: train and validation share it out, any other use sees all of it.
 
-    The part into which an item falls depends only on its key: neither on other items nor on the place of the data.
+    Raises:
+        InputError: all images of a class would be held out.
     """
     if split is None:
         return source
-    name = f"{source.name}:{split}"
     if split == "test":
-        return replace(source, name=name)
-    return source.part(name, lambda item: _held_out(item.key) == (split == "validation"))
-
-
-def _held_out(key: str) -> bool:
-    return int.from_bytes(sha256(key.encode()).digest()[:8], "big") < VALIDATION_SHARE * 2**64
+        return replace(source, name=f"{source.name}:{split}")
+    training, held_out = divide(source)
+    return training if split == "train" else held_out

@@ -3,14 +3,13 @@
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import Semaphore
-from typing import Literal, Self, cast
+from typing import Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from xception.backends.base import Logits, Pixels, Session, run_in_batches
-from xception.data.damage import libjpeg_warning
 from xception.data.pixels import Mode, pixels
 from xception.data.source import Item
 from xception.errors import DecodeError
@@ -39,8 +38,6 @@ class Scored:
 
     item: Item
     logits: Logits
-    warning: str | None = None
-    """Damage of the file that its decoder passed over, if the lane looks for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +46,6 @@ class Ready:
 
     item: Item
     pixels: Pixels
-
-
-Damage = Literal["ignored", "noted", "refused"]
-"""Treatment of JPEG files that can be decoded and of which libjpeg warns."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +77,6 @@ class Lane:
     """The cores to use; lanes that run at the same time share them."""
     clocks: Clocks
     """The stopwatches on which the time of each stage is counted."""
-    damage: Damage = "ignored"
-    """Treatment of damaged JPEG files; all but the first take time, and simplejpeg."""
 
     @classmethod
     def of(
@@ -111,15 +102,14 @@ class Lane:
         """Logits or a failure for every item, in their order."""
         loaded = [self._read(item) for item in items]
         with self.clocks["preprocess"].entering(self.cores.lend()):
-            warnings = [self._warning(file) for file in loaded]
-            images = [self._prepare(*given) for given in zip(items, loaded, warnings, strict=True)]
+            images = [self._prepare(item, file) for item, file in zip(items, loaded, strict=True)]
             groups = [(places, self._stack(images, places)) for places in _by_shape(images)]
         outcomes: dict[int, Scored | Failure] = {
             place: image for place, image in enumerate(images) if isinstance(image, Failure)
         }
         for places, batch in groups:
             for place, logits in zip(places, self._infer(batch), strict=True):
-                outcomes[place] = Scored(items[place], logits, warnings[place])
+                outcomes[place] = Scored(items[place], logits)
         return [outcomes[place] for place in range(len(items))]
 
     def _read(self, item: Item) -> bytes | Image.Image | Failure:
@@ -129,14 +119,9 @@ class Lane:
         except (DecodeError, OSError) as error:
             return _failure(item, error)
 
-    def _warning(self, loaded: bytes | Image.Image | Failure) -> str | None:
-        return libjpeg_warning(loaded) if self.damage != "ignored" and isinstance(loaded, bytes) else None
-
-    def _prepare(self, item: Item, loaded: bytes | Image.Image | Failure, warning: str | None) -> Levels | Failure:
+    def _prepare(self, item: Item, loaded: bytes | Image.Image | Failure) -> Levels | Failure:
         if isinstance(loaded, Failure):
             return loaded
-        if warning and self.damage == "refused":
-            return Failure(item.key, warning)
         try:
             with self.clocks["preprocess"].measure():
                 return pixels(loaded, self.preprocess, self.mode)

@@ -1,7 +1,6 @@
 """Training batches as a pure function of the step: exact resume and any number of workers follow."""
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import ceil
@@ -9,9 +8,11 @@ from typing import Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from xception.data.augment import Augment, balanced_order, epoch_order
+from xception.data.augment import Augment, balanced_order, epoch_order, image_generator
+from xception.data.decode import loaded_image
 from xception.data.source import Item, Source
 from xception.data.subset import share
 from xception.errors import DecodeError, InputError
@@ -32,6 +33,8 @@ class TrainingImages:
     """Preprocessing at full size, which validation uses too."""
     progressive: tuple[ProgressiveStage, ...] = ()
     seed: int
+    own_augment: Callable[[Image.Image, np.random.Generator], Image.Image] | None = None
+    """A program's own change of an image, before the others."""
 
     def preprocess_in(self, epoch: int) -> Preprocess:
         """The preprocessing of training images in epoch `epoch`, counted from 0."""
@@ -45,7 +48,10 @@ class TrainingImages:
             InputError: the image cannot be read or decoded.
         """
         try:
-            return self.augment.pixels(item.load(), self.preprocess_in(epoch), self.seed, epoch, index)
+            loaded = item.load()
+            if self.own_augment:
+                loaded = self.own_augment(loaded_image(loaded), image_generator(self.seed, epoch, index))
+            return self.augment.pixels(loaded, self.preprocess_in(epoch), self.seed, epoch, index)
         except (DecodeError, OSError) as error:
             raise InputError(f"training image {item.key} cannot be used: {error}; mend or remove it") from error
 
@@ -101,15 +107,7 @@ class Batches:
             return balanced_order(self._targets, self.images.seed, epoch)
         return epoch_order(len(self.source), self.images.seed, epoch)
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over the classes and over every item's key and target, in order."""
-        digest = hashlib.sha256("\n".join(self.source.classes).encode())
-        for item in self.source:
-            digest.update(f"\n{item.key}\t{item.target}".encode())
-        return digest.hexdigest()
-
-    def from_step(self, first: int, last: int, workers: int) -> Iterator[Batch]:
+    def from_step(self, first: int, last: int, workers: int) -> Generator[Batch, None, None]:
         """Batches of the steps from `first` up to but not including `last`, prepared ahead on worker threads."""
         return overlap(range(first, last), self, workers=workers)
 

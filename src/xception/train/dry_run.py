@@ -6,11 +6,11 @@ import msgspec
 import torch
 
 from xception.machine import peak_memory_bytes
+from xception.train.assembly import assemble, remarks
 from xception.train.finetune import set_learning
 from xception.train.loop import Parts
 from xception.train.manifest import RunManifest, describe_run
 from xception.train.recipe import Recipe
-from xception.train.trainer import assemble
 
 REHEARSED_STEPS = 2
 
@@ -20,7 +20,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     run: RunManifest
     parameters: int
-    validation_images: int
+    remarks: tuple[str, ...]
+    """Sentences on what a person should know before the first step."""
     steps_per_epoch: int
     total_steps: int
     rates: dict[int, float]
@@ -40,7 +41,8 @@ def rehearse(recipe: Recipe, workers: int = 2) -> Plan:
         InputError: data that cannot be read.
         UsageError: settings that do not fit the network, the data or the machine.
     """
-    parts = assemble(recipe)
+    notes: list[str] = []
+    parts = assemble(recipe, workers=workers, on_note=notes.append)
     steps, progress = parts.course.total_steps, parts.state.progress
     set_learning(parts.state.network, parts.freeze, 0)
     losses, ms_per_step = [], 0.0
@@ -50,9 +52,9 @@ def rehearse(recipe: Recipe, workers: int = 2) -> Plan:
         ms_per_step = 1000 * (perf_counter() - started)
         progress.step += 1
     return Plan(
-        run=describe_run(recipe, parts.batches, parts.fabric.device.type),
+        run=describe_run(recipe, parts),
         parameters=sum(parameter.numel() for parameter in parts.state.network.parameters()),
-        validation_images=len(parts.validation),
+        remarks=(*notes, *remarks(recipe, parts)),
         steps_per_epoch=parts.batches.per_epoch,
         total_steps=steps,
         rates=_rates(parts, steps),

@@ -1,6 +1,7 @@
 """The training loop: steps, epochs and checkpoints, in the order in which they happen."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from math import ceil, isfinite
 from time import perf_counter
@@ -13,6 +14,7 @@ from xception.bundle import Bundle, Score
 from xception.data.source import Source
 from xception.errors import CheckFailed, EnvironmentFault
 from xception.train.batches import Batch, Batches
+from xception.train.callbacks import Callback, RunningTraining, StepReport
 from xception.train.checkpoint import Checkpoints, restore
 from xception.train.distributed import from_first, summed
 from xception.train.finetune import set_learning
@@ -36,29 +38,6 @@ MAX_KEYS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepReport:
-    """The progress of a run after one step."""
-
-    step: int
-    total_steps: int
-    epoch: int
-    epochs: int
-    images: int
-    """Images of this step, over all devices."""
-    loss: float
-    lr: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listeners:
-    """Callbacks of a run; only its first process calls them."""
-
-    on_step: Callable[[StepReport], None]
-    on_epoch: Callable[[Epoch], None]
-    on_note: Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Parts:
     """The parts of a run, except for the place where it is kept."""
 
@@ -67,10 +46,14 @@ class Parts:
     freeze: FreezeSettings
     batches: Batches
     validation: Source
+    in_files: bool
+    """The data lie in files, at the places that the recipe names."""
     bundle: Bundle
     """The bundle that the run is to publish, without weights and metrics."""
     state: TrainingState
     stepper: Stepper
+    own_parts: Mapping[str, str]
+    """Name and hash of each part that a program brought along."""
 
 
 @dataclass
@@ -80,7 +63,10 @@ class TrainingRun:
     parts: Parts
     storage: Storage
     checkpoints: Checkpoints
-    listeners: Listeners
+    running: RunningTraining
+    """The run as its callbacks see it."""
+    callbacks: Sequence[Callback] = ()
+    """All callbacks, of which only the first process calls any."""
     workers: int = 2
     request: StopRequest = field(default_factory=StopRequest)
     """The request to stop, if a signal came."""
@@ -88,16 +74,24 @@ class TrainingRun:
     """End of the last lap, by `perf_counter`."""
     next_save: float = field(default_factory=lambda: perf_counter() + CHECKPOINT_EVERY_S)
 
+    @property
+    def heard(self) -> Sequence[Callback]:
+        """The callbacks that this process calls."""
+        return self.callbacks if self.parts.fabric.is_global_zero else ()
+
     def train(self) -> Score:
         """Train from the present state to the end of the run; returns the score of the last validation."""
         score = None
         self.clock = perf_counter()
         progress = self.parts.state.progress
-        while not self.parts.course.is_over(progress.history):
+        while not (progress.ended_by or self.parts.course.is_over(progress.history)):
             epoch = len(progress.history)
             set_learning(self.parts.state.network, self.parts.freeze, epoch)
-            for batch in self._rest_of(epoch):
-                self._step(batch)
+            with closing(self._rest_of(epoch)) as batches:
+                for batch in batches:
+                    self._step(batch)
+                    if progress.ended_by:
+                        break
             score = self._end_epoch()
             self._save()
         # There is no score if an earlier process was killed between the last checkpoint and the bundle.
@@ -112,7 +106,7 @@ class TrainingRun:
             self.parts.state.progress = progress  # the run went further, which its history tells
         return self._validate().score
 
-    def _rest_of(self, epoch: int) -> Iterator[Batch]:
+    def _rest_of(self, epoch: int) -> Generator[Batch, None, None]:
         return self.parts.batches.from_step(
             self.parts.state.progress.step, (epoch + 1) * self.parts.batches.per_epoch, self.workers
         )
@@ -131,6 +125,7 @@ class TrainingRun:
         progress.loss_sum += loss * images
         progress.step_seconds += self._lap()
         self._report(step, loss, images)
+        progress.ended_by = self._ended_by()
         if stopping:
             self._stop()
         if perf_counter() > self.next_save:
@@ -152,7 +147,7 @@ class TrainingRun:
         return self.clock - before
 
     def _report(self, step: int, loss: float, images: int) -> None:
-        if self.parts.fabric.is_global_zero:
+        if self.heard:
             report = StepReport(
                 step=step + 1,
                 total_steps=self.parts.course.total_steps,
@@ -162,7 +157,14 @@ class TrainingRun:
                 loss=loss,
                 lr=self.parts.stepper.learning_rate(step, self.parts.state.progress.validation_losses),
             )
-            self.listeners.on_step(report)
+            for callback in self.heard:
+                callback.on_step(self.running, report)
+
+    def _ended_by(self) -> str:
+        """The reason why a callback ended the run, if one did."""
+        if self.parts.fabric.world_size > 1 and any(not callback.only_watches for callback in self.callbacks):
+            return from_first(self.parts.fabric, lambda: self.running.ended_by)
+        return self.running.ended_by
 
     def _check_finite(self, loss: float, step: int) -> None:
         if not isfinite(loss):
@@ -202,11 +204,14 @@ class TrainingRun:
         progress.loss_sum, progress.seen, progress.step_seconds = 0.0, 0, 0.0
         if self.parts.fabric.is_global_zero:
             write_logs(self.storage, progress.history, progress.started_at)
-            self.listeners.on_epoch(row)
+            for callback in self.heard:
+                callback.on_epoch(self.running, row)
+        progress.ended_by = self._ended_by()
         return validation.score
 
     def _row(self, validation: Validation) -> Epoch:
         progress, score = self.parts.state.progress, validation.score
+        before = progress.history[-1].steps if progress.history else 0
         return Epoch(
             epoch=len(progress.history) + 1,
             steps=progress.step,
@@ -220,7 +225,7 @@ class TrainingRun:
             validation_roc_auc=validation.roc_auc,
             seconds=round(progress.seconds, 3),
             images_per_second=round(progress.seen / progress.step_seconds, 1),
-            ms_per_step=round(1000 * progress.step_seconds / self.parts.batches.per_epoch, 2),
+            ms_per_step=round(1000 * progress.step_seconds / max(1, progress.step - before), 2),
             devices=self.parts.fabric.world_size,
         )
 

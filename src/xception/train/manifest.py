@@ -1,5 +1,6 @@
 """The manifest of a run: recipe, data and machine, as far as they decide the weights; enough to repeat the run."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -8,24 +9,27 @@ import msgspec
 import torch
 
 from xception.bundle import check_version
+from xception.data.hold_out import HoldOut
 from xception.data.remote import is_remote
+from xception.data.source import Source
+from xception.data.sources import RUN_FILE, absolute
 from xception.errors import InputError
 from xception.machine import fingerprint
 from xception.outputs import json_document
-from xception.train.batches import Batches
-from xception.train.recipe import Recipe
+from xception.train.loop import Parts
+from xception.train.own_parts import digest_with
+from xception.train.recipe import COURSE, PLACES, Recipe
 from xception.train.storage import Storage, open_storage
 from xception.version import __version__
 
-RUN_FILE = "run.json"
 RUN_VERSION = 1
 
 MAX_DIFFERENCES = 5
 """Settings that an error names."""
 
 
-class DataFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Name, size and fingerprint of the training data."""
+class PartFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Name, size and fingerprint of the training or validation part of the data."""
 
     name: str
     images: int
@@ -34,13 +38,32 @@ class DataFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """SHA-256 over the classes and over every image's name and class; not over the images themselves."""
 
 
+class DataFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The data of a run. Their places, which hold in every folder, open both parts again; None for data in memory."""
+
+    source: str | None
+    validation: str | None
+    hold_out: HoldOut
+    training_part: PartFacts
+    validation_part: PartFacts
+
+
+class EarlierLength(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The beginning of a run that was then given another length."""
+
+    epochs: int
+    """Epochs that it was to have."""
+    until_step: int
+    """Steps that were made with that length in view."""
+
+
 class RunManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of `run.json`."""
 
     recipe: Recipe
     """The resolved recipe: its file, the changes, and all defaults."""
     recipe_digest: str
-    """Digest that stands for the recipe in checkpoints and in the bundle's lineage."""
+    """Digest that stands for the recipe, and for the parts that a program brought along, in the bundle's lineage."""
     data: DataFacts
     environment: dict[str, str | int]
     """Versions and machine, on which the last bits of the weights may depend."""
@@ -48,6 +71,10 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     processes: int
     threads: int
     """Threads of torch in each process."""
+    own_parts: dict[str, str] = {}
+    """Name and hash of each part that a program brought along in place of the recipe's."""
+    stages: tuple[EarlierLength, ...] = ()
+    """Earlier lengths of the run, if it was prolonged."""
     format_version: int = RUN_VERSION
 
 
@@ -64,20 +91,40 @@ def _flat(prefix: str, group: Mapping[str, object]) -> Iterator[tuple[str, objec
             yield f"{prefix}{name}", value
 
 
-def describe_run(recipe: Recipe, batches: Batches, device: str) -> RunManifest:
+def describe_run(recipe: Recipe, parts: Parts) -> RunManifest:
     """The manifest of a run that begins now on this machine."""
-    source = batches.source
+    places = (recipe.data.source, recipe.data.validation) if parts.in_files else (None, None)
+    source, own_validation = (place and absolute(place) for place in places)
     return RunManifest(
         recipe=recipe,
-        recipe_digest=recipe.digest,
+        recipe_digest=digest_with(recipe.digest, parts.own_parts),
+        own_parts=dict(parts.own_parts),
         data=DataFacts(
-            name=source.name, images=len(source), classes=len(source.classes), fingerprint=batches.fingerprint
+            source=source,
+            validation=own_validation,
+            hold_out=recipe.data.hold_out,
+            training_part=_part_facts(parts.batches.source),
+            validation_part=_part_facts(parts.validation),
         ),
         environment=fingerprint("torch", "pillow") | {"numpy": version("numpy"), "xception": __version__},
-        device=device,
-        processes=batches.world,
+        device=parts.fabric.device.type,
+        processes=parts.fabric.world_size,
         threads=torch.get_num_threads(),
     )
+
+
+def _part_facts(source: Source) -> PartFacts:
+    return PartFacts(
+        name=source.name, images=len(source), classes=len(source.classes), fingerprint=data_fingerprint(source)
+    )
+
+
+def data_fingerprint(source: Source) -> str:
+    """SHA-256 over the classes and over every item's key and target, in order; the same wherever the data lie."""
+    digest = hashlib.sha256("\n".join(source.classes).encode())
+    for item in source:
+        digest.update(f"\n{item.key}\t{item.target}".encode())
+    return digest.hexdigest()
 
 
 def write_manifest(storage: Storage, manifest: RunManifest) -> None:
@@ -117,8 +164,11 @@ def check_same_recipe(found: RunManifest, here: RunManifest, place: str) -> None
     Raises:
         InputError: the recipes differ; the error names the settings.
     """
-    theirs, ours = settings_of(found.recipe), settings_of(here.recipe)
-    names = [name for name in sorted(theirs | ours) if theirs.get(name) != ours.get(name)]
+    theirs, ours = (
+        settings_of(manifest.recipe) | {f"the own {what}": part for what, part in manifest.own_parts.items()}
+        for manifest in (found, here)
+    )
+    names = [name for name in sorted((theirs | ours).keys() - PLACES - COURSE) if theirs.get(name) != ours.get(name)]
     if not names:
         return
     differences = [f"{name} was {theirs.get(name)}, is {ours.get(name)}" for name in names]
@@ -133,15 +183,16 @@ def check_same_data(found: RunManifest, here: RunManifest, whose: str) -> None:
     """Refuse to go on with a run, or to repeat one, on other data; errors call that run `whose`.
 
     Raises:
-        InputError: the data differ; the error gives the numbers of images and classes.
+        InputError: training or validation data differ; the error gives the numbers of images and classes.
     """
-    theirs, ours = found.data, here.data
-    if theirs.fingerprint != ours.fingerprint:
-        raise InputError(
-            f"the data are not those of {whose}: {theirs.name} had {theirs.images} images of {theirs.classes} classes, "
-            f"{ours.name} has {ours.images} of {ours.classes}, or others; pass --data with the place where the same "
-            "images lie, or choose another place for a new run"
-        )
+    for what in ("training", "validation"):
+        theirs, ours = (getattr(manifest.data, f"{what}_part") for manifest in (found, here))
+        if theirs.fingerprint != ours.fingerprint:
+            raise InputError(
+                f"the {what} data are not those of {whose}: {theirs.name} had {theirs.images} images of "
+                f"{theirs.classes} classes, {ours.name} has {ours.images} of {ours.classes}, or others; pass --data "
+                "with the place where the same images lie, or choose another place for a new run"
+            )
 
 
 def differing_surroundings(found: RunManifest, here: RunManifest) -> list[str]:

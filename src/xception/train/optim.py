@@ -126,9 +126,15 @@ OPTIMIZERS: dict[str, Callable[[Groups, OptimSettings], Optimizer]] = {
 """Factory of each `optim.name`."""
 
 
-def make_optimizer(network: Xception, settings: OptimSettings) -> Optimizer:
-    """The configured optimiser of a network; its groups hold `lr_scale`, which `set_rate` multiplies the rate by."""
-    return OPTIMIZERS[settings.name](_groups(network, settings), settings)
+def make_optimizer(
+    network: Xception, settings: OptimSettings, own: Callable[[Groups], Optimizer] | None = None
+) -> Optimizer:
+    """The configured optimiser of a network, or the one that `own` makes of its parameter groups.
+
+    The groups hold `lr_scale`, which `set_rate` multiplies the rate by.
+    """
+    groups = _groups(network, settings)
+    return own(groups) if own else OPTIMIZERS[settings.name](groups, settings)
 
 
 def peak_rate(settings: OptimSettings, batch_size: int) -> float:

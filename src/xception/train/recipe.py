@@ -3,7 +3,7 @@
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from difflib import get_close_matches
 from importlib.resources import files
 from itertools import pairwise
@@ -16,6 +16,7 @@ from xception import inputs
 from xception.arch.variants import architecture
 from xception.convert.defaults import default_preprocess, with_channels
 from xception.data.augment import Augment
+from xception.data.hold_out import HoldOut
 from xception.errors import InputError, UnknownName, UsageError
 from xception.preprocess import Preprocess
 from xception.train.figures import Figure
@@ -81,23 +82,42 @@ class Recipe(Settings, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the settings that differ from the defaults; checkpoints know their recipe by it.
+        """SHA-256 of the settings that decide the weights and differ from the defaults.
 
         A later version of this program, which knows more settings, can thus resume a run. The run's manifest holds all
-        settings and tells if a default has changed in between.
+        settings and tells if a default has changed in between. Places are not in it: data are known by their
+        fingerprints, and the bundle that a run starts from by its digest.
         """
-        return hashlib.sha256(msgspec.json.encode(_non_defaults(self))).hexdigest()
+        return _digest(self, PLACES)
+
+    @property
+    def step_digest(self) -> str:
+        """SHA-256 of what decides a single step, whatever the run's length; checkpoints know their recipe by it."""
+        return _digest(self, PLACES | COURSE)
 
 
-def _non_defaults(settings: msgspec.Struct) -> dict[str, Any]:
-    document: dict[str, Any] = msgspec.to_builtins(settings)
+PLACES = frozenset({"data.source", "data.validation", "model.start"})
+"""Settings that say where things lie, and not what they are."""
+
+COURSE = frozenset({"epochs", "stop_after", "publish"})
+"""Settings that a run may be resumed with other values of: they decide where it ends."""
+
+
+def _digest(recipe: Recipe, ignored: Set[str]) -> str:
+    settings = sorted((name, value) for name, value in _non_defaults("", recipe) if name not in ignored)
+    return hashlib.sha256(msgspec.json.encode(settings)).hexdigest()
+
+
+def _non_defaults(prefix: str, settings: msgspec.Struct) -> Iterator[tuple[str, Any]]:
+    """The names that `--set` takes, and the values, of settings that differ from their defaults."""
     for field in msgspec.structs.fields(settings):
         value = getattr(settings, field.name)
-        if value == field.default:
-            del document[field.encode_name]
-        elif isinstance(value, msgspec.Struct):
-            document[field.encode_name] = _non_defaults(value)
-    return document
+        if isinstance(value, msgspec.Struct):
+            yield from _non_defaults(f"{prefix}{field.name}.", value)
+            if field.default is None:
+                yield f"{prefix}{field.name}", "given"  # with all defaults of its own, it differs from its absence
+        elif value != field.default:
+            yield f"{prefix}{field.name}", msgspec.to_builtins(value)
 
 
 def shipped() -> dict[str, Path]:
@@ -128,6 +148,28 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
         return msgspec.convert(document, Recipe)
     except msgspec.ValidationError as error:
         raise _explain(name, document, str(error)) from error
+
+
+def moved(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """A resolved recipe whose data and start lie at other places.
+
+    Args:
+        recipe: as a run's manifest holds it.
+        changes: as for `load_recipe`.
+
+    Raises:
+        UsageError: a change of anything else, since a run is repeated as it was.
+    """
+    others = [change for change in changes if change.partition("=")[0].strip() not in PLACES]
+    if others:
+        raise UsageError(
+            f"--rerun repeats a run as it was, and {others[0]} would change it; expected only the places "
+            f"{', '.join(sorted(PLACES))}, or train from a recipe"
+        )
+    document = msgspec.to_builtins(recipe)
+    for change in changes:
+        _apply(document, change)
+    return msgspec.convert(document, Recipe)
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -217,7 +259,7 @@ def _explain(name: str, document: dict[str, Any], message: str) -> UsageError:
     if "unknown field" not in message:
         return UsageError(f"recipe {name}: {message}")
     key = message.split("`")[1]
-    groups: list[type[msgspec.Struct]] = [Augment, Preprocess, *Settings.__subclasses__()]
+    groups: list[type[msgspec.Struct]] = [Augment, Preprocess, HoldOut, *Settings.__subclasses__()]
     near = get_close_matches(key, {field for group in groups for field in group.__struct_fields__}, n=2)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     return UsageError(f"recipe {name}: unknown key {key!r} ({message}){hint}")

@@ -51,6 +51,8 @@ class LearningRate:
     peak: float
     """The rate that the schedule scales."""
     course: Course
+    own: "Callable[[Moment], float] | None" = None
+    """A program's own schedule, in place of the settings' one."""
 
     def __call__(self, step: int, losses: Sequence[float] = ()) -> float:
         """The rate of step `step`, counted from 0.
@@ -67,7 +69,8 @@ class LearningRate:
             return self._rising(step, warmup)
         hidden = 0 if settings.warmup_inside else warmup
         done = (step - hidden) / max(1, course.total_steps - hidden)
-        return SCHEDULES[settings.name](Moment(settings, self.peak, step, done, warmup, course, losses))
+        schedule = self.own or SCHEDULES[settings.name]
+        return schedule(Moment(settings, self.peak, step, done, warmup, course, losses))
 
     def _rising(self, step: int, warmup: int) -> float:
         start = self.settings.warmup_from or 0.0

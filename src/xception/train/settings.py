@@ -7,6 +7,7 @@ import msgspec
 
 from xception.arch.spec import Architecture, with_drop
 from xception.data.augment import NotNegative
+from xception.data.hold_out import HoldOut
 from xception.errors import UsageError
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -48,6 +49,10 @@ class DataSettings(Settings, frozen=True, kw_only=True):
     source: str
     validation: str | None = None
     """Source of the validation part, if it is not in `source`; then all of `source` is for training."""
+    hold_out: HoldOut = HoldOut()
+    """Choice of the validation part of a source that has no parts of its own."""
+    skip_damaged: bool = False
+    """Read all training images first, and leave out those that cannot be read, which the run counts."""
 
 
 class OptimSettings(Settings, frozen=True, kw_only=True):

@@ -31,6 +31,8 @@ class Progress(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Seconds since the start of the run, without its interruptions."""
     started_at: float = 0.0
     """Start of the run, in seconds since 1970."""
+    ended_by: str = ""
+    """The reason why a callback ended the run, if one did."""
     scaler: dict[str, int | float] = {}
     """State of the loss scaling of float16."""
     history: list[Epoch] = []

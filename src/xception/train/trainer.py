@@ -1,30 +1,28 @@
-"""Training from a recipe to a bundle: assemble the parts of a run, claim its place, train and publish."""
+"""Training from a recipe to a bundle: claim the place of a run, train, and publish."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from time import time
 
 import msgspec
-import torch
-from lightning_fabric import Fabric
-from torch import nn
+import numpy as np
+from PIL import Image
+from torch.optim import Optimizer
 
-from xception.bundle import Bundle, Model, Network, Score, Step, write_bundle
+from xception.bundle import Bundle, Score, write_bundle
 from xception.data.source import Source
-from xception.data.sources import open_source
+from xception.data.sources import open_halves
 from xception.errors import InputError
-from xception.labels import Labels
-from xception.models.network import Xception, build
-from xception.train.batches import Batches, TrainingImages
+from xception.models.network import Xception
+from xception.train.assembly import assemble, remarks
+from xception.train.callbacks import Callback, RunningTraining
 from xception.train.checkpoint import Checkpoints, restore
-from xception.train.distributed import from_first, launch
-from xception.train.figures import deciding_figure, monitor_remark
-from xception.train.finetune import open_parent, starting_tensors
+from xception.train.distributed import from_first
 from xception.train.interruption import noted_signals
-from xception.train.logs import Epoch
-from xception.train.loop import Listeners, Parts, StepReport, TrainingRun
-from xception.train.losses import make_loss
+from xception.train.loop import Parts, TrainingRun
+from xception.train.losses import Loss
 from xception.train.manifest import (
+    EarlierLength,
     RunManifest,
     check_same_data,
     check_same_recipe,
@@ -33,12 +31,10 @@ from xception.train.manifest import (
     read_manifest,
     write_manifest,
 )
-from xception.train.optim import copy_as_average, make_optimizer, peak_rate, scaling_remark
+from xception.train.optim import Groups
+from xception.train.own_parts import OwnParts
 from xception.train.recipe import Recipe, load_recipe
-from xception.train.schedule import Course, LearningRate
-from xception.train.settings import DataSettings
-from xception.train.state import Progress, TrainingState
-from xception.train.step import BatchAugment, Stepper
+from xception.train.schedule import Moment
 from xception.train.storage import Storage, open_storage
 from xception.weights import weights_bytes
 
@@ -48,14 +44,19 @@ BUNDLE = "bundle"
 
 def train_network(
     recipe: Recipe | str | Path,
-    out: str | Path,
+    data: str | Path | Source | None = None,
     *,
+    out: str | Path,
+    validation: str | Path | Source | None = None,
+    loss: Loss | None = None,
+    optimizer: Callable[[Groups], Optimizer] | None = None,
+    schedule: Callable[[Moment], float] | None = None,
+    augment: Callable[[Image.Image, np.random.Generator], Image.Image] | None = None,
+    callbacks: Sequence[Callback] = (),
     resume: bool = False,
     workers: int = 2,
     keep: int = 2,
     like: RunManifest | None = None,
-    on_step: Callable[[StepReport], None] = lambda _: None,
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
     on_note: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
     """Train a network and write `out/bundle`; `out` also holds `run.json`, checkpoints and logs, one row per epoch.
@@ -65,15 +66,17 @@ def train_network(
 
     Args:
         recipe: the configuration, or its name or file, see `load_recipe`.
+        data: the images, in place of those that the recipe names: their path or URL, or a source.
         out: folder of the run, or a URL such as `s3://bucket/run`; the bundle of such a run is also put here,
             into a temporary folder, and returned from there.
-        resume: go on with the run at `out`, if there is one.
+        validation: images to validate on, if they are not a part of `data`.
+        loss: in place of the recipe's, as are `optimizer`, `schedule` and `augment`: see `OwnParts`.
+        callbacks: see and may change or end the run; like the own parts they enter the lineage by name and source.
+        resume: go on with the run at `out`, if there is one. With more epochs than it was to have, it is prolonged.
         workers: threads that prepare batches.
         keep: number of last checkpoints to keep, in addition to the best.
         like: the run to repeat; its data must be the same.
-        on_step: called after each step.
-        on_epoch: called after each epoch.
-        on_note: called with a sentence on anything else that a person should know.
+        on_note: called with a sentence on anything that a person should know.
 
     Raises:
         InputError: `out` is taken or holds another run, or data cannot be read.
@@ -83,197 +86,75 @@ def train_network(
     """
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
-    parts = assemble(recipe)
-    manifest = describe_run(recipe, parts.batches, parts.fabric.device.type)
-    storage = open_storage(out)
+    own = OwnParts(loss=loss, optimizer=optimizer, schedule=schedule, augment=augment, callbacks=tuple(callbacks))
+    recipe, sources = _with_data(recipe, data, validation)
+    parts = assemble(recipe, sources, own=own, workers=workers, on_note=on_note)
+    manifest, storage = describe_run(recipe, parts), open_storage(out)
     if like:
         check_same_data(like, manifest, "the run to repeat")
-    finished = from_first(parts.fabric, lambda: _claim(storage, manifest, like, on_note, resume=resume))
+    earlier, finished = from_first(parts.fabric, lambda: _claim(storage, manifest, like, on_note, resume=resume))
     if finished:
         return finished
-    if parts.fabric.is_global_zero:
-        for remark in _remarks(recipe, parts):
-            on_note(remark)
+    checkpoints = _restored(storage, keep, parts, on_note)
+    if earlier is None and like is None and parts.fabric.is_global_zero:
+        _say(remarks(recipe, parts), on_note)
+    manifest = _continued(storage, manifest, earlier, parts, on_note)
+    running = RunningTraining(recipe=recipe, course=parts.course, place=storage.place, state=parts.state, note=on_note)
+    return _train(TrainingRun(parts, storage, checkpoints, running, own.callbacks, workers), manifest)
+
+
+def _train(run: TrainingRun, manifest: RunManifest) -> Bundle:
+    """Train to the end of the run, and publish its bundle."""
+    parts = run.parts
+    for callback in run.heard:
+        callback.on_start(run.running)
+    with noted_signals() as run.request:
+        score = run.train()
+        if manifest.recipe.publish == "best":
+            score = run.return_to_best()
+    bundle = from_first(parts.fabric, lambda: _publish(run.storage, parts, manifest, score))
+    for callback in run.heard:
+        callback.on_end(run.running, bundle)
+    return bundle
+
+
+def _say(sentences: Iterable[str], on_note: Callable[[str], None]) -> None:
+    for sentence in sentences:
+        on_note(sentence)
+
+
+def _restored(storage: Storage, keep: int, parts: Parts, on_note: Callable[[str], None]) -> Checkpoints:
+    """The checkpoints of a run, whose newest state is taken over if there is any."""
     checkpoints = Checkpoints(storage, keep, on_note, parts.course.figure)
     found = from_first(parts.fabric, checkpoints.load)
     if found:
         restore(parts.state, found[1], found[0])
-    listeners = Listeners(on_step=on_step, on_epoch=on_epoch, on_note=on_note)
-    run = TrainingRun(parts, storage, checkpoints, listeners, workers)
-    with noted_signals() as run.request:
-        score = run.train()
-        if recipe.publish == "best":
-            score = run.return_to_best()
-    return from_first(parts.fabric, lambda: _publish(storage, parts, score))
+    return checkpoints
 
 
-def _remarks(recipe: Recipe, parts: Parts) -> Iterator[str]:
-    """Sentences on what a person should know of a run before its first step."""
-    classes, counts = parts.batches.source.classes, parts.batches.class_counts
-    remarks = (
-        scaling_remark(recipe.optim, recipe.batch_size),
-        monitor_remark(recipe.monitor, classes, counts) if recipe.publish == "best" or recipe.stop_after else None,
-    )
-    yield from filter(None, remarks)
+def _with_data(
+    recipe: Recipe, data: str | Path | Source | None, validation: str | Path | Source | None
+) -> tuple[Recipe, tuple[Source, Source] | None]:
+    """The recipe with the places of data in files, and the parts of data that are not all in files."""
+    if data is None and validation is None:
+        return recipe, None
+    given: str | Source = recipe.data.source if data is None else _place(data)
+    own = None if validation is None else _place(validation)
+    if isinstance(given, str) and (own is None or isinstance(own, str)):
+        settings = msgspec.structs.replace(recipe.data, source=given, validation=own or recipe.data.validation)
+        return msgspec.structs.replace(recipe, data=settings), None
+    return recipe, open_halves(given, own, recipe.data.hold_out)
 
 
-def assemble(recipe: Recipe, sources: tuple[Source, Source] | None = None) -> Parts:
-    """Read a recipe into the parts of a run, with a fresh state on its device.
-
-    Args:
-        recipe: the configuration.
-        sources: training and validation data, in place of those that the recipe names.
-
-    Raises:
-        InputError: data cannot be read.
-        UsageError: settings do not fit the network, the data or the machine.
-    """
-    fabric, scaler = launch(recipe.compute, is_staged=recipe.freeze.is_staged)
-    training, validation = sources or open_parts(recipe.data)
-    batches = make_batches(recipe, training, rank=fabric.global_rank, world=fabric.world_size)
-    parent = open_parent(recipe.model)
-    bundle = empty_bundle(recipe, training, parent)
-    state = _initial_state(recipe, bundle.model.network, batches, parent)
-    state.scaler = scaler
-    course = Course(
-        steps_per_epoch=batches.per_epoch,
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
-        figure=deciding_figure(recipe.monitor, batches.class_counts),
-        stop_after=recipe.stop_after,
-    )
-    return Parts(
-        fabric=fabric,
-        course=course,
-        freeze=recipe.freeze,
-        batches=batches,
-        validation=validation,
-        bundle=bundle,
-        state=state,
-        stepper=_stepper(recipe, fabric, state, batches, course),
-    )
-
-
-def open_parts(data: DataSettings) -> tuple[Source, Source]:
-    """Open the training and the validation part.
-
-    Raises:
-        InputError: there are no such data, or validation has a class that training lacks.
-    """
-    # A shipped recipe names the data set that it is for by a word, where a path is needed.
-    if data.source.isidentifier() and data.source != "digits" and not Path(data.source).exists():
-        raise InputError(f"there are no data at {data.source!r}; pass --data with the path or URL where they lie")
-    if data.validation is None:
-        training, validation = open_source(data.source, "train"), open_source(data.source, "validation")
-    else:
-        training, validation = open_source(data.source), open_source(data.validation)
-    unknown = sorted(set(validation.classes) - set(training.classes))
-    if unknown:
-        raise InputError(
-            f"{len(unknown)} of the {len(validation.classes)} classes of the validation data, such as {unknown[0]!r}, "
-            f"are not among the {len(training.classes)} classes of the training data; expected the same classes in both"
-        )
-    return training, validation
-
-
-def empty_bundle(recipe: Recipe, source: Source, parent: Bundle | None = None) -> Bundle:
-    """The bundle that a run on `source` is to make, without weights, metrics and a place."""
-    network = Network(
-        variant=recipe.model.variant,
-        num_classes=len(source.classes),
-        in_channels=recipe.preprocess.channels,
-        width=recipe.model.width,
-    )
-    if parent:
-        facts = ("variant", "num_classes", "in_channels", "width")
-        network = msgspec.structs.replace(parent.model.network, **{name: getattr(network, name) for name in facts})
-    step = Step(
-        verb="train",
-        parent=parent.model.digest if parent else None,
-        tools={"torch": str(torch.__version__)},
-        settings={"recipe": recipe.digest, "data": source.name, "epochs": recipe.epochs, "seed": recipe.seed},
-    )
-    model = Model(
-        name=f"{recipe.model.variant}.{source.name.partition(':')[0]}",
-        network=network,
-        form="weights",
-        precision="float32",
-        preprocess=recipe.preprocess,
-        lineage=(*(parent.model.lineage if parent else ()), step),
-    )
-    return Bundle(path=Path(), model=model, labels=Labels(source.classes))
+def _place(data: str | Path | Source) -> str | Source:
+    return str(data) if isinstance(data, Path) else data
 
 
 def write_result(path: Path, bundle: Bundle, network: Xception, metrics: dict[str, Score]) -> Bundle:
-    """Write an empty bundle with the weights of a network and the scores that it reached."""
+    """Write an empty bundle with the weights of a network and the scores that it reached, over one of the same run."""
     model = msgspec.structs.replace(bundle.model, metrics=metrics)
-    return write_bundle(path, model, bundle.labels, {"weights.safetensors": weights_bytes(network.tensors())})
-
-
-def make_batches(recipe: Recipe, source: Source, *, rank: int = 0, world: int = 1) -> Batches:
-    """The batches of process `rank` of `world`."""
-    images = TrainingImages(
-        augment=recipe.augment, preprocess=recipe.preprocess, progressive=recipe.progressive, seed=recipe.seed
-    )
-    return Batches(
-        source,
-        images,
-        batch_size=recipe.batch_size,
-        sampling=recipe.sampling,
-        rank=rank,
-        world=world,
-    )
-
-
-def _initial_state(recipe: Recipe, network: Network, batches: Batches, parent: Bundle | None) -> TrainingState:
-    """A new network and its optimiser, decided by the recipe's seed."""
-    torch.manual_seed(recipe.seed)
-    source, spec = batches.source, recipe.model.trained(network.architecture())
-    start = starting_tensors(parent, spec.in_channels, source.classes) if parent else None
-    trained = build(spec, start)
-    trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    progress = Progress(
-        recipe=recipe.digest,
-        data=batches.fingerprint,
-        classes=len(source.classes),
-        images=len(source),
-        started_at=time(),
-    )
-    average = copy_as_average(trained) if recipe.average else None
-    return TrainingState(trained, make_optimizer(trained, recipe.optim), progress, average)
-
-
-def _stepper(recipe: Recipe, fabric: Fabric, state: TrainingState, batches: Batches, course: Course) -> Stepper:
-    """Move the state to its device, make it known to the other processes, and build the step."""
-    module: nn.Module = state.network
-    if recipe.compute.sync_norm:
-        # Replaces the norms inside the network, which keeps its own class and tensors.
-        nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
-    if recipe.compute.compile:
-        module = torch.compile(module)  # type: ignore[assignment]
-    wrapped, wrapped_optimizer = fabric.setup(module, state.optimizer)
-    if state.average is not None:
-        state.average.to(fabric.device)
-    return Stepper(
-        fabric=fabric,
-        network=wrapped,
-        optimizer=wrapped_optimizer,
-        learning_rate=LearningRate(recipe.schedule, peak_rate(recipe.optim, recipe.batch_size), course),
-        augment=BatchAugment(
-            augment=recipe.augment,
-            mix=recipe.mix,
-            preprocess=recipe.preprocess,
-            num_classes=len(batches.source.classes),
-            steps_per_epoch=course.steps_per_epoch,
-            seed=recipe.seed,
-            rank=fabric.global_rank,
-        ),
-        loss=make_loss(recipe.loss, batches.class_counts, blends_images=recipe.mix.is_on),
-        seed=recipe.seed,
-        accumulate=recipe.compute.accumulate,
-        clip_norm=recipe.optim.clip_norm,
-        average=recipe.average,
-    )
+    files = {"weights.safetensors": weights_bytes(network.tensors())}
+    return write_bundle(path, model, bundle.labels, files, overwrite=True)
 
 
 def _claim(
@@ -283,8 +164,8 @@ def _claim(
     on_note: Callable[[str], None],
     *,
     resume: bool,
-) -> Bundle | None:
-    """Take the place of the run; returns the bundle if the run there is finished.
+) -> tuple[RunManifest | None, Bundle | None]:
+    """Take the place of the run; returns the manifest of the run there, and its bundle if it is finished.
 
     Raises:
         InputError: the place holds something that is not to be resumed, or another run.
@@ -301,11 +182,59 @@ def _claim(
     for earlier in filter(None, (found, like)):
         if differences := differing_surroundings(earlier, manifest):
             on_note(f"the last bits of the weights may differ from the earlier run's: {'; '.join(differences)}")
+    if like and like.stages:
+        on_note("the run to repeat was prolonged, which this one is not: it ends with other weights")
     if not found:
         write_manifest(storage, manifest)
-    return storage.published(BUNDLE)
+    is_as_long = found is not None and found.recipe_digest == manifest.recipe_digest
+    return found, storage.published(BUNDLE) if is_as_long else None
 
 
-def _publish(storage: Storage, parts: Parts, score: Score) -> Bundle:
-    metrics = {parts.validation.name: score}
-    return storage.publish(BUNDLE, lambda path: write_result(path, parts.bundle, parts.state.published, metrics))
+def _continued(
+    storage: Storage,
+    manifest: RunManifest,
+    earlier: RunManifest | None,
+    parts: Parts,
+    on_note: Callable[[str], None],
+) -> RunManifest:
+    """The manifest of a run that goes on with the `earlier` one; if its length is another, that is written and said.
+
+    Raises:
+        InputError: more epochs are finished than the run is to have.
+    """
+    if earlier is None or earlier.recipe_digest == manifest.recipe_digest:
+        return earlier or manifest
+    progress, before = parts.state.progress, earlier.recipe.epochs
+    progress.ended_by = ""
+    if len(progress.history) > parts.course.epochs:
+        raise InputError(
+            f"the run in {storage.place} has finished {len(progress.history)} epochs, and is to have "
+            f"{parts.course.epochs}; expected as many at least"
+        )
+    length = EarlierLength(epochs=before, until_step=progress.step)
+    manifest = msgspec.structs.replace(manifest, stages=(*earlier.stages, length))
+    if parts.fabric.is_global_zero:
+        write_manifest(storage, manifest)
+        step, course = min(progress.step, parts.course.total_steps - 1), parts.course
+        on_note(
+            f"the run goes on after step {progress.step} with {course.epochs} epochs in place of {before}; "
+            f"the schedule now spans {course.total_steps} steps, and goes on with the rate "
+            f"{parts.stepper.learning_rate(step, progress.validation_losses):.3g}"
+        )
+    return manifest
+
+
+def _publish(storage: Storage, parts: Parts, manifest: RunManifest, score: Score) -> Bundle:
+    metrics = {parts.validation.name: score} if score.total else {}
+    bundle = _with_stages(parts.bundle, manifest.stages)
+    return storage.publish(BUNDLE, lambda path: write_result(path, bundle, parts.state.published, metrics))
+
+
+def _with_stages(bundle: Bundle, stages: tuple[EarlierLength, ...]) -> Bundle:
+    """The bundle with earlier lengths of the run in its lineage, since they decided the weights too."""
+    if not stages:
+        return bundle
+    *before, last = bundle.model.lineage
+    lengths = "; ".join(f"{stage.epochs} until step {stage.until_step}" for stage in stages)
+    step = msgspec.structs.replace(last, settings=last.settings | {"earlier_epochs": lengths})
+    return replace(bundle, model=msgspec.structs.replace(bundle.model, lineage=(*before, step)))

@@ -1,0 +1,108 @@
+"""Sentences on what a person should know of a run before its first step, and requests that cannot work refused."""
+
+from collections.abc import Iterator, Sequence
+from math import ceil
+
+import numpy as np
+
+from xception.data.source import Source
+from xception.errors import InputError, UsageError
+from xception.train.recipe import Recipe
+
+FEW_HELD_OUT = 10
+"""Validation images of a class below which a single one moves its recall by more than ten points."""
+
+MAX_INITIAL_SHARE = 0.05
+"""Share of a batch statistic that may be its initial value at the end of a run."""
+
+MAX_NAMED_CLASSES = 5
+"""Classes that a sentence names."""
+
+
+def class_counts(source: Source, classes: Sequence[str]) -> np.ndarray:
+    """Images of each of the classes, by name, (K,); images without a label are not counted."""
+    places = {name: place for place, name in enumerate(classes)}
+    own = [places[name] for name in source.classes]
+    return np.bincount([own[item.target] for item in source if item.target is not None], minlength=len(classes))
+
+
+def require_trainable(recipe: Recipe, training: Source, validation: Source, counts: np.ndarray) -> None:
+    """Refuse data that nothing can be learned from, and decisions that there are no figures for.
+
+    Raises:
+        InputError: the images are of one class only.
+        UsageError: no image is held out, and the recipe waits for figures of the held-out part.
+    """
+    if (counts > 0).sum() < 2:
+        name = training.classes[int(counts.argmax())]
+        raise InputError(
+            f"all {len(training)} training images are of one class, {name!r}, so that nothing can be learned; expected "
+            "images of two classes at least, in one folder per class"
+        )
+    waiting = {
+        "publish=best": recipe.publish == "best",
+        "stop_after": recipe.stop_after is not None,
+        "schedule.name=plateau": recipe.schedule.name == "plateau",
+    }
+    asked = [name for name, is_asked in waiting.items() if is_asked]
+    if asked and not len(validation):
+        raise UsageError(
+            f"no image of {training.name} is held out for validation, and {' and '.join(asked)} of the recipe cannot "
+            "decide anything without one; add images, pass --set data.validation=DATA, or --set publish=last "
+            "--set stop_after="
+        )
+
+
+def data_remarks(training: Source, counts: np.ndarray, held_out: np.ndarray) -> Iterator[str]:
+    """Sentences on classes of which there are no images, or too few to judge them.
+
+    Args:
+        training: the training data.
+        counts: its images of each class, (K,).
+        held_out: validation images of each class, (K,).
+    """
+    classes = training.classes
+    if (counts == 0).any():
+        yield (
+            f"there are no training images of {_named(classes, counts == 0)}; the network has an output for each of "
+            "the classes all the same"
+        )
+    if not held_out.any():
+        yield "no image is held out for validation: the run ends without an accuracy"
+        return
+    unseen = (held_out == 0) & (counts > 0)
+    if unseen.any():
+        yield f"no image of {_named(classes, unseen)} is held out, so that nothing is known of the accuracy on them"
+    few = held_out[(held_out > 0) & (held_out < FEW_HELD_OUT)]
+    if len(few):
+        rarest = (held_out == few.min()) & (counts > 0)
+        yield (
+            f"only {few.min()} images of {_named(classes, rarest)} are held out, of which each moves the recall by "
+            f"{100 / few.min():.0f} points; hold out more (--set data.hold_out.share=0.2), or train every fold "
+            "(--fold 1/5 to 5/5)"
+        )
+
+
+def norm_remark(momentum: float, steps: int) -> str | None:
+    """A sentence on batch statistics that start anew and do not settle within the run, if they do not.
+
+    Args:
+        momentum: weight of a new batch in the running statistics.
+        steps: steps of the whole run.
+    """
+    left = (1 - momentum) ** steps
+    if left <= MAX_INITIAL_SHARE:
+        return None
+    enough = max(0.1, ceil(100 * (1 - (MAX_INITIAL_SHARE / 5) ** (1 / max(1, steps)))) / 100)
+    return (
+        f"the norms' running statistics move by {momentum:g} per step, so that after all {steps} steps {left:.0%} of "
+        f"them are still their initial values, and validation may stay at chance while the loss falls; pass "
+        f"--set model.norm_momentum={min(enough, 1):g}"
+    )
+
+
+def _named(classes: Sequence[str], chosen: np.ndarray) -> str:
+    names = [name for name, is_chosen in zip(classes, chosen, strict=True) if is_chosen]
+    return ", ".join(names[:MAX_NAMED_CLASSES]) + f" and {len(names) - MAX_NAMED_CLASSES} more classes" * (
+        len(names) > MAX_NAMED_CLASSES
+    )

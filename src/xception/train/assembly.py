@@ -1,0 +1,240 @@
+"""The parts of a run, put together from a recipe and its data: everything but the place where the run is kept."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import time
+from types import MappingProxyType
+
+import msgspec
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from xception.bundle import Bundle, Model, Network, Step
+from xception.data.source import Source
+from xception.data.sources import open_halves
+from xception.errors import InputError
+from xception.labels import Labels
+from xception.models.network import build
+from xception.train.advice import class_counts, data_remarks, norm_remark, require_trainable
+from xception.train.batches import Batches, TrainingImages
+from xception.train.damaged import unreadable, without
+from xception.train.distributed import from_first, launch
+from xception.train.figures import deciding_figure, monitor_remark
+from xception.train.finetune import open_parent, starting_tensors
+from xception.train.loop import Parts
+from xception.train.losses import make_loss
+from xception.train.manifest import data_fingerprint
+from xception.train.optim import copy_as_average, make_optimizer, peak_rate, scaling_remark
+from xception.train.own_parts import NO_PARTS, OwnParts, digest_with
+from xception.train.recipe import Recipe
+from xception.train.schedule import Course, LearningRate
+from xception.train.settings import DataSettings
+from xception.train.state import Progress, TrainingState
+from xception.train.step import BatchAugment, Stepper
+
+
+def assemble(
+    recipe: Recipe,
+    sources: tuple[Source, Source] | None = None,
+    *,
+    own: OwnParts = NO_PARTS,
+    workers: int = 2,
+    on_note: Callable[[str], None] = lambda _: None,
+) -> Parts:
+    """Read a recipe into the parts of a run, with a fresh state on its device.
+
+    Args:
+        recipe: the configuration.
+        sources: training and validation data, in place of those that the recipe names.
+        own: parts in place of the recipe's.
+        workers: threads that read images, where damaged ones are to be skipped.
+        on_note: called with a sentence on images that are left out.
+
+    Raises:
+        InputError: data cannot be read, or nothing can be learned from them.
+        UsageError: settings do not fit the network, the data or the machine.
+    """
+    fabric, scaler = launch(recipe.compute, is_staged=recipe.freeze.is_staged)
+    training, validation = sources or open_parts(recipe.data)
+    check_classes(training, validation)
+    if recipe.data.skip_damaged:
+        faults = from_first(fabric, lambda: unreadable(training, workers))
+        training = without(training, faults, on_note if fabric.is_global_zero else lambda _: None)
+    batches = make_batches(recipe, training, own, rank=fabric.global_rank, world=fabric.world_size)
+    require_trainable(recipe, training, validation, batches.class_counts)
+    parent = open_parent(recipe.model)
+    descriptions = own.descriptions()
+    bundle = empty_bundle(recipe, training, parent, descriptions)
+    state = _initial_state(recipe, bundle, batches, parent, own)
+    state.progress.recipe = digest_with(recipe.step_digest, descriptions)
+    state.scaler = scaler
+    course = Course(
+        steps_per_epoch=batches.per_epoch,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        figure=deciding_figure(recipe.monitor, batches.class_counts),
+        stop_after=recipe.stop_after,
+    )
+    return Parts(
+        fabric=fabric,
+        course=course,
+        freeze=recipe.freeze,
+        batches=batches,
+        validation=validation,
+        in_files=sources is None,
+        bundle=bundle,
+        state=state,
+        stepper=_stepper(recipe, fabric, state, batches, course, own),
+        own_parts=descriptions,
+    )
+
+
+def remarks(recipe: Recipe, parts: Parts) -> list[str]:
+    """Sentences on what a person should know of a run before its first step."""
+    source, counts = parts.batches.source, parts.batches.class_counts
+    decides = recipe.publish == "best" or recipe.stop_after is not None
+    norms = parts.state.network.spec.norm.momentum
+    found = (
+        scaling_remark(recipe.optim, recipe.batch_size),
+        monitor_remark(recipe.monitor, source.classes, counts) if decides else None,
+        None if recipe.model.start else norm_remark(norms, parts.course.total_steps),
+        *data_remarks(source, counts, class_counts(parts.validation, source.classes)),
+    )
+    return [remark for remark in found if remark]
+
+
+def open_parts(data: DataSettings) -> tuple[Source, Source]:
+    """Open the training and the validation part.
+
+    Raises:
+        InputError: there are no such data, or they cannot be divided as the settings say.
+    """
+    # A shipped recipe names the data set that it is for by a word, where a path is needed.
+    if data.source.isidentifier() and data.source != "digits" and not Path(data.source).exists():
+        raise InputError(f"there are no data at {data.source!r}; pass --data with the path or URL where they lie")
+    return open_halves(data.source, data.validation, data.hold_out)
+
+
+def check_classes(training: Source, validation: Source) -> None:
+    """Refuse validation data with a class that training does not know.
+
+    Raises:
+        InputError: with one such class.
+    """
+    unknown = sorted(set(validation.classes) - set(training.classes))
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} of the {len(validation.classes)} classes of the validation data, such as {unknown[0]!r}, "
+            f"are not among the {len(training.classes)} classes of the training data; expected the same classes in both"
+        )
+
+
+def empty_bundle(
+    recipe: Recipe, source: Source, parent: Bundle | None = None, own: Mapping[str, str] = MappingProxyType({})
+) -> Bundle:
+    """The bundle that a run on `source` is to make, without weights, metrics and a place."""
+    network = Network(
+        variant=recipe.model.variant,
+        num_classes=len(source.classes),
+        in_channels=recipe.preprocess.channels,
+        width=recipe.model.width,
+    )
+    if parent:
+        facts = ("variant", "num_classes", "in_channels", "width")
+        network = msgspec.structs.replace(parent.model.network, **{name: getattr(network, name) for name in facts})
+    step = Step(
+        verb="train",
+        parent=parent.model.digest if parent else None,
+        tools={"torch": str(torch.__version__)},
+        settings={
+            "recipe": digest_with(recipe.digest, own),
+            "data": source.name,
+            "epochs": recipe.epochs,
+            "seed": recipe.seed,
+            **{f"own_{what}": description for what, description in own.items()},
+        },
+    )
+    model = Model(
+        name=f"{recipe.model.variant}.{source.name.partition(':')[0]}",
+        network=network,
+        form="weights",
+        precision="float32",
+        preprocess=recipe.preprocess,
+        lineage=(*(parent.model.lineage if parent else ()), step),
+    )
+    return Bundle(path=Path(), model=model, labels=Labels(source.classes))
+
+
+def make_batches(recipe: Recipe, source: Source, own: OwnParts = NO_PARTS, *, rank: int = 0, world: int = 1) -> Batches:
+    """The batches of process `rank` of `world`."""
+    images = TrainingImages(
+        augment=recipe.augment,
+        preprocess=recipe.preprocess,
+        progressive=recipe.progressive,
+        seed=recipe.seed,
+        own_augment=own.augment,
+    )
+    return Batches(
+        source,
+        images,
+        batch_size=recipe.batch_size,
+        sampling=recipe.sampling,
+        rank=rank,
+        world=world,
+    )
+
+
+def _initial_state(
+    recipe: Recipe, bundle: Bundle, batches: Batches, parent: Bundle | None, own: OwnParts
+) -> TrainingState:
+    """A new network and its optimiser, decided by the recipe's seed."""
+    torch.manual_seed(recipe.seed)
+    source, spec = batches.source, recipe.model.trained(bundle.model.network.architecture())
+    start = starting_tensors(parent, spec.in_channels, bundle.labels.names) if parent else None
+    trained = build(spec, start)
+    trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    progress = Progress(
+        recipe=recipe.step_digest,
+        data=data_fingerprint(source),
+        classes=len(source.classes),
+        images=len(source),
+        started_at=time(),
+    )
+    average = copy_as_average(trained) if recipe.average else None
+    return TrainingState(trained, make_optimizer(trained, recipe.optim, own.optimizer), progress, average)
+
+
+def _stepper(
+    recipe: Recipe, fabric: Fabric, state: TrainingState, batches: Batches, course: Course, own: OwnParts
+) -> Stepper:
+    """Move the state to its device, make it known to the other processes, and build the step."""
+    module: nn.Module = state.network
+    if recipe.compute.sync_norm:
+        # Replaces the norms inside the network, which keeps its own class and tensors.
+        nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+    if recipe.compute.compile:
+        module = torch.compile(module)  # type: ignore[assignment]
+    wrapped, wrapped_optimizer = fabric.setup(module, state.optimizer)
+    if state.average is not None:
+        state.average.to(fabric.device)
+    return Stepper(
+        fabric=fabric,
+        network=wrapped,
+        optimizer=wrapped_optimizer,
+        learning_rate=LearningRate(recipe.schedule, peak_rate(recipe.optim, recipe.batch_size), course, own.schedule),
+        augment=BatchAugment(
+            augment=recipe.augment,
+            mix=recipe.mix,
+            preprocess=recipe.preprocess,
+            num_classes=len(batches.source.classes),
+            steps_per_epoch=course.steps_per_epoch,
+            seed=recipe.seed,
+            rank=fabric.global_rank,
+        ),
+        loss=own.loss or make_loss(recipe.loss, batches.class_counts, blends_images=recipe.mix.is_on),
+        seed=recipe.seed,
+        accumulate=recipe.compute.accumulate,
+        clip_norm=recipe.optim.clip_norm,
+        average=recipe.average,
+    )

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+
+from tests.support.samples import write_folder
+from xception.data.hold_out import HoldOut
+from xception.data.sources import open_halves
+from xception.errors import InputError
+
+GROUPED = HoldOut(share=0.3, group_column="patient")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = write_folder(tmp_path / "scans", 10, ("healthy", "sick"))
+    rows = [f"{name}/{index}.png,p{index // 2}" for name in ("healthy", "sick") for index in range(10)]
+    (root / "metadata.csv").write_text("\n".join(["file_name,patient", *rows]))
+    return root
+
+
+def test_the_column_next_to_class_folders_names_the_groups(folder: Path) -> None:
+    training, validation = open_halves(str(folder), None, GROUPED)
+    own, theirs = ({int(Path(item.key).stem) // 2 for item in part} for part in (training, validation))
+    assert not own & theirs
+    assert own | theirs == set(range(5))
+    assert {item.target for item in validation} == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("patient", "person", "has the columns file_name, person; expected 'patient'"),
+        ("file_name", "which", "expected 'patient', and the images' paths in one called file_name"),
+        ("healthy/3.png,p1", "", "gives no 'patient' for 1 of 20 images, such as healthy/3.png"),
+    ],
+)
+def test_a_file_that_does_not_name_every_group_is_refused(old: str, new: str, message: str, folder: Path) -> None:
+    text = (folder / "metadata.csv").read_text()
+    (folder / "metadata.csv").write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=message):
+        open_halves(str(folder), None, GROUPED)
+
+
+def test_a_folder_without_the_file_says_what_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no metadata\.csv in .*; expected one with a row per image"):
+        open_halves(str(write_folder(tmp_path / "d", 4)), None, GROUPED)
