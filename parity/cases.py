@@ -8,7 +8,7 @@ from xception.arch.stackwise import Stackwise
 from xception.arch.variants import architecture
 
 WIDTHS = Stackwise(
-    filters=((8, 8, 16), (24, 24), (24, 24, 24), (32, 48), (40, 56)), pooling=(False, True, False, True, False)
+    filters=((8, 8, 16), (24, 24), (24, 24, 24), (32, 48), (40, 56)), pooling=(True, True, False, True, True)
 )
 """A network that KerasHub builds, and nobody published."""
 

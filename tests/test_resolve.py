@@ -90,7 +90,7 @@ def test_a_checkpoint_is_converted_once_and_kept_as_a_whole_bundle(
     assert first.path.parent == cache / "bundles"
     assert (first.model.name, first.model.network.num_classes) == ("flowers", 11)
     assert open_bundle(first.path, verify=True).model == first.model
-    assert notes == [f"{file}: read as timm_xception41 of 11 classes; the bundle is kept in {first.path}"]
+    assert notes == [f"{file}: read as timm_xception41 with 11 classes; the bundle is kept in {first.path}"]
 
 
 def test_other_content_under_the_same_name_is_another_model(tmp_path: Path, conversions: list[str]) -> None:
@@ -266,7 +266,16 @@ def test_what_is_no_name_is_refused(wrong: object) -> None:
 
 def test_a_file_that_leaves_something_open_leads_to_convert(tmp_path: Path) -> None:
     values = drawn("timm_xception41")
-    headless = {name: value for name, value in values.items() if not name.startswith("head.")}
-    file = write_safetensors(tmp_path / "w.safetensors", headless)
-    with pytest.raises(InputError, match=r"pass --new-head K; these are options of xception convert .* --out DIR"):
+    two_heads = {name.replace("head.fc", "age"): value for name, value in values.items()}
+    two_heads |= {name.replace("head.fc", "sex"): value for name, value in values.items() if name.startswith("head.")}
+    file = write_safetensors(tmp_path / "w.safetensors", two_heads)
+    with pytest.raises(InputError, match=r"pass --new-head K .*; these are options of xception convert .* --out DIR"):
         resolve_model(file)
+
+
+def test_a_file_without_a_classifier_becomes_a_model_of_embeddings(tmp_path: Path) -> None:
+    values = {name: value for name, value in drawn("timm_xception41").items() if not name.startswith("head.")}
+    notes: list[str] = []
+    bundle = resolve_model(write_safetensors(tmp_path / "w.safetensors", values), on_note=notes.append)
+    assert (bundle.model.network.num_classes, bundle.labels.names) == (0, ())
+    assert "read as timm_xception41 with embeddings of 256 features" in notes[0]

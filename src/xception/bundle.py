@@ -16,7 +16,7 @@ from xception import inputs
 from xception.arguments import as_path
 from xception.errors import InputError, UsageError
 from xception.forms import FORMS
-from xception.labels import Labels, decode_labels, labels_text
+from xception.labels import NO_LABELS, Labels, decode_labels, labels_text
 from xception.model_document import FORMAT_VERSION as FORMAT_VERSION
 from xception.model_document import Agreement as Agreement
 from xception.model_document import Certificate as Certificate
@@ -52,6 +52,7 @@ class Bundle:
     path: Path
     model: Model
     labels: Labels
+    """Class names; none of a network that answers with embeddings."""
     verify: bool = field(default=True, compare=False)
     """Whatever is read of it later is compared with its hash, too."""
     _contents: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)
@@ -59,7 +60,7 @@ class Bundle:
 
     def __repr__(self) -> str:
         model = self.model
-        kind = f"{model.network.title}, {len(self.labels)} classes, {model.form}, {model.precision}"
+        kind = f"{model.network.title}, {model.network.answers}, {model.form}, {model.precision}"
         return f"Bundle({str(self.path)!r}: {kind})"
 
     @property
@@ -147,7 +148,9 @@ def open_bundle(path: str | Path, *, verify: bool = True) -> Bundle:
         _logger.warning("%s", unverified_sentence(path))
     elif _encode(model) != raw or _digest(model) != model.digest:
         raise InputError(f"{path / MANIFEST} was changed after it was written; {AGAIN} from its source")
-    labels = decode_labels(read_sealed(path / LABELS, model.files[LABELS], verify=verify), path / LABELS)
+    labels = NO_LABELS
+    if LABELS in model.files:
+        labels = decode_labels(read_sealed(path / LABELS, model.files[LABELS], verify=verify), path / LABELS)
     if wrong := contradiction(model, len(labels)):
         raise InputError(f"{path} contradicts itself: {wrong}; {AGAIN} from its source")
     bundle = Bundle(path=path, model=model, labels=labels, verify=verify)
@@ -197,7 +200,8 @@ def write_bundle(
         raise UsageError(f"cannot write the files {sorted(files)} into a bundle; expected plain file names")
     ensure_free_for_bundle(path, overwrite=overwrite)
     with staged_folder(path) as folder:
-        contents = {LABELS: labels_text(labels).encode(), **files}
+        named = {LABELS: labels_text(labels).encode()} if labels.names else {}
+        contents = {**named, **files}
         hashes = {name: _store(folder / name, content) for name, content in contents.items()}
         model = msgspec.structs.replace(model, files=dict(sorted(hashes.items())), digest="")
         model = msgspec.structs.replace(model, digest=_digest(model))
@@ -266,7 +270,7 @@ def _decode(path: Path, raw: bytes) -> Model:
         raise InputError(
             f"{path / MANIFEST} is not a valid bundle description: {error}; make the bundle again"
         ) from error
-    expected = (*FORMS[model.form].files, LABELS)
+    expected = (*FORMS[model.form].files, *((LABELS,) if model.network.num_classes else ()))
     if not all(map(is_plain, model.files)) or not model.files.keys() >= set(expected):
         raise InputError(
             f"{path / MANIFEST} lists the files {sorted(model.files)}; "

@@ -8,10 +8,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
-import numpy as np
 
-from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT
-from xception.arch.compute import tensors as tensors_of
 from xception.backends.base import DEFAULT_COMPUTE, Compute, Pixels
 from xception.bundle import Bundle
 from xception.convert.hub import OnProgress
@@ -32,6 +29,7 @@ from xception.tasks.evaluate import evaluate
 from xception.tasks.evaluation import Evaluation
 from xception.tasks.predictions import Predictions
 from xception.tasks.real_labels import RealLabels
+from xception.weights import with_new_classifier
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +68,8 @@ class ImageClassifier:
     def __call__(self, images: ImageLike | Iterable[ImageLike], *, top: int = 5) -> Predictions:
         """Classify images: the likeliest classes, or the reason why there are none, for each in its order.
 
+        A model without classes gives embeddings instead: `model("photo.jpg").embedding`.
+
         Args:
             images: a file, folder, archive or URL of images; a Pillow image, an encoded file, an 8-bit array (H, W) or
                 (H, W, 3), or an 8-bit torch tensor (C, H, W); or several of these, also as one array or tensor.
@@ -86,7 +86,8 @@ class ImageClassifier:
         It takes normalised pixels (N, C, H, W), as `preprocess` makes them, and returns logits (N, K).
 
         Args:
-            num_classes: start a new classifier of so many classes, all zeros, instead of the model's own.
+            num_classes: start a new classifier of so many classes, all zeros, instead of the model's own; with 0, the
+                module returns embeddings (N, D).
 
         Raises:
             UsageError: the bundle holds a graph instead of weights.
@@ -98,9 +99,9 @@ class ImageClassifier:
 
         network, values = self.bundle.model.network, self.bundle.tensors()
         if num_classes is not None:
-            network = msgspec.structs.replace(network, num_classes=num_classes)
-            shapes = tensors_of(network.architecture())
-            values |= {name: np.zeros(shapes[name], np.float32) for name in (CLASSIFIER_WEIGHT, CLASSIFIER_BIAS)}
+            hidden = network.hidden_features if num_classes else None
+            network = msgspec.structs.replace(network, num_classes=num_classes, hidden_features=hidden)
+            values = with_new_classifier(values, network.architecture())
         return build(network.architecture(), values).eval()
 
     def evaluate(
@@ -159,7 +160,7 @@ class ImageClassifier:
     def __repr__(self) -> str:
         network = self.bundle.model.network
         return (
-            f"ImageClassifier({self.bundle.model.name!r}: {network.title}, {len(self.labels)} classes, "
+            f"ImageClassifier({self.bundle.model.name!r}: {network.title}, {network.answers}, "
             f"in {self.engine.session.facts.name})"
         )
 

@@ -28,6 +28,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "pillow_heif": "heic",
         "pyarrow": "data",
         "scipy": "data",
+        "simplejpeg": "fast",
         "sklearn": "train",
         "tensorboard": "train",
         "torch": "torch",

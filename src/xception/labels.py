@@ -38,19 +38,35 @@ class Labels:
         index = numbered | unique | {name: i for i, name in enumerate(self.ids)}
         unknown = [name for name in classes if name not in index]
         if unknown:
+            first = repr(self.names[0]) if self.names else "none"
             raise InputError(
                 f"{len(unknown)} of the data's {len(classes)} classes are not among the model's {len(self)} labels, "
-                f"or fit several (such as {unknown[0]!r}; the labels begin with {self.names[0]!r}); "
+                f"or fit several (such as {unknown[0]!r}; the labels begin with {first}); "
                 "use data of the model's classes, or rename the folders"
             )
         return tuple(index[name] for name in classes)
+
+
+MAX_CLASSES = 1_000_000
+"""Classes that data or a model may have; the largest public data sets have some 20,000."""
+
+NO_LABELS = Labels(())
+"""Labels of a model that answers with embeddings."""
 
 
 def index_classes(count: int) -> tuple[str, ...]:
     """Names of classes in data that hold nothing but class indices: `#0`, `#1`, ...
 
     They are not written as `0`, `1`, ..., which may be names: handwritten digits are not ImageNet's first ten classes.
+
+    Raises:
+        InputError: more than `MAX_CLASSES`.
     """
+    if count > MAX_CLASSES:
+        raise InputError(
+            f"the data use the class index {count - 1}, where those below {MAX_CLASSES:,} are expected; check the "
+            "labels"
+        )
     return tuple(f"#{index}" for index in range(count))
 
 

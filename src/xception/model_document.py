@@ -10,13 +10,13 @@ from xception.arch.variants import architecture
 from xception.errors import UsageError
 from xception.forms import Form, Layout
 from xception.intervals import Interval
+from xception.labels import MAX_CLASSES
 from xception.metrics import Activation
 from xception.preprocess import Preprocess
 from xception.sealed import FileHash
 
 FORMAT_VERSION = 1
 
-MAX_CLASSES = 1_000_000
 MAX_CHANNELS = 1024
 MAX_WIDTH = 64.0
 """Factor of the channels of a variant; the widest network that anybody published is 1."""
@@ -35,6 +35,7 @@ class Network(_Document, frozen=True):
     """None for a graph of somebody else's that is none of the variants; the other facts but the next two then say
     nothing."""
     num_classes: int
+    """0 for a network that answers with embeddings."""
     in_channels: int
     width: float = 1.0
     output_stride: int | None = None
@@ -90,6 +91,17 @@ class Network(_Document, frozen=True):
             norm_epsilon=self.norm_epsilon,
         )
 
+    @property
+    def num_outputs(self) -> int:
+        """Numbers per image: a logit of each class, or those of the embedding."""
+        return self.num_classes or self.architecture().head.num_outputs
+
+    @property
+    def answers(self) -> str:
+        """The network's answers in words."""
+        classes = "1 class" if self.num_classes == 1 else f"{self.num_classes} classes"
+        return classes if self.num_classes else f"embeddings of {self.num_outputs} features"
+
 
 class Graph(_Document, frozen=True):
     """Names and shapes of an exported graph; None is a free size.
@@ -103,7 +115,7 @@ class Graph(_Document, frozen=True):
     output_name: str
     input_layout: Layout = "nchw"
     input_values: Literal["pixels", "image"] = "pixels"
-    output_values: Literal["logits", "probabilities"] = "logits"
+    output_values: Literal["logits", "probabilities", "embedding"] = "logits"
     top_k: int | None = None
     """Columns of the additional outputs `top_values` and `top_indices`, both (N, k); None without them."""
     class_maps: bool = False
@@ -128,14 +140,15 @@ class Score(_Document, frozen=True):
 
 
 class Agreement(_Document, frozen=True):
-    """Logits of this form compared with those of its parent on the same pixels."""
+    """Logits or embeddings of this form compared with those of its parent on the same pixels."""
 
     samples: int
     max_abs_diff: float
     mean_abs_diff: float
     relative_diff: float
-    """Largest absolute difference over the largest absolute logit of the parent."""
+    """Largest absolute difference over the largest absolute logit, or feature, of the parent."""
     top1_agreement: float
+    """Share of the samples whose largest logit, or feature, stands in the same place."""
     batch_sizes: tuple[int, ...] = ()
     """Images in one call; empty where this was not varied."""
     sizes_px: tuple[tuple[int, int], ...] = ()
@@ -192,6 +205,8 @@ def contradiction(model: Model, label_count: int) -> str | None:
     network, preprocess = model.network, model.preprocess
     if label_count != network.num_classes:
         return f"{label_count} labels for a network of {network.num_classes} classes; expected as many of each"
+    if not label_count and model.activation != "none":
+        return f"embeddings are no probabilities; expected the activation none, got {model.activation}"
     if label_count == 1 and model.activation == "softmax":
         return "a softmax over a single class is 1 for every image; expected the activation sigmoid or none"
     if preprocess.channels != network.in_channels:
@@ -213,6 +228,8 @@ def _graph_contradiction(graph: Graph, model: Model) -> str | None:
         return f"the graph's input has the shape {graph.input_shape}; expected sizes from 1"
     if graph.top_k is not None and not 1 <= graph.top_k <= model.network.num_classes:
         return f"the graph names the best {graph.top_k} of {model.network.num_classes} classes; expected some of them"
+    if (graph.output_values == "embedding") != (model.network.num_classes == 0):
+        return f"the graph gives {graph.output_values} and the network {model.network.answers}; expected the same"
     if len(set(graph.outputs)) < len(graph.outputs):
         return f"the graph has the outputs {', '.join(graph.outputs)}; expected a name of its own for each"
     return None

@@ -205,7 +205,7 @@ def _convert(checkpoint: Checkpoint, place: ModelPlace, kept: Path, reference: s
         raise kind(f"{error}; {advice}") from error
     bundle = _keep(conversion, kept)
     network = bundle.model.network
-    on_note(f"{reference}: read as {network.variant} of {network.num_classes} classes; the bundle is kept in {kept}")
+    on_note(f"{reference}: read as {network.variant} with {network.answers}; the bundle is kept in {kept}")
     return bundle
 
 

@@ -9,8 +9,22 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from xception.arch.compute import Shape
+from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT, Shape, tensors
+from xception.arch.spec import Architecture
 from xception.errors import InputError
+
+
+def with_new_classifier(values: Mapping[str, np.ndarray], architecture: Architecture) -> dict[str, np.ndarray]:
+    """A network's tensors with a classifier of zeros in place of its own, or without any where there are no classes.
+
+    Args:
+        values: the tensors of the same network with whatever head, by canonical name.
+        architecture: the network with the new number of classes.
+    """
+    shapes = tensors(architecture)
+    head = [name for name in (CLASSIFIER_WEIGHT, CLASSIFIER_BIAS) if name in shapes]
+    kept = {name: value for name, value in values.items() if name in shapes and name not in head}
+    return kept | {name: np.zeros(shapes[name], np.float32) for name in head}
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:
@@ -64,9 +78,9 @@ def _not_whole(place: Path, error: Exception) -> InputError:
     return InputError(f"{place} is not a whole safetensors file ({error}); fetch or make it again")
 
 
-def weights_bytes(tensors: Mapping[str, np.ndarray]) -> bytes:
+def weights_bytes(values: Mapping[str, np.ndarray]) -> bytes:
     """The content of a safetensors file; equal tensors give equal bytes."""
-    return save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)})
+    return save({name: np.ascontiguousarray(values[name]) for name in sorted(values)})
 
 
 def check_tensors(values: Mapping[str, np.ndarray], expected: Mapping[str, Shape]) -> None:

@@ -86,7 +86,7 @@ def test_any_width_gives_layers_that_fit_together(name: str, width: float) -> No
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda spec: with_classes(spec, 0), "num_classes is 0"),
+        (lambda spec: with_classes(spec, -1), "num_classes is -1; expected at least 1, or 0 for embeddings"),
         (lambda spec: with_in_channels(spec, 0), "in_channels is 0"),
         (lambda spec: with_width(spec, 0.0), "width is 0.0"),
         (lambda spec: with_width(spec, float("nan")), "width is nan"),

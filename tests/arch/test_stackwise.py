@@ -3,9 +3,11 @@
 import pytest
 
 from xception.arch.compute import tensors
+from xception.arch.graph import MaxPool, unfold
 from xception.arch.stackwise import Stackwise, with_stackwise
 from xception.arch.variants import VARIANTS, architecture
 from xception.errors import UsageError
+from xception.models.network import build
 
 CHOLLET = VARIANTS["keras_xception"]
 PUBLISHED = Stackwise(
@@ -44,6 +46,23 @@ def test_a_stem_and_a_tail_are_enough() -> None:
     assert [block.flow for block in spec.blocks] == ["exit"]
 
 
+def test_the_example_of_the_source_pools_in_its_stem() -> None:
+    spec = with_stackwise(CHOLLET, small((32, 64), (64, 128), (256, 256), pooling=(True, True, False)))
+    assert (spec.stem_stride, spec.output_stride) == (4, 8)
+    pools = [node for node in unfold(spec) if isinstance(node, MaxPool)]
+    assert [(node.name, node.source) for node in pools] == [
+        ("stem.1.pool", "stem.1.after.act"),
+        ("blocks.0.pool", "blocks.0.units.1.after.norm"),
+    ]
+    assert build(spec).feature_channels == {4: 64, 8: 256}
+
+
+def test_a_tail_may_pool() -> None:
+    spec = with_stackwise(CHOLLET, small((8,), (16,), pooling=(False, True)))
+    assert spec.output_stride == 4
+    assert next(node for node in unfold(spec) if isinstance(node, MaxPool)).source == "blocks.0.units.0.after.act"
+
+
 @pytest.mark.parametrize(
     ("stackwise", "message"),
     [
@@ -51,8 +70,6 @@ def test_a_stem_and_a_tail_are_enough() -> None:
         (small((8,), (16,), pooling=(False,)), "2 lists of widths and 1 of pooling"),
         (small((8,), (), (16,), pooling=(False, False, False)), "no empty block"),
         (small((8,), (0,), pooling=(False, False)), "a width below 1"),
-        (small((8,), (16,), pooling=(True, False)), "the stem or the tail pools"),
-        (small((8,), (16,), pooling=(False, True)), "the stem or the tail pools"),
         (small((8,), (8,), (16,), pooling=(False, True, False)), "block 2 pools and keeps its width"),
         (small((8,), (9,), (16,), pooling=(False, False, False)), "block 2 does not pool and changes its width"),
     ],

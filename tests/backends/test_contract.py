@@ -63,7 +63,7 @@ def test_a_session_states_its_facts(session: Session) -> None:
     facts = session.facts
     assert facts.name in BACKENDS
     assert facts.input_shape == (3, PX, PX)
-    assert facts.num_classes == len(CLASSES)
+    assert facts.num_outputs == len(CLASSES)
     assert (facts.batch_size, facts.input_values) == (None, "pixels")
     assert (facts.instances, facts.threads) == (1, 1)
 

@@ -80,6 +80,28 @@ def models() -> dict[str, Callable[[], Any]]:
         pooled = [layer(body.output) for layer in (layers.GlobalAveragePooling2D(), layers.GlobalMaxPooling2D())]
         return keras.Model(body.input, layers.Dense(3, activation="softmax")(layers.Concatenate()(pooled)))
 
+    def embedding(pooling: str | None = None, **settings: Any) -> Any:
+        start = keras.Input((None, None, 3))
+        x = layers.RandomFlip("horizontal")(start)
+        body = base(pooling=pooling)(layers.Rescaling(1 / 127.5, offset=-1)(x), training=False)
+        return keras.Model(start, layers.Dropout(0.1)(body), **settings)
+
+    def three_deep() -> Any:
+        body = base(pooling="avg")
+        inner = keras.Model(body.input, layers.Dense(8, activation="relu", name="hidden")(body.output), name="inner")
+        row = keras.Sequential([keras.Input((None, None, 3)), inner, layers.Dropout(0.4)], name="row")
+        start = keras.Input((None, None, 3))
+        x = row(layers.Rescaling([1 / 60, 1 / 58, 1 / 57], offset=[-2.1, -2.0, -1.8])(start), training=False)
+        return keras.Model(start, layers.Dense(3, activation="softmax", name="answer")(x))
+
+    def nested_outputs() -> Any:
+        start = keras.Input((None, None, 3))
+        pooled = layers.GlobalMaxPooling2D()(base()(layers.Rescaling(1 / 127.5, offset=-1)(start), training=False))
+        pooled = layers.Dropout(0.2)(pooled)
+        kind = layers.Dense(3, activation="softmax", name="kind")(pooled)
+        fake = layers.Dense(1, activation="sigmoid", name="fake")(layers.Dense(4, activation="relu")(pooled))
+        return keras.Model(start, {"kind": kind, "fake": fake})
+
     def two_outputs() -> Any:
         body = base(pooling="avg")
         answers = layers.Dense(3, activation="softmax", name="kind"), layers.Dense(1, activation="sigmoid", name="fake")
@@ -118,6 +140,11 @@ def models() -> dict[str, Callable[[], Any]]:
             weights=None, classes=3, input_tensor=keras.Input((None, None, 3)), classifier_activation="sigmoid"
         ),
         "two_outputs": two_outputs,
+        "nested_outputs": nested_outputs,
+        "three_deep": three_deep,
+        "embedding": lambda: base(pooling="avg"),
+        "embedding_max": lambda: embedding("max"),
+        "maps": lambda: embedding(),
         "REFUSED flattened": lambda: keras.Model(
             (body := keras.applications.Xception(weights=None, include_top=False, input_shape=(75, 75, 3))).input,
             softmax()(layers.Flatten()(body.output)),
@@ -127,11 +154,22 @@ def models() -> dict[str, Callable[[], Any]]:
         ),
         "REFUSED tanh": lambda: flat(average(), layers.Dense(8, activation="tanh"), softmax()),
         "REFUSED answers": lambda: flat(average(), layers.Dense(3, activation="relu")),
+        "REFUSED unit": lambda: flat(average(), layers.UnitNormalization()),
         "REFUSED norm": lambda: flat(average(), layers.LayerNormalization(), softmax()),
         "REFUSED resizing": lambda: nested((layers.Resizing(75, 75),), average(), softmax()),
         "REFUSED code": lambda: nested((layers.Lambda(lambda x: x / 255.0),), average(), softmax()),
         "REFUSED scaled": lambda: nested((layers.Rescaling(2.0, offset=-1),), average(), softmax()),
     }
+
+
+def sampled(answers: np.ndarray) -> np.ndarray:
+    """All answers of a classifier, and some of an embedding's features, which are as good as all."""
+    return answers[:, ::32] if answers.shape[1] > 64 else answers
+
+
+def _pooled(answers: np.ndarray) -> np.ndarray:
+    """Answers, or the averages of feature maps (N, H, W, C), which is what becomes of them."""
+    return answers.mean((1, 2)) if answers.ndim == 4 else answers
 
 
 def main() -> None:
@@ -151,8 +189,9 @@ def main() -> None:
         for px in SIZES_PX:
             for kind, values in (("8-bit", image(px)), ("scaled", image(px) / 127.5 - 1)):
                 results = model(values, training=False)
-                rows = results if isinstance(results, list) else [results]
-                answers[f"{px} {kind}"] = [np.asarray(row).tolist() for row in rows]
+                named = results if isinstance(results, dict) else {}
+                rows = [*named.values()] if named else results if isinstance(results, list) else [results]
+                answers[f"{px} {kind}"] = [sampled(_pooled(np.asarray(row))).tolist() for row in rows]
         found[name] = {"config": config, "shapes": shapes, "answers": answers}
     SAMPLE.write_bytes(gzip.compress(json.dumps(found).encode(), 9, mtime=0))
 

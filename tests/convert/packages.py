@@ -17,7 +17,7 @@ from xception.arch.variants import architecture
 
 LEAVES = ("kernel", "depthwise_kernel", "gamma", "pointwise_kernel", "beta", "bias", "moving_mean", "moving_variance")
 
-WIDTHS = Stackwise(filters=((4, 6), (8, 8), (8, 8), (10, 12), (14, 16)), pooling=(False, True, False, True, False))
+WIDTHS = Stackwise(filters=((4, 6), (8, 8), (8, 8), (10, 12), (14, 16)), pooling=(True, True, False, True, True))
 
 
 def write_layers(path: Path, values: Mapping[str, np.ndarray], inside: str = "") -> Path:

@@ -9,6 +9,7 @@ import pytest
 
 from parity.ours import seeded_tensors
 from tests.convert.checkpoints import (
+    PUBLISHED,
     drawn,
     hollow,
     prefixed,
@@ -17,6 +18,7 @@ from tests.convert.checkpoints import (
     write_safetensors,
     write_torch,
 )
+from xception.arch.compute import tensors as tensors_of
 from xception.arch.variants import VARIANTS
 from xception.bundle import open_bundle
 from xception.convert import diagnosis
@@ -25,7 +27,7 @@ from xception.convert.conversion import convert_checkpoint
 from xception.convert.naming.rename import rename_back
 from xception.convert.naming.schemes import NAMING_SCHEMES
 from xception.convert.selection import WeightsChoice
-from xception.errors import InputError, UsageError
+from xception.errors import UsageError
 from xception.labels import Labels, imagenet1k
 from xception.preprocess import ShorterSide, Squash
 from xception.weights import read_weights
@@ -70,11 +72,48 @@ def test_the_lineage_tells_file_container_source_and_group(tmp_path: Path) -> No
     assert len(str(step.settings["sha256"])) == 64
 
 
-def test_a_file_without_a_classifier_needs_the_classes_of_a_new_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "variant", ["timm_xception", "timm_xception41p", "keras_xception", "ppcls_xception41_deeplab", "mini_xception"]
+)
+def test_a_file_without_a_classifier_gives_embeddings_and_says_how_it_pools(variant: str, tmp_path: Path) -> None:
+    width = 1.0 if VARIANTS[variant].source == "mini" else 0.25
+    spec = small(variant, width=width)
+    source = next(source for source, published in PUBLISHED if published == variant)
+    names = NAMING_SCHEMES[source].tensor_names(spec)
+    head = {there.name for name, there in names.items() if name.startswith("head.classifier")}
+    values = {name: value for name, value in drawn(variant, width=width).items() if name not in head}
+    file = write_safetensors(tmp_path / "features.safetensors", values)
+    made = convert_checkpoint(file, WeightsChoice(variant=variant))
+    network = made.model.network
+    assert (network.num_classes, made.model.activation, made.labels.names) == (0, "none", ())
+    assert made.model.lineage[0].settings["pooling"] == "the average, since the file states none"
+    bundle = made.write(tmp_path / "out")
+    assert open_bundle(bundle.path, verify=True) == bundle
+    expected, found = seeded_tensors(spec), read_weights(bundle.main_file)
+    assert found.keys() == {name for name in expected if not name.startswith("head.classifier")}
+    assert all(np.array_equal(expected[name], found[name]) for name in found)
+
+
+def test_the_classifier_of_a_file_can_be_left_out(tmp_path: Path) -> None:
+    file = write_safetensors(tmp_path / "file", drawn("timm_xception"))
+    made = convert_checkpoint(file, WeightsChoice(new_head=0))
+    assert (made.model.network.num_classes, made.model.lineage[0].settings["new_head"]) == (0, 0)
+    assert made.tensors.keys() == tensors_of(made.model.network.architecture()).keys()
+    with pytest.raises(UsageError, match="embeddings are no probabilities; leave --activation softmax out"):
+        convert_checkpoint(file, WeightsChoice(new_head=0, activation="softmax"))
+
+
+def test_a_whole_set_of_weights_goes_before_one_without_a_classifier(tmp_path: Path) -> None:
+    values = drawn("timm_xception")
+    teacher = {name: value for name, value in values.items() if not name.startswith("fc.")}
+    both = prefixed(teacher, "teacher.") | prefixed(values, "student.")
+    made = convert_checkpoint(write_safetensors(tmp_path / "file", both))
+    assert (made.match.group.name, made.model.network.num_classes) == ("student", 11)
+
+
+def test_a_new_classifier_is_added_where_there_is_none(tmp_path: Path) -> None:
     values = {name: value for name, value in drawn("keras_xception").items() if "predictions" not in name}
     file = write_keras(tmp_path / "notop.h5", values)
-    with pytest.raises(InputError, match=r"is keras_xception without its classifier; .* pass --new-head K"):
-        convert_checkpoint(file)
     converted = convert_checkpoint(file, WeightsChoice(new_head=5))
     assert converted.model.network.num_classes == len(converted.labels) == 5
     assert converted.tensors["head.classifier.weight"].shape == (5, 256)

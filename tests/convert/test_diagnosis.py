@@ -130,7 +130,7 @@ def test_a_file_without_a_classifier_is_told_with_no_classes() -> None:
         None,
         ("predictions/kernel", "predictions/bias"),
     )
-    assert "the classifier is missing" in found.why
+    assert "there is no classifier, so that its bundle answers with embeddings" in found.why
 
 
 def test_a_background_class_is_told() -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from tests.convert.checkpoints import drawn, write_safetensors
+from tests.convert.checkpoints import drawn, prefixed, write_safetensors
 from tests.convert.training_files import REFUSED, TAKEN, diagnosed, opened
 from xception.convert.conversion import convert_checkpoint
 from xception.convert.heads import CLASSIFIER_NAME
@@ -34,7 +35,9 @@ def test_the_chosen_head_s_numbers_are_the_classifier_s_and_the_others_are_dropp
     rng = np.random.default_rng(0)
     extra = {"age.weight": rng.random((5, 256), np.float32), "age.bias": rng.random(5, np.float32)}
     file = write_safetensors(tmp_path / "file", own | extra)
-    with pytest.raises(InputError, match=r"pass --head age \(5 classes\); .* pass --leave-out 'age\.\*'"):
+    with pytest.raises(
+        InputError, match=r"pass --head fc \(11 classes\) or --head age \(5 classes\); .* pass --leave-out 'age\.\*'"
+    ):
         convert_checkpoint(file)
     converted = convert_checkpoint(file, WeightsChoice(head="age"))
     np.testing.assert_array_equal(converted.tensors["head.classifier.weight"], extra["age.weight"])
@@ -42,6 +45,36 @@ def test_the_chosen_head_s_numbers_are_the_classifier_s_and_the_others_are_dropp
     settings = converted.model.lineage[0].settings
     assert settings["head"] == "age"
     assert settings["dropped"] == "another classifier (fc.bias, fc.weight)"
+    kept = convert_checkpoint(file, WeightsChoice(head="fc"))
+    np.testing.assert_array_equal(kept.tensors["head.classifier.weight"], own["fc.weight"])
+    assert kept.model.lineage[0].settings["dropped"] == "another classifier (age.bias, age.weight)"
+
+
+def nested(path: Path, parts: dict[str, dict[str, np.ndarray]]) -> Path:
+    torch.save({key: {name: torch.tensor(value) for name, value in part.items()} for key, part in parts.items()}, path)
+    return path
+
+
+@pytest.mark.parametrize("wrapper", ["", "module."])
+def test_heads_in_dictionaries_of_their_own_belong_to_the_network_next_to_them(wrapper: str, tmp_path: Path) -> None:
+    own = drawn("timm_xception")
+    backbone = prefixed({name: value for name, value in own.items() if not name.startswith("fc.")}, wrapper)
+    head = {name.removeprefix("fc."): value for name, value in own.items() if name.startswith("fc.")}
+    one = convert_checkpoint(nested(tmp_path / "one.pth", {"backbone": backbone, "classifier": head}))
+    np.testing.assert_array_equal(one.tensors["head.classifier.weight"], own["fc.weight"])
+    assert (one.match.classifier.layer, one.model.network.num_classes) == ("classifier", 11)
+    sizes = {f"sex.{name}": value[:2] for name, value in head.items()} | prefixed(head, "age.")
+    file = nested(tmp_path / "two.pth", {"backbone": backbone, "heads": sizes})
+    with pytest.raises(InputError, match=r"--head heads\.sex \(2 classes\) or --head heads\.age \(11 classes\)"):
+        convert_checkpoint(file)
+    assert convert_checkpoint(file, WeightsChoice(head="heads.sex")).model.network.num_classes == 2
+
+
+def test_dictionaries_of_anything_else_are_groups_of_their_own(tmp_path: Path) -> None:
+    own = drawn("timm_xception")
+    other = {"scale.weight": np.ones((3, 2), np.float32)}
+    made = convert_checkpoint(nested(tmp_path / "file.pth", {"net": own, "other": other}))
+    assert (made.match.group.name, made.match.dropped) == ("net", {})
 
 
 @pytest.mark.parametrize(

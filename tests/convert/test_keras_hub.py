@@ -100,8 +100,8 @@ def test_an_activation_may_be_a_described_function(tmp_path: Path) -> None:
         ({"backbone": keras_hub_config(include_rescaling=True)}, "unknown field `include_rescaling`"),
         ({"backbone": keras_hub_config(image_shape=[None, None, 1])}, "states in_channels 1, and the tensors have 3"),
         (
-            {"backbone": keras_hub_config(stackwise_pooling=[True, True, False, True, False])},
-            "the stem or the tail pools",
+            {"backbone": keras_hub_config(stackwise_pooling=[True, False, False, True, False])},
+            "block 2 does not pool and changes its width",
         ),
         ({"preprocessor": converter_config(pad_to_aspect_ratio=True)}, "pad_to_aspect_ratio"),
         ({"preprocessor": converter_config(interpolation="lanczos3")}, "Invalid enum value 'lanczos3'"),

@@ -31,7 +31,8 @@ def around(*front: dict[str, Any], head: tuple[dict[str, Any], ...] = ()) -> dic
 
 def test_real_models_state_their_heads() -> None:
     found = {
-        name: facts(kept()[name]["config"], head="fake" if name == "two_outputs" else None) for name in stated_models()
+        name: facts(kept()[name]["config"], head="fake" if name.endswith("_outputs") else None)
+        for name in stated_models()
     }
     rows = {name: (row.pooling, row.activation, row.drop_rate) for name, row in found.items()}
     assert rows == {
@@ -49,6 +50,11 @@ def test_real_models_state_their_heads() -> None:
         "rows": ("max", "softmax", 0.5),
         "sigmoids": ("avg", "sigmoid", None),
         "two_outputs": ("avg", "sigmoid", None),
+        "nested_outputs": ("max", "sigmoid", 0.2),
+        "three_deep": ("avg", "softmax", 0.4),
+        "embedding": ("avg", None, None),
+        "embedding_max": ("max", None, 0.1),
+        "maps": (None, None, None),
     }
     assert found["without_bias"].without_bias == ("classifier",)
     assert found["two_outputs"].unused == (("kind",),)
@@ -60,6 +66,7 @@ REFUSALS = {
     "REFUSED two_hidden": "the third of its head",
     "REFUSED tanh": "hidden before the classifier with the activation tanh; expected relu",
     "REFUSED answers": "whose answers pass through relu; expected softmax, sigmoid or linear",
+    "REFUSED unit": "UnitNormalization 'unit_normalization', between pooling and answer",
     "REFUSED norm": "LayerNormalization 'layer_normalization', between pooling and answer",
     "REFUSED resizing": "Resizing 'resizing', in front of the network",
     "REFUSED code": "Lambda 'lambda', in front of the network",
@@ -79,10 +86,30 @@ def test_a_head_that_is_not_kept_is_not_judged() -> None:
 
 
 def test_several_outputs_are_asked_for() -> None:
-    with pytest.raises(InputError, match="states 2 outputs; pass the classifier of one: --head kind or --head fake"):
+    outputs = r"--head kind \(3 classes\) or --head fake \(1 classes\)"
+    with pytest.raises(InputError, match=f"states 2 outputs; pass the one that is wanted: {outputs}"):
         facts(kept()["two_outputs"]["config"])
-    with pytest.raises(InputError, match="states no output of the classifier age; it states kind or fake"):
+    with pytest.raises(InputError, match=r"no output of the classifier age; it states kind \(3 classes\) or fake \(1"):
         facts(kept()["two_outputs"]["config"], head="age")
+
+
+def test_outputs_behind_one_classifier_and_those_before_it_have_their_own_names() -> None:
+    rows = [
+        image(),
+        layer("Conv2D", "conv", "image", filters=3),
+        layer("GlobalMaxPooling2D", "pool", "conv"),
+        layer("Dense", "logits", "pool", units=4),
+        layer("Activation", "soft", "logits", activation="softmax"),
+    ]
+    config = model_of(*rows, outputs=[["pool", 0, 0], ["logits", 0, 0], ["soft", 0, 0]])
+    with pytest.raises(
+        InputError, match=r"pool \(features\) or --head logits \(4 classes\) or --head soft \(4 classes\)"
+    ):
+        facts(config)
+    found = {name: facts(config, head=name) for name in ("pool", "logits", "soft")}
+    assert {name: row.activation for name, row in found.items()} == {"pool": None, "logits": "none", "soft": "softmax"}
+    assert found["pool"].head_names == {}
+    assert found["pool"].pooling == "max"
 
 
 @pytest.mark.parametrize(

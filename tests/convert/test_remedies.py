@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from tests.convert.training_files import HEADLESS, REFUSED, diagnosed, opened
+from tests.convert.training_files import REFUSED, diagnosed, opened
 from xception.convert.remedies import patterns_of
 from xception.convert.selection import WeightsChoice, choose_match
 from xception.errors import InputError
@@ -20,9 +20,9 @@ def choices(remedy: str) -> list[WeightsChoice]:
     return [*heads, *([WeightsChoice(new_head=new_head, leave_out=left_out)] if new_head or left_out else [])]
 
 
-@pytest.mark.parametrize("name", [*REFUSED, *HEADLESS])
+@pytest.mark.parametrize("name", REFUSED)
 def test_every_option_that_a_refusal_states_works(name: str) -> None:
-    values = (REFUSED | HEADLESS)[name]
+    values = REFUSED[name]
     given = opened(values)
     with pytest.raises(InputError) as refusal:
         choose_match(given, WeightsChoice())

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.convert.keras_models import checkpoint, kept, seeded_weights, stated_models
-from tests.convert.make_keras_models import SIZES_PX, image
+from tests.convert.make_keras_models import SIZES_PX, image, sampled
 from xception.bundle import Network, open_bundle
 from xception.convert import conversion
 from xception.convert.conversion import Conversion, convert_checkpoint
@@ -25,8 +25,8 @@ from xception.models.network import build
 
 Convert = Callable[..., Conversion]
 
-TWO_HEADS = {"two_outputs": "fake"}
-"""The wanted head of the model that has several."""
+TWO_HEADS = {"two_outputs": "fake", "nested_outputs": "fake"}
+"""The wanted heads of the models that have several."""
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def answers(converted: Conversion, px: int) -> tuple[np.ndarray, np.ndarray]:
     with torch.inference_mode():
         network = build(model.network.architecture(), converted.tensors).eval()
         logits = network(torch.from_numpy(np.ascontiguousarray(pixels, np.float32))).numpy()
-    return logits, probabilities(logits, model.activation)
+    return logits, logits if model.activation == "none" else probabilities(logits, model.activation)
 
 
 def kept_answers(name: str, px: int, stated: StatedFacts) -> np.ndarray:
@@ -62,7 +62,7 @@ def test_a_model_gives_keras_own_answers(name: str, convert: Convert) -> None:
     for px in SIZES_PX:
         logits, likely = answers(converted, px)
         expected = kept_answers(name, px, stated)
-        found = logits if stated.activation == "none" else likely
+        found = sampled(logits) if stated.activation == "none" else sampled(likely)
         np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 
@@ -71,6 +71,12 @@ def test_a_model_gives_keras_own_answers(name: str, convert: Convert) -> None:
     [
         ("flat_max", {"pooling": "avg"}),
         ("flat", {"pooling": "max"}),
+        ("embedding", {"pooling": "max"}),
+        ("embedding_max", {"pooling": "avg"}),
+        ("maps", {"pooling": "max"}),
+        ("maps", {"mean": (0.0,) * 3, "std": (1.0,) * 3}),
+        ("three_deep", {"mean": (0.5,) * 3, "std": (0.5,) * 3}),
+        ("nested_outputs", {"pooling": "avg"}),
         ("one_logit", {"activation": "none"}),
         ("sigmoids", {"activation": "softmax"}),
         ("nested_255", {"mean": (0.5,) * 3, "std": (0.5,) * 3}),
@@ -78,7 +84,7 @@ def test_a_model_gives_keras_own_answers(name: str, convert: Convert) -> None:
     ],
 )
 def test_a_wrong_statement_gives_other_answers(name: str, wrong: dict[str, Any], convert: Convert) -> None:
-    converted = convert(name)
+    converted = convert(name, WeightsChoice(head=TWO_HEADS.get(name)))
     px, model = SIZES_PX[0], converted.model
     expected = kept_answers(name, px, converted.match.group.stated)
     fields = model.preprocess.__struct_fields__
@@ -88,7 +94,7 @@ def test_a_wrong_statement_gives_other_answers(name: str, wrong: dict[str, Any],
         replace(converted, model=msgspec.structs.replace(model, preprocess=preprocess, network=network)), px
     )
     activation = wrong.get("activation", model.activation)
-    found = logits if activation == "none" else probabilities(logits, activation)
+    found = sampled(logits) if activation == "none" else probabilities(logits, activation)
     assert np.abs(found - expected).max() > 1e-3 * np.abs(expected).max()
 
 
@@ -112,11 +118,29 @@ def test_a_new_head_takes_the_place_of_one_that_is_not_built(convert: Convert) -
 
 
 def test_several_heads_are_asked_for_and_the_others_dropped(convert: Convert) -> None:
-    with pytest.raises(InputError, match="--head kind or --head fake"):
+    with pytest.raises(InputError, match=r"--head kind \(3 classes\) or --head fake"):
         convert("two_outputs")
     kind = convert("two_outputs", WeightsChoice(head="kind"))
     assert (kind.model.activation, kind.model.network.num_classes) == ("softmax", 3)
     assert set(kind.match.dropped) == {"fake/kernel", "fake/bias"}
+
+
+def test_a_hidden_layer_in_one_of_several_heads_is_that_heads_own(convert: Convert) -> None:
+    fake, kind = (convert("nested_outputs", WeightsChoice(head=name)).model.network for name in ("fake", "kind"))
+    assert (fake.hidden_features, kind.hidden_features) == (4, None)
+    assert (fake.pooling, kind.pooling) == ("max", "max")
+
+
+@pytest.mark.parametrize(
+    ("name", "pooling", "is_said"),
+    [("embedding", "avg", False), ("embedding_max", "max", False), ("maps", "avg", True)],
+)
+def test_a_model_without_dense_layers_gives_embeddings(
+    name: str, pooling: str, is_said: bool, convert: Convert
+) -> None:
+    made = convert(name)
+    assert (made.model.network.num_classes, made.model.network.pooling, made.labels.names) == (0, pooling, ())
+    assert ("pooling" in made.model.lineage[0].settings) == is_said
 
 
 def test_one_logit_is_that_of_the_positive_class(convert: Convert) -> None:

@@ -9,16 +9,18 @@ import pytest
 
 from parity.ours import seeded_tensors
 from tests.convert.checkpoints import small
+from xception.arch.compute import tensors
 from xception.arch.spec import Architecture
 from xception.arch.variants import architecture
 from xception.convert.conversion import Conversion, convert_checkpoint
 from xception.convert.naming.rename import rename_back
 from xception.convert.naming.schemes import NAMING_SCHEMES
+from xception.convert.selection import WeightsChoice
 from xception.convert.stated import StatedFacts
 from xception.convert.timm_stated import timm_facts, trainer_facts
 from xception.errors import InputError, UsageError
 from xception.models.network import build
-from xception.weights import weights_bytes
+from xception.weights import read_weights, weights_bytes
 
 PRETRAINED = {"input_size": [3, 97, 97], "crop_pct": 0.9, "mean": [0.5] * 3, "std": [0.5] * 3}
 
@@ -70,6 +72,41 @@ def test_both_poolings_in_a_row_are_told_by_the_classifier_and_stated(tmp_path: 
 
 
 @pytest.mark.parametrize(
+    ("config", "pooling", "is_said"),
+    [
+        ({"num_classes": 0}, "avg", False),
+        ({"num_classes": 0, "global_pool": "max"}, "max", False),
+        ({"model_args": {"num_classes": 0, "global_pool": "avgmax"}}, "avgmax", False),
+        ({"num_classes": 0, "global_pool": ""}, "avg", True),
+        ({"model_args": {"features_only": True}}, "avg", True),
+        ({"num_classes": 7, "do_pooling": False}, "avg", True),
+    ],
+)
+def test_a_network_without_classes_gives_embeddings(
+    tmp_path: Path, config: dict[str, Any], pooling: str, is_said: bool
+) -> None:
+    made = convert(tmp_path, **config)
+    network, settings = made.model.network, made.model.lineage[0].settings
+    assert (network.num_classes, network.pooling, made.model.activation) == (0, pooling, "none")
+    assert settings["dropped_classifier"] == "head.fc, since config.json states no classes"
+    assert (settings.get("pooling") == "the average, since the file states none") == is_said
+    assert made.tensors.keys() == tensors(network.architecture()).keys()
+
+
+def test_a_file_without_the_classifier_that_is_stated_is_refused(tmp_path: Path) -> None:
+    place = folder(tmp_path / "model", small("timm_xception41", num_classes=7), num_classes=7)
+    weights = read_weights(place / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if not name.startswith("head.")}
+    (place / "model.safetensors").write_bytes(weights_bytes(kept))
+    with pytest.raises(InputError, match=r"states one, and .* has none; .* --new-head K .* 0 for embeddings"):
+        convert_checkpoint(place)
+    assert convert_checkpoint(place, WeightsChoice(new_head=0)).model.network.num_classes == 0
+    stated = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps({**stated, "num_classes": 0}))
+    assert convert_checkpoint(place).model.network.num_classes == 0
+
+
+@pytest.mark.parametrize(
     ("problem", "activation"),
     [
         ("single_label_classification", "softmax"),
@@ -93,8 +130,6 @@ def test_the_problem_of_transformers_is_the_activation(tmp_path: Path, problem: 
         ({"architecture": "resnet50"}, "states the architecture 'resnet50'; expected one of legacy_xception"),
         ({"model_args": {"act_layer": "silu"}}, "states act_layer 'silu'; expected relu"),
         ({"model_args": {"norm_layer": "groupnorm"}}, r"`norm_layer`"),
-        ({"model_args": {"features_only": True}}, "a network without a head"),
-        ({"do_pooling": False}, "a network without a head"),
         ({"problem_type": "ranking"}, "states problem_type 'ranking'"),
         ({"pretrained_cfg": {**PRETRAINED, "label_offset": 1}}, "a label_offset of 1"),
     ],

@@ -12,6 +12,7 @@ from xception.data.archive import ZipFiles
 from xception.data.files import LocalFiles
 from xception.data.sources import open_source
 from xception.errors import DecodeError, InputError
+from xception.inputs import Limit
 
 MEMBERS = {"cat/a.png": b"first" * 100, "cat/b.png": b"second" * 100, "dog/c.png": b"", "notes.txt": b"third"}
 
@@ -87,7 +88,7 @@ def test_a_damaged_member_fails_alone(tmp_path: Path) -> None:
 
 def test_a_member_that_would_grow_without_bound_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = opened(tmp_path, zip_bytes({"bomb.png": bytes(10_000)}))
-    monkeypatch.setattr(module, "MAX_MEMBER_BYTES", 9_999)
+    monkeypatch.setattr(module, "IMAGE_LIMIT", Limit(9_999, "an image file"))
     with pytest.raises(DecodeError, match="would grow to 10,000 bytes"):
         files.read("bomb.png")
 

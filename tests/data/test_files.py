@@ -110,7 +110,7 @@ def test_all_that_pillow_decodes_by_itself_is_known_by_its_suffix() -> None:
     Image.init()
     known = {suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN}
     # Documents, films and stubs: read by other programs, or not at all.
-    others = {".bufr", ".emf", ".eps", ".grib", ".h5", ".hdf", ".mpeg", ".mpg", ".ps", ".wmf"}
+    others = {".bufr", ".emf", ".eps", ".grib", ".h5", ".hdf", ".iim", ".mpeg", ".mpg", ".ps", ".wmf"}
     assert set(PILLOW_SUFFIXES.split()) - known == {".mpo", ".pjp", ".pjpeg"}
     assert known - set(PILLOW_SUFFIXES.split()) - HEIC_SUFFIXES == others
 

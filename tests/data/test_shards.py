@@ -39,7 +39,7 @@ def test_a_range_stands_for_its_names(pattern: str, expected: list[str]) -> None
 
 
 def test_a_range_beyond_all_measure_is_refused() -> None:
-    with pytest.raises(InputError, match="is too long; expected 1,000,000 files at most"):
+    with pytest.raises(InputError, match="files; expected 1,000,000 at most"):
         expand_braces("a-{0..99999999999}.tar")
 
 

@@ -26,7 +26,7 @@ PIXELS = np.random.default_rng(0).normal(size=(5, 1, 2, 3)).astype(np.float32)
 
 def test_a_restricted_session_gives_the_wanted_logits_in_the_wanted_order() -> None:
     session = Restricted(Linear(), (2, 0))
-    assert session.facts.num_classes == 2
+    assert session.facts.num_outputs == 2
     np.testing.assert_array_equal(session(PIXELS), Linear()(PIXELS)[:, [2, 0]])
 
 

@@ -44,7 +44,7 @@ def test_int8_within_the_tolerance_is_written_with_its_record(reader: Bundle, tm
     assert step.settings["calibration_digest"] == result.calibration.digest
     assert (result.calibration.images, result.calibration.classes) == (100, 10)
     assert msgspec.json.decode((written.path / RECORD).read_bytes(), type=Quantization) == result
-    assert open_session(written).facts.num_classes == 10
+    assert open_session(written).facts.num_outputs == 10
 
 
 def test_blown_up_ranges_ruin_the_naive_method_and_the_ladder_recovers_them(blown_up: Bundle, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class OneAtATime:
         return SessionFacts(
             name=self.name,
             input_shape=self.input_shape,
-            num_classes=self.num_classes,
+            num_outputs=self.num_classes,
             batch_size=self.batch_size,
             input_values=self.input_values,
             instances=self.instances,

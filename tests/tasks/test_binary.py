@@ -27,7 +27,7 @@ class Fixed:
 
     def __init__(self, rows: Sequence[Sequence[float]]) -> None:
         self.rows, self.given = np.array(rows, np.float32), 0
-        self.facts = SessionFacts(name="fixed", input_shape=(3, None, None), num_classes=self.rows.shape[1])
+        self.facts = SessionFacts(name="fixed", input_shape=(3, None, None), num_outputs=self.rows.shape[1])
 
     def __call__(self, pixels: np.ndarray, /) -> np.ndarray:
         self.given += len(pixels)

@@ -36,9 +36,9 @@ class Changed(OneAtATime):
     def __init__(self, session: Session, order: Sequence[int] = range(len(CLASSES)), offset: float = 40) -> None:
         self._session = session
         self._order = list(order)
-        self._offsets = np.linspace(0, offset, session.facts.num_classes, dtype=np.float32)
+        self._offsets = np.linspace(0, offset, session.facts.num_outputs, dtype=np.float32)
         self.name, self.input_shape, self.batch_size = "changed", session.facts.input_shape, session.facts.batch_size
-        self.num_classes = session.facts.num_classes
+        self.num_classes = session.facts.num_outputs
 
     def __call__(self, pixels: Pixels, /) -> Logits:
         return np.asarray((self._session(pixels) + self._offsets)[:, self._order])

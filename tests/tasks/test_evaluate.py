@@ -1,5 +1,6 @@
 import tracemalloc
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -320,3 +321,17 @@ def test_no_accuracy_is_reported_for_logits_that_are_no_numbers() -> None:
     tally.add(Scored(item, np.array([0, 1], np.float32)))
     with pytest.raises(CheckFailed, match=r"logits of broken\.png are not finite"):
         tally.add(Scored(item, np.array([np.nan, 1], np.float32)))
+
+
+def test_damaged_photographs_are_seen_and_named_or_failed_if_images_are_to_be_strict(onnx_bundle: Bundle) -> None:
+    sound = encoded(picture(320, 240), "JPEG", quality=90)
+    damaged = sound[: len(sound) // 2] + b"\xff\xd9"
+    files = {"a": sound, "b": damaged, "c": damaged, "d": encoded(picture())}
+    items = tuple(Item(key, 0, partial(bytes, data)) for key, data in files.items())
+    with Engine.open(onnx_bundle) as engine:
+        lenient = evaluate(engine, Items("photos", CLASSES, items))
+        strict = evaluate(engine, Items("photos", CLASSES, items), strict_images=True)
+    assert (lenient.seen, lenient.failed, strict.seen, strict.failed) == (4, 0, 2, 2)
+    assert [image.path for image in lenient.damaged or ()] == [image.path for image in strict.failures] == ["b", "c"]
+    assert {image.reason for image in strict.failures} == {"Corrupt JPEG data: premature end of data segment"}
+    assert strict.damaged == ()

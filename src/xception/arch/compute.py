@@ -28,7 +28,7 @@ FlopsConvention = Literal["macs", "fvcore", "paddle", "seed-table"]
 
 STEM_WEIGHT = "stem.0.conv.weight"
 CLASSIFIER_WEIGHT, CLASSIFIER_BIAS = "head.classifier.weight", "head.classifier.bias"
-"""Canonical names that every network has."""
+"""Canonical names that every network of any classes has."""
 
 HIDDEN_WEIGHT, HIDDEN_BIAS = "head.hidden.weight", "head.hidden.bias"
 """Canonical names of the layer between pooling and classifier, which few networks have."""

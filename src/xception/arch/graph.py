@@ -7,7 +7,7 @@ flat sequence of nodes. A node's name is also the prefix of its tensors' names i
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
-from xception.arch.spec import Architecture, Block, Head, Norm, Pooling, PoolPadding, SeparableConv, Slot
+from xception.arch.spec import Architecture, Block, Head, Norm, Pool, Pooling, PoolPadding, SeparableConv, Slot
 
 INPUT = "pixels"
 """Name of the graph's input, (N, C, H, W)."""
@@ -119,7 +119,7 @@ Part = Generator[Node, None, str]
 def unfold(architecture: Architecture) -> tuple[Node, ...]:
     """All operations of the network at inference, in an order in which each one's inputs come first.
 
-    The last node's output is the logits, (N, K).
+    The last node's output is the logits, (N, K), or the embedding of a network without classes, (N, D).
     """
     return tuple(_network(architecture))
 
@@ -130,6 +130,7 @@ def _network(spec: Architecture) -> Iterator[Node]:
         name = f"stem.{index}"
         yield Conv(f"{name}.conv", source, conv.in_channels, conv.out_channels, 3, conv.stride, conv.padding)
         source = yield from _slot(f"{name}.after", f"{name}.conv", conv.after, conv.out_channels, spec.norm)
+        source = yield from _pool(name, source, conv.pool)
     for index, block in enumerate(spec.blocks):
         source = yield from _block(f"blocks.{index}", source, block, spec.norm)
     yield from _head(source, spec)
@@ -146,14 +147,20 @@ def _slot(name: str, source: str, slot: Slot, channels: int, norm: Norm) -> Part
     return source
 
 
+def _pool(name: str, source: str, pool: Pool | None) -> Part:
+    """The pool at the end of a part, if there is one."""
+    if pool:
+        yield MaxPool(f"{name}.pool", source, pool.stride, pool.padding)
+        source = f"{name}.pool"
+    return source
+
+
 def _block(name: str, source: str, block: Block, norm: Norm) -> Part:
     source = yield from _slot(f"{name}.before", source, block.before, block.in_channels, norm)
     main = source
     for index, unit in enumerate(block.units):
         main = yield from _unit(f"{name}.units.{index}", main, unit, norm)
-    if block.pool:
-        yield MaxPool(f"{name}.pool", main, block.pool.stride, block.pool.padding)
-        main = f"{name}.pool"
+    main = yield from _pool(name, main, block.pool)
     if block.shortcut in ("conv", "conv_norm"):
         shortcut = f"{name}.shortcut.conv"
         yield Conv(shortcut, source, block.in_channels, block.out_channels, 1, block.stride)
@@ -189,12 +196,12 @@ def _head(source: str, spec: Architecture) -> Iterator[Node]:
     if head.feature_scale != 1.0:
         yield Scale("head.scale", source, head.feature_scale)
         source = "head.scale"
-    if head.kind == "conv":
+    if head.kind == "conv" and head.num_classes:
         yield Conv("head.classifier", source, head.in_channels, head.num_classes, 3, padding=1, bias=True)
         yield GlobalAveragePool("head.pool", "head.classifier")
     else:
         yield from _pooling(source, head.pooling)
-        yield from _classifier("head.pool", head)
+        yield from _classifier("head.pool", head) if head.num_classes else ()
 
 
 def _pooling(source: str, pooling: Pooling) -> Iterator[Node]:

@@ -23,17 +23,6 @@ OUTPUT_STRIDES = (8, 16, 32)
 
 
 @dataclass(frozen=True, kw_only=True)
-class StemConv:
-    """A plain 3x3 convolution without bias; `padding` in pixels on every side."""
-
-    in_channels: int
-    out_channels: int
-    stride: int = 1
-    padding: int = 0
-    after: Slot = "norm_act"
-
-
-@dataclass(frozen=True, kw_only=True)
 class SeparableConv:
     """A 3x3 depthwise and a 1x1 pointwise convolution, both without bias, and what stands around them.
 
@@ -62,6 +51,19 @@ class Pool:
 
     stride: int
     padding: PoolPadding
+
+
+@dataclass(frozen=True, kw_only=True)
+class StemConv:
+    """A plain 3x3 convolution without bias, and the pool that may stand at its end; `padding` in pixels on every
+    side."""
+
+    in_channels: int
+    out_channels: int
+    stride: int = 1
+    padding: int = 0
+    after: Slot = "norm_act"
+    pool: Pool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +96,13 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """The way from feature maps to logits.
+    """The way from feature maps to logits, or to embeddings where there is no classifier.
 
     `dense`: global pooling, then a linear layer. `conv`: a padded 3x3 convolution with bias, then global average
     pooling. `feature_scale` multiplies the feature maps, in training and inference alike.
 
     Attributes:
+        num_classes: outputs of the classifier; 0 for a head that ends with the pooling, whose result is the embedding.
         pooling: the pooling in front of a dense classifier: the average or the maximum of each channel, the mean of
             the two, or both in a row, the averages first.
         hidden_features: outputs of a linear layer with a ReLU between pooling and dense classifier; None without it.
@@ -120,9 +123,14 @@ class Head:
         return self.in_channels * (2 if self.pooling == "catavgmax" else 1)
 
     @property
+    def num_outputs(self) -> int:
+        """Numbers that the network answers with: a logit of each class, or the embedding."""
+        return self.num_classes or self.pooled_features
+
+    @property
     def has_class_maps(self) -> bool:
         """True if the logits are the mean of the classifier's answers at every position."""
-        return self.pooling == "avg" and self.hidden_features is None
+        return self.num_classes > 0 and self.pooling == "avg" and self.hidden_features is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,19 +164,26 @@ class Architecture:
         return self.head.num_classes
 
     @property
+    def stem_stride(self) -> int:
+        """Input pixels per pixel of the stem's map."""
+        return prod(conv.stride * (conv.pool.stride if conv.pool else 1) for conv in self.stem)
+
+    @property
     def output_stride(self) -> int:
         """Input pixels per feature-map pixel."""
-        return prod(conv.stride for conv in self.stem) * prod(block.stride for block in self.blocks)
+        return self.stem_stride * prod(block.stride for block in self.blocks)
 
 
 def with_classes(architecture: Architecture, num_classes: int) -> Architecture:
-    """The same network with another number of classes.
+    """The same network with another number of classes; with 0, its answer is the embedding.
 
     Raises:
-        UsageError: fewer than one class.
+        UsageError: fewer than no classes, or none behind a hidden layer.
     """
-    if num_classes < 1:
-        raise UsageError(f"num_classes is {num_classes}; expected at least 1")
+    if num_classes < 0:
+        raise UsageError(f"num_classes is {num_classes}; expected at least 1, or 0 for embeddings")
+    if not num_classes and architecture.head.hidden_features is not None:
+        raise UsageError("a head without classes has no hidden layer; leave hidden_features out")
     return replace(architecture, head=replace(architecture.head, num_classes=num_classes))
 
 
@@ -199,8 +214,10 @@ def check_class_maps(head: Head) -> None:
     """Refuse a head whose logits are no mean over positions.
 
     Raises:
-        UsageError: it pools by a maximum, or has a hidden layer.
+        UsageError: it has no classes, pools by a maximum, or has a hidden layer.
     """
+    if not head.num_classes:
+        raise UsageError("a network without classes has no class maps; expected one with a classifier")
     if not head.has_class_maps:
         hidden = " with a hidden layer" if head.hidden_features is not None else ""
         raise UsageError(
@@ -279,7 +296,7 @@ def with_output_stride(architecture: Architecture, output_stride: int) -> Archit
             f"8, 16 and 32 are possible for networks that down-sample by strided convolution, "
             f"and only {architecture.output_stride} for this one if it pools"
         )
-    current, dilation, blocks = architecture.stem[0].stride, 1, []
+    current, dilation, blocks = architecture.stem_stride, 1, []
     for block in architecture.blocks:
         units = tuple(replace(unit, dilation=unit.dilation * dilation) for unit in block.units)
         if current * block.stride > output_stride:

@@ -11,6 +11,8 @@ from xception.errors import UsageError
 DESIGN = "keras_xception"
 """The variant in which only the widths are another's."""
 
+HALVING = Pool(stride=2, padding="same")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stackwise:
@@ -31,14 +33,15 @@ def with_stackwise(base: Architecture, stackwise: Stackwise) -> Architecture:
 
     Raises:
         UsageError: a network of another design; or lists that make none: of different lengths, without a tail, or with
-            an empty block; a pool in the stem or the tail; or a block that pools without changing its width, or the
-            other way round, whose shortcut would not fit.
+            an empty block; or a residual block that pools without changing its width, or the other way round, whose
+            shortcut would not fit.
     """
     if base.name != DESIGN:
         raise UsageError(f"{base.name} cannot have widths by block; expected {DESIGN}, whose blocks KerasHub builds so")
     _check(stackwise)
     stem_widths, *block_widths, tail_widths = stackwise.filters
-    stem = _stem(base, stem_widths)
+    pools_in_stem, *_, pools_in_tail = stackwise.pooling
+    stem = _stem(base, stem_widths, HALVING if pools_in_stem else None)
     blocks, width = [], stem_widths[-1]
     firsts = [index for index, pools in enumerate(stackwise.pooling[1:-1]) if not pools]
     for index, (widths, pools) in enumerate(zip(block_widths, stackwise.pooling[1:-1], strict=True)):
@@ -46,7 +49,7 @@ def with_stackwise(base: Architecture, stackwise: Stackwise) -> Architecture:
         blocks.append(_block(width, widths, pools=pools, is_first=not index, is_entry=is_entry))
         width = widths[-1]
     units = _units(width, tail_widths, first="none", between="none", after="norm_act")
-    tail = Block(flow="exit", units=units, shortcut="none")
+    tail = Block(flow="exit", units=units, pool=HALVING if pools_in_tail else None, shortcut="none")
     head = replace(base.head, in_channels=tail_widths[-1])
     return replace(base, stem=stem, blocks=(*blocks, tail), head=head)
 
@@ -60,8 +63,6 @@ def _check(stackwise: Stackwise) -> None:
         )
     if min(width for widths in filters for width in widths) < 1:
         raise UsageError("a block has a width below 1; expected channels from 1")
-    if pooling[0] or pooling[-1]:
-        raise UsageError("the stem or the tail pools, which no network here does; expected pools in the blocks between")
     for index in range(1, len(filters) - 1):
         if pooling[index] != (filters[index][-1] != filters[index - 1][-1]):
             what = "pools and keeps" if pooling[index] else "does not pool and changes"
@@ -71,13 +72,14 @@ def _check(stackwise: Stackwise) -> None:
             )
 
 
-def _stem(base: Architecture, widths: tuple[int, ...]) -> tuple[StemConv, ...]:
+def _stem(base: Architecture, widths: tuple[int, ...], pool: Pool | None) -> tuple[StemConv, ...]:
     first, *_ = base.stem
     ins = (base.in_channels, *widths[:-1])
-    return tuple(
+    convs = [
         replace(first, in_channels=width_in, out_channels=width, stride=1 if index else first.stride)
         for index, (width_in, width) in enumerate(zip(ins, widths, strict=True))
-    )
+    ]
+    return (*convs[:-1], replace(convs[-1], pool=pool))
 
 
 def _block(width_in: int, widths: tuple[int, ...], *, pools: bool, is_first: bool, is_entry: bool) -> Block:
@@ -85,7 +87,7 @@ def _block(width_in: int, widths: tuple[int, ...], *, pools: bool, is_first: boo
     units = _units(width_in, widths, first="none" if is_first else "act", between="act", after="norm")
     if pools:
         flow: Flow = "entry" if is_entry else "exit"
-        return Block(flow=flow, units=units, pool=Pool(stride=2, padding="same"), shortcut="conv_norm")
+        return Block(flow=flow, units=units, pool=HALVING, shortcut="conv_norm")
     return Block(flow="middle", units=units, shortcut="identity")
 
 

@@ -68,7 +68,8 @@ class SessionFacts:
     """The backend."""
     input_shape: tuple[int, int | None, int | None]
     """(C, H, W); None for a free size."""
-    num_classes: int
+    num_outputs: int
+    """Numbers per image: logits, or those of an embedding."""
     batch_size: int | None = None
     """Images per call; None where any number will do."""
     input_values: InputValues = "pixels"
@@ -81,7 +82,7 @@ class SessionFacts:
 
 class Session(Protocol):
     """A loaded model: it maps (N, C, H, W) float32 pixels, or uint8 images where it normalises, to (N, K) float32
-    logits."""
+    logits, or to embeddings."""
 
     @property
     def facts(self) -> SessionFacts: ...
@@ -210,7 +211,7 @@ class GraphSession:
         self.facts = SessionFacts(
             name=self.name,
             input_shape=(channels, height, width),
-            num_classes=bundle.model.network.num_classes,
+            num_outputs=bundle.model.network.num_outputs,
             batch_size=batch_size,
             input_values=self.graph.input_values,
             instances=compute.instances_at_once,
@@ -274,14 +275,14 @@ def _images(pixels: Pixels, preprocess: Preprocess) -> NDArray[np.uint8]:
 
 
 def logits_of(values: NDArray[Any], graph: Graph, activation: Activation) -> Logits:
-    """A graph's main output (N, K) as logits.
+    """A graph's main output (N, K) as logits; an embedding as it is.
 
     Those of a graph that ends in a softmax are logarithms of its probabilities, which differ from the network's own by
     one number per image and so mean the same. Those of sigmoids are the network's own, as far as float32 tells a
     probability from 0 and from 1.
     """
     values = np.array(values, np.float32)
-    if graph.output_values == "logits":
+    if graph.output_values != "probabilities":
         return values
     if activation != "sigmoid":
         return np.asarray(np.log(np.maximum(values, MIN_PROBABILITY)))

@@ -131,9 +131,9 @@ def check_ports(bundle: Bundle, ports: Ports) -> None:
     by_name = {port.name: port for port in outputs}
     if missing := [name for name in graph.outputs if name not in by_name]:
         raise _unlike(bundle, f"the outputs {_names(outputs)}", f"one called {missing[0]}")
-    made, classes = _sizes(by_name[graph.output_name]), bundle.model.network.num_classes
-    if len(made) != 2 or made[1] not in (None, classes):
-        raise _unlike(bundle, f"the output {graph.output_name} of the shape {made}", f"(N, {classes})")
+    made, expected = _sizes(by_name[graph.output_name]), bundle.model.network.num_outputs
+    if len(made) != 2 or made[1] not in (None, expected):
+        raise _unlike(bundle, f"the output {graph.output_name} of the shape {made}", f"(N, {expected})")
 
 
 def _unlike(bundle: Bundle, found: str, stated: str) -> InputError:

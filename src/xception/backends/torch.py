@@ -25,7 +25,7 @@ class TorchSession:
         self.facts = SessionFacts(
             name="torch",
             input_shape=(network.spec.in_channels, *height_width),
-            num_classes=network.spec.num_classes,
+            num_outputs=network.spec.head.num_outputs,
             instances=compute.instances_at_once if is_cpu else 1,
             threads=compute.threads_per_instance if is_cpu else 0,
         )

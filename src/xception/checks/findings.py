@@ -27,6 +27,7 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
         "leakage": FindingKind("error", "the same file in both data sets"),
         "bad_line": FindingKind("error", "a line of the list that is not a path and a class index"),
         "index_out_of_range": FindingKind("error", "a class index without a class"),
+        "damaged": FindingKind("warning", "a JPEG file whose data are broken; decoders fill in what is missing"),
         "blank_end": FindingKind("warning", "perhaps cut off and closed again"),
         "wrong_extension": FindingKind("warning", "the name ends like another format's"),
         "exif_rotated": FindingKind("warning", "stored turned: upright only for models whose preprocessing heeds EXIF"),

@@ -1,6 +1,5 @@
 """Faults and unusual traits of one image file, which is looked at more closely than decoding needs."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -10,10 +9,11 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from xception.checks.jpeg import has_end, lacks_scans
-from xception.data.decode import JPEG_START, SIXTEEN_BIT, decode
+from xception.data.damage import libjpeg_warning
+from xception.data.decode import JPEG_START, SIXTEEN_BIT, decode, open_image
 from xception.errors import DecodeError
 
-ImageFault = Literal["empty", "truncated", "corrupt", "blank_end"]
+ImageFault = Literal["empty", "truncated", "corrupt", "damaged", "blank_end"]
 ImageTrait = Literal[
     "wrong_extension", "exif_rotated", "cmyk", "sixteen_bit", "transparent", "palette", "animated", "grayscale"
 ]
@@ -56,7 +56,7 @@ def inspect(data: bytes, name: str) -> Inspection:
     try:
         image = decode(data)
         _verify(data)
-        with Image.open(io.BytesIO(data)) as opened:
+        with open_image(data) as opened:
             traits, file_format, mode = _traits(opened, data, name), opened.format or "", opened.mode
     except DecodeError as error:
         return Inspection(None, ((_fault(data, str(error)), str(error)),))
@@ -66,12 +66,14 @@ def inspect(data: bytes, name: str) -> Inspection:
 
 
 def _suspicions(image: Image.Image, data: bytes) -> Iterator[tuple[ImageFault, str]]:
-    """Signs that a file was cut off and closed again."""
+    """Signs that the data are broken, or that a file was cut off and closed again."""
     if data.startswith(JPEG_START):
         if _is_filled(image):
             yield "blank_end", "it ends in the flat gray with which decoders fill what is missing"
         elif lacks_scans(data):
             yield "blank_end", "its last scans, which hold the details, are missing"
+        elif warning := libjpeg_warning(data):
+            yield "damaged", warning
 
 
 def _verify(data: bytes) -> None:
@@ -84,7 +86,7 @@ def _verify(data: bytes) -> None:
         if PNG_END not in data:
             raise DecodeError("truncated: the end mark is missing")
         try:
-            with Image.open(io.BytesIO(data)) as image:
+            with open_image(data) as image:
                 image.verify()
         except Exception as error:
             raise DecodeError(f"damaged outside its pixels: {error}") from error

@@ -12,7 +12,7 @@ from xception.cli.models import local_file
 from xception.cli.options import Json, Out, Overwrite, UpstreamPython
 from xception.cli.output import certificate_sentence, class_list, head_sentence, print_facts, print_json, say
 from xception.convert.catalog import resolve_entry
-from xception.convert.conversion import Conversion, convert_checkpoint
+from xception.convert.conversion import UNSTATED_POOLING, Conversion, convert_checkpoint
 from xception.convert.diagnosis import dropped_sentences
 from xception.convert.input_channels import StemRule, adapt_input_channels
 from xception.convert.selection import WeightsChoice
@@ -63,7 +63,7 @@ def convert(
         ema: Take the running average of the weights.
         leave_out: Patterns of superfluous tensors, such as 'criterion.*'.
         head: The linear layer of the file that is its classifier, by name.
-        new_head: Start a new classifier of this many classes instead of the file's.
+        new_head: Start a new classifier of this many classes instead of the file's; 0 for embeddings.
         activation: The way from logits to probabilities, where the file states none; sigmoid for a single class.
         in_channels: Fit the first convolution to images of another number of channels.
         stem: How it is fitted: repeat its channels, or sum them up for gray images.
@@ -91,12 +91,15 @@ def _report(bundle: Bundle, conversion: Conversion, *, json: bool) -> None:
         print_json({"path": str(bundle.path), **msgspec.to_builtins(bundle.model)})
         return
     print_facts(_facts(bundle, conversion))
-    say(f"next: xception predict {bundle.path} photo.jpg, or xception evaluate {bundle.path} DATA")
+    following = f"xception evaluate {bundle.path} DATA"
+    if not bundle.model.network.num_classes:
+        following = f"xception train --from {bundle.path} RECIPE --data DATA"
+    say(f"next: xception predict {bundle.path} photo.jpg, or {following}")
 
 
 def _facts(bundle: Bundle, conversion: Conversion) -> dict[str, str]:
     match, network = conversion.match, bundle.model.network
-    step = bundle.model.lineage[-1]
+    step, is_embedding = bundle.model.lineage[-1], not network.num_classes
     facts = {
         "bundle": str(bundle.path),
         "variant": network.title,
@@ -105,10 +108,14 @@ def _facts(bundle: Bundle, conversion: Conversion) -> dict[str, str]:
         "tensors": f"{match.matched} matched, {len(match.missing)} missing, {len(match.unexpected)} unexpected",
         **({"classifier": f"its layer {match.classifier.layer}"} if match.classifier else {}),
         **({"dropped": "; ".join(dropped_sentences(match))} if match.dropped else {}),
-        "classes": class_list(bundle.labels.names),
+        "answers": network.answers if is_embedding else class_list(bundle.labels.names),
         "head": head_sentence(bundle.model),
         "input": f"{network.in_channels} x {' x '.join(map(str, bundle.model.preprocess.output_px or ('any', 'any')))}",
     }
+    if UNSTATED_POOLING in step.settings:
+        facts["pooling"] = str(step.settings[UNSTATED_POOLING])
+    if "dropped_classifier" in step.settings:
+        facts["dropped"] = str(step.settings["dropped_classifier"])
     if bundle.model.certificate:
-        facts["certificate"] = certificate_sentence(bundle.model.certificate)
+        facts["certificate"] = certificate_sentence(bundle.model.certificate, network)
     return facts

@@ -45,7 +45,7 @@ def data_check(
     Args:
     """
     check_at_least_one(workers=workers)
-    require_all(*packages_for(data, *not_in), "imagehash", *page_packages(html))
+    require_all(*packages_for(data, *not_in), "imagehash", "simplejpeg", *page_packages(html))
     source, known = (image_files([data]), []) if unlabelled else survey(data)
     others = [_opened(other, unlabelled=unlabelled) for other in not_in]
     with progress_bar() as progress:

@@ -18,6 +18,7 @@ from xception.cli.options import (
     NoVerify,
     OptionalData,
     OptionalModel,
+    StrictImages,
     Top,
     check_at_least_one,
     check_failed,
@@ -96,6 +97,7 @@ def evaluate(
     engine: AnswerOptions = DEFAULT_ANSWERS,
     no_verify: NoVerify = False,
     max_failed: MaxFailed = None,
+    strict_images: StrictImages = False,
     scoring: Scoring = DEFAULT_SCORING,
     given: VendorResults = NO_RESULTS,
     output: EvaluationOutput = FIGURES_ON_SCREEN,
@@ -118,7 +120,12 @@ def evaluate(
     check_at_least_one(top=scoring.top)
     engine.check()
     output.check()
-    require_all(*packages_to_run(model, engine.backend), *packages_for(data), *page_packages(output.html))
+    require_all(
+        *packages_to_run(model, engine.backend),
+        *packages_for(data),
+        *page_packages(output.html),
+        *(("simplejpeg",) if strict_images else ()),
+    )
     opened = open_model(model, verify=not no_verify)
     source = open_source(data)
     real = scoring.real_labels(opened, source)
@@ -131,6 +138,7 @@ def evaluate(
             subset=scoring.subset_classes,
             tta=scoring.tta,
             real=real,
+            strict_images=strict_images,
         )
     if output.html:
         _write(output.html, result, source)
@@ -162,6 +170,7 @@ def _print(result: Evaluation, next_step: str) -> None:
     print_facts(
         {
             "images": f"{result.total} = {result.seen} seen + {result.failed} failed",
+            **({"damaged": f"{len(result.damaged)} of the images seen"} if result.damaged else {}),
             "top-1": percent(result.top1),
             **{f"top-{k}": percent(interval) for k, interval in enumerate(result.top_k[1:], 2)},
             "loss": _decimal(result.loss),
@@ -171,6 +180,8 @@ def _print(result: Evaluation, next_step: str) -> None:
     )
     for failure in result.failures:
         say(f"failed: {failure.path}: {failure.reason}")
+    for image in result.damaged or ():
+        say(f"damaged: {image.path}: {image.reason}")
     say(f"next: {next_step}")
 
 

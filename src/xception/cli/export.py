@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from xception.bundle import Bundle, open_bundle
 from xception.cli.models import open_model
 from xception.cli.options import ModelOption, NoVerify, Out, Overwrite, UpstreamPython
-from xception.cli.output import print_facts, say
+from xception.cli.output import agreement_sentence, print_facts, say
 from xception.data.sources import open_source, packages_for
 from xception.export.program import GraphOptions
 from xception.export.request import PACK_INPUTS, ExportRequest, check_taken
@@ -94,9 +94,7 @@ def _facts(exported: Bundle) -> dict[str, str]:
     facts = {"size": f"{exported.size_bytes:,} bytes"}
     if measured:
         sizes = ", ".join(f"{height}x{width}" for height, width in measured.sizes_px)
-        facts["agreement"] = (
-            f"largest logit difference {measured.max_abs_diff:.1e} ({measured.relative_diff:.1e} relative), "
-            f"top-1 {measured.top1_agreement:.2%} on {measured.samples} samples of {sizes} px "
-            f"in batches of {', '.join(map(str, measured.batch_sizes))}"
-        )
+        batches = ", ".join(map(str, measured.batch_sizes))
+        sentence = agreement_sentence(measured, exported.model.network)
+        facts["agreement"] = f"{sentence} of {sizes} px in batches of {batches}"
     return facts

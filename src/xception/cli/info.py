@@ -11,7 +11,15 @@ from xception.bundle import MANIFEST, Bundle
 from xception.cli.list import WeightsRow, describe, describe_entry
 from xception.cli.models import local_file, open_model
 from xception.cli.options import Json, NoVerify
-from xception.cli.output import certificate_sentence, class_list, head_sentence, percent, print_facts, print_json
+from xception.cli.output import (
+    agreement_sentence,
+    certificate_sentence,
+    class_list,
+    head_sentence,
+    percent,
+    print_facts,
+    print_json,
+)
 from xception.cli.vendor_files import describe_vendor_files
 from xception.convert.diagnosis import Diagnosis, diagnose, published_as
 from xception.convert.readers import check_graph_file, read_checkpoint
@@ -128,7 +136,7 @@ def _bundle_facts(bundle: Bundle) -> dict[str, str]:
         "name": model.name,
         "variant": model.network.title,
         "form": f"{model.form}, {model.precision}, {bundle.size_bytes:,} bytes",
-        "classes": class_list(bundle.labels.names),
+        "answers": class_list(bundle.labels.names) if bundle.labels.names else model.network.answers,
         "head": head_sentence(model),
         "input": f"{model.network.in_channels} x {' x '.join(map(str, model.preprocess.output_px or ('any', 'any')))}",
         "digest": model.digest,
@@ -136,12 +144,9 @@ def _bundle_facts(bundle: Bundle) -> dict[str, str]:
     for data, score in model.metrics.items():
         facts[f"top-1 on {data}"] = f"{percent(score.top1)} of {score.seen} seen, {score.failed} failed"
     if model.agreement:
-        facts["agreement"] = (
-            f"relative difference {model.agreement.relative_diff:.1e}, top-1 {model.agreement.top1_agreement:.2%} "
-            f"on {model.agreement.samples} samples"
-        )
+        facts["agreement"] = agreement_sentence(model.agreement, model.network)
     if model.certificate:
-        facts["certificate"] = certificate_sentence(model.certificate)
+        facts["certificate"] = certificate_sentence(model.certificate, model.network)
     if model.passed_gate is not None:
         facts["gate"] = "passed" if model.passed_gate else "FAILED"
     facts["lineage"] = " -> ".join(step.verb for step in model.lineage)

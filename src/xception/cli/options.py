@@ -22,6 +22,9 @@ Top = Annotated[int, Parameter(help="Likeliest classes per image that are looked
 VendorOption = Annotated[
     vendor_results.Vendor | None, Parameter(help="Vendor whose tools read or wrote the result files.")
 ]
+StrictImages = Annotated[
+    bool, Parameter(help="Count JPEG files whose data are damaged as failed (default: as seen, and name them).")
+]
 Unlabelled = Annotated[
     bool,
     Parameter(help="The data are images without labels: an image, or a folder of images in any depth."),

@@ -16,7 +16,7 @@ from xception.screen import escaped_json, one_line, printable
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from xception.bundle import Certificate, Model
+    from xception.bundle import Agreement, Certificate, Model, Network
     from xception.intervals import Interval
 
 
@@ -95,19 +95,27 @@ def points(difference: "Interval | None") -> str:
     return f"{value:+.2f} points [{low:+.2f}, {high:+.2f}]"
 
 
-def certificate_sentence(certificate: "Certificate") -> str:
-    """A certificate for the screen."""
-    measured, versions = certificate.agreement, certificate.versions
+def agreement_sentence(measured: "Agreement", network: "Network") -> str:
+    """An agreement with the parent for the screen."""
+    top1 = f", top-1 {measured.top1_agreement:.2%}" if network.num_classes else ""
     return (
-        f"{' '.join(next(iter(versions.items())))}: largest logit difference {measured.max_abs_diff:.1e} "
-        f"({measured.relative_diff:.1e} relative), top-1 {measured.top1_agreement:.2%} on {measured.samples} samples "
-        f"of {', '.join(map(str, certificate.sizes_px))} px"
+        f"largest difference {measured.max_abs_diff:.1e} ({measured.relative_diff:.1e} relative){top1} on "
+        f"{measured.samples} samples"
     )
+
+
+def certificate_sentence(certificate: "Certificate", network: "Network") -> str:
+    """A certificate for the screen."""
+    sizes = ", ".join(map(str, certificate.sizes_px))
+    framework = " ".join(next(iter(certificate.versions.items())))
+    return f"{framework}: {agreement_sentence(certificate.agreement, network)} of {sizes} px"
 
 
 def head_sentence(model: "Model") -> str:
     """The way from feature maps to answers, for the screen."""
     network, answers = model.network, {"none": "no probabilities"}
+    if not network.num_classes:
+        return f"{network.pooling} pooling, no classifier"
     hidden = f", a hidden layer of {network.hidden_features}" if network.hidden_features else ""
     return f"{network.pooling} pooling{hidden}, {answers.get(model.activation, model.activation)}"
 

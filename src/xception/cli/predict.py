@@ -1,5 +1,6 @@
 """`xception predict`"""
 
+from functools import partial
 from pathlib import Path
 
 from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions
@@ -38,7 +39,7 @@ def predict(
     vendor: VendorOption = None,
     out: Path | None = None,
 ) -> None:
-    """Classify images; a file that cannot be read is reported in its place.
+    """Classify images, or describe them by embeddings; a file that cannot be read is reported in its place.
 
     ```
     xception predict keras_xception.imagenet photo.jpg
@@ -66,7 +67,9 @@ def predict(
     # Before the model, which may have to be fetched.
     source = image_files(sources)
     opened = open_model(model, verify=not no_verify)
-    write = write_json if json else write_csv if csv else write_table
+    network = opened.model.network
+    csv_writer = partial(write_csv, features=0 if network.num_classes else network.num_outputs)
+    write = write_json if json else csv_writer if csv else write_table
     tally = Counted()
     with engine.open(opened, source) as runner, progress_bar() as progress:
         watched = Watched(source, progress, "predicting")

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT
-from xception.arch.compute import tensors as tensors_of
 from xception.arch.spec import Architecture
 from xception.arguments import as_path
 from xception.bundle import Bundle, Model, Network, Step, write_bundle
@@ -27,7 +26,10 @@ from xception.errors import UsageError
 from xception.labels import Labels
 from xception.preprocess import Preprocess
 from xception.version import __version__
-from xception.weights import weights_bytes
+from xception.weights import weights_bytes, with_new_classifier
+
+UNSTATED_POOLING = "pooling"
+"""Key in the history of a bundle of embeddings whose source answers with feature maps, or does not tell."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -41,7 +43,8 @@ class Conversion:
     tensors: Mapping[str, np.ndarray]
 
     def __repr__(self) -> str:
-        return f"Conversion({str(self.file)!r}: {self.model.network.variant}, {len(self.labels)} classes)"
+        network = self.model.network
+        return f"Conversion({str(self.file)!r}: {network.variant}, {network.answers})"
 
     def write(self, out: str | Path, *, overwrite: bool = False) -> Bundle:
         """Put the bundle in place; `write_bundle` has the errors."""
@@ -78,7 +81,7 @@ def convert_checkpoint(
     stated = stated_facts(checkpoint, head=choice.head, keeps_head=choice.new_head is None)
     match = choose_match(checkpoint, choice, stated)
     check_match(checkpoint, match, stated)
-    network = with_stated(_network(match, choice), stated)
+    network = with_stated(_network(match, choice, stated), stated)
     spec = network.architecture()
     model = Model(
         name=name or path.stem,
@@ -87,7 +90,7 @@ def convert_checkpoint(
         precision="float32",
         preprocess=_normalized(published.preprocess if published else _preprocess(checkpoint, match, spec), stated),
         activation=activation_of(stated, network.num_classes, choice.activation),
-        lineage=(_step(checkpoint, match, choice, published),),
+        lineage=(_step(checkpoint, match, choice, published, is_embedding=not network.num_classes),),
     )
     _check_channels(model)
     named = labels or _labels(checkpoint, published, network.num_classes)
@@ -99,24 +102,30 @@ def _normalized(preprocess: Preprocess, stated: StatedFacts) -> Preprocess:
     return stated.normalization.applied(preprocess) if stated.normalization else preprocess
 
 
-def _network(match: Match, choice: WeightsChoice) -> Network:
+def _network(match: Match, choice: WeightsChoice, stated: StatedFacts) -> Network:
+    classes = match.num_classes or 0
+    if stated.num_classes == 0:
+        classes = 0
+    if choice.new_head is not None:
+        classes = choice.new_head
     return Network(
         variant=choice.variant or match.spec.name,
-        num_classes=choice.new_head or match.spec.num_classes,
+        num_classes=classes,
         in_channels=match.spec.in_channels,
         width=match.width,
         pooling=match.spec.head.pooling,
-        hidden_features=None if choice.new_head else match.spec.head.hidden_features,
+        hidden_features=match.spec.head.hidden_features if classes and choice.new_head is None else None,
     )
 
 
 def _tensors(match: Match, spec: Architecture, choice: WeightsChoice) -> dict[str, np.ndarray]:
-    head = (CLASSIFIER_WEIGHT, CLASSIFIER_BIAS) if choice.new_head else ()
+    keeps_head = spec.num_classes > 0 and choice.new_head is None
+    head = () if keeps_head else (CLASSIFIER_WEIGHT, CLASSIFIER_BIAS)
     # Twins bear the same canonical names, so the names that match are read whatever network they are for.
     names = names_of(match.source, match.spec, match.group.stated.stackwise)
     hidden = () if spec.head.hidden_features else tuple(ROLES[HIDDEN])
     found = canonical_tensors(match.prepared, match.spec, names, without=(*head, *(set(hidden) & names.keys())))
-    return found | {name: np.zeros(tensors_of(spec)[name], np.float32) for name in head}
+    return found if keeps_head else with_new_classifier(found, spec)
 
 
 def _preprocess(checkpoint: Checkpoint, match: Match, spec: Architecture) -> Preprocess:
@@ -152,7 +161,9 @@ def _labels(checkpoint: Checkpoint, published: WeightsEntry | None, num_classes:
     return stated or theirs or default_labels(num_classes)
 
 
-def _step(checkpoint: Checkpoint, match: Match, choice: WeightsChoice, published: WeightsEntry | None) -> Step:
+def _step(
+    checkpoint: Checkpoint, match: Match, choice: WeightsChoice, published: WeightsEntry | None, *, is_embedding: bool
+) -> Step:
     settings: dict[str, str | int | float | bool | None] = {
         "container": checkpoint.container,
         "source": match.source,
@@ -169,8 +180,12 @@ def _step(checkpoint: Checkpoint, match: Match, choice: WeightsChoice, published
         settings["dropped"] = "; ".join(dropped_sentences(match))
     if match.classifier:
         settings["head"] = match.classifier.layer
-    if choice.new_head:
+    if choice.new_head is not None:
         settings["new_head"] = choice.new_head
+    elif is_embedding and match.num_classes:
+        settings["dropped_classifier"] = f"{match.classifier_name}, since {match.group.stated.place} states no classes"
+    if is_embedding and match.group.stated.pooling is None:
+        settings[UNSTATED_POOLING] = "the average, since the file states none"
     if choice.variant and choice.variant != match.spec.name:
         settings["names_of"] = match.spec.name
     if match.drops_background:

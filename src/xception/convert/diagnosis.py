@@ -196,7 +196,10 @@ def _needed(match: Match) -> str:
 
 def _head_sentence(match: Match) -> str:
     if match.is_headless:
-        return "the classifier is missing"
+        return (
+            "there is no classifier, so that its bundle answers with embeddings; for a new classifier of K classes, "
+            "pass --new-head K"
+        )
     if match.drops_background:
         return "its first class is the background, which is dropped"
     return ""

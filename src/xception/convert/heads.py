@@ -73,6 +73,17 @@ def linear_layers(
     return found
 
 
+def own_classifier(
+    values: Tensors, names: Mapping[str, UpstreamTensor], own_name: Mapping[int, str]
+) -> Classifier | None:
+    """The layer under the source's own name, if it is whole; the arguments are those of `linear_layers`."""
+    weight, bias = names[CLASSIFIER_WEIGHT].name, names[CLASSIFIER_BIAS].name
+    if weight not in values or bias not in values:
+        return None
+    layer = own_name.get(id(values[weight]), weight).removesuffix(_leaf(weight))
+    return Classifier(layer=layer, num_classes=values[bias].size, weight=weight, bias=bias)
+
+
 def hidden_layers(values: Tensors, names: Mapping[str, UpstreamTensor]) -> list[str]:
     """Layers of a classifier that consists of several, in file order."""
     leaf = _leaf(names[CLASSIFIER_WEIGHT].name)
@@ -90,7 +101,7 @@ def _is_alone(layer: str, values: Tensors) -> bool:
 def with_classifier(values: Tensors, names: Mapping[str, UpstreamTensor], found: Classifier) -> dict[str, np.ndarray]:
     """The tensors with this layer under the names of the network's own, which it replaces."""
     own = {found.weight: names[CLASSIFIER_WEIGHT].name, found.bias: names[CLASSIFIER_BIAS].name}
-    return {own.get(name, name): value for name, value in values.items() if name not in own.values()}
+    return {own.get(name, name): value for name, value in values.items() if name in own or name not in own.values()}
 
 
 def has_classifier(values: Tensors, names: Mapping[str, UpstreamTensor]) -> bool:

@@ -137,6 +137,7 @@ def _preprocess(converter: _Converter) -> Preprocess:
     rule = CropSquash if converter.crop_to_aspect_ratio else Squash
     mean, std = _normalization(converter)
     return Preprocess(
+        orientation="stored",
         resize=rule(height_px=size[0], width_px=size[1]) if size else None,
         interpolation=converter.interpolation,
         antialias=converter.antialias,

@@ -56,7 +56,7 @@ def keras_facts(graph: StatedGraph, *, head: str | None = None, keeps_head: bool
 
     Args:
         graph: the layers.
-        head: the layer that is the classifier, where the model has several outputs.
+        head: the classifier, or the last layer, of the wanted output, where the model has several.
         keeps_head: read the layers behind the pooling; without, only those in front of the network and the pooling.
 
     Raises:
@@ -87,23 +87,42 @@ def keras_facts(graph: StatedGraph, *, head: str | None = None, keeps_head: bool
 def _wanted_part(graph: StatedGraph, head: str | None, *, keeps_head: bool) -> StatedGraph:
     """The part of the graph that leads to the wanted output."""
     parts = [graph.needed_for(output) for output in graph.outputs]
-    classifiers = [_last_dense(part) for part in parts]
     if head is not None:
-        found = [part for part, names in zip(parts, classifiers, strict=True) if head in names]
-        if len(found) != 1:
-            said = " or ".join(names[0] for names in classifiers if names) or "none"
-            raise InputError(f"{PLACE} states no output of the classifier {head}; it states {said}")
-        return found[0]
+        ends = [_ends(part) for part in parts]
+        # Its own name tells an output from another one behind the same classifier.
+        for names in ([own for own, _ in ends], [classifier for _, classifier in ends]):
+            found = [part for part, layer in zip(parts, names, strict=True) if layer and head in _names(layer)]
+            if len(found) == 1:
+                return found[0]
+        raise InputError(f"{PLACE} states no output of the classifier {head}; it states {_outputs(parts)}")
     if len(parts) > 1 and keeps_head:
-        heads = " or ".join(f"--head {names[0]}" for names in classifiers if names)
-        raise InputError(f"{PLACE} states {len(parts)} outputs; pass the classifier of one: {heads or 'there is none'}")
+        raise InputError(
+            f"{PLACE} states {len(parts)} outputs; pass the one that is wanted: {_outputs(parts, '--head ')}"
+        )
     return parts[0]
 
 
-def _last_dense(part: StatedGraph) -> tuple[str, ...]:
-    """Names of the last dense layer, by itself and with the networks around it."""
-    dense = [layer for layer in part.layers.values() if layer.kind == "Dense"][-1:]
-    return tuple(name for layer in dense for name in (layer.path[-1], layer.id))
+def _ends(part: StatedGraph) -> tuple[StatedLayer, StatedLayer | None]:
+    """The layer whose result is the output, and the last dense layer that it depends on."""
+    dense = [layer for layer in part.layers.values() if layer.kind == "Dense"]
+    return part.layers[part.outputs[0]], dense[-1] if dense else None
+
+
+def _names(layer: StatedLayer) -> tuple[str, str]:
+    """A layer's name, and that with the networks around it."""
+    return layer.path[-1], layer.id
+
+
+def _outputs(parts: Sequence[StatedGraph], option: str = "") -> str:
+    """The outputs by their classifiers, or by their own names where there is none or it has several, with sizes."""
+    ends = [_ends(part) for part in parts]
+    classifiers = [dense for _, dense in ends]
+    words = []
+    for own, dense in ends:
+        layer = dense if dense and classifiers.count(dense) == 1 else own
+        size = f"{dense.config.get('units', dense.config.get('output_dim'))} classes" if dense else "features"
+        words.append(f"{option}{layer.path[-1]} ({size})")
+    return " or ".join(words)
 
 
 def _refused(layer: StatedLayer, reason: str) -> InputError:

@@ -67,6 +67,7 @@ def lucid_facts(checkpoint: CheckpointContents) -> StatedFacts | None:
 
 def _preprocess(images: _Images) -> Preprocess:
     return Preprocess(
+        orientation="stored",
         resize=ShorterSide(px=images.resize_size),
         interpolation=images.interpolation,
         crop=CenterCrop(width_px=images.crop_size, height_px=images.crop_size),

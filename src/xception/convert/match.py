@@ -11,7 +11,15 @@ from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT, HIDDEN_WEI
 from xception.arch.spec import Architecture
 from xception.arch.stackwise import Stackwise
 from xception.arch.variants import VARIANTS, architecture
-from xception.convert.heads import Classifier, has_classifier, hidden_layers, layer_name, linear_layers, with_classifier
+from xception.convert.heads import (
+    Classifier,
+    has_classifier,
+    hidden_layers,
+    layer_name,
+    linear_layers,
+    own_classifier,
+    with_classifier,
+)
 from xception.convert.known_extras import known_extra
 from xception.convert.naming.rename import TensorLayout, Tensors, UpstreamTensor
 from xception.convert.naming.schemes import NAMING_SCHEMES, last_pointwise, published_variants, upstream_names
@@ -31,7 +39,7 @@ class Match:
         prepared: the group's tensors under exactly the names that the source's scheme knows.
         width: channels in relation to the published network.
         classifier: the linear layer that was taken as the classifier though its name is not the source's.
-        other_classifiers: further linear layers behind the features, which could be taken instead.
+        other_classifiers: linear layers behind the features, any of which could be taken as the classifier.
         hidden_layers: names of the layers in the classifier's place, if there are several.
         dropped: tensors that no logit depends on, with what they are.
         problem: the reason why the source's rules do not apply to the file, else "".
@@ -146,14 +154,15 @@ def match_variant(group: WeightGroup, source: str, variant: str) -> Match:
     # Keras' layers are numbered anew; a user must read the name that is in the file.
     own_name = {id(value): name for name, value in group.tensors.items()}
     found = linear_layers(prepared, names, _features(prepared, names, published), own_name)
-    taken = _classifier(found, prepared, names, group.head)
+    own = own_classifier(prepared, names, own_name)
+    taken = _classifier(found, own, prepared, names, group.head)
     others = tuple(layer for layer in found if layer != taken and known_extra(layer.weight) is None)
     before, whole = prepared, with_classifier(prepared, names, taken) if taken else prepared
     spec, width = _spec(whole, source, variant, stackwise)
     expected = _expected(spec, names_of(source, spec, stackwise))
     dropped = _dropped(name for name in whole if name not in expected) | _unused(whole, group)
     if taken and group.head:
-        dropped |= _passed_over(before, names, others)
+        dropped |= _passed_over((own, *others), taken)
     prepared = {name: value for name, value in whole.items() if name in expected or name not in dropped}
     return Match(
         group=group,
@@ -166,7 +175,7 @@ def match_variant(group: WeightGroup, source: str, variant: str) -> Match:
         unexpected=tuple(own_name.get(id(value), name) for name, value in prepared.items() if name not in expected),
         misshapen=tuple(_misshapen(prepared, expected)),
         classifier=taken,
-        other_classifiers=() if group.head else others,
+        other_classifiers=() if group.head else (*((own,) if own and others else ()), *others),
         hidden_layers=tuple(hidden_layers(prepared, names)),
         dropped={own_name.get(id(before[name]), name): what for name, what in dropped.items()},
     )
@@ -185,11 +194,16 @@ def is_same_quality(match: Match, best: Match) -> bool:
 
 
 def _classifier(
-    found: list[Classifier], values: Tensors, names: Mapping[str, UpstreamTensor], head: str | None
+    found: list[Classifier],
+    own: Classifier | None,
+    values: Tensors,
+    names: Mapping[str, UpstreamTensor],
+    head: str | None,
 ) -> Classifier | None:
-    """The layer that the user names, or else the only one that its name and its place tell to be the classifier."""
+    """The layer that the user names, or else the only one that its name and its place tell to be the classifier; None
+    for the network's own, if nobody names it."""
     if head is not None:
-        return next((layer for layer in found if layer.layer == head), None)
+        return next((layer for layer in (own, *found) if layer and layer.layer == head), None)
     if has_classifier(values, names):
         return None
     named = [layer for layer in found if layer.is_named_so]
@@ -212,11 +226,10 @@ def _unused(values: Tensors, group: WeightGroup) -> dict[str, str]:
     return {name: "not asked for" for name, value in values.items() if id(value) in ids}
 
 
-def _passed_over(values: Tensors, names: Mapping[str, UpstreamTensor], others: Iterable[Classifier]) -> dict[str, str]:
+def _passed_over(layers: Iterable[Classifier | None], taken: Classifier) -> dict[str, str]:
     """The tensors of all classifiers but the one that the user names."""
-    own = {names[CLASSIFIER_WEIGHT].name, names[CLASSIFIER_BIAS].name} & values.keys()
-    behind = {name for layer in others for name in (layer.weight, layer.bias)}
-    return dict.fromkeys(sorted(own | behind), "another classifier")
+    others = {name for layer in layers if layer and layer != taken for name in (layer.weight, layer.bias)}
+    return dict.fromkeys(sorted(others), "another classifier")
 
 
 def _misshapen(values: Tensors, expected: Mapping[str, Shape]) -> list[str]:

@@ -9,7 +9,12 @@ from xception.convert.match import Match
 
 def remedy(match: Match) -> str:
     """The options with which a file is converted whose best match this is; "" if it needs none or nothing helps."""
-    if match.is_full or not match.matched or (match.misshapen and not match.misfits_only_in_classifier):
+    if (
+        match.is_full
+        or match.is_headless
+        or not match.matched
+        or (match.misshapen and not match.misfits_only_in_classifier)
+    ):
         return ""
     unfit = match.classifier_tensors if match.misfits_only_in_classifier else ()
     patterns = patterns_of((*unfit, *match.unexpected), match.group.tensors)

@@ -26,7 +26,8 @@ class WeightsChoice:
         average: take the running average of the weights.
         leave_out: shell patterns of the file's tensors that are not to be taken over.
         head: the linear layer of the file that is the classifier, where several are or its name does not tell.
-        new_head: start a new classifier of so many classes, all zeros, in place of the file's.
+        new_head: start a new classifier of so many classes, all zeros, in place of the file's; 0 leaves it out, so that
+            the bundle answers with embeddings.
         activation: the way from logits to probabilities, where the file states none.
     """
 
@@ -60,7 +61,7 @@ def with_variant(choice: WeightsChoice, published: WeightsEntry | None) -> Weigh
 
 
 def choose_match(checkpoint: Checkpoint, choice: WeightsChoice, stated: StatedFacts = NOTHING_STATED) -> Match:
-    """The one variant, source and group of weights that match fully.
+    """The one variant, source and group of weights that match fully, or all but a classifier that nothing states.
 
     Args:
         checkpoint: what was read.
@@ -72,7 +73,7 @@ def choose_match(checkpoint: Checkpoint, choice: WeightsChoice, stated: StatedFa
         UsageError: several do, or there is nothing to leave out.
     """
     groups = _wanted_groups(checkpoint, choice, stated)
-    usable = [match for group in groups for match in match_variants(group) if _is_usable(match, choice)]
+    usable = _usable([match for group in groups for match in match_variants(group)], choice, stated)
     wanted = [match for match in usable if choice.variant in (None, match.spec.name, *twins(match.spec.name))]
     if not wanted:
         raise InputError(f"{checkpoint.path} {_refusal(groups, usable, choice)}")
@@ -91,7 +92,8 @@ def choose_match(checkpoint: Checkpoint, choice: WeightsChoice, stated: StatedFa
 def _wanted_groups(checkpoint: Checkpoint, choice: WeightsChoice, stated: StatedFacts) -> list[WeightGroup]:
     """The groups of weights that come into question, without what is to be left out."""
     groups = choose_groups(weight_groups(checkpoint, stated), name=choice.group, average=choice.average)
-    if choice.head is not None and "classifier" not in stated.head_names:
+    # Among the outputs of a stated graph, the wanted one was found by its name.
+    if choice.head is not None and stated.output is None:
         groups = [replace(group, head=choice.head) for group in groups]
     if not choice.leave_out:
         return groups
@@ -111,8 +113,12 @@ def _without(group: WeightGroup, patterns: Sequence[str]) -> WeightGroup:
     return replace(group, tensors=kept)
 
 
-def _is_usable(match: Match, choice: WeightsChoice) -> bool:
-    return match.is_full or (choice.new_head is not None and match.is_headless)
+def _usable(matches: list[Match], choice: WeightsChoice, stated: StatedFacts) -> list[Match]:
+    """The full matches, and those without a classifier where a new one is asked for or none is to be expected."""
+    full = [match for match in matches if match.is_full]
+    has_named_head = choice.head is not None and stated.output is None
+    is_whole_without = choice.new_head is not None or not (full or stated.has_classifier or has_named_head)
+    return [match for match in matches if match.is_full or match.is_headless] if is_whole_without else full
 
 
 def _refusal(groups: list[WeightGroup], usable: list[Match], choice: WeightsChoice) -> str:
@@ -125,9 +131,14 @@ def _refusal(groups: list[WeightGroup], usable: list[Match], choice: WeightsChoi
         )
     matches = best_matches(groups)
     best = matches[0]
-    if choice.head is not None and best.classifier is None and not best.group.stated.head_names:
+    if best.group.head is not None and best.classifier is None:
         return f"has no linear layer {choice.head} behind the features of {best.spec.name}{_layers(groups)}"
-    reason = f"it is {best.spec.name} without its classifier" if best.is_headless else why(matches)
+    if best.is_headless:
+        return (
+            f"is {best.spec.name} without a classifier: {best.group.stated.place} states one, and the file has "
+            "none; pass --new-head K to start one of K classes, or 0 for embeddings"
+        )
+    reason = why(matches)
     return f"cannot be converted: {reason}; {remedy(best) or 'xception info shows all differences'}"
 
 

@@ -47,7 +47,7 @@ class StatedFacts:
         drop_rate: dropout before the classifier.
         drop_path_rate: stochastic depth.
         output_stride: input pixels per feature-map pixel.
-        num_classes: outputs of the classifier.
+        num_classes: outputs of the classifier; 0 states that there is none, and that the answer is the embedding.
         in_channels: channels of the images.
         normalization: arithmetic in front of the first convolution.
         head_names: paths of the head's layers by what they are: "classifier" and "hidden".
@@ -77,6 +77,11 @@ class StatedFacts:
     preprocess: Preprocess | None = None
     output: str | None = None
     unused: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def has_classifier(self) -> bool:
+        """True if it states a classifier, without which the file is not whole."""
+        return bool(self.num_classes) or "classifier" in self.head_names
 
 
 NOTHING_STATED = StatedFacts()

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import msgspec
 
+from xception.arch.spec import with_classes
 from xception.bundle import Network
 from xception.convert.keras_body import check_network
 from xception.convert.keras_graph import stated_graph
@@ -66,7 +67,8 @@ def check_match(checkpoint: CheckpointContents, match: Match, stated: StatedFact
             raise InputError(f"{stated.place} states {name} {expected}, and the tensors have {value}; mend one of them")
     graph = None if stated.source else stated_graph(checkpoint.metadata.get("model_config"))
     if graph is not None and not any(layer.kind.startswith("Convolution") for layer in graph.layers.values()):
-        check_network(graph.needed_for(stated.output or graph.outputs[0]), match.spec)
+        spec = match.spec if match.num_classes else with_classes(match.spec, 0)
+        check_network(graph.needed_for(stated.output or graph.outputs[0]), spec)
     if stated.variants and match.spec.name not in stated.variants:
         raise InputError(
             f"{stated.place} states the network {' or '.join(stated.variants)}, and the tensors are those of "
@@ -101,11 +103,16 @@ def with_stated(network: Network, stated: StatedFacts) -> Network:
 def activation_of(stated: StatedFacts, num_classes: int, wanted: Activation | None) -> Activation:
     """The way from the logits of a checkpoint to probabilities: as stated, as wanted, or the usual one.
 
-    Logits of several classes are turned into probabilities by a softmax, that of a single one by a sigmoid.
+    Logits of several classes are turned into probabilities by a softmax, that of a single one by a sigmoid, and
+    embeddings by nothing.
 
     Raises:
-        UsageError: another one is wanted than the file states.
+        UsageError: another one is wanted than the file states, or one of embeddings.
     """
+    if not num_classes:
+        if wanted not in (None, "none"):
+            raise UsageError(f"embeddings are no probabilities; leave --activation {wanted} out, or pass --new-head K")
+        return "none"
     said = None if stated.activation == "none" else stated.activation
     if wanted and said and wanted != said:
         raise UsageError(f"{stated.place} states the activation {said}; leave --activation {wanted} out")

@@ -81,17 +81,17 @@ def timm_facts(config: Mapping[str, Any], place: str = "config.json") -> StatedF
             f"{place} states something about the network that is not built here: {error}; "
             f"known in model_args are {', '.join(TimmArguments.__struct_fields__)}"
         ) from error
-    if stated.do_pooling is False or arguments.features_only:
-        raise InputError(f"{place} states a network without a head; expected one with pooling and a classifier")
     _check_label_offset(config, place)
     if arguments.act_layer is not None and arguments.act_layer.lower() not in PLAIN_RELU:
         raise InputError(f"{place} states act_layer {arguments.act_layer!r}; expected relu, that of every variant")
+    answers_maps = stated.do_pooling is False or arguments.features_only
     classes = _one("num_classes", place, stated.num_classes, stated.num_labels, arguments.num_classes)
-    pooling = _one("global_pool", place, *map(_pooling, (stated.global_pool, arguments.global_pool)))
+    classes = 0 if answers_maps else classes
+    pooling = _one("global_pool", place, stated.global_pool, arguments.global_pool)
     return StatedFacts(
         place=place,
         variants=None if stated.architecture is None else (_variant(stated.architecture, place),),
-        pooling=pooling,
+        pooling=None if answers_maps else _pooling(pooling, classes),
         activation=_activation(stated.problem_type, place),
         drop_rate=arguments.drop_rate,
         drop_path_rate=arguments.drop_path_rate,
@@ -108,7 +108,10 @@ def _variant(name: str, place: str) -> str:
     return TIMM_VARIANTS[plain]
 
 
-def _pooling(stated: str | None) -> Pooling | None:
+def _pooling(stated: str | None, classes: int | None) -> Pooling | None:
+    if classes == 0:
+        # Without a classifier, timm pools by the average unless its answer is to be the map.
+        stated = {None: "avg", "": None}.get(stated, stated)
     if stated is None:
         return None
     if stated not in TIMM_POOLINGS:

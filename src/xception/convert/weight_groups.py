@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -19,6 +19,9 @@ MAX_PREFIXES = 8
 
 PLACED_LAYER = re.compile(r"(.*/)(?:separable|depthwise)_conv2d:\d+/")
 """A layer of a Keras network inside another one, of which the file tells only class and place."""
+
+MAX_HEADS = 8
+"""Layers in a dictionary of its own that is taken for the heads of a network in another one."""
 
 SLIM_AVERAGE = "/ExponentialMovingAverage"
 """TensorFlow's suffix of a variable's running average."""
@@ -59,8 +62,31 @@ def weight_groups(checkpoint: CheckpointContents, stated: StatedFacts = NOTHING_
     Raises:
         InputError: two tensors of a group have one name.
     """
-    groups = [found for key, tensors in checkpoint.groups.items() for found in _split(key, tensors, stated)]
+    loose = {key: tensors for key, tensors in checkpoint.groups.items() if _is_all_linear(tensors)}
+    networks = {key: tensors for key, tensors in checkpoint.groups.items() if key not in loose} or checkpoint.groups
+    heads = {} if networks is checkpoint.groups else _joined(loose)
+    groups = [found for key, tensors in networks.items() for found in _split(key, {**tensors, **heads}, stated)]
     return [replace(group, stated=stated) for group in groups]
+
+
+def _is_all_linear(tensors: Tensors) -> bool:
+    """True for a few linear layers: heads, which multi-task training keeps in dictionaries of their own."""
+    if not 0 < len(tensors) <= 2 * MAX_HEADS:
+        return False
+    for name, value in tensors.items():
+        layer, dot, leaf = name.rpartition(".")
+        partner, axes = {"weight": ("bias", 2), "bias": ("weight", 1)}.get(leaf, ("", -1))
+        if value.ndim != axes or f"{layer}{dot}{partner}" not in tensors:
+            return False
+    return True
+
+
+def _joined(groups: Mapping[str, Tensors]) -> dict[str, np.ndarray]:
+    """The tensors of several groups under names that begin with the group's."""
+    named = (
+        (f"{key.replace('/', '.')}.{name}", value) for key, group in groups.items() for name, value in group.items()
+    )
+    return dict(named)
 
 
 def choose_groups(groups: list[WeightGroup], *, name: str | None = None, average: bool = False) -> list[WeightGroup]:

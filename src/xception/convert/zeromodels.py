@@ -128,6 +128,7 @@ def _preprocess(processor: _Processor) -> Preprocess:
     if processor.resample == "bicubic" and not processor.antialias:
         raise InputError(f"{_PLACE} states bicubic without antialias, which no rule here does")
     return Preprocess(
+        orientation="stored",
         resize=Squash(width_px=processor.size["width"], height_px=processor.size["height"]),
         interpolation=processor.resample,
         antialias=processor.antialias,

@@ -7,9 +7,8 @@ from itertools import islice
 from pathlib import Path
 
 import msgspec
-from PIL import Image
 
-from xception.data.decode import decode
+from xception.data.decode import decode, open_image
 from xception.data.source import Item, Source
 from xception.data.subset import class_turns, content_digest
 from xception.errors import DecodeError, InputError, UsageError
@@ -125,7 +124,7 @@ def _encoded(item: Item) -> tuple[bytes, str]:
     """Content and suffix of an item's file."""
     loaded = item.load()
     if isinstance(loaded, bytes):
-        with Image.open(io.BytesIO(loaded)) as image:
+        with open_image(loaded) as image:
             name = image.format or ""
         return loaded, FORMAT_SUFFIXES.get(name, f".{name.lower()}")
     file = io.BytesIO()

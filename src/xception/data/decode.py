@@ -36,6 +36,37 @@ MIN_TURBO_PX = 16
 """Shortest side from which on a size belongs to only one of libjpeg's scales, which are eighths."""
 
 
+IMAGE_FORMATS = (
+    "JPEG PNG WEBP GIF BMP DIB TIFF PPM JPEG2000 AVIF HEIF ICO CUR ICNS BLP DCX DDS FITS FLI FTEX GBR IM MSP PCD PCX "
+    "PIXAR PSD QOI SGI SUN TGA XBM XPM"
+)
+"""Pillow's names of the formats that are decoded, whatever a file is called; it opens MPO as JPEG.
+
+Left out is what starts another program (EPS, and IPTC, which holds files of all formats), what asks the system (WMF),
+and what has no decoder of its own.
+"""
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Pillow's image of an encoded file, whose pixels are not decoded yet.
+
+    Raises:
+        UnidentifiedImageError: it is of none of `IMAGE_FORMATS`. Pillow raises other errors of all kinds.
+    """
+    if data[4:12] in HEIC_STARTS:
+        _register_heic()
+    Image.preinit()
+    try:
+        return Image.open(io.BytesIO(data), formats=_decoded_here())
+    except UnidentifiedImageError:
+        Image.init()  # the rarer formats, which take long to import
+        return Image.open(io.BytesIO(data), formats=_decoded_here())
+
+
+def _decoded_here() -> list[str]:
+    return [name for name in IMAGE_FORMATS.split() if name in Image.OPEN]
+
+
 def loaded_image(
     loaded: bytes | Image.Image, reduction: Reduction | None = None, orientation: Orientation = "upright"
 ) -> Image.Image:
@@ -63,10 +94,8 @@ def decode(data: bytes, reduction: Reduction | None = None, orientation: Orienta
     """
     if not data:
         raise DecodeError("the file is empty")
-    if data[4:12] in HEIC_STARTS:
-        _register_heic()
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(data) as image:
             if reduction and image.format in ("JPEG", "MPO"):
                 _reduce(image, reduction, orientation)
             image.load()
@@ -122,7 +151,7 @@ def photograph(
     if not simplejpeg or not data.startswith(JPEG_START):
         return None
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(data) as image:
             colorspace = TURBO_COLORSPACES.get(image.mode)
             if not colorspace or image.format != "JPEG":
                 return None

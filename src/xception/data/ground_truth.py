@@ -1,16 +1,18 @@
 """The classes of images that lie in one folder: from a label file, or from ImageNet's development kit."""
 
+import gzip
 import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import IO, BinaryIO, NamedTuple, cast
 
 from xception.data.classes import DEVKIT, imagenet_classes, read_text
 from xception.data.files import Files, sentence
 from xception.data.list_file import parse_rows
 from xception.data.locations import locate, open_files
 from xception.data.matlab import read_structures
+from xception.data.tars import Bounded
 from xception.errors import InputError
 
 TRUTH_FILE = "val_label.txt"
@@ -19,6 +21,11 @@ SYNSETS = "meta.mat"
 
 DEVKIT_FOLDERS = (f"{DEVKIT}/data/", "devkit/data/", "data/", "")
 """Folders in which the kit's two files may lie, seen from a folder that may hold labels."""
+
+GZIP_START = b"\x1f\x8b"
+
+MAX_DEVKIT_BYTES = 256 << 20
+"""Largest size of the unpacked kit; the real one has 3 MB."""
 
 MAX_DEVKIT_FILE_BYTES = 64 << 20
 """Largest size of the kit's files; the real ones are smaller than one megabyte."""
@@ -123,17 +130,25 @@ def archived_truth(files: Files, name: str) -> Truth:
     place = f"{files.place}/{name}"
     wanted: dict[str, bytes] = {}
     try:
-        with files.open(name) as file, tarfile.open(fileobj=file, mode="r:*") as archive:
+        with files.open(name) as file, tarfile.open(fileobj=_unzipped(file), mode="r:") as archive:
             for entry in archive:
                 base = PurePosixPath(entry.name).name
                 if base in (GROUND_TRUTH, SYNSETS) and entry.isreg() and entry.size <= MAX_DEVKIT_FILE_BYTES:
                     content = archive.extractfile(entry)
                     wanted[base] = content.read() if content else b""
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, RecursionError, ValueError) as error:
         raise InputError(f"{place} is no tar archive, or broken: {error}; fetch it again") from error
     if len(wanted) < 2:
         raise InputError(f"{place} does not hold {GROUND_TRUTH} and {SYNSETS}; expected {DEVKIT}.tar.gz")
     return devkit_truth(wanted[GROUND_TRUTH].decode("ascii", "replace"), wanted[SYNSETS], place)
+
+
+def _unzipped(file: BinaryIO) -> IO[bytes]:
+    """The content of a tar file, compressed or not, up to a limit."""
+    is_zipped = file.read(len(GZIP_START)) == GZIP_START
+    file.seek(0)
+    content = cast(IO[bytes], gzip.GzipFile(fileobj=file) if is_zipped else file)
+    return cast(IO[bytes], Bounded(content, MAX_DEVKIT_BYTES))
 
 
 def _leaves(synsets: bytes, place: str) -> Iterator[tuple[str, str]]:

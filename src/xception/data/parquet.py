@@ -1,6 +1,7 @@
 """Parquet files with encoded images in a column, as the Hugging Face hub keeps data sets."""
 
 import json
+import re
 from array import array
 from bisect import bisect_right
 from collections.abc import Hashable, Iterator, Mapping
@@ -16,13 +17,22 @@ from xception.data.locations import base_name, locate
 from xception.data.shards import expand_braces
 from xception.data.source import Item, Lazy
 from xception.data.splits import Split, split_part
-from xception.errors import DecodeError, InputError
+from xception.errors import DecodeError, InputError, XceptionError
 from xception.extras import require
+from xception.labels import MAX_CLASSES
 
 PARQUET_SUFFIX = ".parquet"
 
 COLUMN_NAMES = {"Image": ("image", "img"), "ClassLabel": ("label", "labels")}
 """Names of the column of each kind, best first, where the metadata name none or several."""
+
+MAX_ROWS = 50_000_000
+"""Rows of a data set; ImageNet has 14 million."""
+
+MAX_GROUP_BYTES = 2 << 30
+"""Unpacked bytes of the images in one group of rows, all of which are in memory at once."""
+
+LABELS_AT_ONCE = 1 << 16
 
 MAX_CACHED_GROUPS = 3
 """Groups of rows in memory at once: readers that run ahead are seldom in more."""
@@ -73,9 +83,13 @@ def parquet_rows(located: list[tuple[Files, str]], name: str) -> Lazy:
     for files, file in located:
         keys.append((len(targets), file.rpartition("/")[2].removesuffix(PARQUET_SUFFIX)))
         with _opened(files, file) as opened:
-            columns = _columns(opened.schema_arrow, f"{files.place}/{file}")
+            place, before = f"{files.place}/{file}", len(targets)
+            columns = _columns(opened.schema_arrow, place)
             named[columns.classes] = file
-            targets.extend(_labels(opened, columns, f"{files.place}/{file}"))
+            for labels in _labels(opened, columns, place):
+                targets.extend(labels)
+                if len(targets) - before > opened.metadata.num_rows or len(targets) > MAX_ROWS:
+                    raise InputError(f"{place} holds more rows than it says, or than {MAX_ROWS:,}; fetch it again")
             for number in range(opened.metadata.num_row_groups):
                 rows.add(RowGroup(files, file, opened.metadata, number, columns.image))
     if not targets:
@@ -144,10 +158,24 @@ class ImageRows:
 
 def _read_group(group: RowGroup) -> Any:
     try:
-        with _opened(group.files, group.file, metadata=group.metadata) as opened:
+        _check_size(group)
+        # An image that many rows share, which takes a few bytes in the file, is in memory once too.
+        options = {"metadata": group.metadata, "read_dictionary": [group.column]}
+        with _opened(group.files, group.file, **options) as opened:
             return opened.read_row_group(group.number, columns=[group.column]).column(0)
     except InputError as error:
         raise DecodeError(str(error)) from error
+
+
+def _check_size(group: RowGroup) -> None:
+    row_group = group.metadata.row_group(group.number)
+    chunks = (row_group.column(number) for number in range(row_group.num_columns))
+    size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == group.column)
+    if size > MAX_GROUP_BYTES:
+        raise DecodeError(
+            f"a group of rows of {group.file} holds {size:,} bytes of images; {MAX_GROUP_BYTES:,} are the limit, so "
+            "write the file with smaller groups"
+        )
 
 
 @contextmanager
@@ -156,7 +184,9 @@ def _opened(files: Files, file: str, **options: object) -> Iterator[Any]:
     with files.open(file) as stream:
         try:
             yield parquet.ParquetFile(stream, **options)
-        except (ValueError, OSError) as error:  # Arrow's own errors are either
+        except XceptionError:
+            raise
+        except Exception as error:  # Arrow's own are of six kinds
             raise InputError(f"{files.place}/{file} is no parquet file, or damaged: {error}; fetch it again") from error
 
 
@@ -170,7 +200,7 @@ def _columns(schema: Any, place: str) -> Columns:
 def _column(kind: str, features: Mapping[str, Any], names: list[str], place: str) -> str:
     told = [name for name in names if features.get(name, {}).get("_type") == kind] or names
     found = [name for name in COLUMN_NAMES[kind] if name in told] or (told if told is not names else [])
-    if len(found) != 1:
+    if len(found) != 1 or names.count(found[0]) > 1:
         raise InputError(
             f"{place} has the columns {', '.join(names)}; expected images in one called {COLUMN_NAMES['Image'][0]}, "
             f"and class indices in one called {COLUMN_NAMES['ClassLabel'][0]}"
@@ -182,20 +212,29 @@ def _features(metadata: Mapping[bytes, bytes]) -> dict[str, dict[str, Any]]:
     """Notes of the hub's library on the columns."""
     try:
         features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     return {name: row for name, row in features.items() if isinstance(row, dict)} if isinstance(features, dict) else {}
 
 
 def _class_names(feature: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the classes in the notes, a list or a mapping by index as text; none if they are anything else."""
     names = feature.get("names") or ()
-    if isinstance(names, dict):  # by index, as text
+    if isinstance(names, dict) and all(re.fullmatch("[0-9]{1,7}", key) for key in names):
         names = [names[key] for key in sorted(names, key=int)]
-    return tuple(map(str, names))
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
-def _labels(opened: Any, columns: Columns, place: str) -> list[int]:
-    column = opened.read(columns=[columns.label]).column(0)
-    if not require("pyarrow", "data").types.is_integer(column.type):
-        raise InputError(f"the column {columns.label} of {place} holds {column.type}; expected class indices")
-    return [NO_LABEL if value is None else max(NO_LABEL, value) for value in column.to_pylist()]
+def _labels(opened: Any, columns: Columns, place: str) -> Iterator[list[int]]:
+    """The class indices of a file in its order, some at a time: a run of equal ones takes no room in the file."""
+    kind = opened.schema_arrow.field(columns.label).type
+    if not require("pyarrow", "data").types.is_integer(kind):
+        raise InputError(f"the column {columns.label} of {place} holds {kind}; expected class indices")
+    for batch in opened.iter_batches(LABELS_AT_ONCE, columns=[columns.label]):
+        values = [NO_LABEL if value is None else max(NO_LABEL, value) for value in batch.column(0).to_pylist()]
+        if max(values, default=NO_LABEL) >= MAX_CLASSES:
+            raise InputError(
+                f"{place} uses the class index {max(values)}, where those below {MAX_CLASSES:,} are expected; check "
+                "the labels"
+            )
+        yield values

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from hashlib import sha256
 from itertools import chain, product
+from math import prod
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -24,7 +25,11 @@ COMPRESSED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 CLASS_SUFFIX = ".cls"
 
-MAX_FILES_PER_RANGE = 1_000_000
+MAX_FILES = 1_000_000
+"""Files that the ranges of one name may stand for together."""
+
+MAX_DIGITS = 18
+"""Digits of a range's numbers."""
 
 MAX_CLASS_BYTES = 64
 """Longest file that is read as a class index."""
@@ -138,19 +143,21 @@ def expand_braces(pattern: str) -> list[str]:
     Raises:
         InputError: a range that runs backwards or is far too long.
     """
-    parts = re.split(r"\{(\d+)\.\.(\d+)\}", pattern)
-    ranges = [_numbers(first, last, pattern) for first, last in zip(parts[1::3], parts[2::3], strict=True)]
+    parts = re.split(r"\{([0-9]+)\.\.([0-9]+)\}", pattern)
+    ends = list(zip(parts[1::3], parts[2::3], strict=True))
+    count = prod(_length(first, last, pattern) for first, last in ends)
+    if count > MAX_FILES:
+        raise InputError(f"{pattern} names {count:,} files; expected {MAX_FILES:,} at most")
+    ranges = [[f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)] for first, last in ends]
     return ["".join(chain(*zip(parts[::3], (*numbers, ""), strict=True))) for numbers in product(*ranges)]
 
 
-def _numbers(first: str, last: str, pattern: str) -> list[str]:
+def _length(first: str, last: str, pattern: str) -> int:
+    if max(len(first), len(last)) > MAX_DIGITS:
+        raise InputError(f"a range of {pattern[:80]} has numbers of more than {MAX_DIGITS} digits; expected fewer")
     if int(last) < int(first):
         raise InputError(f"the range {{{first}..{last}}} of {pattern} runs backwards; expected the lower number first")
-    if int(last) - int(first) > MAX_FILES_PER_RANGE:
-        raise InputError(
-            f"the range {{{first}..{last}}} of {pattern} is too long; expected {MAX_FILES_PER_RANGE:,} files at most"
-        )
-    return [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
+    return int(last) - int(first) + 1
 
 
 def samples(files: Files, shard: str, others: list[str]) -> Iterator[ShardSample]:

@@ -8,6 +8,7 @@ from typing import IO, cast
 
 from xception.data.files import require_length
 from xception.errors import InputError
+from xception.inputs import IMAGE_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,10 @@ class TarEntry:
         Raises:
             OSError: it cannot be read, or the tar file was cut.
         """
+        if self.length > IMAGE_LIMIT.bytes:
+            raise OSError(
+                f"{self.place} has {self.length:,} bytes; {IMAGE_LIMIT.bytes:,} are the limit for {IMAGE_LIMIT.kind}"
+            )
         try:
             return require_length(self.open().read(), self.length, self.place)
         except tarfile.TarError as error:
@@ -42,7 +47,8 @@ def entries(file: IO[bytes], place: str) -> Iterator[TarEntry]:
         InputError: it is broken, compressed, or holds something other than files and folders.
     """
     try:
-        with tarfile.open(fileobj=file, mode="r:") as archive:
+        # The library reads whatever length a header states; and it goes one call deeper for each header of a long name.
+        with tarfile.open(fileobj=cast(IO[bytes], Bounded(file)), mode="r:") as archive:
             for member in archive:
                 if member.isreg() and not member.issparse():
                     # Of a regular file `extractfile` returns a file, never None.
@@ -54,8 +60,27 @@ def entries(file: IO[bytes], place: str) -> Iterator[TarEntry]:
                     )
             file.seek(archive.offset)
             _check_end(file.read(tarfile.RECORDSIZE), place)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, RecursionError, ValueError, OverflowError) as error:
         raise InputError(f"{place} is broken, cut off, compressed or no tar file: {error}; fetch it again") from error
+
+
+class Bounded:
+    """A file that is read up to a limit: in one call, or in all where `max_bytes` says how much may be unpacked."""
+
+    def __init__(self, file: IO[bytes], max_bytes: int | None = None) -> None:
+        self._file, self._max_bytes = file, max_bytes
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, length: int = -1) -> bytes:
+        """Read up to `length` bytes.
+
+        Raises:
+            ReadError: they are more than an image file may have, or lie behind the limit.
+        """
+        limit = IMAGE_LIMIT.bytes if self._max_bytes is None else self._max_bytes - self._file.tell()
+        if not 0 <= length <= limit:
+            raise tarfile.ReadError(f"it asks for {length:,} bytes at once, or grows beyond its limit")
+        return self._file.read(length)
 
 
 def _check_end(rest: bytes, place: str) -> None:

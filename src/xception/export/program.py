@@ -65,8 +65,8 @@ Operation = Node | Normalize | Softmax | Sigmoid | TopK
 
 @dataclass(frozen=True, kw_only=True)
 class GraphOptions:
-    """Departures of a graph from its plain form: float32 pixels (N, C, H, W) in, logits out, any batch, the
-    bundle's own image size."""
+    """Departures of a graph from its plain form: float32 pixels (N, C, H, W) in, logits or embeddings out, any batch,
+    the bundle's own image size."""
 
     opset: int = 17
     """Version of the ONNX operators, from 11; converters of the last years agree on 17."""
@@ -79,7 +79,7 @@ class GraphOptions:
     input_name: str | None = None
     """Name of the input; by default `pixels` or `image`, after its values."""
     output_name: str | None = None
-    """Name of the output; by default `logits` or `probabilities`, after its values."""
+    """Name of the output; by default `logits`, `embedding` or `probabilities`, after its values."""
     image_input: bool = False
     """8-bit images (N, H, W, C) in, normalised inside."""
     probabilities: bool = False
@@ -163,7 +163,7 @@ def program(
     """
     options = options or GraphOptions()
     nodes, values = folded(architecture, tensors)
-    if options.probabilities and activation == "none":
+    if options.probabilities and activation == "none" and architecture.num_classes:
         raise UsageError("the model's answers are no probabilities, as its activation 'none' says; export the logits")
     graph = _graph(architecture, preprocess, options, layout)
     head = tuple(_head(nodes, options, activation))
@@ -187,8 +187,11 @@ def program(
 
 def _graph(architecture: Architecture, preprocess: Preprocess, options: GraphOptions, layout: Layout) -> Graph:
     classes = architecture.num_classes
+    plain: Literal["logits", "embedding"] = "logits" if classes else "embedding"
     if options.fixed_batch is not None and options.fixed_batch < 1:
         raise UsageError(f"the fixed batch is {options.fixed_batch} images; expected at least 1")
+    if not classes and (options.probabilities or options.top_k is not None):
+        raise UsageError("the model has no classes, whose probabilities or order could be given; export the embedding")
     if options.top_k is not None and not 1 <= options.top_k <= classes:
         raise UsageError(f"the {options.top_k} best of {classes} classes do not exist; expected 1 to {classes}")
     if options.class_maps:
@@ -206,10 +209,10 @@ def _graph(architecture: Architecture, preprocess: Preprocess, options: GraphOpt
     return Graph(
         input_name=options.input_name or (IMAGE if options.image_input else INPUT),
         input_shape=(options.fixed_batch, architecture.in_channels, *size),
-        output_name=options.output_name or ("probabilities" if options.probabilities else "logits"),
+        output_name=options.output_name or ("probabilities" if options.probabilities else plain),
         input_layout="nhwc" if options.image_input else layout,
         input_values="image" if options.image_input else "pixels",
-        output_values="probabilities" if options.probabilities else "logits",
+        output_values="probabilities" if options.probabilities else plain,
         top_k=options.top_k,
         class_maps=options.class_maps,
     )

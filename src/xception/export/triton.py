@@ -42,7 +42,8 @@ def write(request: ExportRequest) -> Path:
     ensure_free(out, "a model for Triton", only=CONTENT, overwrite=request.overwrite)
     with staged_folder(out) as folder:
         exported = export_bundle(bundle, "onnx", folder / TRITON_VERSION, options=request.options)
-        (folder / TRITON_LABELS).write_text(labels_text(bundle.labels), encoding="utf-8")
+        if bundle.labels.names:
+            (folder / TRITON_LABELS).write_text(labels_text(bundle.labels), encoding="utf-8")
         (folder / TRITON_CONFIG).write_text(write_pbtxt(configuration(out.name, exported)), encoding="utf-8")
         _check(folder)
     return out
@@ -57,7 +58,7 @@ def configuration(name: str, exported: Bundle) -> dict[str, Any]:
         "output": [_port(port, batched) for port in facts.outputs or ()],
     }
     for port in ports["output"]:
-        if port["name"] not in (TOP_INDICES, "class_maps"):
+        if exported.labels.names and port["name"] not in (TOP_INDICES, "class_maps"):
             port["label_filename"] = TRITON_LABELS
     batching = {
         "preferred_batch_size": [4, 8, 16, MAX_BATCH],

@@ -155,14 +155,14 @@ def _outputs(network: Any, pixels: Any, class_maps: bool) -> Values:
 def _comparable(values: NDArray[Any], graph: Graph, activation: Activation) -> Logits:
     """A graph's main output: the logarithms of a softmax, whose differences are those of logits. Sigmoids are compared
     as they are, since a runtime's sigmoid is exact to a part of 1, not to a part of itself."""
-    if graph.output_values == "logits" or activation == "sigmoid":
+    if graph.output_values != "probabilities" or activation == "sigmoid":
         return np.asarray(values, np.float32)
     return np.asarray(np.log(np.maximum(values, MIN_PROBABILITY)), np.float32)
 
 
 def _expected(logits: Logits, graph: Graph, activation: Activation) -> Logits:
     """The network's logits in the form of `_comparable`."""
-    if graph.output_values == "logits":
+    if graph.output_values != "probabilities":
         return logits
     if activation == "sigmoid":
         return probabilities(logits, activation).astype(np.float32)

@@ -15,9 +15,10 @@ class StemConv2d(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(spec.in_channels, spec.out_channels, 3, spec.stride, spec.padding, bias=False)
         self.after = Filling(spec.after, spec.out_channels, norm)
+        self.pool = MaxPool2d(spec.pool) if spec.pool else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.after(self.conv(x))  # type: ignore[no-any-return]
+        return self.pool(self.after(self.conv(x)))  # type: ignore[no-any-return]
 
 
 class Projection(nn.Module):
@@ -61,7 +62,8 @@ class ResidualBlock(nn.Module):
 
 
 class ClassifierHead(nn.Module):
-    """Pooled feature maps to logits, or the same classifier at every position of the map."""
+    """Pooled feature maps to logits, or the same classifier at every position of the map; to embeddings without
+    classes."""
 
     def __init__(self, spec: Head) -> None:
         super().__init__()
@@ -71,9 +73,9 @@ class ClassifierHead(nn.Module):
             self.hidden = nn.Linear(features, spec.hidden_features)
             features = spec.hidden_features
         self.classifier: nn.Conv2d | nn.Linear
-        if spec.kind == "conv":
+        if spec.num_classes and spec.kind == "conv":
             self.classifier = nn.Conv2d(spec.in_channels, spec.num_classes, 3, padding=1)
-        else:
+        elif spec.num_classes:
             self.classifier = nn.Linear(features, spec.num_classes)
 
     def embed(self, features: Tensor) -> Tensor:
@@ -103,11 +105,13 @@ class ClassifierHead(nn.Module):
         spec = self.spec
         if spec.drop_on == "features" or spec.kind == "conv":
             features = functional.dropout(features, spec.drop_rate, self.training)
-        if spec.kind == "conv":
+        if spec.kind == "conv" and spec.num_classes:
             return self.class_maps(features).mean((2, 3))
         embedding = self.embed(features)
         if spec.drop_on == "pooled":
             embedding = functional.dropout(embedding, spec.drop_rate, self.training)
+        if not spec.num_classes:
+            return embedding
         if spec.hidden_features is not None:
             embedding = functional.relu(self.hidden(embedding))
             embedding = functional.dropout(embedding, spec.drop_rate, self.training)

@@ -1,7 +1,6 @@
 """Any variant as one torch module."""
 
 from collections.abc import Mapping
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,8 @@ from xception.weights import check_tensors
 class Xception(nn.Module):
     """The network that `spec` describes, freshly initialised as its source does it.
 
-    Input: (N, C, H, W) float, normalised as the weights' preprocessing says. Output: (N, K) logits.
+    Input: (N, C, H, W) float, normalised as the weights' preprocessing says. Output: (N, K) logits, or the
+    (N, D) embeddings of a network without classes.
     """
 
     def __init__(self, spec: Architecture) -> None:
@@ -37,7 +37,7 @@ class Xception(nn.Module):
     @property
     def feature_channels(self) -> dict[int, int]:
         """Channels of each map of `features`, by its stride, finest first."""
-        stride = prod(conv.stride for conv in self.spec.stem)
+        stride = self.spec.stem_stride
         channels = {stride: self.spec.stem[-1].out_channels}
         for block in self.spec.blocks:
             stride *= block.stride
@@ -46,11 +46,8 @@ class Xception(nn.Module):
 
     def features(self, x: Tensor) -> dict[int, Tensor]:
         """The last feature map at every stride: {stride in pixels: (N, C, H, W)}, finest first."""
-        maps, stride = {}, 1
-        x = self.stem(x)
-        for conv in self.spec.stem:
-            stride *= conv.stride
-        maps[stride] = x
+        x, stride = self.stem(x), self.spec.stem_stride
+        maps = {stride: x}
         for block, spec in zip(self.blocks, self.spec.blocks, strict=True):
             x = block(x)
             stride *= spec.stride

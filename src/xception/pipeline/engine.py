@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from xception.arguments import require_type
 from xception.backends.base import BACKENDS, DEFAULT_COMPUTE, Compute, Session, open_session
@@ -49,24 +51,39 @@ class Guess(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.label} {self.logit:.4g}" if self.probability is None else f"{self.label} {self.probability:.1%}"
 
 
-class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """The likeliest classes of one image, best first."""
+class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The likeliest classes of one image, best first, or its embedding by a model without classes."""
 
     path: str
-    top: tuple[Guess, ...]
+    top: tuple[Guess, ...] = ()
+    """None from a model without classes."""
+    embedding: NDArray[np.float32] | None = None
+    """The numbers that describe the image, (D,); None from a classifier."""
 
     @property
     def label(self) -> str:
-        """Name of the likeliest class."""
-        return self.top[0].label
+        """Name of the likeliest class; a UsageError from a model without classes."""
+        return self._best.label
 
     @property
     def probability(self) -> float | None:
         """Probability of the likeliest class; None from a model whose answers are no probabilities."""
-        return self.top[0].probability
+        return self._best.probability
+
+    @property
+    def _best(self) -> Guess:
+        if not self.top:
+            raise UsageError("the model has no classes, and so gives no label; its answer is the embedding")
+        return self.top[0]
+
+    def __str__(self) -> str:
+        if self.embedding is None:
+            return ", ".join(map(str, self.top))
+        first = ", ".join(f"{value:.4g}" for value in self.embedding[:3])
+        return f"embedding of {len(self.embedding)} features ({first}, ...)"
 
     def __repr__(self) -> str:
-        return f"Prediction({self.path!r}: {', '.join(map(str, self.top))})"
+        return f"Prediction({self.path!r}: {self})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +233,8 @@ class Engine:
     def predict(
         self, images: ImageLike | Iterable[ImageLike], *, top: int = 5, max_wait_s: float | None = MAX_WAIT_S
     ) -> Generator[Prediction | Failure, None, None]:
-        """The likeliest classes, or a failure, for every image, in their order, each as soon as it exists.
+        """The likeliest classes, or the embedding by a model without classes, or a failure, for every image, in their
+        order, each as soon as it exists.
 
         Args:
             images: one or several: items, paths, encoded files, Pillow images, 8-bit arrays; or a folder's path.
@@ -291,7 +309,10 @@ def check_options(
 
 
 def prediction(outcome: Scored, bundle: Bundle, top: int) -> Prediction:
-    """The `top` likeliest classes of an image; of a model of one logit, its class and the probability of that."""
+    """The `top` likeliest classes of an image; of a model of one logit, its class and the probability of that; of a
+    model without classes, the embedding."""
+    if not bundle.labels.names:
+        return Prediction(path=outcome.item.key, embedding=outcome.logits)
     logits, activation = outcome.logits[None], bundle.model.activation
     known = None if activation == "none" else probabilities(logits, activation)[0]
     return Prediction(

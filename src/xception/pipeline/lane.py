@@ -3,13 +3,14 @@
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import Semaphore
-from typing import Self, cast
+from typing import Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from xception.backends.base import Logits, Pixels, Session, run_in_batches
+from xception.data.damage import libjpeg_warning
 from xception.data.pixels import Mode, pixels
 from xception.data.source import Item
 from xception.errors import DecodeError
@@ -38,6 +39,8 @@ class Scored:
 
     item: Item
     logits: Logits
+    warning: str | None = None
+    """Damage of the file that its decoder passed over, if the lane looks for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,10 @@ class Ready:
 
     item: Item
     pixels: Pixels
+
+
+Damage = Literal["ignored", "noted", "refused"]
+"""Treatment of JPEG files that can be decoded and of which libjpeg warns."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,8 @@ class Lane:
     """The cores to use; lanes that run at the same time share them."""
     clocks: Clocks
     """The stopwatches on which the time of each stage is counted."""
+    damage: Damage = "ignored"
+    """Treatment of damaged JPEG files; all but the first take time, and simplejpeg."""
 
     @classmethod
     def of(
@@ -102,14 +111,15 @@ class Lane:
         """Logits or a failure for every item, in their order."""
         loaded = [self._read(item) for item in items]
         with self.clocks["preprocess"].entering(self.cores.lend()):
-            images = [self._prepare(item, file) for item, file in zip(items, loaded, strict=True)]
+            warnings = [self._warning(file) for file in loaded]
+            images = [self._prepare(*given) for given in zip(items, loaded, warnings, strict=True)]
             groups = [(places, self._stack(images, places)) for places in _by_shape(images)]
         outcomes: dict[int, Scored | Failure] = {
             place: image for place, image in enumerate(images) if isinstance(image, Failure)
         }
         for places, batch in groups:
             for place, logits in zip(places, self._infer(batch), strict=True):
-                outcomes[place] = Scored(items[place], logits)
+                outcomes[place] = Scored(items[place], logits, warnings[place])
         return [outcomes[place] for place in range(len(items))]
 
     def _read(self, item: Item) -> bytes | Image.Image | Failure:
@@ -119,9 +129,14 @@ class Lane:
         except (DecodeError, OSError) as error:
             return _failure(item, error)
 
-    def _prepare(self, item: Item, loaded: bytes | Image.Image | Failure) -> Levels | Failure:
+    def _warning(self, loaded: bytes | Image.Image | Failure) -> str | None:
+        return libjpeg_warning(loaded) if self.damage != "ignored" and isinstance(loaded, bytes) else None
+
+    def _prepare(self, item: Item, loaded: bytes | Image.Image | Failure, warning: str | None) -> Levels | Failure:
         if isinstance(loaded, Failure):
             return loaded
+        if warning and self.damage == "refused":
+            return Failure(item.key, warning)
         try:
             with self.clocks["preprocess"].measure():
                 return pixels(loaded, self.preprocess, self.mode)

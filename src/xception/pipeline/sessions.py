@@ -35,7 +35,7 @@ class Restricted(_Wrapped):
 
     def __init__(self, session: Session, classes: Sequence[int]) -> None:
         super().__init__(session)
-        self.facts = replace(session.facts, num_classes=len(classes))
+        self.facts = replace(session.facts, num_outputs=len(classes))
         self._classes = np.array(classes, np.intp)
 
     def __call__(self, pixels: NDArray[Any], /) -> Logits:

@@ -12,6 +12,7 @@ from xception.export.program import GraphOptions
 from xception.export.request import check_taken, graph_departures
 from xception.extras import require
 from xception.forms import FORMS, OLDEST_INT8_OPSET, QUANTIZABLE_FROM, Form
+from xception.tasks.binary import check_classes
 
 WEIGHTS: Form = "weights"
 
@@ -37,8 +38,10 @@ def float_graph(bundle: Bundle, to: Form, options: GraphOptions, *, has_integer_
     """An ONNX bundle, made of weights with these options where the bundle holds no graph yet.
 
     Raises:
-        UsageError: a bundle that int8 cannot be made of, or options that do not fit it, the form, or one another.
+        UsageError: a bundle that int8 cannot be made of, such as one without classes, or options that do not fit it,
+            the form, or one another.
     """
+    check_classes(bundle)
     if reason := refusal(bundle):
         raise UsageError(f"{bundle.path} {reason}")
     _check_options(bundle, to, options)

@@ -55,12 +55,14 @@ def _stem(convs: Sequence[StemConv], footer: str) -> NetworkCard:
     return NetworkCard(
         title="Stem",
         subtitle=f"padding {convs[0].padding}",
-        units=tuple(
-            ((Chip("conv", f"conv 3×3{_stride(conv.stride)} → {conv.out_channels}"),), *_slot(conv.after))
-            for conv in convs
-        ),
+        units=tuple(map(_stem_conv, convs)),
         footer=footer,
     )
+
+
+def _stem_conv(conv: StemConv) -> tuple[ChipRow, ...]:
+    pool = ((_pool(conv.pool),),) if conv.pool else ()
+    return ((Chip("conv", f"conv 3×3{_stride(conv.stride)} → {conv.out_channels}"),), *_slot(conv.after), *pool)
 
 
 def _blocks(architecture: Architecture, shapes: dict[str, tuple[int, ...]]) -> Iterator[NetworkCard]:

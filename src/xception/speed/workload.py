@@ -74,7 +74,7 @@ class NullSession:
     def __call__(self, pixels: NDArray[Any], /) -> Logits:
         if self._keep:
             self.batches.append(pixels)
-        return np.zeros((len(pixels), self.facts.num_classes), np.float32)
+        return np.zeros((len(pixels), self.facts.num_outputs), np.float32)
 
     def close(self) -> None:
         self.batches.clear()

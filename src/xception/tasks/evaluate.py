@@ -7,6 +7,7 @@ import msgspec
 
 from xception.data.inventory import inventory_of
 from xception.data.source import Source, require_source
+from xception.extras import is_installed
 from xception.metrics import check_probabilities
 from xception.pipeline.engine import Engine, require_engine
 from xception.pipeline.sessions import VIEWS, Averaged, Restricted, Tta
@@ -26,6 +27,7 @@ def evaluate(
     subset: bool = False,
     tta: Tta | None = None,
     real: RealLabels | None = None,
+    strict_images: bool = False,
 ) -> Evaluation:
     """Run a model over a labelled data set.
 
@@ -40,16 +42,22 @@ def evaluate(
         subset: let the model choose only among the classes of which there are images.
         tta: average the class probabilities over several views of each image.
         real: several right answers per image, for `Evaluation.real`.
+        strict_images: count damaged JPEG files as failed, which otherwise are seen and named in `Evaluation.damaged`;
+            without simplejpeg nobody looks.
 
     Raises:
         InputError: a class of the data is none of the model's, or an image is missing in `real`.
         CheckFailed: the model's logits are not numbers.
+        MissingExtra: images are to be strict, and simplejpeg is not installed.
     """
     require_engine(engine)
     require_source(source)
+    looks = strict_images or is_installed("simplejpeg")
+    engine = engine.with_lane(damage="refused" if strict_images else "noted" if looks else "ignored")
     tally = count_outcomes(engine, source, class_map=class_map, subset=subset, tta=tta, real=real)
     result = tally.evaluation(str(engine.bundle.path), source.name, engine.session.facts.name, len(source), top)
-    return msgspec.structs.replace(result, tta=tta, subset=subset, inventory=inventory_of(source))
+    damaged = result.damaged if looks else None
+    return msgspec.structs.replace(result, tta=tta, subset=subset, inventory=inventory_of(source), damaged=damaged)
 
 
 def count_outcomes(

@@ -79,6 +79,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """The most confident ones first, at most `MAX_MISTAKES`."""
     failures: tuple[FailedImage, ...]
     """All of them, by path."""
+    damaged: tuple[FailedImage, ...] | None = None
+    """Images among those seen whose JPEG data are broken, by path, with libjpeg's warning; None if nobody looked."""
     top_k: tuple[Interval, ...] = ()
     """Top-1, top-2 and so on, cumulative, below the number of classes; empty if nothing was seen."""
     expected_calibration_error: float | None = None

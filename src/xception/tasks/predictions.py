@@ -4,6 +4,9 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from xception.errors import DecodeError, UsageError
 from xception.extras import require
 from xception.pipeline.engine import Prediction
@@ -17,8 +20,8 @@ PREDICTION_COLUMNS = ("path", "rank", "index", "label", "probability", "failure"
 MAX_SHOWN_IMAGES = 20
 """Images that are shown where predictions are printed or displayed; all others are counted."""
 
-TableRow = tuple[str, int | None, int | None, str | None, float | None, str | None]
-"""Values of `PREDICTION_COLUMNS`; ranks count from 1."""
+TableRow = tuple[str | int | float | None, ...]
+"""Values of `prediction_columns`; ranks count from 1."""
 
 
 class Predictions(list[Prediction | Failure]):
@@ -40,18 +43,41 @@ class Predictions(list[Prediction | Failure]):
         return self._only().probability
 
     @property
+    def embedding(self) -> NDArray[np.float32]:
+        """The embedding, (D,), of a single image by a model without classes; the errors are those of `label`."""
+        return _embedding(self._only())
+
+    @property
+    def embeddings(self) -> NDArray[np.float32]:
+        """The embeddings of all images, (N, D), by a model without classes; NaN for those that could not be read.
+
+        Raises:
+            UsageError: the model has classes, or no image could be read.
+        """
+        found = {place: _embedding(outcome) for place, outcome in enumerate(self) if isinstance(outcome, Prediction)}
+        if not found:
+            raise UsageError(f"none of the {len(self)} images has an embedding; see failures for the reasons")
+        rows = np.full((len(self), len(next(iter(found.values())))), np.nan, np.float32)
+        for place, row in found.items():
+            rows[place] = row
+        return rows
+
+    @property
     def failures(self) -> list[Failure]:
         """The images that could not be read, and why."""
         return [outcome for outcome in self if isinstance(outcome, Failure)]
 
     def to_pandas(self) -> "pd.DataFrame":
         """A row for each class of each image, with the columns path, rank (from 1), index, label, probability and
-        failure; an image that could not be read has one row.
+        failure; an image that could not be read has one row. Of embeddings, a row for each image, see
+        `prediction_columns`.
 
         Raises:
             MissingExtra: pandas is not installed.
         """
-        return require("pandas", "notebook").DataFrame(list(table_rows(self)), columns=list(PREDICTION_COLUMNS))
+        features = next((len(o.embedding) for o in self if isinstance(o, Prediction) and o.embedding is not None), 0)
+        rows = list(table_rows(self, features))
+        return require("pandas", "notebook").DataFrame(rows, columns=list(prediction_columns(features)))
 
     def __repr__(self) -> str:
         lines = (f"  {outcome!r}" for outcome in self[:MAX_SHOWN_IMAGES])
@@ -75,11 +101,25 @@ class Predictions(list[Prediction | Failure]):
         return self[0]
 
 
-def table_rows(outcomes: Iterable[Prediction | Failure]) -> Iterator[TableRow]:
-    """The rows of a table of predictions."""
+def _embedding(outcome: Prediction) -> NDArray[np.float32]:
+    if outcome.embedding is None:
+        raise UsageError("the model gives classes; expected one without any, as xception convert --new-head 0 makes")
+    return outcome.embedding
+
+
+def prediction_columns(features: int = 0) -> tuple[str, ...]:
+    """Columns of a table of predictions; of embeddings of so many features, a column for each: f0, f1, ..."""
+    return ("path", "failure", *(f"f{index}" for index in range(features))) if features else PREDICTION_COLUMNS
+
+
+def table_rows(outcomes: Iterable[Prediction | Failure], features: int = 0) -> Iterator[TableRow]:
+    """The rows of a table of predictions with the columns `prediction_columns(features)`."""
     for outcome in outcomes:
         if isinstance(outcome, Failure):
-            yield outcome.key, None, None, None, None, outcome.reason
+            empty = (None,) * (len(prediction_columns(features)) - 2)
+            yield (outcome.key, outcome.reason, *empty) if features else (outcome.key, *empty, outcome.reason)
+        elif outcome.embedding is not None:
+            yield outcome.path, None, *outcome.embedding.tolist()
         else:
             for rank, guess in enumerate(outcome.top, 1):
                 yield outcome.path, rank, guess.index, guess.label, guess.probability, None
@@ -88,6 +128,8 @@ def table_rows(outcomes: Iterable[Prediction | Failure]) -> Iterator[TableRow]:
 def _html_row(outcome: Prediction | Failure) -> str:
     if isinstance(outcome, Failure):
         return f'<tr><td>{escape(outcome.key)}</td><td colspan="3">{escape(outcome.reason)}</td></tr>'
+    if not outcome.top:
+        return f'<tr><td>{escape(outcome.path)}</td><td colspan="3">{escape(str(outcome))}</td></tr>'
     best, *others = outcome.top
     value = f"{best.logit:.4g}" if best.probability is None else f"{best.probability:.1%}"
     cells = (outcome.path, best.label, value, ", ".join(map(str, others)))

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TextIO
 
 import msgspec
+import numpy as np
 
 from xception.pipeline.engine import Prediction
 from xception.pipeline.lane import Failure
 from xception.screen import escaped_json, one_line, printable, without_credentials
-from xception.tasks.predictions import PREDICTION_COLUMNS, table_rows
+from xception.tasks.predictions import prediction_columns, table_rows
 
 Outcomes = Iterable[Prediction | Failure]
 
@@ -34,7 +35,8 @@ class Counted:
 
 
 def write_table(outcomes: Outcomes, stream: TextIO | None = None) -> None:
-    """A line per image: its path, and each class with its probability; failures name their reason.
+    """A line per image: its path, and each class with its probability, or the start of its embedding; failures name
+    their reason.
 
     Every line is one image's, whatever its name or its classes' names hold: see `printable`.
     """
@@ -43,25 +45,35 @@ def write_table(outcomes: Outcomes, stream: TextIO | None = None) -> None:
         if isinstance(outcome, Failure):
             stream.write(one_line(f"{printable(outcome.key)}  FAILED: {outcome.reason}") + "\n")
         else:
-            line = f"{printable(outcome.path)}  {', '.join(printable(str(guess)) for guess in outcome.top)}"
+            line = f"{printable(outcome.path)}  {printable(str(outcome))}"
             stream.write(without_credentials(line) + "\n")
 
 
-def write_csv(outcomes: Outcomes, stream: TextIO | None = None) -> None:
+def write_csv(outcomes: Outcomes, stream: TextIO | None = None, *, features: int = 0) -> None:
     """Columns path, rank (from 1), index, label, probability, failure; a failed image has one line.
 
-    The probability is empty for a model whose answers are none.
+    The probability is empty for a model whose answers are none. Embeddings of so many `features` have other columns:
+    see `prediction_columns`.
     """
     writer = csv.writer(stream or sys.stdout, lineterminator="\n")
-    writer.writerow(PREDICTION_COLUMNS)
-    for path, rank, index, label, probability, failure in table_rows(outcomes):
-        shown = None if probability is None else f"{probability:.8f}"
-        label, failure = label and printable(label), failure and one_line(failure)
-        writer.writerow((printable(path), rank, index, label, shown, failure))
+    columns = prediction_columns(features)
+    writer.writerow(columns)
+    for row in table_rows(outcomes, features):
+        writer.writerow(map(_cell, columns, row))
+
+
+def _cell(column: str, value: str | float | None) -> str | float | None:
+    if isinstance(value, str):
+        return one_line(value) if column == "failure" else printable(value)
+    # Nine digits tell every float32 of an embedding from its neighbours.
+    return f"{value:{'.8f' if column == 'probability' else '.9g'}}" if isinstance(value, float) else value
 
 
 def write_json(outcomes: Outcomes, stream: TextIO | None = None) -> None:
-    """`{"predictions": [...], "failures": [...], "total", "seen", "failed"}`; predictions are not held in memory."""
+    """`{"predictions": [...], "failures": [...], "total", "seen", "failed"}`; predictions are not held in memory.
+
+    A prediction by a model without classes is `{"path", "embedding"}`, an array of numbers.
+    """
     stream = stream or sys.stdout
     failures: list[dict[str, str]] = []
     seen = 0
@@ -70,7 +82,8 @@ def write_json(outcomes: Outcomes, stream: TextIO | None = None) -> None:
         if isinstance(outcome, Failure):
             failures.append({"path": outcome.key, "reason": outcome.reason})
         else:
-            stream.write(("," if seen else "") + "\n" + escaped_json(msgspec.json.encode(outcome).decode()))
+            encoded = msgspec.json.encode(outcome, enc_hook=np.ndarray.tolist).decode()
+            stream.write(("," if seen else "") + "\n" + escaped_json(encoded))
             seen += 1
     rest = {"failures": failures, "total": seen + len(failures), "seen": seen, "failed": len(failures)}
     stream.write("\n]," + escaped_json(msgspec.json.encode(rest).decode())[1:] + "\n")

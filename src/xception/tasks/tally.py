@@ -48,6 +48,7 @@ class Tally:
         self.reliability = Reliability(BINS)
         self.margins = (array("d"), array("d"))
         self.failures: list[FailedImage] = []
+        self.damaged: list[FailedImage] = []
         self.mistakes: list[tuple[float, str, int, int]] = []
         self.valid = valid
         self.real_hits = self.real_counted = 0
@@ -62,6 +63,8 @@ class Tally:
         if isinstance(outcome, Failure):
             self.failures.append(FailedImage(path=outcome.key, reason=outcome.reason))
         else:
+            if outcome.warning:
+                self.damaged.append(FailedImage(path=outcome.item.key, reason=outcome.warning))
             self._score(outcome.item.key, int(outcome.item.target or 0), finite_logits(outcome))
         self._added += 1
 
@@ -131,7 +134,8 @@ class Tally:
                 Mistake(path=key, label=self.names[target], predicted=self.names[predicted], probability=-negative)
                 for negative, key, target, predicted in self.mistakes
             ),
-            failures=tuple(sorted(self.failures, key=lambda failure: (failure.path, failure.reason))),
+            failures=_by_path(self.failures),
+            damaged=_by_path(self.damaged),
         )
 
     def _calibration(self) -> tuple[ConfidenceBin, ...]:
@@ -162,6 +166,10 @@ class Tally:
             return None
         counted = self.real_counted
         return RealScore(top1=wilson(self.real_hits, counted), counted=counted, uncounted=seen - counted)
+
+
+def _by_path(images: list[FailedImage]) -> tuple[FailedImage, ...]:
+    return tuple(sorted(images, key=lambda image: (image.path, image.reason)))
 
 
 def finite_logits(outcome: Scored) -> Logits:

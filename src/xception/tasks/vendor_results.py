@@ -19,6 +19,7 @@ from xception.labels import Labels
 from xception.outputs import ensure_free, staged_folder
 from xception.pipeline.engine import Engine
 from xception.pipeline.lane import Failure, Scored
+from xception.tasks.binary import check_classes
 from xception.tasks.evaluation import FailedImage
 
 Vendor = Literal["ascend", "mindspore", "vastai"]
@@ -267,8 +268,10 @@ def write_results(vendor: Vendor, out: Path, engine: Engine, source: Source) -> 
     Where all images lie in folders called like the model's classes, the scorer's label file is written too.
 
     Raises:
+        UsageError: the model has no classes.
         InputError: `out` holds something, or names that the vendor's files cannot hold; nothing is left behind.
     """
+    check_classes(engine.bundle)
     ensure_free(out)
     paths = [_absolute(source[index].key) for index in range(len(source))]
     if vendor != "vastai":

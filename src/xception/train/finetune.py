@@ -6,6 +6,7 @@ import numpy as np
 from torch import nn
 
 from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT
+from xception.arch.spec import with_classes
 from xception.bundle import Bundle
 from xception.convert.input_channels import StemRule, adapt_stem
 from xception.errors import InputError, UsageError
@@ -13,6 +14,7 @@ from xception.labels import Labels
 from xception.models.network import Xception
 from xception.resolve import resolve_model
 from xception.train.settings import FreezeSettings, ModelSettings
+from xception.weights import with_new_classifier
 
 
 def open_start(start: str) -> Bundle:
@@ -55,15 +57,14 @@ def starting_tensors(parent: Bundle, in_channels: int, classes: Sequence[str]) -
     """The parent's tensors for images of `in_channels` channels and for these classes.
 
     A classifier that knows all the classes keeps what it knows of them, in their order; any other is started anew,
-    with zeros, as conversion does.
+    with zeros, as conversion does, and so is that of a parent without one.
     """
     rule: StemRule = "sum" if in_channels == 1 else "repeat"
     tensors = adapt_stem(parent.tensors(), in_channels, rule)
     rows = _known(parent.labels, classes)
-    for name in (CLASSIFIER_WEIGHT, CLASSIFIER_BIAS):
-        kernel = tensors[name]
-        tensors[name] = np.zeros((len(classes), *kernel.shape[1:]), kernel.dtype) if rows is None else kernel[rows]
-    return tensors
+    if rows is None:
+        return with_new_classifier(tensors, with_classes(parent.model.network.architecture(), len(classes)))
+    return tensors | {name: tensors[name][rows] for name in (CLASSIFIER_WEIGHT, CLASSIFIER_BIAS)}
 
 
 def set_learning(network: Xception, settings: FreezeSettings, epoch: int) -> None:

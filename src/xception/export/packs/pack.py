@@ -30,6 +30,7 @@ from xception.pipeline.engine import Engine
 from xception.pipeline.lane import Ready, prepared
 from xception.preprocess import Preprocess
 from xception.tasks.agreement import agreement_of
+from xception.tasks.binary import check_classes
 from xception.tasks.evaluate import evaluate
 
 OPSET = 11
@@ -89,11 +90,12 @@ def write_pack(request: ExportRequest, contents: Contents) -> Path:
     """Write a whole pack next to its place, let it check itself, and rename it into place.
 
     Raises:
-        UsageError: a bundle without weights, or one that the vendor's tools cannot take.
+        UsageError: a bundle without weights or classes, or one that the vendor's tools cannot take.
         InputError: the place holds something else, or the data sets share an image.
         CheckFailed: a graph differs from the weights; nothing is written.
     """
     check_weights(request.bundle)
+    check_classes(request.bundle)
     ensure_free(request.out, "a pack", marker=verify.MANIFEST, overwrite=request.overwrite)
     if request.calibration is not None and request.data is not None:
         check_disjoint(request.calibration, request.data)
