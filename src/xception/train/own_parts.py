@@ -36,7 +36,7 @@ class OwnParts:
     """The parts that take the place of a recipe's, or are added to it."""
 
     loss: Loss | None = None
-    """The loss of logits (N, K) for class indices (N,) or, with mixing, probabilities (N, K): the mean over the images."""
+    """The mean loss of logits (N, K) for class indices (N,) or, with mixing, probabilities (N, K)."""
     optimizer: Callable[[Groups], Optimizer] | None = None
     """Makes the optimiser of torch's parameter groups, such as `torch.optim.NAdam`; the run sets the rates."""
     schedule: Callable[[Moment], float] | None = None
