@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from xception.version import __version__ as __version__
 
 _HOMES = {
+    "Adoption": "xception.adoption.adopt",
     "Benchmark": "xception.speed.benchmark",
     "Bundle": "xception.bundle",
     "Comparison": "xception.tasks.compare",
@@ -15,6 +16,7 @@ _HOMES = {
     "Evaluation": "xception.tasks.evaluation",
     "Failure": "xception.pipeline.lane",
     "GraphOptions": "xception.export.program",
+    "GraphStatements": "xception.adoption.statements",
     "ImageClassifier": "xception.classifier",
     "Item": "xception.data.source",
     "Labels": "xception.labels",
@@ -27,6 +29,7 @@ _HOMES = {
     "UsageError": "xception.errors",
     "VARIANTS": "xception.arch.variants",
     "XceptionError": "xception.errors",
+    "adopt": "xception.adoption.adopt",
     "architecture": "xception.arch.variants",
     "benchmark": "xception.speed.benchmark",
     "build": "xception.models.network",
@@ -50,6 +53,9 @@ __all__ = sorted(_HOMES)
 
 if TYPE_CHECKING:
     # The same names for type checkers and editors; a test compares the two lists.
+    from xception.adoption.adopt import Adoption as Adoption
+    from xception.adoption.adopt import adopt as adopt
+    from xception.adoption.statements import GraphStatements as GraphStatements
     from xception.arch.variants import VARIANTS as VARIANTS
     from xception.arch.variants import architecture as architecture
     from xception.backends.base import Compute as Compute

@@ -14,22 +14,30 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
+from xception.adoption.adopt import Adoption, adopt
 from xception.bundle import MANIFEST, Bundle, Model, open_bundle, read_description
 from xception.convert.catalog import CATALOG, resolve_entry
+from xception.convert.checksum import checksums
 from xception.convert.conversion import Conversion, convert_checkpoint
 from xception.convert.hub import HUB, HUB_REFERENCE, OnProgress, fetch, is_address, is_fetched
-from xception.convert.readers import Checkpoint, read_checkpoint
+from xception.convert.readers import Checkpoint, graph_form, read_checkpoint
+from xception.convert.readers.binary import map_file
 from xception.convert.readers.tensorbundle import index_path
 from xception.convert.weights_entry import WeightsEntry
-from xception.errors import EnvironmentFault, InputError, UnknownName, UsageError
+from xception.errors import EnvironmentFault, InputError, UnknownName, UsageError, XceptionError
+from xception.forms import FORMS, Form, describable
 from xception.machine import cache_folder
 from xception.version import __version__
 
 MODEL_FORMS = (
-    "a bundle or a training run's folder; a checkpoint of any source; the name of published weights, "
+    "a bundle or a training run's folder; a checkpoint of any source; an ONNX, OpenVINO or LiteRT file of others, "
+    "with a config.json next to it that says how it takes images; the name of published weights, "
     f"such as keras_xception.imagenet; {HUB}OWNER/NAME; a URL of a checkpoint"
 )
 """All that names a model, in words."""
+
+GRAPH_FILES = frozenset(FORMS[form].files[0] for form in describable().values())
+"""Names of the graph files in bundles."""
 
 PACKAGE = Path(__file__).parent
 OWNER_AND_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
@@ -95,8 +103,8 @@ def resolve_model(
 ) -> Bundle:
     """Open a model by whatever names it, see `MODEL_FORMS`; a bundle that is open already is returned as it is.
 
-    What is no bundle is converted into `bundles/` of the cache's folder, under a name made from the content of its
-    files, so that the next call with the same files converts nothing.
+    What is no bundle is converted or adopted into `bundles/` of the cache's folder, under a name made from the content
+    of its files, so that the next call with the same files converts nothing.
 
     Args:
         reference: the model.
@@ -114,11 +122,18 @@ def resolve_model(
         return reference
     place = look_up(reference)
     path = local_path(place, on_progress)
-    if holds_bundle(path):
-        return open_bundle(path, verify=verify)
-    checkpoint = _read(path)
-    kept = cache_folder() / "bundles" / _key(checkpoint, place)
-    return _open_kept(kept, verify=verify) or _convert(checkpoint, place, kept, str(reference), on_note)
+    if folder := bundle_folder(path):
+        return open_bundle(folder, verify=verify)
+    found = _adopted(path, place, str(reference)) if graph_form(path) else _read(path)
+    key = _key_of_graph(found) if isinstance(found, Adoption) else _key(found, place)
+    kept = cache_folder() / "bundles" / key
+    opened = _open_kept(kept, verify=verify)
+    if opened is None:
+        opened = _keep(found if isinstance(found, Adoption) else _converted(found, place, str(reference)), kept)
+        network = opened.model.network
+        kind = network.variant or "a graph"
+        on_note(f"{reference}: read as {kind} with {network.answers}; the bundle is kept in {kept}")
+    return opened
 
 
 def packages_to_get(reference: Bundle | str | Path) -> tuple[str, ...]:
@@ -135,12 +150,22 @@ def described_bundle(reference: Bundle | str | Path) -> Model | None:
     if isinstance(reference, Bundle):
         return reference.model
     path = look_up(reference).path
-    return read_description(path) if path and holds_bundle(path) else None
+    folder = bundle_folder(path) if path else None
+    return read_description(folder) if folder else None
 
 
-def holds_bundle(path: Path) -> bool:
-    """Tell whether a folder is a bundle or a training run's."""
-    return any((path / place).is_file() for place in (MANIFEST, f"bundle/{MANIFEST}"))
+def bundle_folder(path: Path) -> Path | None:
+    """The folder of a bundle or a training run that a path names, itself or by its graph file; None for all else."""
+    if any((path / place).is_file() for place in (MANIFEST, f"bundle/{MANIFEST}")):
+        return path
+    is_inside = path.name in GRAPH_FILES and (path.parent / MANIFEST).is_file()
+    return path.parent if is_inside and path.is_file() else None
+
+
+def form_here(reference: str | Path) -> Form | None:
+    """The form of a graph that lies here; None for all else. `look_up` has the errors."""
+    path = look_up(reference).path
+    return graph_form(path) if path else None
 
 
 def _at_address(address: str) -> ModelPlace:
@@ -176,6 +201,15 @@ def _key(checkpoint: Checkpoint, place: ModelPlace) -> str:
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
 
 
+def _key_of_graph(adoption: Adoption) -> str:
+    """A name for the bundle of a graph, made from all that decides what is in it."""
+    facts = [__version__, _code(), adoption.model, adoption.labels]
+    for name, content in adoption.outline.files.items():
+        data = memoryview(content) if isinstance(content, bytes) else map_file(content).data
+        facts += [name, checksums(data)["sha256"]]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
+
+
 @cache
 def _code() -> str:
     """A digest of this package: another state of it may make another bundle of the same file."""
@@ -194,22 +228,29 @@ def _open_kept(kept: Path, *, verify: bool) -> Bundle | None:
         return None
 
 
-def _convert(checkpoint: Checkpoint, place: ModelPlace, kept: Path, reference: str, on_note: OnNote) -> Bundle:
+def _adopted(path: Path, place: ModelPlace, reference: str) -> Adoption:
     try:
-        conversion = convert_checkpoint(checkpoint, entry=place.entry, name=place.name)
+        return adopt(path, name=place.name)
+    except UsageError as error:
+        raise _with_command(error, "adopt", reference) from error
+
+
+def _converted(checkpoint: Checkpoint, place: ModelPlace, reference: str) -> Conversion:
+    try:
+        return convert_checkpoint(checkpoint, entry=place.entry, name=place.name)
     except (InputError, UsageError) as error:
-        if " --" not in str(error):
-            raise
-        kind = UsageError if isinstance(error, UsageError) else InputError
-        advice = f"these are options of xception convert {reference} --out DIR, and DIR is then the model"
-        raise kind(f"{error}; {advice}") from error
-    bundle = _keep(conversion, kept)
-    network = bundle.model.network
-    on_note(f"{reference}: read as {network.variant} with {network.answers}; the bundle is kept in {kept}")
-    return bundle
+        raise _with_command(error, "convert", reference) from error
 
 
-def _keep(conversion: Conversion, kept: Path) -> Bundle:
+def _with_command(error: XceptionError, verb: str, reference: str) -> XceptionError:
+    """The error with the command whose options it names, if it names any."""
+    if " --" not in str(error):
+        return error
+    kind = UsageError if isinstance(error, UsageError) else InputError
+    return kind(f"{error}; these are options of xception {verb} {reference} --out DIR, and DIR is then the model")
+
+
+def _keep(conversion: Adoption | Conversion, kept: Path) -> Bundle:
     # The rest of a bundle that somebody began to remove; a whole one appears at once, with its manifest.
     if kept.exists() and not (kept / MANIFEST).is_file():
         shutil.rmtree(kept, ignore_errors=True)

@@ -81,6 +81,7 @@ def every_verb(files: dict[str, str], out: Path) -> dict[str, list[str]]:
         "list": ["list"],
         "info": ["info", files["file"]],
         "convert": ["convert", files["file"], "--out", f"{new}/bundle"],
+        "adopt": ["adopt", f"{onnx}/model.onnx", "--preprocess", onnx, "--out", f"{new}/adopted"],
         "train": ["train", "digits", "--out", new],
         "evaluate": ["evaluate", weights, data],
         "compare": ["compare", weights, onnx, data],

@@ -16,7 +16,9 @@ INTERFACES = {
     "PUBLISHED_VARIANTS": "part of a naming scheme, see `NamingScheme`",
     "tensor_names": "part of a naming scheme",
     "prepare_tensors": "part of a naming scheme",
-    **dict.fromkeys(("benchmark", "compare", "evaluate", "predict"), "a verb, called after the task that it runs"),
+    **dict.fromkeys(
+        ("adopt", "benchmark", "compare", "evaluate", "predict"), "a verb, called after the task that it runs"
+    ),
 }
 """Public names that several modules define on purpose, since they mean the same in each."""
 

@@ -2,10 +2,12 @@
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 
+from tests.adoption.graphs import TF2ONNX, write_onnx
 from tests.convert.checkpoints import hollow, write_keras
 from xception.data.digits import digits
 
@@ -31,8 +33,10 @@ def xception_commands(page: Path) -> list[list[str]]:
 
 
 def write_files_of_users(folder: Path) -> None:
-    """`model.h5`, a checkpoint for `convert`; `photo.jpg` and `photos`, images for `predict`."""
+    """`model.h5`, a checkpoint for `convert`; `exported.onnx`, a graph for `adopt`; `photo.jpg` and `photos`, images
+    for `predict`."""
     write_keras(folder / "model.h5", hollow("keras", "mini_xception"))
+    write_onnx(folder / "exported.onnx", replace(TF2ONNX, px="side"))
     (folder / "photos").mkdir()
     for item in list(digits("test"))[:3]:
         loaded = item.load()

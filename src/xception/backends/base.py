@@ -227,7 +227,9 @@ class GraphSession:
                 f"{self._file} has the outputs {', '.join(found)}, and its bundle tells of {self.graph.output_name}; "
                 "make the bundle again"
             )
-        return logits_of(found[self.graph.output_name], self.graph, self._activation)
+        # Graphs of others may keep the axes of one position, (N, K, 1, 1), or drop that of the only image.
+        values = found[self.graph.output_name].reshape(len(pixels), -1)
+        return logits_of(values, self.graph, self._activation)
 
     def outputs(self, pixels: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """All outputs of the graph by name, as it gives them.

@@ -1,6 +1,7 @@
 """Inputs and outputs of a graph file that is no bundle, as its own runtime tells them."""
 
 from collections.abc import Collection, Iterable
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -74,17 +75,36 @@ def openvino_ports(path: Path) -> Ports:
 def openvino_model_ports(model: Any, preferred: Collection[str] = ()) -> Ports:
     """Inputs and outputs of a model that was read or compiled; of several names of one, a preferred one."""
 
-    def ports(nodes: Iterable[Any]) -> tuple[Port, ...]:
+    def ports(nodes: Iterable[Any], kind: str) -> tuple[Port, ...]:
         return tuple(
             Port(
-                name=min(node.get_names() & set(preferred), default=node.get_any_name()),
+                name=port_name(node, index, kind, preferred),
                 dtype=node.get_element_type().get_type_name(),
-                shape=tuple(None if size.is_dynamic else size.get_length() for size in node.get_partial_shape()),
+                shape=_openvino_sizes(node.get_partial_shape()),
             )
-            for node in nodes
+            for index, node in enumerate(nodes)
         )
 
-    return ports(model.inputs), ports(model.outputs)
+    return ports(model.inputs, "input"), ports(model.outputs, "output")
+
+
+def _openvino_sizes(shape: Any) -> tuple[int | None, ...]:
+    """The sizes of a shape; none where not even the number of axes is known."""
+    if shape.rank.is_dynamic:
+        return ()
+    return tuple(None if size.is_dynamic else size.get_length() for size in shape)
+
+
+def port_name(port: Any, index: int, kind: str, preferred: Collection[str] = ()) -> str:
+    """Name of an OpenVINO port, of several a preferred one; it has none in files made of torch modules."""
+    names = {*port.get_names(), nameless(index, kind)}
+    usual = str(port.get_any_name()) if port.get_names() else nameless(index, kind)
+    return min(names & set(preferred), default=usual)
+
+
+def nameless(index: int, kind: str) -> str:
+    """Name that stands for a port without one."""
+    return f"{kind}_{index}"
 
 
 def litert_ports(path: Path) -> Ports:
@@ -99,7 +119,7 @@ def litert_interpreter_ports(interpreter: Any) -> Ports:
         return tuple(
             Port(
                 name=port["name"],
-                dtype=port["dtype"].__name__,
+                dtype=port["dtype"].__name__ + " on a grid" * bool(port["quantization"][0]),
                 shape=tuple(None if size < 0 else size for size in port["shape_signature"].tolist()),
             )
             for port in details
@@ -126,14 +146,22 @@ def check_ports(bundle: Bundle, ports: Ports) -> None:
     (given,) = inputs
     if (graph.input_values == "image") != given.dtype.endswith(BYTES):
         raise _unlike(bundle, f"an input of the type {given.dtype}", f"one of {graph.input_values}")
-    if _sizes(given) != stated:
+    if not _may_be(_sizes(given), stated):
         raise _unlike(bundle, f"an input of the shape {_sizes(given)}", f"{stated}")
     by_name = {port.name: port for port in outputs}
     if missing := [name for name in graph.outputs if name not in by_name]:
         raise _unlike(bundle, f"the outputs {_names(outputs)}", f"one called {missing[0]}")
     made, expected = _sizes(by_name[graph.output_name]), bundle.model.network.num_outputs
-    if len(made) != 2 or made[1] not in (None, expected):
+    answers = made[1:] if len(made) > 1 else made
+    if None not in answers and made and prod(size or 1 for size in answers) != expected:
         raise _unlike(bundle, f"the output {graph.output_name} of the shape {made}", f"(N, {expected})")
+
+
+def _may_be(found: tuple[int | None, ...], stated: tuple[int | None, ...]) -> bool:
+    """Tell whether a file's sizes are those that are stated; what a file leaves open may be stated."""
+    return not found or (
+        len(found) == len(stated) and all(size in (None, said) for size, said in zip(found, stated, strict=True))
+    )
 
 
 def _unlike(bundle: Bundle, found: str, stated: str) -> InputError:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from xception.backends.base import Compute, GraphSession, Session
@@ -11,6 +12,9 @@ from xception.backends.pool import HandlePool
 from xception.bundle import Bundle
 from xception.errors import InputError
 from xception.extras import require
+
+PIXEL_TYPES = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
+"""Types of inputs that pixels are converted to first."""
 
 
 class OnnxSession(GraphSession):
@@ -21,11 +25,13 @@ class OnnxSession(GraphSession):
     def __init__(self, runtimes: Sequence[Any], bundle: Bundle, compute: Compute) -> None:
         super().__init__(bundle, compute)
         self._names = [port.name for port in runtimes[0].get_outputs()]
+        self._dtype = PIXEL_TYPES.get(runtimes[0].get_inputs()[0].type)
         self._pool = HandlePool(runtimes)
 
     def _run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        given = values if self._dtype is None else values.astype(self._dtype, copy=False)
         with self._pool.lend() as runtime:
-            return dict(zip(self._names, runtime.run(self._names, {self.graph.input_name: values}), strict=True))
+            return dict(zip(self._names, runtime.run(self._names, {self.graph.input_name: given}), strict=True))
 
     def close(self) -> None:
         del self._pool

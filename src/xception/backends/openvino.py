@@ -5,7 +5,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from xception.backends.base import Compute, GraphSession, InferPrecision, Session
-from xception.backends.graphs import check_ports, openvino_model_ports
+from xception.backends.graphs import check_ports, nameless, openvino_model_ports
 from xception.backends.pool import HandlePool
 from xception.bundle import Bundle
 from xception.errors import InputError
@@ -22,13 +22,19 @@ class OpenVinoSession(GraphSession):
 
     def __init__(self, compiled: Any, bundle: Bundle, compute: Compute) -> None:
         super().__init__(bundle, compute)
+        self._dtype = compiled.inputs[0].get_element_type().to_dtype()
         self._pool = HandlePool([compiled.create_infer_request() for _ in range(compute.instances_at_once)])
 
     def _run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
         with self._pool.lend() as request:
             # The outputs are copied, since the request writes the next ones over them; the input need not be.
-            results = request.infer(values, share_inputs=True)
-            return {name: value for port, value in results.items() for name in port.get_names()}
+            results = request.infer(values.astype(self._dtype, copy=False), share_inputs=True)
+            # Compiled, a port that had no name has one; so each is known by its place, too.
+            return {
+                name: value
+                for index, (port, value) in enumerate(results.items())
+                for name in (nameless(index, "output"), *port.get_names())
+            }
 
     def close(self) -> None:
         del self._pool

@@ -27,6 +27,7 @@ COMMANDS = {
     "list": Verb("xception.cli.list:list_variants", "Show all variants and published weights."),
     "info": Verb("xception.cli.info:info", "Say what a variant, published weights, a bundle or any file is."),
     "convert": Verb("xception.cli.convert:convert", "Make a bundle of any checkpoint."),
+    "adopt": Verb("xception.cli.adopt:adopt", "Make a bundle of a graph that somebody else exported."),
     "train": Verb("xception.cli.train:train", "Train a network from a recipe, or continue a killed run."),
     "evaluate": Verb("xception.cli.evaluate:evaluate", "Measure accuracy on labelled images."),
     "compare": Verb("xception.cli.compare:compare", "Say on the same images whether one model is as good as another."),

@@ -7,7 +7,7 @@ import msgspec
 
 from xception.arch.variants import VARIANTS, resolve
 from xception.backends.graphs import GraphFacts, describe_graph
-from xception.bundle import MANIFEST, Bundle
+from xception.bundle import MANIFEST, Bundle, Model
 from xception.cli.list import WeightsRow, describe, describe_entry
 from xception.cli.models import local_file, open_model
 from xception.cli.options import Json, NoVerify
@@ -19,6 +19,7 @@ from xception.cli.output import (
     percent,
     print_facts,
     print_json,
+    steps_sentence,
 )
 from xception.cli.vendor_files import describe_vendor_files
 from xception.convert.diagnosis import Diagnosis, diagnose, published_as
@@ -27,7 +28,6 @@ from xception.convert.readers.tensorbundle import index_path
 from xception.errors import install_command
 from xception.extras import require_all
 from xception.forms import FORMS, describable
-from xception.preprocess import CropSquash, Preprocess, ShorterSide
 from xception.report.drawing import write_drawing
 from xception.resolve import look_up, packages_to_get
 
@@ -135,6 +135,7 @@ def _bundle_facts(bundle: Bundle) -> dict[str, str]:
         "bundle": str(bundle.path),
         "name": model.name,
         "variant": model.network.title,
+        **_origin(model),
         "form": f"{model.form}, {model.precision}, {bundle.size_bytes:,} bytes",
         "answers": class_list(bundle.labels.names) if bundle.labels.names else model.network.answers,
         "head": head_sentence(model),
@@ -153,6 +154,14 @@ def _bundle_facts(bundle: Bundle) -> dict[str, str]:
     return facts
 
 
+def _origin(model: Model) -> dict[str, str]:
+    """The file that an adopted graph came from."""
+    settings = model.lineage[0].settings if model.lineage else {}
+    if "producer" not in settings:
+        return {}
+    return {"adopted from": f"{settings['file']}, {settings['opset']}, written by {settings['producer']}"}
+
+
 def _entry_facts(entry: WeightsRow) -> dict[str, str]:
     known = {
         "weights": entry.name,
@@ -160,26 +169,10 @@ def _entry_facts(entry: WeightsRow) -> dict[str, str]:
         "fetched from": entry.reference,
         "checksum": entry.digest,
         "classes": f"{entry.num_classes} ({entry.labels})",
-        "preprocess": _steps(entry.preprocess),
+        "preprocess": steps_sentence(entry.preprocess),
     }
     facts = {name: value or "unknown" for name, value in known.items()}
     for index, row in enumerate(entry.reported, 1):
         top5 = "" if row.top5 is None else f", top-5 {row.top5:.3%}"
         facts[f"reported {index}"] = f"top-1 {row.top1:.3%}{top5} ({row.where}, {row.date or 'undated'})"
     return facts | {f"note {index}": defect for index, defect in enumerate(entry.defects, 1)}
-
-
-def _steps(preprocess: Preprocess) -> str:
-    steps: list[str] = [preprocess.color]
-    if isinstance(preprocess.resize, ShorterSide):
-        steps.append(f"shorter side to {preprocess.resize.px} px (longer: {preprocess.resize.long_side})")
-    elif preprocess.resize:
-        before = "largest centred part, " if isinstance(preprocess.resize, CropSquash) else ""
-        steps.append(f"{before}squash to {preprocess.resize.width_px} x {preprocess.resize.height_px} px")
-    if preprocess.resize:
-        steps.append(f"{preprocess.interpolation} {'with' if preprocess.antialias else 'without'} antialias")
-        steps += ["fractions kept"] * preprocess.fractions
-    if preprocess.crop:
-        crop = preprocess.crop
-        steps.append(f"centre {crop.width_px} x {crop.height_px} px (margin: {crop.offset})")
-    return ", ".join((*steps, f"(x / {preprocess.divisor:g} - {preprocess.mean}) / {preprocess.std}"))

@@ -15,7 +15,7 @@ from xception.errors import UsageError
 from xception.interchange import ascend, mindspore
 from xception.labels import Labels, imagenet1k
 from xception.outputs import write_file
-from xception.resolve import holds_bundle
+from xception.resolve import bundle_folder
 from xception.tasks.vendor_results import (
     ScoredResults,
     TrueClasses,
@@ -96,7 +96,7 @@ def score(given: VendorResults, model: str | None, data: str | None, *, json: bo
 
 
 def _classes_and_data(model: str | None, data: str | None) -> tuple[Labels, str | None]:
-    if model and (data or holds_bundle(Path(model))):
+    if model and (data or bundle_folder(Path(model))):
         return open_model(model).labels, data
     return imagenet1k(), model
 

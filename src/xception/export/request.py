@@ -9,6 +9,9 @@ from xception.errors import UsageError
 from xception.export.program import GraphOptions
 from xception.forms import Form
 
+ADOPTED = "adopt"
+"""First step in the history of a graph that somebody else exported."""
+
 PACK_INPUTS = 64
 """Images of the data that a pack prepares for the chip, with golden logits, unless another number is asked for."""
 
@@ -53,6 +56,11 @@ def check_weights(bundle: Bundle) -> None:
         UsageError: it holds a graph.
     """
     weights: Form = "weights"
+    if bundle.model.form != weights and bundle.model.lineage and bundle.model.lineage[0].verb == ADOPTED:
+        raise UsageError(
+            f"{bundle.path} was adopted as a graph, of which there are no weights to export; run it, quantize it, or "
+            "convert the checkpoint that it was made of"
+        )
     if bundle.model.form != weights:
         raise UsageError(
             f"{bundle.path} holds a graph of the form {bundle.model.form!r}; export from the bundle of weights"

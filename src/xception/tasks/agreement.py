@@ -6,13 +6,13 @@ from itertools import islice
 import numpy as np
 
 from xception.backends.base import Logits, Pixels, Session, run_in_batches
+from xception.backends.probes import probe_images
 from xception.bundle import Agreement, Bundle
 from xception.data.source import Item
 from xception.errors import InputError
 from xception.pipeline.lane import Ready, prepared
 from xception.preprocess import Preprocess
 
-SEED = 0
 PROBE_BATCH_SIZE = 7
 """Odd on purpose: the graph must take any batch, and the last one is a smaller one."""
 
@@ -21,8 +21,7 @@ def probe_pixels(bundle: Bundle, count: int = 16, size_px: tuple[int, int] | Non
     """Pixels of (height, width), by default the bundle's input size, to compare on when no data is at hand:
     (count, C, H, W) float32.
 
-    Black, white, middle gray and random noise from fine to coarse, some of it without colour, normalised as the
-    bundle says; always the same.
+    They are `probe_images`, normalised as the bundle says.
 
     Raises:
         InputError: the bundle's preprocessing fixes no input size.
@@ -30,17 +29,7 @@ def probe_pixels(bundle: Bundle, count: int = 16, size_px: tuple[int, int] | Non
     size = size_px or bundle.model.preprocess.output_px
     if size is None:
         raise InputError(f"{bundle.path} has no fixed input size; compare on data instead")
-    rng = np.random.Generator(np.random.PCG64(SEED))
-    height, width = size
-    images = np.zeros((count, bundle.model.network.in_channels, height, width), np.uint8)
-    images[1:2] = 255
-    for index in range(2, count):
-        cell = 2 ** (index % 6)
-        coarse = rng.integers(0, 256, (images.shape[1], -(-height // cell), -(-width // cell)), np.uint8)
-        images[index] = coarse.repeat(cell, 1).repeat(cell, 2)[:, :height, :width]
-    images[4:5] = 128
-    images[6:7] = images[6:7, :1]
-    return bundle.model.preprocess.normalize(images)
+    return bundle.model.preprocess.normalize(probe_images(count, bundle.model.network.in_channels, *size))
 
 
 def data_pixels(items: Iterable[Item], preprocess: Preprocess, count: int = 64) -> Pixels:

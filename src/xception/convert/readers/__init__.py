@@ -27,8 +27,16 @@ from xception.convert.readers.tensorbundle import index_path, read_tensorbundle
 from xception.convert.readers.torch_pickle import PROGRAM, read_torch_legacy, read_torch_zip
 from xception.convert.readers.zips import Archive
 from xception.errors import InputError
+from xception.forms import Form, describable
 
-__all__ = ["CHECKPOINT_READERS", "Checkpoint", "CheckpointContents", "check_graph_file", "read_checkpoint"]
+__all__ = [
+    "CHECKPOINT_READERS",
+    "Checkpoint",
+    "CheckpointContents",
+    "check_graph_file",
+    "graph_form",
+    "read_checkpoint",
+]
 
 
 class CheckpointReader(NamedTuple):
@@ -65,6 +73,24 @@ def check_graph_file(path: Path) -> None:
     foreign = foreign_format(map_file(path).data)
     if foreign and not foreign.is_graph:
         raise InputError(f"{path} is no graph: it is {foreign.what}; {foreign.advice}")
+
+
+def graph_form(path: Path) -> Form | None:
+    """The form of a graph that is adopted; None for everything else, such as a folder. The content decides, and the
+    name where the content is of no known kind, as that of a damaged file.
+
+    Raises:
+        InputError: it is named like such a graph and is something else.
+    """
+    if not path.is_file():
+        return None
+    data, named = map_file(path).data, describable().get(path.suffix.lower())
+    foreign = foreign_format(data)
+    if foreign and named and not foreign.is_graph:
+        raise InputError(f"{path} is no graph: it is {foreign.what}; {foreign.advice}")
+    if foreign:
+        return foreign.form
+    return None if any(reader.recognises(data) for reader in CHECKPOINT_READERS.values()) else named
 
 
 def _read_file(path: Path, file: MappedFile) -> Checkpoint:

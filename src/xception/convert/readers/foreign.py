@@ -13,6 +13,7 @@ from xception.byte_span import ByteSpan
 from xception.convert.readers.safetensors_file import is_safetensors
 from xception.convert.readers.tensorbundle import TENSORBUNDLE_SIGNATURE
 from xception.errors import InputError
+from xception.forms import Form
 from xception.protobuf import fields
 
 _SPAN = 512
@@ -22,6 +23,7 @@ _LENGTH_ENDS, _LENGTH_SIZE = 4, 8
 """A safetensors header is shorter than four gigabytes, so that the last four of the eight bytes are zero."""
 
 _GRAPH = "convert the checkpoint that it was made of"
+_ADOPT = "run xception adopt to make a bundle of it"
 _UNPACK = "unpack it and pass the file that is in it"
 _FETCH = "fetch the file itself and pass that"
 
@@ -31,11 +33,13 @@ class ForeignFormat(NamedTuple):
 
     what: str
     advice: str
+    form: Form | None = None
+    """The form of a graph that `xception adopt` takes."""
 
     @property
     def is_graph(self) -> bool:
         """True for a network in another form, which some runtime may open."""
-        return self.advice == _GRAPH
+        return self.advice in (_GRAPH, _ADOPT)
 
 
 class _Signature(NamedTuple):
@@ -86,7 +90,7 @@ _SIGNATURES: tuple[_Signature, ...] = (
         _text(rb"<!doctype html|<html"),
         ForeignFormat("a web page, which servers send where a file is missing or needs a login", _FETCH),
     ),
-    _Signature(_text(rb"(<\?xml[^>]*>\s*)?<net\b"), ForeignFormat("an OpenVINO graph", _GRAPH)),
+    _Signature(_text(rb"(<\?xml[^>]*>\s*)?<net\b"), ForeignFormat("an OpenVINO graph", _ADOPT, "openvino")),
     _Signature(_text(rb"<\?xml"), ForeignFormat("an XML text, perhaps a server's refusal", _FETCH)),
     _Signature(_text(rb'\{\s*"base_code"\s*:\s*\{\s*"magic"\s*:\s*"pir"'), ForeignFormat("a Paddle program", _GRAPH)),
     _Signature(
@@ -94,9 +98,9 @@ _SIGNATURES: tuple[_Signature, ...] = (
         ForeignFormat("the index of weights in several files", "load it with the framework and save it as one file"),
     ),
     _Signature(_text(rb"[{\[]\s*[\"}\]]"), ForeignFormat("a JSON text", "pass the file with the weights")),
-    _Signature(_begins(b"TFL3", at=4), ForeignFormat("a TensorFlow Lite graph", _GRAPH)),
+    _Signature(_begins(b"TFL3", at=4), ForeignFormat("a TensorFlow Lite graph", _ADOPT, "litert")),
     _Signature(_begins(b"MSL1", b"MSL2", at=4), ForeignFormat("a MindSpore Lite graph", _GRAPH)),
-    _Signature(_has_fields(1, 7, 8, first=b"\x08"), ForeignFormat("an ONNX graph", _GRAPH)),
+    _Signature(_has_fields(1, 7, 8, first=b"\x08"), ForeignFormat("an ONNX graph", _ADOPT, "onnx")),
     _Signature(_binary(rb"\x08\x01(\x12|$)"), ForeignFormat("a TensorFlow SavedModel", _GRAPH)),
     _Signature(_begins(b"\x0a\x050.1.", b"\x0a\x050.2."), ForeignFormat("a MindIR graph", _GRAPH)),
     _Signature(_binary(rb"\n[\x80-\xff]{0,4}[\x00-\x7f]\x08\x00"), ForeignFormat("a Paddle program", _GRAPH)),

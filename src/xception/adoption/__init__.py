@@ -1,0 +1,1 @@
+"""Adoption: a bundle of a graph that somebody else exported, after a look at it and a few questions."""

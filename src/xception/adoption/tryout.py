@@ -1,0 +1,117 @@
+"""A first run of a graph that was looked at: on test images, one by one and together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from xception.adoption.outline import refuse
+from xception.backends.base import Compute, Session, open_session
+from xception.backends.probes import probe_images
+from xception.bundle import Bundle, Model
+from xception.errors import InputError, UsageError
+from xception.inputs import MODEL_LIMIT, read_bytes
+from xception.labels import Labels
+from xception.sealed import hash_of
+
+IMAGES = 8
+"""Test images: black, white, gray and noise."""
+
+ANY_PX = 96
+"""Height and width of test images for a graph that takes any."""
+
+MAX_DIFFERENCE = 1e-3
+"""Difference between an image's answers by itself and among others, over the largest answer, that rounding may make."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TryOut:
+    """The raw answers (N, K) to test images, and the runtime that gave them."""
+
+    answers: NDArray[np.float32]
+    backend: str
+    takes_any_batch: bool
+
+
+def try_out(path: Path, model: Model, files: Mapping[str, bytes | Path]) -> TryOut:
+    """Run a graph that has been looked at on test images.
+
+    Args:
+        path: the file, for the error's sentence.
+        model: the bundle's document, with the graph's answers taken as they are.
+        files: the bundle's files.
+
+    Raises:
+        InputError: the runtime refuses it, or cannot run it on these images.
+        MissingExtra: the runtime is not installed.
+    """
+    contents = {
+        name: content if isinstance(content, bytes) else read_bytes(content, MODEL_LIMIT)
+        for name, content in files.items()
+    }
+    listed = msgspec.structs.replace(model, files={name: hash_of(content) for name, content in contents.items()})
+    bundle = Bundle(path=path.parent, model=listed, labels=Labels(()), _contents=contents)
+    try:
+        session = open_session(bundle, compute=Compute(threads=1))
+    except InputError as error:
+        reason = str(error).removesuffix("; export the bundle again")
+        raise refuse(path, reason, "export it for the runtime that is installed") from error
+    try:
+        return _answers(path, session, _pixels(model))
+    finally:
+        session.close()
+
+
+def _answers(path: Path, session: Session, pixels: NDArray[np.float32]) -> TryOut:
+    size = session.facts.batch_size
+    try:
+        if size is None:
+            single = [session(image[None]) for image in pixels]
+        else:
+            repeated = [np.repeat(image[None], size, axis=0) for image in pixels]
+            single = [session(batch)[:1] for batch in repeated]
+    # Runtimes raise types of their own, which share no base class but this one.
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0]
+        raise refuse(
+            path,
+            f"{session.facts.name} cannot run it on images of {pixels.shape[2]} x {pixels.shape[3]} px ({first})",
+            "see whether --preprocess makes images of the size that the network was exported for",
+        ) from error
+    answers = np.concatenate(single)
+    if len(answers) != len(pixels):
+        raise refuse(path, f"it gives {len(answers)} answers to {len(pixels)} images", "expected one for each")
+    return TryOut(
+        answers=answers,
+        backend=session.facts.name,
+        takes_any_batch=size is None and _is_same_together(session, pixels, answers),
+    )
+
+
+def _is_same_together(session: Session, pixels: NDArray[np.float32], single: NDArray[np.float32]) -> bool:
+    """Tell whether a graph whose input may have any number of images computes each of them by itself."""
+    try:
+        together = session(pixels)
+    except Exception:
+        return False
+    bound = MAX_DIFFERENCE * max(float(np.abs(single).max()), 1e-30)
+    return together.shape == single.shape and bool((np.abs(together - single) <= bound).all())
+
+
+def _pixels(model: Model) -> NDArray[np.float32]:
+    graph, preprocess = model.graph, model.preprocess
+    if graph is None:
+        raise UsageError("a graph has to be described before it is tried")
+    given = preprocess.output_px or (graph.input_shape[2] or ANY_PX, graph.input_shape[3] or ANY_PX)
+    images = probe_images(IMAGES, model.network.in_channels, *given)
+    return preprocess.normalize(images)
+
+
+def raw(model: Model) -> Model:
+    """The document of a graph whose answers are given as they are."""
+    if model.graph is None:
+        return model
+    return msgspec.structs.replace(model, graph=msgspec.structs.replace(model.graph, output_values="logits"))

@@ -1,0 +1,96 @@
+"""`xception adopt`"""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from xception.adoption.adopt import READING, Adoption
+from xception.adoption.adopt import adopt as adopt_graph
+from xception.adoption.statements import GraphStatements, OutputValues
+from xception.adoption.words import WORDS_HELP, preprocess_of
+from xception.bundle import Bundle, ensure_free_for_bundle
+from xception.cli.options import Json, Out, Overwrite
+from xception.cli.output import class_list, print_facts, print_json, say, steps_sentence
+from xception.convert.readers import graph_form
+from xception.errors import InputError
+from xception.extras import require_all
+from xception.forms import Form, Layout
+from xception.labels import read_labels
+from xception.metrics import Activation
+
+
+def adopt(
+    file: Path,
+    /,
+    *,
+    out: Out,
+    preprocess: Annotated[tuple[str, ...], Parameter(consume_multiple=True, help=WORDS_HELP)] = (),
+    labels: Path | None = None,
+    activation: Activation | None = None,
+    output_values: OutputValues | None = None,
+    layout: Layout | None = None,
+    image_port: Annotated[str | None, Parameter(name="--input")] = None,
+    answers: str | None = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Make a bundle of an ONNX, OpenVINO or LiteRT file that somebody else exported.
+
+    It is looked at before anything of it runs, and what it does not tell is asked for.
+
+    ```
+    xception adopt model.onnx --preprocess keras_xception --labels flowers.txt --out flowers
+    xception adopt model.tflite --preprocess squash=224 range=0..255 --out flowers
+    ```
+
+    Args:
+        file: An ONNX, OpenVINO (.xml, with its .bin next to it) or LiteRT (.tflite) file.
+        labels: Class names, one per line.
+        activation: The way from logits to probabilities, where the graph has none inside.
+        output_values: What the answers are, where neither the graph nor its answers to test images tell.
+        layout: The order of the input's axes, where its shape does not tell.
+        image_port: The input for images, where there are several.
+        answers: The output with the answers, where there are several.
+    """
+    ensure_free_for_bundle(out, overwrite=overwrite)
+    form = _form(file)
+    require_all(*READING[form] if form else ())
+    statements = GraphStatements(
+        preprocess=preprocess_of(preprocess),
+        labels=read_labels(labels) if labels else None,
+        activation=activation,
+        output_values=output_values,
+        layout=layout,
+        input_name=image_port,
+        output_name=answers,
+    )
+    adoption = adopt_graph(file, statements)
+    _report(adoption.write(out, overwrite=overwrite), adoption, json=json)
+
+
+def _form(file: Path) -> Form | None:
+    if not file.exists():
+        raise InputError(f"{file} does not exist; expected an ONNX, OpenVINO or LiteRT file")
+    return graph_form(file)
+
+
+def _report(bundle: Bundle, adoption: Adoption, *, json: bool) -> None:
+    if json:
+        print_json({"path": str(bundle.path), **msgspec.to_builtins(bundle.model)})
+        return
+    outline, model, graph = adoption.outline, bundle.model, bundle.graph
+    shape = " x ".join("any" if size is None else str(size) for size in graph.input_shape)
+    facts = {
+        "bundle": str(bundle.path),
+        "graph": f"{outline.title}, {outline.precision}",
+        "input": f"{graph.input_name}: {shape}, stored as {graph.input_layout.upper()}",
+        "output": graph.output_name,
+        **adoption.notes,
+        **({"changed": "; ".join(outline.notes)} if outline.notes else {}),
+    }
+    facts["classes"] = f"{class_list(bundle.labels.names)}, {adoption.notes['classes']}"
+    facts["images"] = steps_sentence(model.preprocess)
+    print_facts(facts)
+    say(f"next: xception predict {bundle.path} photo.jpg, or xception evaluate {bundle.path} DATA")
