@@ -3,6 +3,7 @@ import os
 import socket
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from xception import inputs
@@ -81,3 +82,9 @@ def test_a_part_ends_where_the_file_does(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"0123456789")
     assert read_part(tmp_path / "file", 8, 1 << 60) == b"89"
     assert read_part(tmp_path / "file", 20, 5) == b""
+
+
+@pytest.mark.parametrize("content", [b"[" * 200_000, b"\xff", b"{", b'{"a": 9}'])
+def test_a_document_of_another_form_has_one_kind_of_error(content: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        inputs.parse_json(content, dict[str, str])

@@ -238,7 +238,7 @@ def check_version(document: bytes, place: str, expected: int, advice: str) -> No
         InputError: with both versions and the advice.
         msgspec.DecodeError: it is no JSON, or has no version.
     """
-    found = msgspec.json.decode(document, type=_Versioned).format_version
+    found = inputs.parse_json(document, _Versioned).format_version
     if found != expected:
         raise InputError(f"{place} has format version {found}, this program reads version {expected}; {advice}")
 
@@ -265,8 +265,8 @@ def _decode(path: Path, raw: bytes) -> Model:
     try:
         advice = "use the version of xception that wrote it, or make the bundle again"
         check_version(raw, str(path / MANIFEST), FORMAT_VERSION, advice)
-        model = msgspec.json.decode(raw, type=Model)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UsageError) as error:
+        model = inputs.parse_json(raw, Model)
+    except (msgspec.DecodeError, UsageError) as error:
         raise InputError(
             f"{path / MANIFEST} is not a valid bundle description: {error}; make the bundle again"
         ) from error
@@ -292,6 +292,6 @@ def _digest(model: Model) -> str:
 
 
 def _store(path: Path, content: bytes | Path) -> FileHash:
-    data = content if isinstance(content, bytes) else content.read_bytes()
+    data = content if isinstance(content, bytes) else inputs.read_bytes(content, inputs.MODEL_LIMIT)
     path.write_bytes(data)
     return hash_of(data)

@@ -7,10 +7,16 @@ module did.
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, NoReturn
+from types import UnionType
+from typing import BinaryIO, NamedTuple, NoReturn, TypeVar
+
+import msgspec
 
 from xception.platforms import NO_LINK_FLAG, READ_FLAGS
+
+T = TypeVar("T")
 
 
 class Limit(NamedTuple):
@@ -51,7 +57,7 @@ KINDS = (
 _CHUNK_BYTES = 1 << 20
 
 
-def open_file(path: Path, *, follow_link: bool = True) -> BinaryIO:
+def open_file(path: Path, *, follow_link: bool = True) -> BufferedReader:
     """Open a regular file to read it, without ever waiting for a writer.
 
     Args:
@@ -113,6 +119,18 @@ def read_part(path: Path, start: int, length: int) -> bytes:
     with open_file(path) as file:
         file.seek(start)
         return file.read(min(length, max(0, file_size(file) - start)))
+
+
+def parse_json(content: bytes | str, form: type[T] | UnionType) -> T:
+    """The value of a JSON document of the given form.
+
+    Raises:
+        msgspec.DecodeError: it is no such document, no UTF-8, or nested without end.
+    """
+    try:
+        return msgspec.json.decode(content, type=form)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
 
 
 def file_size(file: BinaryIO) -> int:

@@ -131,8 +131,8 @@ def read_class_map(path: Path) -> dict[str, str]:
         InputError: the file cannot be read or is of another form.
     """
     try:
-        return msgspec.json.decode(inputs.read_bytes(path, inputs.DOCUMENT_LIMIT), type=dict[str, str])
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        return inputs.parse_json(inputs.read_bytes(path, inputs.DOCUMENT_LIMIT), dict[str, str])
+    except (OSError, msgspec.DecodeError) as error:
         raise InputError(
             f'cannot read the class map {path}: {error}; expected JSON, {{"data class": "model class", ...}}'
         ) from error

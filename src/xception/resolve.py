@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
+from xception import inputs
 from xception.adoption.adopt import Adoption, adopt
 from xception.bundle import MANIFEST, Bundle, Model, open_bundle, read_description
 from xception.convert.catalog import CATALOG, resolve_entry
@@ -21,7 +22,7 @@ from xception.convert.checksum import checksums
 from xception.convert.conversion import Conversion, convert_checkpoint
 from xception.convert.hub import HUB, HUB_REFERENCE, OnProgress, fetch, is_address, is_fetched
 from xception.convert.readers import Checkpoint, graph_form, read_checkpoint
-from xception.convert.readers.binary import map_file
+from xception.convert.readers.binary import load_file
 from xception.convert.readers.tensorbundle import index_path
 from xception.convert.weights_entry import WeightsEntry
 from xception.errors import EnvironmentFault, InputError, UnknownName, UsageError, XceptionError
@@ -205,7 +206,7 @@ def _key_of_graph(adoption: Adoption) -> str:
     """A name for the bundle of a graph, made from all that decides what is in it."""
     facts = [__version__, _code(), adoption.model, adoption.labels]
     for name, content in adoption.outline.files.items():
-        data = memoryview(content) if isinstance(content, bytes) else map_file(content).data
+        data = memoryview(content) if isinstance(content, bytes) else load_file(content).data
         facts += [name, checksums(data)["sha256"]]
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
 
@@ -216,7 +217,7 @@ def _code() -> str:
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*")):
         if path.is_file() and path.suffix != ".pyc":
-            digest.update(path.read_bytes())
+            digest.update(inputs.read_bytes(path, inputs.DOCUMENT_LIMIT))
     return digest.hexdigest()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from xception import inputs
 from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT, Shape, tensors
 from xception.arch.spec import Architecture
 from xception.errors import InputError
@@ -34,7 +35,7 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
         InputError: the file is missing or not whole.
     """
     try:
-        return parse_weights(path.read_bytes(), path)
+        return parse_weights(inputs.read_bytes(path, inputs.MODEL_LIMIT), path)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; expected a safetensors file") from None
     except OSError as error:

@@ -14,7 +14,7 @@ import numpy as np
 from parity import seeded
 from tests.convert.make_keras_models import SAMPLE
 from xception.convert.readers import Checkpoint
-from xception.convert.readers.binary import MappedFile
+from xception.convert.readers.binary import LoadedFile
 
 
 @cache
@@ -42,7 +42,7 @@ def _fan_in(name: str, shape: tuple[int, ...]) -> int:
 
 def checkpoint(config: Any, tensors: Mapping[str, np.ndarray]) -> Checkpoint:
     """What a reader makes of a file with this model."""
-    file = cast(MappedFile, SimpleNamespace(checksums={"sha256": "0" * 64, "md5": "0" * 32}))
+    file = cast(LoadedFile, SimpleNamespace(checksums={"sha256": "0" * 64, "md5": "0" * 32}))
     return Checkpoint(
         container="keras_h5",
         groups={"": dict(tensors)},

@@ -10,7 +10,7 @@ from xception.arch.variants import VARIANTS
 from xception.convert import catalog
 from xception.convert.catalog import CATALOG, default_entry, identify, resolve_entry
 from xception.convert.checksum import Digest
-from xception.convert.readers.binary import map_file
+from xception.convert.readers.binary import load_file
 from xception.convert.weights_entry import WeightsEntry
 from xception.errors import AmbiguousName, UnknownName
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
@@ -181,9 +181,9 @@ def test_a_published_file_is_known_by_its_content_whatever_its_name(
     published = hashlib.md5(b"published").hexdigest()
     entry = replace(CATALOG["keras_xception.imagenet"], digest=Digest("md5", published))
     monkeypatch.setattr(catalog, "CATALOG", MappingProxyType({entry.name: entry}))
-    assert identify(map_file(tmp_path / "weights.bin").checksums) == entry
+    assert identify(load_file(tmp_path / "weights.bin").checksums) == entry
     (tmp_path / "weights.bin").write_bytes(b"publisheD")
-    assert identify(map_file(tmp_path / "weights.bin").checksums) is None
+    assert identify(load_file(tmp_path / "weights.bin").checksums) is None
 
 
 def test_an_entrys_preprocessing_runs() -> None:

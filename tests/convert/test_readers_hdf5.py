@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.convert.make_samples import SAMPLES
-from xception.convert.readers.binary import map_file
+from xception.convert.readers.binary import load_file
 from xception.convert.readers.hdf5 import HDF5Node, open_hdf5
 from xception.errors import InputError
 
@@ -21,7 +21,7 @@ def test_every_group_and_dataset_is_what_h5py_finds(name: str) -> None:
             found[child.path[1:]] = child
             walk(child)
 
-    walk(open_hdf5(map_file(SAMPLES / name).data))
+    walk(open_hdf5(load_file(SAMPLES / name).data))
     with h5py.File(SAMPLES / name) as file:
         file.visititems(lambda path, item: check(path, item, found.pop(path)))
     assert not found
@@ -58,7 +58,7 @@ def root(tmp_path: Path) -> HDF5Node:
         file.attrs["nothing"] = h5py.Empty("f4")
         for i in range(200):
             file.create_group(f"group{i}")
-    return open_hdf5(map_file(tmp_path / "x.h5").data)
+    return open_hdf5(load_file(tmp_path / "x.h5").data)
 
 
 def test_numbers_of_every_type_are_read_in_the_order_of_this_machine(root: HDF5Node) -> None:

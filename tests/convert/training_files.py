@@ -7,7 +7,7 @@ import numpy as np
 
 from tests.convert.checkpoints import Tensors, checkpoint, hollow, prefixed
 from xception.convert.diagnosis import Diagnosis, diagnose
-from xception.convert.readers.binary import MappedFile
+from xception.convert.readers.binary import LoadedFile
 from xception.convert.readers.checkpoint import Checkpoint
 
 
@@ -85,7 +85,7 @@ EXPLAINED = {
 
 def opened(values: Tensors) -> Checkpoint:
     file, contents = Path("model.pth"), checkpoint(values)
-    return Checkpoint(path=file, file=MappedFile(file, memoryview(b"")), **vars(contents))
+    return Checkpoint(path=file, file=LoadedFile(file, memoryview(b"")), **vars(contents))
 
 
 def diagnosed(values: Tensors) -> Diagnosis:

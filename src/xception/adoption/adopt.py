@@ -31,7 +31,7 @@ from xception.bundle import Bundle, Graph, Model, Network, Step, write_bundle
 from xception.convert.checksum import checksums
 from xception.convert.defaults import default_labels
 from xception.convert.readers import graph_form, read_checkpoint
-from xception.convert.readers.binary import map_file
+from xception.convert.readers.binary import load_file
 from xception.errors import InputError, UsageError
 from xception.forms import Form
 from xception.labels import Labels
@@ -222,7 +222,7 @@ def _step(outline: GraphOutline, tried: TryOut, variants: tuple[str, ...]) -> St
     package = BACKENDS[tried.backend].package
     settings: dict[str, str | int | float | bool | None] = {
         "file": outline.path.name,
-        "sha256": checksums(map_file(outline.path).data)["sha256"],
+        "sha256": checksums(load_file(outline.path).data)["sha256"],
         "producer": outline.producer,
         "opset": outline.opset,
     }

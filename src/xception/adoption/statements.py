@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from xception.bundle import MANIFEST, Model
-from xception.convert.readers.binary import decode_json, map_file
+from xception.convert.readers.binary import decode_json, load_file
 from xception.convert.timm_config import timm_labels, timm_preprocess
 from xception.errors import InputError
 from xception.forms import Layout
@@ -75,6 +75,6 @@ def stated_nearby(path: Path, num_classes: int | None) -> tuple[Preprocess | Non
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        return decode_json(map_file(path).data, str(path))
+        return decode_json(load_file(path).data, str(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); expected a description as JSON") from error

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from xception import inputs
+
 Algorithm = Literal["md5", "sha256"]
 
 CHUNK_BYTES = 1 << 20
@@ -29,7 +31,7 @@ class Digest:
 
     def fits(self, path: Path) -> bool:
         """Hash the file and compare."""
-        with path.open("rb") as file:
+        with inputs.open_file(path) as file:
             return self.is_among({self.algorithm: hashlib.file_digest(file, self.algorithm).hexdigest()})
 
     def is_among(self, found: Mapping[Algorithm, str]) -> bool:

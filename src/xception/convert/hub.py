@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from xception import network
+from xception import inputs, network
 from xception.convert.catalog import CATALOG
 from xception.convert.checksum import Digest
 from xception.convert.readers.folder import (
@@ -235,7 +235,10 @@ def _receive(client: "httpx.Client", url: str, partial: Path, on_progress: OnPro
     # A compressed transfer could not be continued. By If-Range, a file that has changed is sent anew.
     headers = {"Accept-Encoding": "identity"}
     if start:
-        headers |= {"Range": f"bytes={start}-", "If-Range": _validator(partial).read_text(encoding="utf-8")}
+        headers |= {
+            "Range": f"bytes={start}-",
+            "If-Range": inputs.read_utf8(_validator(partial), inputs.DOCUMENT_LIMIT),
+        }
     with client.stream("GET", url, headers=headers) as response:
         if response.status_code == 416 and start:
             partial.unlink()

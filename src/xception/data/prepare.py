@@ -5,11 +5,13 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import msgspec
 
+from xception import inputs
 from xception.data.files import LocalFiles, is_image, sentence
 from xception.data.ground_truth import Truth, find_truth, image_stem, read_truth
 from xception.data.tars import entries
@@ -125,12 +127,12 @@ def _is_training(source: Path) -> bool:
     """Tell whether an archive is one of archives, one per class."""
     if source.is_dir():
         return False
-    with _readable(source), source.open("rb") as file:
+    with _readable(source), inputs.open_file(source) as file:
         return next((entry.name.endswith(".tar") for entry in entries(file, str(source))), False)
 
 
 def _training_images(source: Path) -> Iterator[DownloadedImage]:
-    with _readable(source), source.open("rb") as file:
+    with _readable(source), inputs.open_file(source) as file:
         for archive in entries(file, str(source)):
             name = _plain(archive.name, source)
             label = name.removesuffix(".tar")
@@ -152,7 +154,7 @@ def _labelled_images(source: Path, truth: Truth) -> Iterator[DownloadedImage]:
 
 
 def _archived_images(source: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
-    with _readable(source), source.open("rb") as file:
+    with _readable(source), inputs.open_file(source) as file:
         for entry in entries(file, str(source)):
             yield _plain(entry.name, source), entry.length, entry.read
 
@@ -160,7 +162,7 @@ def _archived_images(source: Path) -> Iterator[tuple[str, int, Callable[[], byte
 def _folder_images(source: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
     for name in sorted(filter(is_image, LocalFiles(source).entries())):
         path = source / name
-        yield name, path.stat().st_size, path.read_bytes
+        yield name, path.stat().st_size, partial(inputs.read_bytes, path, inputs.IMAGE_LIMIT)
 
 
 def _plain(name: str, source: Path) -> str:

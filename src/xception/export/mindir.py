@@ -15,6 +15,7 @@ from xception.backends.base import graph_input
 from xception.bundle import Bundle
 from xception.export.fold import affine
 from xception.export.program import Program, TopK
+from xception.inputs import DOCUMENT_LIMIT, MODEL_LIMIT, open_file, parse_json, read_bytes
 from xception.upstream import mindir as script
 from xception.upstream.interpreter import run_script
 
@@ -48,7 +49,7 @@ def mindir_files(program: Program, upstream_python: str) -> dict[str, bytes]:
         np.savez(files["tensors.npz"], **tensors)  # type: ignore[arg-type]
         given = {"program": files["program.json"], "tensors": files["tensors.npz"], "file": files["model.mindir"]}
         _mindspore(upstream_python, "write", given, "MindSpore did not write the file")
-        return {"model.mindir": files["model.mindir"].read_bytes()}
+        return {"model.mindir": read_bytes(files["model.mindir"], MODEL_LIMIT)}
 
 
 def _described(program: Program) -> Iterator[dict[str, Any]]:
@@ -67,7 +68,7 @@ def mindspore_versions(upstream_python: str) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "versions.json"
         _mindspore(upstream_python, "versions", {"out": out}, "MindSpore did not tell its version")
-        versions: dict[str, str] = json.loads(out.read_text())
+        versions: dict[str, str] = parse_json(read_bytes(out, DOCUMENT_LIMIT), dict[str, str])
         return versions
 
 
@@ -82,7 +83,7 @@ def run_mindir(
         np.savez(pixels, **inputs)  # type: ignore[arg-type]
         given = {"file": exported.main_file, "pixels": pixels, "out": out}
         _mindspore(upstream_python, "run", given, f"MindSpore did not run {exported.main_file}")
-        with np.load(out) as arrays:
+        with np.load(open_file(out), allow_pickle=False) as arrays:
             return {
                 batch: {name: arrays[f"{index} {batch}"] for index, name in enumerate(graph.outputs)}
                 for batch in batches

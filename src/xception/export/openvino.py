@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from xception import inputs
 from xception.export.onnx import onnx_files
 from xception.export.program import Program
 from xception.extras import require
@@ -26,7 +27,7 @@ def openvino_files(program: Program) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         xml = Path(folder) / "model.xml"
         openvino.save_model(openvino.Core().read_model(graph), xml, compress_to_fp16=compress)
-        return {name: (Path(folder) / name).read_bytes() for name in ("model.xml", "model.bin")}
+        return {name: inputs.read_bytes(Path(folder) / name, inputs.MODEL_LIMIT) for name in ("model.xml", "model.bin")}
 
 
 def open_taps(file: Path) -> "OpenVinoTaps":

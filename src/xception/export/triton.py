@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from xception import inputs
 from xception.backends.graphs import Port, describe_graph
 from xception.bundle import Bundle
 from xception.errors import CheckFailed, UsageError
@@ -84,7 +85,7 @@ def _port(port: Port, batched: bool) -> dict[str, Any]:
 
 def _check(folder: Path) -> None:
     """Refuse a configuration that, read back, announces other ports than the graph has."""
-    found = read_pbtxt((folder / TRITON_CONFIG).read_text(encoding="utf-8"))
+    found = read_pbtxt(inputs.read_utf8(folder / TRITON_CONFIG, inputs.DOCUMENT_LIMIT))
     (most,), (file,) = found["max_batch_size"], found["default_model_filename"]
     facts = describe_graph(folder / TRITON_VERSION / file)
     for kind, ports in (("input", facts.inputs), ("output", facts.outputs)):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from xception import inputs
 from xception.errors import InputError
 from xception.interchange import vamc, vdsp
 from xception.preprocess import CropSquash, Preprocess, ShorterSide, Squash
@@ -121,7 +122,7 @@ def _same(what: str, first: Statement, second: Statement) -> bool:
 def _statement(file: Path, root: Path) -> Statement | None:
     name = file.relative_to(root).as_posix()
     try:
-        text = file.read_text(encoding="utf-8") if file.stat().st_size <= MAX_INSPECTED_BYTES else ""
+        text = inputs.read_utf8(file, inputs.DOCUMENT_LIMIT) if file.stat().st_size <= MAX_INSPECTED_BYTES else ""
         return STATEMENT_READERS[file.suffix.lower()](file, text, name)
     except UnicodeDecodeError:
         return None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from xception import inputs
 from xception.errors import InputError, UsageError
 from xception.extras import require
 from xception.preprocess import CenterCrop, Preprocess, Squash
@@ -111,7 +112,7 @@ def read_config(file: Path) -> VamcConfig:
     """
     yaml = require("yaml", "vendors")
     try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+        config = yaml.safe_load(inputs.read_utf8(file, inputs.DOCUMENT_LIMIT))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{file} is no YAML file: {error}") from error
     if not isinstance(config, dict) or not isinstance(config.get("dataset"), dict):

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from xception import inputs
 from xception.errors import InputError
 from xception.interchange.vendor_answers import Outcome, Scores, Unreadable, VendorAnswer, from_scores, read_lines
 from xception.interchange.vendor_answers import result_files as files_in
@@ -26,6 +27,9 @@ TOP_CLASSES = 5
 """Lines of one image in `result.txt`; the scorer counts on it."""
 
 RESULT_LINE = re.compile(r"(?P<path>.+): Relay top-(?P<place>\d+) id: (?P<index>\d+), prob: \S+, class name: .*")
+
+MAX_OUTPUT_BYTES = 16 << 20
+"""Unpacked bytes of the answers for one image: a million classes of 8 bytes each, twice."""
 
 BROKEN_NPZ = (
     OSError,
@@ -164,7 +168,9 @@ def _by_name(folder: Path, files: Sequence[Path], inputs: Sequence[str]) -> Iter
 
 def _read_output(file: Path, path: str, num_classes: int) -> Outcome:
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        with inputs.open_file(file) as stream, np.load(stream, allow_pickle=False) as arrays:
+            if arrays.zip.getinfo("output_0.npy").file_size > MAX_OUTPUT_BYTES:
+                return Unreadable(path, f"{file.name} holds an array of more than {MAX_OUTPUT_BYTES:,} bytes")
             values = arrays["output_0"]
     except BROKEN_NPZ as error:
         return Unreadable(path, f"{file.name} holds no readable array 'output_0': {error}")

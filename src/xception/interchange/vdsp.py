@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from xception import inputs
 from xception.errors import InputError, UsageError
 from xception.outputs import json_document
 from xception.preprocess import CenterCrop, CropSquash, Preprocess, ShorterSide, Squash
@@ -186,6 +187,6 @@ def read_params(file: Path) -> VdspParams:
         InputError: it is no such file.
     """
     try:
-        return msgspec.json.decode(file.read_bytes(), type=VdspParams)
+        return inputs.parse_json(inputs.read_bytes(file, inputs.DOCUMENT_LIMIT), VdspParams)
     except (OSError, msgspec.DecodeError) as error:
         raise InputError(f"{file} is no vdsp_params file of VastAI: {error}") from error

@@ -1,5 +1,6 @@
 """A vendor's result for one image, from any kind of file."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xception import inputs
 from xception.errors import InputError
 from xception.metrics import rank_of_target, top_k
 
@@ -72,7 +74,8 @@ def read_raw(file: Path, path: str, num_classes: int) -> Outcome:
     try:
         size = file.stat().st_size
         if size in sizes:
-            return from_scores(path, np.fromfile(file, "<f4"), num_classes)
+            content = inputs.read_bytes(file, inputs.RESULTS_LIMIT)
+            return from_scores(path, np.frombuffer(content, "<f4"), num_classes)
     except OSError as error:
         return Unreadable(path, f"{file.name} cannot be read: {error.strerror}")
     return Unreadable(
@@ -105,7 +108,7 @@ def read_lines(file: Path, what: str) -> Iterator[tuple[int, str]]:
     """
     try:
         # Editors of some systems put a byte order mark in front, which is no part of the first name.
-        with file.open(encoding="utf-8-sig") as lines:
+        with io.TextIOWrapper(inputs.open_file(file), "utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield number, line.rstrip("\r\n")

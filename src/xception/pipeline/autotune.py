@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from xception import inputs
 from xception.backends.base import BACKENDS, Compute, Logits, Session, installed, open_session
 from xception.bundle import Bundle
 from xception.data.pixels import Mode
@@ -89,7 +90,7 @@ def autotune(bundle: Bundle, source: Source | None = None, mode: Mode = "exact",
         )
     file = (cache or cache_folder()) / "autotune" / f"{_key(bundle, names, mode)}.json"
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Choice)
+        return inputs.parse_json(inputs.read_bytes(file, inputs.DOCUMENT_LIMIT), Choice)
     except (OSError, msgspec.MsgspecError):
         # Unknown, or the file was damaged: then it is measured anew and written over.
         images = source or noise_source(bundle.model.preprocess)

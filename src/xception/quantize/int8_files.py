@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from xception import inputs
 from xception.extras import require
 
 
@@ -22,4 +23,4 @@ def int8_openvino_files(graph: Any) -> dict[str, bytes]:
     model = openvino.Core().read_model(int8_onnx_files(graph)["model.onnx"]) if hasattr(graph, "graph") else graph
     with tempfile.TemporaryDirectory() as folder:
         openvino.save_model(model, Path(folder) / "model.xml", compress_to_fp16=False)
-        return {name: (Path(folder) / name).read_bytes() for name in ("model.xml", "model.bin")}
+        return {name: inputs.read_bytes(Path(folder) / name, inputs.MODEL_LIMIT) for name in ("model.xml", "model.bin")}

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from xception import inputs
 from xception.arch.spec import Architecture
 from xception.backends.base import Logits, Pixels, open_session, run_in_batches
 from xception.bundle import Bundle, Certificate
@@ -126,7 +127,7 @@ def _upstream_logits(
     np.savez(folder / PIXELS, **pixels)  # type: ignore[arg-type]
     files = [f"--pixels={folder / PIXELS}", f"--out={folder / LOGITS}"]
     run_script([*command, *files], "the source's framework did not run the file")
-    with np.load(folder / LOGITS) as arrays:
+    with np.load(inputs.open_file(folder / LOGITS), allow_pickle=False) as arrays:
         found = dict(arrays)
     return json.loads(str(found.pop("versions"))), found
 

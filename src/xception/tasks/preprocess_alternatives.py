@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from xception import inputs
 from xception.bundle import open_bundle
 from xception.convert.catalog import CATALOG, IMAGENET_MEAN, IMAGENET_STD, resolve_entry
 from xception.convert.defaults import with_channels
@@ -173,7 +174,7 @@ def _with_crop_pct(text: str, own: Preprocess) -> Preprocess:
 
 def _from_file(path: Path) -> Preprocess:
     try:
-        document = msgspec.json.decode(path.read_bytes())
+        document = inputs.parse_json(inputs.read_bytes(path, inputs.DOCUMENT_LIMIT), object)
         if isinstance(document, dict) and "OpType" in document:
             return vdsp_preprocess(read_params(path))
         return msgspec.convert(document, Preprocess)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from xception import inputs
 from xception.errors import InputError
 from xception.labels import Labels
 
@@ -70,10 +71,10 @@ def read_real(path: Path, labels: Labels, images: int) -> RealLabels:
         InputError: the file cannot be read or is of another form.
     """
     try:
-        entries = msgspec.json.decode(path.read_bytes(), type=list[Entry] | dict[str, Entry])
+        entries = inputs.parse_json(inputs.read_bytes(path, inputs.LIST_LIMIT), list[Entry] | dict[str, Entry])
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; expected a JSON file of labels") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         raise InputError(
             f"{path} does not hold lists of classes: {error}; expected JSON, [[class, ...], ...] or "
             '{"image": [class, ...], ...}'

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from xception import inputs
 from xception.data.remote import is_remote
 from xception.data.source import Source
 from xception.errors import CheckFailed, InputError
@@ -146,7 +147,7 @@ def _read_failures(results: Path, datalist: Path | None) -> list[Unreadable]:
     if file is None:
         return []
     try:
-        rows = [msgspec.json.decode(line, type=FailedImage) for _, line in read_lines(file, "list of failures")]
+        rows = [inputs.parse_json(line, FailedImage) for _, line in read_lines(file, "list of failures")]
     except msgspec.MsgspecError as error:
         raise InputError(f"{file} is no list of failed images: {error}; write the results again") from error
     return [Unreadable(row.path, row.reason) for row in rows]

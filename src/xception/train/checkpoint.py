@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from xception import inputs
 from xception.bundle import check_version
 from xception.errors import EnvironmentFault, InputError
 from xception.outputs import json_document
@@ -200,7 +201,7 @@ def _best(saved: tuple[SavedState, ...]) -> SavedState | None:
 
 def _decode_index(content: bytes, name: str) -> CheckpointIndex:
     check_version(content, name, INDEX_VERSION, "resume with the version of xception that wrote it")
-    return msgspec.json.decode(content, type=CheckpointIndex)
+    return inputs.parse_json(content, CheckpointIndex)
 
 
 def encode(state: TrainingState) -> bytes:

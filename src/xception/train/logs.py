@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from xception import inputs
 from xception.extras import require
 from xception.train.storage import Storage
 
@@ -87,7 +88,7 @@ def read_history(storage: Storage) -> tuple[Epoch, ...]:
         FileNotFoundError: there is no log.
     """
     lines = storage.read(JSON_LINES).splitlines()
-    return tuple(msgspec.json.decode(line, type=Epoch) for line in lines)
+    return tuple(inputs.parse_json(line, Epoch) for line in lines)
 
 
 def write_logs(storage: Storage, history: Sequence[Epoch], started_at: float) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import torch
 
+from xception import inputs
 from xception.bundle import check_version
 from xception.data.hold_out import HoldOut
 from xception.data.remote import is_remote
@@ -204,6 +205,6 @@ def differing_surroundings(found: RunManifest, here: RunManifest) -> list[str]:
 def _decode_manifest(content: bytes, name: str) -> RunManifest:
     try:
         check_version(content, name, RUN_VERSION, "use the version of xception that wrote it")
-        return msgspec.json.decode(content, type=RunManifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return inputs.parse_json(content, RunManifest)
+    except msgspec.DecodeError as error:
         raise InputError(f"{name} is not a valid description of a run: {error}; start the run anew") from error

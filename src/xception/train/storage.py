@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+from xception import inputs
 from xception.bundle import MANIFEST, Bundle, open_bundle
 from xception.data.remote import filesystem, is_remote
 from xception.errors import EnvironmentFault
@@ -76,7 +77,7 @@ class LocalStorage:
 
     def read(self, name: str) -> bytes:
         with _explained(f"{self.place}/{name}", "read"):
-            return (self.folder / name).read_bytes()
+            return inputs.read_bytes(self.folder / name, inputs.MODEL_LIMIT)
 
     def write(self, name: str, content: bytes) -> None:
         write_file(self.folder / name, content, then="resume")
@@ -134,7 +135,7 @@ class RemoteStorage:
         files = sorted(path.name for path in bundle.path.iterdir())
         # A bundle is one once it has its document, so that this goes last.
         for file in sorted(files, key=lambda file: file == MANIFEST):
-            self.write(f"{name}/{file}", (bundle.path / file).read_bytes())
+            self.write(f"{name}/{file}", inputs.read_bytes(bundle.path / file, inputs.MODEL_LIMIT))
         return bundle
 
     def published(self, name: str) -> Bundle | None:

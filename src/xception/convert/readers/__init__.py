@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from xception.byte_span import ByteSpan, damaged
 from xception.convert.readers import hdf5, mindspore_ckpt, paddle_pickle, tensorbundle, torch_pickle, zips
-from xception.convert.readers.binary import MappedFile, map_file
+from xception.convert.readers.binary import LoadedFile, load_file
 from xception.convert.readers.checkpoint import MODEL_FOLDER, Checkpoint, CheckpointContents, TensorGroups
 from xception.convert.readers.folder import descriptions, folder_files, folder_kind, weight_files
 from xception.convert.readers.foreign import foreign_archive, foreign_folder, foreign_format
@@ -57,7 +57,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         InputError: the path is unreadable, of no known format, damaged, hostile, or without weights.
     """
     try:
-        return _read_folder(path) if path.is_dir() else _read_file(path, map_file(index_path(path)))
+        return _read_folder(path) if path.is_dir() else _read_file(path, load_file(index_path(path)))
     except OSError as error:
         raise InputError(
             f"{error.filename or path} cannot be read ({error.strerror}); expected a checkpoint file or a model folder"
@@ -70,7 +70,7 @@ def check_graph_file(path: Path) -> None:
     Raises:
         InputError: the file is empty, or of a kind that is no graph.
     """
-    foreign = foreign_format(map_file(path).data)
+    foreign = foreign_format(load_file(path).data)
     if foreign and not foreign.is_graph:
         raise InputError(f"{path} is no graph: it is {foreign.what}; {foreign.advice}")
 
@@ -84,7 +84,7 @@ def graph_form(path: Path) -> Form | None:
     """
     if not path.is_file():
         return None
-    data, named = map_file(path).data, describable().get(path.suffix.lower())
+    data, named = load_file(path).data, describable().get(path.suffix.lower())
     foreign = foreign_format(data)
     if foreign and named and not foreign.is_graph:
         raise InputError(f"{path} is no graph: it is {foreign.what}; {foreign.advice}")
@@ -93,7 +93,7 @@ def graph_form(path: Path) -> Form | None:
     return None if any(reader.recognises(data) for reader in CHECKPOINT_READERS.values()) else named
 
 
-def _read_file(path: Path, file: MappedFile) -> Checkpoint:
+def _read_file(path: Path, file: LoadedFile) -> Checkpoint:
     contents = _read_contents(file)
     return Checkpoint(
         path=path, file=file, container=contents.container, groups=contents.groups, metadata=contents.metadata
@@ -108,7 +108,7 @@ def _read_folder(folder: Path) -> Checkpoint:
         if foreign:
             raise InputError(f"{folder} is {foreign.what}, expected a model folder; {foreign.advice}")
         raise InputError(f"{folder} is no bundle and no model folder: expected {folder_files()} in it")
-    first, *others = [_read_file(folder, map_file(file)) for file in weight_files(folder, kind)]
+    first, *others = [_read_file(folder, load_file(file)) for file in weight_files(folder, kind)]
     metadata = first.metadata | descriptions(folder, kind)
     merged = replace(first, container=MODEL_FOLDER, metadata=metadata, more_files=tuple(part.file for part in others))
     for part in others:
@@ -128,7 +128,7 @@ def _merged(groups: TensorGroups, others: TensorGroups) -> TensorGroups:
     return {name: complete_norms(tensors) for name, tensors in merged.items()}
 
 
-def _read_contents(file: MappedFile) -> CheckpointContents:
+def _read_contents(file: LoadedFile) -> CheckpointContents:
     foreign = foreign_format(file.data)
     if foreign:
         raise InputError(f"{file.path} is no checkpoint: it is {foreign.what}; {foreign.advice}")

@@ -1,6 +1,5 @@
-"""Files that nobody vouches for: mapped, and made an array only if declared and actual size agree."""
+"""Files that nobody vouches for: read, and made an array only if declared and actual size agree."""
 
-import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from xception import inputs
 from xception.byte_span import damaged
 from xception.convert.checksum import Algorithm, checksums
 from xception.convert.readers.limits import MAX_ELEMENTS, MAX_JSON_BYTES, MAX_RANK
@@ -21,8 +21,8 @@ BFLOAT16 = "bfloat16"
 
 
 @dataclass(frozen=True, eq=False)
-class MappedFile:
-    """The content of a file, which the operating system loads as it is used."""
+class LoadedFile:
+    """The content of a file. It is read at once: a mapped file that becomes shorter would end the process."""
 
     path: Path
     data: memoryview
@@ -33,21 +33,17 @@ class MappedFile:
         return checksums(self.data)
 
 
-def map_file(path: Path) -> MappedFile:
-    """Open a file without reading it yet.
+def load_file(path: Path) -> LoadedFile:
+    """Read a file.
 
     Raises:
-        OSError: the file cannot be opened.
-        InputError: it is no regular file, or empty.
+        OSError: the file cannot be read.
+        InputError: it is empty.
     """
-    # Opening a pipe would wait for a writer.
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path} is no regular file; expected a checkpoint")
-    with path.open("rb") as file:
-        try:
-            return MappedFile(path, memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
-        except ValueError:
-            raise InputError(f"{path} is empty; expected a checkpoint, so fetch or save it again") from None
+    content = inputs.read_bytes(path, inputs.MODEL_LIMIT)
+    if not content:
+        raise InputError(f"{path} is empty; expected a checkpoint, so fetch or save it again")
+    return LoadedFile(path, memoryview(content))
 
 
 def decode_array(raw: memoryview, dtype: str, shape: Sequence[int], order: Literal["C", "F"] = "C") -> np.ndarray:
@@ -93,6 +89,6 @@ def decode_json(raw: memoryview, what: str) -> dict[str, Any]:
             f"{what} takes {len(raw)} bytes, expected at most {MAX_JSON_BYTES}; it is not a description of a network"
         )
     try:
-        return msgspec.json.decode(raw, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return inputs.parse_json(bytes(raw), dict[str, Any])
+    except msgspec.DecodeError as error:
         raise damaged(f"{what} is not a JSON object ({error})") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from xception.byte_span import damaged
-from xception.convert.readers.binary import MappedFile
+from xception.convert.readers.binary import LoadedFile
 from xception.convert.readers.limits import MAX_EXPANSION, MAX_NAME_LENGTH, MAX_TENSORS
 from xception.errors import InputError
 
@@ -52,8 +52,8 @@ class Checkpoint(CheckpointContents):
     """
 
     path: Path
-    file: MappedFile
-    more_files: tuple[MappedFile, ...] = ()
+    file: LoadedFile
+    more_files: tuple[LoadedFile, ...] = ()
 
     @property
     def config(self) -> Mapping[str, object]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xception.byte_span import damaged
-from xception.convert.readers.binary import decode_json, map_file
+from xception.convert.readers.binary import decode_json, load_file
 from xception.convert.readers.limits import MAX_SHARDS
 from xception.errors import InputError
 
@@ -62,7 +62,7 @@ def described_kind(description: Path) -> FolderKind:
     Raises:
         InputError: it is no JSON object.
     """
-    name = str(decode_json(map_file(description).data, str(description)).get("registered_name", ""))
+    name = str(decode_json(load_file(description).data, str(description)).get("registered_name", ""))
     kinds = [kind for kind in FOLDER_KINDS.values() if kind.description == description.name]
     return next(kind for kind in kinds if name.startswith(kind.registered))
 
@@ -86,7 +86,7 @@ def descriptions(folder: Path, kind: FolderKind) -> dict[str, object]:
     """
     found = {"config": kind.description, **kind.descriptions}
     return {
-        name: decode_json(map_file(folder / file).data, str(folder / file))
+        name: decode_json(load_file(folder / file).data, str(folder / file))
         for name, file in found.items()
         if (folder / file).is_file()
     }
@@ -113,7 +113,7 @@ def shard_names(index: Path) -> list[str]:
     Raises:
         InputError: it names none, too many, or what is no plain file's name.
     """
-    names = list(dict.fromkeys(_listed(decode_json(map_file(index).data, str(index)).get("weight_map"))))
+    names = list(dict.fromkeys(_listed(decode_json(load_file(index).data, str(index)).get("weight_map"))))
     if not 0 < len(names) <= MAX_SHARDS:
         raise damaged(f"{index} lists {len(names)} files of weights, expected 1 to {MAX_SHARDS}")
     for name in names:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xception.byte_span import ByteSpan, damaged
-from xception.convert.readers.binary import BFLOAT16, decode_array, map_file
+from xception.convert.readers.binary import BFLOAT16, decode_array, load_file
 from xception.convert.readers.checkpoint import CheckpointContents, Gathering, check_name
 from xception.convert.readers.limits import MAX_INDEX_BYTES, MAX_NAME_LENGTH, MAX_RANK, MAX_SHARDS
 from xception.errors import InputError
@@ -85,7 +85,7 @@ def _shards(path: Path, entries: Iterator[tuple[str, memoryview]]) -> list[ByteS
     if name != "" or not 0 < count <= MAX_SHARDS or values.get(_ENDIANNESS, 0):
         raise InputError(f"its header is of no little-endian checkpoint of 1 to {MAX_SHARDS} shards; save it again")
     prefix = path.name.removesuffix(".index")
-    return [ByteSpan(map_file(path.with_name(f"{prefix}.data-{i:05d}-of-{count:05d}")).data) for i in range(count)]
+    return [ByteSpan(load_file(path.with_name(f"{prefix}.data-{i:05d}-of-{count:05d}")).data) for i in range(count)]
 
 
 def _entry(data: memoryview) -> _Entry:
