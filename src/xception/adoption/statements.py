@@ -11,7 +11,7 @@ from xception.convert.readers.binary import decode_json, load_file
 from xception.convert.timm_config import timm_labels, timm_preprocess
 from xception.errors import InputError
 from xception.forms import Layout
-from xception.inputs import DOCUMENT_LIMIT, read_bytes
+from xception.inputs import DOCUMENT_LIMIT, parse_json, read_bytes
 from xception.labels import Labels
 from xception.metrics import Activation
 from xception.preprocess import Preprocess
@@ -55,7 +55,7 @@ def preprocess_of_config(path: Path) -> Preprocess:
     """
     if path.name == MANIFEST:
         try:
-            return msgspec.json.decode(read_bytes(path, DOCUMENT_LIMIT), type=Model).preprocess
+            return parse_json(read_bytes(path, DOCUMENT_LIMIT), Model).preprocess
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{path} cannot be read as a bundle's description: {error}") from error
     found = timm_preprocess(_config(path))

@@ -23,6 +23,7 @@ from xception.data.source import Lazy, Source
 from xception.data.splits import SPLITS, Split, split_files, split_folder, split_of, split_part
 from xception.data.synthetic import SYNTHETIC_PREFIX, SYNTHETIC_SYNTAX, synthetic
 from xception.errors import InputError, UnknownName, UsageError
+from xception.inputs import parse_json
 
 RUN_FILE = "run.json"
 """The description of a training run, in its folder."""
@@ -146,7 +147,7 @@ def _refuse_hold_out(hold_out: HoldOut, reason: str) -> None:
 def _run_part(folder: Folder) -> Source:
     """A part of what a training run saw, by the description that the run left in its folder."""
     try:
-        run = msgspec.json.decode(folder.files.read(RUN_FILE), type=_Run)
+        run = parse_json(folder.files.read(RUN_FILE), _Run)
     except msgspec.DecodeError as error:
         raise InputError(f"{folder.files.place}/{RUN_FILE} describes no run: {error}") from error
     if run.data.source is None:
