@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -13,10 +14,12 @@ from xception.convert.keras_hub import keras_hub_facts
 from xception.convert.keras_stated import keras_facts
 from xception.convert.lucid import lucid_facts
 from xception.convert.match import Match
+from xception.convert.mindcv_stated import mindcv_facts
+from xception.convert.paddle_stated import paddle_facts
 from xception.convert.readers import CheckpointContents
 from xception.convert.readers.checkpoint import MODEL_FOLDER
 from xception.convert.stated import NOTHING_STATED, StatedFacts
-from xception.convert.timm_stated import timm_facts, trainer_facts
+from xception.convert.timm_stated import argument_facts, timm_facts, trainer_facts
 from xception.convert.zeromodels import zeromodels_facts
 from xception.errors import InputError, UsageError
 from xception.metrics import Activation
@@ -27,6 +30,14 @@ PACKAGE_FACTS: tuple[Callable[[CheckpointContents], StatedFacts | None], ...] = 
     lucid_facts,
 )
 """Readers of configurations that name their package."""
+
+
+RUN_CONFIG_FACTS: Mapping[str, Callable[[Mapping[str, Any], str], StatedFacts]] = {
+    "PaddleClas": paddle_facts,
+    "MindCV": mindcv_facts,
+    "timm": argument_facts,
+}
+"""Readers of the configurations that lie next to checkpoints, by framework."""
 
 
 def stated_facts(checkpoint: CheckpointContents, *, head: str | None = None, keeps_head: bool = True) -> StatedFacts:
@@ -51,7 +62,11 @@ def stated_facts(checkpoint: CheckpointContents, *, head: str | None = None, kee
     config, values = metadata.get("config"), metadata.get("values")
     if checkpoint.container == MODEL_FOLDER and isinstance(config, Mapping):
         return timm_facts(config)
-    return trainer_facts(values) if isinstance(values, Mapping) else NOTHING_STATED
+    found = trainer_facts(values) if isinstance(values, Mapping) else NOTHING_STATED
+    run = metadata.get("run_config")
+    if found is not NOTHING_STATED or not isinstance(run, Mapping):
+        return found
+    return RUN_CONFIG_FACTS[run["framework"]](run["values"], f"{run['file']} next to it")
 
 
 def check_match(checkpoint: CheckpointContents, match: Match, stated: StatedFacts) -> None:

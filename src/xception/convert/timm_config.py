@@ -31,7 +31,26 @@ class _PretrainedCfg(msgspec.Struct, frozen=True):
     std: tuple[float, ...] | None = None
 
 
-def timm_preprocess(config: Mapping[str, object]) -> Preprocess | None:
+def adapted_preprocess(usual: Preprocess, stated: Mapping[str, object], place: str) -> Preprocess:
+    """The preprocessing that timm derives from that of some weights, and from keys that are stated in its place.
+
+    Raises:
+        InputError: see `timm_preprocess`.
+    """
+    size, crop_pct, mode = _crop(usual)
+    config = {
+        "input_size": [usual.channels, *size],
+        "crop_pct": crop_pct,
+        "crop_mode": mode,
+        "interpolation": usual.interpolation,
+        "mean": usual.mean,
+        "std": usual.std,
+    }
+    found = timm_preprocess({**config, **stated}, place)
+    return found or usual
+
+
+def timm_preprocess(config: Mapping[str, object], place: str = "config.json") -> Preprocess | None:
     """The preprocessing that timm derives from a configuration; None where it states no input size.
 
     Raises:
@@ -43,7 +62,7 @@ def timm_preprocess(config: Mapping[str, object]) -> Preprocess | None:
     try:
         return _preprocess(msgspec.convert(stated, _PretrainedCfg))
     except (msgspec.ValidationError, UsageError, ZeroDivisionError, OverflowError) as error:
-        raise InputError(f"the preprocessing in config.json cannot be used: {error}; pass --weights instead") from error
+        raise InputError(f"the preprocessing in {place} cannot be used: {error}; pass --weights instead") from error
 
 
 def _preprocess(cfg: _PretrainedCfg) -> Preprocess:

@@ -5,14 +5,20 @@ transformers 5, `models/timm_wrapper`.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
 
 from xception.arch.spec import Pooling
-from xception.convert.stated import StatedFacts
+from xception.arch.variants import VARIANTS
+from xception.convert.catalog import CATALOG
+from xception.convert.defaults import default_preprocess
+from xception.convert.stated import NOTHING_STATED, StatedFacts
+from xception.convert.timm_config import adapted_preprocess
 from xception.errors import InputError
 from xception.metrics import Activation
+from xception.preprocess import Preprocess
 
 TIMM_VARIANTS: Mapping[str, str] = {
     "legacy_xception": "timm_xception",
@@ -148,8 +154,69 @@ def trainer_facts(values: Mapping[str, Any]) -> StatedFacts:
     """
     arguments = values.get("args")
     if not isinstance(arguments, Mapping) or "gp" not in arguments:
-        return StatedFacts()
-    extra = arguments.get("model_kwargs")
-    stated = dict(extra) if isinstance(extra, Mapping) else {}
-    stated |= {"global_pool": arguments["gp"]} if arguments["gp"] is not None else {}
-    return timm_facts({"architecture": arguments.get("model"), "model_args": stated}, "its training arguments")
+        return NOTHING_STATED
+    return argument_facts(arguments, "its training arguments")
+
+
+class _Arguments(msgspec.Struct, frozen=True):
+    """The arguments of the training script that are about the network and its images; the rest is about training."""
+
+    model: str | None = None
+    gp: str | None = None
+    num_classes: int | None = None
+    in_chans: int | None = None
+    drop: float | None = None
+    drop_connect: float | None = None
+    drop_path: float | None = None
+    drop_block: float | None = None
+    bn_eps: float | None = None
+    img_size: int | None = None
+    input_size: tuple[int, int, int] | None = None
+    crop_pct: float | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    interpolation: str | None = None
+    model_kwargs: dict[str, Any] | None = None
+
+
+def argument_facts(arguments: Mapping[str, Any], place: str) -> StatedFacts:
+    """Read the arguments of timm's training script, wherever it wrote them.
+
+    Raises:
+        InputError: one that is not built here.
+    """
+    try:
+        given = msgspec.convert(dict(arguments), _Arguments)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{place} states something that timm's training script does not take: {error}") from error
+    for name in ("drop_block", "bn_eps"):
+        if getattr(given, name):
+            raise InputError(f"{place} states {name} {getattr(given, name)}, which these networks do not have")
+    own = {
+        "global_pool": given.gp,
+        "num_classes": given.num_classes,
+        "in_chans": given.in_chans,
+        "drop_rate": given.drop,
+        "drop_path_rate": given.drop_path if given.drop_path is not None else given.drop_connect,
+    }
+    stated = {name: value for name, value in own.items() if value is not None} | (given.model_kwargs or {})
+    facts = timm_facts({"architecture": given.model, "model_args": stated}, place)
+    return replace(facts, preprocess=_trained_preprocess(given, facts, place))
+
+
+def _trained_preprocess(given: _Arguments, facts: StatedFacts, place: str) -> Preprocess | None:
+    """The preprocessing of the network's weights at timm, with what the arguments state in its place; None without."""
+    size = given.input_size or (given.img_size and (given.in_chans or 3, given.img_size, given.img_size))
+    own = {
+        "input_size": size and list(size),
+        "crop_pct": given.crop_pct,
+        "mean": given.mean and given.mean * (3 if len(given.mean) == 1 else 1),
+        "std": given.std and given.std * (3 if len(given.std) == 1 else 1),
+        "interpolation": given.interpolation,
+    }
+    stated = {name: value for name, value in own.items() if value}
+    if not stated or not facts.variants:
+        return None
+    entry = CATALOG.get(f"timm_{given.model}")
+    usual = entry.preprocess if entry else default_preprocess(VARIANTS[facts.variants[0]])
+    return adapted_preprocess(usual, stated, place)

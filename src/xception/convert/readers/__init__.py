@@ -3,6 +3,7 @@
 read_checkpoint          what a file or folder is, told by its content, and what it holds
 ├── one module a format  torch_pickle, paddle_pickle, keras, mindspore_ckpt, tensorbundle, safetensors_file
 ├── a folder of files     folder
+├── what lies next to it  run_config
 ├── what formats share   pickles, numpy_pickle, state_dicts, hdf5, zips, protobuf
 ├── what is none          foreign
 └── the ground           checkpoint (the result), binary (bounded access), limits
@@ -22,6 +23,7 @@ from xception.convert.readers.foreign import foreign_archive, foreign_folder, fo
 from xception.convert.readers.keras import KERAS_WEIGHTS_FILE, complete_norms, read_keras_hdf5, read_keras_zip
 from xception.convert.readers.mindspore_ckpt import read_mindspore, refuse_encrypted
 from xception.convert.readers.paddle_pickle import read_paddle
+from xception.convert.readers.run_config import run_config
 from xception.convert.readers.safetensors_file import is_safetensors, read_safetensors
 from xception.convert.readers.tensorbundle import index_path, read_tensorbundle
 from xception.convert.readers.torch_pickle import PROGRAM, read_torch_legacy, read_torch_zip
@@ -55,9 +57,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
     Raises:
         InputError: the path is unreadable, of no known format, damaged, hostile, or without weights.
+        MissingExtra: a training's configuration lies next to it, and PyYAML is not installed.
     """
     try:
-        return _read_folder(path) if path.is_dir() else _read_file(path, load_file(index_path(path)))
+        if path.is_dir():
+            return _read_folder(path)
+        return _with_run_config(_read_file(path, load_file(index_path(path))))
     except OSError as error:
         raise InputError(
             f"{error.filename or path} cannot be read ({error.strerror}); expected a checkpoint file or a model folder"
@@ -98,6 +103,12 @@ def _read_file(path: Path, file: LoadedFile) -> Checkpoint:
     return Checkpoint(
         path=path, file=file, container=contents.container, groups=contents.groups, metadata=contents.metadata
     )
+
+
+def _with_run_config(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint with the configuration of its training that lies next to it, as the metadata's "run_config"."""
+    config = run_config(checkpoint.path, checkpoint.container)
+    return replace(checkpoint, metadata=checkpoint.metadata | {"run_config": config}) if config else checkpoint
 
 
 def _read_folder(folder: Path) -> Checkpoint:

@@ -18,6 +18,9 @@ SAVE_STATE_DICT = 'torch.save(torch.load("FILE", weights_only=False){}.state_dic
 _NOT_WEIGHTS = ("optim", "opt_state", "lr_sched")
 _WIDEST_INTEGER = 2**63
 
+MAX_ROW = 16
+"""Values of an argument that is a list; an input size has three."""
+
 
 def gather_state_dicts(root: object, gathering: Gathering, tensor_of: TensorOf) -> dict[str, object]:
     """Collect the tensors of the dictionaries in a dictionary, but for the optimizer's; if they have none, its own.
@@ -121,7 +124,13 @@ def _arguments(given: StatedArguments) -> dict[str, Any]:
         for name, value in rows.items()
         if isinstance(value, dict)
     }
-    return {name: value for name, value in rows.items() if value is None or _is_plain(value)} | inner
+    plain = {name: value for name, value in rows.items() if value is None or _is_plain(value) or _is_row(value)}
+    return plain | inner
+
+
+def _is_row(value: Any) -> bool:
+    """True for a few plain values in a row, such as an input size."""
+    return isinstance(value, list | tuple) and len(value) <= MAX_ROW and all(map(_is_plain, value))
 
 
 def _is_plain(value: Any) -> bool:
