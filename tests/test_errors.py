@@ -1,4 +1,5 @@
 import inspect
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -62,11 +63,25 @@ def test_missing_extras_are_named_with_the_one_command_that_installs_them_all() 
     assert several.extras == ("hub", "torch")
 
 
-def test_a_clone_installs_from_itself_and_an_installed_package_by_its_name(
+METADATA = [
+    "numpy>=2.0",
+    'torch>=2.6; extra == "torch"',
+    "httpx>=0.27; extra == 'hub'",
+    'onnx>=1.17; extra == "onnx"',
+    'xception[onnx,torch]; extra == "openvino"',
+    'openvino>=2024.6; extra == "openvino"',
+    'quick>=4.0; (platform_machine != "aarch64" and os_name != "nt") and extra == "fast"',
+]
+
+
+def test_a_clone_installs_from_itself_and_an_installed_package_names_the_requirements(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(errors, "CHECKOUT", tmp_path)
-    assert install_command("torch", "hub", "torch") == "pip install 'xception[hub,torch]'"
+    monkeypatch.setattr(metadata, "requires", lambda _: METADATA)
+    assert install_command("torch", "hub", "torch") == "pip install 'httpx>=0.27' 'torch>=2.6'"
+    assert install_command("openvino") == "pip install 'onnx>=1.17' 'openvino>=2024.6' 'torch>=2.6'"
+    assert install_command("fast") == """pip install 'quick>=4.0; platform_machine != "aarch64" and os_name != "nt"'"""
     (tmp_path / "pyproject.toml").touch()
     assert install_command("torch") == f"pip install -e '{tmp_path}[torch]'"
     monkeypatch.chdir(tmp_path)

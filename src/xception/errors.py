@@ -15,6 +15,7 @@ Any other exception that reaches the command line is an unforeseen error, with t
 A message is one sentence that says what failed, what was expected, what came and what to do next.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -24,12 +25,44 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 def install_command(*extras: str) -> str:
-    """The command that installs groups of optional dependencies: into a clone's own environment, or by name."""
-    groups = ",".join(sorted(set(extras)))
-    if not (CHECKOUT / "pyproject.toml").is_file():
-        return f"pip install 'xception[{groups}]'"
-    place = "." if Path.cwd() == CHECKOUT else CHECKOUT
-    return f"pip install -e '{place}[{groups}]'"
+    """The command that installs groups of optional dependencies: into a clone's own environment, or package by package,
+    since nobody promises that an index has this one under its name."""
+    if (CHECKOUT / "pyproject.toml").is_file():
+        place = "." if Path.cwd() == CHECKOUT else CHECKOUT
+        return f"pip install -e '{place}[{','.join(sorted(set(extras)))}]'"
+    return " ".join(("pip install", *(f"'{requirement}'" for requirement in requirements(*extras))))
+
+
+def requirements(*extras: str) -> tuple[str, ...]:
+    """What groups of optional dependencies consist of, as the installed package's own metadata state it; the groups by
+    their names where it has none."""
+    # The command line starts without it.
+    from importlib import metadata
+
+    try:
+        lines = metadata.requires(__package__) or []
+    except metadata.PackageNotFoundError:
+        lines = []
+    found: dict[str, None] = {}
+    waiting = sorted(set(extras))
+    for extra in waiting:
+        for line in lines:
+            stated, _, marker = line.partition(";")
+            if not re.search(rf"""\bextra\s*==\s*['"]{extra}['"]""", marker):
+                continue
+            others = re.fullmatch(rf"{__package__}\[(.*)\]", stated.strip())
+            if others:
+                waiting += [name for name in others[1].split(",") if name not in waiting]
+            else:
+                found[_for_all_machines(stated, marker)] = None
+    return tuple(sorted(found)) or tuple(waiting)
+
+
+def _for_all_machines(stated: str, marker: str) -> str:
+    """A requirement with its conditions, but for the group that it belongs to."""
+    rest = re.sub(r"""\s*(\band\s+)?\bextra\s*==\s*['"][\w-]+['"]\s*""", "", marker).strip()
+    rest = rest.removeprefix("(").removesuffix(")").replace("'", '"')
+    return f"{stated.strip()}; {rest}" if rest else stated.strip()
 
 
 def first_line(error: BaseException) -> str:

@@ -210,8 +210,8 @@ def _twins_sentence(match: Match) -> str:
     if not others:
         return ""
     return (
-        f"they would fit {', '.join(others)}, too: that differs in what no file states, such as epsilon or the padding "
-        "of pools, and is to be named as the variant if the weights were ported from there"
+        f"they would fit {_some(others, most=2)}, too: that differs in what no file states, such as epsilon or the "
+        "padding of pools, and is to be named as the variant if the weights were ported from there"
     )
 
 
