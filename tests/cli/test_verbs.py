@@ -186,6 +186,39 @@ def test_evaluate_and_compare_write_pages_and_a_table(
     assert sorted(path.name for path in page.parent.iterdir()) == ["page.html", "pair.html"]
 
 
+def test_an_evaluation_is_made_again_from_its_own_provenance(
+    onnx_bundle: Bundle, faulty_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--tta", "flip", "--pixels", "exact", "--preprocess", "bilinear", "--top", "3"]
+    first = document(capsys, "evaluate", onnx_bundle.path, faulty_folder, *arguments)
+    program, *words = first["provenance"]["run"].pop("command")
+    assert (program, words[1:3]) == ("xception", [str(onnx_bundle.path), str(faulty_folder)])
+    assert run(words) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["provenance"]["run"].pop("command") == [program, *words]
+    for each in (first, again):
+        assert each["provenance"]["run"].pop("date").endswith("+00:00")
+    assert json.dumps(first) == json.dumps(again)
+
+
+def test_two_documents_are_compared_by_machine(
+    onnx_bundle: Bundle, faulty_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, options in (("a", []), ("b", ["--preprocess", "squash_whole"])):
+        assert run(["evaluate", str(onnx_bundle.path), str(faulty_folder), "--json", *options]) == 0
+        (tmp_path / f"{name}.json").write_text(capsys.readouterr().out)
+    found = document(capsys, "compare", tmp_path / "a.json", tmp_path / "b.json")
+    assert {row["name"] for row in found["conditions"]} >= {"models.0.preprocess.resize.rule"}
+    assert run(["compare", str(tmp_path / "a.json"), str(tmp_path / "a.json")]) == 0
+    assert "the same" in capsys.readouterr().out
+    (faulty_folder / CLASSES[0] / "0.png").unlink()
+    assert run(["evaluate", str(onnx_bundle.path), str(faulty_folder), "--json"]) == 0
+    (tmp_path / "c.json").write_text(capsys.readouterr().out)
+    assert run(["compare", str(tmp_path / "a.json"), str(tmp_path / "c.json")]) == 3
+    assert "not the same images" in capsys.readouterr().err
+    assert run(["compare", str(onnx_bundle.path), str(onnx_bundle.path)]) == 2
+
+
 def test_compare_judges_the_second_model_by_the_first(
     forms: dict[str, Bundle], faulty_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

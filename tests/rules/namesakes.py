@@ -17,6 +17,7 @@ TESTED_ELSEWHERE = {
     "backends/openvino.py": "backends/test_contract.py",
     "backends/torch.py": "backends/test_contract.py",
     **{f"cli/{verb}.py": "cli/test_verbs.py" for verb in ("compare", "evaluate", "export", "info", "list", "predict")},
+    "cli/origin.py": "cli/test_verbs.py",
     "cli/output.py": "cli/test_verbs.py",
     "data/classes.py": "data/test_list_file.py",
     "data/ground_truth.py": "data/test_flat_folder.py",

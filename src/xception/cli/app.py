@@ -11,6 +11,7 @@ from typing import NamedTuple
 from cyclopts import App, Parameter
 
 from xception.cli.failures import UNWRITABLE, ending_of
+from xception.cli.origin import COMMAND
 from xception.cli.output import prepare_streams, say
 from xception.data import inventory
 from xception.version import __version__
@@ -92,6 +93,7 @@ def run(arguments: list[str]) -> int:
         warnings.simplefilter("ignore")
     try:
         prepare_streams()
+        COMMAND.set(tuple(tokens))
         build_app(tokens)(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except BrokenPipeError:

@@ -2,26 +2,32 @@
 
 from pathlib import Path
 
+import msgspec
+
 from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions
 from xception.cli.models import open_model
-from xception.cli.options import Data, Html, Json, ModelOption, NoVerify, page_packages
+from xception.cli.options import Html, Json, ModelOption, NoVerify, OptionalData, page_packages
+from xception.cli.origin import made_here
 from xception.cli.output import Watched, percent, points, print_facts, print_json, progress_bar, say
 from xception.data.source import Source
 from xception.data.sources import open_source, packages_for
-from xception.errors import CheckFailed
+from xception.errors import CheckFailed, UsageError
 from xception.extras import require_all
 from xception.outputs import write_file
 from xception.pipeline.requirements import packages_to_run
 from xception.tasks.compare import MARGIN, Comparison
 from xception.tasks.compare import compare as run
+from xception.tasks.documents import compare_documents
 
 SHOWN_FLIPS = 5
+
+DOCUMENT_SUFFIX = ".json"
 
 
 def compare(
     first: ModelOption,
     second: ModelOption,
-    data: Data,
+    data: OptionalData = None,
     /,
     *,
     margin: float = MARGIN,
@@ -36,12 +42,18 @@ def compare(
     ```
     xception compare digits-onnx digits-int8 digits
     xception compare model-onnx model-int8 photos/val --margin 0.005 --require
+    xception compare monday.json friday.json
     ```
+
+    Without DATA, the two are documents that `evaluate --json` printed: what differs in their figures and conditions.
 
     Args:
         margin: Largest loss of top-1 accuracy that does not matter, as a fraction: 0.01 is one point in a hundred.
         require: Exit with code 1 unless the second is shown to lose less than the margin.
     """
+    if data is None:
+        _compare_documents(first, second, json=json)
+        return
     models = (first, second)
     runtimes = [package for model in models for package in packages_to_run(model, engine.backend)]
     require_all(*runtimes, *packages_for(data), *page_packages(html))
@@ -53,6 +65,7 @@ def compare(
         progress_bar() as progress,
     ):
         result = run(one, other, Watched(source, progress, "comparing"), margin=margin)
+    result = msgspec.structs.replace(result, provenance=made_here(result.provenance))
     if html:
         _write(html, result, source)
     if json:
@@ -61,6 +74,21 @@ def compare(
         _print(result)
     if require and result.non_inferiority.verdict != "yes":
         raise CheckFailed(f"{second} is not shown to be as good as {first}: {result.non_inferiority.sentence()}")
+
+
+def _compare_documents(first: str, second: str, *, json: bool) -> None:
+    if not all(name.endswith(DOCUMENT_SUFFIX) for name in (first, second)):
+        raise UsageError(
+            f"compare needs the data on which {first} and {second} are compared; expected DATA behind them, or two "
+            "documents that evaluate --json printed"
+        )
+    result = compare_documents(Path(first), Path(second))
+    if json:
+        print_json(result)
+        return
+    facts = {"data": result.data, "conditions that differ": f"{len(result.conditions)}"}
+    facts |= {row.name: f"{row.first} -> {row.second}" for row in (*result.conditions, *result.figures)}
+    print_facts(facts if result.figures else facts | {"figures": "the same"})
 
 
 def _write(html: Path, result: Comparison, source: Source) -> None:

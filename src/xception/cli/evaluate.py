@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from cyclopts import Parameter
 
 from xception.bundle import Bundle
@@ -24,6 +25,7 @@ from xception.cli.options import (
     check_failed,
     page_packages,
 )
+from xception.cli.origin import made_here
 from xception.cli.output import Watched, percent, print_facts, print_json, progress_bar, say
 from xception.cli.vendor_results import NO_RESULTS, VendorResults, score
 from xception.data.source import Source
@@ -128,8 +130,23 @@ def evaluate(
     )
     opened = open_model(model, verify=not no_verify)
     source = open_source(data)
-    real = scoring.real_labels(opened, source)
-    with engine.open(opened, source) as runner, progress_bar() as progress:
+    result = _evaluated(opened, source, engine, scoring, strict_images=strict_images)
+    if output.html:
+        _write(output.html, result, source)
+    if output.json:
+        print_json(result)
+    elif output.csv:
+        _print_csv(result)
+    else:
+        _print(result, next_step=f"xception benchmark {model} {data}")
+    check_failed(result.seen, result.failed, max_failed)
+
+
+def _evaluated(
+    bundle: Bundle, source: Source, engine: AnswerOptions, scoring: Scoring, *, strict_images: bool
+) -> Evaluation:
+    real = scoring.real_labels(bundle, source)
+    with engine.open(bundle, source) as runner, progress_bar() as progress:
         result = run(
             runner,
             Watched(source, progress, "evaluating"),
@@ -140,15 +157,7 @@ def evaluate(
             real=real,
             strict_images=strict_images,
         )
-    if output.html:
-        _write(output.html, result, source)
-    if output.json:
-        print_json(result)
-    elif output.csv:
-        _print_csv(result)
-    else:
-        _print(result, next_step=f"xception benchmark {model} {data}")
-    check_failed(result.seen, result.failed, max_failed)
+    return msgspec.structs.replace(result, provenance=made_here(result.provenance))
 
 
 def _print_csv(result: Evaluation) -> None:

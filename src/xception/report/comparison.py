@@ -10,6 +10,7 @@ from xception.report.document import Card
 from xception.report.evaluation import accuracy_card
 from xception.report.html import page, strips
 from xception.tasks.compare import Comparison
+from xception.tasks.provenance import flat
 
 
 def render_comparison(comparison: Comparison, pictures: Mapping[str, Image.Image]) -> str:
@@ -26,6 +27,7 @@ def render_comparison(comparison: Comparison, pictures: Mapping[str, Image.Image
     return page(
         "comparison.html.j2",
         result=comparison,
+        provenance=flat(comparison.provenance) if comparison.provenance else None,
         title=" and ".join(Path(side.bundle).name for side in sides),
         cards=tuple(_cards(comparison)),
         sides=sides,

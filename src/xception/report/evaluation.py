@@ -13,6 +13,7 @@ from xception.report.document import Card
 from xception.report.html import page, percent_text
 from xception.report.plots import reliability
 from xception.tasks.evaluation import Evaluation
+from xception.tasks.provenance import flat
 
 CsvRow = tuple[str | int | float | None, ...]
 
@@ -32,6 +33,7 @@ def render_evaluation(evaluation: Evaluation, pictures: Mapping[str, Image.Image
     return page(
         "evaluation.html.j2",
         result=evaluation,
+        provenance=flat(evaluation.provenance) if evaluation.provenance else None,
         name=Path(evaluation.bundle).name,
         conditions=_conditions(evaluation),
         cards=tuple(_cards(evaluation)),

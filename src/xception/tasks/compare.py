@@ -27,6 +27,7 @@ from xception.pipeline.sessions import Restricted
 from xception.tasks.binary import two_classes
 from xception.tasks.evaluation import FailedImage
 from xception.tasks.pairs import PairCounts
+from xception.tasks.provenance import DataFingerprint, ResultProvenance, provenance_of
 from xception.tasks.tally import Tally
 from xception.tasks.targets import relabelled
 
@@ -95,6 +96,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     worst_flips: tuple[Flip, ...]
     """The flips with the largest swing first, at most `MAX_FLIPS`."""
     failures: tuple[FailedImage, ...]
+    provenance: ResultProvenance | None = None
+    """Models, data, options, versions and machine behind the figures."""
 
     def __repr__(self) -> str:
         models = f"{self.second.bundle} with {self.first.bundle}"
@@ -123,7 +126,8 @@ def compare(first: Engine, second: Engine, source: Source, *, margin: float = MA
     first, second = two_classes(first, source.classes), two_classes(second, source.classes)
     labels = first.bundle.labels
     order = matched(labels, second.bundle.labels)
-    items = relabelled(source, labels.targets(source.classes))
+    fingerprint = DataFingerprint()
+    items = fingerprint.watch(relabelled(source, labels.targets(source.classes)))
     sides = (first.judging(), second.judging().with_lane(session=Restricted(second.session, order)))
     activations = first.bundle.model.activation, second.bundle.model.activation
     for activation in activations:
@@ -132,7 +136,8 @@ def compare(first: Engine, second: Engine, source: Source, *, margin: float = MA
     for one, other in run_side_by_side(sides, items):
         tally.add(one, other)
     result = tally.comparison(first, second, source.name, len(source), margin)
-    return msgspec.structs.replace(result, inventory=inventory_of(source))
+    provenance = provenance_of(sides, source, fingerprint, {"margin": margin})
+    return msgspec.structs.replace(result, inventory=inventory_of(source), provenance=provenance)
 
 
 def matched(first: Labels, second: Labels) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """Honest evaluation: every image of a labelled set is counted, and no result is without its interval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
@@ -10,9 +10,11 @@ from xception.data.source import Source, require_source
 from xception.extras import is_installed
 from xception.metrics import check_probabilities
 from xception.pipeline.engine import Engine, require_engine
+from xception.pipeline.lane import Damage, Failure, Scored
 from xception.pipeline.sessions import VIEWS, Averaged, Restricted, Tta
 from xception.tasks.binary import two_classes
 from xception.tasks.evaluation import Evaluation
+from xception.tasks.provenance import DataFingerprint, provenance_of
 from xception.tasks.real_labels import RealLabels
 from xception.tasks.tally import Tally
 from xception.tasks.targets import present, relabelled, renamed
@@ -28,6 +30,7 @@ def evaluate(
     tta: Tta | None = None,
     real: RealLabels | None = None,
     strict_images: bool = False,
+    observe: Callable[[Scored | Failure], object] | None = None,
 ) -> Evaluation:
     """Run a model over a labelled data set.
 
@@ -44,6 +47,7 @@ def evaluate(
         real: several right answers per image, for `Evaluation.real`.
         strict_images: count damaged JPEG files as failed, which otherwise are seen and named in `Evaluation.damaged`;
             without simplejpeg nobody looks.
+        observe: is given every outcome, in the order of the images.
 
     Raises:
         InputError: a class of the data is none of the model's, or an image is missing in `real`.
@@ -53,11 +57,20 @@ def evaluate(
     require_engine(engine)
     require_source(source)
     looks = strict_images or is_installed("simplejpeg")
-    engine = engine.with_lane(damage="refused" if strict_images else "noted" if looks else "ignored")
-    tally = count_outcomes(engine, source, class_map=class_map, subset=subset, tta=tta, real=real)
+    damage: Damage = "refused" if strict_images else "noted" if looks else "ignored"
+    engine, fingerprint = engine.with_lane(damage=damage), DataFingerprint()
+    asked = {"class_map": class_map, "subset": subset, "tta": tta, "real": real}
+    tally = count_outcomes(engine, source, **asked, fingerprint=fingerprint, observe=observe)  # type: ignore[arg-type]
     result = tally.evaluation(str(engine.bundle.path), source.name, engine.session.facts.name, len(source), top)
-    damaged = result.damaged if looks else None
-    return msgspec.structs.replace(result, tta=tta, subset=subset, inventory=inventory_of(source), damaged=damaged)
+    options = asked | {"class_map": dict(class_map), "real": real.digest if real else None, "damaged_images": damage}
+    return msgspec.structs.replace(
+        result,
+        tta=tta,
+        subset=subset,
+        inventory=inventory_of(source),
+        damaged=result.damaged if looks else None,
+        provenance=provenance_of([engine.judging()], source, fingerprint, options),
+    )
 
 
 def count_outcomes(
@@ -68,10 +81,13 @@ def count_outcomes(
     subset: bool = False,
     tta: Tta | None = None,
     real: RealLabels | None = None,
+    fingerprint: DataFingerprint | None = None,
+    observe: Callable[[Scored | Failure], object] | None = None,
 ) -> Tally:
     """Run the model over a labelled data set; returns the counts behind `evaluate`, which takes the same arguments.
 
-    Counts of parts of a data set add up to those of the whole, which fractions do not.
+    Counts of parts of a data set add up to those of the whole, which fractions do not. `fingerprint` sums up the
+    images that are loaded, with the model's own classes.
 
     Raises:
         InputError: a class of the data is none of the model's, or an image is missing in `real`.
@@ -90,8 +106,11 @@ def count_outcomes(
 
     tally = Tally(tuple(labels.names[index] for index in classes), valid if real else None, activation)
     runner = _with_views(engine.judging(), classes if subset else None, tta)
-    for outcome in runner.run(relabelled(source, tuple(place.get(target, -1) for target in targets))):
+    items = (fingerprint or DataFingerprint()).watch(relabelled(source, targets))
+    for outcome in runner.run(relabelled(items, tuple(place.get(target, -1) for target in range(len(labels))))):
         tally.add(outcome)
+        if observe:
+            observe(outcome)
     return tally
 
 

@@ -6,6 +6,7 @@ from xception.bundle import Score
 from xception.data.inventory import EMPTY, Inventory
 from xception.intervals import Interval
 from xception.pipeline.sessions import Tta
+from xception.tasks.provenance import ResultProvenance
 
 
 class FailedImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +80,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """The most confident ones first, at most `MAX_MISTAKES`."""
     failures: tuple[FailedImage, ...]
     """All of them, by path."""
+    provenance: ResultProvenance | None = None
+    """Models, data, options, versions and machine behind the figures."""
     damaged: tuple[FailedImage, ...] | None = None
     """Images among those seen whose JPEG data are broken, by path, with libjpeg's warning; None if nobody looked."""
     top_k: tuple[Interval, ...] = ()

@@ -3,6 +3,7 @@
 L. Beyer et al., Are we done with ImageNet? (2020)
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,6 +56,11 @@ class RealLabels:
                 f"{self.path} gives {key} the class {name}; expected indices below {len(self.labels)}, or class names"
             )
         return name
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the entries, however they are laid out in the file."""
+        return hashlib.sha256(msgspec.json.encode(self.entries, order="sorted")).hexdigest()
 
     @cached_property
     def _named(self) -> dict[str, int]:
