@@ -7,6 +7,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -198,8 +199,9 @@ def write_bundle(
         raise UsageError(wrong)
     if not all(map(is_plain, files)):
         raise UsageError(f"cannot write the files {sorted(files)} into a bundle; expected plain file names")
-    ensure_free_for_bundle(path, overwrite=overwrite)
-    with staged_folder(path) as folder:
+    ensure = partial(ensure_free_for_bundle, path, overwrite=overwrite)
+    ensure()
+    with staged_folder(path, ensure) as folder:
         named = {LABELS: labels_text(labels).encode()} if labels.names else {}
         contents = {**named, **files}
         hashes = {name: _store(folder / name, content) for name, content in contents.items()}

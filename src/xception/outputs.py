@@ -2,18 +2,30 @@
 
 import errno
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Collection, Iterator
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
+from xception import platforms
 from xception.errors import EnvironmentFault, InputError
 
 PARTIAL = ".partial"
-"""End of the name of a file that is being written; whoever finds one later may remove it."""
+"""End of the name of a file or folder that is being written; one that nobody has locked may be removed."""
+
+LOCK, NEW, OLD = ".lock", "new", "old"
+"""In a folder that is being written: its lock, what it is to become, and what it takes the place of."""
+
+MAX_NAME = 200
+"""Characters of a place's name that the name of its folder in the making has."""
+
+MODE = 0o7777
 
 FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 """Errors that more room on the disk mends."""
@@ -27,32 +39,72 @@ def json_document(document: object, *, indent: int = 2) -> bytes:
 def write_file(path: Path, content: bytes, *, sync: bool = True, then: str = "") -> None:
     """Write a file so that its place always holds the old or the new content, whole; missing folders are made.
 
+    A link is followed, as a shell's `>` does, and the file that it leads to is replaced; mode and owner stay. What is
+    no file, such as `/dev/stdout`, `/dev/null` or a pipe, gets the content.
+
     Args:
         path: the file.
         content: all that it is to hold.
         sync: wait until the content is on the disk, so that a power failure does not lose it. Without this, very many
-            small files are written faster.
+            small files are written faster; see `sync_files`.
         then: what to do once there is room again, such as "resume".
 
     Raises:
-        EnvironmentFault: it cannot be written; the old content is as it was.
+        EnvironmentFault: it cannot be written, or another process is writing it; the old content is as it was.
     """
-    partial = path.with_name(f".{path.name}{PARTIAL}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(content)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        partial.replace(path)
-        if sync:
-            _sync_folder(path.parent)
+        if _takes_content(path):
+            _write_through(path, content)
+        else:
+            _replace_file(path.resolve() if path.is_symlink() else path, content, sync)
     except OSError as error:
         raise _cannot_write(path, error, "what was there is unchanged", then) from error
-    finally:
-        with suppress(OSError):  # renamed already, or never made
-            partial.unlink()
+
+
+def sync_files(paths: Iterable[Path]) -> None:
+    """Wait until files that were written without are on the disk, and their names.
+
+    Raises:
+        EnvironmentFault: the disk does not take them.
+    """
+    folders = set()
+    for path in paths:
+        try:
+            _sync(path)
+        except OSError as error:
+            raise _cannot_write(path, error, "it may not be whole", "run the same again") from error
+        folders.add(path.parent)
+    for folder in folders:
+        _sync_folder(folder)
+
+
+@contextmanager
+def alone_in(folder: Path, doing: str) -> Iterator[None]:
+    """Keep other processes from writing a folder for the time of a block; it is made if there is none.
+
+    The lock ends with the process, however that ends.
+
+    Args:
+        folder: the place.
+        doing: what a second process is told, such as "training in".
+
+    Raises:
+        EnvironmentFault: another process is there, or the folder cannot be written.
+    """
+    place = folder / LOCK
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = _locked(place)
+    except OSError as error:
+        raise _cannot_write(folder, error, "nothing was changed") from error
+    if file is None:
+        raise EnvironmentFault(f"another process is {doing} {folder}; wait until it has ended, or choose another place")
+    with file:
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows keeps the file, which means nothing without its lock.
+                place.unlink()
 
 
 def ensure_free(
@@ -85,30 +137,180 @@ def ensure_free(
 
 
 @contextmanager
-def staged_folder(path: Path) -> Iterator[Path]:
+def staged_folder(path: Path, check: Callable[[], None] = lambda: None) -> Iterator[Path]:
     """A temporary folder next to `path` that takes its place at the end, or vanishes if anything fails.
 
-    Its files are on the disk before it is renamed, so that a power failure leaves the old folder or the new one.
+    Its files are on the disk before it is renamed, so that a power failure leaves the old folder or the new one. A
+    folder that lies there is exchanged with it at once where the system can, so that the place is never empty; a link
+    is followed. What an earlier process left behind when it was killed is cleared away first.
+
+    Args:
+        path: the place.
+        check: called again before it is taken; raises if it is not free, see `ensure_free`.
 
     Raises:
         EnvironmentFault: `path` cannot be written.
     """
+    place = path.resolve() if path.is_symlink() else path
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(place)
+        holder, lock = _make_holder(place)
     except OSError as error:
         raise EnvironmentFault(
-            f"cannot write to {path.parent}: {error.strerror}; choose a place you may write to"
+            f"cannot write to {place.parent}: {error.strerror}; choose a place you may write to"
         ) from error
+    kept = "what was there is unchanged" if place.exists() else "nothing was left behind"
     try:
+        folder = holder / NEW
+        folder.mkdir()
         yield folder
-        folder.chmod(0o755)
-        _sync_files(folder)
-        _replace_folder(path, folder)
+        _sync_tree(folder)
+        check()
+        _put(folder, place, holder / OLD)
     except OSError as error:
-        raise _cannot_write(path, error, "nothing was left behind") from error
+        raise _cannot_write(path, error, kept) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        lock.close()
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def _sync_tree(folder: Path) -> None:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    for path in files:
+        _sync(path)
+    for place in {folder, *(path.parent for path in files)}:
+        _sync_folder(place)
+
+
+def _put(folder: Path, place: Path, aside: Path) -> None:
+    """Move a folder to its place; one that lies there is in `folder` or `aside` afterwards."""
+    if not place.exists():
+        folder.rename(place)
+    else:
+        folder.chmod(place.stat().st_mode & MODE)
+        if not platforms.exchange(folder, place):
+            _change_places(folder, place, aside)
+    _sync_folder(place.parent)
+
+
+def _change_places(folder: Path, place: Path, aside: Path) -> None:
+    """The same in two steps; if the second one fails, the first is taken back."""
+    place.rename(aside)
+    try:
+        folder.rename(place)
+    except BaseException:
+        aside.rename(place)
+        raise
+
+
+def _make_holder(place: Path) -> tuple[Path, BinaryIO]:
+    """A folder next to a place for all that is being made for it, with its lock."""
+    while True:
+        holder = place.with_name(f"{_holder_start(place)}{secrets.token_hex(4)}{PARTIAL}")
+        holder.mkdir()
+        # Whoever clears away leftovers may have come between the two lines.
+        with suppress(FileNotFoundError):
+            if file := _locked(holder / LOCK):
+                return holder, file
+
+
+def _clear_leftovers(place: Path) -> None:
+    """Remove what killed processes left next to a place, and put back what they had moved aside."""
+    for holder in place.parent.glob(f"{escape(_holder_start(place))}{'[0-9a-f]' * 8}{PARTIAL}"):
+        with suppress(OSError):
+            if file := _locked(holder / LOCK):
+                with file:
+                    if (holder / OLD).exists() and not place.exists():
+                        (holder / OLD).rename(place)
+                    shutil.rmtree(holder, ignore_errors=True)
+
+
+def _holder_start(place: Path) -> str:
+    return f".{place.name[:MAX_NAME]}."
+
+
+def _locked(path: Path) -> BinaryIO | None:
+    """A file, made if there is none, that nobody else has locked; None if another process has it."""
+    while True:
+        file = path.open("ab", buffering=0)
+        try:
+            if not _has_lock(file):
+                file.close()
+                return None
+            # Whoever had the lock before may have renamed or removed the file that was opened.
+            with suppress(FileNotFoundError):
+                if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                    return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def _has_lock(file: BinaryIO) -> bool:
+    try:
+        return platforms.lock(file.fileno())
+    except OSError:
+        return True  # A file system without locks: there is no telling, and no reason to stop.
+
+
+def _takes_content(path: Path) -> bool:
+    """True for a device or pipe, which takes what is written to it, and for a name of an open file."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        raise OSError(errno.EINVAL, "it is a disk or a socket", str(path))
+    is_open_file = path.absolute().parts[1:2] in (("dev",), ("proc",)) and path.is_symlink()
+    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode) or is_open_file
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    # At the end of an open file, which may hold what was printed to it already.
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        left = memoryview(content)
+        while left:
+            left = left[file.write(left) or 0 :]
+
+
+def _replace_file(path: Path, content: bytes, sync: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}{PARTIAL}")
+    file = _locked(partial)
+    if file is None:
+        raise OSError(errno.EBUSY, "another process is writing it", str(path))
+    with file:
+        try:
+            file.truncate(0)
+            _fill(file, content, sync)
+            _keep_mode(path, partial)
+            if not platforms.RENAMES_OPEN_FILES:
+                file.close()
+            partial.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink()
+            raise
+    if sync:
+        _sync_folder(path.parent)
+
+
+def _fill(file: BinaryIO, content: bytes, sync: bool) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) or 0 :]
+    if sync:
+        os.fsync(file.fileno())
+
+
+def _keep_mode(path: Path, partial: Path) -> None:
+    with suppress(FileNotFoundError):
+        found = path.stat()
+        partial.chmod(found.st_mode & MODE)
+        platforms.keep_owner(partial, found)
 
 
 def _cannot_write(path: Path, error: OSError, state: str, then: str = "") -> EnvironmentFault:
@@ -117,23 +319,9 @@ def _cannot_write(path: Path, error: OSError, state: str, then: str = "") -> Env
     return EnvironmentFault(f"cannot write {path}: {error.strerror}; {state}; {hint}")
 
 
-def _replace_folder(path: Path, folder: Path) -> None:
-    """Put `folder` where `path` is; what lies there is moved aside first and removed last."""
-    if path.exists():
-        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-        path.rename(aside / path.name)
-        folder.rename(path)
-        shutil.rmtree(aside)
-    else:
-        folder.rename(path)
-    _sync_folder(path.parent)
-
-
-def _sync_files(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("r+b") as file:  # Windows refuses to flush a file that is open for reading only
-                os.fsync(file.fileno())
+def _sync(path: Path) -> None:
+    with path.open("r+b") as file:  # Windows refuses to flush a file that is open for reading only
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

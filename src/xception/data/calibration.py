@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Iterable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def write_sample(
             f"{source.name} has {len(chosen)} images that can be used where {count} were asked for "
             f"({sieve.passed_over} are unreadable, double, or in the sets to be kept apart); ask for fewer"
         )
-    with staged_folder(out) as folder:
+    with staged_folder(out, partial(ensure_free, out)) as folder:
         drawn = tuple(_write(source[index], source.classes, folder) for index in sorted(chosen))
         document = CalibrationSet(
             source=source.name,

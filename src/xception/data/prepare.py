@@ -17,7 +17,7 @@ from xception.data.ground_truth import Truth, find_truth, image_stem, read_truth
 from xception.data.tars import entries
 from xception.errors import CheckFailed, EnvironmentFault, InputError, UsageError
 from xception.labels import index_classes
-from xception.outputs import write_file
+from xception.outputs import alone_in, sync_files, write_file
 
 ARCHIVES = {"train": "ILSVRC2012_img_train.tar", "val": "ILSVRC2012_img_val.tar"}
 """Archives among the downloads, by the folder that each becomes."""
@@ -26,6 +26,9 @@ TRAIN_IMAGES = 1_281_167
 TRAIN_CLASSES = 1000
 VAL_IMAGES = 50_000
 VAL_PER_CLASS = 50
+
+SYNCED_TOGETHER = 1000
+"""Files that are brought to the disk at once: one by one, a million of them would take hours."""
 
 CLASS_NAME = re.compile(r"[\w#][\w#.+ -]*")
 """Class names that may become a folder's name."""
@@ -47,7 +50,6 @@ class DownloadedImage(NamedTuple):
 
     label: str
     name: str
-    size: int
     read: Callable[[], bytes]
 
 
@@ -93,21 +95,33 @@ def _prepare(source: Path, out: Path, truth_place: str | None, expect: int | Non
         )
     _check_room(source, out)
     truth = None if _is_training(source) else _truth(source, truth_place)
+    with alone_in(out, "sorting images into"):
+        return _sort(source, out, truth, expect, on_image)
+
+
+def _sort(source: Path, out: Path, truth: Truth | None, expect: int | None, on_image: OnImage) -> PreparedFolder:
     images = _training_images(source) if truth is None else _labelled_images(source, truth)
     places: set[str] = set()
-    written = 0
+    written: list[Path] = []
+    synced = 0
     for image in images:
         place = f"{image.label}/{image.name}"
         if place in places:
             raise InputError(f"{source} holds {place} twice; expected one image of each name")
         places.add(place)
-        written += _store(image, out / image.label / image.name, source)
+        target = out / image.label / image.name
+        if _store(image, target, source):
+            written.append(target)
+        if len(written) - synced == SYNCED_TOGETHER:
+            sync_files(written[synced:])
+            synced = len(written)
         on_image(len(places))
+    sync_files(written[synced:])
     counts = Counter(place.partition("/")[0] for place in places)
     _check_counts(counts, source, truth, expect)
     _check_folder(out, places)
     return PreparedFolder(
-        folder=str(out), classes=len(counts), images=len(places), written=written, kept=len(places) - written
+        folder=str(out), classes=len(counts), images=len(places), written=len(written), kept=len(places) - len(written)
     )
 
 
@@ -139,30 +153,30 @@ def _training_images(source: Path) -> Iterator[DownloadedImage]:
             if label == name:
                 raise InputError(f"{source} holds {name} among archives; expected one archive per class")
             for entry in entries(archive.open(), f"{source}/{name}"):
-                yield DownloadedImage(_label(label, source), _plain(entry.name, source), entry.length, entry.read)
+                yield DownloadedImage(_label(label, source), _plain(entry.name, source), entry.read)
 
 
 def _labelled_images(source: Path, truth: Truth) -> Iterator[DownloadedImage]:
     classes = truth.classes or index_classes(max(truth.targets.values()) + 1)
     targets = dict(truth.targets)
-    for name, size, read in _folder_images(source) if source.is_dir() else _archived_images(source):
+    for name, read in _folder_images(source) if source.is_dir() else _archived_images(source):
         target = targets.pop(image_stem(name), None)
         if target is None:
             again = "comes again" if image_stem(name) in truth.targets else f"is not in {truth.place}"
             raise InputError(f"{name} of {source} {again}; expected each image once, with the labels of these images")
-        yield DownloadedImage(_label(classes[target], source), name, size, read)
+        yield DownloadedImage(_label(classes[target], source), name, read)
 
 
-def _archived_images(source: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+def _archived_images(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     with _readable(source), inputs.open_file(source) as file:
         for entry in entries(file, str(source)):
-            yield _plain(entry.name, source), entry.length, entry.read
+            yield _plain(entry.name, source), entry.read
 
 
-def _folder_images(source: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+def _folder_images(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     for name in sorted(filter(is_image, LocalFiles(source).entries())):
         path = source / name
-        yield name, path.stat().st_size, partial(inputs.read_bytes, path, inputs.IMAGE_LIMIT)
+        yield name, partial(inputs.read_bytes, path, inputs.IMAGE_LIMIT)
 
 
 def _plain(name: str, source: Path) -> str:
@@ -180,14 +194,23 @@ def _label(label: str, source: Path) -> str:
 
 
 def _store(image: DownloadedImage, target: Path, source: Path) -> bool:
-    """Write one image to its place; False if it is there already."""
-    if target.is_file() and target.stat().st_size == image.size:
-        return False
+    """Write one image to its place; False if it is there already, to the last byte.
+
+    Equal sizes would not do: after a power failure a file may have its size and hold zeros.
+    """
     with _readable(source):
         data = image.read()
-    # Not synced: a million images would take hours, and one that a power failure cuts is written again.
+    if _holds(target, data):
+        return False
     write_file(target, data, sync=False, then="run the same again")
     return True
+
+
+def _holds(target: Path, data: bytes) -> bool:
+    try:
+        return target.stat().st_size == len(data) and inputs.read_bytes(target, inputs.IMAGE_LIMIT) == data
+    except OSError:
+        return False
 
 
 def _check_room(source: Path, out: Path) -> None:

@@ -1,5 +1,6 @@
 """A bundle as a folder that `timm.create_model("local-dir:FOLDER", pretrained=True)` loads."""
 
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -32,13 +33,15 @@ def write(request: ExportRequest) -> Path:
     """
     bundle, out = request.bundle, request.out
     _check_network(bundle)
-    ensure_free(out, "a folder for timm", only={TIMM_CONFIG, TIMM_WEIGHTS}, overwrite=request.overwrite)
+    names = {TIMM_CONFIG, TIMM_WEIGHTS}
+    ensure = partial(ensure_free, out, "a folder for timm", only=names, overwrite=request.overwrite)
+    ensure()
     network = bundle.model.network
     variant = network.architecture().name
     name = UPSTREAM_NAMES.get(variant, variant.removeprefix("timm_"))
     config = timm_config(name, network.num_classes, bundle.model.preprocess, bundle.labels)
     tensors = bundle.tensors()
-    with staged_folder(out) as folder:
+    with staged_folder(out, ensure) as folder:
         (folder / TIMM_CONFIG).write_bytes(json_document(config))
         (folder / TIMM_WEIGHTS).write_bytes(weights_bytes(rename_back(tensors, network.architecture(), timm)))
         _check_return(folder, bundle, tensors)

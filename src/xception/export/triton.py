@@ -1,5 +1,6 @@
 """A bundle as a model for Triton: `config.pbtxt`, labels, and the folder of a version, which is an ONNX bundle."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,9 @@ def write(request: ExportRequest) -> Path:
     bundle, out = request.bundle, request.out
     if not out.name:
         raise UsageError(f"{out} has no name, which the model would bear; pass a folder of its own")
-    ensure_free(out, "a model for Triton", only=CONTENT, overwrite=request.overwrite)
-    with staged_folder(out) as folder:
+    ensure = partial(ensure_free, out, "a model for Triton", only=CONTENT, overwrite=request.overwrite)
+    ensure()
+    with staged_folder(out, ensure) as folder:
         exported = export_bundle(bundle, "onnx", folder / TRITON_VERSION, options=request.options)
         if bundle.labels.names:
             (folder / TRITON_LABELS).write_text(labels_text(bundle.labels), encoding="utf-8")

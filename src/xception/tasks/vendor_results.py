@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -287,7 +288,7 @@ def write_results(vendor: Vendor, out: Path, engine: Engine, source: Source) -> 
             else:
                 failures.append(outcome)
 
-    with staged_folder(out) as folder:
+    with staged_folder(out, partial(ensure_free, out)) as folder:
         if vendor == "vastai":
             vastai.write_vastai_results(folder, rows(), labels, engine.bundle.model.activation)
         else:

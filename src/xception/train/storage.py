@@ -1,7 +1,6 @@
 """The place of a run's files: a folder of this machine, or an object storage."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -94,8 +93,6 @@ class LocalStorage:
                 self.remove(name)
 
     def publish(self, name: str, make: Callable[[Path], Bundle]) -> Bundle:
-        for folder in self.folder.glob(f".{name}.*"):  # of a process that was killed here
-            shutil.rmtree(folder, ignore_errors=True)
         return make(self.folder / name)
 
     def published(self, name: str) -> Bundle | None:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -96,11 +97,12 @@ def write_pack(request: ExportRequest, contents: Contents) -> Path:
     """
     check_weights(request.bundle)
     check_classes(request.bundle)
-    ensure_free(request.out, "a pack", marker=verify.MANIFEST, overwrite=request.overwrite)
+    ensure = partial(ensure_free, request.out, "a pack", marker=verify.MANIFEST, overwrite=request.overwrite)
+    ensure()
     if request.calibration is not None and request.data is not None:
         check_disjoint(request.calibration, request.data)
     sample, expected = sample_of(request), measure_expected(request)
-    with staged_folder(request.out) as folder:
+    with staged_folder(request.out, ensure) as folder:
         said = contents(folder, request, sample, expected)
         shutil.copyfile(verify.__file__, folder / "verify.py")
         _write_manifest(folder, {**_facts(request, sample, expected), **said})
