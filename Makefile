@@ -55,9 +55,11 @@ parity: $(STAMP)
 fuzz: $(STAMP)
 	$(BIN)/python tests/fuzz/fuzz_readers.py --cases 100000
 
-# Training runs that are killed, find the disk full or their checkpoints broken, and end as if nothing had been.
+# Training runs that are killed, find the disk full or their checkpoints broken, and end as if nothing had been; and
+# writers of bundles and data that are killed, with the old or the new at its place each time.
 siege: $(STAMP)
 	$(BIN)/python -m tests.attacks.kill_training --runs 100
+	$(BIN)/python -m tests.attacks.kill_writing --kills 200
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py

@@ -181,9 +181,9 @@ def test_a_socket_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_another_process_writes_is_left_to_it(tmp_path: Path) -> None:
-    with outputs._locked(tmp_path / ".file.partial"):
-        with pytest.raises(EnvironmentFault, match="another process is writing it"):
-            write_file(tmp_path / "file", b"x")
+    taken = outputs._locked(tmp_path / ".file.partial")
+    with taken, pytest.raises(EnvironmentFault, match="another process is writing it"):
+        write_file(tmp_path / "file", b"x")
     write_file(tmp_path / "file", b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -246,11 +246,13 @@ def test_an_error_in_the_middle_leaves_the_old_folder_and_says_so(
 
 def test_a_place_that_was_taken_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     place = tmp_path / "out"
-    with pytest.raises(InputError, match="exists and is not an empty folder"):
-        with staged_folder(place, partial(ensure_free, place)) as folder:
-            (folder / "file").touch()
-            place.mkdir()
-            (place / "thesis.txt").touch()
+    with (
+        pytest.raises(InputError, match="exists and is not an empty folder"),
+        staged_folder(place, partial(ensure_free, place)) as folder,
+    ):
+        (folder / "file").touch()
+        place.mkdir()
+        (place / "thesis.txt").touch()
     assert [path.name for path in place.iterdir()] == ["thesis.txt"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -336,10 +338,12 @@ def test_folders_of_others_that_look_alike_stay(tmp_path: Path) -> None:
 
 
 def test_one_process_at_a_time_is_in_a_folder(tmp_path: Path) -> None:
-    with alone_in(tmp_path / "run", "training in"):
-        with pytest.raises(EnvironmentFault, match=r"another process is training in .*run; wait until it has ended"):
-            with alone_in(tmp_path / "run", "training in"):
-                pass
+    with (
+        alone_in(tmp_path / "run", "training in"),
+        pytest.raises(EnvironmentFault, match=r"another process is training in .*run; wait until it has ended"),
+        alone_in(tmp_path / "run", "training in"),
+    ):
+        pass
     with alone_in(tmp_path / "run", "training in"):
         pass
     assert not list((tmp_path / "run").iterdir())

@@ -1,5 +1,6 @@
 import gzip
 import io
+import os
 import tarfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from xception.data import prepare as module
 from xception.data.prepare import PreparedFolder, prepare_imagenet
 from xception.data.sources import open_source
 from xception.errors import CheckFailed, EnvironmentFault, InputError, UsageError
+from xception.outputs import alone_in
 
 VAL = {f"{name}.JPEG": data for name, (_, data) in zip(NAMES, IMAGES, strict=True)}
 LABELS = "".join(f"{name}.JPEG {target}\n" for name, (target, _) in zip(NAMES, IMAGES, strict=True))
@@ -100,6 +102,37 @@ def test_an_interrupted_run_continues(downloads: Path, tmp_path: Path) -> None:
     (result,) = prepare_imagenet(archive, out)
     assert (result.written, result.kept) == (8, 4)
     assert tree(out) == SORTED
+
+
+def test_a_file_of_the_right_size_that_a_power_failure_emptied_is_written_again(
+    downloads: Path, tmp_path: Path
+) -> None:
+    archive, out = downloads / "ILSVRC2012_img_val.tar", tmp_path / "out"
+    prepare_imagenet(archive, out)
+    victim = out / min(tree(out))
+    victim.write_bytes(bytes(victim.stat().st_size))
+    (result,) = prepare_imagenet(archive, out)
+    assert (result.written, result.kept) == (1, 11)
+    assert tree(out) == SORTED
+
+
+def test_files_are_on_the_disk_before_they_are_counted(
+    downloads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("xception.data.prepare.SYNCED_TOGETHER", 5)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    out = tmp_path / "out"
+    prepare_imagenet(downloads / "ILSVRC2012_img_val.tar", out)
+    assert {(out / name).stat().st_ino for name in tree(out)} <= set(synced)
+
+
+def test_a_second_process_is_told_that_the_place_is_taken(downloads: Path, tmp_path: Path) -> None:
+    with (
+        alone_in(tmp_path / "out", "sorting images into"),
+        pytest.raises(EnvironmentFault, match="another process is sorting images into"),
+    ):
+        prepare_imagenet(downloads / "ILSVRC2012_img_val.tar", tmp_path / "out")
 
 
 def test_a_missing_image_fails_the_check_and_names_what_to_do(downloads: Path, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def test_what_is_written_is_read_replaced_and_removed(storage: Storage) -> None:
     storage.remove("a")
     storage.remove("a")
     assert storage.names() == ["b"]
+    storage.close()
 
 
 def test_a_bundle_is_published_whole(storage: Storage, weights_bundle: Bundle) -> None:
@@ -52,12 +54,14 @@ def test_a_bundle_is_published_whole(storage: Storage, weights_bundle: Bundle) -
     assert again.model == bundle.model
     assert again.main_file.read_bytes() == weights_bundle.main_file.read_bytes()
     assert storage.names() == ["bundle"]
+    storage.close()
 
 
 def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
     (tmp_path / f".a{PARTIAL}").write_bytes(b"half")
     (tmp_path / "a").write_bytes(b"whole")
-    open_storage(tmp_path).claim()
+    with closing(open_storage(tmp_path)) as storage:
+        storage.claim()
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
@@ -72,6 +76,15 @@ def test_a_writing_that_fails_leaves_the_old_content(tmp_path: Path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         storage.write("a", b"new")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]
+
+
+def test_a_second_process_is_told_that_the_place_is_taken(tmp_path: Path) -> None:
+    with closing(open_storage(tmp_path)) as storage, closing(open_storage(tmp_path)) as other:
+        storage.claim()
+        with pytest.raises(EnvironmentFault, match="another process is training in"):
+            other.claim()
+        storage.close()
+        other.claim()
 
 
 def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:

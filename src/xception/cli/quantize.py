@@ -114,8 +114,7 @@ def quantize(
         scales: File for the table of all scales and zero points, .csv or .json.
         keep_failed: Write the model that came closest all the same, marked as failed.
     """
-    _check(scales)
-    runtime.check()
+    _check(scales, runtime)
     packages = (*packages_to_run(model, runtime.backend), *_packages(to), *packages_for(calibration, validation))
     require_all(*packages, *page_packages(html))
     judged_on = "digits:validation" if validation is None and calibration == "digits" else validation
@@ -143,8 +142,9 @@ def _packages(to: str) -> tuple[str, ...]:
     return ("onnx", "onnxruntime", *(BACKENDS[name].imported_as for name in runtimes))
 
 
-def _check(scales: Path | None) -> None:
+def _check(scales: Path | None, runtime: EngineOptions) -> None:
     """Refuse before the work what cannot be done behind it."""
+    runtime.check()
     if scales and scales.suffix not in (".csv", ".json"):
         raise UsageError(f"--scales {scales} ends in {scales.suffix!r}; expected .csv or .json")
 

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from xception import inputs
 from xception.bundle import MANIFEST, Bundle, open_bundle
 from xception.data.remote import filesystem, is_remote
 from xception.errors import EnvironmentFault
-from xception.outputs import FULL, PARTIAL, write_file
+from xception.outputs import FULL, LOCK, PARTIAL, alone_in, write_file
 
 
 class Storage(Protocol):
@@ -41,7 +41,12 @@ class Storage(Protocol):
     def remove(self, name: str) -> None: ...
 
     def claim(self) -> None:
-        """Make the folder if there is none, and remove what a killed process left half-written in it."""
+        """Make the folder if there is none, keep other processes from writing it until `close`, and remove what a
+        killed one left half-written in it."""
+        ...
+
+    def close(self) -> None:
+        """Let others write the folder again."""
         ...
 
     def publish(self, name: str, make: Callable[[Path], Bundle]) -> Bundle:
@@ -69,10 +74,12 @@ class LocalStorage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.place = str(folder)
+        self._claim = ExitStack()
 
     def names(self) -> list[str]:
         with _explained(self.place, "read"):
-            return sorted(os.listdir(self.folder)) if self.folder.exists() else []  # noqa: PTH208 - only the names
+            found = os.listdir(self.folder) if self.folder.exists() else []  # noqa: PTH208 - only the names
+        return sorted(name for name in found if name != LOCK)
 
     def read(self, name: str) -> bytes:
         with _explained(f"{self.place}/{name}", "read"):
@@ -86,11 +93,13 @@ class LocalStorage:
             (self.folder / name).unlink(missing_ok=True)
 
     def claim(self) -> None:
-        with _explained(self.place, "write"):
-            self.folder.mkdir(parents=True, exist_ok=True)
+        self._claim.enter_context(alone_in(self.folder, "training in"))
         for name in self.names():
             if name.startswith(".") and name.endswith(PARTIAL):
                 self.remove(name)
+
+    def close(self) -> None:
+        self._claim.close()
 
     def publish(self, name: str, make: Callable[[Path], Bundle]) -> Bundle:
         return make(self.folder / name)
@@ -125,7 +134,10 @@ class RemoteStorage:
             self._fs.rm_file(f"{self._root}/{name}")
 
     def claim(self) -> None:
-        """Nothing to do: there are no folders, and nothing is ever half-written."""
+        """Nothing to do: there are no folders, nothing is ever half-written, and object storage has no locks."""
+
+    def close(self) -> None:
+        """Nothing to do."""
 
     def publish(self, name: str, make: Callable[[Path], Bundle]) -> Bundle:
         bundle = make(_scratch(name))

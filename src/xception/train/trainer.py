@@ -1,6 +1,7 @@
 """Training from a recipe to a bundle: claim the place of a run, train, and publish."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,18 +90,19 @@ def train_network(
     own = OwnParts(loss=loss, optimizer=optimizer, schedule=schedule, augment=augment, callbacks=tuple(callbacks))
     recipe, sources = _with_data(recipe, data, validation)
     parts = assemble(recipe, sources, own=own, workers=workers, on_note=on_note)
-    manifest, storage = describe_run(recipe, parts), open_storage(out)
-    if like:
-        check_same_data(like, manifest, "the run to repeat")
-    earlier, finished = from_first(parts.fabric, lambda: _claim(storage, manifest, like, on_note, resume=resume))
-    if finished:
-        return finished
-    checkpoints = _restored(storage, keep, parts, on_note)
-    if earlier is None and like is None and parts.fabric.is_global_zero:
-        _say(remarks(recipe, parts), on_note)
-    manifest = _continued(storage, manifest, earlier, parts, on_note)
-    running = RunningTraining(recipe=recipe, course=parts.course, place=storage.place, state=parts.state, note=on_note)
-    return _train(TrainingRun(parts, storage, checkpoints, running, own.callbacks, workers), manifest)
+    manifest = describe_run(recipe, parts)
+    with closing(open_storage(out)) as storage:
+        if like:
+            check_same_data(like, manifest, "the run to repeat")
+        earlier, finished = from_first(parts.fabric, lambda: _claim(storage, manifest, like, on_note, resume=resume))
+        if finished:
+            return finished
+        checkpoints = _restored(storage, keep, parts, on_note)
+        if earlier is None and like is None and parts.fabric.is_global_zero:
+            _say(remarks(recipe, parts), on_note)
+        manifest = _continued(storage, manifest, earlier, parts, on_note)
+        now = RunningTraining(recipe=recipe, course=parts.course, place=storage.place, state=parts.state, note=on_note)
+        return _train(TrainingRun(parts, storage, checkpoints, now, own.callbacks, workers), manifest)
 
 
 def _train(run: TrainingRun, manifest: RunManifest) -> Bundle:
