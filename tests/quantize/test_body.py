@@ -59,3 +59,17 @@ def test_a_graph_without_layers_is_refused() -> None:
     model = helper.make_model(helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", ports[:1], ports[1:]))
     with pytest.raises(InputError, match="no convolution and no dense layer"):
         body(model)
+
+
+def test_a_name_that_stands_for_an_equal_constant_becomes_one() -> None:
+    kernel = onnx.numpy_helper.from_array(np.ones((3, 1, 1, 1), np.float32), "kernel")
+    nodes = [
+        helper.make_node("Identity", ["kernel"], ["same"]),
+        helper.make_node("Identity", ["same"], ["again"]),
+        helper.make_node("Conv", ["x", "again"], ["y"], group=3),
+    ]
+    ports = [helper.make_tensor_value_info(name, 1, [1, 3, 4, 4]) for name in ("x", "y")]
+    model = helper.make_model(helper.make_graph(nodes, "g", ports[:1], ports[1:], [kernel]))
+    named = with_names(model)
+    assert [node.op_type for node in named.graph.node] == ["Conv"]
+    assert {tensor.name for tensor in named.graph.initializer} == {"kernel", "same", "again"}

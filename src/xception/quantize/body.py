@@ -20,7 +20,8 @@ BEHIND_LOGITS = ("Identity", "Sigmoid", "Softmax")
 
 
 def with_names(model: Any) -> Any:
-    """A copy in which every node has a name and every constant is an initializer, as ONNX Runtime's quantizer wants."""
+    """A copy in which every node has a name and every constant is an initializer of its own, as ONNX Runtime's
+    quantizer wants; torch's exporter lets names of equal constants stand for one of them."""
     onnx = require("onnx", "quantize")
     named = onnx.ModelProto()
     named.CopyFrom(model)
@@ -29,9 +30,23 @@ def with_names(model: Any) -> Any:
         node.attribute[0].t.name = node.output[0]
         named.graph.initializer.append(node.attribute[0].t)
         named.graph.node.remove(node)
+    _copy_aliases(named)
     for index, node in enumerate(named.graph.node):
         node.name = node.name or f"{node.op_type}_{index}"
     return named
+
+
+def _copy_aliases(model: Any) -> None:
+    """Put a constant of its own in the place of every identity of a constant."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in list(model.graph.node):
+        if node.op_type != "Identity" or node.input[0] not in constants:
+            continue
+        copied = model.graph.initializer.add()
+        copied.CopyFrom(constants[node.input[0]])
+        copied.name = node.output[0]
+        constants[copied.name] = copied
+        model.graph.node.remove(node)
 
 
 def logits_name(model: Any) -> str:

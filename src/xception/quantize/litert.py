@@ -50,7 +50,13 @@ def int8_litert_files(graph: Any, *, has_integer_ports: bool = False) -> dict[st
         MissingExtra: ai-edge-litert is not installed.
         UsageError: an operation that quantized graphs of these networks do not have.
     """
-    return {"model.tflite": _Translation(graph, has_integer_ports=has_integer_ports).content()}
+    try:
+        return {"model.tflite": _Translation(graph, has_integer_ports=has_integer_ports).content()}
+    except KeyError as error:  # a value or setting that graphs of ours have, and this graph of others has not
+        raise UsageError(
+            f"the graph is put together in a way that has no LiteRT form here (it lacks {error}); "
+            "quantize it to onnx or openvino"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,11 @@ _LENGTH_ENDS, _LENGTH_SIZE = 4, 8
 """A safetensors header is shorter than four gigabytes, so that the last four of the eight bytes are zero."""
 
 _GRAPH = "convert the checkpoint that it was made of"
+_SAVED_MODEL = (
+    f"{_GRAPH}, or export it: python -m tf2onnx.convert --saved-model FOLDER --output model.onnx, and xception adopt "
+    "takes that"
+)
+_PADDLE = f"{_GRAPH}, or export it with paddle2onnx, and xception adopt takes that"
 _ADOPT = "run xception adopt to make a bundle of it"
 _UNPACK = "unpack it and pass the file that is in it"
 _FETCH = "fetch the file itself and pass that"
@@ -39,7 +44,7 @@ class ForeignFormat(NamedTuple):
     @property
     def is_graph(self) -> bool:
         """True for a network in another form, which some runtime may open."""
-        return self.advice in (_GRAPH, _ADOPT)
+        return self.advice.startswith((_GRAPH, _ADOPT))
 
 
 class _Signature(NamedTuple):
@@ -92,7 +97,7 @@ _SIGNATURES: tuple[_Signature, ...] = (
     ),
     _Signature(_text(rb"(<\?xml[^>]*>\s*)?<net\b"), ForeignFormat("an OpenVINO graph", _ADOPT, "openvino")),
     _Signature(_text(rb"<\?xml"), ForeignFormat("an XML text, perhaps a server's refusal", _FETCH)),
-    _Signature(_text(rb'\{\s*"base_code"\s*:\s*\{\s*"magic"\s*:\s*"pir"'), ForeignFormat("a Paddle program", _GRAPH)),
+    _Signature(_text(rb'\{\s*"base_code"\s*:\s*\{\s*"magic"\s*:\s*"pir"'), ForeignFormat("a Paddle program", _PADDLE)),
     _Signature(
         _text(rb'\{.*"weight_map"'),
         ForeignFormat("the index of weights in several files", "load it with the framework and save it as one file"),
@@ -101,9 +106,9 @@ _SIGNATURES: tuple[_Signature, ...] = (
     _Signature(_begins(b"TFL3", at=4), ForeignFormat("a TensorFlow Lite graph", _ADOPT, "litert")),
     _Signature(_begins(b"MSL1", b"MSL2", at=4), ForeignFormat("a MindSpore Lite graph", _GRAPH)),
     _Signature(_has_fields(1, 7, 8, first=b"\x08"), ForeignFormat("an ONNX graph", _ADOPT, "onnx")),
-    _Signature(_binary(rb"\x08\x01(\x12|$)"), ForeignFormat("a TensorFlow SavedModel", _GRAPH)),
+    _Signature(_binary(rb"\x08\x01(\x12|$)"), ForeignFormat("a TensorFlow SavedModel", _SAVED_MODEL)),
     _Signature(_begins(b"\x0a\x050.1.", b"\x0a\x050.2."), ForeignFormat("a MindIR graph", _GRAPH)),
-    _Signature(_binary(rb"\n[\x80-\xff]{0,4}[\x00-\x7f]\x08\x00"), ForeignFormat("a Paddle program", _GRAPH)),
+    _Signature(_binary(rb"\n[\x80-\xff]{0,4}[\x00-\x7f]\x08\x00"), ForeignFormat("a Paddle program", _PADDLE)),
     # A node: its name, and its operation in words, where MindSpore has a tensor.
     _Signature(
         _binary(rb"\n.{1,5}?\n.[\w/.-]+\x12.[A-Z][A-Za-z0-9]{3}"), ForeignFormat("a frozen TensorFlow graph", _GRAPH)
@@ -147,12 +152,12 @@ _ARCHIVES: Mapping[str, ForeignFormat] = {
     r"[^/]+\.npy": ForeignFormat(
         "a NumPy archive (.npz)", "save its arrays with safetensors.numpy.save_file, and pass that file"
     ),
-    r".*/saved_model\.pb|saved_model\.pb": ForeignFormat("a zipped TensorFlow SavedModel", _GRAPH),
+    r".*/saved_model\.pb|saved_model\.pb": ForeignFormat("a zipped TensorFlow SavedModel", _SAVED_MODEL),
 }
 """Kinds of zip archives by the name of a member."""
 
 _FOLDERS: Mapping[str, ForeignFormat] = {
-    "saved_model.pb": ForeignFormat("a TensorFlow SavedModel", _GRAPH),
+    "saved_model.pb": ForeignFormat("a TensorFlow SavedModel", _SAVED_MODEL),
     ".metadata": ForeignFormat(
         "a distributed checkpoint of torch",
         "join it: python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER weights.pth",
@@ -161,8 +166,8 @@ _FOLDERS: Mapping[str, ForeignFormat] = {
         "a model in several files", "load it with the framework and save it as one file"
     ),
     "Manifest.json": ForeignFormat("a Core ML package", _GRAPH),
-    "inference.pdmodel": ForeignFormat("a Paddle program", _GRAPH),
-    "inference.json": ForeignFormat("a Paddle program", _GRAPH),
+    "inference.pdmodel": ForeignFormat("a Paddle program", _PADDLE),
+    "inference.json": ForeignFormat("a Paddle program", _PADDLE),
 }
 """Kinds of folders by the name of a file in them."""
 
