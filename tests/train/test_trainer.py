@@ -259,7 +259,7 @@ def test_a_run_says_at_which_rate_it_trains_where_the_batch_decides_it(recipe: R
 def test_what_is_written_can_be_opened_and_holds_the_weights(tmp_path: Path) -> None:
     bundle = empty_bundle(small_recipe(), labelled(3))
     network = build(bundle.model.network.architecture())
-    write_result(tmp_path / "bundle", bundle, network, {})
+    write_result(tmp_path / "bundle", bundle, network, {}, np.zeros(0, np.uint64))
     stored = read_weights(open_bundle(tmp_path / "bundle", verify=True).main_file)
     assert all(np.array_equal(stored[name], tensor) for name, tensor in network.tensors().items())
 
@@ -343,3 +343,22 @@ def test_a_runs_folder_stands_for_the_images_that_it_was_validated_on(recipe: Re
     assert (len(unseen), len(seen)) == (score.total, 84 - score.total)
     with Engine.open(bundle) as engine:
         assert evaluate(engine, unseen).top1 == score.top1
+
+
+def test_a_bundle_knows_the_images_that_it_and_its_start_were_trained_on(recipe: Recipe, tmp_path: Path) -> None:
+    quick = msgspec.structs.replace(recipe, epochs=1, data=DataSettings(source="-"))
+    first, second = (write_folder(tmp_path / name, 10) for name in ("a", "b"))
+    for path in second.rglob("*.png"):
+        path.write_bytes(path.read_bytes() + b"\0")
+    start = train_network(quick, str(first), out=tmp_path / "start")
+    with Engine.open(start) as engine:
+        assert evaluate(engine, open_source(f"{first}:validation")).trained_on == 0
+        assert evaluate(engine, open_source(f"{first}:train")).trained_on == 56
+        assert evaluate(engine, open_source(str(first))).trained_on == 56
+    tuned = msgspec.structs.replace(
+        quick, model=ModelSettings(variant="mini_xception", width=0.5, start=str(start.path), parent=start.model.digest)
+    )
+    child = train_network(tuned, str(second), out=tmp_path / "child")
+    with Engine.open(child) as engine:
+        assert evaluate(engine, open_source(str(second))).trained_on == 56
+        assert evaluate(engine, open_source(f"{first}:train")).trained_on == 56

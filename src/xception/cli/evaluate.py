@@ -157,7 +157,16 @@ def _evaluated(
             real=real,
             strict_images=strict_images,
         )
+    _warn_of_training_images(result)
     return msgspec.structs.replace(result, provenance=made_here(result.provenance))
+
+
+def _warn_of_training_images(result: Evaluation) -> None:
+    if result.trained_on:
+        say(
+            f"warning: the model was trained on {result.trained_on} of the {result.total} images, so that the figures "
+            "are not those of new images; evaluate on images that were held out"
+        )
 
 
 def _print_csv(result: Evaluation) -> None:

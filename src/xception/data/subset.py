@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import numpy as np
+from PIL import Image
 
 from xception.data.source import Item, Items, Lazy, Source
 from xception.errors import DecodeError, InputError, UsageError
@@ -68,5 +69,10 @@ def content_digest(item: Item) -> bytes:
         loaded = item.load()
     except (DecodeError, OSError):
         return item.key.encode()  # unreadable: reported where it is used
+    return loaded_digest(loaded)
+
+
+def loaded_digest(loaded: bytes | Image.Image) -> bytes:
+    """The SHA-256 of an image's file, or of its size and pixels where there is none."""
     data = loaded if isinstance(loaded, bytes) else repr(loaded.size).encode() + loaded.tobytes()
     return hashlib.sha256(data).digest()

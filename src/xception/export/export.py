@@ -12,6 +12,7 @@ from xception.arguments import as_path
 from xception.backends.base import Pixels
 from xception.backends.validity import check_files
 from xception.bundle import Bundle, Model, as_bundle, child, ensure_free_for_bundle, write_bundle
+from xception.data.training_images import carried
 from xception.errors import CheckFailed, UnknownName, UsageError
 from xception.export.program import GraphOptions, Program, program
 from xception.export.request import ExportRequest, check_taken, check_weights, graph_departures
@@ -81,7 +82,11 @@ def export_bundle(
         except CheckFailed as error:
             raise CheckFailed(f"the {to} export of {bundle.path} is wrong, nothing was written: {error}") from error
     return write_bundle(
-        out, msgspec.structs.replace(model, agreement=measured), bundle.labels, files, overwrite=overwrite
+        out,
+        msgspec.structs.replace(model, agreement=measured),
+        bundle.labels,
+        {**files, **carried(bundle)},
+        overwrite=overwrite,
     )
 
 

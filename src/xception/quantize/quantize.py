@@ -15,6 +15,7 @@ from xception.backends.base import BACKENDS, default_backend
 from xception.backends.validity import check_files
 from xception.bundle import Bundle, Model, as_bundle, child, ensure_free_for_bundle, write_bundle
 from xception.data.source import Items, Source
+from xception.data.training_images import carried
 from xception.errors import CheckFailed, UnknownName, UsageError, XceptionError
 from xception.export.program import GraphOptions
 from xception.export.regraph import graph_in_form
@@ -295,8 +296,8 @@ def _write(job: _Job, best: _Attempt, result: Quantization, out: Path, *, overwr
         passed_gate=verdict.passed,
         metrics={verdict.data: verdict.candidate},
     )
-    record = json_document(result)
-    return write_bundle(out, model, job.bundle.labels, {**best.files, RECORD: record}, overwrite=overwrite)
+    files = {**best.files, RECORD: json_document(result), **carried(job.bundle)}
+    return write_bundle(out, model, job.bundle.labels, files, overwrite=overwrite)
 
 
 def _child(job: _Job, method: Method, verdict: Verdict, calibration: Provenance) -> Model:

@@ -7,6 +7,7 @@ import msgspec
 
 from xception.data.inventory import inventory_of
 from xception.data.source import Source, require_source
+from xception.data.training_images import Recognised, training_images
 from xception.extras import is_installed
 from xception.metrics import check_probabilities
 from xception.pipeline.engine import Engine, require_engine
@@ -60,7 +61,9 @@ def evaluate(
     damage: Damage = "refused" if strict_images else "noted" if looks else "ignored"
     engine, fingerprint = engine.with_lane(damage=damage), DataFingerprint()
     asked = {"class_map": class_map, "subset": subset, "tta": tta, "real": real}
-    tally = count_outcomes(engine, source, **asked, fingerprint=fingerprint, observe=observe)  # type: ignore[arg-type]
+    digests = training_images(engine.bundle)
+    items = source if digests is None else Recognised(source, digests)
+    tally = count_outcomes(engine, items, **asked, fingerprint=fingerprint, observe=observe)  # type: ignore[arg-type]
     result = tally.evaluation(str(engine.bundle.path), source.name, engine.session.facts.name, len(source), top)
     options = asked | {"class_map": dict(class_map), "real": real.digest if real else None, "damaged_images": damage}
     return msgspec.structs.replace(
@@ -69,6 +72,7 @@ def evaluate(
         subset=subset,
         inventory=inventory_of(source),
         damaged=result.damaged if looks else None,
+        trained_on=len(items.known) if isinstance(items, Recognised) else None,
         provenance=provenance_of([engine.judging()], source, fingerprint, options),
     )
 

@@ -99,6 +99,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """Accuracy against several right answers per image, if these were given."""
     tta: Tta | None = None
     """Test-time augmentation."""
+    trained_on: int | None = None
+    """Images that the model was trained on, by their content; None if its bundle does not tell."""
     subset: bool = False
     """True if the model was held to the classes of the data."""
 

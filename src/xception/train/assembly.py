@@ -6,6 +6,7 @@ from time import time
 from types import MappingProxyType
 
 import msgspec
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import nn
@@ -13,6 +14,7 @@ from torch import nn
 from xception.bundle import Bundle, Model, Network, Step
 from xception.data.source import Source
 from xception.data.sources import open_halves
+from xception.data.training_images import Digests, training_images
 from xception.errors import InputError
 from xception.labels import Labels
 from xception.models.network import build
@@ -57,7 +59,7 @@ def assemble(
     """
     fabric, scaler = launch(recipe.compute, is_staged=recipe.freeze.is_staged)
     training, validation = sources or open_parts(recipe.data)
-    check_classes(training, validation)
+    check_known_classes(training, validation)
     if recipe.data.skip_damaged:
         faults = from_first(fabric, lambda: unreadable(training, workers))
         training = without(training, faults, on_note if fabric.is_global_zero else lambda _: None)
@@ -86,8 +88,14 @@ def assemble(
         bundle=bundle,
         state=state,
         stepper=_stepper(recipe, fabric, state, batches, course, own),
+        parent_digests=_digests(parent),
         own_parts=descriptions,
     )
+
+
+def _digests(parent: Bundle | None) -> Digests:
+    known = training_images(parent) if parent else None
+    return np.zeros(0, np.uint64) if known is None else known
 
 
 def remarks(recipe: Recipe, parts: Parts) -> list[str]:
@@ -116,7 +124,7 @@ def open_parts(data: DataSettings) -> tuple[Source, Source]:
     return open_halves(data.source, data.validation, data.hold_out)
 
 
-def check_classes(training: Source, validation: Source) -> None:
+def check_known_classes(training: Source, validation: Source) -> None:
     """Refuse validation data with a class that training does not know.
 
     Raises:

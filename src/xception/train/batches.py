@@ -15,6 +15,7 @@ from xception.data.augment import Augment, balanced_order, epoch_order, image_ge
 from xception.data.decode import loaded_image
 from xception.data.source import Item, Source
 from xception.data.subset import share
+from xception.data.training_images import ContentDigests
 from xception.errors import DecodeError, InputError
 from xception.pipeline.overlap import overlap
 from xception.preprocess import Preprocess
@@ -79,6 +80,7 @@ class Batches:
         world: int = 1,
     ) -> None:
         self.source = source
+        self.digests = ContentDigests(source)
         self.images = images
         self.batch_size = batch_size
         self.sampling = sampling
@@ -139,4 +141,4 @@ class Batches:
 
     def _item(self, index: int) -> Item:
         # Balanced sampling counts an item's repetitions on top of its index.
-        return self.source[int(index) % len(self.source)]
+        return self.digests.item(int(index) % len(self.source))

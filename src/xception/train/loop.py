@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 
 from xception.bundle import Bundle, Score
 from xception.data.source import Source
+from xception.data.training_images import Digests
 from xception.errors import CheckFailed, EnvironmentFault
 from xception.train.batches import Batch, Batches
 from xception.train.callbacks import Callback, RunningTraining, StepReport
@@ -52,6 +53,8 @@ class Parts:
     """The bundle that the run is to publish, without weights and metrics."""
     state: TrainingState
     stepper: Stepper
+    parent_digests: Digests
+    """The images that the bundle which the run starts from was trained on, as far as it tells."""
     own_parts: Mapping[str, str]
     """Name and hash of each part that a program brought along."""
 

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from xception.bundle import Bundle, Score, write_bundle
 from xception.data.source import Source
 from xception.data.sources import open_halves
+from xception.data.training_images import TRAINING_IMAGES, Digests, digests_bytes
 from xception.errors import InputError
 from xception.models.network import Xception
 from xception.train.assembly import assemble, remarks
@@ -152,10 +153,13 @@ def _place(data: str | Path | Source) -> str | Source:
     return str(data) if isinstance(data, Path) else data
 
 
-def write_result(path: Path, bundle: Bundle, network: Xception, metrics: dict[str, Score]) -> Bundle:
-    """Write an empty bundle with the weights of a network and the scores that it reached, over one of the same run."""
+def write_result(path: Path, bundle: Bundle, network: Xception, metrics: dict[str, Score], digests: Digests) -> Bundle:
+    """Write an empty bundle with the weights of a network, the scores that it reached and the images that it saw.
+
+    A bundle of the same run is replaced.
+    """
     model = msgspec.structs.replace(bundle.model, metrics=metrics)
-    files = {"weights.safetensors": weights_bytes(network.tensors())}
+    files = {"weights.safetensors": weights_bytes(network.tensors()), TRAINING_IMAGES: digests_bytes(digests)}
     return write_bundle(path, model, bundle.labels, files, overwrite=True)
 
 
@@ -228,8 +232,9 @@ def _continued(
 
 def _publish(storage: Storage, parts: Parts, manifest: RunManifest, score: Score) -> Bundle:
     metrics = {parts.validation.name: score} if score.total else {}
+    digests = np.concatenate([parts.batches.digests.all(), parts.parent_digests])
     bundle = _with_stages(parts.bundle, manifest.stages)
-    return storage.publish(BUNDLE, lambda path: write_result(path, bundle, parts.state.published, metrics))
+    return storage.publish(BUNDLE, lambda path: write_result(path, bundle, parts.state.published, metrics, digests))
 
 
 def _with_stages(bundle: Bundle, stages: tuple[EarlierLength, ...]) -> Bundle:
