@@ -70,6 +70,7 @@ def test_a_bundle_opens_as_it_was_written(tmp_path: Path) -> None:
 def test_a_bundle_holds_its_files_and_nothing_else(tmp_path: Path) -> None:
     written(tmp_path / "b")
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [
+        "README.md",
         "labels.txt",
         "model.json",
         "weights.safetensors",
@@ -119,7 +120,7 @@ def test_any_changed_byte_is_found(tmp_path: Path, name: str) -> None:
         changed = bytearray(content)
         changed[position] ^= 1
         (tmp_path / "b" / name).write_bytes(changed)
-        with pytest.raises(InputError, match=r"model\.json|is not the file|cannot be read"):
+        with pytest.raises(InputError, match=r"model\.json|is not the file|cannot be read|is not listed"):
             open_bundle(tmp_path / "b", verify=True)
     (tmp_path / "b" / name).write_bytes(content)
     open_bundle(tmp_path / "b", verify=True)

@@ -17,6 +17,7 @@ from xception import inputs
 from xception.arguments import as_path
 from xception.errors import InputError, UsageError
 from xception.forms import FORMS
+from xception.identity.card import CARD, card_text
 from xception.labels import NO_LABELS, Labels, decode_labels, labels_text
 from xception.model_document import FORMAT_VERSION as FORMAT_VERSION
 from xception.model_document import Agreement as Agreement
@@ -203,7 +204,7 @@ def write_bundle(
     ensure()
     with staged_folder(path, ensure) as folder:
         named = {LABELS: labels_text(labels).encode()} if labels.names else {}
-        contents = {**named, **files}
+        contents = {**named, CARD: card_text(model, labels).encode(), **files}
         hashes = {name: _store(folder / name, content) for name, content in contents.items()}
         model = msgspec.structs.replace(model, files=dict(sorted(hashes.items())), digest="")
         model = msgspec.structs.replace(model, digest=_digest(model))

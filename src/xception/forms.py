@@ -74,6 +74,8 @@ class FormFacts:
     """Function from a file to its inputs and outputs, where the file may be described without a bundle."""
     validator: str | None = None
     """Function that refuses files which break the rules of the format, where someone states them."""
+    identity: str | None = None
+    """Function that writes what the model is into its main file, where the format has a place for it."""
     int8: Int8 | None = None
     """Quantization to this form, where there is one."""
 
@@ -105,6 +107,7 @@ FORMS: Mapping[Form, FormFacts] = {
         files=("weights.safetensors",),
         extra="torch",
         backends=("torch",),
+        identity="xception.identity.safetensors:write",
     ),
     "onnx": FormFacts(
         title="ONNX",
@@ -118,6 +121,7 @@ FORMS: Mapping[Form, FormFacts] = {
         taps="xception.export.onnx:open_taps",
         ports="xception.backends.graphs:onnx_ports",
         validator="xception.backends.validity:check_onnx",
+        identity="xception.identity.onnx:write",
         int8=Int8(
             writer="xception.quantize.int8_files:int8_onnx_files",
             options=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"opset"},
@@ -135,6 +139,7 @@ FORMS: Mapping[Form, FormFacts] = {
         taps="xception.export.openvino:open_taps",
         ports="xception.backends.graphs:openvino_ports",
         validator="xception.backends.validity:check_openvino",
+        identity="xception.identity.openvino:write",
         int8=Int8(
             writer="xception.quantize.int8_files:int8_openvino_files",
             options=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"opset"},
@@ -152,6 +157,7 @@ FORMS: Mapping[Form, FormFacts] = {
         taps="xception.export.litert:open_taps",
         ports="xception.backends.graphs:litert_ports",
         validator="xception.backends.validity:check_litert",
+        identity="xception.identity.litert:write",
         int8=Int8(
             writer="xception.quantize.litert:int8_litert_files",
             options=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"opset"},

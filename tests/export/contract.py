@@ -25,6 +25,7 @@ from xception.export.program import GraphOptions
 from xception.export.targets import EXPORT_TARGETS, targets_sentence
 from xception.export.verify import TOLERANCES, VERIFIED_BATCH_SIZES, run_session
 from xception.forms import FORMS, Form, FormFacts
+from xception.identity.card import CARD
 from xception.quantize.observation import observe
 from xception.quantize.qdq import Scheme, quantize_graph
 from xception.tasks.agreement import probe_pixels
@@ -93,7 +94,7 @@ def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def writes_its_files(case: Case) -> None:
-    assert set(case.exported.model.files) == {"labels.txt", *case.facts.files}
+    assert set(case.exported.model.files) == {CARD, "labels.txt", *case.facts.files}
 
 
 def opens_again_whole(case: Case) -> None:

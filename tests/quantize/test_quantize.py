@@ -18,6 +18,7 @@ from xception.data.source import Items, Source
 from xception.errors import CheckFailed, InputError, UnknownName, UsageError
 from xception.export.program import GraphOptions
 from xception.forms import Form, quantizable
+from xception.identity.card import CARD
 from xception.pipeline.engine import Engine
 from xception.quantize import quantize
 from xception.quantize.quantize import Tuning, quantize_bundle
@@ -104,7 +105,7 @@ def test_openvino_runs_its_int8_file(reader: Bundle, tmp_path: Path) -> None:
         reader, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, to="openvino", method="equalized"
     )
     assert (written.model.form, written.model.precision, result.passed) == ("openvino", "int8", True)
-    assert set(written.model.files) == {"labels.txt", "model.bin", "model.xml", RECORD}
+    assert set(written.model.files) == {CARD, "labels.txt", "model.bin", "model.xml", RECORD}
 
 
 def test_litert_runs_its_int8_file(reader: Bundle, tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_litert_runs_its_int8_file(reader: Bundle, tmp_path: Path) -> None:
         reader, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, to="litert", method="equalized"
     )
     assert (written.model.form, written.model.precision, result.passed) == ("litert", "int8", True)
-    assert set(written.model.files) == {"labels.txt", "model.tflite", RECORD}
+    assert set(written.model.files) == {CARD, "labels.txt", "model.tflite", RECORD}
     assert "ai-edge-litert" in written.model.lineage[-1].tools
     assert open_session(written).facts.input_shape == open_session(reader).facts.input_shape
     assert result.verdict
@@ -210,8 +211,8 @@ def test_litert_takes_and_gives_integers(image_input: bool, reader_weights: Bund
         tuning=Tuning(has_integer_ports=True),
     )
     described = describe_graph(written.main_file)
-    assert [port.dtype for port in described.inputs or ()] == ["uint8" if image_input else "int8"]
-    assert [port.dtype for port in described.outputs or ()] == ["int8"]
+    assert [port.dtype for port in described.inputs or ()] == ["uint8" if image_input else "int8 on a grid"]
+    assert [port.dtype for port in described.outputs or ()] == ["int8 on a grid"]
     assert result.verdict
     assert result.verdict.top1_agreement > 0.95
     interpreter = Interpreter(str(written.main_file))

@@ -34,6 +34,7 @@ from xception.convert.readers import graph_form, read_checkpoint
 from xception.convert.readers.binary import load_file
 from xception.errors import InputError, UsageError
 from xception.forms import Form
+from xception.identity.identity import read_identity
 from xception.labels import Labels
 from xception.preprocess import Preprocess
 from xception.version import __version__
@@ -91,6 +92,8 @@ def adopt(file: str | Path, statements: GraphStatements = NO_STATEMENTS, *, name
     """
     path = as_path(file, "a graph")
     outline = read_graph(path)
+    if statements == NO_STATEMENTS and (own := _as_it_says(outline, name)):
+        return own
     port = answer_output(outline, statements.output_name)
     image = image_input(outline, statements.input_name, statements.layout)
     classes = stated_classes(port, image.batch_size)
@@ -114,6 +117,19 @@ def adopt(file: str | Path, statements: GraphStatements = NO_STATEMENTS, *, name
     notes |= {"variant": _variant_note(variants)}
     model = _decided(model, outline, kind, tried, variants)
     return Adoption(outline=outline, model=model, labels=labels, notes={**notes, **_batch_note(image, tried)})
+
+
+def _as_it_says(outline: GraphOutline, name: str | None) -> Adoption | None:
+    """A file of this package as it describes itself, with its history; None for those of others."""
+    own = read_identity(outline.path)
+    if own is None or own.model.form != outline.form:
+        return None
+    model = msgspec.structs.replace(own.model, name=name or own.model.name)
+    notes = {
+        "origin": f"exported by xception {own.version}; the file itself says what it is",
+        "classes": "as the file says",
+    }
+    return Adoption(outline=outline, model=model, labels=own.labels, notes=notes)
 
 
 def read_graph(path: Path) -> GraphOutline:

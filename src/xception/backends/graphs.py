@@ -119,13 +119,18 @@ def litert_interpreter_ports(interpreter: Any) -> Ports:
         return tuple(
             Port(
                 name=port["name"],
-                dtype=port["dtype"].__name__ + " on a grid" * bool(port["quantization"][0]),
+                dtype=port["dtype"].__name__ + " on a grid" * _has_grid(*port["quantization"]),
                 shape=tuple(None if size < 0 else size for size in port["shape_signature"].tolist()),
             )
             for port in details
         )
 
     return ports(interpreter.get_input_details()), ports(interpreter.get_output_details())
+
+
+def _has_grid(scale: float, zero: int) -> bool:
+    """Integers stand for other numbers than themselves."""
+    return scale != 0 and (scale, zero) != (1, 0)
 
 
 BYTES = ("uint8", "uint8)", "u8")

@@ -9,7 +9,7 @@ from xception.bundle import Bundle, open_bundle
 from xception.cli.models import open_model
 from xception.cli.options import ModelOption, NoVerify, Out, Overwrite, UpstreamPython
 from xception.cli.output import agreement_sentence, print_facts, say
-from xception.data.sources import open_source, packages_for
+from xception.data.sources import open_source, open_undivided, packages_for
 from xception.export.program import GraphOptions
 from xception.export.request import PACK_INPUTS, ExportRequest, check_taken
 from xception.export.targets import export_target, targets_sentence, write_export
@@ -78,7 +78,7 @@ def export(
         out=out,
         options=options,
         data=open_source(data) if data else None,
-        calibration=open_source(pack.calibration, "train") if pack.calibration else None,
+        calibration=open_undivided(pack.calibration, "train") if pack.calibration else None,
         inputs=PACK_INPUTS if pack.inputs is None else pack.inputs,
         upstream_python=upstream_python,
         overwrite=overwrite,

@@ -28,10 +28,15 @@ from xception.convert.readers.tensorbundle import index_path
 from xception.errors import install_command
 from xception.extras import require_all
 from xception.forms import FORMS, describable
+from xception.identity.identity import read_identity
+from xception.identity.words import properties
 from xception.report.drawing import write_drawing
 from xception.resolve import look_up, packages_to_get
 
 PLAIN_NAME = re.compile(r"\w+", re.ASCII)
+
+ORIGIN = ("lineage", "parent_digest", "passed_gate")
+"""Facts of a file's own description that say where it comes from."""
 
 Described = tuple[dict[str, object], dict[str, str]]
 """A JSON document, and what of it is for the screen."""
@@ -91,12 +96,35 @@ def _describe_path(path: Path, *, verify: bool) -> Described:
     if path.suffix.lower() in describable():
         check_graph_file(path)
         graph = describe_graph(path)
-        return {"path": str(path), **msgspec.to_builtins(graph)}, {"graph": str(path), **_graph_facts(graph)}
+        document, facts = _own_words(path)
+        return (
+            {"path": str(path), **msgspec.to_builtins(graph), **document},
+            {"graph": str(path), **_graph_facts(graph), **facts},
+        )
     checkpoint = read_checkpoint(path)
     diagnosis, published = diagnose(checkpoint), published_as(checkpoint)
     weights = published.name if published else None
-    document = {"path": str(path), "weights": weights, **msgspec.to_builtins(diagnosis)}
-    return document, {"checkpoint": str(path), "published as": weights or "-", **_checkpoint_facts(diagnosis)}
+    document, facts = _own_words(path) if path.is_file() else ({}, {})
+    document = {"path": str(path), "weights": weights, **msgspec.to_builtins(diagnosis), **document}
+    return document, {"checkpoint": str(path), "published as": weights or "-", **_checkpoint_facts(diagnosis), **facts}
+
+
+def _own_words(path: Path) -> Described:
+    """The description in a file that this package wrote, wherever it lies now; empty for all others."""
+    own = read_identity(path)
+    if own is None:
+        return {}, {}
+    model = own.model
+    facts = {
+        "name": model.name,
+        "variant": model.network.title,
+        "precision": model.precision,
+        "classes": class_list(own.names),
+        "images": steps_sentence(model.preprocess),
+        **{name: value for name, value in properties(model, ()).items() if name in ORIGIN and value},
+        "written by": f"xception {own.version}",
+    }
+    return {"identity": msgspec.to_builtins(own)}, facts
 
 
 def _checkpoint_facts(diagnosis: Diagnosis) -> dict[str, str]:

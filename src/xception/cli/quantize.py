@@ -17,7 +17,7 @@ from xception.cli.output import percent, print_facts, print_json, print_rows, sa
 from xception.data.files import is_image
 from xception.data.folder import image_files
 from xception.data.source import Source
-from xception.data.sources import open_source, packages_for
+from xception.data.sources import open_source, open_undivided, packages_for
 from xception.data.splits import Split
 from xception.errors import UsageError
 from xception.export.program import GraphOptions
@@ -100,7 +100,6 @@ def quantize(
     ```
     xception quantize runs/digits/bundle --calibration digits --out digits-int8
     xception quantize runs/digits/bundle --calibration digits --to litert --integer-ports --out digits-int8-litert
-    xception quantize digits-onnx --calibration digits --out digits-int8
     xception quantize model-onnx --calibration photos/train --validation photos/val --to openvino --out model-int8
     ```
 
@@ -115,25 +114,28 @@ def quantize(
         keep_failed: Write the model that came closest all the same, marked as failed.
     """
     _check(scales, runtime)
-    packages = (*packages_to_run(model, runtime.backend), *_packages(to), *packages_for(calibration, validation))
-    require_all(*packages, *page_packages(html))
-    judged_on = "digits:validation" if validation is None and calibration == "digits" else validation
-    # Data that are named for judging are judged on whole, unless they are divided already.
-    held_out = _open(judged_on, "test") if judged_on else None
-    parent, source = open_model(model, verify=not no_verify), _open(calibration, "train")
-    job = partial(quantize_bundle, parent, source, out, validation=held_out, to=cast(Form, to), keep_failed=keep_failed)
-    job = partial(
-        job,
-        method=method,
-        images=calibration_images,
-        tolerance=tolerance,
-        options=options,
-        tuning=tuning.tuning(),
-        overwrite=overwrite,
-        open_engine=runtime.open,
+    require_all(
+        *packages_to_run(model, runtime.backend),
+        *_packages(to),
+        *packages_for(calibration, validation),
+        *page_packages(html),
     )
+    source, held_out = _images(calibration, validation)
+    parent = open_model(model, verify=not no_verify)
+    job = partial(quantize_bundle, parent, source, out, validation=held_out, method=method, to=cast(Form, to))
+    job = partial(job, images=calibration_images, tolerance=tolerance, options=options, tuning=tuning.tuning())
+    job = partial(job, open_engine=runtime.open, keep_failed=keep_failed, overwrite=overwrite)
     _report(job, partial(_page, parent, held_out or source), scales, html, as_json=json)
     say(f"next: xception benchmark {out} --against {model}")
+
+
+def _images(calibration: str, validation: str | None) -> tuple[Source, Source | None]:
+    """The data to calibrate on and, where there are any, those that judge. Data that are named for one purpose serve it
+    whole, unless they are divided already."""
+    judged_on = "digits:validation" if validation is None and calibration == "digits" else validation
+    if judged_on is None:
+        return _open(calibration, open_source), None
+    return _open(calibration, open_undivided), _open(judged_on, open_source, "test")
 
 
 def _packages(to: str) -> tuple[str, ...]:
@@ -165,12 +167,12 @@ def _report(job: Job, page: Page, scales: Path | None, html: Path | None, *, as_
         raise failure
 
 
-def _open(data: str, split: Split) -> Source:
+def _open(data: str, opener: Callable[[str, Split], Source], split: Split = "train") -> Source:
     """A data set as every verb takes it, or a folder that holds nothing but images, which then have no labels."""
     folder = Path(data)
     if folder.is_dir() and all(is_image(entry.name) for entry in folder.iterdir()):
         return image_files([folder])
-    return open_source(data, split)
+    return opener(data, split)
 
 
 def _table(scales: tuple[TensorScale, ...], suffix: str) -> bytes:

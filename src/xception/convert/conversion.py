@@ -23,6 +23,7 @@ from xception.convert.stated_head import HIDDEN, ROLES, names_of
 from xception.convert.statements import activation_of, check_match, stated_facts, with_stated
 from xception.convert.weights_entry import WeightsEntry
 from xception.errors import UsageError
+from xception.identity.identity import with_identity
 from xception.labels import Labels
 from xception.preprocess import Preprocess
 from xception.version import __version__
@@ -48,7 +49,7 @@ class Conversion:
 
     def write(self, out: str | Path, *, overwrite: bool = False) -> Bundle:
         """Put the bundle in place; `write_bundle` has the errors."""
-        files: dict[str, bytes | Path] = {"weights.safetensors": weights_bytes(self.tensors)}
+        files = with_identity({"weights.safetensors": weights_bytes(self.tensors)}, self.model, self.labels)
         return write_bundle(as_path(out, "a new bundle"), self.model, self.labels, files, overwrite=overwrite)
 
 

@@ -170,6 +170,14 @@ class _Run(msgspec.Struct):
     data: _RunData
 
 
+def open_undivided(data: str, split: Split) -> Source:
+    """Open all of a data set that is not divided, and only the part `split` of one that is; `open_source` has the
+    errors."""
+    source = open_source(data, split)
+    is_named = named_split(data, None)[1] is not None
+    return source.whole if isinstance(source, Lazy) and source.whole and not is_named else source
+
+
 def packages_for(*data: str | None) -> tuple[str, ...]:
     """The packages that opening data sets needs, as far as their names tell; nothing is read, and None is no data."""
     names = [named_split(one, None)[0] for one in data if one is not None]

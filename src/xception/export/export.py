@@ -18,6 +18,7 @@ from xception.export.program import GraphOptions, Program, program
 from xception.export.request import ExportRequest, check_taken, check_weights, graph_departures
 from xception.export.verify import Runner, verify
 from xception.forms import FORMS, Form, exportable
+from xception.identity.identity import with_identity
 from xception.tasks.agreement import data_pixels, probe_pixels
 
 PROBES = 14
@@ -81,13 +82,9 @@ def export_bundle(
             measured = verify(trial, bundle, _probes(trial, pixels), runner_of(trial, upstream_python))
         except CheckFailed as error:
             raise CheckFailed(f"the {to} export of {bundle.path} is wrong, nothing was written: {error}") from error
-    return write_bundle(
-        out,
-        msgspec.structs.replace(model, agreement=measured),
-        bundle.labels,
-        {**files, **carried(bundle)},
-        overwrite=overwrite,
-    )
+    model = msgspec.structs.replace(model, agreement=measured)
+    files = {**with_identity(files, model, bundle.labels), **carried(bundle)}
+    return write_bundle(out, model, bundle.labels, files, overwrite=overwrite)
 
 
 def runner_of(exported: Bundle, upstream_python: str | None = None) -> Runner | None:

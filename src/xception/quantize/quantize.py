@@ -21,6 +21,7 @@ from xception.export.program import GraphOptions
 from xception.export.regraph import graph_in_form
 from xception.extras import require
 from xception.forms import FORMS, QUANTIZABLE_FROM, Form, quantizable
+from xception.identity.identity import with_identity
 from xception.outputs import json_document
 from xception.pipeline.engine import Engine
 from xception.quantize.body import with_names
@@ -296,7 +297,11 @@ def _write(job: _Job, best: _Attempt, result: Quantization, out: Path, *, overwr
         passed_gate=verdict.passed,
         metrics={verdict.data: verdict.candidate},
     )
-    files = {**best.files, RECORD: json_document(result), **carried(job.bundle)}
+    files = {
+        **with_identity(best.files, model, job.bundle.labels),
+        RECORD: json_document(result),
+        **carried(job.bundle),
+    }
     return write_bundle(out, model, job.bundle.labels, files, overwrite=overwrite)
 
 

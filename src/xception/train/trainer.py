@@ -15,6 +15,7 @@ from xception.data.source import Source
 from xception.data.sources import open_halves
 from xception.data.training_images import TRAINING_IMAGES, Digests, digests_bytes
 from xception.errors import InputError
+from xception.identity.identity import with_identity
 from xception.models.network import Xception
 from xception.train.assembly import assemble, remarks
 from xception.train.callbacks import Callback, RunningTraining
@@ -159,7 +160,8 @@ def write_result(path: Path, bundle: Bundle, network: Xception, metrics: dict[st
     A bundle of the same run is replaced.
     """
     model = msgspec.structs.replace(bundle.model, metrics=metrics)
-    files = {"weights.safetensors": weights_bytes(network.tensors()), TRAINING_IMAGES: digests_bytes(digests)}
+    files = with_identity({"weights.safetensors": weights_bytes(network.tensors())}, model, bundle.labels)
+    files[TRAINING_IMAGES] = digests_bytes(digests)
     return write_bundle(path, model, bundle.labels, files, overwrite=True)
 
 
