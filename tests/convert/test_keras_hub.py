@@ -138,10 +138,16 @@ def test_images_are_prepared_as_the_converter_states(
     assert convert_checkpoint(preset).model.preprocess == msgspec.structs.replace(KERASHUB, **expected)
 
 
-def test_a_preset_without_a_head_asks_for_one(tmp_path: Path) -> None:
-    preset = write_preset(tmp_path / "preset")
-    with pytest.raises(InputError, match=r"keras_xception without its classifier; .*--new-head K"):
+def test_a_classifier_whose_head_is_not_there_is_refused(tmp_path: Path) -> None:
+    preset = write_preset(tmp_path / "preset", head={})
+    (preset / "task.weights.h5").unlink()
+    with pytest.raises(InputError, match="KerasHub's configuration states one, and the file has none"):
         convert_checkpoint(preset)
+
+
+def test_a_preset_of_a_backbone_gives_embeddings_or_gets_a_head(tmp_path: Path) -> None:
+    preset = write_preset(tmp_path / "preset")
+    assert convert_checkpoint(preset).model.network.num_classes == 0
     model = convert_checkpoint(preset, WeightsChoice(new_head=3)).model
     assert (model.network.num_classes, model.network.stackwise_filters) == (3, WIDTHS.filters)
     assert isinstance(model.preprocess, Preprocess)

@@ -75,8 +75,9 @@ KERNEL, BIAS = np.ones((1, 1, 2, 3), np.float32), np.zeros(3, np.float32)
 
 
 def test_a_preset_of_kerashub_is_its_backbone_with_the_head_of_its_task(tmp_path: Path) -> None:
+    described = {"registered_name": "keras_hub>XceptionBackbone"}
     for name in ("config", "task", "preprocessor"):
-        (tmp_path / f"{name}.json").write_text(json.dumps({"of": name}))
+        (tmp_path / f"{name}.json").write_text(json.dumps(described | {"of": name}))
     write_layers(tmp_path / "model.weights.h5", conv2d=("block1_conv1", {0: KERNEL}))
     write_layers(tmp_path / "task.weights.h5", dense=("predictions", {0: KERNEL[0, 0], 1: BIAS}))
     checkpoint = read_checkpoint(tmp_path)
@@ -87,8 +88,35 @@ def test_a_preset_of_kerashub_is_its_backbone_with_the_head_of_its_task(tmp_path
         "task.weights.h5",
     ]
     assert {name: checkpoint.metadata[name] for name in ("config", "task", "preprocessor")} == {
-        name: {"of": name} for name in ("config", "task", "preprocessor")
+        name: described | {"of": name} for name in ("config", "task", "preprocessor")
     }
+    for part in ("model", "task"):
+        assert read_checkpoint(tmp_path / f"{part}.weights.h5").path == tmp_path
+
+
+def test_an_unpacked_archive_of_keras_is_read_with_its_description(tmp_path: Path) -> None:
+    described = {"class_name": "Functional", "registered_name": None}
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    write_layers(tmp_path / "model.weights.h5", conv2d=("conv", {0: KERNEL}))
+    for path in (tmp_path, tmp_path / "model.weights.h5"):
+        found = read_checkpoint(path)
+        assert (found.path, found.metadata["model_config"]) == (tmp_path, described)
+
+
+def test_a_file_of_a_timm_folder_is_read_with_its_description(tmp_path: Path) -> None:
+    shutil.copy(SAMPLES / "torch.safetensors", tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    assert read_checkpoint(tmp_path / "model.safetensors").config == CONFIG
+    (tmp_path / "config.json").write_text('{"learning_rate": 0.1}')
+    assert read_checkpoint(tmp_path / "model.safetensors").path == tmp_path / "model.safetensors"
+
+
+@pytest.mark.parametrize("description", [None, {}, {"architecture": "xception41"}])
+def test_a_file_of_weights_next_to_another_description_is_read_by_itself(description: object, tmp_path: Path) -> None:
+    if description is not None:
+        (tmp_path / "config.json").write_text(json.dumps(description))
+    write_layers(tmp_path / "model.weights.h5", conv2d=("conv", {0: KERNEL}))
+    assert read_checkpoint(tmp_path / "model.weights.h5").path == tmp_path / "model.weights.h5"
 
 
 def test_a_layer_may_be_spread_over_files(tmp_path: Path) -> None:
@@ -98,12 +126,14 @@ def test_a_layer_may_be_spread_over_files(tmp_path: Path) -> None:
     write_layers(tmp_path / names[0], conv2d=("conv", {0: KERNEL}), batch_normalization=("bn", {0: BIAS, 1: BIAS}))
     write_layers(tmp_path / names[1], conv2d=(None, {1: BIAS}), batch_normalization=("bn", {2: BIAS, 3: BIAS}))
     found = set(read_checkpoint(tmp_path).groups[""])
+    for part in ("model.weights.json", *names):
+        assert read_checkpoint(tmp_path / part).path == tmp_path
     norm = {f"bn/{leaf}" for leaf in ("gamma", "beta", "moving_mean", "moving_variance")}
     assert found == {"conv/kernel", "conv2d:0/bias", *norm}
 
 
 def test_a_tensor_in_two_files_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"registered_name": "keras_hub>XceptionBackbone"}')
     for name in ("model.weights.h5", "task.weights.h5"):
         write_layers(tmp_path / name, conv2d=("conv", {0: KERNEL}))
     with pytest.raises(InputError, match="two of its files hold a tensor named 'conv/kernel'"):

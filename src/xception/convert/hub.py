@@ -16,7 +16,7 @@ from xception.convert.readers.folder import (
     FOLDER_KINDS,
     SHARD_INDEX,
     described_kind,
-    folder_kind,
+    model_folder,
     shard_names,
     weight_files,
 )
@@ -126,9 +126,9 @@ def _fetch_model(reference: str, cache: Path, on_progress: OnProgress) -> Path:
 
 
 def _is_whole(folder: Path) -> bool:
-    kind = folder_kind(folder)
     try:
-        return kind is not None and bool(weight_files(folder, kind))
+        found = model_folder(folder)
+        return found is not None and bool(weight_files(found))
     except InputError:
         return False
 

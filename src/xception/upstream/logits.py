@@ -132,8 +132,8 @@ def _import_timm(torch: Any) -> ModuleType:
 def _keras(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:
     keras = import_module("keras")
     pixels = keras.Input((None, None, arguments.in_channels))
-    if arguments.container in ("keras_h5", "keras_zip"):
-        saved = keras.models.load_model(arguments.file, compile=False)
+    saved = _described(keras, arguments)
+    if saved is not None:
         # Saved for one image size; the same layers on images of any size.
         inputs = [pixels] if isinstance(saved.input, list) else pixels
         network = keras.models.clone_model(saved, input_tensors=inputs)
@@ -156,6 +156,17 @@ def _keras(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:
 
     backend = import_module(keras.backend.backend())
     return logits, {"keras": keras.__version__, backend.__name__: backend.__version__}
+
+
+def _described(keras: Any, arguments: argparse.Namespace) -> Any:
+    """The network of a file or folder that describes it, None of a file with nothing but weights."""
+    if arguments.file.is_dir():
+        saved = keras.saving.deserialize_keras_object(json.loads((arguments.file / "config.json").read_text()))
+        saved.load_weights(arguments.file / "model.weights.h5")
+        return saved
+    if arguments.container in ("keras_h5", "keras_zip"):
+        return keras.models.load_model(arguments.file, compile=False)
+    return None
 
 
 def _keras_hub(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:

@@ -18,7 +18,14 @@ from xception.byte_span import ByteSpan, damaged
 from xception.convert.readers import hdf5, mindspore_ckpt, paddle_pickle, tensorbundle, torch_pickle, zips
 from xception.convert.readers.binary import LoadedFile, load_file
 from xception.convert.readers.checkpoint import MODEL_FOLDER, Checkpoint, CheckpointContents, TensorGroups
-from xception.convert.readers.folder import descriptions, folder_files, folder_kind, weight_files
+from xception.convert.readers.folder import (
+    ModelFolder,
+    descriptions,
+    folder_around,
+    folder_files,
+    model_folder,
+    weight_files,
+)
 from xception.convert.readers.foreign import foreign_archive, foreign_folder, foreign_format
 from xception.convert.readers.keras import KERAS_WEIGHTS_FILE, complete_norms, read_keras_hdf5, read_keras_zip
 from xception.convert.readers.mindspore_ckpt import read_mindspore, refuse_encrypted
@@ -51,17 +58,21 @@ class CheckpointReader(NamedTuple):
 def read_checkpoint(path: Path) -> Checkpoint:
     """All weights in a checkpoint file, a TensorFlow checkpoint's prefix, or a model folder of any source.
 
-    The content decides what a file is; its name never does. Nothing in a file is run, imported or unpickled, and the
-    memory taken is a small multiple of the file's size at most. The arrays are views of the file, which must not be
-    changed while they are in use.
+    The content decides what a file is; its name never does. A file that lies next to the description of its network,
+    under the names that its source gives both, is read with that folder. Nothing in a file is run, imported or
+    unpickled, and the memory taken is a small multiple of the file's size at most. The arrays are views of the file,
+    which must not be changed while they are in use.
 
     Raises:
         InputError: the path is unreadable, of no known format, damaged, hostile, or without weights.
         MissingExtra: a training's configuration lies next to it, and PyYAML is not installed.
     """
     try:
+        folder = model_folder(path) if path.is_dir() else folder_around(path)
+        if folder:
+            return _read_folder(folder)
         if path.is_dir():
-            return _read_folder(path)
+            raise _no_model_folder(path)
         return _with_run_config(_read_file(path, load_file(index_path(path))))
     except OSError as error:
         raise InputError(
@@ -111,20 +122,22 @@ def _with_run_config(checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, metadata=checkpoint.metadata | {"run_config": config}) if config else checkpoint
 
 
-def _read_folder(folder: Path) -> Checkpoint:
-    """The weights in a folder with a description of the network, which becomes the metadata's "config"."""
-    kind = folder_kind(folder)
-    if kind is None:
-        foreign = foreign_folder(folder)
-        if foreign:
-            raise InputError(f"{folder} is {foreign.what}, expected a model folder; {foreign.advice}")
-        raise InputError(f"{folder} is no bundle and no model folder: expected {folder_files()} in it")
-    first, *others = [_read_file(folder, load_file(file)) for file in weight_files(folder, kind)]
-    metadata = first.metadata | descriptions(folder, kind)
+def _read_folder(folder: ModelFolder) -> Checkpoint:
+    """The weights of all files, with the descriptions as metadata."""
+    place = folder.place
+    first, *others = [_read_file(place, load_file(file)) for file in weight_files(folder)]
+    metadata = first.metadata | descriptions(folder)
     merged = replace(first, container=MODEL_FOLDER, metadata=metadata, more_files=tuple(part.file for part in others))
     for part in others:
         merged = replace(merged, groups=_merged(merged.groups, part.groups))
     return merged
+
+
+def _no_model_folder(place: Path) -> InputError:
+    foreign = foreign_folder(place)
+    if foreign:
+        return InputError(f"{place} is {foreign.what}, expected a model folder; {foreign.advice}")
+    return InputError(f"{place} is no bundle and no model folder: expected {folder_files()} in it")
 
 
 def _merged(groups: TensorGroups, others: TensorGroups) -> TensorGroups:

@@ -17,43 +17,87 @@ SHARD_NAME = re.compile(r"\w[\w.-]{0,99}\.h5", re.ASCII)
 
 KERAS_FILES = ("model.weights.h5", SHARD_INDEX)
 
+_KERAS_SHARD = re.compile(r"model_\d+\.weights\.h5", re.ASCII)
+
 
 class FolderKind(NamedTuple):
     """One kind of folder.
 
     Attributes:
         description: the file that describes the network, by which the kind is told.
-        registered: the start of that description's "registered_name", where others have a file of the same name.
         weights: files of weights, of which the first that is there is read.
         more_weights: files of further weights, which are read where they are.
         descriptions: further descriptions that may be there, by the name that the metadata gives them.
+        mark: a key of the description and the start of its value, where others have a file of the same name.
+        metadata_name: the name that the metadata gives the description.
     """
 
     description: str
     weights: tuple[str, ...]
     more_weights: tuple[str, ...] = ()
     descriptions: Mapping[str, str] = {}
-    registered: str = ""
+    mark: tuple[str, str] | None = None
+    metadata_name: str = "config"
 
+    def fits(self, description: Mapping[str, object]) -> bool:
+        """Tell whether a description is one of this kind's."""
+        if self.mark is None:
+            return True
+        key, start = self.mark
+        return key in description and str(description[key]).startswith(start)
+
+
+_CONFIG = "config.json"
 
 FOLDER_KINDS: Mapping[str, FolderKind] = {
     "KerasHub": FolderKind(
-        "config.json",
+        _CONFIG,
         KERAS_FILES,
         ("task.weights.h5",),
         {"task": "task.json", "preprocessor": "preprocessor.json", "image_converter": "image_converter.json"},
-        "keras_hub>",
+        ("registered_name", "keras_hub>"),
     ),
-    "timm or Hugging Face": FolderKind("config.json", ("model.safetensors", "pytorch_model.bin")),
+    "Keras": FolderKind(_CONFIG, KERAS_FILES, mark=("class_name", ""), metadata_name="model_config"),
+    "timm or Hugging Face": FolderKind(_CONFIG, ("model.safetensors", "pytorch_model.bin")),
     "zeromodels": FolderKind("zm_config.json", KERAS_FILES, descriptions={"preprocessor": "zm_preprocessor.json"}),
 }
 """Kinds by the source that writes them; of those with a description of one name, the one without a mark goes last."""
 
+_PARTS = frozenset(name for kind in FOLDER_KINDS.values() for name in (*kind.weights, *kind.more_weights))
 
-def folder_kind(folder: Path) -> FolderKind | None:
-    """The kind of a folder by the files in it, None if it is no model folder."""
-    kinds = (kind for kind in FOLDER_KINDS.values() if (folder / kind.description).is_file())
-    return next((kind for kind in kinds if any((folder / name).is_file() for name in kind.weights)), None)
+
+class ModelFolder(NamedTuple):
+    """A folder with a network: its kind, and the description by which it was told."""
+
+    place: Path
+    kind: FolderKind
+    description: Mapping[str, object]
+
+
+def model_folder(place: Path) -> ModelFolder | None:
+    """The network in a folder, None if it is no model folder.
+
+    Raises:
+        InputError: a description is no JSON object.
+    """
+    for name in dict.fromkeys(kind.description for kind in FOLDER_KINDS.values()):
+        found = _described(place / name) if (place / name).is_file() else None
+        if found and any((place / weights).is_file() for weights in found.kind.weights):
+            return found
+    return None
+
+
+def folder_around(file: Path) -> ModelFolder | None:
+    """The folder whose network a file is a part of; None for a file next to which no network is described.
+
+    Raises:
+        InputError: the description of a network next to the file is no JSON object.
+    """
+    is_part = file.name in _PARTS or _KERAS_SHARD.fullmatch(file.name)
+    found = model_folder(file.parent) if is_part and file.is_file() else None
+    # Anything may be called config.json.
+    is_told = found and (found.kind.mark or found.kind.description != _CONFIG or "architecture" in found.description)
+    return found if is_told else None
 
 
 def described_kind(description: Path) -> FolderKind:
@@ -62,33 +106,37 @@ def described_kind(description: Path) -> FolderKind:
     Raises:
         InputError: it is no JSON object.
     """
-    name = str(decode_json(load_file(description).data, str(description)).get("registered_name", ""))
+    return _described(description).kind
+
+
+def _described(description: Path) -> ModelFolder:
+    content = decode_json(load_file(description).data, str(description))
     kinds = [kind for kind in FOLDER_KINDS.values() if kind.description == description.name]
-    return next(kind for kind in kinds if name.startswith(kind.registered))
+    return ModelFolder(description.parent, next(kind for kind in kinds if kind.fits(content)), content)
 
 
-def weight_files(folder: Path, kind: FolderKind) -> list[Path]:
+def weight_files(folder: ModelFolder) -> list[Path]:
     """All files with weights, the main ones first.
 
     Raises:
         InputError: the list of files over which the weights are spread names none, too many or others than lie there.
     """
-    first = next(folder / name for name in kind.weights if (folder / name).is_file())
-    more = [folder / name for name in kind.more_weights if (folder / name).is_file()]
+    place, kind = folder.place, folder.kind
+    first = next(place / name for name in kind.weights if (place / name).is_file())
+    more = [place / name for name in kind.more_weights if (place / name).is_file()]
     return [*(_shards(first) if first.name == SHARD_INDEX else (first,)), *more]
 
 
-def descriptions(folder: Path, kind: FolderKind) -> dict[str, object]:
-    """The descriptions that are there, the network's as "config".
+def descriptions(folder: ModelFolder) -> dict[str, object]:
+    """The descriptions that are there, by the names that the metadata gives them.
 
     Raises:
         InputError: one is no JSON object.
     """
-    found = {"config": kind.description, **kind.descriptions}
+    more = {name: folder.place / file for name, file in folder.kind.descriptions.items()}
     return {
-        name: decode_json(load_file(folder / file).data, str(folder / file))
-        for name, file in found.items()
-        if (folder / file).is_file()
+        folder.kind.metadata_name: folder.description,
+        **{name: decode_json(load_file(file).data, str(file)) for name, file in more.items() if file.is_file()},
     }
 
 
