@@ -195,7 +195,7 @@ def test_without_a_network_one_sentence_says_what_to_do_and_the_cache_serves(
     hub: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XCEPTION_OFFLINE", "1")
-    with pytest.raises(EnvironmentFault, match="connect, or get the file by other means and pass its path"):
+    with pytest.raises(EnvironmentFault, match="unset it, or get the file by other means and pass its path"):
         resolve_model("xception41.tf_in1k")
     monkeypatch.delenv("XCEPTION_OFFLINE")
     bundle = resolve_model("xception41.tf_in1k")
