@@ -52,6 +52,8 @@ def test_a_fixed_batch_is_an_axis_and_images_are_bytes(weights_bundle: Bundle, t
     assert found["input"] == [{"name": ["image"], "data_type": ["TYPE_UINT8"], "dims": [4, 32, 32, 3]}]
     types = {port["name"][0]: port["data_type"][0] for port in found["output"]}
     assert types == {"logits": "TYPE_FP32", "top_values": "TYPE_FP32", "top_indices": "TYPE_INT64"}
+    labels = {port["name"][0]: "label_filename" in port for port in found["output"]}
+    assert labels == {"logits": True, "top_values": False, "top_indices": False}
 
 
 def test_a_free_size_is_announced(weights_bundle: Bundle, tmp_path: Path) -> None:

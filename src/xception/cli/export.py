@@ -1,6 +1,7 @@
 """`xception export`"""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -12,8 +13,9 @@ from xception.cli.output import agreement_sentence, print_facts, say
 from xception.data.sources import open_source, open_undivided, packages_for
 from xception.export.program import GraphOptions
 from xception.export.request import PACK_INPUTS, ExportRequest, check_taken
-from xception.export.targets import export_target, targets_sentence, write_export
+from xception.export.targets import ExportTarget, export_target, targets_sentence, write_export
 from xception.extras import require_all
+from xception.quantize.parent import holds_int8_parent
 from xception.resolve import packages_to_get
 
 PLAIN = GraphOptions()
@@ -85,8 +87,15 @@ def export(
     )
     path = write_export(request)
     print_facts({target.kind: str(path), **(_facts(open_bundle(path)) if target.kind == "bundle" else {})})
-    if target.next:
-        say(f"next: {target.next.format(out=path, parent=path.parent)}")
+    if following := _next(target, path):
+        say(f"next: {following.format(out=path, parent=path.parent)}")
+
+
+def _next(target: ExportTarget, path: Path) -> str:
+    """The next command, which is one that takes what was written."""
+    if target.kind == "bundle" and holds_int8_parent(open_bundle(path)):
+        return "xception quantize {out} --calibration DATA --out {out}-int8"
+    return target.next
 
 
 def _facts(exported: Bundle) -> dict[str, str]:

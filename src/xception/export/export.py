@@ -11,11 +11,12 @@ import msgspec
 from xception.arguments import as_path
 from xception.backends.base import Pixels
 from xception.backends.validity import check_files
-from xception.bundle import Bundle, Model, as_bundle, child, ensure_free_for_bundle, write_bundle
+from xception.bundle import Agreement, Bundle, Model, as_bundle, child, ensure_free_for_bundle, write_bundle
 from xception.data.training_images import carried
 from xception.errors import CheckFailed, UnknownName, UsageError
 from xception.export.program import GraphOptions, Program, program
-from xception.export.request import ExportRequest, check_taken, check_weights, graph_departures
+from xception.export.regraph import compare_graphs, regraphed
+from xception.export.request import ExportRequest, check_source, check_taken, graph_departures, is_finished_graph
 from xception.export.verify import Runner, verify
 from xception.forms import FORMS, Form, exportable
 from xception.identity.identity import with_identity
@@ -49,10 +50,10 @@ def export_bundle(
     upstream_python: str | None = None,
     overwrite: bool = False,
 ) -> Bundle:
-    """Write the bundle's network in another form, with its agreement with the weights.
+    """Write the bundle's network in another form, with its agreement with the bundle.
 
     Args:
-        bundle: one with weights, or its folder.
+        bundle: one with weights, or for some forms with a finished ONNX graph, int8 or adopted; or its folder.
         to: a form of `forms.exportable()`.
         out: where the new bundle is to lie.
         options: departures of the graph from its plain form.
@@ -62,7 +63,7 @@ def export_bundle(
 
     Raises:
         UnknownName: no such form, or none that is exported.
-        UsageError: the bundle holds no weights, or the options do not fit it or the form.
+        UsageError: the form is not made of such a bundle, or the options do not fit it or the form.
         EnvironmentFault: the other interpreter or the framework in it does not work.
         CheckFailed: the runtime's logits differ; nothing is written.
     """
@@ -71,7 +72,7 @@ def export_bundle(
         raise UnknownName("form to export", to, exportable())
     bundle, out = as_bundle(bundle), as_path(out, "a new bundle")
     options = options or GraphOptions()
-    check_weights(bundle)
+    check_source(bundle, takes_graphs=FORMS[form].int8 is not None)
     check_taken(to, set(graph_departures(options)), FORMS[form].options)
     _check_interpreter(form, upstream_python)
     ensure_free_for_bundle(out, overwrite=overwrite)
@@ -79,12 +80,18 @@ def export_bundle(
     with tempfile.TemporaryDirectory() as folder:
         trial = write_bundle(Path(folder) / "trial", model, bundle.labels, files)
         try:
-            measured = verify(trial, bundle, _probes(trial, pixels), runner_of(trial, upstream_python))
+            measured = _measured(trial, bundle, _probes(trial, pixels), upstream_python)
         except CheckFailed as error:
             raise CheckFailed(f"the {to} export of {bundle.path} is wrong, nothing was written: {error}") from error
     model = msgspec.structs.replace(model, agreement=measured)
     files = {**with_identity(files, model, bundle.labels), **carried(bundle)}
     return write_bundle(out, model, bundle.labels, files, overwrite=overwrite)
+
+
+def _measured(trial: Bundle, parent: Bundle, probes: Sequence[Pixels], upstream_python: str | None) -> Agreement:
+    if is_finished_graph(parent):
+        return compare_graphs(trial, parent, probes)
+    return verify(trial, parent, probes, runner_of(trial, upstream_python))
 
 
 def runner_of(exported: Bundle, upstream_python: str | None = None) -> Runner | None:
@@ -133,6 +140,10 @@ def _check_interpreter(form: Form, upstream_python: str | None) -> None:
 def _convert(
     bundle: Bundle, form: Form, options: GraphOptions, upstream_python: str | None
 ) -> tuple[Model, dict[str, bytes]]:
+    if is_finished_graph(bundle):
+        made_model, files = regraphed(bundle, form, options)
+        check_files(form, files)
+        return made_model, files
     model = bundle.model
     weights = bundle.tensors()
     made = program(

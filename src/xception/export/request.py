@@ -7,10 +7,12 @@ from xception.bundle import Bundle
 from xception.data.source import Source
 from xception.errors import UsageError
 from xception.export.program import GraphOptions
-from xception.forms import Form
+from xception.forms import QUANTIZABLE_FROM, Form
 
 ADOPTED = "adopt"
 """First step in the history of a graph that somebody else exported."""
+
+WEIGHTS: Form = "weights"
 
 PACK_INPUTS = 64
 """Images of the data that a pack prepares for the chip, with golden logits, unless another number is asked for."""
@@ -55,16 +57,31 @@ def check_weights(bundle: Bundle) -> None:
     Raises:
         UsageError: it holds a graph.
     """
-    weights: Form = "weights"
-    if bundle.model.form != weights and bundle.model.lineage and bundle.model.lineage[0].verb == ADOPTED:
+    if bundle.model.form == WEIGHTS:
+        return
+    if bundle.model.lineage and bundle.model.lineage[0].verb == ADOPTED:
         raise UsageError(
             f"{bundle.path} was adopted as a graph, of which there are no weights to export; run it, quantize it, or "
             "convert the checkpoint that it was made of"
         )
-    if bundle.model.form != weights:
-        raise UsageError(
-            f"{bundle.path} holds a graph of the form {bundle.model.form!r}; export from the bundle of weights"
-        )
+    raise UsageError(
+        f"{bundle.path} holds a graph of the form {bundle.model.form!r}; export from the bundle of weights"
+    )
+
+
+def check_source(bundle: Bundle, *, takes_graphs: bool) -> None:
+    """Refuse a bundle that a target cannot be made of: weights always can, an ONNX graph where the target takes it.
+
+    Raises:
+        UsageError: it holds a graph that the target does not take.
+    """
+    if not (takes_graphs and is_finished_graph(bundle)):
+        check_weights(bundle)
+
+
+def is_finished_graph(bundle: Bundle) -> bool:
+    """Tell whether a bundle holds an ONNX graph that other forms are made of as it is."""
+    return bundle.model.form == QUANTIZABLE_FROM and bundle.model.precision != "float16"
 
 
 def check_taken(to: str, given: set[str], taken: frozenset[str]) -> None:

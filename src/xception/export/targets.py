@@ -8,8 +8,8 @@ from typing import Literal
 
 from xception.backends.base import BACKENDS
 from xception.errors import UnknownName
-from xception.export.request import ExportRequest, check_taken, check_weights, graph_departures
-from xception.forms import FORMS, HEAD_OPTIONS, NAME_OPTIONS, QUANTIZABLE_FROM, SIZE_OPTIONS, exportable
+from xception.export.request import ExportRequest, check_source, check_taken, graph_departures
+from xception.forms import FORMS, HEAD_OPTIONS, NAME_OPTIONS, SIZE_OPTIONS, exportable
 
 TargetKind = Literal["bundle", "folder", "pack"]
 
@@ -32,6 +32,8 @@ class ExportTarget:
     """Fields of `ExportRequest` and of its `GraphOptions` that it has a use for."""
     next: str = ""
     """A sensible next command, with `{out}` and `{parent}` for its folder and the one that holds it."""
+    takes_graphs: bool = False
+    """A finished ONNX graph, int8 or adopted, can be written for it too, not only weights."""
     packages: tuple[str, ...] = ()
     """The packages that writing and comparing it need."""
 
@@ -40,9 +42,6 @@ def _bundle_targets() -> Iterator[tuple[str, ExportTarget]]:
     for form in exportable():
         facts = FORMS[form]
         takes = facts.options | {"data"} | ({"upstream_python"} if facts.needs_upstream_python else set())
-        following = "xception evaluate {out} DATA"
-        if form == QUANTIZABLE_FROM:
-            following = "xception quantize {out} --calibration DATA --out {out}-int8"
         module = "xception.export.export"
         backends = (BACKENDS[name].imported_as for name in facts.backends[:1])
         yield (
@@ -51,7 +50,8 @@ def _bundle_targets() -> Iterator[tuple[str, ExportTarget]]:
                 kind="bundle",
                 module=module,
                 takes=takes,
-                next=following if facts.backends else "",
+                next="xception evaluate {out} DATA" if facts.backends else "",
+                takes_graphs=facts.int8 is not None,
                 packages=("torch", *backends, *(tool.replace("-", "_") for tool in facts.tools)),
             ),
         )
@@ -69,6 +69,7 @@ EXPORT_TARGETS: Mapping[str, ExportTarget] = {
         kind="folder",
         module="xception.export.triton",
         takes=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"precision", "opset"},
+        takes_graphs=True,
         next="tritonserver --model-repository {parent}, or here: xception evaluate {out}/1 DATA",
         packages=("torch", "onnx", "onnxruntime"),
     ),
@@ -117,7 +118,7 @@ def write_export(request: ExportRequest) -> Path:
         CheckFailed: what was written is not the bundle's network; nothing is left behind.
     """
     target = export_target(request.to)
-    check_weights(request.bundle)
+    check_source(request.bundle, takes_graphs=target.takes_graphs)
     parts = {name for name in ("data", "calibration", "upstream_python") if getattr(request, name) is not None}
     check_taken(request.to, graph_departures(request.options).keys() | parts, target.takes)
     written: Path = import_module(target.module).write(request)

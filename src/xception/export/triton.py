@@ -10,7 +10,7 @@ from xception.bundle import Bundle
 from xception.errors import CheckFailed, UsageError
 from xception.export.export import export_bundle
 from xception.export.pbtxt import Word, read_pbtxt, write_pbtxt
-from xception.export.program import TOP_INDICES
+from xception.export.program import TOP_INDICES, TOP_VALUES
 from xception.export.request import ExportRequest
 from xception.labels import labels_text
 from xception.outputs import ensure_free, staged_folder
@@ -61,7 +61,8 @@ def configuration(name: str, exported: Bundle) -> dict[str, Any]:
         "output": [_port(port, batched) for port in facts.outputs or ()],
     }
     for port in ports["output"]:
-        if exported.labels.names and port["name"] not in (TOP_INDICES, "class_maps"):
+        if exported.labels.names and port["name"] not in (TOP_INDICES, TOP_VALUES, "class_maps"):
+            # The server looks up the position in an output, which is a class only where there is one for each.
             port["label_filename"] = TRITON_LABELS
     batching = {
         "preferred_batch_size": [4, 8, 16, MAX_BATCH],

@@ -33,6 +33,11 @@ def refusal(bundle: Bundle) -> str | None:
     return None
 
 
+def holds_int8_parent(bundle: Bundle) -> bool:
+    """Tell whether a bundle holds a graph that int8 can be made of."""
+    return bundle.model.form == QUANTIZABLE_FROM and refusal(bundle) is None
+
+
 @contextmanager
 def float_graph(bundle: Bundle, to: Form, options: GraphOptions, *, has_integer_ports: bool) -> Iterator[Bundle]:
     """An ONNX bundle, made of weights with these options where the bundle holds no graph yet.
