@@ -3,11 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+FLOORS := .venv-floors
+TOOLS := .venv-tools
+SECURITY_TESTS := tests/attacks tests/data/test_archive.py tests/data/test_decode.py tests/data/test_parquet.py \
+	tests/data/test_remote.py tests/test_inputs.py tests/test_network.py tests/test_screen.py -m "not slow"
 # A process for each core, each with one thread of arithmetic that does not spin while it waits. Everyday tests go to
 # whichever process is free; of the slow ones, a file stays in one process, so that its demonstration is made once.
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist
 
-.PHONY: install demo test test-slow quick explore coverage check format pages parity fuzz siege bench peers gpu gpu-train clean
+.PHONY: install demo test test-slow test-floors hashes sbom quick explore coverage check format pages parity fuzz siege bench peers gpu gpu-train clean
 
 install: $(STAMP)
 
@@ -25,6 +29,31 @@ test: check
 
 test-slow: $(STAMP)
 	$(PYTEST) loadfile -m slow $(ARGS)
+
+# The tests of what comes from outside, with the oldest versions that pyproject.toml allows of the packages that had holes.
+test-floors: $(FLOORS)/.installed
+	PYTHONPATH=src OMP_NUM_THREADS=1 $(FLOORS)/bin/python -m pytest $(SECURITY_TESTS) $(ARGS)
+
+$(FLOORS)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(FLOORS)
+	$(PYTHON) -m tests.floors > $(FLOORS)/floors.txt
+	$(FLOORS)/bin/python -m pip install --quiet --constraint $(FLOORS)/floors.txt --editable '.[dev]'
+	touch $@
+
+# The versions of constraints.txt with the hashes of their files, for `pip install --require-hashes --no-deps`.
+hashes: $(TOOLS)/.installed
+	$(TOOLS)/bin/uv pip compile --quiet --python-version 3.11 --no-deps --generate-hashes --no-annotate --no-header \
+		--output-file constraints-hashed.txt constraints.txt
+
+# All packages of the environment with their versions and licences, as CycloneDX.
+sbom: $(STAMP) $(TOOLS)/.installed
+	mkdir -p build
+	$(TOOLS)/bin/cyclonedx-py environment $(BIN)/python --output-reproducible --output-file build/sbom.cdx.json
+
+$(TOOLS)/.installed: Makefile
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet cyclonedx-bom==7.5.0 uv==0.13.9
+	touch $@
 
 # The tests of what was changed since main, and the rules that hold for all code.
 quick: $(STAMP)
@@ -54,6 +83,7 @@ parity: $(STAMP)
 
 fuzz: $(STAMP)
 	$(BIN)/python tests/fuzz/fuzz_readers.py --cases 100000
+	$(BIN)/python -m tests.fuzz.fuzz_inputs --cases 10000
 
 # Training runs that are killed, find the disk full or their checkpoints broken, and end as if nothing had been; and
 # writers of bundles and data that are killed, with the old or the new at its place each time.
@@ -81,5 +111,5 @@ pages: $(STAMP)
 	$(BIN)/python -m pages
 
 clean:
-	rm -rf $(VENV) demo build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(FLOORS) $(TOOLS) demo build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

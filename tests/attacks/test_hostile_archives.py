@@ -125,7 +125,7 @@ def test_too_many_tensors_are_refused(refused, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_model_folder_needs_a_description_and_weights(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no model folder: expected config.json and one of model.safetensors"):
+    with pytest.raises(InputError, match=r"no bundle and no model folder: expected config.json and"):
         read_checkpoint(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(safetensors({"a": entry(0, 4, 1)}, bytes(4)))
     (tmp_path / "config.json").write_bytes(b"[" * 100_000)

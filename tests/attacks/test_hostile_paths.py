@@ -23,12 +23,14 @@ def test_an_empty_file_is_refused(refused) -> None:
 
 def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputError, match="is no regular file"):
+    with pytest.raises(InputError, match="it is a pipe, where a regular file is expected"):
         read_checkpoint(tmp_path / "pipe")
 
 
 def test_a_device_is_refused() -> None:
-    with pytest.raises(InputError, match="/dev/zero is no regular file"):
+    with pytest.raises(
+        InputError, match=r"/dev/zero cannot be read \(it is a device, where a regular file is expected\)"
+    ):
         read_checkpoint(Path("/dev/zero"))
 
 

@@ -54,8 +54,10 @@ def onnx_ports(path: Path) -> Ports:
     """Inputs and outputs as ONNX Runtime names them."""
     onnxruntime = require("onnxruntime", "onnx")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return onnx_session_ports(onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]))
+    options.log_severity_level = 4
+    return onnx_session_ports(
+        onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    )
 
 
 def onnx_session_ports(session: Any) -> Ports:

@@ -47,12 +47,12 @@ def open_session(bundle: Bundle, compute: Compute) -> Session:
     onnxruntime = require("onnxruntime", "onnx")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = compute.threads_per_instance
-    options.log_severity_level = 3
+    options.log_severity_level = 4
 
     content = bundle.content()
 
     def runtime() -> Any:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
         session._model_bytes = None  # It would keep a copy of the whole file, to start over on other providers.
         return session
 

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from lzma import LZMAError
 from typing import BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipExtFile, ZipFile, ZipInfo
 from zlib import error as ZlibError  # noqa: N812 - it is a class
@@ -20,6 +21,9 @@ MAX_MEMBERS = 20_000_000
 ENCRYPTED = 1
 MAC_FOLDER = "__MACOSX/"
 """Folder in which macOS' archiver keeps things that are not in the archived folder."""
+
+BROKEN_MEMBER = (BadZipFile, ZlibError, LZMAError, EOFError, OSError, NotImplementedError, struct.error, ValueError)
+"""Exceptions of a member that is not what the archive's directory claims, one kind for each method of packing."""
 
 PACKED_BYTES = 4096
 """Bytes that are unpacked at once where a method knows no limit; bzip2 makes 90 MB of them at most."""
@@ -78,7 +82,7 @@ class ZipFiles:
                     return file.read()
                 # The other methods unpack all that they are given at once, so they are given little.
                 return b"".join(iter(partial(file.read1, PACKED_BYTES), b""))
-        except (BadZipFile, ZlibError, EOFError, NotImplementedError, struct.error, ValueError) as error:
+        except BROKEN_MEMBER as error:
             raise DecodeError(f"damaged in the archive {self.place}: {error or 'it ends early'}") from error
 
     def span(self, name: str, start: int, length: int) -> bytes:

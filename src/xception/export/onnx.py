@@ -258,6 +258,8 @@ class OnnxTaps:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        session = onnxruntime.InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            part.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
         results = session.run(self.names[:count], {session.get_inputs()[0].name: values})
         return dict(zip(self.names, results, strict=False))
