@@ -34,8 +34,8 @@ def install_command(*extras: str) -> str:
 
 
 def requirements(*extras: str) -> tuple[str, ...]:
-    """What groups of optional dependencies consist of, as the installed package's own metadata state it; the groups by
-    their names where it has none."""
+    """Requirements of groups of optional dependencies by the installed package's metadata; the groups by their names
+    where it has none."""
     # The command line starts without it.
     from importlib import metadata
 
