@@ -75,8 +75,8 @@ def read_identity(path: Path) -> Identity | None:
     if text is None:
         return None
     try:
-        return msgspec.json.decode(text, type=Identity)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UsageError):
+        return inputs.parse_json(text, Identity)
+    except (msgspec.DecodeError, UsageError):
         return None
 
 

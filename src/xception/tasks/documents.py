@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from xception.errors import InputError
-from xception.inputs import RESULTS_LIMIT, read_bytes
+from xception.inputs import RESULTS_LIMIT, parse_json, read_bytes
 from xception.tasks.evaluation import Evaluation
 from xception.tasks.provenance import ResultProvenance, changed_facts
 
@@ -40,7 +40,7 @@ def read_evaluation(path: Path) -> Evaluation:
         InputError: it cannot be read, is no such document, or says nothing of its origin.
     """
     try:
-        document = msgspec.json.decode(read_bytes(path, RESULTS_LIMIT), type=Evaluation)
+        document = parse_json(read_bytes(path, RESULTS_LIMIT), Evaluation)
     except (OSError, msgspec.MsgspecError) as error:
         raise InputError(f"{path} holds no evaluation: {error}; expected what evaluate --json prints") from error
     if document.provenance is None:
