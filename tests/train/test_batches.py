@@ -135,3 +135,27 @@ def test_images_without_a_label_cannot_be_trained_on() -> None:
     source = Items(plain.name, plain.classes, (*unknown, *plain.items[2:]))
     with pytest.raises(InputError, match="2 of the 11 training images, such as 000, have no label"):
         _ = make_batches(recipe(), source).class_counts
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "drop_last", "sizes"),
+    [
+        (9, 4, False, [4, 5]),
+        (9, 4, True, [4, 4]),
+        (10, 4, False, [4, 4, 2]),
+        (10, 4, True, [4, 4]),
+        (3, 4, True, [3]),
+        (1, 4, False, [1]),
+        (3, 1, False, [1, 1, 1]),
+        (2, 1, True, [1, 1]),
+    ],
+)
+def test_a_single_image_that_is_left_joins_the_step_before_or_is_dropped(
+    images: int, size: int, drop_last: bool, sizes: list[int]
+) -> None:
+    settings = msgspec.structs.replace(recipe(), batch_size=size, drop_last=drop_last)
+    made = make_batches(settings, labelled(images))
+    for epoch in (0, 1):
+        shown = [made.indices(epoch * made.per_epoch + step) for step in range(made.per_epoch)]
+        assert [len(step) for step in shown] == sizes
+        assert len(set(np.concatenate(shown).tolist())) == sum(sizes)

@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from tests.support.samples import labelled
 from xception.errors import UsageError
@@ -35,3 +36,22 @@ def test_statistics_cannot_be_synchronised_on_processors(monkeypatch: pytest.Mon
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match="sync_norm needs GPUs"):
         launch(ComputeSettings(sync_norm=True))
+
+
+def test_a_fixed_loss_scale_stays_and_the_default_one_adapts() -> None:
+    fixed, adapting = (launch(ComputeSettings(precision="float16", loss_scale=scale))[1] for scale in (1024.0, None))
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    for scaler, expected in ((fixed, 1024.0), (adapting, 2.0**15)):
+        assert scaler is not None
+        scaler.scale(weight.sum() * float("inf")).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        assert scaler.get_scale() == expected
+        assert weight.item() == 1.0
+        weight.grad = None
+
+
+def test_a_loss_scale_without_float16_is_refused() -> None:
+    with pytest.raises(UsageError, match="loss_scale does nothing unless"):
+        ComputeSettings(loss_scale=1024.0)

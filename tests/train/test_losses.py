@@ -221,3 +221,16 @@ def test_smoothing_that_would_make_the_right_class_the_least_likely_is_refused()
     with pytest.raises(UsageError, match=r"label_smoothing 0\.6 over the others .* of 2 classes .* at most 0\.5"):
         loss_of(np.ones(2), label_smoothing=0.6, smoothing_over="others")
     assert loss_of(np.ones(2), label_smoothing=0.5, smoothing_over="others").smoothing == 1
+
+
+def test_binary_cross_entropy_is_torchs_of_each_class_by_itself() -> None:
+    loss = make_loss(LossSettings(name="binary_cross_entropy"), COUNTS)
+    expected = functional.binary_cross_entropy_with_logits(LOGITS, torch.from_numpy(one_hot()))
+    assert float(loss(LOGITS, TARGETS)) == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_a_single_output_is_the_probability_of_its_class() -> None:
+    loss = make_loss(LossSettings(name="binary_cross_entropy"), np.array([5, 5]), positive=0)
+    logits, targets = LOGITS[:, :1], TARGETS.clamp(max=1)
+    expected = functional.binary_cross_entropy_with_logits(logits[:, 0], (targets == 0).double())
+    assert float(loss(logits, targets)) == pytest.approx(float(expected), rel=1e-12)

@@ -1,4 +1,5 @@
 import math
+from collections import Counter
 from typing import get_args
 
 import msgspec
@@ -12,6 +13,7 @@ from tests.train.samples import fresh, train_steps
 from xception.arch.variants import architecture
 from xception.errors import UsageError
 from xception.models.network import Xception, build
+from xception.train.batches import steps_per_epoch
 from xception.train.optim import (
     OPTIMIZERS,
     Muon,
@@ -22,10 +24,12 @@ from xception.train.optim import (
     make_optimizer,
     orthogonalize,
     peak_rate,
+    scaled,
     scaling_remark,
     set_rate,
     update_average,
 )
+from xception.train.recipe import load_recipe
 from xception.train.settings import AverageSettings, OptimSettings
 
 
@@ -294,3 +298,40 @@ def test_an_average_keeps_the_networks_memory_format() -> None:
     state = fresh()
     kernel = copy_as_average(state.network).stem[1].conv.weight
     assert kernel.is_contiguous(memory_format=torch.channels_last)
+
+
+def decayed(name: str) -> Counter[str]:
+    """Tensors of a recipe's network that decay, by their kind."""
+    recipe = load_recipe(name)
+    network = build(architecture(recipe.model.variant))
+    names = {id(parameter): key for key, parameter in network.named_parameters()}
+    groups = make_optimizer(network, recipe.optim).param_groups
+    chosen = [names[id(parameter)] for group in groups if group["weight_decay"] for parameter in group["params"]]
+    return Counter("norm" if ".norm." in key else "bias" if key.endswith("bias") else "kernel" for key in chosen)
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds", "images", "steps"),
+    [
+        # mindspore.nn.Momentum decays all but `beta` and `gamma`; the data set drops the remainder: its log says 1251.
+        ("mindspore_zoo", {"kernel": 75, "bias": 1}, 1_281_167, 1251),
+        # The configuration's filter is "disable", so that all decay; drop_remainder is True: 5004.
+        ("mindcv", {"kernel": 75, "norm": 80, "bias": 1}, 1_281_167, 5004),
+        # Paddle's L2Decay goes to all parameters; drop_last is False.
+        ("ppcls_xception41", {"kernel": 75, "norm": 140, "bias": 1}, 1_281_167, 5005),
+    ],
+)
+def test_a_recipe_decays_and_counts_steps_as_its_source(
+    name: str, kinds: dict[str, int], images: int, steps: int
+) -> None:
+    recipe = load_recipe(name)
+    assert decayed(name) == kinds
+    assert steps_per_epoch(images, recipe.batch_size, drop_last=recipe.drop_last) == steps
+
+
+def test_the_schedules_own_rates_are_scaled_with_the_peak() -> None:
+    settings = load_recipe("modern")
+    small = scaled(settings.schedule, settings.optim, 4)
+    assert small.end_lr == pytest.approx(settings.schedule.end_lr * 4 / 1024)
+    assert small.warmup_from == pytest.approx(1e-6 * 4 / 1024)
+    assert scaled(settings.schedule, settings.optim, 1024) == settings.schedule

@@ -11,7 +11,7 @@ from xception.train.losses import CrossEntropy
 from xception.train.schedule import Course, LearningRate
 from xception.train.settings import ComputeSettings, MixSettings
 from xception.train.state import TrainingState
-from xception.train.step import BatchAugment, Stepper
+from xception.train.step import BatchAugment, Stepper, step_seed
 
 
 def stepper(
@@ -176,3 +176,10 @@ def test_the_weight_of_a_share_scales_its_gradient_but_not_its_loss() -> None:
     assert losses[0] == losses[1]
     for first, second in zip(*kept, strict=True):
         torch.testing.assert_close(second, first / 2)
+
+
+def test_neighbouring_seeds_share_no_steps_draws() -> None:
+    seeds = [step_seed(seed, step, rank) for seed in range(5) for step in range(200) for rank in range(2)]
+    assert len(set(seeds)) == len(seeds)
+    assert step_seed(1, 4, 0) != step_seed(0, 5, 0)
+    torch.manual_seed(step_seed(-(2**63), 10**9, 7))

@@ -13,9 +13,10 @@ from xception.bundle import open_bundle
 from xception.data.augment import Augment
 from xception.data.hold_out import HoldOut
 from xception.data.sources import RUN_FILE, open_source
-from xception.errors import EnvironmentFault, InputError, UnknownName
+from xception.errors import EnvironmentFault, InputError, UnknownName, UsageError
 from xception.models.network import build
 from xception.pipeline.engine import Engine
+from xception.preprocess import Preprocess, Squash
 from xception.tasks.evaluate import evaluate
 from xception.train.assembly import empty_bundle
 from xception.train.checkpoint import INDEX
@@ -225,9 +226,9 @@ def test_a_run_that_no_longer_improves_ends_and_publishes_its_best_epoch(recipe:
     )
     made = train_network(wild, out=tmp_path / "run", keep=1)
     rows = [msgspec.json.decode(line) for line in (tmp_path / "run" / JSON_LINES).read_bytes().splitlines()]
-    losses = [row["validation_loss"] for row in rows]
+    places = [(row["validation_top1"], -row["validation_loss"]) for row in rows]
     assert len(rows) < 30
-    assert min(losses[-2:]) >= min(losses[:-2])
+    assert max(places[-2:]) <= max(places[:-2])
     (score,) = made.model.metrics.values()
     assert score.top1 is not None
     assert score.top1.value == max(row["validation_top1"] for row in rows)
@@ -362,3 +363,49 @@ def test_a_bundle_knows_the_images_that_it_and_its_start_were_trained_on(recipe:
     with Engine.open(child) as engine:
         assert evaluate(engine, open_source(str(second))).trained_on == 56
         assert evaluate(engine, open_source(f"{first}:train")).trained_on == 56
+
+
+@pytest.mark.parametrize("positive", [None, "bee"])
+def test_sigmoids_are_trained_and_the_bundle_says_so(positive: str | None, recipe: Recipe, tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "d", 20, CLASSES[:2])
+    binary = msgspec.structs.replace(
+        recipe,
+        model=ModelSettings(variant="mini_xception", width=0.5, norm_momentum=0.3, positive=positive),
+        loss=LossSettings(name="binary_cross_entropy"),
+        epochs=8,
+    )
+    bundle = train_network(binary, str(root), out=tmp_path / "run")
+    assert bundle.model.activation == "sigmoid"
+    assert bundle.labels.names == ((positive,) if positive else CLASSES[:2])
+    with Engine.open(bundle) as engine:
+        judged = evaluate(engine, open_source(str(root)))
+    assert judged.top1 is not None
+    assert judged.top1.value > 0.65
+
+
+@pytest.mark.parametrize(
+    "changes", [{"loss": LossSettings()}, {"model": ModelSettings(variant="mini_xception", positive="ape")}]
+)
+def test_a_single_output_for_anything_but_two_classes_is_refused(
+    changes: dict[str, object], recipe: Recipe, tmp_path: Path
+) -> None:
+    root = write_folder(tmp_path / "d", 4, CLASSES[:2])
+    binary = msgspec.structs.replace(
+        recipe,
+        model=ModelSettings(variant="mini_xception", positive="bee"),
+        loss=LossSettings(name="binary_cross_entropy"),
+    )
+    with pytest.raises(UsageError, match=r"asks for a single output; expected loss\.name=binary_cross_entropy and"):
+        train_network(msgspec.structs.replace(binary, **changes), str(root), out=tmp_path / "run")
+
+
+def test_a_last_step_of_one_image_trains_where_maps_are_of_one_pixel(recipe: Recipe, tmp_path: Path) -> None:
+    tiny = msgspec.structs.replace(
+        recipe,
+        model=ModelSettings(variant="tiny_xception"),
+        preprocess=Preprocess(resize=Squash(width_px=16, height_px=16), color="rgb", mean=(0.5,) * 3, std=(0.5,) * 3),
+        epochs=1,
+    )
+    assert train_network(msgspec.structs.replace(tiny, batch_size=27), out=tmp_path / "run")
+    with pytest.raises(UsageError, match="norms need two values; expected other than 1 images per step"):
+        train_network(msgspec.structs.replace(tiny, batch_size=1), out=tmp_path / "single")

@@ -1,6 +1,6 @@
 """The parts of a run, put together from a recipe and its data: everything but the place where the run is kept."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import time
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from xception.bundle import Bundle, Model, Network, Step
 from xception.data.source import Source
 from xception.data.sources import open_halves
 from xception.data.training_images import Digests, training_images
-from xception.errors import InputError
+from xception.errors import InputError, UsageError
 from xception.labels import Labels
 from xception.models.network import build
 from xception.train.advice import class_counts, data_remarks, norm_remark, require_trainable
@@ -27,7 +27,7 @@ from xception.train.finetune import open_parent, starting_tensors
 from xception.train.loop import Parts
 from xception.train.losses import make_loss
 from xception.train.manifest import data_fingerprint
-from xception.train.optim import copy_as_average, make_optimizer, peak_rate, scaling_remark
+from xception.train.optim import copy_as_average, make_optimizer, peak_rate, scaled, scaling_remark
 from xception.train.own_parts import NO_PARTS, OwnParts, digest_with
 from xception.train.recipe import Recipe
 from xception.train.schedule import Course, LearningRate
@@ -142,9 +142,10 @@ def empty_bundle(
     recipe: Recipe, source: Source, parent: Bundle | None = None, own: Mapping[str, str] = MappingProxyType({})
 ) -> Bundle:
     """The bundle that a run on `source` is to make, without weights, metrics and a place."""
+    labels = output_classes(recipe, source.classes)
     network = Network(
         variant=recipe.model.variant,
-        num_classes=len(source.classes),
+        num_classes=len(labels),
         in_channels=recipe.preprocess.channels,
         width=recipe.model.width,
     )
@@ -168,10 +169,28 @@ def empty_bundle(
         network=network,
         form="weights",
         precision="float32",
+        activation="sigmoid" if recipe.loss.name == "binary_cross_entropy" else "softmax",
         preprocess=recipe.preprocess,
         lineage=(*(parent.model.lineage if parent else ()), step),
     )
-    return Bundle(path=Path(), model=model, labels=Labels(source.classes))
+    return Bundle(path=Path(), model=model, labels=Labels(labels))
+
+
+def output_classes(recipe: Recipe, classes: Sequence[str]) -> tuple[str, ...]:
+    """The classes that the network has outputs for.
+
+    Raises:
+        UsageError: a single output for another loss than that of sigmoids, or for data of other than two classes.
+    """
+    positive = recipe.model.positive
+    if positive is None:
+        return tuple(classes)
+    if recipe.loss.name != "binary_cross_entropy" or len(classes) != 2 or positive not in classes:
+        raise UsageError(
+            f"model.positive {positive!r} asks for a single output; expected loss.name=binary_cross_entropy and data "
+            f"of two classes, one of them {positive!r}; got {recipe.loss.name} and {', '.join(classes[:4])}"
+        )
+    return (positive,)
 
 
 def make_batches(recipe: Recipe, source: Source, own: OwnParts = NO_PARTS, *, rank: int = 0, world: int = 1) -> Batches:
@@ -188,6 +207,7 @@ def make_batches(recipe: Recipe, source: Source, own: OwnParts = NO_PARTS, *, ra
         images,
         batch_size=recipe.batch_size,
         sampling=recipe.sampling,
+        drop_last=recipe.drop_last,
         rank=rank,
         world=world,
     )
@@ -223,6 +243,8 @@ def _stepper(
         nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
     if recipe.compute.compile:
         module = torch.compile(module)  # type: ignore[assignment]
+    classes = batches.source.classes
+    positive = None if recipe.model.positive is None else classes.index(recipe.model.positive)
     wrapped, wrapped_optimizer = fabric.setup(module, state.optimizer)
     if state.average is not None:
         state.average.to(fabric.device)
@@ -230,7 +252,12 @@ def _stepper(
         fabric=fabric,
         network=wrapped,
         optimizer=wrapped_optimizer,
-        learning_rate=LearningRate(recipe.schedule, peak_rate(recipe.optim, recipe.batch_size), course, own.schedule),
+        learning_rate=LearningRate(
+            scaled(recipe.schedule, recipe.optim, recipe.batch_size),
+            peak_rate(recipe.optim, recipe.batch_size),
+            course,
+            own.schedule,
+        ),
         augment=BatchAugment(
             augment=recipe.augment,
             mix=recipe.mix,
@@ -240,7 +267,8 @@ def _stepper(
             seed=recipe.seed,
             rank=fabric.global_rank,
         ),
-        loss=own.loss or make_loss(recipe.loss, batches.class_counts, blends_images=recipe.mix.is_on),
+        loss=own.loss
+        or make_loss(recipe.loss, batches.class_counts, blends_images=recipe.mix.is_on, positive=positive),
         seed=recipe.seed,
         accumulate=recipe.compute.accumulate,
         clip_norm=recipe.optim.clip_norm,

@@ -57,6 +57,17 @@ class TrainingImages:
             raise InputError(f"training image {item.key} cannot be used: {error}; mend or remove it") from error
 
 
+def steps_per_epoch(images: int, batch_size: int, *, drop_last: bool) -> int:
+    """Steps of an epoch. A single image that is left joins the step before, since norms need more than one.
+
+    With `drop_last`, what does not fill a step is left out, as long as one step can be filled.
+    """
+    if drop_last and images >= batch_size:
+        return images // batch_size
+    joins = batch_size > 1 and images > batch_size and images % batch_size == 1
+    return ceil(images / batch_size) - joins
+
+
 class Batches:
     """This process' share of all batches of a run, by step; the last one of an epoch holds what is left.
 
@@ -64,6 +75,7 @@ class Batches:
         source: labelled training data.
         images: pixels of its items.
         batch_size: images per step, over all processes.
+        drop_last: leave out of each epoch the images that do not fill its last step.
         sampling: `shuffled` shows every image once per epoch, `balanced` every class equally often.
         rank: number of this process, from 0.
         world: number of processes.
@@ -76,6 +88,7 @@ class Batches:
         *,
         batch_size: int,
         sampling: Literal["shuffled", "balanced"] = "shuffled",
+        drop_last: bool = False,
         rank: int = 0,
         world: int = 1,
     ) -> None:
@@ -86,7 +99,8 @@ class Batches:
         self.sampling = sampling
         self.rank = rank
         self.world = world
-        self.per_epoch = ceil(len(source) / batch_size)
+        self.drop_last = drop_last and len(source) >= batch_size
+        self.per_epoch = steps_per_epoch(len(source), batch_size, drop_last=drop_last)
         self._order = lru_cache(maxsize=2)(self._ordered)
 
     @cached_property
@@ -117,7 +131,8 @@ class Batches:
         """Indices of the samples in the whole batch of a step, over all processes."""
         epoch, position = divmod(step, self.per_epoch)
         start = position * self.batch_size
-        return self._order(epoch)[start : start + self.batch_size]
+        is_open = position == self.per_epoch - 1 and not self.drop_last
+        return self._order(epoch)[start : None if is_open else start + self.batch_size]
 
     def keys(self, step: int) -> list[str]:
         """Keys of the items in the whole batch of a step, over all processes."""

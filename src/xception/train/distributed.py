@@ -35,7 +35,7 @@ def launch(settings: ComputeSettings, *, is_staged: bool = False) -> tuple[Fabri
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if settings.sync_norm and device == "cpu" and world > 1:
         raise UsageError("compute.sync_norm needs GPUs: torch synchronises batch statistics there only; leave it out")
-    scaler = torch.amp.GradScaler(device) if settings.precision == "float16" else None
+    scaler = _scaler(settings, device)
     fabric = Fabric(
         accelerator=device,
         devices=local,
@@ -51,6 +51,23 @@ def launch(settings: ComputeSettings, *, is_staged: bool = False) -> tuple[Fabri
             "and that every node can reach it"
         ) from error
     return fabric, scaler
+
+
+class FixedScaler(torch.amp.GradScaler):
+    """A loss scaling that never changes; a step with gradients that are not finite is left out all the same."""
+
+    def __init__(self, device: str, scale: float) -> None:
+        super().__init__(device, init_scale=scale)
+        self._fixed = scale
+
+    def update(self, new_scale: float | torch.Tensor | None = None) -> None:  # noqa: ARG002 - torch's signature
+        super().update(self._fixed)
+
+
+def _scaler(settings: ComputeSettings, device: str) -> torch.amp.GradScaler | None:
+    if settings.precision != "float16":
+        return None
+    return FixedScaler(device, settings.loss_scale) if settings.loss_scale else torch.amp.GradScaler(device)
 
 
 def _precision(settings: ComputeSettings, device: str, scaler: torch.amp.GradScaler | None) -> Precision:

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from xception.bundle import Bundle, Score
 from xception.data.source import Source
 from xception.data.training_images import Digests
-from xception.errors import CheckFailed, EnvironmentFault
+from xception.errors import CheckFailed, EnvironmentFault, UsageError
 from xception.train.batches import Batch, Batches
 from xception.train.callbacks import Callback, RunningTraining, StepReport
 from xception.train.checkpoint import Checkpoints, restore
@@ -137,6 +137,13 @@ class TrainingRun:
     def _make_step(self, batch: Batch, weight: float) -> float:
         try:
             return self.parts.stepper(self.parts.state, batch, weight)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise UsageError(
+                f"a part of a step holds a single image, whose last maps are of one pixel, and norms need two values; "
+                f"expected other than {self.parts.course.batch_size} images per step, or fewer parts and processes"
+            ) from error
         except torch.OutOfMemoryError as error:
             raise EnvironmentFault(
                 f"the device's memory does not hold the {len(batch[0])} images of a step; lower batch_size, "

@@ -19,13 +19,16 @@ As a mean, the losses of parts of a batch add up to that of the whole, each part
 """
 
 
-def make_loss(settings: LossSettings, class_counts: np.ndarray, *, blends_images: bool = False) -> Loss:
+def make_loss(
+    settings: LossSettings, class_counts: np.ndarray, *, blends_images: bool = False, positive: int | None = None
+) -> Loss:
     """The configured loss.
 
     Args:
         settings: the recipe's group `loss`.
         class_counts: images of each class in the training data, (K,).
         blends_images: mixup or cutmix is on.
+        positive: the class of the network's only output, if it has one.
 
     Raises:
         UsageError: weights for another number of classes, or a single class where labels are to be blended.
@@ -35,7 +38,7 @@ def make_loss(settings: LossSettings, class_counts: np.ndarray, *, blends_images
             "the data have one class, whose labels cannot be blended with others; expected two classes or more, "
             "or loss.label_smoothing, mix.mixup and mix.cutmix of 0"
         )
-    return LOSSES[settings.name](settings, class_counts)
+    return LOSSES[settings.name](settings, class_counts, positive)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,29 @@ class CrossEntropy:
         return (losses * image_weights(self.class_weights, targets, losses)).mean()
 
 
+@dataclass(frozen=True)
+class BinaryCrossEntropy:
+    """The binary cross-entropy of a sigmoid for each output, as the mean over the outputs."""
+
+    smoothing: float
+    """Share of the probability that is spread over all classes, the labelled one included."""
+    positive: int | None = None
+    """The class of the only output; None where every class has an output."""
+    class_weights: Tensor | None = None
+    """Weight of an image of each class, (K,) float32."""
+    num_classes: int = 2
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss; see `Loss` for the shapes, where a single output has logits (N, 1)."""
+        shares = targets if targets.ndim == 2 else functional.one_hot(targets, self.num_classes)
+        shares = shares.to(logits.dtype) * (1 - self.smoothing) + self.smoothing / self.num_classes
+        own = shares if self.positive is None else shares[:, self.positive : self.positive + 1]
+        losses = functional.binary_cross_entropy_with_logits(logits, own, reduction="none").mean(1)
+        if self.class_weights is None:
+            return losses.mean()
+        return (losses * image_weights(self.class_weights, targets, losses)).mean()
+
+
 def image_weights(class_weights: Tensor, targets: Tensor, like: Tensor) -> Tensor:
     """The weight of each image, (N,): its class's, or of a blended image the mean over its classes.
 
@@ -71,23 +97,36 @@ def image_weights(class_weights: Tensor, targets: Tensor, like: Tensor) -> Tenso
     return weights[targets] if targets.ndim == 1 else targets.to(like.dtype) @ weights
 
 
-def cross_entropy_loss(settings: LossSettings, class_counts: np.ndarray) -> Loss:
+def cross_entropy_loss(settings: LossSettings, class_counts: np.ndarray, positive: int | None = None) -> Loss:  # noqa: ARG001 - a softmax has an output per class
     """Cross-entropy for training data with `class_counts` images of each class.
 
     Raises:
         UsageError: smoothing that leaves the labelled class less than the others, or weights for other classes.
     """
+    return CrossEntropy(_smoothing(settings, class_counts), class_weights(settings, class_counts))
+
+
+def binary_cross_entropy_loss(settings: LossSettings, class_counts: np.ndarray, positive: int | None = None) -> Loss:
+    """Binary cross-entropy for training data with `class_counts` images of each class; the errors are the same."""
+    smoothing, weights = _smoothing(settings, class_counts), class_weights(settings, class_counts)
+    return BinaryCrossEntropy(smoothing, positive, weights, len(class_counts))
+
+
+def _smoothing(settings: LossSettings, class_counts: np.ndarray) -> float:
     smoothing = smoothing_over_all(settings.label_smoothing, settings.smoothing_over, len(class_counts))
     if smoothing > 1:
         raise UsageError(
             f"loss.label_smoothing {settings.label_smoothing:g} over the others leaves the right one of "
             f"{len(class_counts)} classes less than each of them; expected at most {1 - 1 / len(class_counts):g}"
         )
-    return CrossEntropy(smoothing, class_weights(settings, class_counts))
+    return smoothing
 
 
-LOSSES: dict[str, Callable[[LossSettings, np.ndarray], Loss]] = {"cross_entropy": cross_entropy_loss}
-"""Factory of each `loss.name`, from the settings and the number of training images of each class."""
+LOSSES: dict[str, Callable[[LossSettings, np.ndarray, int | None], Loss]] = {
+    "cross_entropy": cross_entropy_loss,
+    "binary_cross_entropy": binary_cross_entropy_loss,
+}
+"""Factory of each `loss.name`, from the settings, the training images of each class, and the only output's class."""
 
 
 def smoothing_over_all(amount: float, over: Literal["all", "others"], num_classes: int) -> float:

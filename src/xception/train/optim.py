@@ -6,12 +6,13 @@ from copy import deepcopy
 from math import sqrt
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from xception.models.network import Xception
-from xception.train.settings import AverageSettings, OptimSettings
+from xception.train.settings import AverageSettings, OptimSettings, ScheduleSettings
 
 EPSILON, RMSPROP_EPSILON = 1e-8, 1e-10
 
@@ -142,6 +143,13 @@ def peak_rate(settings: OptimSettings, batch_size: int) -> float:
     return settings.lr * batch_size / settings.lr_per if settings.lr_per else settings.lr
 
 
+def scaled(schedule: ScheduleSettings, settings: OptimSettings, batch_size: int) -> ScheduleSettings:
+    """The schedule whose own rates are scaled as the peak rate is, so that it still falls to its end."""
+    factor = peak_rate(settings, batch_size) / settings.lr
+    start = None if schedule.warmup_from is None else schedule.warmup_from * factor
+    return msgspec.structs.replace(schedule, end_lr=schedule.end_lr * factor, warmup_from=start)
+
+
 def scaling_remark(settings: OptimSettings, batch_size: int) -> str | None:
     """A sentence on the peak rate, if it is not `lr` itself."""
     if settings.lr_per in (None, batch_size):
@@ -198,6 +206,8 @@ def _decays(name: str, parameter: Tensor, settings: OptimSettings) -> bool:
     match settings.decay_on:
         case "kernels":
             return is_kernel
+        case "all_but_norms":
+            return ".norm." not in name
         case "all":
             return True
         case "stem":

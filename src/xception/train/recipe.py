@@ -66,6 +66,8 @@ class Recipe(Settings, frozen=True, kw_only=True):
     """Epoch whose weights become the bundle: the last or the best."""
     batch_size: Count = 64
     """Images per optimiser step, over all devices."""
+    drop_last: bool = False
+    """Leave out of each epoch the images that do not fill its last step."""
     sampling: Literal["shuffled", "balanced"] = "shuffled"
     """Sampling of an epoch: every image once, or every class equally often."""
     seed: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] = 0

@@ -25,6 +25,8 @@ class ModelSettings(Settings, frozen=True, kw_only=True):
 
     variant: str
     width: Positive = 1.0
+    positive: str | None = None
+    """The class, of two, whose probability a single output gives; by default every class has an output."""
     drop_rate: float | None = None
     drop_path_rate: float | None = None
     """Drop rate of the last block's residual branch; earlier ones are dropped more rarely (Huang et al. 2016)."""
@@ -74,8 +76,8 @@ class OptimSettings(Settings, frozen=True, kw_only=True):
     """Used by all but sgd; by default 1e-8, and 1e-10 for rmsprop, which adds it before taking the root."""
     weight_decay: NotNegative = 1e-4
     """Decoupled for adamw and muon; for the others it is added to the gradient, as an L2 penalty is."""
-    decay_on: Literal["kernels", "all", "stem"] = "kernels"
-    """Parameters that decay: kernels, all (norms and biases too), or only the kernels of the stem."""
+    decay_on: Literal["kernels", "all_but_norms", "all", "stem"] = "kernels"
+    """Parameters that decay: kernels, kernels and biases, all (norms too), or only the kernels of the stem."""
     layer_decay: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
     """Rate of each block as a share of the rate of the next one, from the stem up to the head."""
     head_scale: Positive = 1.0
@@ -194,7 +196,8 @@ class MixSettings(Settings, frozen=True, kw_only=True):
 class LossSettings(Settings, frozen=True, kw_only=True):
     """The loss that training minimises."""
 
-    name: Literal["cross_entropy"] = "cross_entropy"
+    name: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
+    """The loss of a softmax over the classes, or of a sigmoid for each class."""
     label_smoothing: Fraction = 0.0
     """Share of the probability that is taken from the labelled class and spread over classes."""
     smoothing_over: Literal["all", "others"] = "all"
@@ -225,12 +228,18 @@ class ComputeSettings(Settings, frozen=True, kw_only=True):
 
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number type of activations and their products; weights and sums stay float32. float16 scales the loss."""
+    loss_scale: Positive | None = None
+    """Fixed factor of float16's loss; by default it adapts to the gradients."""
     accumulate: Count = 1
     """Number of parts that a batch is computed in, one after the other, where memory does not hold it whole."""
     compile: bool = False
     """Let `torch.compile` fuse what it can."""
     sync_norm: bool = False
     """Take batch statistics over all GPUs of the run instead of each GPU's own share."""
+
+    def __post_init__(self) -> None:
+        if self.loss_scale is not None and self.precision != "float16":
+            raise UsageError("compute.loss_scale does nothing unless compute.precision is 'float16'; leave it out")
 
 
 def _refuse_unused(settings: Settings, group: str, **meant_for: tuple[str, ...]) -> None:

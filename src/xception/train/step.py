@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from hashlib import sha256
 
 import torch
 from lightning_fabric import Fabric
@@ -19,6 +20,11 @@ from xception.train.randaugment import augment
 from xception.train.schedule import LearningRate
 from xception.train.settings import AverageSettings, MixSettings
 from xception.train.state import TrainingState
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """The seed of all that a process draws in a step: neighbouring seeds share no step's draws, as their sum would."""
+    return int.from_bytes(sha256(f"{seed} {step} {rank}".encode()).digest()[:8], "big", signed=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +80,7 @@ class Stepper:
         set_rate(state.optimizer, self.learning_rate(step, state.progress.validation_losses))
         # Everything that a step draws at random depends on the step and the process only, so that a resumed run draws
         # the same.
-        torch.manual_seed(self.seed + step + (self.fabric.global_rank << 32))
+        torch.manual_seed(step_seed(self.seed, step, self.fabric.global_rank))
         pixels, targets = (self.fabric.to_device(tensor) for tensor in batch)
         loss = self._accumulate_gradients(*self.augment(pixels, targets, step), weight)
         if self.clip_norm is not None:
