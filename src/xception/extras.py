@@ -11,6 +11,7 @@ from xception.errors import MissingExtra
 
 EXTRAS: Mapping[str, str] = MappingProxyType(
     {
+        "aiohttp": "cloud",
         "ai_edge_litert": "litert",
         "flatbuffers": "litert",
         "fsspec": "cloud",

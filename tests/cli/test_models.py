@@ -60,7 +60,7 @@ def test_a_verb_takes_a_checkpoint_as_it_takes_a_bundle(
     assert run([*verb.split(), *VERBS[verb]]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)
-    assert "model.h5: read as mini_xception of 11 classes; the bundle is kept in" in captured.err
+    assert "model.h5: read as mini_xception with 11 classes; the bundle is kept in" in captured.err
     assert run([*verb.split(), *VERBS[verb]]) == 0
     assert "read as" not in capsys.readouterr().err
 
@@ -73,13 +73,13 @@ def test_a_checkpoint_is_exported_as_its_bundle_is(
     assert [step.verb for step in open_bundle(tmp_path / "onnx").model.lineage] == ["convert", "export"]
 
 
-def test_quantizing_a_checkpoint_leads_to_export(
+def test_quantize_takes_a_checkpoint_and_judges_the_calibration_images(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     data = str(folder / "data")
-    assert run(["quantize", str(folder / "model.h5"), "--calibration", data, "--out", str(tmp_path / "int8")]) == 2
-    assert "export" in capsys.readouterr().err.splitlines()[-1]
+    assert run(["quantize", str(folder / "model.h5"), "--calibration", data, "--out", str(tmp_path / "int8")]) == 3
+    assert "expected at least 16" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_info_knows_published_weights_by_their_address_and_fetches_others(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xception.backends.base import MIN_PROBABILITY, GraphSession, Logits, Pixels, open_session
 from xception.bundle import Agreement, Bundle, Graph, Precision
-from xception.errors import CheckFailed, XceptionError
+from xception.errors import CheckFailed, InputError
 from xception.export.mismatch import first_mismatch
 from xception.export.program import TOP_INDICES, TOP_VALUES, Values
 from xception.extras import require
@@ -124,10 +124,7 @@ def run_session(exported: Bundle, parent: Bundle, batches: Mapping[str, Pixels])
         for name, pixels in batches.items():
             try:
                 found[name] = cast(GraphSession, session).outputs(pixels)
-            except XceptionError:
-                raise
-            # The runtimes raise types of their own, which share no base class but this one.
-            except Exception as error:
+            except InputError as error:
                 mismatch = first_mismatch(exported, parent, pixels, TOLERANCES[exported.model.precision])
                 where = mismatch.sentence() if mismatch else str(error)
                 raise CheckFailed(
