@@ -48,9 +48,9 @@ def test_an_unknown_format_is_refused(weights_bundle: Bundle, tmp_path: Path) ->
         export_bundle(weights_bundle, "onxn", tmp_path / "out")
 
 
-def test_a_graph_is_not_exported_again(onnx_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_graph_is_not_exported_to_what_only_weights_become(onnx_bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="export from the bundle of weights"):
-        export_bundle(onnx_bundle, "openvino", tmp_path / "out")
+        export_bundle(onnx_bundle, "pt2", tmp_path / "out")
 
 
 def test_a_taken_place_is_refused_before_any_work(weights_bundle: Bundle, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from xception.bundle import Bundle
 from xception.errors import UsageError
 from xception.export.program import GraphOptions
 from xception.export.request import ExportRequest
-from xception.export.targets import EXPORT_TARGETS, targets_sentence
+from xception.export.targets import BY_WAY_OF, EXPORT_TARGETS, export_target, targets_sentence
 
 PARTS = {field.name for field in (*fields(GraphOptions), *fields(ExportRequest))}
 
@@ -44,3 +44,10 @@ def test_parts_that_a_target_has_no_use_for_are_refused(
     with pytest.raises(UsageError, match=refused):
         export_to(weights_bundle, to, tmp_path / "out", **parts)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("to", BY_WAY_OF)
+def test_a_format_of_others_is_answered_with_the_way_there(to: str) -> None:
+    with pytest.raises(UsageError, match=f"{to} is not written here: write .*; targets are onnx, "):
+        export_target(to)
+    assert to not in EXPORT_TARGETS

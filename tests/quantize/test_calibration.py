@@ -12,7 +12,7 @@ from xception.bundle import Bundle
 from xception.data.digits import digits
 from xception.data.source import Items
 from xception.errors import InputError
-from xception.quantize.calibration import Calibration, split
+from xception.quantize.calibration import Calibration, labelled_for, split
 from xception.quantize.quantize import quantize_bundle
 
 TRAIN = digits("train")
@@ -93,3 +93,13 @@ def test_the_digest_depends_on_the_images_alone(reader: Bundle) -> None:
     assert digest(Items("some", TRAIN.classes, some)) == digest(renamed)
     assert digest(renamed) != digest(Items("fewer", TRAIN.classes, some[:-1]))
     assert np.unique([item.target for item in some]).size > 1
+
+
+def test_classes_that_the_model_does_not_know_are_no_labels_to_calibrate_by(reader: Bundle) -> None:
+    source = digits("train")
+    foreign = Items("foreign", tuple(f"class {name}" for name in source.classes), source.items[:20])
+    found = labelled_for(reader, foreign)
+    assert {item.target for item in found} == {None}
+    assert [item.key for item in found] == [item.key for item in foreign]
+    known = Items("known", source.classes, source.items[:20])
+    assert labelled_for(reader, known) is known

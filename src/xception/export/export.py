@@ -16,7 +16,7 @@ from xception.data.training_images import carried
 from xception.errors import CheckFailed, UnknownName, UsageError
 from xception.export.program import GraphOptions, Program, program
 from xception.export.regraph import compare_graphs, regraphed
-from xception.export.request import ExportRequest, check_source, check_taken, graph_departures, is_finished_graph
+from xception.export.request import ExportRequest, check_exportable, check_taken, graph_departures, is_finished_graph
 from xception.export.verify import Runner, verify
 from xception.forms import FORMS, Form, exportable
 from xception.identity.identity import with_identity
@@ -72,7 +72,7 @@ def export_bundle(
         raise UnknownName("form to export", to, exportable())
     bundle, out = as_bundle(bundle), as_path(out, "a new bundle")
     options = options or GraphOptions()
-    check_source(bundle, takes_graphs=FORMS[form].int8 is not None)
+    check_exportable(bundle, takes_graphs=FORMS[form].int8 is not None)
     check_taken(to, set(graph_departures(options)), FORMS[form].options)
     _check_interpreter(form, upstream_python)
     ensure_free_for_bundle(out, overwrite=overwrite)

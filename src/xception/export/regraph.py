@@ -20,7 +20,7 @@ from xception.tasks.agreement import agreement_of
 REGRAPHED_OPTIONS = NAME_OPTIONS | {"fixed_batch"}
 """Options that change a finished graph at its ends only."""
 
-BATCH_SIZE = 7
+REGRAPHED_BATCH_SIZE = 7
 
 MAX_FLOAT_DIFFERENCE = 1e-5
 """Largest logit difference over the largest logit, where the same numbers are computed."""
@@ -85,7 +85,7 @@ def compare_graphs(exported: Bundle, parent: Bundle, probes: Sequence[Pixels]) -
 
 def _logits(bundle: Bundle, probes: Sequence[Pixels]) -> Logits:
     with closing(open_session(bundle)) as session:
-        return np.concatenate([run_in_batches(session, pixels, BATCH_SIZE) for pixels in probes])
+        return np.concatenate([run_in_batches(session, pixels, REGRAPHED_BATCH_SIZE) for pixels in probes])
 
 
 def _rename(model: Any, names: dict[str, str]) -> None:

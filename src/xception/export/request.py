@@ -69,7 +69,7 @@ def check_weights(bundle: Bundle) -> None:
     )
 
 
-def check_source(bundle: Bundle, *, takes_graphs: bool) -> None:
+def check_exportable(bundle: Bundle, *, takes_graphs: bool) -> None:
     """Refuse a bundle that a target cannot be made of: weights always can, an ONNX graph where the target takes it.
 
     Raises:

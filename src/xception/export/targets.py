@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from xception.backends.base import BACKENDS
-from xception.errors import UnknownName
-from xception.export.request import ExportRequest, check_source, check_taken, graph_departures
+from xception.errors import UnknownName, UsageError
+from xception.export.request import ExportRequest, check_exportable, check_taken, graph_departures
 from xception.forms import FORMS, HEAD_OPTIONS, NAME_OPTIONS, SIZE_OPTIONS, exportable
 
 TargetKind = Literal["bundle", "folder", "pack"]
@@ -90,12 +90,26 @@ EXPORT_TARGETS: Mapping[str, ExportTarget] = {
 }
 
 
+BY_WAY_OF: Mapping[str, str] = {
+    "tensorrt": "write onnx, and for int8 run xception quantize --signed; trtexec --onnx=model.onnx takes both",
+    "coreml": "write pt2, and run coremltools.convert(torch.export.load('model.pt2'))",
+    "ncnn": "write onnx or torchscript, and run pnnx on it",
+    "rknn": "write onnx with --fixed-batch 1, which RKNN-Toolkit2 loads",
+    "tflite": "write litert, which is its name now",
+    "safetensors": "write timm, or take weights.safetensors out of the bundle",
+}
+"""The way to formats of others, by names that users try."""
+
+
 def export_target(to: str) -> ExportTarget:
     """The target of a name.
 
     Raises:
         UnknownName: there is no such target.
+        UsageError: there is none, but a way there.
     """
+    if to in BY_WAY_OF:
+        raise UsageError(f"{to} is not written here: {BY_WAY_OF[to]}; targets are {', '.join(EXPORT_TARGETS)}")
     if to not in EXPORT_TARGETS:
         raise UnknownName("export target", to, EXPORT_TARGETS)
     return EXPORT_TARGETS[to]
@@ -118,7 +132,7 @@ def write_export(request: ExportRequest) -> Path:
         CheckFailed: what was written is not the bundle's network; nothing is left behind.
     """
     target = export_target(request.to)
-    check_source(request.bundle, takes_graphs=target.takes_graphs)
+    check_exportable(request.bundle, takes_graphs=target.takes_graphs)
     parts = {name for name in ("data", "calibration", "upstream_python") if getattr(request, name) is not None}
     check_taken(request.to, graph_departures(request.options).keys() | parts, target.takes)
     written: Path = import_module(target.module).write(request)

@@ -7,7 +7,7 @@ the images are compared with those of the gate, in values and in the float model
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -123,6 +123,16 @@ def split(calibration: Source, validation: Source | None, images: int) -> tuple[
     held_out = validation or rest
     check_disjoint(chosen, held_out)
     return chosen, held_out
+
+
+def labelled_for(bundle: Bundle, calibration: Items) -> Items:
+    """The images with their labels where the model knows the classes, and without where it does not: ranges need
+    none."""
+    try:
+        bundle.labels.targets(calibration.classes)
+    except InputError:
+        return Items(calibration.name, (), tuple(replace(item, target=None) for item in calibration.items))
+    return calibration
 
 
 def check_calibration(bundle: Bundle, calibration: Calibration, seen: Outputs, held_out: Source, gate: Outputs) -> None:

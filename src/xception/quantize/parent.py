@@ -9,12 +9,10 @@ from xception.bundle import Bundle
 from xception.errors import UsageError
 from xception.export.export import export_bundle
 from xception.export.program import GraphOptions
-from xception.export.request import check_taken, graph_departures
+from xception.export.request import WEIGHTS, check_taken, graph_departures
 from xception.extras import require
 from xception.forms import FORMS, OLDEST_INT8_OPSET, QUANTIZABLE_FROM, Form
 from xception.tasks.binary import check_classes
-
-WEIGHTS: Form = "weights"
 
 
 def refusal(bundle: Bundle) -> str | None:

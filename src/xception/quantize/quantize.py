@@ -25,7 +25,14 @@ from xception.identity.identity import with_identity
 from xception.outputs import json_document
 from xception.pipeline.engine import Engine
 from xception.quantize.body import with_names
-from xception.quantize.calibration import CALIBRATION_IMAGES, Calibration, Provenance, check_calibration, split
+from xception.quantize.calibration import (
+    CALIBRATION_IMAGES,
+    Calibration,
+    Provenance,
+    check_calibration,
+    labelled_for,
+    split,
+)
 from xception.quantize.gate import TOLERANCE, Verdict, check_parent, judge
 from xception.quantize.ladder import LADDER, METHODS, Method, Quantizer
 from xception.quantize.layers import layer_errors
@@ -161,7 +168,7 @@ def _job(
 ) -> _Job:
     """All that the attempts have in common, after the bundle and the images were found fit."""
     check_weight_bits(tuning.weight_bits, processor())
-    pictures = Calibration(calibration, bundle.model.preprocess, bundle.graph)
+    pictures = Calibration(labelled_for(bundle, calibration), bundle.model.preprocess, bundle.graph)
     parent = _checked_parent(bundle, pictures, held_out, open_engine)
     model = with_names(require("onnx", "quantize").load_from_string(bundle.content()))
     quantizer = Quantizer(model, pictures, tuning.is_signed, tuning.weight_bits, target, tuning.has_integer_ports)
