@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
@@ -47,6 +48,9 @@ QUIET: Mapping[str, Mapping[str, str]] = MappingProxyType(
 )
 """Environment variables that keep a package from telling others of its use; it looks at them when it is imported."""
 
+REPORTERS: Mapping[str, tuple[str, ...]] = MappingProxyType({"openvino": ("openvino_telemetry",)})
+"""Modules that send reports for a package, which does without them where they cannot be imported."""
+
 
 def require(module: str, extra: str) -> ModuleType:
     """Import `module`, which the optional dependency group `extra` installs.
@@ -54,8 +58,7 @@ def require(module: str, extra: str) -> ModuleType:
     Raises:
         MissingExtra: the package is not installed; the message holds the command that installs it.
     """
-    for name, value in QUIET.get(module.split(".")[0], {}).items():
-        os.environ.setdefault(name, value)
+    _silence(module.split(".")[0])
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -63,6 +66,14 @@ def require(module: str, extra: str) -> ModuleType:
         if error.name is not None and module.split(".")[0] == error.name.split(".")[0]:
             raise MissingExtra({module.split(".")[0]: extra}) from error
         raise
+
+
+def _silence(package: str) -> None:
+    """Keep a package that is about to be imported from telling others of its use."""
+    for name, value in QUIET.get(package, {}).items():
+        os.environ.setdefault(name, value)
+    for reporter in REPORTERS.get(package, ()):
+        sys.modules.setdefault(reporter, None)  # type: ignore[arg-type]  # forbids the import
 
 
 def require_all(*packages: str) -> None:

@@ -118,7 +118,7 @@ def read_part(path: Path, start: int, length: int) -> bytes:
     """
     with open_file(path) as file:
         file.seek(start)
-        return file.read(min(length, max(0, file_size(file) - start)))
+        return file.read(max(0, min(length, file_size(file) - start)))
 
 
 def parse_json(content: bytes | str, form: type[T] | UnionType) -> T:

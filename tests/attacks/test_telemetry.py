@@ -1,0 +1,79 @@
+"""Nobody is told of the use of this package: no server is looked up, and no identifier is left with the user."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.samples import HANG_S, encoded, picture
+from xception.bundle import Bundle
+
+RECORDER = """
+import sys
+
+def record(event, arguments):
+    if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.connect", "socket.sendto"):
+        sys.__stderr__.write(f"ASKED {event} {arguments[-1] if event == 'socket.connect' else arguments[0]}\\n")
+
+sys.addaudithook(record)
+"""
+
+VERBS = """
+from xception.cli.app import run
+
+for arguments in (
+    ["predict", "{onnx}", "{image}"],
+    ["predict", "{onnx}", "{image}", "--backend", "openvino"],
+    ["predict", "{litert}", "{image}"],
+    ["export", "{weights}", "--to", "openvino", "--out", "{out}"],
+):
+    assert run(arguments) == 0, arguments
+"""
+
+CONTROL = """
+import socket
+import onnxruntime
+
+onnxruntime.InferenceSession("{onnx}/model.onnx", providers=["CPUExecutionProvider"])
+socket.getaddrinfo("localhost", 80)
+"""
+
+
+def traces(script: str, folder: Path) -> tuple[list[str], list[str]]:
+    """The look-ups and connections of a program, and the files that it leaves in its user's folders."""
+    home = folder / "home"
+    home.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", RECORDER + script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    asked = [line for line in done.stderr.splitlines() if line.startswith("ASKED")]
+    return asked, [str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def places(forms: dict[str, Bundle], tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "a.png").write_bytes(encoded(picture()))
+    bundles = {form: str(bundle.path) for form, bundle in forms.items()}
+    return {**bundles, "image": str(tmp_path / "a.png"), "out": str(tmp_path / "out")}
+
+
+def test_no_runtime_tells_anybody_of_its_use(places: dict[str, str], tmp_path: Path) -> None:
+    asked, left = traces(VERBS.format(**places), tmp_path)
+    assert asked == []
+    assert [path for path in left if not path.startswith("cache/xception/")] == []
+
+
+def test_a_package_that_does_would_be_noticed(places: dict[str, str], tmp_path: Path) -> None:
+    asked, left = traces(CONTROL.format(**places), tmp_path)
+    assert asked
+    assert any("onnxruntime" in path for path in left)
