@@ -5,7 +5,8 @@ read_graph       what the file says, without running anything: onnx_graph, openv
 ├── arithmetic   what it does to pixels before its first layer
 ├── try_out      its answers to test images
 ├── answers      what kind of numbers these are
-└── likeness     the variants that it may be
+├── likeness     the variants that it may be
+└── weights      its weights in one of them, on request: flow finds its layers
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from xception.adoption.answers import AnswerKind, answer_kind, ending
 from xception.adoption.arithmetic import arithmetic_inside, arithmetic_sentence, check_not_twice
@@ -57,21 +60,32 @@ READING: Mapping[Form, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Adoption:
-    """A bundle that is not written yet. `outline` is what the file says, and `notes` what was found out, by topic."""
+    """A bundle that is not written yet.
+
+    Attributes:
+        outline: what the file says.
+        model: the bundle's document.
+        labels: class names.
+        files: the content of the bundle's files by name.
+        notes: what was found out, by topic.
+        variants: those that have the graph's layers.
+        answers: the graph's own answers (N, K) to the test images; None for a file that says what it is.
+    """
 
     outline: GraphOutline
     model: Model
     labels: Labels
+    files: Mapping[str, bytes | Path]
     notes: Mapping[str, str]
+    variants: tuple[str, ...]
+    answers: NDArray[np.float32] | None = None
 
     def __repr__(self) -> str:
         return f"Adoption({str(self.outline.path)!r}: {self.outline.title}, {len(self.labels)} classes)"
 
     def write(self, out: str | Path, *, overwrite: bool = False) -> Bundle:
         """Put the bundle in place; `write_bundle` has the errors."""
-        return write_bundle(
-            as_path(out, "a new bundle"), self.model, self.labels, self.outline.files, overwrite=overwrite
-        )
+        return write_bundle(as_path(out, "a new bundle"), self.model, self.labels, self.files, overwrite=overwrite)
 
 
 def adopt(file: str | Path, statements: GraphStatements = NO_STATEMENTS, *, name: str | None = None) -> Adoption:
@@ -116,7 +130,15 @@ def adopt(file: str | Path, statements: GraphStatements = NO_STATEMENTS, *, name
     notes |= {"answers": _answers_note(kind), "classes": _labels_note(statements.labels or labels_near, labels)}
     notes |= {"variant": _variant_note(variants)}
     model = _decided(model, outline, kind, tried, variants)
-    return Adoption(outline=outline, model=model, labels=labels, notes={**notes, **_batch_note(image, tried)})
+    return Adoption(
+        outline=outline,
+        model=model,
+        labels=labels,
+        files=outline.files,
+        notes={**notes, **_batch_note(image, tried)},
+        variants=variants,
+        answers=tried.answers,
+    )
 
 
 def _as_it_says(outline: GraphOutline, name: str | None) -> Adoption | None:
@@ -129,7 +151,10 @@ def _as_it_says(outline: GraphOutline, name: str | None) -> Adoption | None:
         "origin": f"exported by xception {own.version}; the file itself says what it is",
         "classes": "as the file says",
     }
-    return Adoption(outline=outline, model=model, labels=own.labels, notes=notes)
+    variants = (model.network.variant,) if model.network.variant else ()
+    return Adoption(
+        outline=outline, model=model, labels=own.labels, files=outline.files, notes=notes, variants=variants
+    )
 
 
 def read_graph(path: Path) -> GraphOutline:
@@ -273,7 +298,7 @@ def _labels_note(stated: Labels | None, labels: Labels) -> str:
 def _variant_note(variants: tuple[str, ...]) -> str:
     if not variants:
         return "none: no variant has its layers"
-    return f"its layers have the shapes of {' or '.join(variants)}"
+    return f"its layers have the shapes of {' or '.join(variants)}; --as-weights takes its weights out"
 
 
 def _batch_note(image: ImageInput, tried: TryOut) -> dict[str, str]:

@@ -12,7 +12,7 @@ from xception.adoption.statements import OutputValues
 from xception.errors import UsageError
 from xception.metrics import Activation
 
-ENDINGS: dict[str, str] = {
+LAST_OPERATIONS: dict[str, str] = {
     **dict.fromkeys(("Softmax", "SoftMax", "SOFTMAX"), "softmax"),
     **dict.fromkeys(("Sigmoid", "LOGISTIC"), "sigmoid"),
     **dict.fromkeys(("LogSoftmax", "LOG_SOFTMAX"), "log_softmax"),
@@ -36,10 +36,10 @@ class AnswerKind:
 
 
 def ending(outline: GraphOutline, value: str) -> str | None:
-    """The operation that makes the answers: a value of `ENDINGS`, or None for any other."""
+    """The operation that makes the answers: a value of `LAST_OPERATIONS`, or None for any other."""
     while (maker := outline.maker(value)) is not None:
-        if maker.kind in ENDINGS:
-            return ENDINGS[maker.kind]
+        if maker.kind in LAST_OPERATIONS:
+            return LAST_OPERATIONS[maker.kind]
         if maker.kind not in BEHIND or not maker.inputs:
             return None
         value = maker.inputs[0]

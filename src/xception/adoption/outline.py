@@ -20,6 +20,10 @@ MAX_GRAPH_ELEMENTS = 1 << 31
 """Numbers in one value of a graph; a small file may ask a runtime for more than any memory holds."""
 
 
+SHAPE_READERS = ("Shape", "ShapeOf", "SHAPE")
+"""Operations on the shape of a value, by the names of all formats."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GraphPort:
     """An input or output: NumPy's name of its type, and its shape, with None for a free size."""
@@ -93,8 +97,8 @@ class GraphOutline:
         return next((row for row in self.operations if value in row.outputs), None)
 
     def readers(self, value: str) -> Iterator[GraphOperation]:
-        """The operations that read a value."""
-        return (row for row in self.operations if value in row.inputs)
+        """The operations that read the numbers of a value, and not only its shape."""
+        return (row for row in self.operations if value in row.inputs and row.kind not in SHAPE_READERS)
 
 
 def refuse(path: Path, reason: str, advice: str) -> InputError:

@@ -1,6 +1,7 @@
 """A first run of a graph that was looked at: on test images, one by one and together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xception.adoption.outline import refuse
-from xception.backends.base import Compute, Session, open_session
+from xception.backends.base import Compute, Logits, Pixels, Session, open_session
 from xception.backends.probes import probe_images
 from xception.bundle import Bundle, Model
-from xception.errors import InputError, UsageError
+from xception.errors import InputError
 from xception.inputs import MODEL_LIMIT, read_bytes
 from xception.labels import Labels
+from xception.preprocess import Preprocess
 from xception.sealed import hash_of
 
 IMAGES = 8
@@ -48,6 +50,19 @@ def try_out(path: Path, model: Model, files: Mapping[str, bytes | Path]) -> TryO
         InputError: the runtime refuses it, or cannot run it on these images.
         MissingExtra: the runtime is not installed.
     """
+    size = (None, None) if model.graph is None else model.graph.input_shape[2:]
+    with _session(path, model, files) as session:
+        return _answers(path, session, trial_pixels(model.preprocess, size))
+
+
+def answers_of(path: Path, model: Model, files: Mapping[str, bytes | Path], pixels: Pixels) -> Logits:
+    """Logits of a bundle that is not written, one image at a time; see `try_out`."""
+    with _session(path, model, files) as session:
+        return np.concatenate([session(image[None]) for image in pixels])
+
+
+@contextmanager
+def _session(path: Path, model: Model, files: Mapping[str, bytes | Path]) -> Iterator[Session]:
     contents = {
         name: content if isinstance(content, bytes) else read_bytes(content, MODEL_LIMIT)
         for name, content in files.items()
@@ -60,7 +75,7 @@ def try_out(path: Path, model: Model, files: Mapping[str, bytes | Path]) -> TryO
         reason = str(error).removesuffix("; export the bundle again")
         raise refuse(path, reason, "export it for the runtime that is installed") from error
     try:
-        return _answers(path, session, _pixels(model))
+        yield session
     finally:
         session.close()
 
@@ -101,13 +116,10 @@ def _is_same_together(session: Session, pixels: NDArray[np.float32], single: NDA
     return together.shape == single.shape and bool((np.abs(together - single) <= bound).all())
 
 
-def _pixels(model: Model) -> NDArray[np.float32]:
-    graph, preprocess = model.graph, model.preprocess
-    if graph is None:
-        raise UsageError("a graph has to be described before it is tried")
-    given = preprocess.output_px or (graph.input_shape[2] or ANY_PX, graph.input_shape[3] or ANY_PX)
-    images = probe_images(IMAGES, model.network.in_channels, *given)
-    return preprocess.normalize(images)
+def trial_pixels(preprocess: Preprocess, size_px: tuple[int | None, int | None]) -> Pixels:
+    """The test images as a network takes them, of the preprocessing's size or of this (height, width)."""
+    given = preprocess.output_px or (size_px[0] or ANY_PX, size_px[1] or ANY_PX)
+    return preprocess.normalize(probe_images(IMAGES, preprocess.channels, *given))
 
 
 def raw(model: Model) -> Model:

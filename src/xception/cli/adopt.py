@@ -9,8 +9,9 @@ from cyclopts import Parameter
 from xception.adoption.adopt import READING, Adoption
 from xception.adoption.adopt import adopt as adopt_graph
 from xception.adoption.statements import GraphStatements, OutputValues
+from xception.adoption.weights import with_weights
 from xception.adoption.words import WORDS_HELP, preprocess_of
-from xception.bundle import Bundle, ensure_free_for_bundle
+from xception.bundle import Bundle, Graph, ensure_free_for_bundle
 from xception.cli.options import Json, Out, Overwrite
 from xception.cli.output import class_list, print_facts, print_json, say, steps_sentence
 from xception.convert.readers import graph_form
@@ -33,6 +34,8 @@ def adopt(
     layout: Layout | None = None,
     image_port: Annotated[str | None, Parameter(name="--input")] = None,
     answers: str | None = None,
+    as_weights: bool = False,
+    variant: str | None = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -53,10 +56,13 @@ def adopt(
         layout: The order of the input's axes, where its shape does not tell.
         image_port: The input for images, where there are several.
         answers: The output with the answers, where there are several.
+        as_weights: Take the weights out of a graph that is one of the variants, for a bundle that is trained and
+            exported, too.
+        variant: The network, where the file fits several.
     """
     ensure_free_for_bundle(out, overwrite=overwrite)
     form = _form(file)
-    require_all(*READING[form] if form else ())
+    require_all(*(READING[form] if form else ()), *(("torch",) if as_weights else ()))
     statements = GraphStatements(
         preprocess=preprocess_of(preprocess),
         labels=read_labels(labels) if labels else None,
@@ -67,6 +73,8 @@ def adopt(
         output_name=answers,
     )
     adoption = adopt_graph(file, statements)
+    if as_weights:
+        adoption = with_weights(adoption, variant)
     _report(adoption.write(out, overwrite=overwrite), adoption, json=json)
 
 
@@ -80,13 +88,11 @@ def _report(bundle: Bundle, adoption: Adoption, *, json: bool) -> None:
     if json:
         print_json({"path": str(bundle.path), **msgspec.to_builtins(bundle.model)})
         return
-    outline, model, graph = adoption.outline, bundle.model, bundle.graph
-    shape = " x ".join("any" if size is None else str(size) for size in graph.input_shape)
+    outline, model = adoption.outline, bundle.model
     facts = {
         "bundle": str(bundle.path),
         "graph": f"{outline.title}, {outline.precision}",
-        "input": f"{graph.input_name}: {shape}, stored as {graph.input_layout.upper()}",
-        "output": graph.output_name,
+        **(_ports(model.graph) if model.graph else {}),
         **adoption.notes,
         **({"changed": "; ".join(outline.notes)} if outline.notes else {}),
     }
@@ -94,3 +100,11 @@ def _report(bundle: Bundle, adoption: Adoption, *, json: bool) -> None:
     facts["images"] = steps_sentence(model.preprocess)
     print_facts(facts)
     say(f"next: xception predict {bundle.path} photo.jpg, or xception evaluate {bundle.path} DATA")
+
+
+def _ports(graph: Graph) -> dict[str, str]:
+    shape = " x ".join("any" if size is None else str(size) for size in graph.input_shape)
+    return {
+        "input": f"{graph.input_name}: {shape}, stored as {graph.input_layout.upper()}",
+        "output": graph.output_name,
+    }

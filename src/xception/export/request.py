@@ -62,7 +62,7 @@ def check_weights(bundle: Bundle) -> None:
     if bundle.model.lineage and bundle.model.lineage[0].verb == ADOPTED:
         raise UsageError(
             f"{bundle.path} was adopted as a graph, of which there are no weights to export; run it, quantize it, or "
-            "convert the checkpoint that it was made of"
+            "adopt it again with --as-weights"
         )
     raise UsageError(
         f"{bundle.path} holds a graph of the form {bundle.model.form!r}; export from the bundle of weights"
