@@ -107,6 +107,29 @@ def alone_in(folder: Path, doing: str) -> Iterator[None]:
                 place.unlink()
 
 
+@contextmanager
+def staged_file(path: Path) -> Iterator[Path]:
+    """A file next to `path` that takes its place at the end, or vanishes if anything fails; for what is too large to
+    be held in memory.
+
+    Raises:
+        EnvironmentFault: `path` cannot be written; what was there is unchanged.
+    """
+    partial = path.with_name(f".{path.name}{PARTIAL}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        with partial.open("r+b") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error, "what was there is unchanged") from error
+    finally:
+        with suppress(OSError):  # renamed already, or never made
+            partial.unlink()
+
+
 def ensure_free(
     path: Path, kind: str = "", *, marker: str = "", only: Collection[str] = (), overwrite: bool = False
 ) -> None:

@@ -201,6 +201,47 @@ def test_an_evaluation_is_made_again_from_its_own_provenance(
     assert json.dumps(first) == json.dumps(again)
 
 
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "csv"])
+def test_rows_of_an_evaluation_give_its_figures_again(
+    form: str, onnx_bundle: Bundle, faulty_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, page = tmp_path / f"rows.{form}", tmp_path / "page.html"
+    arguments = [onnx_bundle.path, faulty_folder, "--predictions", rows, "--logits"]
+    whole = document(capsys, "evaluate", *arguments)
+    again = document(capsys, "evaluate", "--results", rows, "--html", page)
+    for figure in ("total", "seen", "failed", "top_k", "loss", "labels", "confusion", "classes", "calibration"):
+        assert again[figure] == whole[figure]
+    assert [each["path"] for each in again["failures"]] == [each["path"] for each in whole["failures"]]
+    assert "<h2" in page.read_text()
+    paired = document(capsys, "compare", rows, rows)
+    assert (paired["total"], paired["seen"], paired["flips"]) == (16, 14, [])
+
+
+def test_an_accuracy_below_the_gate_is_exit_code_one(
+    onnx_bundle: Bundle, faulty_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", str(onnx_bundle.path), str(faulty_folder), "--min-top1"]
+    assert run([*command, "0"]) == 0
+    assert run([*command, "0.999"]) == 1
+    captured = capsys.readouterr()
+    assert "top-1" in captured.out
+    assert "expected at least 99.90%" in captured.err
+    assert run([*command, "76"]) == 2
+
+
+def test_predictions_go_to_a_file_and_are_not_overwritten(
+    onnx_bundle: Bundle, faulty_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["predict", str(onnx_bundle.path), str(faulty_folder), "--out", str(tmp_path / "a.parquet")]
+    assert run(command) == 0
+    assert "16 = 14 seen + 2 failed" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "a.parquet.json").read_text())
+    assert summary["provenance"]["run"]["command"][1] == "predict"
+    assert run(command) == 3
+    assert "is there already" in capsys.readouterr().err
+    assert run([*command[:-1], str(tmp_path / "a.xlsx")]) == 2
+
+
 def test_two_documents_are_compared_by_machine(
     onnx_bundle: Bundle, faulty_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -88,6 +88,6 @@ def test_the_messages_of_the_command_line_name_only_options_that_exist() -> None
     named = {
         (path.name, name)
         for path in (ROOT / "cli").glob("*.py")
-        for name in re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]", path.read_text(encoding="utf-8"))
+        for name in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]", path.read_text(encoding="utf-8"))
     }
     assert {(file, name) for file, name in named if name not in known} == set()

@@ -18,6 +18,8 @@ from xception.pipeline.requirements import packages_to_run
 from xception.tasks.compare import MARGIN, Comparison
 from xception.tasks.compare import compare as run
 from xception.tasks.documents import compare_documents
+from xception.tasks.image_results import TABLE_FORMATS
+from xception.tasks.scored_rows import compare_rows
 
 SHOWN_FLIPS = 5
 
@@ -45,7 +47,8 @@ def compare(
     xception compare monday.json friday.json
     ```
 
-    Without DATA, the two are documents that `evaluate --json` printed: what differs in their figures and conditions.
+    Without DATA, the two are documents that `evaluate --json` printed: what differs in their figures and conditions;
+    or files that `evaluate --predictions` wrote, which are compared image by image.
 
     Args:
         margin: Largest loss of top-1 accuracy that does not matter, as a fraction: 0.01 is one point in a hundred.
@@ -65,7 +68,7 @@ def compare(
         progress_bar() as progress,
     ):
         result = run(one, other, Watched(source, progress, "comparing"), margin=margin)
-    result = msgspec.structs.replace(result, provenance=made_here(result.provenance))
+    result = msgspec.structs.replace(result, provenance=result.provenance and made_here(result.provenance))
     if html:
         _write(html, result, source)
     if json:
@@ -77,10 +80,13 @@ def compare(
 
 
 def _compare_documents(first: str, second: str, *, json: bool) -> None:
+    if all(Path(name).suffix.removeprefix(".") in TABLE_FORMATS for name in (first, second)):
+        _compare_rows(Path(first), Path(second), json=json)
+        return
     if not all(name.endswith(DOCUMENT_SUFFIX) for name in (first, second)):
         raise UsageError(
             f"compare needs the data on which {first} and {second} are compared; expected DATA behind them, or two "
-            "documents that evaluate --json printed"
+            "documents that evaluate --json printed, or two files of evaluate --predictions"
         )
     result = compare_documents(Path(first), Path(second))
     if json:
@@ -89,6 +95,23 @@ def _compare_documents(first: str, second: str, *, json: bool) -> None:
     facts = {"data": result.data, "conditions that differ": f"{len(result.conditions)}"}
     facts |= {row.name: f"{row.first} -> {row.second}" for row in (*result.conditions, *result.figures)}
     print_facts(facts if result.figures else facts | {"figures": "the same"})
+
+
+def _compare_rows(first: Path, second: Path, *, json: bool) -> None:
+    result = compare_rows(first, second)
+    if json:
+        print_json(result)
+        return
+    print_facts(
+        {
+            "images": f"{result.total} = {result.seen} seen + {result.failed} failed",
+            "difference": points(result.difference),
+            "right": f"{result.both_right} both, {result.first_only} only the first, "
+            f"{result.second_only} only the second, {result.both_wrong} neither",
+            "McNemar": f"p = {result.mcnemar_p:.3g}",
+            "same class": f"{percent(result.agreement)}, {len(result.flips)} differ",
+        }
+    )
 
 
 def _write(html: Path, result: Comparison, source: Source) -> None:

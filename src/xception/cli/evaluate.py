@@ -1,6 +1,8 @@
 """`xception evaluate`"""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +17,7 @@ from xception.cli.options import (
     Csv,
     Html,
     Json,
+    KeepLogits,
     MaxFailed,
     NoVerify,
     OptionalData,
@@ -28,17 +31,22 @@ from xception.cli.options import (
 from xception.cli.origin import made_here
 from xception.cli.output import Watched, percent, print_facts, print_json, progress_bar, say
 from xception.cli.vendor_results import NO_RESULTS, VendorResults, score
-from xception.data.source import Source
+from xception.data.source import Items, Source
 from xception.data.sources import open_source, packages_for
-from xception.errors import UsageError
+from xception.errors import CheckFailed, UsageError
 from xception.extras import require_all
 from xception.labels import read_class_map
 from xception.outputs import write_file
+from xception.pipeline.lane import Failure, Scored
 from xception.pipeline.requirements import packages_to_run
 from xception.pipeline.sessions import Tta
+from xception.tasks.evaluate import Observer
 from xception.tasks.evaluate import evaluate as run
 from xception.tasks.evaluation import Evaluation
+from xception.tasks.image_results import ResultMaker, packages_for_table, result_file
 from xception.tasks.real_labels import RealLabels, read_real
+from xception.tasks.scored_rows import evaluate_rows
+from xception.tasks.tally import Tally
 
 
 @Parameter(name="*")
@@ -76,19 +84,33 @@ class EvaluationOutput:
     json: Json = False
     csv: Csv = False
     html: Html = None
+    predictions: Annotated[
+        Path | None,
+        Parameter(help="Also write a row for each image: a .parquet, .jsonl or .csv file, which --results reads."),
+    ] = None
+    logits: KeepLogits = False
+    min_top1: Annotated[
+        float | None, Parameter(help="Exit with code 1 if the top-1 accuracy is lower; a fraction.")
+    ] = None
 
     def check(self) -> None:
         """Refuse, before the work, what cannot be done after it.
 
         Raises:
-            UsageError: two forms for the same place.
+            UsageError: two forms for the same place, or numbers that cannot be meant.
         """
+        if self.min_top1 is not None and not 0 <= self.min_top1 <= 1:
+            raise UsageError(f"--min-top1 is {self.min_top1:g}; expected a fraction, 0.76 for 76 %")
+        if self.logits and not self.predictions:
+            raise UsageError("--logits is for --predictions FILE; name that too")
         if self.json and self.csv:
             raise UsageError("--json and --csv exclude one another; choose one")
 
 
 DEFAULT_SCORING = Scoring()
 FIGURES_ON_SCREEN = EvaluationOutput()
+NO_IMAGES = Items("results", (), ())
+"""The images of results that were read from a file."""
 
 
 def evaluate(
@@ -109,13 +131,19 @@ def evaluate(
     ```
     xception evaluate runs/digits/bundle digits --batch 32 --json
     xception evaluate xception65.ra3_in1k imagenette/val --subset-classes --tta flip
+    xception evaluate runs/digits/bundle digits --predictions rows.parquet --logits --min-top1 0.95
+    xception evaluate --results rows.parquet --html page.html
     xception evaluate --results result --vendor ascend --truth val_label.txt
     ```
 
-    For --results, the model only tells the classes, which without it are ImageNet's.
+    For --results of a vendor's tool, the model only tells the classes, which without it are ImageNet's.
     """
+    if given.table:
+        output.check()
+        _give(evaluate_rows(given.table, top=scoring.top), output, max_failed)
+        return
     if given and (output.csv or output.html):
-        raise UsageError("--csv and --html are not there for --results; use --json")
+        raise UsageError("--csv and --html are not there for results of vendors' tools; use --json")
     if given or model is None or data is None:
         score(given, model, data, json=output.json)
         return
@@ -126,11 +154,24 @@ def evaluate(
         *packages_to_run(model, engine.backend),
         *packages_for(data),
         *page_packages(output.html),
+        *packages_for_table(output.predictions),
         *(("simplejpeg",) if strict_images else ()),
     )
     opened = open_model(model, verify=not no_verify)
     source = open_source(data)
-    result = _evaluated(opened, source, engine, scoring, strict_images=strict_images)
+    with _observer(output, scoring.top) as observe:
+        result = _evaluated(opened, source, engine, scoring, strict_images=strict_images, observe=observe)
+    _give(result, output, max_failed, source, next_step=f"xception benchmark {model} {data}")
+
+
+def _give(
+    result: Evaluation,
+    output: EvaluationOutput,
+    max_failed: int | None,
+    source: Source = NO_IMAGES,
+    next_step: str = "",
+) -> None:
+    """Give the figures in the forms that were asked for, and only then judge them."""
     if output.html:
         _write(output.html, result, source)
     if output.json:
@@ -138,12 +179,41 @@ def evaluate(
     elif output.csv:
         _print_csv(result)
     else:
-        _print(result, next_step=f"xception benchmark {model} {data}")
+        _print(result, next_step)
     check_failed(result.seen, result.failed, max_failed)
+    _check_top1(result, output.min_top1)
+
+
+def _check_top1(result: Evaluation, min_top1: float | None) -> None:
+    if min_top1 is not None and (result.top1 is None or result.top1.value < min_top1):
+        raise CheckFailed(
+            f"the top-1 accuracy on {result.data} is {percent(result.top1)}; expected at least {min_top1:.2%}"
+        )
+
+
+@contextmanager
+def _observer(output: EvaluationOutput, top: int) -> Iterator[Observer | None]:
+    """A writer of one row per image, if rows were asked for."""
+    if output.predictions is None:
+        yield None
+        return
+    with result_file(output.predictions) as file:
+
+        def observe(outcome: Scored | Failure, target: int, tally: Tally) -> None:
+            maker = ResultMaker(tally.names, tally.activation, top=top, logits=output.logits)
+            file.add(maker.row(outcome, tally.names[target], target))
+
+        yield observe
 
 
 def _evaluated(
-    bundle: Bundle, source: Source, engine: AnswerOptions, scoring: Scoring, *, strict_images: bool
+    bundle: Bundle,
+    source: Source,
+    engine: AnswerOptions,
+    scoring: Scoring,
+    *,
+    strict_images: bool,
+    observe: Observer | None,
 ) -> Evaluation:
     real = scoring.real_labels(bundle, source)
     with engine.open(bundle, source) as runner, progress_bar() as progress:
@@ -156,9 +226,10 @@ def _evaluated(
             tta=scoring.tta,
             real=real,
             strict_images=strict_images,
+            observe=observe,
         )
     _warn_of_training_images(result)
-    return msgspec.structs.replace(result, provenance=made_here(result.provenance))
+    return msgspec.structs.replace(result, provenance=result.provenance and made_here(result.provenance))
 
 
 def _warn_of_training_images(result: Evaluation) -> None:
@@ -200,7 +271,8 @@ def _print(result: Evaluation, next_step: str) -> None:
         say(f"failed: {failure.path}: {failure.reason}")
     for image in result.damaged or ():
         say(f"damaged: {image.path}: {image.reason}")
-    say(f"next: {next_step}")
+    if next_step:
+        say(f"next: {next_step}")
 
 
 def _further(result: Evaluation) -> dict[str, str]:

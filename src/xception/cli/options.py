@@ -25,6 +25,7 @@ VendorOption = Annotated[
 StrictImages = Annotated[
     bool, Parameter(help="Count JPEG files whose data are damaged as failed (default: as seen, and name them).")
 ]
+KeepLogits = Annotated[bool, Parameter(help="Also keep all numbers that the model gives for an image.")]
 Unlabelled = Annotated[
     bool,
     Parameter(help="The data are images without labels: an image, or a folder of images in any depth."),

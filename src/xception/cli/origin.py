@@ -16,10 +16,8 @@ COMMAND: ContextVar[tuple[str, ...]] = ContextVar("COMMAND", default=())
 """The words of the command, without the program's name."""
 
 
-def made_here(provenance: "ResultProvenance | None") -> "ResultProvenance | None":
+def made_here(provenance: "ResultProvenance") -> "ResultProvenance":
     """The provenance with the date, the folder and the command of this run, which shows no credentials."""
-    if provenance is None:
-        return None
     from xception.tasks.provenance import CommandRun
 
     run = CommandRun(

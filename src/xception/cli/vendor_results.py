@@ -16,6 +16,7 @@ from xception.interchange import ascend, mindspore
 from xception.labels import Labels, imagenet1k
 from xception.outputs import write_file
 from xception.resolve import bundle_folder
+from xception.tasks.image_results import TABLE_FORMATS
 from xception.tasks.vendor_results import (
     ScoredResults,
     TrueClasses,
@@ -38,7 +39,8 @@ class VendorResults:
     """Options of `xception evaluate` for results that a vendor's tool wrote."""
 
     results: Annotated[
-        Path | None, Parameter(help="Score what a vendor's tool wrote here, instead of running a bundle.")
+        Path | None,
+        Parameter(help="Score what --predictions or a vendor's tool wrote here, instead of running a model."),
     ] = None
     vendor: VendorOption = None
     truth: Annotated[
@@ -54,6 +56,12 @@ class VendorResults:
         ),
     ] = None
     result_json: Annotated[Path | None, Parameter(help="Write the accuracies here as Ascend's scripts do.")] = None
+
+    @property
+    def table(self) -> Path | None:
+        """The file of results image by image, if it is one that this command wrote."""
+        is_table = self.results is not None and self.results.suffix.removeprefix(".").lower() in TABLE_FORMATS
+        return self.results if is_table and self.vendor is None else None
 
     def __bool__(self) -> bool:
         """True if any of them is used."""

@@ -31,6 +31,9 @@ MAX_FILES = 1_000_000
 MAX_DIGITS = 18
 """Digits of a range's numbers."""
 
+NO_CLASS = "-1"
+"""Class of a sample that has none."""
+
 MAX_CLASS_BYTES = 64
 """Longest file that is read as a class index."""
 
@@ -68,8 +71,11 @@ def shards(data: str, split: Split | None) -> Lazy:
     return split_part(index_shards(map(locate, expand_braces(data)), base_name(data)), split)
 
 
-def index_shards(located: Iterable[tuple[Files, str]], name: str) -> Lazy:
-    """The source of shards, each read once from end to end to find its samples; see `shards`."""
+def index_shards(located: Iterable[tuple[Files, str]], name: str, *, labelled: bool = True) -> Lazy:
+    """The source of shards, each read once from end to end to find its samples; see `shards`.
+
+    If it need not be `labelled`, samples may lack their class.
+    """
     located = list(located)
     keys: list[str] = []
     shard_of, starts, lengths, targets = array("i"), array("q"), array("q"), array("i")
@@ -77,7 +83,7 @@ def index_shards(located: Iterable[tuple[Files, str]], name: str) -> Lazy:
     others: list[str] = []
     for number, (files, shard) in enumerate(located):
         stem = shard.removesuffix(SHARD_SUFFIX)
-        for sample in samples(files, shard, others):
+        for sample in samples(files, shard, others, labelled=labelled):
             copies.add(number, sample)
             keys.append(f"{stem}/{sample.key}")
             shard_of.append(number)
@@ -89,7 +95,8 @@ def index_shards(located: Iterable[tuple[Files, str]], name: str) -> Lazy:
 
     def item(index: int) -> Item:
         files, shard = located[shard_of[index]]
-        return Item(keys[index], targets[index], partial(files.span, shard, starts[index], lengths[index]))
+        target = None if targets[index] == int(NO_CLASS) else targets[index]
+        return Item(keys[index], target, partial(files.span, shard, starts[index], lengths[index]))
 
     classes = classes_of_indices([located[0][0]], targets)
 
@@ -160,7 +167,7 @@ def _length(first: str, last: str, pattern: str) -> int:
     return int(last) - int(first) + 1
 
 
-def samples(files: Files, shard: str, others: list[str]) -> Iterator[ShardSample]:
+def samples(files: Files, shard: str, others: list[str], *, labelled: bool = True) -> Iterator[ShardSample]:
     """The samples of one shard; files of one sample follow one another, as in WebDataset.
 
     The names of hidden files go to `others`.
@@ -177,7 +184,7 @@ def samples(files: Files, shard: str, others: list[str]) -> Iterator[ShardSample
                 f"the key {key} comes again in {place}; expected the files of a sample one after the other"
             )
         seen.add(key)
-        yield _sample(key, members, place)
+        yield _sample(key, members, place, labelled=labelled)
 
 
 def _grouped(named: Iterable[tuple[str, Member]]) -> Iterator[tuple[str, list[Member]]]:
@@ -210,16 +217,18 @@ def _text(entry: TarEntry) -> str:
     return entry.read().decode("ascii", "replace").strip() if entry.length <= MAX_CLASS_BYTES else "a long text"
 
 
-def _sample(key: str, members: list[Member], place: str) -> ShardSample:
-    """The one image and the one class of a sample."""
+def _sample(key: str, members: list[Member], place: str, *, labelled: bool) -> ShardSample:
+    """The one image and the one class of a sample, which may be missing where it need not be `labelled`."""
     suffixes = [member.suffix for member in members]
     images = [member for member in members if member.suffix in IMAGE_SUFFIXES]
     classes = [member.text for member in members if member.suffix == CLASS_SUFFIX]
+    is_bare = not labelled and not classes
+    classes = [NO_CLASS] if is_bare else classes
     if len(images) != 1 or len(classes) != 1 or len(set(suffixes)) < len(suffixes):
         raise InputError(
             f"the sample {key} in {place} consists of {', '.join(suffixes)}; expected one image, and its class in "
             f"{key}{CLASS_SUFFIX}"
         )
-    if not re.fullmatch("[0-9]{1,7}", classes[0]):
+    if not is_bare and not re.fullmatch("[0-9]{1,7}", classes[0]):
         raise InputError(f"the class of {key} in {place} is {classes[0][:20]!r}; expected an index, counted from 0")
     return ShardSample(key, images[0].start, images[0].length, int(classes[0]))

@@ -20,6 +20,8 @@ from xception.tasks.real_labels import RealLabels
 from xception.tasks.tally import Tally
 from xception.tasks.targets import present, relabelled, renamed
 
+Observer = Callable[[Scored | Failure, int, Tally], object]
+
 
 def evaluate(
     engine: Engine,
@@ -31,7 +33,7 @@ def evaluate(
     tta: Tta | None = None,
     real: RealLabels | None = None,
     strict_images: bool = False,
-    observe: Callable[[Scored | Failure], object] | None = None,
+    observe: Observer | None = None,
 ) -> Evaluation:
     """Run a model over a labelled data set.
 
@@ -48,7 +50,8 @@ def evaluate(
         real: several right answers per image, for `Evaluation.real`.
         strict_images: count damaged JPEG files as failed, which otherwise are seen and named in `Evaluation.damaged`;
             without simplejpeg nobody looks.
-        observe: is given every outcome, in the order of the images.
+        observe: is given every outcome in the order of the images, with the place of its true class among the names
+            of the tally, which has counted it.
 
     Raises:
         InputError: a class of the data is none of the model's, or an image is missing in `real`.
@@ -86,7 +89,7 @@ def count_outcomes(
     tta: Tta | None = None,
     real: RealLabels | None = None,
     fingerprint: DataFingerprint | None = None,
-    observe: Callable[[Scored | Failure], object] | None = None,
+    observe: Observer | None = None,
 ) -> Tally:
     """Run the model over a labelled data set; returns the counts behind `evaluate`, which takes the same arguments.
 
@@ -111,10 +114,11 @@ def count_outcomes(
     tally = Tally(tuple(labels.names[index] for index in classes), valid if real else None, activation)
     runner = _with_views(engine.judging(), classes if subset else None, tta)
     items = (fingerprint or DataFingerprint()).watch(relabelled(source, targets))
-    for outcome in runner.run(relabelled(items, tuple(place.get(target, -1) for target in range(len(labels))))):
+    places = tuple(place.get(target, -1) for target in range(len(labels)))
+    for index, outcome in enumerate(runner.run(relabelled(items, places))):
         tally.add(outcome)
         if observe:
-            observe(outcome)
+            observe(outcome, places[targets[source[index].target or 0]], tally)
     return tally
 
 

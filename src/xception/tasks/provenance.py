@@ -76,8 +76,9 @@ class ResultProvenance(msgspec.Struct, frozen=True, kw_only=True):
 class DataFingerprint:
     """The fingerprint of a data set, summed up while its items are loaded."""
 
-    def __init__(self) -> None:
-        self._sum = 0
+    def __init__(self, begun: int = 0) -> None:
+        """Begin at the sum of fingerprints of other parts of the same data."""
+        self._sum = begun
         self._lock = Lock()
 
     def watch(self, items: Iterable[Item]) -> Iterator[Item]:

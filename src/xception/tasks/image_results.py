@@ -1,0 +1,243 @@
+"""Results image by image, as Parquet, JSON Lines or CSV: written in parts, put together, and read again."""
+
+import csv
+import io
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from xception.backends.base import Logits
+from xception.errors import InputError, UsageError
+from xception.extras import require
+from xception.inputs import open_file
+from xception.metrics import Activation, probabilities, top_k
+from xception.outputs import staged_file
+from xception.pipeline.lane import Failure, Scored
+
+TableFormat = Literal["parquet", "jsonl", "csv"]
+TABLE_FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
+
+ROWS_PER_READ = 4096
+
+
+class ImageResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to one image, or why there is none. The names of the fields are those of the columns."""
+
+    key: str
+    """Name of the image in its data set."""
+    label: str | None = None
+    """The true class, where it is known."""
+    target: int | None = None
+    """The model's index of the true class."""
+    predicted: str | None = None
+    """The likeliest class."""
+    score: float | None = None
+    """Its probability; None from a model whose answers are none."""
+    labels: tuple[str, ...] = ()
+    """The likeliest classes, best first."""
+    indices: tuple[int, ...] = ()
+    """Their indices in the model."""
+    scores: tuple[float, ...] = ()
+    """Their probabilities, or their logits from a model whose answers are none."""
+    logits: tuple[float, ...] | None = None
+    """All that the model gave, one number per class or feature, if it was asked for."""
+    damage: str | None = None
+    """Warning of a file that was decoded although its data are broken."""
+    failure: str | None = None
+    """Reason why there is no answer."""
+
+
+RESULT_COLUMNS = ImageResult.__struct_fields__
+LISTS = frozenset({"labels", "indices", "scores", "logits"})
+"""Columns of lists, which CSV holds as JSON."""
+
+
+class ResultMaker:
+    """Makes rows of outcomes.
+
+    Args:
+        names: the classes in the order of the logits; none of a model that gives embeddings.
+        activation: the way from logits to probabilities.
+        top: likeliest classes per image.
+        logits: keep all that the model gave.
+    """
+
+    def __init__(self, names: Sequence[str], activation: Activation, *, top: int = 5, logits: bool) -> None:
+        self._names, self._activation = names, activation
+        self._top, self._logits = top, logits
+
+    def row(self, outcome: Scored | Failure, label: str | None = None, target: int | None = None) -> ImageResult:
+        """The row of an image with its true class, where that is known."""
+        if isinstance(outcome, Failure):
+            return ImageResult(key=outcome.key, label=label, target=target, failure=outcome.reason)
+        kept = tuple(map(float, outcome.logits)) if self._logits or not self._names else None
+        answer = self._answer(outcome.logits) if self._names else {}
+        return ImageResult(
+            key=outcome.item.key, label=label, target=target, logits=kept, damage=outcome.warning, **answer
+        )
+
+    def _answer(self, logits: Logits) -> dict[str, Any]:
+        are_probabilities = self._activation != "none"
+        values = probabilities(logits[None], self._activation)[0] if are_probabilities else logits
+        best = [int(index) for index in top_k(logits[None], self._top)[0]]
+        return {
+            "predicted": self._names[best[0]],
+            "score": float(values[best[0]]) if are_probabilities else None,
+            "labels": tuple(self._names[index] for index in best),
+            "indices": tuple(best),
+            "scores": tuple(float(values[index]) for index in best),
+        }
+
+
+def table_format(path: Path) -> TableFormat:
+    """The format of a file of results, by the ending of its name.
+
+    Raises:
+        UsageError: it has none of the known endings.
+    """
+    ending = path.suffix.removeprefix(".").lower()
+    if ending not in TABLE_FORMATS:
+        raise UsageError(f"{path} has the ending {path.suffix!r}; expected .{', .'.join(TABLE_FORMATS)}")
+    return ending
+
+
+def packages_for_table(path: Path | None) -> tuple[str, ...]:
+    """The packages that a file of results needs, if one was asked for."""
+    return ("pyarrow",) if path and table_format(path) == "parquet" else ()
+
+
+def part_bytes(rows: Sequence[ImageResult], form: TableFormat) -> bytes:
+    """Some rows in a format, without what a file has around them."""
+    if form == "jsonl":
+        return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+    if form == "csv":
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(map(_cells, rows))
+        return text.getvalue().encode("utf-8", "backslashreplace")
+    file = io.BytesIO()
+    require("pyarrow.parquet", "data").write_table(_table(rows), file)
+    return file.getvalue()
+
+
+def _cells(row: ImageResult) -> list[object]:
+    values = ((name, getattr(row, name)) for name in RESULT_COLUMNS)
+    return [msgspec.json.encode(value).decode() if name in LISTS and value else value or "" if name in LISTS else value
+            for name, value in values]  # fmt: skip
+
+
+def _table(rows: Sequence[ImageResult]) -> Any:
+    arrow = require("pyarrow", "data")
+    kinds = {"target": arrow.int64(), "score": arrow.float64(), "labels": arrow.list_(arrow.string())}
+    kinds |= {"indices": arrow.list_(arrow.int64())} | dict.fromkeys(("scores", "logits"), arrow.list_(arrow.float64()))
+    schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in RESULT_COLUMNS])
+    return arrow.Table.from_pylist([msgspec.structs.asdict(row) for row in rows], schema=schema)
+
+
+def join_parts(parts: Iterable[Path], out: Path) -> None:
+    """Put parts together to one file, which appears whole or not at all; memory holds one part at a time.
+
+    Raises:
+        EnvironmentFault: it cannot be written.
+    """
+    with staged_file(out) as partial:
+        if table_format(out) == "parquet":
+            _join_parquet(parts, partial)
+            return
+        with partial.open("wb") as file:
+            if table_format(out) == "csv":
+                file.write((",".join(RESULT_COLUMNS) + "\n").encode())
+            for part in parts:
+                with open_file(part) as source:
+                    shutil.copyfileobj(source, file)
+
+
+def _join_parquet(parts: Iterable[Path], out: Path) -> None:
+    parquet = require("pyarrow.parquet", "data")
+    with parquet.ParquetWriter(out, _table([]).schema) as writer:
+        for part in parts:
+            writer.write_table(parquet.read_table(part))
+
+
+class ResultFile:
+    """A file of results that grows row by row; see `result_file`."""
+
+    def __init__(self, partial: Path, form: TableFormat) -> None:
+        self._form = form
+        self._rows: list[ImageResult] = []
+        if form == "parquet":
+            self._parquet = require("pyarrow.parquet", "data").ParquetWriter(partial, _table([]).schema)
+        else:
+            self._file = partial.open("wb")
+            self._file.write((",".join(RESULT_COLUMNS) + "\n").encode() if form == "csv" else b"")
+
+    def add(self, row: ImageResult) -> None:
+        """Append a row."""
+        self._rows.append(row)
+        if len(self._rows) == ROWS_PER_READ:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._flush()
+        (self._parquet if self._form == "parquet" else self._file).close()
+
+    def _flush(self) -> None:
+        if self._form == "parquet":
+            self._parquet.write_table(_table(self._rows))
+        else:
+            self._file.write(part_bytes(self._rows, self._form))
+        self._rows.clear()
+
+
+@contextmanager
+def result_file(path: Path) -> Iterator[ResultFile]:
+    """A file of results that takes its place once all rows are there, and vanishes if anything fails.
+
+    Raises:
+        UsageError: no known ending.
+        EnvironmentFault: it cannot be written.
+    """
+    form = table_format(path)
+    with staged_file(path) as partial, closing(ResultFile(partial, form)) as file:
+        yield file
+
+
+def read_image_results(path: Path) -> Iterator[ImageResult]:
+    """The rows of a file of results, one after the other.
+
+    Raises:
+        UsageError: no known ending.
+        InputError: it cannot be read, or is no such file.
+    """
+    form = table_format(path)
+    read = {"parquet": _read_parquet, "jsonl": _read_jsonl, "csv": _read_csv}[form]
+    try:
+        yield from read(path)
+    except (OSError, ValueError, csv.Error, msgspec.MsgspecError) as error:
+        raise InputError(
+            f"{path} holds no results image by image: {error}; expected what evaluate --predictions or predict --out "
+            "wrote"
+        ) from error
+
+
+def _read_parquet(path: Path) -> Iterator[ImageResult]:
+    with open_file(path) as stream:
+        for batch in require("pyarrow.parquet", "data").ParquetFile(stream).iter_batches(ROWS_PER_READ):
+            yield from msgspec.convert(batch.to_pylist(), list[ImageResult])
+
+
+def _read_jsonl(path: Path) -> Iterator[ImageResult]:
+    decoder = msgspec.json.Decoder(ImageResult)
+    with open_file(path) as stream:
+        yield from (decoder.decode(line) for line in stream if line.strip())
+
+
+def _read_csv(path: Path) -> Iterator[ImageResult]:
+    with open_file(path) as stream, io.TextIOWrapper(stream, "utf-8", newline="") as text:
+        for cells in csv.DictReader(text, strict=True):
+            row = {name: msgspec.json.decode(cell) if name in LISTS else cell for name, cell in cells.items() if cell}
+            yield msgspec.convert(row, ImageResult, strict=False)

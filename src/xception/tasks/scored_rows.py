@@ -1,0 +1,118 @@
+"""Files of results image by image, scored again, and two of them compared pair by pair."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from xception.data.source import Item
+from xception.errors import InputError
+from xception.intervals import Interval, mcnemar, paired_difference, wilson
+from xception.labels import index_classes
+from xception.pipeline.lane import Failure, Scored
+from xception.tasks.evaluation import Evaluation
+from xception.tasks.image_results import ImageResult, read_image_results
+from xception.tasks.tally import Tally
+
+BACKEND = "results"
+"""Name of the backend of figures that no network was run for."""
+
+
+class PairedResults(msgspec.Struct, frozen=True, kw_only=True):
+    """Two files of results of the same labelled images. `seen + failed = total`; an image that failed in either file
+    has failed; the four counts of right answers add up to `seen`."""
+
+    first: str
+    second: str
+    total: int
+    seen: int
+    failed: int
+    agreement: Interval | None
+    both_right: int
+    first_only: int
+    second_only: int
+    both_wrong: int
+    difference: Interval | None
+    """Difference of top-1, the second less the first, by Tango's score interval."""
+    mcnemar_p: float
+    flips: tuple[str, ...]
+    """Keys of the images for which the two name different classes."""
+
+
+def evaluate_rows(path: Path, *, top: int = 5) -> Evaluation:
+    """The evaluation of a file of results that holds logits: every figure but those that need the images.
+
+    Raises:
+        InputError: no such file, an image without a label, or answers without logits.
+        CheckFailed: logits that are not numbers.
+    """
+    rows = list(read_image_results(path))
+    tally = Tally(_names(rows, path))
+    for row in rows:
+        if row.target is None:
+            raise InputError(f"{row.key} in {path} has no true class; expected the results of labelled images")
+        if row.failure is not None:
+            tally.add(Failure(row.key, row.failure))
+            continue
+        item = Item(row.key, row.target, bytes)
+        tally.add(Scored(item, np.array(row.logits, np.float32), row.damage))
+    return tally.evaluation(str(path), path.name, BACKEND, len(rows), top)
+
+
+def _names(rows: Iterable[ImageResult], path: Path) -> tuple[str, ...]:
+    """The classes in the order of the logits; one that no row names is called by its index."""
+    names: list[str] = []
+    for row in rows:
+        if row.failure is None and row.logits is None:
+            raise InputError(f"{row.key} in {path} has no logits; write them with --logits")
+        names = names or list(index_classes(len(row.logits or ())))
+        for index, label in ((row.target, row.label), *zip(row.indices, row.labels, strict=False)):
+            if index is not None and label is not None and index < len(names):
+                names[index] = label
+    if not names:
+        raise InputError(f"{path} holds no answers; expected the logits of at least one image")
+    return tuple(names)
+
+
+def compare_rows(first: Path, second: Path) -> PairedResults:
+    """Compare two files of results of the same labelled images, image by image.
+
+    Raises:
+        InputError: no such files, or they are of other images or labels.
+    """
+    theirs = {row.key: row for row in read_image_results(second)}
+    counts = dict.fromkeys(((one, other) for one in (True, False) for other in (True, False)), 0)
+    flips: list[str] = []
+    total = failed = 0
+    for row in read_image_results(first):
+        other = theirs.pop(row.key, None)
+        if other is None or row.label is None or other.label != row.label:
+            raise InputError(
+                f"{row.key} is not in both {first} and {second} with the same true class; expected two files of "
+                "results of the same labelled images"
+            )
+        total += 1
+        if row.failure is not None or other.failure is not None:
+            failed += 1
+            continue
+        counts[row.predicted == row.label, other.predicted == row.label] += 1
+        flips += [row.key] if row.predicted != other.predicted else []
+    if theirs:
+        raise InputError(f"{next(iter(theirs))} is in {second} and not in {first}; expected the same images")
+    seen, first_only, second_only = total - failed, counts[True, False], counts[False, True]
+    return PairedResults(
+        first=str(first),
+        second=str(second),
+        total=total,
+        seen=seen,
+        failed=failed,
+        agreement=wilson(seen - len(flips), seen),
+        both_right=counts[True, True],
+        first_only=first_only,
+        second_only=second_only,
+        both_wrong=counts[False, False],
+        difference=paired_difference(first_only, second_only, seen),
+        mcnemar_p=mcnemar(first_only, second_only),
+        flips=tuple(flips),
+    )
