@@ -17,8 +17,12 @@ def test_every_command_of_a_readme_names_files_of_the_pack(packs: dict[str, Path
     ascend = (packs["ascend"] / "README.md").read_text(encoding="utf-8")
     assert "SOC=Ascend310P3 AIPP=1 sh compile.sh" in ascend
     assert "--model om/small_bs1.om --input inputs --output results" in ascend
+    assert "for batch in 1 4 8 16 32; do" in ascend
+    assert "8-bit RGB images (H, W, C)" in ascend
     assert "om/small_bs1 " in (packs["ascend"] / "compile.sh").read_text(encoding="utf-8")
     vastai = (packs["vastai"] / "README.md").read_text(encoding="utf-8")
     for name in ("build_fp16.yaml", "build_int8.yaml", "vdsp_params.json", "datalist.txt", "verify.py"):
         assert name in vastai
         assert (packs["vastai"] / name).is_file()
+    assert "for kind in fp16 int8; do" in vastai
+    assert "-i 1 -p 1 -b 1 -s [3,32,32]\ndone" in vastai

@@ -88,6 +88,8 @@ PACK_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "an input swapped": (lambda pack: flipped(sorted((pack / "inputs").rglob("*.*"))[0]), "was changed"),
     "a class renamed": (lambda pack: flipped(first(pack, "labels/*.txt")), "was changed"),
     "a file too many": (lambda pack: (pack / "inputs" / "more.bin").touch(), "inputs/more.bin, are not of the pack"),
+    "a file too many at the top": (lambda pack: (pack / "aipp2.cfg").touch(), "aipp2.cfg, are not of the pack"),
+    "a folder too many": (lambda pack: (pack / "calibration2").mkdir(), "calibration2, are not of the pack"),
     "a manifest edited": (changed_manifest, "pack.json was changed"),
     "a manifest cut": (lambda pack: os.truncate(pack / "pack.json", 500), "no description of a pack"),
     "a manifest gone": (lambda pack: (pack / "pack.json").unlink(), "pack.json is missing"),
@@ -117,6 +119,22 @@ def nan(file: Path) -> None:
         np.savez(file, output_0=np.full(7, np.nan, np.float32))
 
 
+def swap_two(folder: Path) -> None:
+    one, other, *_ = sorted(folder.iterdir())
+    first_content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(first_content)
+
+
+def blur(folder: Path) -> None:
+    """Noise of 30 % of the scores' deviation, with a seed under which few classes change."""
+    files, rng = sorted(folder.iterdir()), np.random.default_rng(0)
+    rows = np.stack([np.fromfile(f, "<f4") if f.suffix == ".bin" else np.load(f)["output_0"] for f in files])
+    noisy = (rows + rng.normal(0, 0.3 * rows.std(), rows.shape)).astype(np.float32)
+    for file, row in zip(files, noisy, strict=True):
+        row.tofile(file) if file.suffix == ".bin" else np.savez(file, output_0=row)
+
+
 RESULT_FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, str]]] = {
     "one missing": (lambda folder: first(folder, "*").unlink(), ("1 of 14 inputs", "13 outputs; expected 14")),
     "one cut short": (
@@ -124,7 +142,9 @@ RESULT_FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, str]]] = {
         ("10 bytes; expected 28", "no readable array"),
     ),
     "not numbers": (lambda folder: nan(first(folder, "*")), ("no finite numbers", "no finite numbers")),
-    "in another order": (swap, ("expected 95.00% at least", "expected 95.00% at least")),
+    "in another order": (swap, ("see whether inputs, their order", "see whether inputs, their order")),
+    "two swapped": (swap_two, ("2 results are those of other inputs", "2 results are those of other inputs")),
+    "with noise": (blur, ("of the goldens' deviation, more than 0.25", "of the goldens' deviation, more than 0.25")),
     "none at all": (lambda folder: [path.unlink() for path in folder.iterdir()], ("14 of 14", "holds 0 outputs")),
     "no folder": (lambda folder: folder.rename(folder.parent / "gone"), ("cannot be read", "cannot be read")),
 }
@@ -141,6 +161,26 @@ def test_corrupt_results_fail_with_a_sentence(
     monkeypatch.setattr(verify, "__file__", str(pack / "verify.py"))
     assert verify.main([str(pack.parent / "results")]) == 1
     assert sentences[vendor == "vastai"] in capsys.readouterr().err
+
+
+def test_a_module_next_to_the_script_does_not_stand_in_for_numpy(copy: Copy) -> None:
+    pack = copy("ascend")
+    (pack / "numpy.py").write_text("raise SystemExit(0)")
+    done = subprocess.run(
+        [sys.executable, str(pack / "verify.py")], capture_output=True, text=True, check=False, timeout=HANG_S
+    )
+    assert done.returncode == 1
+    assert "numpy.py, are not of the pack" in done.stderr
+
+
+def test_a_result_of_no_input_is_refused(
+    copy: Copy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = copy("ascend")
+    known = first(pack.parent / "results", "*")
+    (known.parent / "strange_0.bin").write_bytes(known.read_bytes())
+    code, said = scored(pack, capsys, monkeypatch)
+    assert (code, "1 results, such as strange, of no input" in said) == (1, True)
 
 
 def scored(pack: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:

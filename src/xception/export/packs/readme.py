@@ -58,11 +58,10 @@ def ascend_readme(request: ExportRequest, sample: Sample, expected: Expected, sa
 ```
 source /usr/local/Ascend/ascend-toolkit/set_env.sh
 SOC=Ascend310P3 sh compile.sh          # float tensors from inputs/
-SOC=Ascend310P3 AIPP=1 sh compile.sh   # 8-bit RGB images (H, W, C) from inputs_uint8/, normalised on the chip
+SOC=Ascend310P3 AIPP=1 sh compile.sh   # 8-bit {_images(request)} (H, W, C) from inputs_uint8/, normalised on the chip
 ```
 
-Normalisation on the chip is in half precision, to which it rounds the constants in `aipp.cfg`. Images that were decoded
-as BGR, as OpenCV does, need `rbuv_swap_switch` turned over.
+Normalisation on the chip is in half precision, to which it rounds the constants in `aipp.cfg`.{_order(request)}
 
 ## Run and check
 
@@ -75,6 +74,16 @@ python3 verify.py results
 ```
 
 `ais_bench` puts its files into a folder below `results`, `benchmark` into `result/dumpOutput_device0`: name that one.
+
+## Speed of every batch
+
+```
+for batch in {" ".join(_batches(said))}; do
+    python3 -m ais_bench --model om/{file_name(request)}_bs$batch.om --batchsize $batch --loop 100
+    benchmark -model_type=vision -device_id=0 -batch_size=$batch -om_path=om/{file_name(request)}_bs$batch.om \\
+        -input_text_path=inputs.info -input_width={width} -input_height={height} -output_binary=True -useDvpp=False
+done
+```
 """
     )
 
@@ -101,12 +110,39 @@ vamc compile build_int8.yaml
 
 ```
 sed "s|^|$PWD/|" datalist.txt > ../datalist_here.txt
-vamp -m deploy_weights/{name}_fp16/mod --vdsp_params vdsp_params.json -i 1 -p 1 -b 1 -s [3,{height},{width}] \\
-    --datalist ../datalist_here.txt --path_output ../output
-python3 verify.py ../output
+for kind in fp16 int8; do
+    vamp -m deploy_weights/{name}_$kind/mod --vdsp_params vdsp_params.json -i 1 -p 1 -b 1 -s [3,{height},{width}] \\
+        --datalist ../datalist_here.txt --path_output ../output_$kind
+    python3 verify.py ../output_$kind
+done
+```
+
+## Speed
+
+```
+for kind in fp16 int8; do
+    vamp -m deploy_weights/{name}_$kind/mod --vdsp_params vdsp_params.json -i 1 -p 1 -b 1 -s [3,{height},{width}]
+done
 ```
 """
     )
+
+
+def _images(request: ExportRequest) -> str:
+    return "gray images" if request.bundle.model.preprocess.channels == 1 else "RGB images"
+
+
+def _order(request: ExportRequest) -> str:
+    if request.bundle.model.preprocess.channels == 1:
+        return ""
+    return " Images that were decoded\nas BGR, as OpenCV does, need `rbuv_swap_switch` turned over."
+
+
+def _batches(said: Mapping[str, object]) -> list[str]:
+    """Batch sizes of the graphs, in their order."""
+    graphs = said["agreement"]
+    names = [str(name) for name in graphs] if isinstance(graphs, Mapping) else []
+    return [name.rpartition("_bs")[2].removesuffix(".onnx") for name in names]
 
 
 def _common(

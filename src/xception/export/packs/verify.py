@@ -8,11 +8,16 @@ RESULTS is the folder that the tool wrote, or a result.txt. Exit status 0: all i
 
 from __future__ import annotations
 
+import sys
+
+# Python looks for modules next to a script first, where a file of the pack could stand in for one of them.
+if __name__ == "__main__" and not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+    del sys.path[0]
+
 import argparse
 import hashlib
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +26,14 @@ import numpy as np
 FORMAT_VERSION = 1
 MANIFEST = "pack.json"
 TOP = 5
+WORK = ("om", "deploy_weights", "results", "result", "kernel_meta", "fusion_result.json")
+"""The entries of the folder that compilers and runs make by the README's commands."""
+MAX_ERROR = 0.25
+"""Root mean square of the scores' differences over the deviation of the goldens; int8 that keeps its accuracy stays
+below half of it."""
+SWAPPED, UNUSUAL = 4.0, 9.0
+"""Squared distance from the own golden over that from the nearest one, and over the usual one, from which on a result
+is that of another input."""
 LINE = re.compile(r"(.+): Relay top-(\d+) id: (\d+), prob: \S+, class name: .*")
 
 
@@ -63,7 +76,9 @@ def check_pack(folder: Path) -> dict[str, Any]:
     found = {
         path.relative_to(folder).as_posix() for top in tops for path in (folder / top).rglob("*") if path.is_file()
     }
-    strays = sorted(found - set(manifest["files"]))
+    known = {name.split("/")[0] for name in manifest["files"]} | {MANIFEST, *WORK}
+    new = {path.name for path in folder.iterdir()} - known
+    strays = sorted(found - set(manifest["files"])) + sorted(new)
     if strays:
         raise Fault(f"{len(strays)} files, such as {strays[0]}, are not of the pack; put results elsewhere")
     golden_logits(folder, manifest)
@@ -129,11 +144,14 @@ def check_results(folder: Path, manifest: dict[str, Any], results: Path, least: 
     missing = [name for name in names if name not in answers]
     if missing:
         raise Fault(f"{len(missing)} of {len(names)} inputs, such as {missing[0]}, have no result in {results}")
+    unasked = sorted(set(answers) - set(names))
+    if unasked:
+        raise Fault(f"{results} holds {len(unasked)} results, such as {unasked[0]}, of no input; remove them")
     rows = [answers[name] for name in names]
     ranked = [np.argsort(-row, kind="stable")[:TOP] if row.dtype.kind == "f" else row for row in rows]
     golden = np.argsort(-logits, axis=1, kind="stable")[:, :TOP]
     agreement = float(np.mean([int(row[0]) == int(best[0]) for row, best in zip(ranked, golden)]))  # noqa: B905
-    own = compare_scores(rows, logits)
+    own = compare_scores(names, rows, logits)
     if None not in targets:
         report_accuracy("of the chip", ranked, targets)
         report_accuracy("of the source", list(golden), targets)
@@ -148,7 +166,7 @@ def check_results(folder: Path, manifest: dict[str, Any], results: Path, least: 
         )
 
 
-def compare_scores(rows: list[np.ndarray], logits: np.ndarray) -> float:
+def compare_scores(names: list[str], rows: list[np.ndarray], logits: np.ndarray) -> float:
     """Print how far scores are from the goldens; returns the share of inputs whose scores are nearest to their own.
 
     That share tells results in a wrong order even where a network gives most images one class. It is 1 where the
@@ -163,8 +181,28 @@ def compare_scores(rows: list[np.ndarray], logits: np.ndarray) -> float:
     worst = np.abs(scores - expected).max()
     sys.stdout.write(f"largest difference of {kind}: {worst:.3g} ({worst / np.abs(expected).max():.3g} relative)\n")
     distances = np.array([np.square(expected - row).sum(axis=1) for row in scores])
+    check_order(names, distances)
+    error = float(np.sqrt(np.square(scores - expected).mean()) / max(float(expected.std()), 1e-30))
+    if not error <= MAX_ERROR:
+        raise Fault(
+            f"the {kind} are off by {error:.3g} of the goldens' deviation, more than {MAX_ERROR}: see whether inputs, "
+            "their order and the preprocessing are those of this pack, and how the file was quantized"
+        )
     # Inputs of the same goldens cannot be told apart, and need not be.
     return float(np.mean(np.diag(distances) <= distances.min(axis=1) * (1 + 1e-9)))
+
+
+def check_order(names: list[str], distances: np.ndarray) -> None:
+    """Refuse results that are clearly those of other inputs; distances are squared, (result, golden)."""
+    own, nearest = np.diag(distances), distances.min(axis=1)
+    swapped = np.flatnonzero((own > SWAPPED * nearest) & (own > UNUSUAL * np.median(own)))
+    if len(swapped):
+        first = int(swapped[0])
+        other = names[int(distances[first].argmin())]
+        raise Fault(
+            f"{len(swapped)} results are those of other inputs, such as that of {names[first]}, which is the one of "
+            f"{other}; see whether the order of the inputs was kept"
+        )
 
 
 def report_accuracy(whose: str, ranked: list[np.ndarray], targets: list[int]) -> None:
