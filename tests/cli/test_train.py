@@ -156,3 +156,16 @@ def test_without_what_draws_the_page_there_is_a_sentence_and_no_page(
     train("digits", set_=tuple(change.removeprefix("--set=") for change in SMALL), out=str(uninterrupted), resume=True)
     assert "no page was written: " in capsys.readouterr().err
     assert not page.exists()
+
+
+def test_a_folder_of_photos_is_trained_on_with_the_reasons_said(
+    xception: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photos = write_folder(tmp_path / "cats", 10, ("tabby", "tiger"))
+    result = xception("train", photos, "--set=epochs=1", "--set=model.width=0.25")
+    assert result.returncode == 0, result.stderr
+    for said in ("recipe photos: ", "60 epochs of 1 steps with 16 images", "only 2 images of tabby, tiger"):
+        assert said in result.stderr
+    assert "next: xception evaluate runs/cats/bundle " in result.stderr
+    assert (tmp_path / "runs" / "cats" / "bundle" / "model.json").exists()

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from tests.support.samples import CLASSES, labelled
-from tests.train.samples import small_recipe
+from tests.train.samples import EPOCH, small_recipe
 from xception.data.source import Items
 from xception.errors import InputError, UsageError
-from xception.train.advice import class_counts, data_remarks, norm_remark, require_trainable
+from xception.train.advice import class_counts, data_remarks, norm_remark, require_trainable, result_remarks
 from xception.train.settings import ScheduleSettings
 
 EMPTY = Items("nothing", CLASSES, ())
@@ -61,3 +61,20 @@ def test_norms_that_do_not_settle_within_the_run_are_said_with_a_momentum_that_d
     assert norm_remark(0.01, 400) is None
     suggested = float((norm_remark(0.01, 9) or "").rpartition("=")[2])
     assert (1 - suggested) ** 9 < 0.05
+
+
+def diagnosis(*rows: tuple[float, float, float]) -> str:
+    """The sentences on epochs with these training losses, validation losses and balanced accuracies."""
+    history = [
+        msgspec.structs.replace(EPOCH, train_loss=loss, validation_loss=held_out, validation_balanced_accuracy=accuracy)
+        for loss, held_out, accuracy in rows
+    ]
+    return " ".join(result_remarks(history, classes=2))
+
+
+def test_a_finished_run_says_what_went_wrong() -> None:
+    assert "has not fallen (0.70 in the first epoch, 0.90 in the last)" in diagnosis((0.7, 0.7, 0.5), (0.9, 0.7, 0.5))
+    assert "that of guessing among 2 classes" in diagnosis((0.7, 0.7, 0.5), (0.1, 0.7, 0.5))
+    assert "rose from 0.30 to 0.60" in diagnosis((0.7, 0.3, 0.9), (0.1, 0.6, 0.9))
+    assert diagnosis((0.7, 0.7, 0.6), (0.2, 0.3, 0.9)) == ""
+    assert diagnosis((0.7, 0.7, 0.5)) == ""

@@ -173,8 +173,9 @@ def best_probabilities(loss: Loss, classes: int) -> np.ndarray:
     return torch.softmax(logits.detach(), 1).numpy()
 
 
-def test_the_recipe_for_fine_tuning_weighs_classes() -> None:
-    assert "finetune" in WEIGHING
+def test_the_recipe_for_own_photos_weighs_classes_and_fine_tuning_shows_them_equally_often() -> None:
+    assert "photos" in WEIGHING
+    assert load_recipe("finetune", ["model.start=", "model.variant=mini_xception"]).sampling == "balanced"
 
 
 @pytest.mark.parametrize("ratio", [5, 20, 50, 100])

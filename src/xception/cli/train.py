@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from xception.cli.output import percent, print_facts, progress_bar, say
+from xception.data.locations import base_name
 from xception.data.remote import is_remote
 from xception.data.sources import packages_for
 from xception.errors import MissingExtra, UsageError
@@ -20,6 +21,7 @@ from xception.resolve import packages_to_get
 if TYPE_CHECKING:
     from xception.bundle import Bundle
     from xception.train.dry_run import Plan
+    from xception.train.first_run import FirstRun
     from xception.train.logs import Epoch
     from xception.train.manifest import RunManifest
     from xception.train.recipe import Recipe
@@ -50,6 +52,7 @@ def train(
     """Train a network from a recipe; a killed run continues with --resume and ends with the same weights.
 
     ```
+    xception train photos/
     xception train digits --out runs/digits
     xception train digits --out runs/digits --resume
     xception train digits --data photos/ --set optim.lr=0.002 --set epochs=30 --out runs/photos
@@ -60,7 +63,7 @@ def train(
     ```
 
     Args:
-        recipe: Name of a shipped recipe, or a TOML file.
+        recipe: Name of a shipped recipe, or a TOML file; or a data set, for which recipe, epochs and batch are chosen.
         out: Folder of the result, or a URL such as s3://bucket/run: checkpoints, logs, and at the end `bundle/` and
             `report.html`. By default runs/RECIPE, or for a repeated run its folder's name with -again behind it.
         data: Data set: to train on, instead of the recipe's; an image folder, or digits.
@@ -77,14 +80,30 @@ def train(
         raise UsageError(f"--workers is {workers} and --keep is {keep}; expected at least 1 for both")
     start = packages_to_get(from_) if from_ else ()
     require_all(*TRAINING_PACKAGES, *start, *packages_for(data))
+    chosen: tuple[str, ...] = ()
+    if recipe is not None and data is None and (found := _first_run(recipe, from_, fold)):
+        out, data = out or f"runs/{base_name(recipe)}", recipe
+        recipe, chosen = found.recipe, found.changes
     given = {"data.source": data, "model.start": from_, "data.hold_out.fold": fold}
-    changes = (*set_, *(f"{name}={_toml(value)}" for name, value in given.items() if value is not None))
+    changes = (*chosen, *set_, *(f"{name}={_toml(value)}" for name, value in given.items() if value is not None))
     settings, like = _settings(recipe, rerun, changes)
     if dry_run:
         _dry_run(settings, workers)
         return
     place = out or (f"runs/{PurePath(recipe).stem}" if recipe else f"{(rerun or '').removesuffix('/run.json')}-again")
     _train(settings, place, like, resume=resume, workers=workers, keep=keep)
+
+
+def _first_run(name: str, start: str | None, fold: str | None) -> "FirstRun | None":
+    """The run that is chosen for a data set, with its reasons said; None if the name is that of a recipe."""
+    from xception.train.first_run import first_run, is_data
+
+    if not is_data(name):
+        return None
+    run = first_run(name, start, fold)
+    for reason in run.reasons:
+        say(reason)
+    return run
 
 
 def _toml(value: str) -> str:

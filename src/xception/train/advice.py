@@ -7,6 +7,7 @@ import numpy as np
 
 from xception.data.source import Source
 from xception.errors import InputError, UsageError
+from xception.train.logs import Epoch
 from xception.train.recipe import Recipe
 
 FEW_HELD_OUT = 10
@@ -99,6 +100,29 @@ def norm_remark(momentum: float, steps: int) -> str | None:
         f"them are still their initial values, and validation may stay at chance while the loss falls; pass "
         f"--set model.norm_momentum={min(enough, 1):g}"
     )
+
+
+def result_remarks(history: Sequence[Epoch], classes: int) -> Iterator[str]:
+    """Sentences on what went wrong in a finished run, as far as its log shows it."""
+    if len(history) < 2:
+        return
+    first, last = history[0], history[-1]
+    if last.train_loss >= first.train_loss:
+        yield (
+            f"the training loss has not fallen ({first.train_loss:.2f} in the first epoch, {last.train_loss:.2f} in "
+            "the last): lower optim.lr, or look at the labels with xception data check"
+        )
+    elif last.validation_balanced_accuracy is not None and last.validation_balanced_accuracy <= 1.2 / classes:
+        yield (
+            f"the training loss fell, but the accuracy on held-out images is that of guessing among {classes} classes: "
+            "there are too few images, or batch statistics did not settle (model.norm_momentum)"
+        )
+    losses = [row.validation_loss for row in history if row.validation_loss is not None]
+    if losses and losses[-1] > 1.5 * min(losses):
+        yield (
+            f"the loss on held-out images rose from {min(losses):.2f} to {losses[-1]:.2f}, so that the network learns "
+            "its training images by heart: add images, raise augmentation, or set stop_after and publish=best"
+        )
 
 
 def _named(classes: Sequence[str], chosen: np.ndarray) -> str:

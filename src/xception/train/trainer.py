@@ -17,6 +17,7 @@ from xception.data.training_images import TRAINING_IMAGES, Digests, digests_byte
 from xception.errors import InputError
 from xception.identity.identity import with_identity
 from xception.models.network import Xception
+from xception.train.advice import result_remarks
 from xception.train.assembly import assemble, remarks
 from xception.train.callbacks import Callback, RunningTraining
 from xception.train.checkpoint import Checkpoints, restore
@@ -116,6 +117,8 @@ def _train(run: TrainingRun, manifest: RunManifest) -> Bundle:
         score = run.train()
         if manifest.recipe.publish == "best":
             score = run.return_to_best()
+    if parts.fabric.is_global_zero:
+        _say(result_remarks(parts.state.progress.history, len(parts.batches.source.classes)), run.running.note)
     bundle = from_first(parts.fabric, lambda: _publish(run.storage, parts, manifest, score))
     for callback in run.heard:
         callback.on_end(run.running, bundle)

@@ -1,0 +1,69 @@
+"""The first run on own photos: recipe, batch size and epochs chosen for the number of images, with the reasons."""
+
+from dataclasses import dataclass
+from math import ceil
+
+from xception.data.hold_out import HoldOut
+from xception.data.sources import form_of, named_split, open_halves
+from xception.train.recipe import shipped
+
+STEPS = 1500
+"""Steps of the whole run that are aimed at: some minutes for a small network on two cores."""
+
+MIN_EPOCHS, MAX_EPOCHS = 10, 60
+
+BATCH_SIZES = ((500, 16), (5000, 32))
+"""Images of the training part below which a step has so many; above all of them it has `LARGE_BATCH`."""
+
+LARGE_BATCH = 64
+
+FEW_PER_CLASS = 20
+"""Images per class below which a network that starts from random weights seldom learns anything."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstRun:
+    """A run as it was chosen for the data."""
+
+    recipe: str
+    changes: tuple[str, ...]
+    """As for `load_recipe`; what a person sets goes behind them."""
+    reasons: tuple[str, ...]
+
+
+def is_data(name: str) -> bool:
+    """Tell whether a name stands for images rather than for a recipe."""
+    return name not in shipped() and not name.endswith(".toml") and form_of(named_split(name, None)[0]) is not None
+
+
+def first_run(data: str, start: str | None = None, fold: str | None = None) -> FirstRun:
+    """Choose a run for these images.
+
+    Args:
+        data: their path, URL or name.
+        start: the model to start from, if there is one.
+        fold: the part to hold out, see `HoldOut`.
+
+    Raises:
+        InputError: there are no such data, or they cannot be divided.
+    """
+    training, _ = open_halves(data, None, HoldOut(fold=fold))
+    images, classes = len(training), len(training.classes)
+    batch = next((size for limit, size in BATCH_SIZES if images < limit), LARGE_BATCH)
+    epochs = min(max(ceil(STEPS / ceil(images / batch)), MIN_EPOCHS), MAX_EPOCHS)
+    recipe = "finetune" if start else "photos"
+    steps = ceil(images / batch)
+    network = (
+        f"{start} learns these {classes} classes" if start else "mini-XCEPTION learns from random weights at 64 px"
+    )
+    length = (
+        f"{epochs} epochs of {steps} steps with {batch} images: about {STEPS} steps for {images} training images, but "
+        f"{MIN_EPOCHS} to {MAX_EPOCHS} epochs"
+    )
+    few = (
+        f"{images / classes:.0f} images per class are few for random weights; pass --from with a trained model, such "
+        "as --from keras_xception.imagenet"
+    )
+    is_few = not start and images < FEW_PER_CLASS * classes
+    reasons = (f"recipe {recipe}: {network}", length, *((few,) if is_few else ()))
+    return FirstRun(recipe=recipe, changes=(f"batch_size={batch}", f"epochs={epochs}"), reasons=reasons)
