@@ -1,7 +1,9 @@
 """Which source's script proves which variant, and at which image sizes: an odd and an even one of each kind, since
 several faults show at only one of the two."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from xception.arch.spec import Architecture
 from xception.arch.stackwise import Stackwise
@@ -41,10 +43,14 @@ MINDCV = Upstream(script="mindcv", environment="mindspore", dtype="float32")
 MINDSPORE = Upstream(script="mindspore_zoo", environment="mindspore", checkout="mindspore-models", dtype="float32")
 
 
+OUR_WORDS = {"global_pool": "pooling", "in_chans": "in_channels"}
+"""Arguments of a network by timm's words for them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """One network of one source, whose names are those of `scheme`, or of the source that published it, perhaps with
-    the widths of `stackwise`.
+    the widths of `stackwise`, or as timm builds it with `model_args`.
 
     `golden_px` are the sizes whose logits are kept for the tests, `finer` the smaller output strides at which it is
     compared too, `trains` whether a training step is.
@@ -54,6 +60,7 @@ class Case:
     upstream: Upstream
     scheme: str | None = None
     stackwise: Stackwise | None = None
+    model_args: Mapping[str, Any] = field(default_factory=dict)
     golden_px: tuple[int, ...] = SMALL_PX
     px: tuple[int, ...] = LARGE_PX
     batch: int = 2
@@ -64,12 +71,14 @@ class Case:
     def golden(self) -> str:
         """The name of the file with the logits that are kept."""
         own = "stackwise" if self.stackwise else self.variant
-        return f"{self.scheme}.{own}" if self.scheme else own
+        kind = "model_args" if self.model_args else self.scheme
+        return f"{kind}.{own}" if kind else own
 
     @property
     def spec(self) -> Architecture:
         """The network."""
-        return architecture(self.variant, stackwise=self.stackwise)
+        ours = {OUR_WORDS.get(name, name): value for name, value in self.model_args.items()}
+        return architecture(self.variant, stackwise=self.stackwise, **ours)
 
 
 CASES = (
@@ -81,6 +90,14 @@ CASES = (
     Case(variant="timm_xception65p", upstream=TIMM, finer=(16, 8), trains=True),
     # At output stride 8 timm drops a projection of this network and no longer reads its own weights.
     Case(variant="timm_xception71", upstream=TIMM, finer=(16,), trains=True),
+    *(
+        Case(variant=f"timm_{name}", upstream=TIMM, model_args=model_args, px=(161, 224))
+        for name, model_args in (
+            ("xception", {"global_pool": "catavgmax", "in_chans": 1, "num_classes": 7}),
+            ("xception41", {"global_pool": "avgmax", "output_stride": 8, "drop_rate": 0.25, "num_classes": 5}),
+            ("xception41p", {"global_pool": "max", "output_stride": 16, "drop_path_rate": 0.1, "num_classes": 5}),
+        )
+    ),
     Case(variant="gluon_xception65", upstream=GLUON, finer=(16, 8)),
     Case(variant="keras_xception", upstream=KERAS),
     Case(variant="keras_xception", upstream=KERAS_HUB, scheme="keras_hub"),

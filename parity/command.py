@@ -74,6 +74,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--num-classes", type=int, default=1000)
     parser.add_argument("--output-stride", type=int, default=32)
     parser.add_argument("--stackwise", type=json.loads, metavar="JSON", help="widths by block, where it builds others")
+    parser.add_argument("--model-args", type=json.loads, metavar="JSON", help="timm's arguments of the network")
     parser.add_argument("--train", type=int, default=0, metavar="PX", help="also one training step at this size")
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="also write checkpoints as the source does")
     parser.add_argument("--dump-names", action="store_true", help="print names and shapes of all tensors and stop")

@@ -12,6 +12,7 @@ from parity.cases import Case
 from parity.ours import logits, relative_difference, source_of
 from parity.torch_network import TorchNetwork
 from xception.arch.spec import Architecture, with_output_stride
+from xception.convert.conversion import convert_checkpoint
 from xception.convert.naming.rename import NamingScheme, rename
 from xception.convert.readers import read_checkpoint
 from xception.convert.statements import stated_facts
@@ -78,7 +79,11 @@ def _with_float32_epsilon(spec: Architecture) -> Architecture:
 def files(case: Case, values: Arrays, folder: Path) -> dict[str, str]:
     """What is wrong with each checkpoint in a folder, by its name."""
     spec, scheme = case.spec, source_of(case.variant, case.scheme)
-    return {path.name: _problem(path, spec, scheme, values) for path in sorted(folder.iterdir())}
+    problems = {path.name: _problem(path, spec, scheme, values) for path in sorted(folder.iterdir())}
+    if case.model_args:
+        stated = convert_checkpoint(folder / "folder").model.network.architecture()
+        problems["folder"] = problems["folder"] or ("" if stated == spec else "it states another network")
+    return problems
 
 
 def _problem(path: Path, spec: Architecture, scheme: NamingScheme, values: Arrays) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from parity.cases import Case
 from parity.comparison import Comparison
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "parity.md"
@@ -49,6 +50,7 @@ NOTES = """Checkpoints are written by the source's framework and read without it
 All tensors came back bit for bit unless the table says otherwise.
 In `unnamed.weights.h5` layers have no names, as Keras wrote them before 3.6.
 `sharded` is spread over several files.
+A `folder` of timm also has to state the network that it holds.
 
 A training step is one batch of four images of 97 px in float64.
 The figure is the worst difference of the loss, every gradient and every running statistic after it.
@@ -60,7 +62,7 @@ That case is left out."""
 def _cells(comparison: Comparison) -> tuple[str, ...]:
     case = comparison.case
     return (
-        f"`{case.variant}`" + (", other widths" if case.stackwise else ""),
+        f"`{case.variant}`" + _departure(case),
         case.upstream.script,
         ", ".join(map(str, sorted((*case.golden_px, *case.px)))),
         _worst(comparison.sizes.get("float32", {})),
@@ -70,6 +72,11 @@ def _cells(comparison: Comparison) -> tuple[str, ...]:
         ", ".join(f"{name}: {problem}" if problem else name for name, problem in comparison.files.items()),
         comparison.problem or ("equal" if comparison.passed else "DIFFERENT"),
     )
+
+
+def _departure(case: Case) -> str:
+    words = [", other widths"] if case.stackwise else []
+    return "".join([*words, *(f", {name} {value}" for name, value in case.model_args.items())])
 
 
 def _worst(differences: Mapping[Any, float]) -> str:

@@ -91,6 +91,7 @@ class _Runner:
         command += ["--channels", spec.in_channels, "--num-classes", spec.num_classes]
         stackwise = self.case.stackwise
         command += ["--stackwise", msgspec.json.encode(stackwise).decode()] if stackwise else []
+        command += ["--model-args", json.dumps(self.case.model_args)] if self.case.model_args else []
         command += ["--checkout", self.checkout.resolve()] if self.checkout else []
         subprocess.run(
             [str(word) for word in (*command, *options)], check=True, cwd=ROOT, capture_output=True, text=True

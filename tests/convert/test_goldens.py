@@ -10,8 +10,8 @@ import pytest
 from parity import goldens, seeded
 from parity.cases import CASES
 from parity.ours import logits, relative_difference, seeded_tensors
-from xception.arch.spec import Architecture, Block, Norm, Pool, SeparableConv
-from xception.arch.variants import UNVERIFIED, VARIANTS
+from xception.arch.spec import Architecture, Block, Norm, Pool, Pooling, SeparableConv
+from xception.arch.variants import UNVERIFIED, VARIANTS, architecture
 from xception.models.network import build
 
 TOLERANCE = 1e-5
@@ -19,8 +19,8 @@ TOLERANCE = 1e-5
 
 
 BY_NAME = {case.golden: case for case in CASES if case.golden_px}
-RELATIVES = [name for name, case in BY_NAME.items() if case.scheme]
-"""Ports of published networks, by source and variant."""
+RELATIVES = [name for name, case in BY_NAME.items() if case.scheme or case.model_args]
+"""Ports of published networks, by source and variant, and networks as timm builds them with other arguments."""
 
 
 @lru_cache(maxsize=1)
@@ -116,6 +116,15 @@ def led_by_activations(block: Block) -> Block:
     return replace(block, units=(replace(block.units[0], before="act"), *block.units[1:]))
 
 
+def pooled_by(pooling: Pooling) -> Change:
+    return lambda spec: replace(spec, head=replace(spec.head, pooling=pooling))
+
+
+def at_stride(output_stride: int) -> Change:
+    """Take the blocks of another output stride; the tensors are the same."""
+    return lambda spec: replace(spec, blocks=architecture(spec.name, output_stride=output_stride).blocks)
+
+
 FAULTS: tuple[tuple[str, int, str, Change], ...] = (
     ("timm_xception", 97, "Keras' epsilon", epsilon(1e-3)),
     ("timm_xception", 97, "TensorFlow's pooling", pools("same")),
@@ -148,6 +157,10 @@ FAULTS: tuple[tuple[str, int, str, Change], ...] = (
     ("zeromodels.timm_xception65", 97, "torch's epsilon", epsilon(1e-5)),
     ("zeromodels.timm_xception65p", 97, "xception41p's epsilon", epsilon(1e-5)),
     ("zeromodels.timm_xception71", 97, "torch's epsilon", epsilon(1e-5)),
+    ("model_args.timm_xception41", 97, "the pooling that is not stated", pooled_by("avg")),
+    ("model_args.timm_xception41", 97, "the output stride that is not stated", at_stride(32)),
+    ("model_args.timm_xception41p", 128, "the mean of both poolings", pooled_by("avgmax")),
+    ("model_args.timm_xception41p", 128, "a finer output stride", at_stride(8)),
     ("mini_xception", 64, "torch's pooling", pools("symmetric")),
     ("mini_xception", 64, "torch's epsilon", epsilon(1e-5)),
     ("mini_xception", 64, "leading activations", blocks(led_by_activations)),
@@ -159,6 +172,15 @@ FAULTS: tuple[tuple[str, int, str, Change], ...] = (
 @pytest.mark.parametrize(("variant", "px", "fault", "change"), FAULTS, ids=[f"{row[0]}: {row[2]}" for row in FAULTS])
 def test_a_fault_shows_a_hundredfold(variant: str, px: int, fault: str, change: Change) -> None:
     assert difference(variant, change(BY_NAME[variant].spec), px) > 100 * TOLERANCE
+
+
+def test_maxima_in_front_of_the_averages_show() -> None:
+    name = "model_args.timm_xception"
+    values, theirs = dict(tensors_of(name)), goldens.read(name)[97]
+    weight = values["head.classifier.weight"]
+    values["head.classifier.weight"] = np.roll(weight, weight.shape[1] // 2, axis=1)
+    ours = logits(build(BY_NAME[name].spec, values), seeded.pixels(97, 1))
+    assert relative_difference(ours, theirs) > 100 * TOLERANCE
 
 
 def test_the_two_norms_of_kerashubs_block_13_that_no_shape_tells_apart_show_when_swapped() -> None:

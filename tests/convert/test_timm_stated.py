@@ -51,6 +51,8 @@ def convert(place: Path, variant: str = "timm_xception41", **config: Any) -> Con
         ({"model_args": {"output_stride": 32}}, {}),
         ({"model_args": {"global_pool": "max"}}, {"pooling": "max"}),
         ({"global_pool": "fastmax"}, {"pooling": "max"}),
+        ({"global_pool": "fast"}, {"pooling": "avg"}),
+        ({"global_pool": "Max"}, {"pooling": "max"}),
         ({"global_pool": "avgmax", "model_args": {"global_pool": "avgmax"}}, {"pooling": "avgmax"}),
         ({"model_args": {"drop_rate": 0.3, "drop_path_rate": 0.1}}, {"drop_rate": 0.3, "drop_path_rate": 0.1}),
         ({"model_args": {"act_layer": "relu", "in_chans": 3, "num_classes": 7}}, {}),

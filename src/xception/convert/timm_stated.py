@@ -35,7 +35,8 @@ TIMM_VARIANTS: Mapping[str, str] = {
 PLAIN_RELU = ("relu", "nn.relu", "torch.nn.relu")
 
 TIMM_POOLINGS: Mapping[str, Pooling] = {
-    f"{fast}{name}": name for fast in ("", "fast") for name in ("avg", "max", "avgmax", "catavgmax")
+    **{f"{fast}{name}": name for fast in ("", "fast") for name in ("avg", "max", "avgmax", "catavgmax")},
+    "fast": "avg",
 }
 """Poolings by timm's names, of which some say how they are computed."""
 
@@ -120,9 +121,9 @@ def _pooling(stated: str | None, classes: int | None) -> Pooling | None:
         stated = {None: "avg", "": None}.get(stated, stated)
     if stated is None:
         return None
-    if stated not in TIMM_POOLINGS:
+    if stated.lower() not in TIMM_POOLINGS:
         raise InputError(f"the global_pool {stated!r} is not built here; expected {', '.join(TIMM_POOLINGS)}")
-    return TIMM_POOLINGS[stated]
+    return TIMM_POOLINGS[stated.lower()]
 
 
 def _one(name: str, place: str, *stated: Any) -> Any:
