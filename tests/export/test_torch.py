@@ -40,6 +40,17 @@ def test_a_traced_walk_takes_odd_and_even_sizes() -> None:
         np.testing.assert_allclose(logits.numpy(), expected, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.load`:DeprecationWarning")
+@pytest.mark.parametrize("free_size", [False, True])
+def test_torchscript_of_a_fixed_size_computes_no_shapes(
+    free_size: bool, weights_bundle: Bundle, tmp_path: Path
+) -> None:
+    options = GraphOptions(free_size=free_size)
+    exported = export_bundle(weights_bundle, "torchscript", tmp_path / "out", options=options)
+    kinds = {node.kind() for node in torch.jit.load(exported.main_file).inlined_graph.nodes()}
+    assert (not kinds & {"aten::size", "aten::remainder", "prim::NumToTensor", "aten::Int"}) != free_size
+
+
 @pytest.mark.parametrize("to", ["pt2", "torchscript"])
 def test_torchs_own_formats_are_compared_in_torch(to: str, weights_bundle: Bundle, tmp_path: Path) -> None:
     options = GraphOptions(image_input=True, top_k=2, class_maps=True)

@@ -43,7 +43,7 @@ def pt2_files(program: Program) -> dict[str, bytes]:
 
 
 def torchscript_files(program: Program) -> dict[str, bytes]:
-    """`model.pt`, the traced program as TorchScript, which takes any batch and size."""
+    """`model.pt`, the traced program as TorchScript, which takes any batch; and any size where the program does."""
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch prefers its newer format, users of the older remain
@@ -105,8 +105,12 @@ class ProgramModule(nn.Module):
         self.source = program.source
         self.outputs = [output.value for output in program.outputs]
         # A module's name may hold no dot.
+        sides = {} if program.options.free_size else {name: shape[1:] for name, shape in program.shapes().items()}
         self.steps = nn.ModuleDict(
-            {node.name.replace(".", "_"): OperationModule(node, program.tensors) for node in program.nodes}
+            {
+                node.name.replace(".", "_"): OperationModule(node, program.tensors, sides.get(node.source))
+                for node in program.nodes
+            }
         )
         self.eval()
 
@@ -127,9 +131,12 @@ class OperationModule(nn.Module):
     factor: Tensor
     shift: Tensor
 
-    def __init__(self, node: Operation, tensors: Mapping[str, NDArray[Any]]) -> None:
+    def __init__(
+        self, node: Operation, tensors: Mapping[str, NDArray[Any]], sides: tuple[int, ...] | None = None
+    ) -> None:
+        """`sides` are height and width of what comes in, where they are always the same."""
         super().__init__()
-        self.node = node
+        self.node, self.sides = node, sides
         self.register_buffer("bias", None)
         for name, value in tensors.items():
             owner, _, leaf = name.rpartition(".")
@@ -165,7 +172,7 @@ class OperationModule(nn.Module):
             case Relu():
                 return functional.relu(x)
             case MaxPool():
-                return _max_pool(x, node)
+                return _max_pool(x, node, self.sides)
             case Scale():
                 return x * node.factor
             case GlobalAveragePool():
@@ -180,11 +187,13 @@ class OperationModule(nn.Module):
                 return x.softmax(1)
 
 
-def _max_pool(x: Tensor, node: MaxPool) -> Tensor:
+def _max_pool(x: Tensor, node: MaxPool, sides: tuple[int, ...] | None) -> Tensor:
     if node.padding == "symmetric" or node.stride == 1:
         return functional.max_pool2d(x, 3, node.stride, padding=1)
-    # TensorFlow's padding as arithmetic on the size, which a trace keeps, instead of a choice, which it would not.
-    before = [size % 2 for size in (x.shape[3], x.shape[2])]
+    # TensorFlow's padding as numbers where the size is known, and else as arithmetic on the size, which a trace keeps
+    # instead of a choice, which it would not.
+    height, width = sides or x.shape[2:]
+    before = [width % 2, height % 2]
     padded = functional.pad(x, (before[0], 1, before[1], 1), value=float("-inf"))
     return functional.max_pool2d(padded, 3, node.stride)
 
