@@ -6,12 +6,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+from xception import platforms
+
 CGROUPS = Path("/sys/fs/cgroup")
 
 
 def cores(cgroups: Path = CGROUPS) -> int:
     """Cores that this process may keep busy: those it may run on, and no more than a container's quota of time."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = platforms.allowed_cores()
     return max(1, min(allowed, _quota(cgroups) or allowed))
 
 
@@ -44,7 +46,7 @@ def peak_memory_bytes(process: int | Literal["self"] = "self", proc: Path = Path
         status = (proc / str(process) / "status").read_text(encoding="ascii", errors="replace")
         return next(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
-        return _own_peak() if process == "self" else None
+        return platforms.peak_memory_bytes_by_usage() if process == "self" else None
 
 
 def cache_folder() -> Path:
@@ -59,12 +61,3 @@ def _quota(cgroups: Path) -> int | None:
         return None if limit == "max" else -(-int(limit) // int(period))
     except (OSError, ValueError, ZeroDivisionError):
         return None
-
-
-def _own_peak() -> int | None:
-    try:
-        import resource
-    except ModuleNotFoundError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if platform.system() == "Darwin" else 1024 * peak

@@ -75,7 +75,7 @@ def sync_files(paths: Iterable[Path]) -> None:
             raise _cannot_write(path, error, "it may not be whole", "run the same again") from error
         folders.add(path.parent)
     for folder in folders:
-        _sync_folder(folder)
+        platforms.sync_folder(folder)
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def staged_file(path: Path) -> Iterator[Path]:
         with partial.open("r+b") as file:
             os.fsync(file.fileno())
         partial.replace(path)
-        _sync_folder(path.parent)
+        platforms.sync_folder(path.parent)
     except OSError as error:
         raise _cannot_write(path, error, "what was there is unchanged") from error
     finally:
@@ -203,7 +203,7 @@ def _sync_tree(folder: Path) -> None:
     for path in files:
         _sync(path)
     for place in {folder, *(path.parent for path in files)}:
-        _sync_folder(place)
+        platforms.sync_folder(place)
 
 
 def _put(folder: Path, place: Path, aside: Path) -> None:
@@ -214,7 +214,7 @@ def _put(folder: Path, place: Path, aside: Path) -> None:
         folder.chmod(place.stat().st_mode & MODE)
         if not platforms.exchange(folder, place):
             _change_places(folder, place, aside)
-    _sync_folder(place.parent)
+    platforms.sync_folder(place.parent)
 
 
 def _change_places(folder: Path, place: Path, aside: Path) -> None:
@@ -318,7 +318,7 @@ def _replace_file(path: Path, content: bytes, sync: bool) -> None:
                 partial.unlink()
             raise
     if sync:
-        _sync_folder(path.parent)
+        platforms.sync_folder(path.parent)
 
 
 def _fill(file: BinaryIO, content: bytes, sync: bool) -> None:
@@ -345,15 +345,3 @@ def _cannot_write(path: Path, error: OSError, state: str, then: str = "") -> Env
 def _sync(path: Path) -> None:
     with path.open("r+b") as file:  # Windows refuses to flush a file that is open for reading only
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring a renaming to the disk too, where the system can open folders, which Windows cannot."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

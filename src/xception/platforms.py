@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,50 @@ def lock(descriptor: int) -> bool:
         OSError: the file system knows no locks.
     """
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take_lock(descriptor)
     except (BlockingIOError, PermissionError):
         return False
     return True
+
+
+def _take_lock(descriptor: int) -> None:
+    try:
+        locks: Any = import_module("fcntl")
+    except ModuleNotFoundError:  # Windows
+        locks = import_module("msvcrt")
+        locks.locking(descriptor, locks.LK_NBLCK, 1)
+    else:
+        locks.flock(descriptor, locks.LOCK_EX | locks.LOCK_NB)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a renaming to the disk too, where the system can open folders, which Windows cannot."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def allowed_cores() -> int:
+    """Cores that the system lets this process run on; all of them where it has no such limit."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def peak_memory_bytes_by_usage() -> int | None:
+    """The most memory that this process held until now, by the system's account of its usage; None where it has none.
+
+    The account begins with the peak of the process that started this one.
+    """
+    try:
+        usage: Any = import_module("resource")
+    except ModuleNotFoundError:  # Windows
+        return None
+    peak = usage.getrusage(usage.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else 1024 * peak)
 
 
 def keep_owner(path: Path, like: os.stat_result) -> None:

@@ -18,6 +18,7 @@ RULES = {
         {
             "inputs.py": "the door itself",
             "outputs.py": "opens what it writes",
+            "platforms.py": "opens folders to flush them",
             "machine.py": "the system's own files",
             "quantize/processor.py": "the system's own files",
             "labels.py": "a table of the package",

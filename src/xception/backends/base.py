@@ -147,7 +147,13 @@ def open_session(bundle: Bundle, backend: str | None = None, compute: Compute = 
         fitting = tuple(key for key, row in BACKENDS.items() if precision in row.precisions)
         raise UsageError(f"{name} does not compute in {precision}; use {' or '.join(fitting)}")
     require_all(BACKENDS[name].imported_as)
-    session: Session = import_module(BACKENDS[name].module).open_session(bundle, compute)
+    try:
+        session: Session = import_module(BACKENDS[name].module).open_session(bundle, compute)
+    except (XceptionError, ImportError, MemoryError):
+        raise
+    # What a runtime tells of a graph that it took may be damaged too, such as the name of an output.
+    except Exception as error:
+        raise InputError(f"{name} cannot use {bundle.main_file}: {first_line(error)}; make the bundle again") from error
     return session
 
 

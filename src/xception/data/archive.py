@@ -22,8 +22,11 @@ ENCRYPTED = 1
 MAC_FOLDER = "__MACOSX/"
 """Folder in which macOS' archiver keeps things that are not in the archived folder."""
 
-BROKEN_MEMBER = (BadZipFile, ZlibError, LZMAError, EOFError, OSError, NotImplementedError, struct.error, ValueError)
-"""Exceptions of a member that is not what the archive's directory claims, one kind for each method of packing."""
+BROKEN_MEMBER = (
+    *(BadZipFile, ZlibError, LZMAError, EOFError, OSError, NotImplementedError, struct.error, ValueError),
+    MemoryError,  # LZMA asks for what the member's first bytes say
+)
+"""Exceptions of a member that is not what the archive's directory claims."""
 
 PACKED_BYTES = 4096
 """Bytes that are unpacked at once where a method knows no limit; bzip2 makes 90 MB of them at most."""

@@ -158,10 +158,10 @@ class ImageRows:
 
 def _read_group(group: RowGroup) -> Any:
     try:
-        _check_size(group)
         # An image that many rows share, which takes a few bytes in the file, is in memory once too.
         options = {"metadata": group.metadata, "read_dictionary": [group.column]}
         with _opened(group.files, group.file, **options) as opened:
+            _check_size(group)
             return opened.read_row_group(group.number, columns=[group.column]).column(0)
     except InputError as error:
         raise DecodeError(str(error)) from error
