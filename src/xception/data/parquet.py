@@ -30,7 +30,7 @@ MAX_ROWS = 50_000_000
 """Rows of a data set; ImageNet has 14 million."""
 
 MAX_GROUP_BYTES = 2 << 30
-"""Unpacked bytes of the images in one group of rows, all of which are in memory at once."""
+"""Unpacked bytes of one group of rows, whose images are all in memory at once."""
 
 LABELS_AT_ONCE = 1 << 16
 
@@ -168,12 +168,11 @@ def _read_group(group: RowGroup) -> Any:
 
 
 def _check_size(group: RowGroup) -> None:
-    row_group = group.metadata.row_group(group.number)
-    chunks = (row_group.column(number) for number in range(row_group.num_columns))
-    size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == group.column)
+    # Of the group, since to ask a damaged file for what it says of a column ends the process.
+    size = group.metadata.row_group(group.number).total_byte_size
     if size > MAX_GROUP_BYTES:
         raise DecodeError(
-            f"a group of rows of {group.file} holds {size:,} bytes of images; {MAX_GROUP_BYTES:,} are the limit, so "
+            f"a group of rows of {group.file} holds {size:,} bytes; {MAX_GROUP_BYTES:,} are the limit, so "
             "write the file with smaller groups"
         )
 

@@ -12,7 +12,7 @@ import msgspec
 from xception.data.inventory import Inventory, inventory_of
 from xception.data.source import Item, Source
 from xception.errors import InputError
-from xception.inputs import DOCUMENT_LIMIT, read_bytes
+from xception.inputs import DOCUMENT_LIMIT, parse_json, read_bytes
 from xception.outputs import json_document, write_file
 from xception.pipeline.engine import Engine
 from xception.tasks.image_results import ResultMaker, join_parts, part_bytes, table_format
@@ -91,7 +91,7 @@ class BatchJob:
     def state(self, part: int) -> PartState | None:
         """The state of a part; None if it is not done."""
         try:
-            return msgspec.json.decode(read_bytes(self._state_file(part), DOCUMENT_LIMIT), type=PartState)
+            return parse_json(read_bytes(self._state_file(part), DOCUMENT_LIMIT), PartState)
         except (OSError, msgspec.MsgspecError):
             return None
 
@@ -206,7 +206,7 @@ def _claim(batch: BatchJob) -> None:
         write_file(file, json_document(batch.job))
         return
     try:
-        begun = msgspec.json.decode(read_bytes(file, DOCUMENT_LIMIT), type=BatchPlan)
+        begun = parse_json(read_bytes(file, DOCUMENT_LIMIT), BatchPlan)
     except (OSError, msgspec.MsgspecError):
         begun = None
     if begun != batch.job:

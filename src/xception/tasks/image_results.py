@@ -13,7 +13,7 @@ import msgspec
 from xception.backends.base import Logits
 from xception.errors import InputError, UsageError
 from xception.extras import require
-from xception.inputs import open_file
+from xception.inputs import open_file, parse_json
 from xception.metrics import Activation, probabilities, top_k
 from xception.outputs import staged_file
 from xception.pipeline.lane import Failure, Scored
@@ -239,5 +239,7 @@ def _read_jsonl(path: Path) -> Iterator[ImageResult]:
 def _read_csv(path: Path) -> Iterator[ImageResult]:
     with open_file(path) as stream, io.TextIOWrapper(stream, "utf-8", newline="") as text:
         for cells in csv.DictReader(text, strict=True):
-            row = {name: msgspec.json.decode(cell) if name in LISTS else cell for name, cell in cells.items() if cell}
+            row = {
+                name: parse_json(cell, list[object]) if name in LISTS else cell for name, cell in cells.items() if cell
+            }
             yield msgspec.convert(row, ImageResult, strict=False)
