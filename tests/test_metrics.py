@@ -15,11 +15,14 @@ from xception.metrics import (
     ExactSum,
     Reliability,
     balanced_accuracy,
+    brier,
+    cohens_kappa,
     equal_error_rate,
     log_sigmoid,
     log_softmax,
     loss,
     macro_f1,
+    matthews_correlation,
     precision_recall_f1,
     probabilities,
     rank_of_target,
@@ -27,6 +30,7 @@ from xception.metrics import (
     sigmoid,
     softmax,
     top_k,
+    weighted_f1,
 )
 
 LOGITS = arrays(np.float32, (3, 6), elements=st.floats(-1e4, 1e4, width=32))
@@ -219,4 +223,17 @@ def test_figures_over_classes_are_those_of_scikit_learn() -> None:
         theirs.recall_score(targets, predicted, average=None, labels=range(4)).mean()
     )
     assert macro_f1(confusion) == pytest.approx(theirs.f1_score(targets, predicted, average="macro"))
+    assert weighted_f1(confusion) == pytest.approx(theirs.f1_score(targets, predicted, average="weighted"))
+    assert matthews_correlation(confusion) == pytest.approx(theirs.matthews_corrcoef(targets, predicted))
+    assert cohens_kappa(confusion) == pytest.approx(theirs.cohen_kappa_score(targets, predicted))
+    for figure in (weighted_f1, matthews_correlation, cohens_kappa):
+        assert figure(np.zeros((2, 2), int)) is None
     assert balanced_accuracy(np.zeros((2, 2), int)) is None
+
+
+def test_the_brier_score_is_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    values = softmax(rng.normal(size=(50, 4)))
+    targets = rng.integers(0, 4, 50)
+    expected = theirs.brier_score_loss(targets, values, labels=range(4), scale_by_half=False)
+    assert brier(values, targets).mean() == pytest.approx(expected)

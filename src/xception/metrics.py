@@ -154,6 +154,42 @@ def macro_f1(confusion: IntArray) -> float | None:
     return _mean_of_numbers(precision_recall_f1(confusion)[:, 2])
 
 
+def weighted_f1(confusion: IntArray) -> float | None:
+    """The mean F1 of the classes, weighted by their samples, from (K, K) counts; None without any sample."""
+    own = confusion.sum(axis=1)
+    has_samples = own > 0
+    scores = precision_recall_f1(confusion)[:, 2]
+    return float(np.average(scores[has_samples], weights=own[has_samples])) if has_samples.any() else None
+
+
+def matthews_correlation(confusion: IntArray) -> float | None:
+    """Matthews' correlation coefficient for several classes (Gorodkin 2004), from (K, K) counts, row = true class;
+    None where all samples, or all predictions, are of one class."""
+    total, own, taken, right = _margins(confusion)
+    spread = (total**2 - (own**2).sum()) * (total**2 - (taken**2).sum())
+    return float((right * total - (own * taken).sum()) / np.sqrt(spread)) if spread > 0 else None
+
+
+def cohens_kappa(confusion: IntArray) -> float | None:
+    """Agreement of prediction and truth beyond chance (Cohen 1960), from (K, K) counts; None where chance agrees."""
+    total, own, taken, right = _margins(confusion)
+    chance = (own * taken).sum()
+    return float((right * total - chance) / (total**2 - chance)) if total**2 > chance else None
+
+
+def _margins(confusion: IntArray) -> tuple[float, FloatArray, FloatArray, float]:
+    """All counts, those of each true class, those of each predicted class, and the right ones."""
+    counts = confusion.astype(np.float64)
+    return float(counts.sum()), counts.sum(axis=1), counts.sum(axis=0), float(np.trace(counts))
+
+
+def brier(probabilities_of: FloatArray, targets: IntArray) -> NDArray[np.float64]:
+    """Squared distance of the probabilities (N, K) from the truth, summed over the classes (Brier 1950): (N,)."""
+    distance = np.array(probabilities_of, np.float64)
+    distance[np.arange(len(targets)), targets] -= 1
+    return np.asarray((distance**2).sum(axis=1))
+
+
 def _mean_of_numbers(values: FloatArray) -> float | None:
     numbers = values[~np.isnan(values)]
     return float(numbers.mean()) if len(numbers) else None

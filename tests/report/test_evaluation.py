@@ -68,8 +68,19 @@ def test_every_figure_is_on_the_page(evaluation: Evaluation, html: str) -> None:
     for entry in evaluation.classes:
         scores = "".join(map(percent_text, (entry.precision, entry.recall, entry.f1)))
         assert f"{entry.label}{entry.support}{scores}" in text
+    for figure in ("balanced_accuracy", "macro_f1", "weighted_f1", "cohens_kappa", "brier_score"):
+        assert f"{getattr(evaluation, figure):.4f}" in text
     for row in evaluation.calibration:
         assert not row.images or f"{row.images}{percent_text(row.confidence)}{percent_text(row.accuracy)}" in text
+
+
+def test_the_class_with_the_lowest_recall_comes_first(evaluation: Evaluation, html: str) -> None:
+    rows = [f"{entry.label}{entry.support}{percent_text(entry.precision)}" for entry in evaluation.classes]
+    recalls = [entry.recall for entry in evaluation.classes]
+    places = [Page(html).text.index(row) for row in rows]
+    in_order = [recall for _, recall in sorted(zip(places, recalls, strict=True)) if recall is not None]
+    assert in_order == sorted(in_order)
+    assert len(set(in_order)) > 1
 
 
 def test_mistakes_have_their_pictures_and_one_that_is_gone_is_still_named(evaluation: Evaluation, html: str) -> None:

@@ -264,6 +264,7 @@ def _print(result: Evaluation, next_step: str) -> None:
             **{f"top-{k}": percent(interval) for k, interval in enumerate(result.top_k[1:], 2)},
             "loss": _decimal(result.loss),
             "calibration error": _decimal(result.expected_calibration_error),
+            "balanced accuracy": "-" if result.balanced_accuracy is None else f"{result.balanced_accuracy:.2%}",
             **_further(result),
         }
     )

@@ -12,10 +12,20 @@ from xception.report.confusion import MAX_CLASSES_DRAWN, shown
 from xception.report.document import Card
 from xception.report.html import page, percent_text
 from xception.report.plots import reliability
-from xception.tasks.evaluation import Evaluation
+from xception.tasks.evaluation import ClassScore, Evaluation
 from xception.tasks.provenance import flat
 
 CsvRow = tuple[str | int | float | None, ...]
+
+OVERALL = {
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro F1",
+    "weighted_f1": "Weighted F1",
+    "matthews_correlation": "Matthews correlation",
+    "cohens_kappa": "Cohen's kappa",
+    "brier_score": "Brier score",
+}
+"""Names on the page of the figures that sum up all classes."""
 
 COLUMNS = ("table", "name", "figure", "value", "low", "high")
 
@@ -40,6 +50,8 @@ def render_evaluation(evaluation: Evaluation, pictures: Mapping[str, Image.Image
         reliability=reliability(evaluation.calibration) if evaluation.seen else "",
         is_small=len(evaluation.labels) <= MAX_CLASSES_DRAWN,
         failures=evaluation.failures,
+        overall={title: getattr(evaluation, figure) for figure, title in OVERALL.items()},
+        worst_first=sorted(evaluation.classes, key=_recall),
         pictures=pictures,
         **shown(evaluation),
     )
@@ -56,6 +68,11 @@ def evaluation_csv(evaluation: Evaluation) -> str:
     writer.writerow(COLUMNS)
     writer.writerows(_rows(evaluation))
     return file.getvalue()
+
+
+def _recall(entry: ClassScore) -> tuple[float, int]:
+    """The key to sort by that puts the worst class first, and those without images last."""
+    return (2.0 if entry.recall is None else entry.recall, -entry.support)
 
 
 def _conditions(evaluation: Evaluation) -> str:
@@ -117,7 +134,7 @@ def _summary(evaluation: Evaluation) -> Iterator[CsvRow]:
         yield "summary", None, figure, getattr(evaluation, figure), None, None
     for k, interval in enumerate(evaluation.top_k, 1):
         yield "summary", None, f"top{k}", interval.value, interval.low, interval.high
-    for figure in ("loss", "expected_calibration_error", "roc_auc", "equal_error_rate"):
+    for figure in ("loss", "expected_calibration_error", *OVERALL, "roc_auc", "equal_error_rate"):
         yield "summary", None, figure, getattr(evaluation, figure), None, None
     if evaluation.real:
         top1 = evaluation.real.top1

@@ -35,6 +35,8 @@ class ClassScore(msgspec.Struct, frozen=True, kw_only=True):
     precision: float | None
     recall: float | None
     f1: float | None
+    recall_interval: Interval | None = None
+    """The recall with its 95 % Wilson interval."""
 
 
 class ConfidenceBin(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +93,18 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     calibration: tuple[ConfidenceBin, ...] = ()
     classes: tuple[ClassScore, ...] = ()
     """One per class, in the order of `labels`."""
+    balanced_accuracy: float | None = None
+    """Mean recall of the classes of which there are images."""
+    macro_f1: float | None = None
+    """Mean F1 of the classes that have images or were predicted."""
+    weighted_f1: float | None = None
+    """Mean F1 of the classes, weighted by their images."""
+    matthews_correlation: float | None = None
+    """Gorodkin's for several classes, from -1 to 1."""
+    cohens_kappa: float | None = None
+    """Agreement beyond chance, at most 1."""
+    brier_score: float | None = None
+    """Mean squared distance of all class probabilities from the truth, from 0 to 2."""
     roc_auc: float | None = None
     """Only for models of two classes, as is the next figure; the second class is the positive one, which changes
     neither."""

@@ -14,12 +14,18 @@ from xception.metrics import (
     Activation,
     ExactSum,
     Reliability,
+    balanced_accuracy,
+    brier,
+    cohens_kappa,
     equal_error_rate,
     loss,
+    macro_f1,
+    matthews_correlation,
     precision_recall_f1,
     probabilities,
     rank_of_target,
     roc_auc,
+    weighted_f1,
 )
 from xception.pipeline.lane import Failure, Scored
 from xception.tasks.evaluation import ClassScore, ConfidenceBin, Evaluation, FailedImage, Mistake, RealScore
@@ -45,6 +51,7 @@ class Tally:
         self.confusion = np.zeros((len(names), len(names)), np.int64)
         self.ranks = np.zeros(len(names), np.int64)
         self.loss = ExactSum()
+        self.brier = ExactSum()
         self.reliability = Reliability(BINS)
         self.margins = (array("d"), array("d"))
         self.failures: list[FailedImage] = []
@@ -71,7 +78,9 @@ class Tally:
     def _score(self, key: str, target: int, logits: Logits) -> None:
         predicted = int(logits.argmax())
         row = logits[None]
-        confidence = float(probabilities(row, self.activation)[0, predicted])
+        shares = probabilities(row, self.activation)
+        confidence = float(shares[0, predicted])
+        self.brier.add(float(brier(shares, np.array([target]))[0]))
         self.confusion[target, predicted] += 1
         self.ranks[rank_of_target(row, np.array([target]))] += 1
         self.loss.add(float(loss(row, np.array([target]), self.activation)[0]))
@@ -124,6 +133,12 @@ class Tally:
             loss=self.loss.mean(seen),
             expected_calibration_error=self.reliability.expected_calibration_error(),
             calibration=self._calibration(),
+            balanced_accuracy=balanced_accuracy(self.confusion),
+            macro_f1=macro_f1(self.confusion),
+            weighted_f1=weighted_f1(self.confusion),
+            matthews_correlation=matthews_correlation(self.confusion),
+            cohens_kappa=cohens_kappa(self.confusion),
+            brier_score=self.brier.mean(seen),
             roc_auc=roc_auc(negatives, positives),
             equal_error_rate=equal_error_rate(negatives, positives),
             real=self._real(seen),
@@ -157,8 +172,17 @@ class Tally:
         support = self.confusion.sum(axis=1).tolist()
         rows = ([None if isnan(score) else score for score in row] for row in scores)
         return tuple(
-            ClassScore(label=label, support=images, precision=precision, recall=recall, f1=f1)
-            for label, images, (precision, recall, f1) in zip(self.names, support, rows, strict=True)
+            ClassScore(
+                label=label,
+                support=images,
+                precision=precision,
+                recall=recall,
+                f1=f1,
+                recall_interval=wilson(right, images),
+            )
+            for label, images, right, (precision, recall, f1) in zip(
+                self.names, support, self.confusion.diagonal().tolist(), rows, strict=True
+            )
         )
 
     def _real(self, seen: int) -> RealScore | None:
