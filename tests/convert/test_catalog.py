@@ -63,13 +63,14 @@ def test_only_files_whose_source_states_no_checksum_go_unchecked() -> None:
     assert {entry.container for entry in unchecked if not entry.port_of} == {"safetensors", "pdparams", "ckpt"}
     assert {str(entry.reference).partition("/")[0] for entry in unchecked if entry.port_of} == {
         "hf-hub:keras",
+        "hf-hub:smp-hub",
         "hf-hub:zeromodels",
     }
 
 
 def test_a_port_names_an_entry_of_the_same_network() -> None:
     ports = [entry for entry in ENTRIES if entry.port_of]
-    assert len(ports) == 8
+    assert len(ports) == 9
     for entry in ports:
         assert CATALOG[str(entry.port_of)].variant == entry.variant
         assert CATALOG[str(entry.port_of)].label_set == entry.label_set

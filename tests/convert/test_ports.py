@@ -15,6 +15,6 @@ def test_ports_stand_behind_the_weights_that_they_are_of() -> None:
 
 
 @pytest.mark.parametrize("entry", PORTS, ids=lambda entry: entry.name)
-def test_only_lucid_prepares_images_as_the_weights_were_evaluated(entry: object) -> None:
+def test_only_ports_for_torch_prepare_images_as_the_weights_were_evaluated(entry: object) -> None:
     own, original = (CATALOG[name].preprocess(picture(500, 375)) for name in (entry.name, entry.port_of))  # type: ignore[attr-defined]
-    assert np.array_equal(own, original) == (entry.name == "timm_xception.lucid_tf_in1k")  # type: ignore[attr-defined]
+    assert np.array_equal(own, original) == (entry.variant == "timm_xception")  # type: ignore[attr-defined]

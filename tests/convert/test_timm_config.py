@@ -31,6 +31,12 @@ def test_a_crop_fraction_becomes_the_pixels_that_timm_resizes_to(crop_pct: float
     )
 
 
+def test_settings_of_pretrainedmodels_call_the_crop_fraction_a_scale() -> None:
+    settings = {"input_space": "RGB", "input_size": [3, 299, 299], "mean": [0.5] * 3, "std": [0.5] * 3, "scale": 0.8975}
+    assert timm_preprocess(settings) == timm_preprocess(stated())
+    assert timm_preprocess(stated(scale=[0.08, 1.0])) == timm_preprocess(stated())
+
+
 def test_what_is_not_stated_is_what_timm_takes() -> None:
     preprocess = timm_preprocess({"pretrained_cfg": {"input_size": [3, 224, 224]}})
     assert preprocess is not None

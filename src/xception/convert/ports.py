@@ -1,4 +1,5 @@
-"""Published weights that are another entry's tensors in the files of KerasHub, zeromodels and lucid.
+"""Published weights that are another entry's tensors in the files of KerasHub, zeromodels, lucid and
+segmentation_models_pytorch.
 
 What a port states about images is its own, and so is kept, even where the weights were evaluated with something else.
 """
@@ -27,7 +28,7 @@ LUCID = Preprocess(
     interpolation="bicubic",
     crop=CenterCrop(width_px=299, height_px=299),
 )
-"""lucid's preset of images, which is timm's evaluation."""
+"""lucid's preset of images, which is timm's evaluation, and what segmentation_models_pytorch is known to keep."""
 
 SQUASHED = "Whole images are squashed by zeromodels; the accuracy that timm states is of its own resize and crop."
 
@@ -76,6 +77,18 @@ PORTS = (
         digest=Digest("sha256", "8143bf6634e62129c20d48f0cb81ce45c67069709c1370ce7612506c4f8b5dc6"),
         port_of="timm_xception.tf_in1k",
         defects=("The accuracy in its description is that of others, rounded; it was not measured.",),
+    ),
+    WeightsEntry(
+        name="timm_xception.smp_imagenet",
+        container="safetensors",
+        preprocess=LUCID,
+        file="model.safetensors",
+        reference="hf-hub:smp-hub/xception.imagenet@01cfaf27c11353b1f0c578e7e26d2c000ea91049",
+        port_of="timm_xception.tf_in1k",
+        defects=(
+            "The file was not seen: its size is that of the whole classifier, which segmentation_models_pytorch drops.",
+            "That package pads the first two convolutions, which neither the weights nor this network do.",
+        ),
     ),
 )
 """Every port. Those of one variant go behind the weights that they are of."""

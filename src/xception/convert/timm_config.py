@@ -59,6 +59,9 @@ def timm_preprocess(config: Mapping[str, object], place: str = "config.json") ->
     stated = config.get("pretrained_cfg", config)
     if not isinstance(stated, Mapping) or "input_size" not in stated:
         return None
+    if "input_space" in stated:
+        # The settings of Cadene's pretrainedmodels, which segmentation_models_pytorch keeps.
+        stated = {**stated, "crop_pct": stated.get("scale")}
     try:
         return _preprocess(msgspec.convert(stated, _PretrainedCfg))
     except (msgspec.ValidationError, UsageError, ZeroDivisionError, OverflowError) as error:
