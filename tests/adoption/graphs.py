@@ -202,3 +202,15 @@ def write_tflite(path: Path, style: Style = PLAIN, *, integers: str | None = Non
 def sample_images(channels: int = 3, count: int = 5) -> NDArray[np.uint8]:
     """Noise, (N, C, H, W)."""
     return np.random.Generator(np.random.PCG64(1)).integers(0, 256, (count, channels, PX, PX), np.uint8)
+
+
+def looping(model: onnx.ModelProto) -> None:
+    """Let a condition decide on a part of the graph, whose result nobody reads."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["input"], ["result"])],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("result", TensorProto.FLOAT, None)],
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "condition"))
+    model.graph.node.insert(0, helper.make_node("If", ["condition"], ["chosen"], then_branch=body, else_branch=body))

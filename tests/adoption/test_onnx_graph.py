@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.adoption.graphs import PLAIN, STATED, Style, logits, onnx_model, sample_images, weights, write_onnx
+from tests.adoption.graphs import PLAIN, STATED, Style, logits, looping, onnx_model, sample_images, weights, write_onnx
 from xception.adoption.adopt import adopt
 from xception.adoption.onnx_graph import read_onnx
 from xception.backends.base import open_session
@@ -74,17 +74,6 @@ def test_integers_are_int8(tmp_path: Path) -> None:
     for node in reversed(pair):
         model.graph.node.insert(place, node)
     assert read_onnx(saved(model, tmp_path)).precision == "int8"
-
-
-def looping(model: onnx.ModelProto) -> None:
-    body = helper.make_graph(
-        [helper.make_node("Identity", ["input"], ["result"])],
-        "branch",
-        [],
-        [helper.make_tensor_value_info("result", TensorProto.FLOAT, None)],
-    )
-    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "condition"))
-    model.graph.node.insert(0, helper.make_node("If", ["condition"], ["chosen"], then_branch=body, else_branch=body))
 
 
 def custom(model: onnx.ModelProto) -> None:

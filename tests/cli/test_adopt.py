@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
-from tests.adoption.graphs import PX, TF2ONNX, Style, write_ir, write_onnx, write_tflite
+from tests.adoption.graphs import PX, TF2ONNX, Style, looping, onnx_model, write_ir, write_onnx, write_tflite
 from tests.cli.conftest import Command
 from tests.support.samples import CLASSES, picture, write_folder
 from xception.bundle import open_bundle
@@ -79,6 +80,23 @@ def test_info_shows_where_a_graph_came_from(bundle: Path, xception: Command) -> 
     shown = " ".join(xception("info", bundle).stdout.split())
     assert "variant none of the variants" in shown
     assert "adopted from keras.onnx, opset 13, written by some exporter 1.2" in shown
+
+
+def test_info_shows_who_wrote_a_graph_file_and_what_to_do_with_it(place: Path, xception: Command) -> None:
+    shown = " ".join(xception("info", place / "keras.onnx").stdout.split())
+    assert "producer some exporter 1.2 version opset 13 precision float32" in shown
+    assert f"to use it xception adopt {place / 'keras.onnx'} --preprocess SOURCE --out DIR" in shown
+    document = json.loads(xception("info", place / "keras.onnx", "--json").stdout)
+    assert (document["producer"], document["version"]) == ("some exporter 1.2", "opset 13")
+
+
+def test_info_says_why_a_graph_file_is_not_adopted(tmp_path: Path, xception: Command) -> None:
+    model = onnx_model()
+    looping(model)
+    onnx.save(model, tmp_path / "model.onnx")
+    result = xception("info", tmp_path / "model.onnx")
+    assert result.returncode == 0
+    assert "it branches or loops (If)" in " ".join(result.stdout.split())
 
 
 @pytest.mark.parametrize("to", ["timm", "pt2"])

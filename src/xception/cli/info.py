@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from xception.adoption.adopt import read_graph
 from xception.arch.variants import VARIANTS, resolve
 from xception.backends.graphs import GraphFacts, describe_graph
 from xception.bundle import MANIFEST, Bundle, Model
@@ -25,7 +26,7 @@ from xception.cli.vendor_files import describe_vendor_files
 from xception.convert.diagnosis import Diagnosis, diagnose, published_as
 from xception.convert.readers import check_graph_file, read_checkpoint
 from xception.convert.readers.tensorbundle import index_path
-from xception.errors import install_command
+from xception.errors import InputError, MissingExtra, install_command
 from xception.extras import require_all
 from xception.forms import FORMS, describable
 from xception.identity.identity import read_identity
@@ -97,6 +98,8 @@ def _describe_path(path: Path, *, verify: bool) -> Described:
         check_graph_file(path)
         graph = describe_graph(path)
         document, facts = _own_words(path)
+        if not document:
+            document, facts = _inspected(path)
         return (
             {"path": str(path), **msgspec.to_builtins(graph), **document},
             {"graph": str(path), **_graph_facts(graph), **facts},
@@ -107,6 +110,24 @@ def _describe_path(path: Path, *, verify: bool) -> Described:
     document, facts = _own_words(path) if path.is_file() else ({}, {})
     document = {"path": str(path), "weights": weights, **msgspec.to_builtins(diagnosis), **document}
     return document, {"checkpoint": str(path), "published as": weights or "-", **_checkpoint_facts(diagnosis), **facts}
+
+
+def _inspected(path: Path) -> Described:
+    """The origin of a graph of others, or why it is not adopted; empty where the package that reads it is missing."""
+    try:
+        outline = read_graph(path)
+    except MissingExtra:
+        return {}, {}
+    except InputError as error:
+        return {"refused": str(error)}, {"refused": str(error)}
+    document: dict[str, object] = {
+        "producer": outline.producer,
+        "version": outline.opset,
+        "precision": outline.precision,
+        "operations": len(outline.operations),
+    }
+    facts = {name: str(value) for name, value in document.items()}
+    return document, facts | {"to use it": f"xception adopt {path} --preprocess SOURCE --out DIR"}
 
 
 def _own_words(path: Path) -> Described:
