@@ -41,6 +41,9 @@ BUNDLE_OR_LOADED = (
 """The things that are taken where a bundle is expected, and where others are."""
 
 LABELS = "labels.txt"
+GOLDENS = "goldens.safetensors"
+"""Images, pixels and answers of the model, see `xception.goldens`."""
+
 SIGNATURE = "model.sig"
 """A signature of all other files. It is the one file that is not listed, since it signs the list."""
 
@@ -291,7 +294,9 @@ def _encode(model: Model) -> bytes:
 
 
 def _digest(model: Model) -> str:
-    return hashlib.sha256(_encode(msgspec.structs.replace(model, digest=""))).hexdigest()
+    # Goldens are evidence of the model and no part of it: another machine gives them other last bits.
+    files = {name: entry for name, entry in model.files.items() if name != GOLDENS}
+    return hashlib.sha256(_encode(msgspec.structs.replace(model, digest="", files=files))).hexdigest()
 
 
 def _store(path: Path, content: bytes | Path) -> FileHash:

@@ -177,7 +177,8 @@ class Step(_Document, frozen=True):
 
 
 class Model(_Document, frozen=True):
-    """All of `model.json`. `digest` is the SHA-256 of the document with an empty digest."""
+    """All of `model.json`. `digest` is the SHA-256 of the document with an empty digest and without the
+    entry of the goldens, which say what the model answers but not what it is."""
 
     name: str
     network: Network

@@ -12,7 +12,7 @@ from tests.support.reader import HELD_OUT
 from tests.support.samples import labelled
 from xception.backends.base import GraphSession, open_session
 from xception.backends.graphs import describe_graph
-from xception.bundle import Bundle, open_bundle
+from xception.bundle import GOLDENS, Bundle, open_bundle
 from xception.data.digits import digits
 from xception.data.source import Items, Source
 from xception.errors import CheckFailed, InputError, UnknownName, UsageError
@@ -105,7 +105,7 @@ def test_openvino_runs_its_int8_file(reader: Bundle, tmp_path: Path) -> None:
         reader, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, to="openvino", method="equalized"
     )
     assert (written.model.form, written.model.precision, result.passed) == ("openvino", "int8", True)
-    assert set(written.model.files) == {CARD, "labels.txt", "model.bin", "model.xml", RECORD}
+    assert set(written.model.files) == {CARD, "labels.txt", "model.bin", "model.xml", RECORD, GOLDENS}
 
 
 def test_litert_runs_its_int8_file(reader: Bundle, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_litert_runs_its_int8_file(reader: Bundle, tmp_path: Path) -> None:
         reader, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, to="litert", method="equalized"
     )
     assert (written.model.form, written.model.precision, result.passed) == ("litert", "int8", True)
-    assert set(written.model.files) == {CARD, "labels.txt", "model.tflite", RECORD}
+    assert set(written.model.files) == {CARD, "labels.txt", "model.tflite", RECORD, GOLDENS}
     assert "ai-edge-litert" in written.model.lineage[-1].tools
     assert open_session(written).facts.input_shape == open_session(reader).facts.input_shape
     assert result.verdict

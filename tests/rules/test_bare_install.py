@@ -92,6 +92,7 @@ def every_verb(files: dict[str, str], out: Path) -> dict[str, list[str]]:
         "data prepare": ["data", "prepare", "digits", "--sample", "9", "--out", new],
         "data check": ["data", "check", data],
         "data parity": ["data", "parity", weights, data],
+        "prove": ["prove", onnx, "--as", weights],
         "demo": ["demo", "--out", new],
         "predict a URL": ["predict", files["file"], "https://127.0.0.1:9/photo.jpg"],
         "info a graph": ["info", f"{onnx}/model.onnx"],

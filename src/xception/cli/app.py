@@ -38,6 +38,7 @@ COMMANDS = {
     "benchmark": Verb("xception.cli.benchmark:benchmark", "Measure how fast a bundle runs here."),
     "data prepare": Verb("xception.cli.data_prepare:data_prepare", "Sort ImageNet, or draw images to calibrate on."),
     "data check": Verb("xception.cli.data_check:data_check", "Find broken files, copies, leaks and wrong labels."),
+    "prove": Verb("xception.cli.prove:prove", "Say whether something is the model that a bundle holds."),
     "data parity": Verb("xception.cli.data_parity:data_parity", "Measure what another preprocessing does to a model."),
     "demo": Verb("xception.cli.demo:demo", "Run the whole life cycle on real images and write a report."),
 }

@@ -49,8 +49,12 @@ class Conversion:
 
     def write(self, out: str | Path, *, overwrite: bool = False) -> Bundle:
         """Put the bundle in place; `write_bundle` has the errors."""
-        files = with_identity({"weights.safetensors": weights_bytes(self.tensors)}, self.model, self.labels)
-        return write_bundle(as_path(out, "a new bundle"), self.model, self.labels, files, overwrite=overwrite)
+        return write_bundle(as_path(out, "a new bundle"), self.model, self.labels, self.files, overwrite=overwrite)
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Content of the bundle's files by name."""
+        return with_identity({"weights.safetensors": weights_bytes(self.tensors)}, self.model, self.labels)
 
 
 def convert_checkpoint(

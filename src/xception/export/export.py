@@ -1,7 +1,7 @@
 """Export of a bundle: written, run by the real runtime, compared with its parent, and only then put in place."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from xception.arguments import as_path
-from xception.backends.base import Pixels
+from xception.backends.base import Logits, Pixels, logits_of
 from xception.backends.validity import check_files
 from xception.bundle import Agreement, Bundle, Model, as_bundle, child, ensure_free_for_bundle, write_bundle
 from xception.data.training_images import carried
@@ -19,6 +19,7 @@ from xception.export.regraph import compare_graphs, regraphed
 from xception.export.request import ExportRequest, check_exportable, check_taken, graph_departures, is_finished_graph
 from xception.export.verify import Runner, verify
 from xception.forms import FORMS, Form, exportable
+from xception.goldens import make_goldens
 from xception.identity.identity import with_identity
 from xception.tasks.agreement import data_pixels, probe_pixels
 
@@ -79,19 +80,29 @@ def export_bundle(
     model, files = _convert(bundle, form, options, upstream_python)
     with tempfile.TemporaryDirectory() as folder:
         trial = write_bundle(Path(folder) / "trial", model, bundle.labels, files)
+        run = runner_of(trial, upstream_python)
         try:
-            measured = _measured(trial, bundle, _probes(trial, pixels), upstream_python)
+            measured = _measured(trial, bundle, _probes(trial, pixels), run)
         except CheckFailed as error:
             raise CheckFailed(f"the {to} export of {bundle.path} is wrong, nothing was written: {error}") from error
+        goldens = make_goldens(trial, bundle, run and _answers_of(trial, run))
     model = msgspec.structs.replace(model, agreement=measured)
-    files = {**with_identity(files, model, bundle.labels), **carried(bundle)}
+    files = {**with_identity(files, model, bundle.labels), **carried(bundle), **goldens}
     return write_bundle(out, model, bundle.labels, files, overwrite=overwrite)
 
 
-def _measured(trial: Bundle, parent: Bundle, probes: Sequence[Pixels], upstream_python: str | None) -> Agreement:
-    if is_finished_graph(parent):
-        return compare_graphs(trial, parent, probes)
-    return verify(trial, parent, probes, runner_of(trial, upstream_python))
+def _measured(trial: Bundle, parent: Bundle, probes: Sequence[Pixels], run: Runner | None) -> Agreement:
+    return compare_graphs(trial, parent, probes) if is_finished_graph(parent) else verify(trial, parent, probes, run)
+
+
+def _answers_of(trial: Bundle, run: Runner) -> Callable[[Pixels], Logits]:
+    """The logits of a form that no backend opens."""
+
+    def answers(pixels: Pixels) -> Logits:
+        (values,) = run({"goldens": pixels}).values()
+        return logits_of(values[trial.graph.output_name], trial.graph, trial.model.activation)
+
+    return answers
 
 
 def runner_of(exported: Bundle, upstream_python: str | None = None) -> Runner | None:

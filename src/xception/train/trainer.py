@@ -10,11 +10,12 @@ import numpy as np
 from PIL import Image
 from torch.optim import Optimizer
 
-from xception.bundle import Bundle, Score, write_bundle
+from xception.bundle import Bundle, Score
 from xception.data.source import Source
 from xception.data.sources import open_halves
 from xception.data.training_images import TRAINING_IMAGES, Digests, digests_bytes
 from xception.errors import InputError
+from xception.goldens import write_with_goldens
 from xception.identity.identity import with_identity
 from xception.models.network import Xception
 from xception.train.advice import result_remarks
@@ -165,7 +166,7 @@ def write_result(path: Path, bundle: Bundle, network: Xception, metrics: dict[st
     model = msgspec.structs.replace(bundle.model, metrics=metrics)
     files = with_identity({"weights.safetensors": weights_bytes(network.tensors())}, model, bundle.labels)
     files[TRAINING_IMAGES] = digests_bytes(digests)
-    return write_bundle(path, model, bundle.labels, files, overwrite=True)
+    return write_with_goldens(path, model, bundle.labels, files, overwrite=True)
 
 
 def _claim(

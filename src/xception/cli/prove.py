@@ -1,0 +1,81 @@
+"""`xception prove`"""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from xception.bundle import Precision, open_bundle
+from xception.cli.options import Json, VendorOption
+from xception.cli.output import print_facts, print_json, print_rows, say
+from xception.errors import CheckFailed, UsageError
+from xception.proof import Proof, prove_candidate, write_golden_images
+
+
+def prove(
+    candidate: Path | None = None,
+    /,
+    *,
+    as_: Annotated[Path, Parameter(name="--as")],
+    via: Annotated[tuple[Path, ...], Parameter(name="--via")] = (),
+    vendor: VendorOption = None,
+    computed_in: Precision = "int8",
+    write_images: Path | None = None,
+    json: Json = False,
+) -> None:
+    """Say whether something is the model that a bundle holds; exit code 1 if it is not.
+
+    ```
+    xception prove digits-onnx --as runs/digits/bundle
+    xception prove digits-int8 --as runs/digits/bundle --via digits-onnx
+    xception prove digits-onnx/model.onnx --as runs/digits/bundle
+    xception prove --as runs/digits/bundle --write-images goldens
+    ```
+
+    Args:
+        candidate: A bundle, an ONNX, OpenVINO or LiteRT file, a pack, or with --vendor a folder of results.
+        as_: The bundle that it is to be.
+        via: A bundle between the two, whose links are then proven too; may be repeated.
+        computed_in: Numbers in which the results of --vendor were computed.
+        write_images: Folder to write the goldens' images to, for a chip's tools to answer.
+    """
+    reference = open_bundle(as_)
+    if write_images:
+        names = write_golden_images(reference, write_images)
+        print_facts({"folder": str(write_images), "images": ", ".join(names)})
+    if candidate is None:
+        if not write_images:
+            raise UsageError("nothing is named that is to be proven; pass a bundle, a graph, a pack or results")
+        return
+    between = [open_bundle(path) for path in via]
+    proofs = prove_candidate(candidate, reference, via=between, vendor=vendor, precision=computed_in)
+    if json:
+        print_json({"proofs": proofs, "passed": all(proof.passed for proof in proofs)})
+    else:
+        for proof in proofs:
+            _print(proof)
+    if faults := [f"{proof.candidate} is not {proof.reference}: {fault}" for proof in proofs for fault in proof.faults]:
+        raise CheckFailed("; ".join(faults))
+    say(f"{candidate} is {as_}")
+
+
+def _print(proof: Proof) -> None:
+    print_facts(
+        {
+            "candidate": proof.candidate,
+            "reference": f"{proof.reference}, digest {proof.digest[:12]}",
+            "tolerance": f"{proof.tolerance:g} of the largest answer, in {proof.precision}",
+        }
+    )
+    rows = [
+        (
+            str(result.golden),
+            f"{result.relative_diff:.3g}",
+            "-" if result.pixels_diff is None else f"{result.pixels_diff:.3g}",
+            "same" if result.same_class else "another",
+        )
+        for result in proof.goldens
+    ]
+    print_rows(("golden", "answers differ by", "input by", "class"), rows)
+    if proof.lineage:
+        print_rows(("step", "link", "because"), [(link.verb, link.status, link.reason) for link in proof.lineage])

@@ -1,0 +1,135 @@
+"""Goldens of a bundle: a handful of images, what preprocessing made of them, and the answers that the model gave.
+
+They lie in the bundle as `goldens.safetensors`, for whoever wants to know whether something else is that model. Images
+are made by rule, so that a bundle's descendants answer the same ones.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from xception.backends.base import Logits, Pixels, installed, open_session, run_in_batches
+from xception.bundle import GOLDENS, Bundle, Model, write_bundle
+from xception.errors import InputError, MissingExtra
+from xception.labels import Labels
+from xception.weights import parse_weights, weights_bytes
+
+DEFAULT_PX = 64
+"""Height and width to make images for where neither preprocessing nor network say any."""
+
+SCALES = ((5, 4, 13, 11), (2, 3, 1, 1), (1, 1, 3, 4))
+"""Sizes of the images: numerators and denominators of the input's height and width. One is larger than the input, so
+that it shows antialias, and none has the input's shape."""
+
+Answering = Callable[[Pixels], Logits]
+"""Answers (N, K) for pixels (N, C, H, W)."""
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One image, what preprocessing made of it, and the answer."""
+
+    image: NDArray[np.uint8]
+    """(H, W, 3)."""
+    pixels: Pixels
+    """(C, H, W), the network's input."""
+    logits: Logits
+    """(K,), in the bundle's own form and runtime."""
+
+
+def read_goldens(bundle: Bundle) -> tuple[Golden, ...]:
+    """The goldens of a bundle; none if it has none.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else.
+    """
+    if GOLDENS not in bundle.model.files:
+        return ()
+    values = parse_weights(bundle.content(GOLDENS), bundle.path / GOLDENS)
+    found = []
+    for number in count():
+        parts = [values.get(f"{number}.{part}") for part in ("image", "pixels", "logits")]
+        if parts[0] is None or parts[1] is None or parts[2] is None:
+            break
+        found.append(Golden(parts[0], parts[1], parts[2]))
+    if len(values) != 3 * len(found) or not found:
+        raise InputError(f"{bundle.path / GOLDENS} holds something else than goldens; make the bundle again")
+    return tuple(found)
+
+
+def make_goldens(bundle: Bundle, parent: Bundle | None = None, run: Answering | None = None) -> dict[str, bytes]:
+    """The file of goldens by its name; nothing where no runtime for the bundle is installed.
+
+    Args:
+        bundle: a bundle without goldens.
+        parent: the bundle that it was made of, whose images are taken.
+        run: what runs the bundle where no backend does.
+    """
+    if run is None and not installed(bundle.model.form):
+        return {}
+    images = [golden.image for golden in read_goldens(parent)] if parent else []
+    pixels = [bundle.model.preprocess(Image.fromarray(image)) for image in images or golden_images(bundle.model)]
+    try:
+        logits = _answers(bundle, pixels) if run is None else [run(one[None])[0] for one in pixels]
+    except MissingExtra:
+        return {}
+    values: dict[str, NDArray[np.generic]] = {}
+    for number, parts in enumerate(zip(images or golden_images(bundle.model), pixels, logits, strict=True)):
+        values |= {f"{number}.{part}": value for part, value in zip(("image", "pixels", "logits"), parts, strict=True)}
+    return {GOLDENS: weights_bytes(values)}
+
+
+def write_with_goldens(
+    path: Path,
+    model: Model,
+    labels: Labels,
+    files: Mapping[str, bytes | Path],
+    *,
+    parent: Bundle | None = None,
+    run: Callable[[Bundle], Answering] | None = None,
+    overwrite: bool = False,
+) -> Bundle:
+    """Write a bundle as `write_bundle`, with goldens; for the other arguments see `make_goldens`."""
+    with tempfile.TemporaryDirectory() as folder:
+        trial = write_bundle(Path(folder) / "trial", model, labels, files)
+        goldens = make_goldens(trial, parent, run and run(trial))
+    return write_bundle(path, model, labels, {**files, **goldens}, overwrite=overwrite)
+
+
+def golden_images(model: Model) -> list[NDArray[np.uint8]]:
+    """Images (H, W, 3) of a size that suits a model: always the same, with edges, and no two channels alike."""
+    height, width = _input_px(model)
+    return [
+        _image(seed, height * up // down + more, width * up // down + less)
+        for seed, (up, down, more, less) in enumerate(SCALES)
+    ]
+
+
+def _input_px(model: Model) -> tuple[int, int]:
+    if model.preprocess.output_px:
+        return model.preprocess.output_px
+    if model.network.variant:
+        return (model.network.architecture().input_px,) * 2
+    sides = model.graph.input_shape[2:] if model.graph else (None, None)
+    return sides[0] or DEFAULT_PX, sides[1] or DEFAULT_PX
+
+
+def _image(seed: int, height: int, width: int) -> NDArray[np.uint8]:
+    rng = np.random.Generator(np.random.PCG64(seed))
+    planes = []
+    for cell in (max(1, height // 9), max(1, height // 5), 2):
+        coarse = rng.integers(0, 256, (-(-height // cell), -(-width // cell)), np.uint8)
+        planes.append(coarse.repeat(cell, 0).repeat(cell, 1)[:height, :width])
+    return np.stack(planes, axis=2)
+
+
+def _answers(bundle: Bundle, pixels: list[Pixels]) -> list[Logits]:
+    with closing(open_session(bundle)) as session:
+        return [run_in_batches(session, one[None], 1)[0] for one in pixels]
