@@ -62,6 +62,34 @@ def test_a_conversion_that_agrees_is_certified(converted: Conversion, tmp_path: 
     assert certificate.agreement.top1_agreement == 1
 
 
+def test_a_network_of_one_size_is_certified_at_that_size(converted: Conversion, tmp_path: Path) -> None:
+    python = interpreter(tmp_path, "given.sizes = ['48']")
+    text = Path(python).read_text().replace("in images.files}", "in given.sizes}")
+    Path(python).write_text(text)
+    certificate = certify_conversion(converted, python=python).model.certificate
+    assert certificate is not None
+    assert (certificate.sizes_px, certificate.agreement.samples) == ((48,), SAMPLES)
+    Path(python).write_text(text.replace("['48']", "[]"))
+    with pytest.raises(UsageError, match=r"no certificate is measured at; .* 33 or 48 or 64"):
+        certify_conversion(converted, python=python)
+
+
+def test_the_model_s_own_size_is_among_those_of_the_certificate() -> None:
+    assert sizes_px(VARIANTS["tiny_xception"], (100, 100)) == (33, 48, 64, 100)
+    assert sizes_px(VARIANTS["tiny_xception"], (100, 90)) == sizes_px(VARIANTS["tiny_xception"]) == (33, 48, 64)
+
+
+def test_an_embedding_is_certified_by_sources_that_give_some(tmp_path: Path) -> None:
+    whole = write_keras(tmp_path / "model.h5", drawn("tiny_xception", width=1.0))
+    with pytest.raises(UsageError, match="converted to something else"):
+        certify_conversion(convert_checkpoint(whole, WeightsChoice(new_head=0)), python="python")
+    paddle = drawn("ppcls_xception41")
+    headless = {name: value for name, value in paddle.items() if "_exit_flow._out" not in name}
+    file = write_safetensors(tmp_path / "file", headless)
+    with pytest.raises(UsageError, match="the networks of paddle have no way to leave their classifier out"):
+        certify_conversion(convert_checkpoint(file), python="python")
+
+
 def test_the_certificate_is_written_and_belongs_to_these_weights_alone(converted: Conversion, tmp_path: Path) -> None:
     bundle = certify_conversion(converted, python=interpreter(tmp_path)).write(tmp_path / "out")
     assert open_bundle(tmp_path / "out", verify=True).model.certificate

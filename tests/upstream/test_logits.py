@@ -3,7 +3,9 @@ import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from xception.convert.naming.schemes import NAMING_SCHEMES
@@ -58,3 +60,42 @@ def test_a_framework_that_is_missing_is_named(source: str, tmp_path: Path) -> No
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     framework = {"gluon": "timm"}.get(source, source)
     assert f"No module named '{framework}'" in done.stderr
+
+
+class Layer:
+    """A layer of Keras as far as the script looks at it: a network if it has layers."""
+
+    def __init__(self, name: str, *layers: "Layer", activation: str = "softmax") -> None:
+        self.name, self.activation = name, activation
+        if layers:
+            self.layers, self.outputs = layers, [name]
+
+    def get_layer(self, name: str) -> "Layer":
+        return next(layer for layer in self.layers if layer.name == name)
+
+
+class Softmax(Layer):
+    def call(self, inputs: str) -> str:
+        return f"softmax of {inputs}"
+
+
+KERAS = SimpleNamespace(activations=SimpleNamespace(linear="linear"))
+
+
+def test_the_activation_of_a_classifier_inside_of_networks_is_taken_away() -> None:
+    dense, hidden = Layer("dense"), Layer("hidden", activation="relu")
+    network = Layer("model", Layer("row", hidden, dense))
+    assert logits._answering(KERAS, network, Namespace(activated_by=["row", "dense"], output=["row"])) is network
+    assert (dense.activation, hidden.activation) == ("linear", "relu")
+
+
+def test_a_softmax_that_is_a_layer_passes_on_what_it_gets() -> None:
+    last = Softmax("soft")
+    logits._answering(KERAS, Layer("model", last), Namespace(activated_by=["soft"], output=["soft"]))
+    assert last.call("logits") == "logits"
+
+
+def test_feature_maps_are_averaged_and_answers_stay() -> None:
+    maps = np.arange(8.0).reshape(1, 2, 2, 2)
+    np.testing.assert_array_equal(logits._pooled(maps), [[1.5, 5.5]])
+    np.testing.assert_array_equal(logits._pooled(np.ones((1, 3))), np.ones((1, 3)))

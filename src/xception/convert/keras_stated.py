@@ -80,6 +80,7 @@ def keras_facts(graph: StatedGraph, *, head: str | None = None, keeps_head: bool
         head_names=behind.names(),
         without_bias=behind.without_bias(),
         output=graph.outputs[0],
+        activated_by=behind.activated_by,
         unused=tuple(layer.path for id_, layer in whole.layers.items() if id_ not in kept),
     )
 
@@ -161,6 +162,8 @@ class _Head:
     dense: list[_Dense] = field(default_factory=list)
     final: str | None = None
     """Activation of a classifier that lies in front of the pooling."""
+    activated_by: tuple[str, ...] = ()
+    """Path of the last layer with an activation."""
     drop_rate: float | None = None
 
     def take(self, layer: StatedLayer) -> None:
@@ -169,6 +172,7 @@ class _Head:
                 if len(self.dense) == 2:
                     raise _refused(layer, "the third of its head; expected one hidden layer before the classifier")
                 self.dense.append(_Dense(layer, keras_activation(layer)))
+                self.activated_by = layer.path
             case "Activation" | "ReLU" | "Softmax":
                 self._activate(layer)
             case kind if kind in DROPOUTS:
@@ -189,6 +193,7 @@ class _Head:
         kind = {"ReLU": "relu", "Softmax": "softmax"}.get(layer.kind) or keras_activation(layer)
         if layer.kind == "ReLU" and any(map(layer.config.get, ("max_value", "negative_slope", "threshold"))):
             raise _refused(layer, "which is no plain max(x, 0)")
+        self.activated_by = layer.path
         if not self.dense and self.final is None:
             self.final = kind
         elif self.dense and self.dense[-1].activation == "linear":

@@ -56,6 +56,7 @@ class StatedFacts:
         norm_epsilon: epsilon of the batch normalisations.
         preprocess: the way from an image to pixels.
         output: id of the layer whose result is wanted, in a graph of layers.
+        activated_by: path of the layer that makes probabilities of the logits, be it the classifier itself.
         unused: paths of the layers that are not taken over: those of other outputs, and of a head that is replaced.
     """
 
@@ -76,6 +77,7 @@ class StatedFacts:
     norm_epsilon: float | None = None
     preprocess: Preprocess | None = None
     output: str | None = None
+    activated_by: tuple[str, ...] = ()
     unused: tuple[tuple[str, ...], ...] = ()
 
     @property

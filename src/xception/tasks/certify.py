@@ -34,6 +34,9 @@ SAMPLES = 4
 FIXED_SIZES_PX = {"mindspore_xception": (299, 320)}
 """Networks that take few sizes: MindSpore's own averages exactly 10x10 positions."""
 
+EMBEDDERS = ("timm", "keras")
+"""Sources whose networks are built without a classifier."""
+
 PIXELS, LOGITS = "pixels.npz", "logits.npz"
 
 
@@ -53,11 +56,18 @@ def certify_conversion(conversion: Conversion, *, python: str | None, code: Path
     command = [_interpreter(conversion, python, code), script.__file__, *_options(conversion, code)]
     with tempfile.TemporaryDirectory() as folder:
         trial = conversion.write(Path(folder) / "trial")
-        sizes = sizes_px(trial.model.network.architecture())
+        sizes = sizes_px(trial.model.network.architecture(), trial.model.preprocess.output_px)
         pixels = {str(px): probe_pixels(trial, SAMPLES, (px, px)) for px in sizes}
         versions, theirs = _upstream_logits(command, pixels, Path(folder))
-        ours = _our_logits(trial, pixels)
-    measured = agreement_of(_flat(ours), _flat({name: theirs[name] for name in pixels}))
+        # A file may hold a network of one size.
+        sizes = tuple(px for px in sizes if str(px) in theirs)
+        ours = _our_logits(trial, {str(px): pixels[str(px)] for px in sizes})
+    if not sizes:
+        raise UsageError(
+            f"the network in {conversion.file} takes images of a size that no certificate is measured at; expected "
+            f"a square of any size, or of {' or '.join(pixels)} px"
+        )
+    measured = agreement_of(_flat(ours), _flat({name: theirs[name] for name in ours}))
     if not measured.relative_diff <= RELATIVE_TOLERANCE:
         raise CheckFailed(
             f"{conversion.file} as {trial.model.network.variant} differs from {' '.join(next(iter(versions.items())))} "
@@ -68,20 +78,28 @@ def certify_conversion(conversion: Conversion, *, python: str | None, code: Path
     return replace(conversion, model=msgspec.structs.replace(conversion.model, certificate=certificate))
 
 
-def sizes_px(architecture: Architecture) -> tuple[int, ...]:
-    """Image sizes to compare at: odd and even ones, since several faults show at only one of the two."""
+def sizes_px(architecture: Architecture, own_px: tuple[int, int] | None = None) -> tuple[int, ...]:
+    """Image sizes to compare at: odd and even ones, since several faults show at only one of the two, and the model's
+    own where it is a square."""
     px = architecture.input_px
-    return FIXED_SIZES_PX.get(architecture.name, (px // 2 + 1, px - px // 4, px))
+    own = own_px[:1] if own_px and own_px[0] == own_px[1] else ()
+    return FIXED_SIZES_PX.get(architecture.name, tuple(dict.fromkeys((px // 2 + 1, px - px // 4, px, *own))))
 
 
 def _interpreter(conversion: Conversion, python: str | None, code: Path | None) -> str:
     match, network = conversion.match, conversion.model.network
     if match.source not in script.RUNNERS:
         raise UsageError(f"no framework that is run here has the networks of {match.source}; convert without --certify")
-    if network.variant != match.spec.name or network.num_classes != match.spec.num_classes or not match.is_full:
+    is_own_head = network.num_classes in (match.num_classes or 0, match.group.stated.num_classes)
+    is_started = "new_head" in conversion.model.lineage[-1].settings
+    if network.variant != match.spec.name or not is_own_head or is_started:
         raise UsageError(
             f"{conversion.file} is converted to something else than the {match.spec.name} that is in it, "
             "which no framework can confirm; convert without --certify"
+        )
+    if not network.num_classes and match.source not in EMBEDDERS:
+        raise UsageError(
+            f"the networks of {match.source} have no way to leave their classifier out; convert without --certify"
         )
     if code is None and {match.source, network.variant} & set(script.NEEDS_CODE):
         raise UsageError(
@@ -95,18 +113,21 @@ def _interpreter(conversion: Conversion, python: str | None, code: Path | None) 
 
 
 def _options(conversion: Conversion, code: Path | None) -> list[str]:
-    match, step = conversion.match, conversion.model.lineage[-1].settings
+    match, step, network = conversion.match, conversion.model.lineage[-1].settings, conversion.model.network
     options: dict[str, object] = {
         "source": match.source,
         "variant": match.spec.name,
         "container": step["container"],
         "group": match.group.key,
         "prefix": match.group.prefix,
-        "num-classes": match.spec.num_classes,
+        "num-classes": network.num_classes,
         "in-channels": match.spec.in_channels,
         "file": conversion.file.resolve(),
     }
-    stated, network = match.group.stated, conversion.model.network
+    stated = match.group.stated
+    if stated.output:
+        paths = {"output": stated.output.split("/"), "activated-by": stated.activated_by}
+        options |= {name: json.dumps(path) for name, path in paths.items()}
     if stated.normalization:
         options["factor"], options["shift"] = map(list, (stated.normalization.factor, stated.normalization.shift))
     departures = {"output_stride": network.output_stride, "global_pool": stated.pooling}

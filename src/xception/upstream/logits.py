@@ -2,8 +2,9 @@
 
     python logits.py --source keras --variant mini_xception --container keras_h5 --file model.hdf5 ... --out logits.npz
 
-It reads images (N, C, H, W) by name from one .npz file and writes their logits (N, K) by the same names to another,
-with the versions of what it ran on as JSON under "versions". Every file is loaded by the source's own function.
+It reads images (N, C, H, W) by name from one .npz file and writes their logits (N, K), or embeddings (N, D), by the
+same names to another, with the versions of what it ran on as JSON under "versions". Images of a size that the file's
+network does not take are left out. Every file is loaded by the source's own function.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-NetworkRun = Callable[[np.ndarray], np.ndarray]
+NetworkRun = Callable[[np.ndarray], "np.ndarray | None"]
+"""Images to logits; None for images of a size that the network does not take."""
 
 
 def main() -> None:
@@ -29,6 +31,7 @@ def main() -> None:
     run, versions = RUNNERS[arguments.source](arguments)
     with np.load(arguments.pixels) as images:
         logits = {name: run(images[name]) for name in images.files}
+    logits = {name: _pooled(value) for name, value in logits.items() if value is not None}
     named: Any = {**logits, "versions": json.dumps({**versions, "numpy": np.__version__})}
     np.savez(arguments.out, **named)
 
@@ -44,6 +47,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--leave-out", nargs="*", default=[], help="patterns of tensors not to load")
     for name in ("num-classes", "in-channels"):
         parser.add_argument(f"--{name}", type=int, required=True)
+    for name in ("output", "activated-by"):
+        parser.add_argument(f"--{name}", type=json.loads, default=[], help="path of a layer, as a list of names")
     parser.add_argument("--model-args", type=json.loads, default={}, help="how the network departs from the published")
     for name in ("factor", "shift"):
         parser.add_argument(f"--{name}", type=json.loads, help="arithmetic per channel inside of the network")
@@ -51,6 +56,11 @@ def _arguments() -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--code", type=Path, help="a checkout of the source's repository")
     return parser.parse_args()
+
+
+def _pooled(answers: np.ndarray) -> np.ndarray:
+    """Answers, or the averages of feature maps (N, C, H, W), which is what becomes of them here."""
+    return answers.mean((2, 3)) if answers.ndim == 4 else answers
 
 
 def weights_of(saved: Any, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -131,28 +141,28 @@ def _import_timm(torch: Any) -> ModuleType:
 
 def _keras(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:
     keras = import_module("keras")
-    pixels = keras.Input((None, None, arguments.in_channels))
     saved = _described(keras, arguments)
     if saved is not None:
-        # Saved for one image size; the same layers on images of any size.
-        inputs = [pixels] if isinstance(saved.input, list) else pixels
-        network = keras.models.clone_model(saved, input_tensors=inputs)
-        network.set_weights(saved.get_weights())
-        _without_activation(keras, network)
-    elif arguments.variant == "keras_xception":
-        network = keras.applications.Xception(
-            weights=None, input_tensor=pixels, classes=arguments.num_classes, classifier_activation=None
-        )
+        network = _answering(keras, _of_any_size(keras, saved, arguments), arguments)
+    elif arguments.variant == "keras_xception" and not arguments.head:
+        head: dict[str, Any] = {"classes": arguments.num_classes, "classifier_activation": None}
+        if not arguments.num_classes:
+            head = {"include_top": False, "pooling": "avg"}
+        pixels = keras.Input((None, None, arguments.in_channels))
+        network = keras.applications.Xception(weights=None, input_tensor=pixels, **head)
         network.load_weights(arguments.file)
     else:
         raise SystemExit("the file holds weights without the network, which no package has; save the whole model")
+    sides = tuple(network.input_shape[1:3])
 
-    def logits(pixels: np.ndarray) -> np.ndarray:
+    def logits(pixels: np.ndarray) -> np.ndarray | None:
         values = pixels.transpose(0, 2, 3, 1)
+        if None not in sides and values.shape[1:3] != sides:
+            return None
         if arguments.factor:
             values = ((values - np.array(arguments.shift)) / np.array(arguments.factor)).astype(np.float32)
         result: np.ndarray = np.asarray(network(values, training=False))
-        return result
+        return result.transpose(0, 3, 1, 2) if result.ndim == 4 else result
 
     backend = import_module(keras.backend.backend())
     return logits, {"keras": keras.__version__, backend.__name__: backend.__version__}
@@ -167,6 +177,32 @@ def _described(keras: Any, arguments: argparse.Namespace) -> Any:
     if arguments.container in ("keras_h5", "keras_zip"):
         return keras.models.load_model(arguments.file, compile=False)
     return None
+
+
+def _of_any_size(keras: Any, saved: Any, arguments: argparse.Namespace) -> Any:
+    """The network of a file, on images of any size where its layers take them."""
+    if any(hasattr(layer, "layers") for layer in saved.layers) or not hasattr(saved, "input_names"):
+        # Networks inside are of one size, unless they were made without.
+        return saved
+    pixels = keras.Input((None, None, arguments.in_channels))
+    network = keras.models.clone_model(saved, input_tensors=[pixels] if isinstance(saved.input, list) else pixels)
+    network.set_weights(saved.get_weights())
+    return network
+
+
+def _answering(keras: Any, network: Any, arguments: argparse.Namespace) -> Any:
+    """The part of a network up to the wanted output, which is logits: what makes probabilities is taken away."""
+    if arguments.activated_by:
+        layer = network
+        for name in arguments.activated_by:
+            layer = layer.get_layer(name)
+        if type(layer).__name__ == "Softmax":
+            layer.call = lambda inputs, **_: inputs
+        else:
+            layer.activation = keras.activations.linear
+    if len(network.outputs) == 1:
+        return network
+    return keras.Model(network.input, network.get_layer(arguments.output[0]).output)
 
 
 def _keras_hub(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:
@@ -213,16 +249,6 @@ def _on_channels_last(network: Any) -> NetworkRun:
         return result
 
     return logits
-
-
-def _without_activation(keras: Any, network: Any) -> None:
-    """Let a network answer with logits: what follows its classifier is taken away."""
-    layer = network.layers[-1]
-    while hasattr(layer, "layers"):
-        layer = layer.layers[-1]
-    if not hasattr(layer, "activation"):
-        raise SystemExit(f"the last layer {layer.name} is none whose activation can be taken away")
-    layer.activation = keras.activations.linear
 
 
 def _paddle(arguments: argparse.Namespace) -> tuple[NetworkRun, dict[str, str]]:
