@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from parity.ours import draw
+from tests.conftest import S3Server
 from tests.convert.checkpoints import drawn, hollow, small, write_keras, write_safetensors, write_torch
 from tests.convert.file_server import FileServer, Served, serving
 from tests.convert.make_samples import SAMPLES
@@ -279,3 +280,16 @@ def test_a_file_without_a_classifier_becomes_a_model_of_embeddings(tmp_path: Pat
     bundle = resolve_model(write_safetensors(tmp_path / "w.safetensors", values), on_note=notes.append)
     assert (bundle.model.network.num_classes, bundle.labels.names) == (0, ())
     assert "read as timm_xception41 with embeddings of 256 features" in notes[0]
+
+
+def test_a_bundle_in_an_object_storage_is_a_model_by_its_url_and_by_its_runs(
+    weights_bundle: Bundle, s3_server: S3Server
+) -> None:
+    url = s3_server.bucket("models")
+    for path in weights_bundle.path.iterdir():
+        s3_server.client.put_object(Bucket="models", Key=f"run/bundle/{path.name}", Body=path.read_bytes())
+    assert packages_to_get(f"{url}/run") == ("fsspec",)
+    for place in (f"{url}/run/bundle", f"{url}/run", f"{url}/run/"):
+        assert resolve_model(place).model == weights_bundle.model
+    with pytest.raises(InputError, match="there is no bundle at s3://models/runs; expected"):
+        resolve_model(f"{url}/runs")

@@ -8,6 +8,7 @@ look_up          where a name leads, without reading or fetching anything
 import hashlib
 import re
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -25,15 +26,19 @@ from xception.convert.readers import Checkpoint, graph_form, read_checkpoint
 from xception.convert.readers.binary import load_file
 from xception.convert.readers.tensorbundle import index_path
 from xception.convert.weights_entry import WeightsEntry
+from xception.data.files import exists, sentence
+from xception.data.remote import RemoteFiles, is_remote, packages_for_files
 from xception.errors import EnvironmentFault, InputError, UnknownName, UsageError, XceptionError
 from xception.forms import FORMS, Form, describable
 from xception.machine import cache_folder
+from xception.sealed import is_plain
 from xception.version import __version__
 
 MODEL_FORMS = (
     "a bundle or a training run's folder; a checkpoint of any source; an ONNX, OpenVINO or LiteRT file of others, "
     "with a config.json next to it that says how it takes images; the name of published weights, "
-    f"such as keras_xception.imagenet; {HUB}OWNER/NAME; a URL of a checkpoint"
+    f"such as keras_xception.imagenet; {HUB}OWNER/NAME; a URL of a checkpoint, or of a bundle or run in an object "
+    "storage"
 )
 """All that names a model, in words."""
 
@@ -78,6 +83,8 @@ def look_up(reference: str | Path) -> ModelPlace:
     text = str(reference)
     if is_address(text):
         return _at_address(text)
+    if is_remote(text):
+        return ModelPlace(address=text)
     path = Path(reference)
     if index_path(path).exists():
         return ModelPlace(path=path)
@@ -92,7 +99,36 @@ def look_up(reference: str | Path) -> ModelPlace:
 
 def local_path(place: ModelPlace, on_progress: OnProgress = lambda *_: None) -> Path:
     """The model's file or folder, fetched if it lies elsewhere; `fetch` has the errors."""
+    if place.path is None and is_in_storage(place.address):
+        return _stored_bundle(place.address)
     return place.path or fetch(place.address, on_progress=on_progress)
+
+
+def is_in_storage(address: str) -> bool:
+    """Tell whether an address is that of a bundle or a run in an object storage, and not of a hub or a web server."""
+    return is_remote(address) and not is_address(address)
+
+
+def _stored_bundle(address: str) -> Path:
+    """A temporary copy of a bundle, or of the bundle of a run, in an object storage.
+
+    Raises:
+        InputError: there is none.
+        EnvironmentFault: it cannot be read.
+    """
+    files = RemoteFiles(address)
+    folder = next((inner for inner in ("", "bundle/") if exists(files, f"{inner}{MANIFEST}")), None)
+    if folder is None:
+        raise InputError(f"there is no bundle at {files.place}; expected that of a bundle, or of a training run")
+    copy = Path(tempfile.mkdtemp(prefix="xception-")) / "bundle"
+    copy.mkdir()
+    try:
+        for name in files.entries(folder):
+            if is_plain(name):
+                (copy / name).write_bytes(files.read(f"{folder}{name}"))
+    except OSError as error:
+        raise EnvironmentFault(f"{sentence(error, address)}; get the bundle by other means") from error
+    return copy
 
 
 def resolve_model(
@@ -142,6 +178,8 @@ def packages_to_get(reference: Bundle | str | Path) -> tuple[str, ...]:
     if isinstance(reference, Bundle):
         return ()
     place = look_up(reference)
+    if place.path is None and is_in_storage(place.address):
+        return packages_for_files(place.address)
     return () if place.path or is_fetched(place.address) else ("httpx",)
 
 
