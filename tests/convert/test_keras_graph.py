@@ -46,6 +46,16 @@ def test_a_row_without_an_input_layer_starts_with_one() -> None:
     assert found.layers["input"].config == {"batch_input_shape": [None, 75, 75, 3]}
 
 
+def test_layers_that_are_only_listed_read_the_one_before() -> None:
+    rows = [image(), layer("Rescaling", "scale"), layer("Conv2D", "conv"), layer("Dense", "dense")]
+    listed = [{key: value for key, value in row.items() if key != "inbound_nodes"} for row in rows]
+    found = graph_of({"class_name": "Functional", "config": {"name": "model", "layers": listed}})
+    assert edges(found) == {"image": (), "scale": ("image",), "conv": ("scale",), "dense": ("conv",)}
+    assert found.outputs == ("dense",)
+    assert not found.has_calls
+    assert not found.needed_for("conv").has_calls
+
+
 def test_calls_of_keras_2_are_read_as_those_of_keras_3() -> None:
     rows = [
         image(),

@@ -56,10 +56,18 @@ class StatedLayer:
 
 @dataclass(frozen=True, kw_only=True)
 class StatedGraph:
-    """All layers by id, each after those that it reads, and those whose results are the model's, by id."""
+    """All layers by id, each after those that it reads, and those whose results are the model's, by id.
+
+    Attributes:
+        layers: the layers by id.
+        outputs: ids of the layers whose results are the model's.
+        has_calls: the description says which layer reads which; otherwise the layers are only listed, perhaps not all of
+            them, and each is taken to read the one before it.
+    """
 
     layers: Mapping[str, StatedLayer]
     outputs: tuple[str, ...]
+    has_calls: bool = True
 
     def readers(self, id_: str) -> list[StatedLayer]:
         """The layers that read a layer."""
@@ -72,7 +80,7 @@ class StatedGraph:
             if layer.id in needed:
                 needed.update(layer.sources)
         layers = {id_: layer for id_, layer in self.layers.items() if id_ in needed}
-        return StatedGraph(layers=layers, outputs=(output,))
+        return StatedGraph(layers=layers, outputs=(output,), has_calls=self.has_calls)
 
 
 def stated_graph(model_config: object) -> StatedGraph | None:
@@ -85,7 +93,7 @@ def stated_graph(model_config: object) -> StatedGraph | None:
         return None
     reading = _Reading()
     outputs = reading.model(model_config, (), None)
-    return StatedGraph(layers=reading.found, outputs=outputs)
+    return StatedGraph(layers=reading.found, outputs=outputs, has_calls=reading.has_calls)
 
 
 def _layers(stated: Mapping[str, Any]) -> list[Any] | None:
@@ -99,6 +107,7 @@ def _layers(stated: Mapping[str, Any]) -> list[Any] | None:
 class _Reading:
     def __init__(self) -> None:
         self.found: dict[str, StatedLayer] = {}
+        self.has_calls = True
 
     def model(self, stated: Mapping[str, Any], path: tuple[str, ...], fed: list[Operand] | None) -> tuple[str, ...]:
         """Take in the layers of a network or row. Returns the ids of the layers whose results are its results.
@@ -115,7 +124,9 @@ class _Reading:
             )
         if not all(isinstance(layer, Mapping) and isinstance(layer.get("config"), Mapping | list) for layer in layers):
             raise InputError("its model_config holds layers without a description; save the model again")
-        if stated["class_name"] == ROW:
+        is_listing = stated["class_name"] != ROW and _is_listing(stated["config"], layers)
+        self.has_calls &= not is_listing
+        if stated["class_name"] == ROW or is_listing:
             return self._row(layers, path, fed)
         return self._network(stated["config"], layers, path, fed)
 
@@ -184,6 +195,12 @@ class _Result:
     """The result of the layer of that name in the same network."""
 
     name: str
+
+
+def _is_listing(config: Mapping[str, Any], layers: list[Any]) -> bool:
+    """True if a network's layers are named without a word on how they are connected, as abridged descriptions are."""
+    ends = _ends(config.get("input_layers")) or _ends(config.get("output_layers"))
+    return bool(layers) and not ends and not any("inbound_nodes" in layer for layer in layers)
 
 
 def _first_config(layer: Mapping[str, Any]) -> Mapping[str, Any]:

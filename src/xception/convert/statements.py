@@ -81,7 +81,8 @@ def check_match(checkpoint: CheckpointContents, match: Match, stated: StatedFact
         if expected not in (None, value) and value is not None and not (name == "num_classes" and expected == 0):
             raise InputError(f"{stated.place} states {name} {expected}, and the tensors have {value}; mend one of them")
     graph = None if stated.source else stated_graph(checkpoint.metadata.get("model_config"))
-    if graph is not None and not any(layer.kind.startswith("Convolution") for layer in graph.layers.values()):
+    is_ours = graph is not None and not any(layer.kind.startswith("Convolution") for layer in graph.layers.values())
+    if graph is not None and graph.has_calls and is_ours:
         spec = match.spec if match.num_classes else with_classes(match.spec, 0)
         check_network(graph.needed_for(stated.output or graph.outputs[0]), spec)
     if stated.variants and match.spec.name not in stated.variants:
