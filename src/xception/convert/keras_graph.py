@@ -61,7 +61,7 @@ class StatedGraph:
     Attributes:
         layers: the layers by id.
         outputs: ids of the layers whose results are the model's.
-        has_calls: the description says which layer reads which; otherwise the layers are only listed, perhaps not all of
+        has_calls: the description says which layer reads which; otherwise layers are only listed, perhaps not all of
             them, and each is taken to read the one before it.
     """
 
