@@ -156,7 +156,6 @@ AT_THE_RUNTIME: dict[str, tuple[Callable[[Path], None], str]] = {
         "has the inputs pixels, and .* states one called other",
     ),
     "another output": (lie("graph", "output_name", value="other"), "states one called other"),
-    "a fixed batch": (lie("graph", "input_shape", value=[4, 1, 32, 32]), r"states \(4, 1, 32, 32\)"),
     "another layout": (lie("graph", "input_layout", value="nhwc"), "an input of the shape"),
     "images for pixels": (lie("graph", "input_values", value="image"), "states one of image"),
 }

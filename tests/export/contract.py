@@ -17,7 +17,7 @@ import pytest
 from tests.export.planted import with_another_bias
 from xception.backends.base import BACKENDS, Pixels, default_backend, logits_of, open_session, run_in_batches
 from xception.backends.graphs import describe_graph
-from xception.bundle import Bundle, open_bundle, write_bundle
+from xception.bundle import GOLDENS, Bundle, open_bundle, write_bundle
 from xception.errors import CheckFailed, InputError, UsageError, XceptionError
 from xception.export.export import export_bundle, runner_of
 from xception.export.mismatch import expected_values, first_mismatch
@@ -94,7 +94,7 @@ def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def writes_its_files(case: Case) -> None:
-    assert set(case.exported.model.files) == {CARD, "labels.txt", *case.facts.files}
+    assert set(case.exported.model.files) == {CARD, GOLDENS, "labels.txt", *case.facts.files}
 
 
 def opens_again_whole(case: Case) -> None:

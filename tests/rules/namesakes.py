@@ -11,7 +11,6 @@ TESTED_ELSEWHERE = {
     "version.py": "rules/test_public_api.py",
     "model_document.py": "test_bundle.py",
     "cli/prove.py": "test_proof.py",
-    "platforms.py": "test_inputs.py",
     "backends/base.py": "backends/test_contract.py",
     "backends/litert.py": "backends/test_contract.py",
     "backends/onnxruntime.py": "backends/test_contract.py",
