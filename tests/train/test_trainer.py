@@ -9,7 +9,7 @@ import torch
 from tests.conftest import S3Server
 from tests.support.samples import CLASSES, labelled, write_folder
 from tests.train.samples import signal_at, small_recipe, stop_at
-from xception.bundle import open_bundle
+from xception.bundle import Bundle, open_bundle
 from xception.data.augment import Augment
 from xception.data.hold_out import HoldOut
 from xception.data.sources import RUN_FILE, open_source
@@ -36,6 +36,12 @@ from xception.train.settings import (
 )
 from xception.train.trainer import BUNDLE, train_network, write_result
 from xception.weights import read_weights
+
+
+def same_weights(one: Bundle, other: Bundle) -> bool:
+    """True for the same bits in every tensor; what the file says of the run may differ."""
+    mine, theirs = one.tensors(), other.tensors()
+    return mine.keys() == theirs.keys() and all(mine[name].tobytes() == theirs[name].tobytes() for name in mine)
 
 
 def test_a_run_ends_with_a_bundle_a_log_and_a_checkpoint(whole: Path, recipe: Recipe) -> None:
@@ -118,8 +124,8 @@ def test_another_recipe_is_refused_with_what_differs(
 def test_a_run_is_repeated_from_its_manifest_to_the_same_bits(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
     manifest, notes = manifest_at(str(whole / RUN_FILE)), []
     again = train_network(manifest.recipe, out=tmp_path / "run", like=manifest, on_note=notes.append)
-    assert notes == []
-    assert again.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
+    assert not any("last bits" in note for note in notes)
+    assert same_weights(again, open_bundle(whole))
 
 
 def test_a_run_is_not_repeated_on_other_data(whole: Path, tmp_path: Path) -> None:
@@ -143,7 +149,7 @@ def test_a_compiled_network_trains_and_resumes_under_its_own_names(
         train_network(fused, out=tmp_path / "fused", callbacks=[signal_at(1)])
     bundle = train_network(fused, out=tmp_path / "fused", resume=True)
     plain = train_network(msgspec.structs.replace(recipe, epochs=1), out=tmp_path / "plain")
-    assert bundle.main_file.read_bytes() == plain.main_file.read_bytes()
+    assert same_weights(bundle, plain)
 
 
 def test_a_run_whose_data_changed_is_not_resumed(recipe: Recipe, tmp_path: Path) -> None:
@@ -275,7 +281,7 @@ def test_a_run_whose_data_moved_is_resumed_to_the_same_bits(recipe: Recipe, whol
     with pytest.raises(KeyboardInterrupt):
         train_network(recipe, out=tmp_path / "run", callbacks=[stop_at(5)])
     resumed = train_network(moved(recipe, tmp_path), out=tmp_path / "run", resume=True)
-    assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
+    assert same_weights(resumed, open_bundle(whole))
     assert resumed.model.lineage[-1].settings["recipe"] == recipe.digest
 
 
@@ -308,7 +314,7 @@ def test_a_finished_run_is_prolonged_with_its_state(recipe: Recipe, tmp_path: Pa
     assert [row["steps"] for row in rows] == [3, 6, 9]
     assert longer.main_file.read_bytes() != first
     assert longer.model.lineage[-1].settings["earlier_epochs"] == "1 until step 3"
-    assert "goes on after step 3 with 3 epochs in place of 1; the schedule now spans 9 steps" in notes[-1]
+    assert "goes on after step 3 with 3 epochs in place of 1; the schedule now spans 9 steps" in "\n".join(notes)
     assert train_network(recipe, out=out, resume=True).model == longer.model
     with pytest.raises(InputError, match="has finished 3 epochs, and is to have 1; expected as many at least"):
         train_network(short, out=out, resume=True)
@@ -322,7 +328,7 @@ def test_a_run_that_is_prolonged_before_its_first_step_is_the_longer_run(
     train_network(short, out=tmp_path / "run")
     prolonged = train_network(long, out=tmp_path / "run", resume=True)
     at_once = train_network(long, out=tmp_path / "whole")
-    assert prolonged.main_file.read_bytes() == at_once.main_file.read_bytes()
+    assert same_weights(prolonged, at_once)
 
 
 def test_images_in_memory_are_trained_on_and_held_out(recipe: Recipe, tmp_path: Path) -> None:
