@@ -8,7 +8,7 @@ from tests.rules.source import FILES, ROOT
 
 READING = (
     r"(?<!inputs)\.read_(bytes|text)\(|\.open\((\"rb\"|\)|encoding)"
-    r"|\bnp\.(load|fromfile|loadtxt)\((?!open_file|inputs|stream)"
+    r"|\bnp\.(load|fromfile|loadtxt)\((?!open_file|inputs|stream|file)"
     r"|\bmmap\.mmap\(|(?<![\w.])(?<!def )open\(|\bos\.open\("
 )
 

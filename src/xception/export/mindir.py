@@ -83,7 +83,7 @@ def run_mindir(
         np.savez(pixels, **inputs)  # type: ignore[arg-type]
         given = {"file": exported.main_file, "pixels": pixels, "out": out}
         _mindspore(upstream_python, "run", given, f"MindSpore did not run {exported.main_file}")
-        with np.load(open_file(out), allow_pickle=False) as arrays:
+        with open_file(out) as file, np.load(file, allow_pickle=False) as arrays:
             return {
                 batch: {name: arrays[f"{index} {batch}"] for index, name in enumerate(graph.outputs)}
                 for batch in batches

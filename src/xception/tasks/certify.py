@@ -148,7 +148,7 @@ def _upstream_logits(
     np.savez(folder / PIXELS, **pixels)  # type: ignore[arg-type]
     files = [f"--pixels={folder / PIXELS}", f"--out={folder / LOGITS}"]
     run_script([*command, *files], "the source's framework did not run the file")
-    with np.load(inputs.open_file(folder / LOGITS), allow_pickle=False) as arrays:
+    with inputs.open_file(folder / LOGITS) as file, np.load(file, allow_pickle=False) as arrays:
         found = dict(arrays)
     return json.loads(str(found.pop("versions"))), found
 
