@@ -17,7 +17,7 @@ from xception.data.locations import base_name, locate
 from xception.data.shards import expand_braces
 from xception.data.source import Item, Lazy
 from xception.data.splits import Split, split_part
-from xception.errors import DecodeError, InputError, XceptionError
+from xception.errors import DecodeError, InputError, XceptionError, first_line
 from xception.extras import require
 from xception.labels import MAX_CLASSES
 
@@ -149,7 +149,10 @@ class ImageRows:
         number = bisect_right(self._firsts, row) - 1
         with self._lock:  # of several threads that want the same rows, one reads them
             column = self._column(self._groups[number])
-        value = column[row - self._firsts[number]].as_py()
+        try:
+            value = column[row - self._firsts[number]].as_py()
+        except Exception as error:  # Arrow's own: of an index beyond the images that the rows share, or of damaged text
+            raise DecodeError(f"the row is damaged: {first_line(error)}") from error
         data = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(data, bytes):
             raise DecodeError("the row holds no image")
