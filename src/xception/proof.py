@@ -20,12 +20,14 @@ from xception.backends.base import Logits, open_session, run_in_batches
 from xception.bundle import Bundle, Model, Precision, Step, open_bundle, write_bundle
 from xception.errors import CheckFailed, InputError, UsageError
 from xception.export.packs import verify
+from xception.extras import require_all
 from xception.forms import describable
 from xception.goldens import Golden, make_goldens, read_goldens
 from xception.inputs import MODEL_LIMIT, read_bytes
 from xception.interchange.vendor_answers import Unreadable
 from xception.metrics import log_softmax
 from xception.outputs import ensure_free, staged_folder
+from xception.pipeline.requirements import packages_to_run
 from xception.resolve import bundle_folder
 from xception.sealed import hash_of
 from xception.tasks.vendor_results import Vendor, read_results
@@ -148,6 +150,7 @@ def _goldens(reference: Bundle) -> tuple[Golden, ...]:
     found = read_goldens(reference)
     if found:
         return found
+    require_all(*packages_to_run(reference))
     with tempfile.TemporaryDirectory() as folder:
         files = {name: reference.content(name) for name in reference.model.files if name != "labels.txt"}
         made = make_goldens(reference)

@@ -7,12 +7,12 @@ from xception.data.hold_out import HoldOut
 from xception.data.sources import form_of, named_split, open_halves
 from xception.train.recipe import shipped
 
-STEPS = 1500
+TARGET_STEPS = 1500
 """Steps of the whole run that are aimed at: some minutes for a small network on two cores."""
 
 MIN_EPOCHS, MAX_EPOCHS = 10, 60
 
-BATCH_SIZES = ((500, 16), (5000, 32))
+BATCH_BY_IMAGES = ((500, 16), (5000, 32))
 """Images of the training part below which a step has so many; above all of them it has `LARGE_BATCH`."""
 
 LARGE_BATCH = 64
@@ -27,7 +27,7 @@ class FirstRun:
 
     recipe: str
     changes: tuple[str, ...]
-    """As for `load_recipe`; what a person sets goes behind them."""
+    """Changes for `load_recipe`; those that a person sets go behind them."""
     reasons: tuple[str, ...]
 
 
@@ -49,16 +49,16 @@ def first_run(data: str, start: str | None = None, fold: str | None = None) -> F
     """
     training, _ = open_halves(data, None, HoldOut(fold=fold))
     images, classes = len(training), len(training.classes)
-    batch = next((size for limit, size in BATCH_SIZES if images < limit), LARGE_BATCH)
-    epochs = min(max(ceil(STEPS / ceil(images / batch)), MIN_EPOCHS), MAX_EPOCHS)
+    batch = next((size for limit, size in BATCH_BY_IMAGES if images < limit), LARGE_BATCH)
+    epochs = min(max(ceil(TARGET_STEPS / ceil(images / batch)), MIN_EPOCHS), MAX_EPOCHS)
     recipe = "finetune" if start else "photos"
     steps = ceil(images / batch)
     network = (
         f"{start} learns these {classes} classes" if start else "mini-XCEPTION learns from random weights at 64 px"
     )
     length = (
-        f"{epochs} epochs of {steps} steps with {batch} images: about {STEPS} steps for {images} training images, but "
-        f"{MIN_EPOCHS} to {MAX_EPOCHS} epochs"
+        f"{epochs} epochs of {steps} steps with {batch} images: about {TARGET_STEPS} steps for {images} training "
+        f"images, but {MIN_EPOCHS} to {MAX_EPOCHS} epochs"
     )
     few = (
         f"{images / classes:.0f} images per class are few for random weights; pass --from with a trained model, such "
