@@ -9,6 +9,7 @@ ends the process, or that takes longer or more memory than it may, ends the run;
 import argparse
 import io
 import logging
+import os
 import random
 import resource
 import sys
@@ -264,6 +265,7 @@ def main() -> None:
     print("target                cases  rejected  accepted  reasons  seconds slowest_ms  peak_mb")
     folder = Path(tempfile.mkdtemp())
     print(f"whatever fails is kept in {folder}", file=sys.stderr)
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")  # what is remembered of mutated files is of no use to anybody
     for target in [options.target] if options.target else TARGETS:
         fuzz(target, range(20), options.seed + 1, folder)  # imports what it needs, and its threads
         in_use_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 
+from xception.backends.trial import try_litert
 from xception.bundle import Bundle
 from xception.errors import InputError, MissingExtra
 from xception.extras import require
 from xception.forms import FORMS, Form, describable
+from xception.inputs import MODEL_LIMIT, read_bytes
 
 
 class Port(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +43,8 @@ def describe_graph(path: Path) -> GraphFacts:
         inputs, outputs = FORMS[form].function(read_ports)(path) if read_ports else ((), ())
     except MissingExtra:
         return GraphFacts(format=form, inputs=None, outputs=None)
+    except InputError:
+        raise
     # The runtimes raise types of their own, which share no base class but this one.
     except Exception as error:
         raise InputError(f"{path} is no graph that its runtime takes: {error}") from error
@@ -110,8 +114,15 @@ def nameless(index: int, kind: str) -> str:
 
 
 def litert_ports(path: Path) -> Ports:
-    """Inputs and outputs as LiteRT names them."""
-    return litert_interpreter_ports(require("ai_edge_litert.interpreter", "litert").Interpreter(str(path)))
+    """Inputs and outputs as LiteRT names them.
+
+    Raises:
+        InputError: LiteRT crashes on the file.
+        OSError: it cannot be read.
+    """
+    litert, content = require("ai_edge_litert.interpreter", "litert"), read_bytes(path, MODEL_LIMIT)
+    try_litert(content, path)
+    return litert_interpreter_ports(litert.Interpreter(model_content=content))
 
 
 def litert_interpreter_ports(interpreter: Any) -> Ports:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from xception.backends.base import Compute, GraphSession, Session
 from xception.backends.graphs import check_ports, litert_interpreter_ports
 from xception.backends.pool import HandlePool
+from xception.backends.trial import try_litert
 from xception.bundle import Bundle
 from xception.errors import InputError
 from xception.extras import require
@@ -58,11 +59,12 @@ def open_session(bundle: Bundle, compute: Compute) -> Session:
 
     Raises:
         MissingExtra: ai-edge-litert is not installed.
-        InputError: LiteRT refuses the file.
+        InputError: LiteRT refuses the file, or crashes on it.
     """
     litert = require("ai_edge_litert.interpreter", "litert")
 
     content = bundle.content()
+    try_litert(content, bundle.main_file)
 
     def interpreter() -> Any:
         made = litert.Interpreter(model_content=content, num_threads=compute.threads_per_instance)

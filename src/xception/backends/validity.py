@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from xception.backends.trial import mark_as_tried
 from xception.errors import CheckFailed
 from xception.extras import require
 from xception.forms import FORMS, Form
@@ -54,6 +55,7 @@ def check_litert(files: Mapping[str, bytes]) -> None:
         raise ValueError("; ".join(faults))
     reference = litert.OpResolverType.BUILTIN_REF
     litert.Interpreter(model_content=content, experimental_op_resolver_type=reference).allocate_tensors()
+    mark_as_tried(content)
 
 
 def _litert_faults(content: bytes) -> Iterator[str]:
