@@ -41,11 +41,15 @@ socket.getaddrinfo("localhost", 80)
 """
 
 
+SILENCERS = ("ORT_DISABLE_TELEMETRY", "CI")
+"""Variables with which ONNX Runtime keeps quiet by itself."""
+
+
 def traces(script: str, folder: Path) -> tuple[list[str], list[str]]:
     """The look-ups and connections of a program, and the files that it leaves in its user's folders."""
     home = folder / "home"
     home.mkdir()
-    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment = {name: value for name, value in os.environ.items() if name not in SILENCERS}
     environment |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
     done = subprocess.run(
         [sys.executable, "-c", RECORDER + script],

@@ -1,5 +1,6 @@
 """Servers on this machine from which data are read."""
 
+import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,25 @@ import pytest
 from tests.conftest import S3Server
 from tests.data.forms import all_files, write_all
 from tests.data.web import WebServer
+from xception.data.inventory import LOG
+
+
+class Listener(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard.append(record.getMessage())
+
+
+@pytest.fixture
+def remarks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The sentences about data sets, whatever earlier tests did to the logs of this process."""
+    listener = Listener()
+    monkeypatch.setattr(LOG, "handlers", [listener])
+    monkeypatch.setattr(LOG, "propagate", False)
+    return listener.heard
 
 
 @pytest.fixture(scope="session")

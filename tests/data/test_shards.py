@@ -109,14 +109,14 @@ def test_a_key_that_comes_again_in_another_shard_is_another_sample(tmp_path: Pat
     assert [item.key for item in open_source(str(tmp_path))] == ["s-0/a", "s-1/a"]
 
 
-def test_a_copy_of_a_shard_is_counted_again_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_copy_of_a_shard_is_counted_again_and_said(tmp_path: Path, remarks: list[str]) -> None:
     for name in ("s-0.tar", "s-1.tar"):
         write(tmp_path, sample("a") | sample("b") | {"._a.png": b"x"}, name)
     write(tmp_path, sample("a", 1) | sample("b"), "s-2.tar")
     source = open_source(tmp_path)
     assert len(source) == 6
     assert source.inventory == Inventory(repeated=2, left_out={"system files": 2})  # type: ignore[attr-defined]
-    assert "2 images are there more than once" in caplog.text
+    assert "2 images are there more than once" in remarks[-1]
 
 
 def test_a_missing_shard_of_a_range_is_named(tmp_path: Path) -> None:

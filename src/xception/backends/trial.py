@@ -1,7 +1,6 @@
 """A trial of LiteRT files in a process of their own: on some damaged files LiteRT ends the process that runs it."""
 
 import hashlib
-import subprocess
 import sys
 import tempfile
 from contextlib import suppress
@@ -28,6 +27,8 @@ def try_litert(content: bytes, path: Path) -> None:
     """
     if _mark(content).exists():
         return
+    import subprocess  # which most calls do without
+
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "model.tflite"
         copy.write_bytes(content)
