@@ -1,7 +1,5 @@
 from pathlib import Path
 
-import pytest
-
 from tests.support.samples import encoded, picture, write_folder
 from xception.data.folder import image_files
 from xception.data.inventory import EMPTY, Inventory, inventory_of, left_out
