@@ -5,7 +5,7 @@ are made by rule, so that a bundle's descendants answer the same ones.
 """
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
@@ -44,6 +44,10 @@ class Golden:
     """(K,), in the bundle's own form and runtime."""
 
 
+PARTS = ("image", "pixels", "logits")
+"""Fields of a golden, each with a tensor of its own in the file."""
+
+
 def read_goldens(bundle: Bundle) -> tuple[Golden, ...]:
     """The goldens of a bundle; none if it has none.
 
@@ -55,7 +59,7 @@ def read_goldens(bundle: Bundle) -> tuple[Golden, ...]:
     values = parse_weights(bundle.content(GOLDENS), bundle.path / GOLDENS)
     found = []
     for number in count():
-        parts = [values.get(f"{number}.{part}") for part in ("image", "pixels", "logits")]
+        parts = [values.get(f"{number}.{part}") for part in PARTS]
         if parts[0] is None or parts[1] is None or parts[2] is None:
             break
         found.append(Golden(parts[0], parts[1], parts[2]))
@@ -64,8 +68,8 @@ def read_goldens(bundle: Bundle) -> tuple[Golden, ...]:
     return tuple(found)
 
 
-def make_goldens(bundle: Bundle, parent: Bundle | None = None, run: Answering | None = None) -> dict[str, bytes]:
-    """The file of goldens by its name; nothing where no runtime for the bundle is installed.
+def answer_goldens(bundle: Bundle, parent: Bundle | None = None, run: Answering | None = None) -> tuple[Golden, ...]:
+    """The goldens that a bundle without any gets; none where no runtime for it is installed.
 
     Args:
         bundle: a bundle without goldens.
@@ -73,17 +77,28 @@ def make_goldens(bundle: Bundle, parent: Bundle | None = None, run: Answering | 
         run: what runs the bundle where no backend does.
     """
     if run is None and not installed(bundle.model.form):
-        return {}
+        return ()
     images = [golden.image for golden in read_goldens(parent)] if parent else []
-    pixels = [bundle.model.preprocess(Image.fromarray(image)) for image in images or golden_images(bundle.model)]
+    images = images or golden_images(bundle.model)
+    pixels = [bundle.model.preprocess(Image.fromarray(image)) for image in images]
     try:
-        logits = _answers(bundle, pixels) if run is None else [run(one[None])[0] for one in pixels]
+        logits = answers(bundle, pixels) if run is None else [run(one[None])[0] for one in pixels]
     except MissingExtra:
-        return {}
-    values: dict[str, NDArray[np.generic]] = {}
-    for number, parts in enumerate(zip(images or golden_images(bundle.model), pixels, logits, strict=True)):
-        values |= {f"{number}.{part}": value for part, value in zip(("image", "pixels", "logits"), parts, strict=True)}
-    return {GOLDENS: weights_bytes(values)}
+        return ()
+    return tuple(map(Golden, images, pixels, logits))
+
+
+def make_goldens(bundle: Bundle, parent: Bundle | None = None, run: Answering | None = None) -> dict[str, bytes]:
+    """The file of goldens by its name, or nothing; for the arguments see `answer_goldens`."""
+    goldens = answer_goldens(bundle, parent, run)
+    values = {f"{number}.{part}": getattr(golden, part) for number, golden in enumerate(goldens) for part in PARTS}
+    return {GOLDENS: weights_bytes(values)} if goldens else {}
+
+
+def answers(bundle: Bundle, pixels: Iterable[Pixels]) -> list[Logits]:
+    """The answers (K,) of a bundle to pixels (C, H, W), one image at a time."""
+    with closing(open_session(bundle)) as session:
+        return [run_in_batches(session, one[None], 1)[0] for one in pixels]
 
 
 def write_with_goldens(
@@ -96,7 +111,7 @@ def write_with_goldens(
     run: Callable[[Bundle], Answering] | None = None,
     overwrite: bool = False,
 ) -> Bundle:
-    """Write a bundle as `write_bundle`, with goldens; for the other arguments see `make_goldens`."""
+    """Write a bundle as `write_bundle`, with goldens; for the other arguments see `answer_goldens`."""
     with tempfile.TemporaryDirectory() as folder:
         trial = write_bundle(Path(folder) / "trial", model, labels, files)
         goldens = make_goldens(trial, parent, run and run(trial))
@@ -128,8 +143,3 @@ def _image(seed: int, height: int, width: int) -> NDArray[np.uint8]:
         coarse = rng.integers(0, 256, (-(-height // cell), -(-width // cell)), np.uint8)
         planes.append(coarse.repeat(cell, 0).repeat(cell, 1)[:height, :width])
     return np.stack(planes, axis=2)
-
-
-def _answers(bundle: Bundle, pixels: list[Pixels]) -> list[Logits]:
-    with closing(open_session(bundle)) as session:
-        return [run_in_batches(session, one[None], 1)[0] for one in pixels]

@@ -6,7 +6,6 @@ goldens of the reference bundle; the differences are held against the tolerance 
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -16,13 +15,13 @@ from PIL import Image
 
 from xception.adoption.adopt import adopt
 from xception.adoption.statements import GraphStatements
-from xception.backends.base import Logits, open_session, run_in_batches
+from xception.backends.base import Logits
 from xception.bundle import Bundle, Model, Precision, Step, open_bundle, write_bundle
 from xception.errors import CheckFailed, InputError, UsageError
 from xception.export.packs import verify
 from xception.extras import require_all
 from xception.forms import describable
-from xception.goldens import Golden, make_goldens, read_goldens
+from xception.goldens import Golden, answer_goldens, answers, read_goldens
 from xception.inputs import MODEL_LIMIT, read_bytes
 from xception.interchange.vendor_answers import Unreadable
 from xception.metrics import log_softmax
@@ -111,13 +110,14 @@ def prove_candidate(
         InputError: the candidate cannot be opened or run, or the reference has no goldens.
         CheckFailed: a pack that is not whole.
     """
-    path, goldens = Path(candidate), _goldens(reference)
-    if vendor:
-        answers = _results(path, vendor, reference, goldens)
-        model = msgspec.structs.replace(reference.model, precision=precision)
-        return (_proof(path, reference, model, _compared(answers, goldens, reference), (), ()),)
-    if path.is_dir() and bundle_folder(path):
+    path = Path(candidate)
+    if not vendor and path.is_dir() and bundle_folder(path):
         return (prove_bundle(open_bundle(path), reference, via),)
+    goldens = _goldens(reference)
+    if vendor:
+        results = _results(path, vendor, reference, goldens)
+        model = msgspec.structs.replace(reference.model, precision=precision)
+        return (_proof(path, reference, model, _compared(results, goldens, reference), (), ()),)
     graphs = _pack_graphs(path) if (path / verify.MANIFEST).is_file() else [path]
     return tuple(_prove_graph(graph, reference, goldens, via) for graph in graphs)
 
@@ -151,12 +151,10 @@ def _goldens(reference: Bundle) -> tuple[Golden, ...]:
     if found:
         return found
     require_all(*packages_to_run(reference))
-    with tempfile.TemporaryDirectory() as folder:
-        files = {name: reference.content(name) for name in reference.model.files if name != "labels.txt"}
-        made = make_goldens(reference)
-        if not made:
-            raise InputError(f"{reference.path} has no goldens and nothing here runs it; make the bundle again")
-        return read_goldens(write_bundle(Path(folder) / "it", reference.model, reference.labels, {**files, **made}))
+    made = answer_goldens(reference)
+    if not made:
+        raise InputError(f"{reference.path} has no goldens and nothing here runs it; make the bundle again")
+    return made
 
 
 def _coarser(one: Model, other: Model) -> Precision:
@@ -170,21 +168,19 @@ def _tolerance(one: Model, other: Model) -> float:
 def _compared_bundle(candidate: Bundle, goldens: Sequence[Golden]) -> list[GoldenResult]:
     """A bundle's answers to images, by its own preprocessing."""
     pixels = [candidate.model.preprocess(Image.fromarray(golden.image)) for golden in goldens]
-    with closing(open_session(candidate)) as session:
-        answers = [run_in_batches(session, one[None], 1)[0] for one in pixels]
     apart = [
         float(np.abs(one - golden.pixels).max()) if one.shape == golden.pixels.shape else float("inf")
         for one, golden in zip(pixels, goldens, strict=True)
     ]
     return [
         msgspec.structs.replace(result, pixels_diff=diff)
-        for result, diff in zip(_differences(answers, goldens), apart, strict=True)
+        for result, diff in zip(_differences(answers(candidate, pixels), goldens), apart, strict=True)
     ]
 
 
-def _differences(answers: Sequence[Logits], goldens: Sequence[Golden]) -> Iterator[GoldenResult]:
+def _differences(given: Sequence[Logits], goldens: Sequence[Golden]) -> Iterator[GoldenResult]:
     largest = max(float(np.abs(golden.logits).max()) for golden in goldens) or 1.0
-    for number, (answer, golden) in enumerate(zip(answers, goldens, strict=True)):
+    for number, (answer, golden) in enumerate(zip(given, goldens, strict=True)):
         fits = answer.shape == golden.logits.shape and bool(np.isfinite(answer).all())
         yield GoldenResult(
             golden=number,
@@ -347,12 +343,12 @@ def _results(path: Path, vendor: Vendor, reference: Bundle, goldens: Sequence[Go
     return [found[name] for name in names]
 
 
-def _compared(answers: Sequence[Logits], goldens: Sequence[Golden], reference: Bundle) -> list[GoldenResult]:
+def _compared(given: Sequence[Logits], goldens: Sequence[Golden], reference: Bundle) -> list[GoldenResult]:
     """Results as logits, or as probabilities, whose logarithms are compared then."""
-    are_probabilities = all(abs(float(row.sum()) - 1) < 1e-2 and row.min() >= 0 for row in answers)
+    are_probabilities = all(abs(float(row.sum()) - 1) < 1e-2 and row.min() >= 0 for row in given)
     if not are_probabilities or reference.model.activation != "softmax":
-        return list(_differences(answers, goldens))
+        return list(_differences(given, goldens))
     floor = float(np.finfo(np.float32).tiny)
-    ours = [np.log(np.maximum(row, floor)).astype(np.float32) for row in answers]
+    ours = [np.log(np.maximum(row, floor)).astype(np.float32) for row in given]
     theirs = [Golden(golden.image, golden.pixels, log_softmax(golden.logits[None])[0]) for golden in goldens]
     return list(_differences(ours, theirs))
