@@ -138,7 +138,7 @@ def predict_to_file(
     batch = BatchJob(out=out, job=_job(engine, source, asked))
     _claim(batch)
     missing = [part for part in batch.parts if batch.state(part) is None]
-    resumed = sum(len(batch.span(part)) for part in batch.parts if part not in set(missing))
+    resumed = batch.job.images - sum(len(batch.span(part)) for part in missing)
     on_images(resumed)
     write_parts(batch, engine, source, missing, on_images)
     return _finished(batch, engine, source, resumed, stamp)

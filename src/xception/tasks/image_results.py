@@ -123,10 +123,19 @@ def part_bytes(rows: Sequence[ImageResult], form: TableFormat) -> bytes:
     return file.getvalue()
 
 
+def _head(form: TableFormat) -> bytes:
+    """The line of column names above the rows of CSV; nothing in the other formats."""
+    return (",".join(RESULT_COLUMNS) + "\n").encode() if form == "csv" else b""
+
+
 def _cells(row: ImageResult) -> list[object]:
-    values = ((name, getattr(row, name)) for name in RESULT_COLUMNS)
-    return [msgspec.json.encode(value).decode() if name in LISTS and value else value or "" if name in LISTS else value
-            for name, value in values]  # fmt: skip
+    return [_cell(name, getattr(row, name)) for name in RESULT_COLUMNS]
+
+
+def _cell(name: str, value: Any) -> object:
+    if name not in LISTS:
+        return value
+    return msgspec.json.encode(value).decode() if value else ""
 
 
 def _table(rows: Sequence[ImageResult]) -> Any:
@@ -148,8 +157,7 @@ def join_parts(parts: Iterable[Path], out: Path) -> None:
             _join_parquet(parts, partial)
             return
         with partial.open("wb") as file:
-            if table_format(out) == "csv":
-                file.write((",".join(RESULT_COLUMNS) + "\n").encode())
+            file.write(_head(table_format(out)))
             for part in parts:
                 with open_file(part) as source:
                     shutil.copyfileobj(source, file)
@@ -172,7 +180,7 @@ class ResultFile:
             self._parquet = require("pyarrow.parquet", "data").ParquetWriter(partial, _table([]).schema)
         else:
             self._file = partial.open("wb")
-            self._file.write((",".join(RESULT_COLUMNS) + "\n").encode() if form == "csv" else b"")
+            self._file.write(_head(form))
 
     def add(self, row: ImageResult) -> None:
         """Append a row."""
