@@ -108,13 +108,12 @@ def write_with_goldens(
     files: Mapping[str, bytes | Path],
     *,
     parent: Bundle | None = None,
-    run: Callable[[Bundle], Answering] | None = None,
     overwrite: bool = False,
 ) -> Bundle:
     """Write a bundle as `write_bundle`, with goldens; for the other arguments see `answer_goldens`."""
     with tempfile.TemporaryDirectory() as folder:
         trial = write_bundle(Path(folder) / "trial", model, labels, files)
-        goldens = make_goldens(trial, parent, run and run(trial))
+        goldens = make_goldens(trial, parent)
     return write_bundle(path, model, labels, {**files, **goldens}, overwrite=overwrite)
 
 
