@@ -227,15 +227,21 @@ class GraphSession:
         self._file = bundle.main_file
 
     def __call__(self, pixels: NDArray[Any], /) -> Logits:
-        found = self.outputs(pixels)
+        return self.logits(self.outputs(pixels), len(pixels))
+
+    def logits(self, found: Mapping[str, NDArray[Any]], images: int) -> Logits:
+        """The logits, or embeddings, of some images among all outputs of the graph.
+
+        Raises:
+            InputError: they are not among them.
+        """
         if self.graph.output_name not in found:
             raise InputError(
                 f"{self._file} has the outputs {', '.join(found)}, and its bundle tells of {self.graph.output_name}; "
                 "make the bundle again"
             )
         # Graphs of others may keep the axes of one position, (N, K, 1, 1), or drop that of the only image.
-        values = found[self.graph.output_name].reshape(len(pixels), -1)
-        return logits_of(values, self.graph, self._activation)
+        return logits_of(found[self.graph.output_name].reshape(images, -1), self.graph, self._activation)
 
     def outputs(self, pixels: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """All outputs of the graph by name, as it gives them.

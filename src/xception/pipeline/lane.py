@@ -118,7 +118,7 @@ class Lane:
             place: image for place, image in enumerate(images) if isinstance(image, Failure)
         }
         for places, batch in groups:
-            for place, logits in zip(places, self._infer(batch), strict=True):
+            for place, logits in zip(places, self.infer(batch), strict=True):
                 outcomes[place] = Scored(items[place], logits, warnings[place])
         return [outcomes[place] for place in range(len(items))]
 
@@ -150,7 +150,8 @@ class Lane:
             batch = cast(Levels, np.stack(kept))
             return batch if self.session.facts.input_values == "image" else self.preprocess.normalize(batch)
 
-    def _infer(self, batch: NDArray[np.generic]) -> Logits:
+    def infer(self, batch: NDArray[np.generic]) -> Logits:
+        """Logits of images that are prepared already, as the session takes them, in turn with other batches."""
         clock, threads = self.clocks["infer"], self.session.facts.threads
         with clock.entering(self.turns), clock.entering(self.cores.lend(threads)), clock.measure(len(batch)):
             return run_in_batches(self.session, batch, len(batch))
