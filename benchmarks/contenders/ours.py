@@ -24,7 +24,7 @@ class Ours:
         self.packages = (backend, "pillow")
         bundle = open_bundle(arguments.bundles / ("onnx" if backend == "onnxruntime" else "openvino"))
         self.preprocess = bundle.model.preprocess
-        compute = Compute(infer_precision=precision, instances=int(instances))
+        compute = Compute(precision=precision, instances=int(instances))
         self.engine = Engine.open(bundle, backend=backend, compute=compute, mode=mode)
         self.logits = self.engine.session
 

@@ -57,7 +57,7 @@ class BenchmarkApp:
         self.logits = _openvino(str(self.file), self.precision)
 
     def infer(self, pixels: np.ndarray, count: int) -> float:
-        options = {"m": self.file, "hint": self.hint, "niter": count, "infer_precision": self.precision}
+        options = {"m": self.file, "hint": self.hint, "niter": count, "precision": self.precision}
         options |= {"shape": str([*pixels.shape]).replace(" ", ""), "cdir": self.file.parent / "cache"}
         words = [str(word) for key, value in options.items() for word in (f"-{key}", value)]
         done = subprocess.run([sys.executable, "-c", BENCHMARK_APP, *words], capture_output=True, text=True)

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -14,14 +15,17 @@ from xception.backends.base import (
     Compute,
     Pixels,
     Session,
+    SessionFacts,
     default_backend,
+    empty_batch,
     graph_input,
     logits_of,
     open_session,
     run_in_batches,
+    standardization,
 )
 from xception.bundle import Bundle, Graph
-from xception.errors import InputError, UnknownName, UsageError
+from xception.errors import EnvironmentFault, InputError, UnknownName, UsageError
 from xception.forms import FORMS, Form
 from xception.metrics import softmax
 from xception.models.network import build
@@ -141,6 +145,52 @@ def test_an_unknown_backend_is_refused_with_the_nearest(onnx_bundle: Bundle) -> 
 def test_a_backend_that_does_not_run_the_form_is_refused_with_those_that_do(onnx_bundle: Bundle) -> None:
     with pytest.raises(UsageError, match=r"torch does not run the form 'onnx' of .*; use onnxruntime or openvino"):
         open_session(onnx_bundle, "torch")
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+def test_a_batch_to_fill_is_laid_out_as_the_session_takes_it(session: Session, layout: str) -> None:
+    facts = replace(session.facts, input_layout=layout)
+    batch = empty_batch(facts, 2, PX, PX, np.float32)
+    assert (batch.shape, batch.dtype) == ((2, 3, PX, PX), np.float32)
+    assert (batch.transpose(0, 2, 3, 1) if layout == "nhwc" else batch).flags.c_contiguous
+    batch[:] = pixels(2)
+    assert np.array_equal(session(batch), session(pixels(2)))
+
+
+def test_images_are_given_to_a_session_only_if_it_normalises_them_alike(preprocess: Preprocess) -> None:
+    facts = SessionFacts(
+        name="torch",
+        input_shape=(3, 8, 8),
+        num_outputs=2,
+        input_values="image",
+        standardization=standardization(preprocess),
+    )
+    assert facts.takes_images_of(preprocess)
+    assert not facts.takes_images_of(msgspec.structs.replace(preprocess, mean=(0.4, 0.5, 0.5)))
+    assert not facts.takes_images_of(msgspec.structs.replace(preprocess, fractions=True))
+    assert not replace(facts, input_values="pixels").takes_images_of(preprocess)
+
+
+@pytest.mark.parametrize(
+    ("backend", "options", "kind", "message"),
+    [
+        ("torch", {"device": "cuda:77"}, EnvironmentFault, "there is no device cuda:77: torch sees .* GPUs here"),
+        ("onnxruntime", {"device": "cuda"}, UsageError, "onnxruntime computes on the CPU only; for cuda use torch"),
+        ("torch", {"device": "cpu", "precision": "tf32"}, UsageError, "tf32 on cpu; use torch on a GPU"),
+        ("onnxruntime", {"precision": "bfloat16"}, UsageError, "use torch or openvino"),
+    ],
+)
+def test_a_device_or_precision_that_a_backend_does_not_have_is_refused(
+    backend: str, options: dict[str, str], kind: type[Exception], message: str, forms: dict[Form, Bundle]
+) -> None:
+    bundle = forms["weights" if backend == "torch" else "onnx"]
+    with pytest.raises(kind, match=message):
+        open_session(bundle, backend, Compute(**options))
+
+
+def test_a_device_that_there_is_not_is_refused_by_its_name() -> None:
+    with pytest.raises(UsageError, match="there is no device 'gpu0'; expected auto, cpu, cuda or cuda:N"):
+        Compute(device="gpu0")
 
 
 def test_a_graph_without_description_is_refused(onnx_bundle: Bundle) -> None:

@@ -21,7 +21,7 @@ def _four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         (EngineOptions(instances=3, threads=2), "more than the 4 cores"),
         (EngineOptions(backend="auto", threads=2), "chooses threads itself"),
         (EngineOptions(backend="auto", batch=2), "chooses batch itself"),
-        (EngineOptions(backend="auto", infer_precision="bfloat16"), "chooses infer_precision itself"),
+        (EngineOptions(backend="auto", precision="bfloat16"), "chooses precision itself"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options: EngineOptions, message: str) -> None:

@@ -114,7 +114,7 @@ def test_a_precision_that_changes_answers_is_not_taken(logits: Sequence[Sequence
 
 def test_float32_files_are_tried_in_every_precision_and_others_as_they_are(onnx_bundle: Bundle) -> None:
     ways = list(module._ways(onnx_bundle, ["onnxruntime", "openvino"]))
-    assert {(way.backend, way.compute.infer_precision) for way in ways} == {
+    assert {(way.backend, way.compute.precision) for way in ways} == {
         ("onnxruntime", None),
         ("openvino", None),
         ("openvino", "bfloat16"),
@@ -124,6 +124,6 @@ def test_float32_files_are_tried_in_every_precision_and_others_as_they_are(onnx_
 
 
 def test_a_choice_in_another_precision_says_what_it_changed() -> None:
-    way = Way(backend="openvino", compute=Compute(infer_precision="bfloat16", threads=2), batch=8)
+    way = Way(backend="openvino", compute=Compute(precision="bfloat16", threads=2), batch=8)
     sentence = Choice(way=way, images_per_second=30.0, largest_change=0.004).sentence()
     assert sentence == "openvino at batch 8, 1 x 2 threads, bfloat16: 30.0 images/s, logits within 0.40% of float32"

@@ -30,18 +30,22 @@ def _four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_four_cores")
 @pytest.mark.parametrize(
-    ("compute", "batches", "instances"),
+    ("compute", "images", "on_gpu", "instances"),
     [
-        (Compute(), 13, 4),
-        (Compute(), 2, 2),
-        (Compute(), 1, 1),
-        (Compute(), None, 4),
-        (Compute(threads=2), 13, 2),
-        (Compute(threads=4), None, 1),
+        (Compute(), 13, False, 4),
+        (Compute(), 4, False, 2),
+        (Compute(), 1, False, 1),
+        (Compute(), None, False, 4),
+        (Compute(threads=2), 13, False, 2),
+        (Compute(threads=4), None, False, 1),
+        (Compute(), 13, True, 2),
+        (Compute(), 2, True, 1),
     ],
 )
-def test_the_cores_are_shared_out_by_the_work_there_is(compute: Compute, batches: int | None, instances: int) -> None:
-    assert module._instances(compute, batches) == instances
+def test_the_cores_are_shared_out_by_the_work_there_is(
+    compute: Compute, images: int | None, on_gpu: bool, instances: int
+) -> None:
+    assert module._instances(compute, images, 2, on_gpu=on_gpu) == instances
 
 
 @pytest.mark.usefixtures("_four_cores")
@@ -53,7 +57,7 @@ def test_the_cores_are_shared_out_by_the_work_there_is(compute: Compute, batches
         ({"compute": Compute(instances=3, threads=2)}, "more than the 4 cores"),
         ({"compute": Compute(threads=5)}, "more than the 4 cores"),
         ({"backend": "auto", "compute": Compute(threads=2)}, "chooses threads itself"),
-        ({"backend": "auto", "compute": Compute(infer_precision="bfloat16")}, "chooses infer_precision itself"),
+        ({"backend": "auto", "compute": Compute(precision="bfloat16")}, "chooses precision itself"),
         ({"backend": "auto", "batch_size": 2}, "chooses batch itself"),
     ],
 )

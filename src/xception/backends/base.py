@@ -1,5 +1,6 @@
 """Sessions, and the table of the runtimes that open them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -8,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from xception import machine
 from xception.bundle import Bundle, Graph
@@ -21,26 +22,37 @@ from xception.preprocess import Preprocess
 Pixels = NDArray[np.float32]
 Logits = NDArray[np.float32]
 InputValues = Literal["pixels", "image"]
-InferPrecision = Literal["float32", "bfloat16"]
+InputLayout = Literal["nchw", "nhwc"]
+Standardization = tuple[float, tuple[float, ...], tuple[float, ...]]
+"""Divisor, means and deviations: `(value / divisor - mean) / deviation`, per channel."""
+InferPrecision = Literal["float32", "tf32", "bfloat16", "float16"]
 """The numbers in which a runtime computes a float32 file. Bfloat16 is several times as fast where the processor
-multiplies it, and rounds every value to 8 bits."""
+multiplies it, and rounds every value to 8 bits; float16 and tf32 round to 11, tf32 only the factors of products."""
+
+
+DEVICES = re.compile(r"auto|cpu|cuda(:\d+)?")
+"""Names of devices."""
 
 
 class Compute(msgspec.Struct, frozen=True, kw_only=True):
     """The part of the machine that a session may use.
 
     Raises:
-        UsageError: less than one thread or instance.
+        UsageError: less than one thread or instance, or no such device.
     """
 
     threads: int | None = None
     """Cores per inference; by default all, shared evenly by the instances."""
     instances: int | None = None
     """Inferences at once; by default one, or as many as `Engine.open` finds right."""
-    infer_precision: InferPrecision | None = None
+    precision: InferPrecision | None = None
     """Numbers to compute in; by default float32, and int8 for quantized files."""
+    device: str | None = None
+    """`cpu`, a GPU (`cuda`, or `cuda:1` for the second), or `auto`, the default: a GPU where the runtime sees one."""
 
     def __post_init__(self) -> None:
+        if self.device is not None and not DEVICES.fullmatch(self.device):
+            raise UsageError(f"there is no device {self.device!r}; expected auto, cpu, cuda or cuda:N")
         for name in ("instances", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -78,6 +90,43 @@ class SessionFacts:
     """Threads that may call it at once."""
     threads: int = 1
     """Cores that a call keeps busy; 0 where an accelerator does the work."""
+    device: str = "cpu"
+    """The device that computes: `cpu`, or a GPU such as `cuda:0`."""
+    input_layout: InputLayout = "nchw"
+    """Order in memory in which a batch (N, C, H, W) is taken fastest; any order gives the same logits."""
+    standardization: Standardization | None = None
+    """The normalisation that the session applies to 8-bit images; None where it is not known or there is none."""
+
+    def takes_images_of(self, preprocess: Preprocess) -> bool:
+        """True if 8-bit images that a preprocessing resized and cut may be given as they are."""
+        same = self.standardization in (None, standardization(preprocess))
+        return self.input_values == "image" and same and not preprocess.fractions
+
+
+def standardization(preprocess: Preprocess) -> Standardization:
+    """The normalisation of a preprocessing: divisor, means and deviations."""
+    return preprocess.divisor, preprocess.mean, preprocess.std
+
+
+def empty_batch(
+    facts: SessionFacts, count: int, height_px: int, width_px: int, dtype: DTypeLike = np.uint8
+) -> NDArray[Any]:
+    """A batch (count, C, height, width) to fill again and again, in the memory that a session takes fastest: in its
+    order, and pinned for a GPU, which then copies it while it computes another. When the session's call returns, it
+    has no more need of it.
+    """
+    channels = facts.input_shape[0]
+    if facts.input_layout == "nchw":
+        shape: tuple[int, ...] = (count, channels, height_px, width_px)
+        return _memory(facts, shape, dtype)
+    return _memory(facts, (count, height_px, width_px, channels), dtype).transpose(0, 3, 1, 2)
+
+
+def _memory(facts: SessionFacts, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    if facts.device == "cpu":
+        return np.empty(shape, dtype)
+    pinned: NDArray[Any] = import_module(BACKENDS[facts.name].module).pinned(shape, np.dtype(dtype))
+    return pinned
 
 
 class Session(Protocol):
@@ -103,7 +152,9 @@ class Backend:
     forms: tuple[Form, ...]
     """The forms of a bundle that it runs."""
     precisions: tuple[InferPrecision, ...] = ("float32",)
-    """The precisions that it computes in, its own first."""
+    """The precisions that it computes in on the CPU, its own first."""
+    gpu_precisions: tuple[InferPrecision, ...] = ()
+    """The same on a GPU; none where it uses none. Its module then has `usable_device` and `pinned`."""
 
     @property
     def imported_as(self) -> str:
@@ -112,9 +163,17 @@ class Backend:
 
 
 BACKENDS: Mapping[str, Backend] = {
-    "torch": Backend("xception.backends.torch", "torch", run_by("torch"), ("float32", "bfloat16")),
+    "torch": Backend(
+        "xception.backends.torch",
+        "torch",
+        run_by("torch"),
+        precisions=("float32", "bfloat16"),
+        gpu_precisions=("float32", "tf32", "bfloat16", "float16"),
+    ),
     "onnxruntime": Backend("xception.backends.onnxruntime", "onnxruntime", run_by("onnxruntime")),
-    "openvino": Backend("xception.backends.openvino", "openvino", run_by("openvino"), ("float32", "bfloat16")),
+    "openvino": Backend(
+        "xception.backends.openvino", "openvino", run_by("openvino"), precisions=("float32", "bfloat16")
+    ),
     "litert": Backend("xception.backends.litert", "ai-edge-litert", run_by("litert")),
 }
 """The runtimes; which forms each one runs, and which form prefers which, stands in `forms.FORMS`."""
@@ -130,7 +189,9 @@ def open_session(bundle: Bundle, backend: str | None = None, compute: Compute = 
 
     Raises:
         UnknownName: no such backend.
-        UsageError: the backend, or none, runs the bundle's form, or it does not compute in the precision.
+        UsageError: the backend, or none, runs the bundle's form, or it does not compute in the precision or on the
+            device.
+        EnvironmentFault: the machine has no such device.
         MissingExtra: the runtime is not installed.
         InputError: the runtime refuses the file.
     """
@@ -142,11 +203,9 @@ def open_session(bundle: Bundle, backend: str | None = None, compute: Compute = 
         raise UsageError(
             f"{name} does not run the form {bundle.model.form!r} of {bundle.path}; use {' or '.join(fitting)}"
         )
-    precision = compute.infer_precision
-    if precision and precision not in BACKENDS[name].precisions:
-        fitting = tuple(key for key, row in BACKENDS.items() if precision in row.precisions)
-        raise UsageError(f"{name} does not compute in {precision}; use {' or '.join(fitting)}")
     require_all(BACKENDS[name].imported_as)
+    compute = msgspec.structs.replace(compute, device=device_of(name, compute))
+    check_precision(name, compute)
     try:
         session: Session = import_module(BACKENDS[name].module).open_session(bundle, compute)
     except (XceptionError, ImportError, MemoryError):
@@ -155,6 +214,42 @@ def open_session(bundle: Bundle, backend: str | None = None, compute: Compute = 
     except Exception as error:
         raise InputError(f"{name} cannot use {bundle.main_file}: {first_line(error)}; make the bundle again") from error
     return session
+
+
+def device_of(backend: str, compute: Compute) -> str:
+    """The device on which a backend computes what `compute` says: `cpu`, or a GPU such as `cuda:0`.
+
+    Raises:
+        UsageError: it is a GPU, and the backend uses none.
+        EnvironmentFault: the machine has no such device.
+    """
+    if BACKENDS[backend].gpu_precisions:
+        require_all(BACKENDS[backend].imported_as)
+        device: str = import_module(BACKENDS[backend].module).usable_device(compute.device or "auto")
+        return device
+    if (compute.device or "auto").startswith("cuda"):
+        fitting = " or ".join(name for name, row in BACKENDS.items() if row.gpu_precisions)
+        raise UsageError(
+            f"{backend} computes on the CPU only; for {compute.device} use {fitting}, on a bundle of weights"
+        )
+    return "cpu"
+
+
+def check_precision(backend: str, compute: Compute) -> None:
+    """Refuse a precision that a backend does not compute in on the device.
+
+    Raises:
+        UsageError: naming those that do.
+    """
+    precision, device = compute.precision, compute.device
+    known = BACKENDS[backend].precisions if device == "cpu" else BACKENDS[backend].gpu_precisions
+    if precision is None or precision in known:
+        return
+    fitting = [name for name, row in BACKENDS.items() if precision in row.precisions]
+    fitting += [
+        f"{name} on a GPU" for name, row in BACKENDS.items() if precision in {*row.gpu_precisions} - {*row.precisions}
+    ]
+    raise UsageError(f"{backend} does not compute in {precision} on {device}; use {' or '.join(fitting)}")
 
 
 def installed(form: Form) -> list[str]:
@@ -220,6 +315,7 @@ class GraphSession:
             num_outputs=bundle.model.network.num_outputs,
             batch_size=batch_size,
             input_values=self.graph.input_values,
+            standardization=standardization(bundle.model.preprocess),
             instances=compute.instances_at_once,
             threads=compute.threads_per_instance,
         )

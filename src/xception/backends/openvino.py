@@ -52,7 +52,7 @@ def open_session(bundle: Bundle, compute: Compute) -> Session:
     """
     openvino = require("openvino", "openvino")
     settings: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": HINTS[compute.infer_precision or "float32"],
+        "INFERENCE_PRECISION_HINT": HINTS[compute.precision or "float32"],
         "NUM_STREAMS": compute.instances_at_once,
         "INFERENCE_NUM_THREADS": compute.instances_at_once * compute.threads_per_instance,
     }

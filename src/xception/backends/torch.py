@@ -2,14 +2,46 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from xception.backends.base import DEFAULT_COMPUTE, Compute, InferPrecision, Logits, Pixels, Session, SessionFacts
 from xception.bundle import Bundle
+from xception.errors import EnvironmentFault
 from xception.models.network import Xception, build
 
-DTYPES: dict[InferPrecision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES: dict[InferPrecision, torch.dtype] = {
+    "float32": torch.float32,
+    "tf32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def usable_device(name: str) -> str:
+    """The device that a name stands for here: `cpu` or, for instance, `cuda:0`.
+
+    Raises:
+        EnvironmentFault: torch sees no such GPU.
+    """
+    seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "cpu" or (name == "auto" and not seen):
+        return "cpu"
+    index = 0 if name == "auto" else torch.device(name).index or 0
+    if index >= seen:
+        builds = "" if torch.version.cuda else f", being built without CUDA (version {torch.__version__})"
+        raise EnvironmentFault(
+            f"there is no device {name}: torch sees {seen or 'no'} GPUs here{builds}; use --device cpu"
+        )
+    return f"cuda:{index}"
+
+
+def pinned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An array in memory that a GPU copies from by itself."""
+    return torch.empty(shape, dtype=getattr(torch, dtype.name), pin_memory=True).numpy()
 
 
 class TorchSession:
@@ -18,8 +50,8 @@ class TorchSession:
     def __init__(
         self, network: Xception, height_width: tuple[int | None, int | None], compute: Compute = DEFAULT_COMPUTE
     ) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.dtype = DTYPES[compute.infer_precision or "float32"]
+        self.device = torch.device(usable_device(compute.device or "auto"))
+        self.dtype = DTYPES[compute.precision or "float32"]
         self.network = network.eval().to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         is_cpu = self.device.type == "cpu"
         self.facts = SessionFacts(
@@ -28,6 +60,7 @@ class TorchSession:
             num_outputs=network.spec.head.num_outputs,
             instances=compute.instances_at_once if is_cpu else 1,
             threads=compute.threads_per_instance if is_cpu else 0,
+            device=str(self.device),
         )
 
     @torch.inference_mode()

@@ -36,8 +36,16 @@ class RuntimeOptions:
         int | None, Parameter(help="Inferences at once (default: one per core, fewer for few images).")
     ] = None
     threads: Annotated[int | None, Parameter(help="Cores per inference (default: an even share).")] = None
-    infer_precision: Annotated[
-        InferPrecision | None, Parameter(help="Numbers in which float32 files are computed (default: float32).")
+    device: Annotated[
+        str | None,
+        Parameter(help="cpu, cuda, cuda:1 for the second GPU, or auto: a GPU where the runtime sees one (default)."),
+    ] = None
+    precision: Annotated[
+        InferPrecision | None,
+        Parameter(
+            help="Numbers in which the network computes: float32, bfloat16, and on a GPU tf32 and float16 "
+            "(default: float32)."
+        ),
     ] = None
     pixels: Annotated[
         Mode | None,
@@ -51,7 +59,7 @@ class RuntimeOptions:
     @property
     def compute(self) -> Compute:
         """The part of the machine."""
-        return Compute(instances=self.instances, threads=self.threads, infer_precision=self.infer_precision)
+        return Compute(instances=self.instances, threads=self.threads, precision=self.precision, device=self.device)
 
     def check(self) -> None:
         """Refuse options that do not fit together or the machine, before any work is done.

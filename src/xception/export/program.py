@@ -75,7 +75,7 @@ class GraphOptions:
     free_size: bool = False
     """Images of any height and width, instead of the bundle's."""
     precision: Literal["float32", "float16"] = "float32"
-    """float16 halves the file; inputs and outputs stay float32."""
+    """Numbers in which the network computes: float16 halves the file; inputs and outputs stay float32."""
     input_name: str | None = None
     """Name of the input; by default `pixels` or `image`, after its values."""
     output_name: str | None = None

@@ -58,8 +58,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     def sentence(self) -> str:
         """The choice in words."""
         compute = self.way.compute
-        precision = f", {compute.infer_precision}" if compute.infer_precision else ""
-        changed = f", logits within {self.largest_change:.2%} of float32" if compute.infer_precision else ""
+        precision = f", {compute.precision}" if compute.precision else ""
+        changed = f", logits within {self.largest_change:.2%} of float32" if compute.precision else ""
         return (
             f"{self.way.backend} at batch {self.way.batch}, {compute.instances_at_once} x "
             f"{compute.threads_per_instance} threads{precision}: {self.images_per_second:,.1f} images/s{changed}"
@@ -131,7 +131,7 @@ def _ways(bundle: Bundle, names: Iterable[str]) -> Iterator[Way]:
     for name in names:
         lowered = BACKENDS[name].precisions[1:] if bundle.model.precision == "float32" else ()
         for precision, instances in product((None, *lowered), sorted({1, cores()})):
-            yield Way(backend=name, compute=Compute(instances=instances, infer_precision=precision), batch=batch)
+            yield Way(backend=name, compute=Compute(instances=instances, precision=precision), batch=batch)
 
 
 def _fixed_batch(bundle: Bundle) -> int | None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xception.arguments import require_type
-from xception.backends.base import BACKENDS, DEFAULT_COMPUTE, Compute, Session, open_session
+from xception.backends.base import BACKENDS, DEFAULT_COMPUTE, Compute, Session, default_backend, device_of, open_session
 from xception.bundle import Bundle, as_bundle
 from xception.data.folder import as_items
 from xception.data.memory import ImageLike
@@ -31,8 +31,11 @@ T = TypeVar("T")
 AUTO = "auto"
 """Takes the place of a backend: the fastest way to run the bundle here, found by trying, and remembered."""
 
-BATCH_SIZE = 8
-"""Images per inference by default."""
+BATCH_SIZE, GPU_BATCH_SIZE = 8, 64
+"""Images per inference by default, on the CPU and on a GPU."""
+
+GPU_INSTANCES = 2
+"""Inferences at once on a GPU by default: one computes while the images of the other one are copied."""
 
 MAX_WAIT_S = 0.05
 """Seconds that an image of a live source waits for others by default."""
@@ -151,11 +154,13 @@ class Engine:
             choice = autotune(opened, source, mode or "exact")
             backend, compute, batch_size = choice.way.backend, choice.way.compute, choice.way.batch
         elif compute.instances is None:
-            instances = _instances(compute, None if source is None else -(-len(source) // (batch_size or BATCH_SIZE)))
+            name = backend or default_backend(opened.model.form)
+            images = None if source is None else len(source)
+            instances = _instances(compute, images, batch_size, on_gpu=device_of(name, compute) != "cpu")
             compute = msgspec.structs.replace(compute, instances=instances)
         session = open_session(opened, backend, compute)
         engine = cls.of(opened, session, mode=mode, batch_size=batch_size, workers=workers)
-        return replace(engine, precision=compute.infer_precision or engine.precision, choice=choice)
+        return replace(engine, precision=compute.precision or engine.precision, choice=choice)
 
     @classmethod
     def of(
@@ -169,10 +174,11 @@ class Engine:
     ) -> Self:
         """An engine for a session that is open already, which it will close."""
         lane = Lane.of(session, bundle.model.preprocess, mode=mode or "exact")
+        default = BATCH_SIZE if session.facts.device == "cpu" else GPU_BATCH_SIZE
         return cls(
             bundle=bundle,
             lane=lane,
-            batch_size=session.facts.batch_size or batch_size or BATCH_SIZE,
+            batch_size=session.facts.batch_size or batch_size or default,
             workers=workers or WORKERS_PER_CORE * lane.cores.count,
             mode=mode,
             precision=bundle.model.precision,
@@ -303,7 +309,7 @@ def check_options(
     if backend not in (None, AUTO, *BACKENDS):
         raise UnknownName("backend", str(backend), (AUTO, *BACKENDS))
     given = {**msgspec.structs.asdict(compute), "batch": batch_size}
-    chosen = [name for name, value in given.items() if value is not None]
+    chosen = [name for name, value in given.items() if value is not None and name != "device"]
     if backend == AUTO and chosen:
         raise UsageError(f"the backend auto chooses {chosen[0]} itself; leave that out, or name a backend")
 
@@ -329,10 +335,11 @@ def prediction(outcome: Scored, bundle: Bundle, top: int) -> Prediction:
     )
 
 
-def _instances(compute: Compute, batches: int | None) -> int:
-    """One per core or set of cores; fewer for few batches."""
-    most = cores() // (compute.threads or 1)
-    return max(1, most if batches is None else min(most, batches))
+def _instances(compute: Compute, images: int | None, batch_size: int | None, *, on_gpu: bool) -> int:
+    """One per core or set of cores, or as many as keep a GPU busy; fewer for few batches."""
+    most = GPU_INSTANCES if on_gpu else cores() // (compute.threads or 1)
+    size = batch_size or (GPU_BATCH_SIZE if on_gpu else BATCH_SIZE)
+    return max(1, most if images is None else min(most, -(-images // size)))
 
 
 def _flat(batches: Generator[list[T], None, None]) -> Generator[T, None, None]:

@@ -148,7 +148,7 @@ class Lane:
         with self.clocks["preprocess"].measure(images=0):
             kept = [image for place in places if not isinstance(image := images[place], Failure)]
             batch = cast(Levels, np.stack(kept))
-            return batch if self.session.facts.input_values == "image" else self.preprocess.normalize(batch)
+            return batch if self.session.facts.takes_images_of(self.preprocess) else self.preprocess.normalize(batch)
 
     def infer(self, batch: NDArray[np.generic]) -> Logits:
         """Logits of images that are prepared already, as the session takes them, in turn with other batches."""
