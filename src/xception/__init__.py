@@ -20,6 +20,7 @@ _HOMES = {
     "ImageClassifier": "xception.classifier",
     "Item": "xception.data.source",
     "Labels": "xception.labels",
+    "ResultPage": "xception.report.notebook",
     "Prediction": "xception.pipeline.engine",
     "Predictions": "xception.tasks.predictions",
     "Preprocess": "xception.preprocess",
@@ -43,6 +44,7 @@ _HOMES = {
     "load_recipe": "xception.train.recipe",
     "open_bundle": "xception.bundle",
     "open_source": "xception.data.sources",
+    "result_page": "xception.report.notebook",
     "predict": "xception.tasks.predict",
     "quantize_bundle": "xception.quantize.quantize",
     "train_network": "xception.train.trainer",
@@ -82,6 +84,8 @@ if TYPE_CHECKING:
     from xception.preprocess import Preprocess as Preprocess
     from xception.quantize.quantize import quantize_bundle as quantize_bundle
     from xception.quantize.record import Quantization as Quantization
+    from xception.report.notebook import ResultPage as ResultPage
+    from xception.report.notebook import result_page as result_page
     from xception.speed.benchmark import Benchmark as Benchmark
     from xception.speed.benchmark import benchmark as benchmark
     from xception.tasks.compare import Comparison as Comparison

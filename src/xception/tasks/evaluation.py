@@ -1,12 +1,19 @@
 """The result document of an evaluation."""
 
+from html import escape
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from xception.bundle import Score
 from xception.data.inventory import EMPTY, Inventory
+from xception.extras import require
 from xception.intervals import Interval
 from xception.pipeline.sessions import Tta
 from xception.tasks.provenance import ResultProvenance
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class FailedImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,8 +129,37 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         top1 = f"top-1 {self.top1.value:.2%} [{self.top1.low:.2%}, {self.top1.high:.2%}]" if self.top1 else "no top-1"
         return f"Evaluation({self.bundle} on {self.data}: {top1}, {self.seen} seen, {self.failed} failed)"
 
+    def to_pandas(self) -> "pd.DataFrame":
+        """A row for each class: label, support, precision, recall with its 95 % interval (low, high), and F1.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        return require("pandas", "notebook").DataFrame([_class_row(entry) for entry in self.classes])
+
+    def _repr_html_(self) -> str:
+        """The figures that a notebook displays."""
+        figures = {"top-1": self.top1, "top-5": self.top5}
+        rows = [(name, f"{i.value:.2%}", f"{i.low:.2%} to {i.high:.2%}") for name, i in figures.items() if i]
+        rows.append(("images", f"{self.total:,}", f"{self.seen:,} seen, {self.failed:,} failed"))
+        cells = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+        return f"<table><caption>{escape(f'{self.bundle} on {self.data}')}</caption>{cells}</table>"
+
     def score(self) -> Score:
         """The short form that a bundle keeps."""
         return Score(
             total=self.total, seen=self.seen, failed=self.failed, top1=self.top1, top5=self.top5, loss=self.loss
         )
+
+
+def _class_row(entry: ClassScore) -> dict[str, str | int | float | None]:
+    interval = entry.recall_interval
+    return {
+        "label": entry.label,
+        "support": entry.support,
+        "precision": entry.precision,
+        "recall": entry.recall,
+        "recall_low": interval.low if interval else None,
+        "recall_high": interval.high if interval else None,
+        "f1": entry.f1,
+    }
