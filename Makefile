@@ -11,7 +11,7 @@ SECURITY_TESTS := tests/attacks tests/data/test_archive.py tests/data/test_decod
 # whichever process is free; of the slow ones, a file stays in one process, so that its demonstration is made once.
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist
 
-.PHONY: install demo test test-slow test-floors hashes sbom quick explore coverage check format pages parity fuzz siege bench peers gpu gpu-train clean
+.PHONY: install demo test test-slow test-floors hashes sbom quick explore coverage check format pages parity fuzz siege bench peers gpu gpu-train docs clean
 
 install: $(STAMP)
 
@@ -52,7 +52,7 @@ sbom: $(STAMP) $(TOOLS)/.installed
 
 $(TOOLS)/.installed: Makefile
 	$(PYTHON) -m venv $(TOOLS)
-	$(TOOLS)/bin/python -m pip install --quiet cyclonedx-bom==7.5.0 uv==0.13.9
+	$(TOOLS)/bin/python -m pip install --quiet cyclonedx-bom==7.5.0 mkdocs-material==9.8.2 'mkdocstrings[python]==1.0.8' uv==0.13.9
 	touch $@
 
 # The tests of what was changed since main, and the rules that hold for all code.
@@ -109,6 +109,10 @@ gpu-train: $(STAMP)
 # All pages and tables that are made from the code, after a change of a variant, a recipe, published weights ...
 pages: $(STAMP)
 	$(BIN)/python -m pages
+
+# The manual as a site in build/site; a dead link ends it. To read it with its search: python3 -m http.server -d build/site
+docs: $(TOOLS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(TOOLS)/bin/mkdocs build --quiet --clean
 
 clean:
 	rm -rf $(VENV) $(FLOORS) $(TOOLS) demo build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

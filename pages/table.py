@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from pages import contributing, conversion, export_matrix, readme, recipes, variants
+from pages import command_line, contributing, conversion, export_matrix, python_api, readme, recipes, variants
 
 PAGES: Mapping[str, Callable[[], Mapping[Path, str]]] = MappingProxyType(
     {
@@ -14,6 +14,8 @@ PAGES: Mapping[str, Callable[[], Mapping[Path, str]]] = MappingProxyType(
         "variants": variants.generated,
         "recipes": recipes.generated,
         "export_matrix": export_matrix.generated,
+        "command_line": command_line.generated,
+        "python_api": python_api.generated,
     }
 )
 """By name, a function that gives the content that each of the page's files should have."""

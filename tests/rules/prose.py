@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 MAX_CHARACTERS = 250
 
-NOT_PROSE = re.compile(r"\s*(\||#|<!--|!\[|$)")
+NOT_PROSE = re.compile(r"\s*(\||#|<!--|!\[|:::|$)")
 ITEM = re.compile(r"\s*([-*]|\d+\.) +")
 CODE = re.compile(r"`[^`]*`|\]\([^)]*\)")
 SENTENCE_END = re.compile(r"[.:?!][)\"*_`]*$")

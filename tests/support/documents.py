@@ -10,6 +10,7 @@ from PIL import Image
 from tests.adoption.graphs import TF2ONNX, write_onnx
 from tests.convert.checkpoints import hollow, write_keras
 from xception.data.digits import digits
+from xception.data.sources import open_source
 
 ROOT = Path(__file__).parents[2]
 PAGES = {page.relative_to(ROOT).as_posix(): page for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))}
@@ -34,7 +35,7 @@ def xception_commands(page: Path) -> list[list[str]]:
 
 def write_files_of_users(folder: Path) -> None:
     """`model.h5`, a checkpoint for `convert`; `exported.onnx`, a graph for `adopt`; `photo.jpg` and `photos`, images
-    for `predict`."""
+    for `predict`; `flowers`, a folder of classes to train on."""
     write_keras(folder / "model.h5", hollow("keras", "mini_xception"))
     write_onnx(folder / "exported.onnx", replace(TF2ONNX, px="side"))
     (folder / "photos").mkdir()
@@ -43,3 +44,7 @@ def write_files_of_users(folder: Path) -> None:
         assert isinstance(loaded, Image.Image)
         loaded.save(folder / "photos" / f"{item.key}.png")
     loaded.save(folder / "photo.jpg")
+    for index, item in enumerate(open_source("synthetic:24,32x32,2")):
+        picture = folder / "flowers" / ("daisy", "tulip")[item.target] / f"{index}.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        item.load().save(picture)

@@ -1,0 +1,34 @@
+"""The page on the command line says what the command says of itself."""
+
+import re
+
+import pytest
+
+from pages.command_line import PAGE, section
+from xception.cli.app import COMMANDS, run
+
+OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_option_of_the_help_is_on_the_page(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run([*verb.split(), "--help"]) == 0
+    options = set(OPTION.findall(capsys.readouterr().out)) - {"--debug"}
+    assert options
+    assert options == set(OPTION.findall(section(verb)))
+
+
+def test_the_page_has_every_verb() -> None:
+    headings = [line[3:] for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("## ")]
+    assert headings == list(COMMANDS)
+
+
+def test_an_operand_an_option_and_a_default_are_told_apart() -> None:
+    text = section("predict")
+    assert "xception predict MODEL [SOURCES...] [OPTIONS]" in text
+    assert "| `--top N` | Likeliest classes per image that are looked at. | `5` |" in text
+    assert "| `MODEL` | A model: a bundle" in text
+    assert "| required |" in text
