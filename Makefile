@@ -11,7 +11,7 @@ SECURITY_TESTS := tests/attacks tests/data/test_archive.py tests/data/test_decod
 # whichever process is free; of the slow ones, a file stays in one process, so that its demonstration is made once.
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist
 
-.PHONY: install demo test test-slow test-floors hashes sbom quick explore coverage check format pages parity fuzz siege bench peers gpu gpu-train docs clean
+.PHONY: install demo test test-slow test-floors hashes sbom quick explore coverage check format pages parity fuzz siege bench peers gpu gpu-train wheel docs clean
 
 install: $(STAMP)
 
@@ -52,7 +52,7 @@ sbom: $(STAMP) $(TOOLS)/.installed
 
 $(TOOLS)/.installed: Makefile
 	$(PYTHON) -m venv $(TOOLS)
-	$(TOOLS)/bin/python -m pip install --quiet cyclonedx-bom==7.5.0 mkdocs-material==9.8.2 'mkdocstrings[python]==1.0.8' uv==0.13.9
+	$(TOOLS)/bin/python -m pip install --quiet build==1.6.1 cyclonedx-bom==7.5.0 mkdocs-material==9.8.2 'mkdocstrings[python]==1.0.8' uv==0.13.9
 	touch $@
 
 # The tests of what was changed since main, and the rules that hold for all code.
@@ -109,6 +109,14 @@ gpu-train: $(STAMP)
 # All pages and tables that are made from the code, after a change of a variant, a recipe, published weights ...
 pages: $(STAMP)
 	$(BIN)/python -m pages
+
+# The wheel and the source archive, and a try of the wheel in an environment that has nothing else.
+wheel: $(TOOLS)/.installed
+	rm -rf dist build/wheel-venv
+	$(TOOLS)/bin/python -m build --outdir dist .
+	$(PYTHON) -m venv build/wheel-venv
+	build/wheel-venv/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	build/wheel-venv/bin/python tests/try_wheel.py
 
 # The manual as a site in build/site; a dead link ends it. To read it with its search: python3 -m http.server -d build/site
 docs: $(TOOLS)/.installed
