@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xception.errors import InputError
-from xception.labels import Labels, imagenet1k, index_classes, labels_text, parse_labels, read_class_map, read_labels
+from xception.labels import (
+    Labels,
+    class_map_of,
+    imagenet1k,
+    index_classes,
+    labels_text,
+    parse_labels,
+    read_class_map,
+    read_labels,
+)
 
 NAME = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1).filter(str.strip)
 
@@ -106,3 +115,13 @@ def test_a_class_map_is_read_from_json(tmp_path: Path) -> None:
             read_class_map(path)
     with pytest.raises(InputError, match="No such file"):
         read_class_map(tmp_path / "none.json")
+
+
+def test_folders_called_by_indices_are_mapped_where_that_is_said() -> None:
+    labels = Labels(("cat", "dog", "emu"))
+    with pytest.raises(InputError, match="--class-map indices"):
+        labels.targets(["0", "2"])
+    assert labels.targets(tuple(class_map_of("indices", ["0", "02"]).values())) == (0, 2)
+    assert class_map_of(None, ["0"]) == {}
+    with pytest.raises(InputError, match="'owl' of the data is no index"):
+        class_map_of("indices", ["0", "owl"])

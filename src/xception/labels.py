@@ -42,10 +42,20 @@ class Labels:
             raise InputError(
                 f"{len(unknown)} of the data's {len(classes)} classes are not among the model's {len(self)} labels, "
                 f"or fit several (such as {unknown[0]!r}; the labels begin with {first}); "
-                "use data of the model's classes, or rename the folders"
+                f"use data of the model's classes, or rename the folders{_hint(classes, len(self))}"
             )
         return tuple(index[name] for name in classes)
 
+
+def _hint(classes: Sequence[str], count: int) -> str:
+    """A remedy for names where the data's classes may be called by their indices."""
+    if not all(name.isascii() and name.isdecimal() and len(name) < 8 and int(name) < count for name in classes):
+        return ""
+    return f"; if these names are indices, xception evaluate takes them as such with --class-map {INDICES}"
+
+
+INDICES = "indices"
+"""Takes the place of a class map: the data's classes are called by the model's indices."""
 
 MAX_CLASSES = 1_000_000
 """Classes that data or a model may have; the largest public data sets have some 20,000."""
@@ -122,6 +132,23 @@ def decode_labels(content: bytes, place: Path) -> Labels:
 
 def _no_labels(path: Path, error: Exception) -> InputError:
     return InputError(f"cannot read the label file {path}: {error}; expected UTF-8 text, one class per line")
+
+
+def class_map_of(place: str | None, classes: Sequence[str]) -> dict[str, str]:
+    """The model's class for each of a data set's: none are said, `indices`, or those of a JSON file.
+
+    Raises:
+        InputError: the file cannot be read, or a class that is to be an index is none.
+    """
+    if place is None:
+        return {}
+    if place != INDICES:
+        return read_class_map(Path(place))
+    strange = [name for name in classes if not name.removeprefix("#").isdecimal()]
+    if strange:
+        raise InputError(f"the class {strange[0]!r} of the data is no index; expected --class-map FILE for such names")
+    # `int` takes leading zeros away.
+    return {name: f"#{int(name.removeprefix('#'))}" for name in classes}
 
 
 def read_class_map(path: Path) -> dict[str, str]:

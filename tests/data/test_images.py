@@ -5,6 +5,7 @@ import pytest
 from tests.data.forms import parquet_bytes, tar_bytes
 from tests.support.samples import encoded, picture, write_folder
 from xception.data.images import open_images
+from xception.data.sources import open_source
 from xception.errors import InputError
 
 FILE = encoded(picture())
@@ -43,3 +44,14 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
         open_images([str(tmp_path / "none.jpg")])
     with pytest.raises(InputError, match="does not exist"):
         open_images([str(tmp_path / "none.tar")])
+
+
+def test_parquet_files_need_no_classes(tmp_path: Path) -> None:
+    contents: list[list[object]] = [[FILE, FILE], [{"bytes": FILE, "path": "x.png"}]]
+    for number, images in enumerate(contents):
+        (tmp_path / f"p-{number}.parquet").write_bytes(parquet_bytes({"image": images}))
+    for place in (tmp_path, tmp_path / "p-{0..1}.parquet"):
+        found = [(item.key, item.target, item.load()) for item in open_images([str(place)])]
+        assert found == [("p-0/0", None, FILE), ("p-0/1", None, FILE), ("x.png", None, FILE)]
+    with pytest.raises(InputError, match="has the columns image; expected"):
+        open_source(tmp_path)

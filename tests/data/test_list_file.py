@@ -98,3 +98,53 @@ def test_a_list_is_shared_out_between_training_and_validation(tmp_path: Path) ->
     train, validation = ([item.key for item in open_source(f"{data}:{split}")] for split in ("train", "validation"))
     assert sorted([*train, *validation]) == sorted(names)
     assert 2 <= len(validation) <= 25
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a.png,1\nb c.png,0\n",
+        "a.png;1\nb c.png; 0\n",
+        "a.png\t1\nb c.png\t0\n",
+        "a.png, 1\r\nb c.png, 0\r\n",
+        "file_name,label\na.png,1\nb c.png,0\n",
+        'Width,"Path",Class\n9,"a.png",1\n9,"b c.png",0\n',
+    ],
+)
+def test_commas_and_tabs_separate_too_and_a_table_may_have_a_head(text: str, tmp_path: Path) -> None:
+    data = write(tmp_path, text, "a.png", "b c.png")
+    assert [(item.key, item.target) for item in open_source(data)] == [("a.png", 1), ("b c.png", 0)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a.png,sea lion\nb.png,ant\n",
+        "a.png sea lion\nb.png ant\n",
+        "path\tcategory\na.png\tsea lion\nb.png\tant\n",
+        '"a.png";"sea lion"\nb.png;ant\n',
+    ],
+)
+def test_classes_may_be_stated_by_name(text: str, tmp_path: Path) -> None:
+    data = write(tmp_path, text, "a.png", "b.png")
+    source = open_source(data)
+    assert (source.classes, [item.target for item in source]) == (("ant", "sea lion"), [1, 0])
+    write(tmp_path, text, labels="sea lion\ncow\nant\n")
+    source = open_source(data)
+    assert (source.classes, [item.target for item in source]) == (("sea lion", "cow", "ant"), [0, 2])
+    write(tmp_path, text, labels="ant\ncow\n")
+    with pytest.raises(InputError, match="'sea lion' of the data is none of the 2 in the label file"):
+        open_source(data)
+
+
+def test_a_name_among_indices_is_refused_and_an_index_among_names(tmp_path: Path) -> None:
+    for text, number in (("a.png,1\nb.png,0\nc.png,cat\n", 3), ("a.png,ant\nb.png,7\nc.png,cat\n", 2)):
+        with pytest.raises(InputError, match=f"line {number} of"):
+            open_source(write(tmp_path, text, "a.png"))
+
+
+def test_a_flat_folder_takes_names_as_well(tmp_path: Path) -> None:
+    write(tmp_path, "", "val/a.png", "val/b.png")
+    (tmp_path / "val_label.txt").write_text("a.png,sea lion\nb.png,ant\n")
+    source = open_source(tmp_path / "val")
+    assert (source.classes, [item.target for item in source]) == (("ant", "sea lion"), [1, 0])

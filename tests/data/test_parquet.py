@@ -151,7 +151,7 @@ def test_a_class_beyond_the_names_is_refused(tmp_path: Path) -> None:
     ("rows", "message"),
     [
         ({"image": PLAIN, "text": ["x"] * 12}, "has the columns image, text; expected"),
-        ({"image": PLAIN, "label": ["x"] * 12}, "the column label of .* holds string; expected class indices"),
+        ({"image": PLAIN, "label": [0.5] * 12}, "the column label of .* holds double; expected class indices or names"),
         ({"picture": PLAIN, "label": TARGETS}, "has the columns picture, label"),
     ],
 )
@@ -180,3 +180,19 @@ def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.parquet does not exist"):
         open_source(str(tmp_path / "none.parquet"))
+
+
+def test_an_image_is_called_by_its_own_path_where_no_other_is(tmp_path: Path) -> None:
+    paths = ["x/a.png", None, "twice.png", "twice.png"]
+    images = [{"bytes": PLAIN[0], "path": path} for path in paths]
+    source = open_source(write(tmp_path, {"image": images, "label": [0] * 4}))
+    assert [item.key for item in source] == ["x/a.png", "a/1", "a/2", "a/3"]
+    assert source[1].load() == PLAIN[0]
+
+
+@pytest.mark.parametrize("column", ["fine_label", "class", "target", "category"])
+def test_labels_are_found_in_columns_of_other_names_and_may_be_names(column: str, tmp_path: Path) -> None:
+    by_index = open_source(write(tmp_path, {"image": FILES, "coarse_label": [0] * 12, column: TARGETS}))
+    assert [item.target for item in by_index] == TARGETS
+    by_name = open_source(write(tmp_path, {"image": FILES, column: [CLASSES[2 - target] for target in TARGETS]}))
+    assert (by_name.classes, [item.target for item in by_name]) == (CLASSES, [2 - target for target in TARGETS])

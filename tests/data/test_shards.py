@@ -88,7 +88,12 @@ def test_an_image_that_cannot_be_decoded_is_an_item_like_any_other(tmp_path: Pat
         ({"a.cls": b"0"}, r"the sample a in .*s-0\.tar consists of \.cls; expected one image"),
         ({"a.jpg": IMAGE}, r"consists of \.jpg; .*its class in a\.cls"),
         (sample("a") | {"a.png": IMAGE}, "expected one image"),
-        ({"a.jpg": IMAGE, "a.cls": b"cat"}, "the class of a in .* is 'cat'; expected an index"),
+        ({"a.jpg": IMAGE, "a.cls": b"1.5"}, "the class of a in .* is '1.5'; expected an index"),
+        (
+            sample("b") | {"a.jpg": IMAGE, "a.cls": b"cat"},
+            "is 'cat' and that of .* is '0'; expected indices",
+        ),
+        ({"a.jpg": IMAGE, "a.json": b'{"width": 3}'}, "or as 'label' in a.json"),
         ({"a.jpg": IMAGE, "a.cls": b"-1"}, "is '-1'"),
         ({"a.jpg": IMAGE, "a.cls": b"1" * 100}, "a long text"),
         ({"a.jpg": IMAGE, "a.JPG": IMAGE, "a.cls": b"1"}, "expected one image"),
@@ -202,3 +207,22 @@ def test_shards_are_shared_out_between_training_and_validation(tmp_path: Path) -
     assert train | validation == test
     assert not train & validation
     assert 2 <= len(validation) <= 25
+
+
+@pytest.mark.parametrize("name", ["label", "class_id", "cls"])
+def test_a_record_may_state_the_class(name: str, tmp_path: Path) -> None:
+    members = {"a.jpg": IMAGE, "a.json": f'{{"{name}": 2, "width": 9}}'.encode(), "b.jpg": IMAGE, "b.json": b"[1]"}
+    data = write(tmp_path, members | {"b.cls": b"1"})
+    assert [(item.key, item.target) for item in open_source(data)] == [("s-0/a", 2), ("s-0/b", 1)]
+
+
+def test_classes_may_be_stated_by_name(tmp_path: Path) -> None:
+    data = write(tmp_path, {"a.jpg": IMAGE, "a.cls": "löwe".encode(), "b.jpg": IMAGE, "b.json": b'{"label": "ant"}'})
+    source = open_source(data)
+    assert (source.classes, [item.target for item in source]) == (("ant", "löwe"), [1, 0])
+
+
+def test_a_folder_of_compressed_shards_is_told_from_one_without_classes(tmp_path: Path) -> None:
+    (tmp_path / "s-0.tar.gz").write_bytes(gzip.compress(WHOLE))
+    with pytest.raises(InputError, match=r"s-0\.tar\.gz is compressed"):
+        open_source(tmp_path)

@@ -9,7 +9,7 @@ from xception.checks.findings import Finding, finding
 from xception.data.classes import class_names, imagenet_classes
 from xception.data.files import Below, Files, is_image
 from xception.data.ground_truth import image_stem
-from xception.data.list_file import LIST_SUFFIXES, BadLine, ListRow, find_root, parse_lines
+from xception.data.list_file import LIST_SUFFIXES, BadLine, ListRow, classes_of_rows, find_root, parse_lines
 from xception.data.source import Item, Lazy
 from xception.errors import InputError
 from xception.labels import index_classes
@@ -28,44 +28,50 @@ def survey_list(name: str, text: str, files: Files) -> tuple[Lazy, list[Finding]
     images = _images(files, rows)
     rows = _with_suffixes(rows, images)
     paths = [row.path for row in rows]
-    classes = _classes(files, rows)
+    targets, classes = _classes(files, rows)
     found = [
         *_bad_lines(name, bad),
         *_out_of_range(rows, classes),
         *_listed_twice(paths),
         *_unlisted(images, {*paths, *_other_lists(files, name)}),
     ]
-    return _source(name, rows, classes, images), found
+    return _source(name, paths, targets, classes, images), found
 
 
-def _source(name: str, rows: Sequence[ListRow], classes: tuple[str, ...], images: Files) -> Lazy:
-    """All images of the rows; one whose index has no class has no label."""
+def _source(name: str, paths: Sequence[str], targets: Sequence[int], classes: tuple[str, ...], images: Files) -> Lazy:
+    """All images of a list; one whose index has no class has no label."""
 
     def item(index: int) -> Item:
-        path, target = rows[index]
+        path, target = paths[index], targets[index]
         return Item(path, target if target < len(classes) else None, partial(images.read, path))
 
-    return Lazy(name, classes, range(len(rows)), item)
+    return Lazy(name, classes, range(len(paths)), item)
 
 
 def _bad_lines(name: str, lines: Iterable[BadLine]) -> Iterator[Finding]:
     for line in lines:
-        yield finding("bad_line", [f"{name}:{line.number}"], f"{line.text!r} is no path and class index")
+        yield finding(
+            "bad_line", [f"{name}:{line.number}"], f"{line.text!r} is no path and class, in the form of most lines"
+        )
 
 
 def _out_of_range(rows: Sequence[ListRow], classes: tuple[str, ...]) -> Iterator[Finding]:
     used = {row.target for row in rows}
     hint = "; do the indices begin at 1?" if used and (min(used), max(used)) == (1, len(classes)) else ""
-    for path, target in rows:
-        if target >= len(classes):
-            detail = f"index {target}, but the last of {len(classes)} classes has index {len(classes) - 1}{hint}"
-            yield finding("index_out_of_range", [path], detail)
+    for row in rows:
+        if row.target >= len(classes):
+            detail = f"index {row.target}, but the last of {len(classes)} classes has index {len(classes) - 1}{hint}"
+            yield finding("index_out_of_range", [row.path], detail)
 
 
-def _classes(files: Files, rows: Sequence[ListRow]) -> tuple[str, ...]:
-    """The names in the label file, else ImageNet's ids for its images, or one class for each index in use."""
+def _classes(files: Files, rows: Sequence[ListRow]) -> tuple[Sequence[int], tuple[str, ...]]:
+    """The class index of each row, and the classes: those that the list names, or the names in the label file, else
+    ImageNet's ids for its images, or one class for each index in use."""
+    if rows and rows[0].target < 0:
+        return classes_of_rows(rows, files)
     named = class_names([files], 0) or imagenet_classes([row.path for row in rows], ())
-    return named or index_classes(max((row.target for row in rows), default=-1) + 1)
+    targets = [row.target for row in rows]
+    return targets, named or index_classes(max(targets, default=-1) + 1)
 
 
 def _images(files: Files, rows: Sequence[ListRow]) -> Files:

@@ -35,7 +35,7 @@ from xception.data.source import Items, Source
 from xception.data.sources import open_source, packages_for
 from xception.errors import CheckFailed, UsageError
 from xception.extras import require_all
-from xception.labels import read_class_map
+from xception.labels import class_map_of
 from xception.outputs import write_file
 from xception.pipeline.lane import Failure, Scored
 from xception.pipeline.requirements import packages_to_run
@@ -56,7 +56,11 @@ class Scoring:
 
     top: Top = 5
     class_map: Annotated[
-        Path | None, Parameter(help='JSON with the model\'s class by the data\'s, {"car": "automobile", ...}.')
+        str | None,
+        Parameter(
+            help='JSON with the model\'s class by the data\'s, {"car": "automobile", ...}; or `indices`, where the '
+            "data's classes are called by the model's indices."
+        ),
     ] = None
     subset_classes: Annotated[
         bool, Parameter(help="Let the model choose only among the data's classes (default: among all of its own).")
@@ -221,7 +225,7 @@ def _evaluated(
             runner,
             Watched(source, progress, "evaluating"),
             top=scoring.top,
-            class_map=read_class_map(scoring.class_map) if scoring.class_map else {},
+            class_map=class_map_of(scoring.class_map, source.classes),
             subset=scoring.subset_classes,
             tta=scoring.tta,
             real=real,

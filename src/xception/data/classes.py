@@ -1,11 +1,12 @@
 """The names of classes that data know only by index."""
 
 import re
+from array import array
 from collections.abc import Iterable
 
 from xception.data.files import Files
 from xception.errors import InputError
-from xception.labels import imagenet1k, index_classes, parse_labels
+from xception.labels import MAX_CLASSES, imagenet1k, index_classes, parse_labels
 
 IMAGENET = re.compile(r"(?:.*/)?ILSVRC2012_val_[0-9]{8}(?:\.JPEG)?", re.IGNORECASE)
 
@@ -14,6 +15,93 @@ DEVKIT = "ILSVRC2012_devkit_t12"
 
 LABEL_FILES = ("labels.txt", "classes.txt")
 """Names of the files with class names, one per line, that may lie next to the data."""
+
+
+LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "class_id", "class_name", "cls", "target", "category")
+"""Names under which tables and records hold a class, best first."""
+
+MAX_INDEX_DIGITS = 7
+"""Digits of a class index."""
+
+CLASS_INDEX = re.compile(f"[0-9]{{1,{MAX_INDEX_DIGITS}}}")
+
+NO_LABEL = -1
+"""Class index of a sample that has none."""
+
+
+class StatedClasses:
+    """The classes of samples that state them as text: all by an index, counted from 0, or all by a name."""
+
+    def __init__(self) -> None:
+        self._targets = array("q")
+        self._names: dict[str, int] = {}
+        self._first: tuple[str, str] | None = None
+
+    def add(self, text: str | None, place: str) -> None:
+        """Note the class of the next sample, `place` in messages; None of one without a class.
+
+        Raises:
+            InputError: text that can be no class, or a name among indices.
+        """
+        if text is None:
+            self._targets.append(NO_LABEL)
+            return
+        self._check(text, place)
+        is_index = CLASS_INDEX.fullmatch(text) is not None
+        self._targets.append(int(text) if is_index else self._names.setdefault(text, len(self._names)))
+
+    def _check(self, text: str, place: str) -> None:
+        if text.isdecimal() and text.isascii() and int(text[: MAX_INDEX_DIGITS + 1]) >= MAX_CLASSES:
+            raise InputError(
+                f"{place} uses the class index {text[:20]}, where those below {MAX_CLASSES:,} are expected; check the "
+                "labels"
+            )
+        if not is_class(text):
+            raise InputError(f"the class of {place} is {text[:20]!r}; expected an index, counted from 0, or a name")
+        first, where = self._first = self._first or (text, place)
+        if bool(CLASS_INDEX.fullmatch(text)) != bool(CLASS_INDEX.fullmatch(first)):
+            raise InputError(
+                f"the class of {place} is {text[:20]!r} and that of {where} is {first[:20]!r}; expected indices "
+                "everywhere, or names"
+            )
+
+    @property
+    def by_name(self) -> bool:
+        """True if the classes are stated by name."""
+        return bool(self._names)
+
+    def finish(self, places: Iterable[Files]) -> tuple["array[int]", tuple[str, ...]]:
+        """The class index of each sample, and the classes by their names.
+
+        Names have the order of a label file in one of the places, and without one that of the alphabet.
+
+        Raises:
+            OSError: a label file cannot be read.
+            InputError: it names fewer classes than are in use, or not all names.
+        """
+        if not self._names:
+            return self._targets, classes_of_indices(places, self._targets)
+        classes = class_names(places, 0) or tuple(sorted(self._names))
+        index = {name: place for place, name in enumerate(classes)}
+        missing = sorted(self._names.keys() - index.keys())
+        if missing:
+            raise InputError(
+                f"the class {missing[0]!r} of the data is none of the {len(classes)} in the label file next to them; "
+                "add it"
+            )
+        order = [index[name] for name in self._names]
+        return array("q", (target if target == NO_LABEL else order[target] for target in self._targets)), classes
+
+
+def is_class(text: str) -> bool:
+    """Tell whether text may be a class: an index from 0, or a name, which no other number is."""
+    if CLASS_INDEX.fullmatch(text):
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return bool(text.strip()) and text.isprintable() and not text.isnumeric()
+    return False
 
 
 def class_names(places: Iterable[Files], count: int) -> tuple[str, ...] | None:

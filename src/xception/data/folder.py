@@ -14,6 +14,7 @@ from xception.data.locations import is_folder, locate, open_files
 from xception.data.memory import ImageLike, TorchTensor, as_item
 from xception.data.metadata import metadata_columns
 from xception.data.remote import is_remote
+from xception.data.shards import COMPRESSED_SUFFIXES, compressed
 from xception.data.source import Item, Items, Lazy
 from xception.errors import InputError
 from xception.screen import as_text, without_credentials
@@ -28,6 +29,9 @@ def image_folder(files: Files, name: str) -> Lazy:
     """
     classes = tuple(sorted(name[:-1] for name in files.entries() if name.endswith("/") and name[0] != "."))
     if not classes:
+        packed = next((entry for entry in sorted(files.entries()) if entry.endswith(COMPRESSED_SUFFIXES)), None)
+        if packed:
+            raise compressed(f"{files.place}/{packed}")
         raise InputError(f"{files.place} holds no class folders; expected one folder per class with images in it")
     places = {label: target for target, label in enumerate(classes)}
     keys: list[str] = []

@@ -2,16 +2,16 @@
 
 import json
 import re
-from array import array
 from bisect import bisect_right
-from collections.abc import Hashable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from threading import Lock
 from typing import Any, NamedTuple
 
-from xception.data.classes import classes_of_indices
+from xception.data.classes import LABEL_COLUMNS, NO_LABEL, StatedClasses
 from xception.data.files import Files
 from xception.data.locations import base_name, locate
 from xception.data.shards import expand_braces
@@ -19,11 +19,10 @@ from xception.data.source import Item, Lazy
 from xception.data.splits import Split, split_part
 from xception.errors import DecodeError, InputError, XceptionError, first_line
 from xception.extras import require
-from xception.labels import MAX_CLASSES
 
 PARQUET_SUFFIX = ".parquet"
 
-COLUMN_NAMES = {"Image": ("image", "img"), "ClassLabel": ("label", "labels")}
+COLUMN_NAMES = {"Image": ("image", "img"), "ClassLabel": LABEL_COLUMNS}
 """Names of the column of each kind, best first, where the metadata name none or several."""
 
 MAX_ROWS = 50_000_000
@@ -32,13 +31,11 @@ MAX_ROWS = 50_000_000
 MAX_GROUP_BYTES = 2 << 30
 """Unpacked bytes of one group of rows, whose images are all in memory at once."""
 
-LABELS_AT_ONCE = 1 << 16
-
 MAX_CACHED_GROUPS = 3
 """Groups of rows in memory at once: readers that run ahead are seldom in more."""
 
-NO_LABEL = -1
-"""The hub's class index of a row without a label."""
+ROWS_AT_ONCE = 1 << 16
+"""Rows whose labels and paths are read at once."""
 
 
 class RowGroup(NamedTuple):
@@ -53,10 +50,13 @@ class RowGroup(NamedTuple):
 
 @dataclass
 class Columns:
-    """Columns of the images and of the labels in a file, and the classes' names if it holds them."""
+    """Columns of a file, and the classes' names if it holds them."""
 
     image: str
-    label: str
+    path: str | None
+    """The column of the images' own paths; None where they have none."""
+    label: str | None
+    """None where the rows have no labels."""
     classes: tuple[str, ...]
 
 
@@ -65,53 +65,71 @@ def parquet(data: str, split: Split | None) -> Lazy:
     return split_part(parquet_rows([locate(place) for place in expand_braces(data)], base_name(data)), split)
 
 
-def parquet_rows(located: list[tuple[Files, str]], name: str) -> Lazy:
-    """The rows of parquet files, one file after the other; an item's key is `FILE/ROW`, counted from 0.
+def parquet_rows(located: list[tuple[Files, str]], name: str, *, labelled: bool = True) -> Lazy:
+    """The rows of parquet files, one file after the other.
 
-    Images are a column of encoded files, or of structures with these in a field `bytes`; labels one of class indices,
-    whose names the metadata may hold. A few groups of rows are in memory at any time, so reading in order is quick.
+    An item's key is its image's path, where the rows have one and no other has the same; else `FILE/ROW`, counted from
+    0. Images are a column of encoded files, or of structures with these in a field `bytes` and their path in `path`;
+    labels one of class indices, whose names the metadata may hold, or of names. If they need not be `labelled`, that
+    column may be missing. A few groups of rows are in memory at any time, so reading in order is quick.
 
     Raises:
         OSError: a file cannot be read.
         InputError: it is no parquet file, lacks these columns, or names other classes than the first one.
         MissingExtra: pyarrow is not installed.
     """
-    rows = ImageRows()
-    keys: list[tuple[int, str]] = []
-    targets = array("q")
+    rows, stated = ImageRows(), StatedClasses()
+    paths: list[str | None] = []
+    firsts: list[tuple[int, str]] = []
     named: dict[tuple[str, ...], str] = {}
     for files, file in located:
-        keys.append((len(targets), file.rpartition("/")[2].removesuffix(PARQUET_SUFFIX)))
+        firsts.append((len(paths), file.rpartition("/")[2].removesuffix(PARQUET_SUFFIX)))
         with _opened(files, file) as opened:
-            place, before = f"{files.place}/{file}", len(targets)
-            columns = _columns(opened.schema_arrow, place)
+            place, before = f"{files.place}/{file}", len(paths)
+            columns = _columns(opened.schema_arrow, place, labelled=labelled)
             named[columns.classes] = file
-            for labels in _labels(opened, columns, place):
-                targets.extend(labels)
-                if len(targets) - before > opened.metadata.num_rows or len(targets) > MAX_ROWS:
+            for number, (path, label) in enumerate(_facts(opened, columns, place)):
+                paths.append(path)
+                stated.add(label, f"row {number} of {place}")
+                if len(paths) - before > opened.metadata.num_rows or len(paths) > MAX_ROWS:
                     raise InputError(f"{place} holds more rows than it says, or than {MAX_ROWS:,}; fetch it again")
             for number in range(opened.metadata.num_row_groups):
                 rows.add(RowGroup(files, file, opened.metadata, number, columns.image))
-    if not targets:
-        raise InputError(f"{name} holds no rows; expected a column of images and one of class indices")
+    if not paths:
+        raise InputError(f"{name} holds no rows; expected a column of images and one of classes")
     if len(named) > 1:
         raise InputError(
             f"{' and '.join(list(named.values())[:2])} name different classes; expected those of one data set"
         )
-    classes = next(iter(named), ()) or classes_of_indices([files for files, _ in located[:1]], targets)
+    targets, classes = stated.finish([files for files, _ in located[:1]])
+    classes = classes if stated.by_name else next(iter(named), ()) or classes
     if max(targets, default=NO_LABEL) >= len(classes):
         raise InputError(f"{name} uses class {max(targets)}, but names {len(classes)} classes; expected lower indices")
-    firsts = [first for first, _ in keys]
+
+    keys = _keys(paths, firsts)
 
     def item(index: int) -> Item:
-        first, stem = keys[bisect_right(firsts, index) - 1]
         target = None if targets[index] == NO_LABEL else targets[index]
-        return Item(f"{stem}/{index - first}", target, partial(rows.image, index))
+        return Item(keys[index], target, partial(rows.image, index))
 
     def column(wanted: str) -> list[Hashable]:
         return [value for files, file in located for value in _values(files, file, wanted)]
 
     return Lazy(name, classes, range(len(targets)), item, column=column)
+
+
+def _keys(paths: Sequence[str | None], firsts: Sequence[tuple[int, str]]) -> list[str]:
+    """The path of each row that has one and shares it with no other, and the file and number of every other row.
+
+    `firsts` has the number of each file's first row, and the file's name.
+    """
+    shares = Counter(paths)
+    ends = [first for first, _ in firsts[1:]]
+    keys: list[str] = []
+    for (first, stem), end in zip(firsts, [*ends, len(paths)], strict=True):
+        own = enumerate(paths[first:end])
+        keys += [path if path and shares[path] == 1 else f"{stem}/{number}" for number, path in own]
+    return keys
 
 
 def _values(files: Files, file: str, column: str) -> list[Hashable]:
@@ -192,22 +210,32 @@ def _opened(files: Files, file: str, **options: object) -> Iterator[Any]:
             raise InputError(f"{files.place}/{file} is no parquet file, or damaged: {error}; fetch it again") from error
 
 
-def _columns(schema: Any, place: str) -> Columns:
-    features = _features(schema.metadata or {})
-    image, label = (_column(kind, features, schema.names, place) for kind in COLUMN_NAMES)
-    is_struct = require("pyarrow", "data").types.is_struct(schema.field(image).type)
-    return Columns(f"{image}.bytes" if is_struct else image, label, _class_names(features.get(label, {})))
+def _columns(schema: Any, place: str, *, labelled: bool) -> Columns:
+    features, arrow = _features(schema.metadata or {}), require("pyarrow", "data")
+    image, label = (_column(kind, features, schema.names) for kind in COLUMN_NAMES)
+    if image is None or (label is None and labelled):
+        raise InputError(
+            f"{place} has the columns {', '.join(schema.names)}; expected images in one called "
+            f"{' or '.join(COLUMN_NAMES['Image'])}, and their classes in one called "
+            f"{', '.join(COLUMN_NAMES['ClassLabel'])}"
+        )
+    kind = schema.field(image).type
+    is_struct = arrow.types.is_struct(kind)
+    has_path = is_struct and kind.get_field_index("path") >= 0 and arrow.types.is_string(kind.field("path").type)
+    return Columns(
+        image=f"{image}.bytes" if is_struct else image,
+        path=f"{image}.path" if has_path else None,
+        label=label,
+        classes=_class_names(features.get(label or "", {})),
+    )
 
 
-def _column(kind: str, features: Mapping[str, Any], names: list[str], place: str) -> str:
+def _column(kind: str, features: Mapping[str, Any], names: list[str]) -> str | None:
+    """The column of a kind; None where there is none, or no telling which."""
     told = [name for name in names if features.get(name, {}).get("_type") == kind] or names
     found = [name for name in COLUMN_NAMES[kind] if name in told] or (told if told is not names else [])
-    if len(found) != 1 or names.count(found[0]) > 1:
-        raise InputError(
-            f"{place} has the columns {', '.join(names)}; expected images in one called {COLUMN_NAMES['Image'][0]}, "
-            f"and class indices in one called {COLUMN_NAMES['ClassLabel'][0]}"
-        )
-    return found[0]
+    is_one = bool(found) and (found[0] in COLUMN_NAMES[kind] or len(found) == 1) and names.count(found[0]) == 1
+    return found[0] if is_one else None
 
 
 def _features(metadata: Mapping[bytes, bytes]) -> dict[str, dict[str, Any]]:
@@ -227,16 +255,27 @@ def _class_names(feature: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
-def _labels(opened: Any, columns: Columns, place: str) -> Iterator[list[int]]:
-    """The class indices of a file in its order, some at a time: a run of equal ones takes no room in the file."""
-    kind = opened.schema_arrow.field(columns.label).type
-    if not require("pyarrow", "data").types.is_integer(kind):
-        raise InputError(f"the column {columns.label} of {place} holds {kind}; expected class indices")
-    for batch in opened.iter_batches(LABELS_AT_ONCE, columns=[columns.label]):
-        values = [NO_LABEL if value is None else max(NO_LABEL, value) for value in batch.column(0).to_pylist()]
-        if max(values, default=NO_LABEL) >= MAX_CLASSES:
-            raise InputError(
-                f"{place} uses the class index {max(values)}, where those below {MAX_CLASSES:,} are expected; check "
-                "the labels"
-            )
-        yield values
+def _facts(opened: Any, columns: Columns, place: str) -> Iterator[tuple[str | None, str | None]]:
+    """The path and the class of each row in their order, some at a time: a run of equal ones takes no room in the
+    file."""
+    arrow = require("pyarrow", "data")
+    if columns.label:
+        kind = opened.schema_arrow.field(columns.label).type
+        if not (arrow.types.is_integer(kind) or arrow.types.is_string(kind) or arrow.types.is_large_string(kind)):
+            raise InputError(f"the column {columns.label} of {place} holds {kind}; expected class indices or names")
+    asked = [column for column in (columns.path, columns.label) if column]
+    for batch in opened.iter_batches(ROWS_AT_ONCE, columns=asked):
+        paths = _paths(batch) if columns.path else [None] * batch.num_rows
+        labels = batch.column(columns.label).to_pylist() if columns.label else [None] * batch.num_rows
+        yield from zip(paths, map(_label, labels), strict=True)
+
+
+def _paths(batch: Any) -> list[str | None]:
+    """The path in each structure of the first column; None where there is no structure."""
+    found: list[str | None] = require("pyarrow.compute", "data").struct_field(batch.column(0), "path").to_pylist()
+    return found
+
+
+def _label(value: str | int | None) -> str | None:
+    """The class that a row states; the hub has -1 where there is none."""
+    return None if value is None or value == NO_LABEL or value == "" else str(value)

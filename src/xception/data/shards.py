@@ -1,4 +1,4 @@
-"""Tar shards in the WebDataset layout: the files of a sample share a key, `KEY.jpg` and `KEY.cls`."""
+"""Tar shards in the WebDataset layout: the files of a sample share a key, `KEY.jpg` and `KEY.cls` or `KEY.json`."""
 
 import re
 from array import array
@@ -11,7 +11,9 @@ from math import prod
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from xception.data.classes import classes_of_indices
+import msgspec
+
+from xception.data.classes import LABEL_COLUMNS, NO_LABEL, StatedClasses
 from xception.data.files import IMAGE_SUFFIXES, Files
 from xception.data.inventory import Inventory, left_out
 from xception.data.locations import base_name, locate
@@ -19,11 +21,14 @@ from xception.data.source import Item, Lazy
 from xception.data.splits import Split, split_part
 from xception.data.tars import TarEntry, entries
 from xception.errors import InputError
+from xception.inputs import parse_json
 
 SHARD_SUFFIX = ".tar"
 COMPRESSED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 CLASS_SUFFIX = ".cls"
+RECORD_SUFFIX = ".json"
+"""Suffix of a JSON object with facts on the sample, of which one of `LABEL_COLUMNS` is its class."""
 
 MAX_FILES = 1_000_000
 """Files that the ranges of one name may stand for together."""
@@ -31,20 +36,20 @@ MAX_FILES = 1_000_000
 MAX_DIGITS = 18
 """Digits of a range's numbers."""
 
-NO_CLASS = "-1"
-"""Class of a sample that has none."""
-
 MAX_CLASS_BYTES = 64
-"""Longest file that is read as a class index."""
+"""Longest file that is read as a class."""
+
+MAX_RECORD_BYTES = 1 << 20
+"""Longest file that is read as a record."""
 
 
 class Member(NamedTuple):
-    """A file in a shard: its suffix with the dot, its first byte, its length, and the text of a class."""
+    """A file in a shard: its suffix with the dot, its first byte, its length, and the class that it states, if any."""
 
     suffix: str
     start: int
     length: int
-    text: str
+    label: str | None
 
 
 class ShardSample(NamedTuple):
@@ -53,22 +58,28 @@ class ShardSample(NamedTuple):
     key: str
     start: int
     length: int
-    target: int
+    label: str | None
 
 
 def shards(data: str, split: Split | None) -> Lazy:
     """All samples of shards such as `train-{000..009}.tar`, in order of shard and place.
 
-    An item's key is `SHARD/KEY`. `KEY.cls` holds the class index as text. Class names come from `labels.txt` next to
-    the shards; without it the indices are the model's own. With a split, train and validation are parts of the shards.
+    An item's key is `SHARD/KEY`. `KEY.cls` holds the class as text, an index or a name; without it, `KEY.json` does in
+    one of `LABEL_COLUMNS`. Names of indices come from `labels.txt` next to the shards; without it the indices are the
+    model's own. With a split, train and validation are parts of the shards.
 
     Raises:
         OSError: a shard cannot be read.
         InputError: one is broken or compressed, or a sample lacks its image or its class, or has two.
     """
     if data.endswith(COMPRESSED_SUFFIXES):
-        raise InputError(f"{data} is compressed, so that no image in it can be read by itself; decompress it first")
+        raise compressed(data)
     return split_part(index_shards(map(locate, expand_braces(data)), base_name(data)), split)
+
+
+def compressed(place: str) -> InputError:
+    """The error of a compressed shard."""
+    return InputError(f"{place} is compressed, so that no image in it can be read by itself; decompress it first")
 
 
 def index_shards(located: Iterable[tuple[Files, str]], name: str, *, labelled: bool = True) -> Lazy:
@@ -78,7 +89,7 @@ def index_shards(located: Iterable[tuple[Files, str]], name: str, *, labelled: b
     """
     located = list(located)
     keys: list[str] = []
-    shard_of, starts, lengths, targets = array("i"), array("q"), array("q"), array("i")
+    shard_of, starts, lengths, stated = array("i"), array("q"), array("q"), StatedClasses()
     copies = CopiedShards()
     others: list[str] = []
     for number, (files, shard) in enumerate(located):
@@ -89,16 +100,15 @@ def index_shards(located: Iterable[tuple[Files, str]], name: str, *, labelled: b
             shard_of.append(number)
             starts.append(sample.start)
             lengths.append(sample.length)
-            targets.append(sample.target)
+            stated.add(sample.label, f"{sample.key} in {files.place}/{shard}")
     if not keys:
         raise InputError(f"{name} holds no samples; expected images with their classes, KEY.jpg next to KEY.cls")
+    targets, classes = stated.finish([located[0][0]])
 
     def item(index: int) -> Item:
         files, shard = located[shard_of[index]]
-        target = None if targets[index] == int(NO_CLASS) else targets[index]
+        target = None if targets[index] == NO_LABEL else targets[index]
         return Item(keys[index], target, partial(files.span, shard, starts[index], lengths[index]))
-
-    classes = classes_of_indices([located[0][0]], targets)
 
     def read(shard: int, sample: ShardSample) -> bytes:
         files, name = located[shard]
@@ -207,28 +217,38 @@ def _members(files: Files, shard: str, place: str, others: list[str]) -> Iterato
             stem, dot, suffix = path.name.partition(".")
             if stem and dot:
                 suffix = f".{suffix.lower()}"
-                text = _text(entry) if suffix == CLASS_SUFFIX else ""
-                yield str(path.with_name(stem)), Member(suffix, entry.start, entry.length, text)
+                yield str(path.with_name(stem)), Member(suffix, entry.start, entry.length, _stated(entry, suffix))
             else:
                 others.append(entry.name)
 
 
-def _text(entry: TarEntry) -> str:
-    return entry.read().decode("ascii", "replace").strip() if entry.length <= MAX_CLASS_BYTES else "a long text"
+def _stated(entry: TarEntry, suffix: str) -> str | None:
+    """The class that a file of a sample states."""
+    if suffix == CLASS_SUFFIX:
+        return entry.read().decode("utf-8", "replace").strip() if entry.length <= MAX_CLASS_BYTES else "\n a long text"
+    return _recorded(entry.read()) if suffix == RECORD_SUFFIX and entry.length <= MAX_RECORD_BYTES else None
+
+
+def _recorded(text: bytes) -> str | None:
+    try:
+        record = parse_json(text, dict[str, object])
+    except msgspec.MsgspecError:
+        return None
+    found = (record[name] for name in LABEL_COLUMNS if name in record)
+    value = next((value for value in found if isinstance(value, str | int) and not isinstance(value, bool)), None)
+    return None if value is None else str(value).strip()
 
 
 def _sample(key: str, members: list[Member], place: str, *, labelled: bool) -> ShardSample:
     """The one image and the one class of a sample, which may be missing where it need not be `labelled`."""
     suffixes = [member.suffix for member in members]
     images = [member for member in members if member.suffix in IMAGE_SUFFIXES]
-    classes = [member.text for member in members if member.suffix == CLASS_SUFFIX]
-    is_bare = not labelled and not classes
-    classes = [NO_CLASS] if is_bare else classes
+    classes = [member.label for member in members if member.suffix == CLASS_SUFFIX]
+    classes = classes or [member.label for member in members if member.label is not None]
+    classes = classes or ([] if labelled else [None])
     if len(images) != 1 or len(classes) != 1 or len(set(suffixes)) < len(suffixes):
         raise InputError(
             f"the sample {key} in {place} consists of {', '.join(suffixes)}; expected one image, and its class in "
-            f"{key}{CLASS_SUFFIX}"
+            f"{key}{CLASS_SUFFIX}, or as {LABEL_COLUMNS[0]!r} in {key}{RECORD_SUFFIX}"
         )
-    if not is_bare and not re.fullmatch("[0-9]{1,7}", classes[0]):
-        raise InputError(f"the class of {key} in {place} is {classes[0][:20]!r}; expected an index, counted from 0")
-    return ShardSample(key, images[0].start, images[0].length, int(classes[0]))
+    return ShardSample(key, images[0].start, images[0].length, classes[0])

@@ -305,7 +305,7 @@ DATA_FORMS = (
         packages=("pyarrow",),
     ),
     DataForm(
-        help="a list file as val_list.txt, with a path and a class index per line",
+        help="a list file as val_list.txt, with a path and a class per line",
         fits=_ends(*LIST_SUFFIXES),
         open=list_file,
     ),
