@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from tests.support.samples import CLASSES, encoded, labelled, picture
+from xception.data import calibration
 from xception.data.calibration import CALIBRATION_FILE, CalibrationSet, write_sample
 from xception.data.digits import digits
 from xception.data.source import Item, Items
@@ -97,3 +98,17 @@ def test_unlabelled_images_and_counts_below_one_are_refused(tmp_path: Path) -> N
         write_sample(Items("s", (), (Item("a", None, lambda: encoded(picture())),)), tmp_path / "out", 1)
     with pytest.raises(UsageError, match="0 images were asked for"):
         write_sample(labelled(7), tmp_path / "out", 0)
+
+
+def test_what_looks_like_an_image_that_is_kept_apart_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [encoded(picture(seed=seed), "JPEG", quality=95) for seed in range(20)]
+    again = [encoded(picture(seed=seed), "JPEG", quality=40) for seed in range(8)]
+    pool = Items("pool", ("cat",), tuple(Item(f"{i}", 0, lambda file=file: file) for i, file in enumerate(files)))
+    test = Items("test", ("cat",), tuple(Item(f"t{i}", 0, lambda file=file: file) for i, file in enumerate(again)))
+    document = write_sample(pool, tmp_path / "out", 12, not_in=[test])
+    assert document.look_alikes
+    assert {int(image.key) for image in document.images} == set(range(8, 20))
+    monkeypatch.setattr(calibration, "is_installed", lambda _: False)
+    assert not write_sample(pool, tmp_path / "same", 20, not_in=[test]).look_alikes

@@ -11,8 +11,8 @@ import numpy as np
 
 from xception.checks.findings import ORDER, Finding, Severity, finding
 from xception.checks.inspection import Inspection, inspect
-from xception.checks.look_alikes import Fingerprint, image_fingerprint, look_alikes
 from xception.data.inventory import EMPTY, Inventory, inventory_of
+from xception.data.look_alikes import Fingerprint, image_fingerprint, look_alikes
 from xception.data.source import Item, Source
 from xception.errors import DecodeError
 from xception.machine import cores

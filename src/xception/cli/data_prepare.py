@@ -58,6 +58,13 @@ def data_prepare(
     _print_drawn(drawn, out)
 
 
+def _sense(drawn: CalibrationSet) -> str:
+    """The sense in which no image is in a set that was kept apart."""
+    if drawn.look_alikes:
+        return ", nor looks like an image there"
+    return ", as the same file; install imagehash to find images that look alike too"
+
+
 def _sort(source: Path, out: Path, truth: str | None, expect: int | None, *, json: bool) -> None:
     with progress_bar() as progress:
         task = progress.add_task("sorting", total=expect)
@@ -89,7 +96,7 @@ def _print_drawn(drawn: CalibrationSet, out: Path) -> None:
             "folder": str(out),
             "images": f"{len(drawn.images):,} of {drawn.classes:,} classes, seed {drawn.seed}",
             "passed over": f"{drawn.passed_over:,}",
-            "none is in": ", ".join(drawn.not_in) or "-",
+            "none is in": f"{', '.join(drawn.not_in)}{_sense(drawn)}" if drawn.not_in else "-",
         }
     )
     if not drawn.not_in:

@@ -2,17 +2,22 @@
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from xception.data.decode import decode, open_image
+from xception.data.decode import loaded_image, open_image
+from xception.data.look_alikes import Fingerprint, LookAlikes, image_fingerprint
 from xception.data.source import Item, Source
 from xception.data.subset import class_turns, content_digest
 from xception.errors import DecodeError, InputError, UsageError
+from xception.extras import is_installed
+from xception.machine import cores
 from xception.outputs import ensure_free, json_document, staged_folder
 
 CALIBRATION_FILE = "calibration.json"
@@ -41,6 +46,9 @@ class CalibrationSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     classes: int
     passed_over: int
     """Images that could not be used: unreadable, in a set that was kept apart, or drawn already under another name."""
+    look_alikes: bool = False
+    """True if images that look like one in a set that was kept apart were passed over too; without imagehash only
+    identical ones are."""
     images: tuple[DrawnImage, ...]
 
 
@@ -50,7 +58,8 @@ def write_sample(
     """Write `count` images as one folder per class: one of each class, then another of each, as far as they go.
 
     Apart from images that have to be passed over, the choice depends on nothing but the seed and the source. Images are
-    told apart by their content, not by their names. The files are copies, but pictures without a file become PNG.
+    told apart by their content, not by their names, and where imagehash is installed also by their looks, as
+    `xception data check` does it. The files are copies, but pictures without a file become PNG.
 
     Raises:
         UsageError: less than one image.
@@ -61,7 +70,7 @@ def write_sample(
         raise UsageError(f"{count} images were asked for; expected at least 1")
     ensure_free(out)
     apart = tuple(not_in)
-    sieve = UnseenImages(content_digest(item) for other in apart for item in other)
+    sieve = UnseenImages([item for other in apart for item in other])
     chosen = list(islice(class_turns(source, seed, sieve), count))
     if len(chosen) < count:
         raise InputError(
@@ -76,6 +85,7 @@ def write_sample(
             seed=seed,
             classes=len({image.path.partition("/")[0] for image in drawn}),
             passed_over=sieve.passed_over,
+            look_alikes=sieve.sees_look_alikes,
             images=drawn,
         )
         (folder / CALIBRATION_FILE).write_bytes(json_document(document))
@@ -83,25 +93,36 @@ def write_sample(
 
 
 class UnseenImages:
-    """Let an item pass that can be decoded and whose content was not seen before."""
+    """Let an item pass that can be decoded, whose content was not seen before, and that looks like none of those that
+    are kept apart."""
 
-    def __init__(self, known: Iterable[bytes]) -> None:
-        self._known = set(known)
+    def __init__(self, apart: Sequence[Item]) -> None:
+        self.sees_look_alikes = bool(apart) and is_installed("imagehash")
+        with ThreadPoolExecutor(cores()) as pool:
+            facts = list(pool.map(self._facts, apart))
+        self._known = {identity for identity, _ in facts}
+        self._apart = LookAlikes([found for _, found in facts if found is not None])
         self.passed_over = 0
 
     def __call__(self, item: Item) -> bool:
-        identity = content_digest(item)
-        passes = identity not in self._known and _is_readable(item)
+        identity, looks = self._facts(item)
+        passes = identity not in self._known and _is_readable(item) and (looks is None or looks not in self._apart)
         self._known.add(identity)
         self.passed_over += not passes
         return passes
 
+    def _facts(self, item: Item) -> tuple[bytes, Fingerprint | None]:
+        """The digest of an image's content, and its fingerprint where it has one and may be compared."""
+        looks = None
+        if self.sees_look_alikes:
+            with suppress(DecodeError, OSError):
+                looks = image_fingerprint(loaded_image(item.load()))
+        return content_digest(item), looks
+
 
 def _is_readable(item: Item) -> bool:
     try:
-        loaded = item.load()
-        if isinstance(loaded, bytes):
-            decode(loaded)
+        loaded_image(item.load())
     except (DecodeError, OSError):
         return False
     return True

@@ -3,8 +3,8 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from tests.support.samples import encoded, picture
-from xception.checks.look_alikes import Fingerprint, image_fingerprint, look_alikes
 from xception.data.decode import decode
+from xception.data.look_alikes import Fingerprint, image_fingerprint, look_alikes
 
 
 def printed(*images: Image.Image) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Images that look alike: two perceptual hashes and two thumbnails per image, and groups of those that agree."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ Fingerprint = NDArray[np.uint8]
 
 HASH_BYTES = 16
 GRAYS = 16 * 16
+PRINT_BYTES = HASH_BYTES + GRAYS + 4 * 4 * 3
 
 MAX_DIFFERENT_BITS = 22
 """Bits of the 128 in which two images that look alike may differ. Those beyond that agree in grays as well are mostly
@@ -70,6 +71,20 @@ def look_alikes(prints: NDArray[np.uint8]) -> list[list[int]]:
     for index, row in enumerate(inverse.ravel()):
         groups[_root(parents, int(row))].append(index)
     return sorted(group for group in groups.values() if len(group) > 1)
+
+
+class LookAlikes:
+    """Fingerprints of a data set, among which that of another image is looked for."""
+
+    def __init__(self, prints: Sequence[Fingerprint]) -> None:
+        self._prints = np.stack(prints) if prints else np.empty((0, PRINT_BYTES), np.uint8)
+        self._words = np.ascontiguousarray(self._prints[:, :HASH_BYTES]).view(np.uint64)
+
+    def __contains__(self, other: Fingerprint) -> bool:
+        words = other[:HASH_BYTES].view(np.uint64)
+        bits = np.bitwise_count(self._words ^ words).sum(axis=1)
+        close = self._prints[bits <= MAX_DIFFERENT_BITS]
+        return bool(len(close)) and bool(_alike(close, np.broadcast_to(other, close.shape)).any())
 
 
 def _root(parents: NDArray[np.intp], index: int) -> int:
