@@ -25,3 +25,11 @@ def test_named_ones_are_measured_without_labels_too(xception: Command, onnx_bund
     assert document["unlabelled"] == "the data have no labels"
     assert [swap["name"] for swap in document["swaps"]] == ["squash", "crop_pct=1"]
     assert document["swaps"][0]["preprocess"]["resize"] == {"rule": "squash", "width_px": 36, "height_px": 36}
+
+
+def test_a_failed_image_is_named_once(xception: Command, onnx_bundle: Bundle, tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "data", per_class=1)
+    (data / "ant" / "bad.png").write_bytes(b"no image")
+    result = xception("data", "parity", onnx_bundle.path, data)
+    assert result.stderr.count("bad.png") == 1
+    assert "failed: ant/bad.png: not an image file" in result.stderr

@@ -2,6 +2,7 @@ import io
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -9,7 +10,7 @@ from tests.data.forms import zip_bytes
 from tests.support.samples import encoded, picture, write_folder
 from xception.data import archive as module
 from xception.data.archive import ZipFiles
-from xception.data.files import LocalFiles
+from xception.data.files import LocalFiles, buffered, require_length
 from xception.data.sources import open_source
 from xception.errors import DecodeError, InputError
 from xception.inputs import Limit
@@ -119,3 +120,19 @@ def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
     data[data.index(b"PK\1\2") + 8] |= 1
     with pytest.raises(InputError, match="encrypted"):
         opened(tmp_path, bytes(data))
+
+
+class WholeOnly(LocalFiles):
+    """Files of a server that sends no parts."""
+
+    def span(self, name: str, start: int, length: int) -> bytes:
+        return require_length(self.read(name), length, name)
+
+    def open(self, name: str) -> BinaryIO:
+        return buffered(self, name)
+
+
+def test_a_server_that_sends_no_parts_is_not_taken_for_a_broken_archive(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(zip_bytes({"a/b.png": b"x" * 1000}, zipfile.ZIP_STORED))
+    with pytest.raises(OSError, match="sends whole files only; fetch the file first"):
+        ZipFiles(WholeOnly(tmp_path), "a.zip")

@@ -1,5 +1,7 @@
 """`xception data parity`"""
 
+from collections.abc import Iterator, Sequence
+
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
 from xception.cli.models import open_model
 from xception.cli.options import Data, Json, ModelOption, NoVerify, Unlabelled
@@ -56,9 +58,19 @@ def _print(result: Parity) -> None:
     print_rows(header, (own, *map(_row, result.swaps)))
     if result.unlabelled:
         say(f"no accuracy: {result.unlabelled}")
-    for swap in result.swaps:
+    for sentence in _failures(result.swaps):
+        say(sentence)
+
+
+def _failures(swaps: Sequence[Swap]) -> Iterator[str]:
+    """A sentence for each image that failed and each reason, with the preprocessings that it failed for."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for swap in swaps:
         for failure in swap.failures:
-            say(f"{swap.name} failed: {failure.path}: {failure.reason}")
+            names.setdefault((failure.path, failure.reason), []).append(swap.name)
+    for (path, reason), those in names.items():
+        whose = "" if len(those) == len(swaps) else f" for {', '.join(those)}"
+        yield f"failed{whose}: {path}: {reason}"
 
 
 def _row(swap: Swap) -> tuple[str, ...]:

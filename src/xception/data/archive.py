@@ -108,6 +108,8 @@ def _directory(files: Files, name: str, place: str) -> tuple[list[ZipInfo], int]
         with files.open(name) as file, ZipFile(file) as archive:
             members = [info for info in archive.infolist() if not info.filename.startswith(MAC_FOLDER)]
     except (BadZipFile, NotImplementedError, ValueError) as error:
+        if isinstance(error.__context__, OSError):  # the library takes a file that cannot be read for no archive
+            raise error.__context__ from error
         raise InputError(f"{place} is no zip archive, or was cut off: {error}; fetch or make it again") from error
     if len(members) > MAX_MEMBERS:
         raise InputError(f"{place} holds {len(members):,} files; expected {MAX_MEMBERS:,} at most")
