@@ -26,6 +26,8 @@ from xception.errors import (
         ("CheckFailed", 1),
         ("InputError", 3),
         ("DecodeError", 3),
+        ("TooManyPixels", 3),
+        ("UnknownKind", 3),
         ("EnvironmentFault", 3),
         ("MissingExtra", 3),
     ],

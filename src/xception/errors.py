@@ -7,6 +7,8 @@
     ├── CheckFailed            1: the work was done and its result is not good enough
     ├── InputError             3: a file or folder is missing, corrupt, hostile or unfit
     │   └── DecodeError        3: one image could not be read (counted, never fatal to a run)
+    │       ├── TooManyPixels  3: it is larger than what is decoded
+    │       └── UnknownKind    3: a sound image of a kind that nothing here decodes
     └── EnvironmentFault       3: this machine lacks something
         └── MissingExtra       3: an optional dependency is not installed
 
@@ -116,6 +118,14 @@ class InputError(XceptionError):
 
 class DecodeError(InputError):
     """One image that cannot be turned into pixels."""
+
+
+class TooManyPixels(DecodeError):
+    """An image that has more pixels than are decoded."""
+
+
+class UnknownKind(DecodeError):
+    """An image of a kind that has no way to 8-bit pixels here, or whose package is not installed."""
 
 
 class EnvironmentFault(XceptionError):

@@ -131,3 +131,15 @@ def test_an_upright_image_with_exif_data_is_not_turned() -> None:
     exif = Image.Exif()
     exif[0x0112] = 1
     assert traits(faulty.jpeg(0, exif=exif.tobytes()), "a.jpg") == []
+
+
+def test_what_is_sound_and_not_decoded_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert faults(encoded(Image.fromarray(np.zeros((9, 9), np.float32)), "TIFF")) == ["unknown_kind"]
+    assert faults(encoded(Image.new("LAB", (9, 9)), "TIFF")) == ["unknown_kind"]
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert faults(encoded(picture())) == ["too_large"]
+
+
+def test_a_sliver_is_named() -> None:
+    assert traits(encoded(Image.new("L", (9000, 5)))) == ["sliver", "grayscale"]
+    assert traits(encoded(Image.new("L", (900, 5)))) == ["grayscale"]

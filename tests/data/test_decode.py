@@ -12,9 +12,9 @@ from PIL import Image
 
 from tests.support.samples import encoded, picture
 from xception.data import decode as decoding
-from xception.data.decode import as_image, decode, photograph
+from xception.data.decode import allow_pixels, as_image, decode, photograph
 from xception.data.pixels import pixels as pixels_of
-from xception.errors import DecodeError
+from xception.errors import DecodeError, TooManyPixels, UsageError
 from xception.extras import optional
 from xception.preprocess import Preprocess
 
@@ -291,3 +291,15 @@ def test_only_upright_photographs_are_decoded_without_pillow(monkeypatch: pytest
     assert np.array_equal(pixels_of(ordinary, Preprocess()), Preprocess().resized(decode(ordinary)))
     monkeypatch.setattr(decoding, "optional", lambda name: None)
     assert photograph(ordinary) is None
+
+
+def test_more_pixels_are_decoded_where_it_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)
+    data = encoded(Image.new("L", (1000, 1000)))
+    with pytest.raises(TooManyPixels, match="XCEPTION_MAX_MEGAPIXELS"):
+        decode(data)
+    allow_pixels("2")
+    assert decode(data).size == (1000, 1000)
+    for wrong in ("0", "-1", "many", "1.5"):
+        with pytest.raises(UsageError, match="XCEPTION_MAX_MEGAPIXELS is"):
+            allow_pixels(wrong)

@@ -11,11 +11,20 @@ from PIL import ExifTags, Image
 from xception.checks.jpeg import has_end, lacks_scans
 from xception.data.damage import libjpeg_warning
 from xception.data.decode import JPEG_START, SIXTEEN_BIT, decode, open_image
-from xception.errors import DecodeError
+from xception.errors import DecodeError, TooManyPixels, UnknownKind
+from xception.preprocess import MAX_PX
 
-ImageFault = Literal["empty", "truncated", "corrupt", "damaged", "blank_end"]
+ImageFault = Literal["empty", "truncated", "corrupt", "too_large", "unknown_kind", "damaged", "blank_end"]
 ImageTrait = Literal[
-    "wrong_extension", "exif_rotated", "cmyk", "sixteen_bit", "transparent", "palette", "animated", "grayscale"
+    "wrong_extension",
+    "exif_rotated",
+    "cmyk",
+    "sixteen_bit",
+    "sliver",
+    "transparent",
+    "palette",
+    "animated",
+    "grayscale",
 ]
 
 UPRIGHT_ORIENTATION = 1
@@ -31,6 +40,9 @@ PNG_DEPTH_AT = 24
 
 FILL_GRAY = 128
 """Gray value with which JPEG decoders fill what is missing."""
+
+SLIVER_RATIO = MAX_PX // 299**2
+"""Ratio of its sides from which on an image has too many pixels once its shorter one has 299, the size of Xception."""
 
 BLOCK_PX = 8
 """Side of a JPEG block."""
@@ -58,6 +70,10 @@ def inspect(data: bytes, name: str) -> Inspection:
         _verify(data)
         with open_image(data) as opened:
             traits, file_format, mode = _traits(opened, data, name), opened.format or "", opened.mode
+    except TooManyPixels as error:
+        return Inspection(None, (("too_large", str(error)),))
+    except UnknownKind as error:
+        return Inspection(None, (("unknown_kind", str(error)),))
     except DecodeError as error:
         return Inspection(None, ((_fault(data, str(error)), str(error)),))
     except Exception as error:  # Pillow's plugins let errors of all kinds through
@@ -121,6 +137,11 @@ def _traits(image: Image.Image, data: bytes, name: str) -> tuple[tuple[ImageTrai
         (orientation in range(2, 9), "exif_rotated", f"stored turned or mirrored, EXIF orientation {orientation}"),
         (image.mode == "CMYK", "cmyk", "CMYK colours"),
         (_is_sixteen_bit(image, data), "sixteen_bit", "16 bits per channel"),
+        (
+            max(image.size) > SLIVER_RATIO * min(image.size),
+            "sliver",
+            "{} x {} px, which a resize of the shorter side would make too large for most models".format(*image.size),
+        ),
         (image.has_transparency_data, "transparent", "transparency, which is dropped"),
         (image.mode == "P" and not image.has_transparency_data, "palette", "colours from a palette"),
         (frames > 1 and image.format != "MPO", "animated", f"{frames} frames, of which the first is used"),

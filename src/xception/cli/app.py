@@ -54,6 +54,8 @@ EPILOGUE = (
     "tracebacks."
 )
 DEBUG = "--debug"
+PIXEL_LIMIT = "XCEPTION_MAX_MEGAPIXELS"
+"""Environment variable of `xception.data.decode.LIMIT_VARIABLE`, which is imported only where it is set."""
 
 
 def build_app(tokens: Sequence[str] = ()) -> App:
@@ -95,6 +97,7 @@ def run(arguments: list[str]) -> int:
     try:
         prepare_streams()
         COMMAND.set(tuple(tokens))
+        _heed_pixel_limit()
         build_app(tokens)(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -116,6 +119,15 @@ class Remarks(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         say(f"WARNING: {record.getMessage()}")
+
+
+def _heed_pixel_limit() -> None:
+    """Decode larger images than usual where the environment says so."""
+    megapixels = os.environ.get(PIXEL_LIMIT)
+    if megapixels is not None:
+        from xception.data.decode import allow_pixels
+
+        allow_pixels(megapixels)
 
 
 def _discard_output() -> None:

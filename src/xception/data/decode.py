@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from xception.errors import DecodeError, MissingExtra
+from xception.errors import DecodeError, MissingExtra, TooManyPixels, UnknownKind, UsageError
 from xception.extras import optional, require
 from xception.preprocess import Orientation
 
@@ -47,6 +47,22 @@ and what has no decoder of its own.
 """
 
 
+LIMIT_VARIABLE = "XCEPTION_MAX_MEGAPIXELS"
+"""Environment variable with the millions of pixels up to which the command line decodes images."""
+
+
+def allow_pixels(megapixels: str) -> None:
+    """Decode images of up to so many million pixels from now on, in this process, in place of Pillow's own limit.
+
+    Raises:
+        UsageError: no number above zero.
+    """
+    if not megapixels.isdecimal() or not int(megapixels):
+        raise UsageError(f"{LIMIT_VARIABLE} is {megapixels!r}; expected a whole number of millions of pixels, from 1")
+    # Pillow warns at its limit and refuses twice as much.
+    Image.MAX_IMAGE_PIXELS = int(megapixels) * 1_000_000 // 2
+
+
 def open_image(data: bytes) -> Image.Image:
     """Pillow's image of an encoded file, whose pixels are not decoded yet.
 
@@ -81,7 +97,7 @@ def loaded_image(
 def decode(data: bytes, reduction: Reduction | None = None, orientation: Orientation = "upright") -> Image.Image:
     """Decode one image file: the first frame, with 8 bits per channel.
 
-    Files up to Pillow's limit of about 179 million pixels are decoded.
+    Files up to Pillow's limit of about 179 million pixels are decoded, unless `allow_pixels` set another.
 
     Args:
         data: the file.
@@ -90,7 +106,9 @@ def decode(data: bytes, reduction: Reduction | None = None, orientation: Orienta
         orientation: turned as its EXIF data say, or as it is stored.
 
     Raises:
-        DecodeError: empty, truncated, corrupt, too large, of no image format, or with values of no known range.
+        DecodeError: empty, truncated, corrupt, or of no image format.
+        TooManyPixels: above the limit.
+        UnknownKind: values of no known range, or a format whose package is not installed.
     """
     if not data:
         raise DecodeError("the file is empty")
@@ -104,7 +122,9 @@ def decode(data: bytes, reduction: Reduction | None = None, orientation: Orienta
         raise DecodeError("not an image file of a known format") from None
     # Above half of the limit Pillow only warns, which a program may have turned into an error.
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DecodeError(f"too many pixels: {error}") from error
+        raise TooManyPixels(
+            f"too many pixels: {error} If you trust the file, allow more with {LIMIT_VARIABLE}=MILLIONS"
+        ) from error
     except DecodeError:
         raise
     except MemoryError:
@@ -118,12 +138,12 @@ def _register_heic() -> None:
     """Make Pillow read HEIC.
 
     Raises:
-        DecodeError: the package that does it is not installed.
+        UnknownKind: the package that does it is not installed.
     """
     try:
         require("pillow_heif", "heic").register_heif_opener()
     except MissingExtra as error:
-        raise DecodeError(f"a HEIC image: {error}") from error
+        raise UnknownKind(f"a HEIC image: {error}") from error
 
 
 def _reduce(image: Image.Image, reduction: Reduction, orientation: Orientation) -> None:
@@ -193,9 +213,9 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     if image.mode in SIXTEEN_BIT or image.mode == "I":
         return _from_sixteen_bit(np.asarray(image).astype(np.int64))
     if image.mode == "F":
-        raise DecodeError("floating-point pixels have no known range; expected 8 or 16 bits per channel")
+        raise UnknownKind("floating-point pixels have no known range; expected 8 or 16 bits per channel")
     if image.mode == "LAB":
-        raise DecodeError("LAB colours have no conversion here; expected gray, RGB or CMYK")
+        raise UnknownKind("LAB colours have no conversion here; expected gray, RGB or CMYK")
     if image.mode == "P":
         # By way of RGBA, since a palette may hold transparent entries of several kinds.
         return image.convert("RGBA").convert("RGB")
@@ -204,5 +224,5 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 def _from_sixteen_bit(values: np.ndarray) -> Image.Image:
     if values.min() < 0 or values.max() > 0xFFFF:
-        raise DecodeError("32-bit pixels beyond 16 bits have no known range; expected 8 or 16 bits per channel")
+        raise UnknownKind("32-bit pixels beyond 16 bits have no known range; expected 8 or 16 bits per channel")
     return Image.fromarray(((values * 255 + 0x7FFF) // 0xFFFF).astype(np.uint8))
