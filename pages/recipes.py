@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pages.markdown import ROOT, markdown_table, with_tables
 from tests.train.formulas import CASES, COURSE, EPOCHS, PEAK
-from xception.train.recipe import Recipe, load_recipe, shipped
+from xception.train.recipe import CONTINUING, Recipe, load_recipe, shipped
 from xception.train.schedule import LearningRate
 from xception.train.settings import ScheduleSettings
 
@@ -63,7 +63,7 @@ def table() -> str:
     """A row per shipped recipe."""
     rows = []
     for name, path in shipped().items():
-        if name == "finetune":
+        if name in CONTINUING:
             continue  # its network is the bundle's that it starts from
         recipe = load_recipe(str(path))
         decay = f"{recipe.optim.weight_decay:g} on {recipe.optim.decay_on}"

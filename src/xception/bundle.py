@@ -44,6 +44,9 @@ LABELS = "labels.txt"
 GOLDENS = "goldens.safetensors"
 """Images, pixels and answers of the model, see `xception.goldens`."""
 
+INT8_RANGES = "int8_ranges.json"
+"""Ranges of activations that the weights were trained for, see `xception.quantize.trained`."""
+
 SIGNATURE = "model.sig"
 """A signature of all other files. It is the one file that is not listed, since it signs the list."""
 

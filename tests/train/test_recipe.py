@@ -10,7 +10,7 @@ from xception.bundle import Bundle
 from xception.convert.defaults import default_preprocess
 from xception.errors import InputError, UnknownName, UsageError
 from xception.preprocess import Preprocess, Squash
-from xception.train.recipe import Recipe, load_recipe, shipped
+from xception.train.recipe import CONTINUING, Recipe, load_recipe, shipped
 from xception.train.settings import ModelSettings, OptimSettings
 from xception.train.trainer import train_network
 
@@ -39,7 +39,7 @@ def test_there_is_a_shipped_recipe() -> None:
 
 @pytest.mark.parametrize("name", shipped())
 def test_every_shipped_recipe_is_valid_and_names_a_variant(name: str, weights_bundle: Bundle) -> None:
-    changes = [f"model.start={weights_bundle.path}"] if name == "finetune" else []
+    changes = [f"model.start={weights_bundle.path}"] if name in CONTINUING else []
     recipe = load_recipe(name, changes)
     assert recipe.model.variant in VARIANTS
     assert recipe.preprocess.output_px

@@ -57,6 +57,7 @@ def train(
     xception train digits --out runs/digits --resume
     xception train digits --data photos/ --set optim.lr=0.002 --set epochs=30 --out runs/photos
     xception train finetune --from keras_xception.imagenet --data photos/ --out runs/photos
+    xception train qat --from runs/digits/bundle --data digits --out runs/digits-qat
     xception train digits --dry-run
     xception train --rerun runs/digits --out runs/again
     torchrun --nproc-per-node 8 --no-python xception train modern --data imagenet/ --out s3://bucket/run
@@ -145,10 +146,10 @@ def _train(recipe: "Recipe", out: str, like: "RunManifest | None", *, resume: bo
         return
     with progress_bar() as progress:
         bundle = train_here(callbacks=[TrainingDisplay(progress)], on_note=say)
-    _print_result(bundle, out, recipe.data)
+    _print_result(bundle, out, recipe)
 
 
-def _print_result(bundle: "Bundle", out: str, data: "DataSettings") -> None:
+def _print_result(bundle: "Bundle", out: str, recipe: "Recipe") -> None:
     """Write the page of a finished run, and print its scores and speed."""
     from xception.train.logs import median_speed, read_history
     from xception.train.storage import open_storage
@@ -160,7 +161,15 @@ def _print_result(bundle: "Bundle", out: str, data: "DataSettings") -> None:
     page = _write_page(bundle, storage, history) or "-"
     speed = median_speed(history)
     print_facts({"bundle": place, "digest": bundle.model.digest, **metrics, "speed": str(speed or "-"), "report": page})
-    say(f"next: xception evaluate {place} {_unseen(data, storage.place)}")
+    unseen = _unseen(recipe.data, storage.place)
+    if recipe.qat is None:
+        say(f"next: xception evaluate {place} {unseen}")
+        return
+    judged = f"--calibration {recipe.data.source} --validation {unseen}"
+    grid = (
+        f"{' --signed' * recipe.qat.signed}{f' --weight-bits {recipe.qat.weight_bits}' * (recipe.qat.weight_bits != 7)}"
+    )
+    say(f"next: xception quantize {place} {judged}{grid} --out {place}-int8")
 
 
 def _unseen(data: "DataSettings", run: str) -> str:

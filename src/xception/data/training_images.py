@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xception.bundle import Bundle
+from xception.bundle import INT8_RANGES, Bundle
 from xception.data.source import Item, Source
 from xception.data.subset import loaded_digest
 from xception.errors import DecodeError, InputError
@@ -82,9 +82,8 @@ def training_images(bundle: Bundle) -> Digests | None:
 
 
 def carried(bundle: Bundle) -> dict[str, bytes]:
-    """The file for a bundle that is made from this one, with its name; empty where there is none."""
-    is_there = TRAINING_IMAGES in bundle.model.files
-    return {TRAINING_IMAGES: bundle.content(TRAINING_IMAGES)} if is_there else {}
+    """The files of its training that a bundle which is made from this one has too, by name."""
+    return {name: bundle.content(name) for name in (TRAINING_IMAGES, INT8_RANGES) if name in bundle.model.files}
 
 
 @dataclass

@@ -13,28 +13,41 @@ from xception.arch.spec import Architecture
 FoldedTensors = dict[str, np.ndarray]
 
 
-def folded(architecture: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[tuple[Node, ...], FoldedTensors]:
-    """The graph without the norms that directly follow a convolution, and its float32 tensors.
+def folded_nodes(architecture: Architecture) -> tuple[tuple[Node, ...], dict[str, BatchNorm]]:
+    """The graph without the norms that directly follow a convolution, and those norms by its name.
 
     A norm stays where something else also reads the convolution, or where it follows no convolution.
-    Computed in float64, so that only the final rounding differs from the unfolded network.
     """
     nodes = {node.name: node for node in unfold(architecture)}
     readers = Counter(source for node in nodes.values() for source in _sources(node))
     out: dict[str, Node] = {}
-    values: FoldedTensors = {}
+    norms: dict[str, BatchNorm] = {}
     renamed: dict[str, str] = {}
     for node in nodes.values():
         before = nodes.get(node.source)
         if isinstance(node, BatchNorm) and isinstance(before, Conv) and readers[before.name] == 1:
-            weight, bias = _fold(node, tensors, tensors[f"{before.name}.weight"])
             out[before.name] = replace(before, source=renamed.get(before.source, before.source), bias=True)
-            values |= {f"{before.name}.weight": weight, f"{before.name}.bias": bias}
+            norms[before.name] = node
             renamed[node.name] = before.name
         else:
             out[node.name] = _rewired(node, renamed)
+    return tuple(out.values()), norms
+
+
+def folded(architecture: Architecture, tensors: Mapping[str, np.ndarray]) -> tuple[tuple[Node, ...], FoldedTensors]:
+    """The graph of `folded_nodes` and its float32 tensors.
+
+    Computed in float64, so that only the final rounding differs from the unfolded network.
+    """
+    nodes, norms = folded_nodes(architecture)
+    values: FoldedTensors = {}
+    for node in nodes:
+        if norm := norms.get(node.name):
+            weight, bias = _fold(norm, tensors, tensors[f"{node.name}.weight"])
+            values |= {f"{node.name}.weight": weight, f"{node.name}.bias": bias}
+        else:
             values |= {name: value for name, value in tensors.items() if name.rpartition(".")[0] == node.name}
-    return tuple(out.values()), values
+    return nodes, values
 
 
 NORM_LEAVES = ("weight", "bias", "running_mean", "running_var")

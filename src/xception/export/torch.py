@@ -124,20 +124,12 @@ class ProgramModule(nn.Module):
 class OperationModule(nn.Module):
     """One operation, with its tensors as buffers."""
 
-    weight: Tensor
-    bias: Tensor | None
-    running_mean: Tensor
-    running_var: Tensor
-    factor: Tensor
-    shift: Tensor
-
     def __init__(
         self, node: Operation, tensors: Mapping[str, NDArray[Any]], sides: tuple[int, ...] | None = None
     ) -> None:
         """`sides` are height and width of what comes in, where they are always the same."""
         super().__init__()
         self.node, self.sides = node, sides
-        self.register_buffer("bias", None)
         for name, value in tensors.items():
             owner, _, leaf = name.rpartition(".")
             if owner == node.name:
@@ -145,46 +137,59 @@ class OperationModule(nn.Module):
 
     def forward(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """The operation's values by name, of those computed before."""
-        node, x = self.node, values[self.node.source]
-        match node:
-            case TopK():
-                best, indices = x.topk(node.count, 1)
-                return {f"{node.name}.values": best, f"{node.name}.indices": indices}
-            case Concat():
-                return {node.name: torch.cat((x, values[node.other]), 1)}
-            case Add():
-                return {node.name: x + values[node.other]}
-            case _:
-                return {node.name: self._unary(node, x)}
+        return operation_values(self.node, dict(self.named_buffers()), values, self.sides)
 
-    def _unary(self, node: Operation, x: Tensor) -> Tensor:
-        match node:
-            case Normalize():
-                return (x.to(torch.float32) * self.factor + self.shift).permute(0, 3, 1, 2)
-            case Conv():
-                return functional.conv2d(
-                    x, self.weight, self.bias, node.stride, node.padding, node.dilation, node.groups
-                )
-            case BatchNorm():
-                return functional.batch_norm(
-                    x, self.running_mean, self.running_var, self.weight, self.bias, eps=node.epsilon
-                )
-            case Relu():
-                return functional.relu(x)
-            case MaxPool():
-                return _max_pool(x, node, self.sides)
-            case Scale():
-                return x * node.factor
-            case GlobalAveragePool():
-                return x.mean((2, 3))
-            case GlobalMaxPool():
-                return x.amax((2, 3))
-            case Dense():
-                return functional.linear(x, self.weight, self.bias)
-            case Sigmoid():
-                return x.sigmoid()
-            case _:
-                return x.softmax(1)
+
+def operation_values(
+    node: Operation, tensors: Mapping[str, Tensor], values: Mapping[str, Tensor], sides: tuple[int, ...] | None = None
+) -> dict[str, Tensor]:
+    """An operation's values by name.
+
+    Args:
+        node: the operation.
+        tensors: its tensors by the last part of their names, such as `weight`.
+        values: those computed before.
+        sides: height and width of what comes in, where they are always the same.
+    """
+    x = values[node.source]
+    match node:
+        case TopK():
+            best, indices = x.topk(node.count, 1)
+            return {f"{node.name}.values": best, f"{node.name}.indices": indices}
+        case Concat():
+            return {node.name: torch.cat((x, values[node.other]), 1)}
+        case Add():
+            return {node.name: x + values[node.other]}
+        case _:
+            return {node.name: _unary(node, tensors, x, sides)}
+
+
+def _unary(node: Operation, tensors: Mapping[str, Tensor], x: Tensor, sides: tuple[int, ...] | None) -> Tensor:
+    match node:
+        case Normalize():
+            return (x.to(torch.float32) * tensors["factor"] + tensors["shift"]).permute(0, 3, 1, 2)
+        case Conv():
+            weight, bias = tensors["weight"], tensors.get("bias")
+            return functional.conv2d(x, weight, bias, node.stride, node.padding, node.dilation, node.groups)
+        case BatchNorm():
+            statistics = tensors["running_mean"], tensors["running_var"]
+            return functional.batch_norm(x, *statistics, tensors["weight"], tensors["bias"], eps=node.epsilon)
+        case Relu():
+            return functional.relu(x)
+        case MaxPool():
+            return _max_pool(x, node, sides)
+        case Scale():
+            return x * node.factor
+        case GlobalAveragePool():
+            return x.mean((2, 3))
+        case GlobalMaxPool():
+            return x.amax((2, 3))
+        case Dense():
+            return functional.linear(x, tensors["weight"], tensors["bias"])
+        case Sigmoid():
+            return x.sigmoid()
+        case _:
+            return x.softmax(1)
 
 
 def _max_pool(x: Tensor, node: MaxPool, sides: tuple[int, ...] | None) -> Tensor:

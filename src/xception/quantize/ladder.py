@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from xception.arch.graph import INPUT
+from xception.errors import UsageError
 from xception.extras import require
 from xception.forms import FORMS, Form
 from xception.quantize.body import DENSE_TYPES, body, result_layer
@@ -17,9 +19,11 @@ from xception.quantize.nncf import Correction, quantize_by_nncf
 from xception.quantize.observation import Observation, observe
 from xception.quantize.processor import WeightBits
 from xception.quantize.qdq import Scheme, float_island, quantize_graph
-from xception.quantize.ranges import Range, RangeMethod
+from xception.quantize.ranges import Range, RangeMethod, symmetric
+from xception.quantize.trained import TrainedRanges
 
 Method = Literal[
+    "trained",
     "per-tensor",
     "max",
     "equalized",
@@ -44,11 +48,14 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     is_equalized: bool = False
     correction: Correction | None = None
     """Bias correction by NNCF, which then chooses ranges itself."""
+    is_trained: bool = False
+    """Ranges and grids that the weights were trained for."""
     float_layers: int = 0
     """Number of layers, those that hurt most, that stay in float, see `float_island`."""
 
 
 METHODS: Mapping[Method, Rung] = {
+    "trained": Rung(is_trained=True),
     "per-tensor": Rung(per_channel=False),
     "max": Rung(),
     "equalized": Rung(is_equalized=True),
@@ -64,9 +71,12 @@ METHODS: Mapping[Method, Rung] = {
     "fallback-6": Rung(is_equalized=True, float_layers=6),
 }
 
-LADDER: tuple[Method, ...] = tuple(method for method in METHODS if method != "per-tensor")
-"""The methods that `auto` tries in order. One scale for a whole kernel only ever loses, and is there for compilers that
-know no other."""
+NOT_CLIMBED = frozenset({"trained", "per-tensor"})
+"""Methods that stand outside of the ladder: trained ranges go before it where there are any, and one scale for a whole
+kernel only ever loses, and is there for compilers that know no other."""
+
+LADDER: tuple[Method, ...] = tuple(method for method in METHODS if method not in NOT_CLIMBED)
+"""The methods that `auto` tries in order."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,13 @@ class Quantizer:
     weight_bits: WeightBits = 7
     target: Form = "onnx"
     has_integer_ports: bool = False
+    trained: TrainedRanges | None = None
+    """The ranges that the weights were trained for, if they were."""
+
+    @property
+    def ladder(self) -> tuple[Method, ...]:
+        """The methods that `auto` tries in order."""
+        return ("trained", *LADDER) if self.trained else LADDER
 
     def graph(self, method: Method) -> Any:
         """The int8 graph in QDQ form; NNCF's for OpenVINO is an `openvino.Model`.
@@ -99,7 +116,7 @@ class Quantizer:
         ranges, model = self._ranges(method), self.reference(method)
         worst = self.sensitivity[: rung.float_layers] if rung.float_layers else ()
         exclude = [name for layer in worst for name in float_island(model, layer.name)]
-        return quantize_graph(model, ranges, self._scheme(per_channel=rung.per_channel), exclude=exclude)
+        return quantize_graph(model, ranges, self._scheme(per_channel=self._is_per_channel(rung)), exclude=exclude)
 
     def reference(self, method: Method) -> Any:
         """The float graph that the method starts from: the same function, channels equalised or not."""
@@ -140,11 +157,37 @@ class Quantizer:
             has_integer_output=self.has_integer_ports,
         )
 
+    def _is_per_channel(self, rung: Rung) -> bool:
+        return self.trained.per_channel if rung.is_trained and self.trained else rung.per_channel
+
+    def _trained(self) -> dict[str, Range]:
+        """The ranges that the weights were trained for, by the names in this graph.
+
+        Raises:
+            UsageError: they were trained for none, or for another grid.
+        """
+        trained, given = self.trained, Scheme(is_signed=self.is_signed, weight_bits=self.weight_bits)
+        if trained is None:
+            raise UsageError(
+                "the weights were not trained for int8; train them on with the recipe qat, or take another method"
+            )
+        if (trained.is_signed, trained.weight_bits) != (given.is_signed, given.weight_bits):
+            raise UsageError(
+                f"the weights were trained for {'signed' if trained.is_signed else 'unsigned'} activations and kernels "
+                f"of {trained.weight_bits} bits; quantize them so, or train them on for this grid"
+            )
+        source = self.model.graph.input[0].name
+        names = {} if INPUT in self._observation.histograms else {INPUT: source}
+        return {names.get(name, name): bounds for name, bounds in trained.ranges.items()}
+
     def _ranges(self, method: Method) -> dict[str, Range]:
         """Ranges of activations; that of the logits is never narrowed, since clipping makes the best classes equal."""
         observation = self.observation(method)
         full = observation.ranges("max", is_signed=self.is_signed)
         chosen = observation.ranges(METHODS[method].ranges, is_signed=self.is_signed)
+        if METHODS[method].is_trained:
+            trained = {name: bounds for name, bounds in self._trained().items() if name in full}
+            chosen |= {name: symmetric(bounds) for name, bounds in trained.items()} if self.is_signed else trained
         last = result_layer(self.model)
         return chosen | {name: full[name] for name in last.output if last.op_type in DENSE_TYPES}
 

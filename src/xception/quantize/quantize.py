@@ -35,7 +35,7 @@ from xception.quantize.calibration import (
     split,
 )
 from xception.quantize.gate import TOLERANCE, Verdict, check_parent, judge
-from xception.quantize.ladder import LADDER, METHODS, Method, Quantizer
+from xception.quantize.ladder import METHODS, Method, Quantizer
 from xception.quantize.layers import layer_errors
 from xception.quantize.outputs import Outputs, class_flips, model_outputs
 from xception.quantize.parent import float_graph
@@ -43,6 +43,7 @@ from xception.quantize.processor import WeightBits, check_weight_bits, processor
 from xception.quantize.qdq import scales
 from xception.quantize.record import RECORD, GateFailed, Quantization, Trial
 from xception.quantize.tensorrt import check_tensorrt
+from xception.quantize.trained import trained_ranges
 from xception.tasks.agreement import agreement_of
 
 ADVICE = "calibrate on other or more images, or allow a larger loss"
@@ -115,7 +116,7 @@ def quantize_bundle(
         calibration: images to find the ranges of activations on; `images` of them, balanced over the classes.
         out: where the int8 bundle is to lie.
         validation: images for the gate, with or without labels; by default what calibration leaves of its source.
-        method: a key of `METHODS`, or `auto` for the first of `LADDER` that passes.
+        method: a key of `METHODS`, or `auto` for the first of `Quantizer.ladder` that passes.
         to: a form of `forms.quantizable()`.
         images: how many images to calibrate on.
         tolerance: largest loss of top-1 accuracy, as a fraction.
@@ -140,7 +141,8 @@ def quantize_bundle(
     with float_graph(bundle, to, options, has_integer_ports=tuning.has_integer_ports) as parent:
         images_of = split(calibration, validation, images)
         job = _job(parent, *images_of, tolerance, to, tuning, open_engine or _open_engine)
-        return _quantized(job, LADDER if method == "auto" else (method,), out, keep_failed, overwrite=overwrite)
+        methods = job.quantizer.ladder if method == "auto" else (method,)
+        return _quantized(job, methods, out, keep_failed, overwrite=overwrite)
 
 
 def _quantized(
@@ -172,7 +174,15 @@ def _job(
     pictures = Calibration(labelled_for(bundle, calibration), bundle.model.preprocess, bundle.graph)
     parent = _checked_parent(bundle, pictures, held_out, open_engine)
     model = with_names(require("onnx", "quantize").load_from_string(bundle.content()))
-    quantizer = Quantizer(model, pictures, tuning.is_signed, tuning.weight_bits, target, tuning.has_integer_ports)
+    quantizer = Quantizer(
+        model,
+        pictures,
+        is_signed=tuning.is_signed,
+        weight_bits=tuning.weight_bits,
+        target=target,
+        has_integer_ports=tuning.has_integer_ports,
+        trained=trained_ranges(bundle),
+    )
     return _Job(bundle, quantizer, held_out, parent, tolerance, tuning, open_engine)
 
 

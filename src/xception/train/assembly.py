@@ -29,6 +29,7 @@ from xception.train.losses import make_loss
 from xception.train.manifest import data_fingerprint
 from xception.train.optim import copy_as_average, make_optimizer, peak_rate, scaled, scaling_remark
 from xception.train.own_parts import NO_PARTS, OwnParts, digest_with
+from xception.train.qat import fake_quantized
 from xception.train.recipe import Recipe
 from xception.train.schedule import Course, LearningRate
 from xception.train.settings import DataSettings
@@ -221,6 +222,8 @@ def _initial_state(
     source, spec = batches.source, recipe.model.trained(bundle.model.network.architecture())
     start = starting_tensors(parent, spec.in_channels, bundle.labels.names) if parent else None
     trained = build(spec, start)
+    if recipe.qat is not None:
+        trained = fake_quantized(trained, recipe.qat, recipe.preprocess)
     trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     progress = Progress(
         recipe=recipe.step_digest,

@@ -14,6 +14,7 @@ from xception.bundle import Bundle, Score
 from xception.data.source import Source
 from xception.data.training_images import Digests
 from xception.errors import CheckFailed, EnvironmentFault, UsageError
+from xception.models.network import Xception
 from xception.train.batches import Batch, Batches
 from xception.train.callbacks import Callback, RunningTraining, StepReport
 from xception.train.checkpoint import Checkpoints, restore
@@ -109,6 +110,10 @@ class TrainingRun:
             self.parts.state.progress = progress  # the run went further, which its history tells
         return self._validate().score
 
+    def score_of(self, network: Xception) -> Score:
+        """The score of another network on the validation part."""
+        return self._validate(network).score
+
     def _rest_of(self, epoch: int) -> Generator[Batch, None, None]:
         return self.parts.batches.from_step(
             self.parts.state.progress.step, (epoch + 1) * self.parts.batches.per_epoch, self.workers
@@ -193,12 +198,12 @@ class TrainingRun:
             f"{self.storage.place} holds the run, which --resume continues"
         )
 
-    def _validate(self) -> Validation:
+    def _validate(self, network: Xception | None = None) -> Validation:
         parts = self.parts
         return validate(
             parts.fabric,
             parts.bundle,
-            parts.state.published,
+            network or parts.state.published,
             parts.validation,
             # A batch that memory holds in training, it holds here.
             batch_size=ceil(parts.course.batch_size / (parts.fabric.world_size * parts.stepper.accumulate)),

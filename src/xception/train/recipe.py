@@ -32,6 +32,7 @@ from xception.train.settings import (
     ModelSettings,
     OptimSettings,
     ProgressiveStage,
+    QatSettings,
     ScheduleSettings,
     Settings,
 )
@@ -56,6 +57,8 @@ class Recipe(Settings, frozen=True, kw_only=True):
     average: AverageSettings | None = None
     """Moving average of the weights; without it the weights themselves are validated and published."""
     compute: ComputeSettings = ComputeSettings()
+    qat: QatSettings | None = None
+    """Rounding to the grid of an int8 form; without it the network computes in float."""
     epochs: Count
     monitor: Figure | None = None
     """Figure of the validation part that decides which epoch is the best; of equal ones the one of the lower loss is.
@@ -78,9 +81,30 @@ class Recipe(Settings, frozen=True, kw_only=True):
                 "progressive needs a network input of one size; expected preprocess.crop, or preprocess.resize "
                 "by squashing"
             )
+        if self.qat is not None:
+            self._check_qat()
         ends = [stage.until for stage in self.progressive]
         if any(later <= earlier for earlier, later in pairwise(ends)):
             raise UsageError(f"the stages of progressive end after epochs {ends}; expected each later than the last")
+
+    def _check_qat(self) -> None:
+        """Refuse what quantization-aware training cannot do, or would ignore."""
+        if self.model.start is None:
+            raise UsageError(
+                "qat continues from a trained network, whose norms keep their statistics; expected --from MODEL, or "
+                "model.start"
+            )
+        refused = {
+            "average": self.average is not None,
+            "compute.precision": self.compute.precision != "float32",
+            "model.drop_rate": bool(self.model.drop_rate),
+            "model.drop_path_rate": bool(self.model.drop_path_rate),
+        }
+        if names := [name for name, is_given in refused.items() if is_given]:
+            raise UsageError(
+                f"qat rounds in float32 and drops nothing at random, and its last weights count; leave out "
+                f"{' and '.join(names)}"
+            )
 
     @property
     def digest(self) -> str:
@@ -97,6 +121,9 @@ class Recipe(Settings, frozen=True, kw_only=True):
         """SHA-256 of what decides a single step, whatever the run's length; checkpoints know their recipe by it."""
         return _digest(self, PLACES | COURSE)
 
+
+CONTINUING = frozenset({"finetune", "qat"})
+"""Shipped recipes without a network of their own: they start from a bundle."""
 
 PLACES = frozenset({"data.source", "data.validation", "model.start"})
 """Settings that say where things lie, and not what they are."""

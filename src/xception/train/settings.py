@@ -223,6 +223,19 @@ class AverageSettings(Settings, frozen=True, kw_only=True):
     """Begin with a smaller share, so that the random first weights are soon forgotten."""
 
 
+class QatSettings(Settings, frozen=True, kw_only=True):
+    """Training on the grid of an int8 form, which `quantize` then takes over; see `xception.train.qat`."""
+
+    per_channel: bool = True
+    """A scale for each output channel of a kernel rather than one for all of it, for compilers that know no other."""
+    signed: bool = False
+    """Signed activations with the zero point 0 everywhere, as TensorRT demands."""
+    weight_bits: Literal[7, 8] = 7
+    """7 gives the same result on every processor."""
+    range_momentum: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.01
+    """Weight of a new batch in the ranges of activations."""
+
+
 class ComputeSettings(Settings, frozen=True, kw_only=True):
     """The arithmetic; each of these settings changes the weights, if only in their last digits."""
 

@@ -38,6 +38,7 @@ from xception.train.manifest import (
 )
 from xception.train.optim import Groups
 from xception.train.own_parts import OwnParts
+from xception.train.qat import FakeQuantized
 from xception.train.recipe import Recipe, load_recipe
 from xception.train.schedule import Moment
 from xception.train.storage import Storage, open_storage
@@ -118,6 +119,8 @@ def _train(run: TrainingRun, manifest: RunManifest) -> Bundle:
         score = run.train()
         if manifest.recipe.publish == "best":
             score = run.return_to_best()
+        if isinstance(parts.state.network, FakeQuantized):
+            score = run.score_of(parts.state.network.plain())
     if parts.fabric.is_global_zero:
         _say(result_remarks(parts.state.progress.history, len(parts.batches.source.classes)), run.running.note)
     bundle = from_first(parts.fabric, lambda: _publish(run.storage, parts, manifest, score))
@@ -166,6 +169,8 @@ def write_result(path: Path, bundle: Bundle, network: Xception, metrics: dict[st
     model = msgspec.structs.replace(bundle.model, metrics=metrics)
     files = with_identity({"weights.safetensors": weights_bytes(network.tensors())}, model, bundle.labels)
     files[TRAINING_IMAGES] = digests_bytes(digests)
+    if isinstance(network, FakeQuantized):
+        files |= network.bundle_files()
     return write_with_goldens(path, model, bundle.labels, files, overwrite=True)
 
 
