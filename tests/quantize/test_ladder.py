@@ -16,9 +16,9 @@ def quantizer(bundle: Bundle, images: int = 16) -> Quantizer:
     return Quantizer(onnx.load(bundle.main_file), calibration)
 
 
-def test_every_method_has_a_row_and_auto_climbs_all_but_the_naive_one() -> None:
+def test_every_method_has_a_row_and_auto_climbs_all_but_the_naive_one_and_what_needs_training() -> None:
     assert tuple(METHODS) == get_args(Method)
-    assert set(METHODS) - set(LADDER) == {"per-tensor"}
+    assert set(METHODS) - set(LADDER) == {"per-tensor", "trained"}
 
 
 def test_equalising_lowers_the_error_of_blown_up_ranges(blown_up: Bundle) -> None:

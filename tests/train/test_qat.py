@@ -10,10 +10,9 @@ from tests.support.samples import drawn_tensors
 from tests.train.samples import stop_at
 from xception.arch.graph import INPUT
 from xception.arch.variants import VARIANTS, architecture
-from xception.bundle import INT8_RANGES, Bundle, open_bundle
+from xception.bundle import INT8_RANGES, Bundle
 from xception.data.digits import digits
 from xception.errors import UsageError
-from xception.export.export import export_bundle
 from xception.export.onnx import onnx_files
 from xception.export.program import program
 from xception.export.torch import operation_values
@@ -169,12 +168,6 @@ def test_quantization_takes_the_trained_ranges_first(trained: Bundle, tmp_path: 
     (row,) = [row for row in result.scales if row.tensor == "pixels"]
     low, high = known.ranges["pixels"]
     assert row.scales[0] == np.float32((high - low) / 255)
-
-
-def test_an_exported_graph_keeps_the_ranges_under_whatever_names(trained: Bundle, tmp_path: Path) -> None:
-    graph = export_bundle(trained, "onnx", tmp_path / "onnx")
-    assert trained_ranges(graph) == trained_ranges(trained)
-    assert open_bundle(tmp_path / "onnx").model.files[INT8_RANGES] == trained.model.files[INT8_RANGES]
 
 
 def test_other_grids_than_the_trained_ones_are_refused(trained: Bundle, reader_weights: Bundle, tmp_path: Path) -> None:

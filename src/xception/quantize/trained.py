@@ -57,7 +57,7 @@ class Rounded(NamedTuple):
     """Names of what is rounded to a grid in an int8 graph."""
 
     activations: Mapping[str, str]
-    """By their names in the graph, the operations whose results they are."""
+    """The operations that make them, by the values' names in the graph."""
     kernels: frozenset[str]
 
 

@@ -23,7 +23,7 @@ from xception.quantize.qdq import Scheme
 from xception.quantize.trained import Rounded, TrainedRanges, rounded
 from xception.train.settings import QatSettings
 
-SMALLEST_SCALE = torch.finfo(torch.float32).tiny
+MIN_SCALE = torch.finfo(torch.float32).tiny
 
 
 class FakeQuantized(Xception):
@@ -141,7 +141,7 @@ def scheme_of(settings: QatSettings) -> Scheme:
     return Scheme(per_channel=settings.per_channel, is_signed=settings.signed, weight_bits=settings.weight_bits)
 
 
-class Grid(NamedTuple):
+class IntegerGrid(NamedTuple):
     """Integers for values: value = (integer - zero) * scale."""
 
     scale: Tensor
@@ -151,24 +151,24 @@ class Grid(NamedTuple):
     highest: int
 
 
-def activation_grid(bounds: Tensor, *, is_signed: bool) -> Grid:
+def activation_grid(bounds: Tensor, *, is_signed: bool) -> IntegerGrid:
     """Eight bits over a range (low, high) that holds zero, as ONNX Runtime's quantizer lays them."""
     low, high = bounds.double()
     if is_signed:
         scale = _usable(torch.maximum(-low, high) / 127)
-        return Grid(scale.float(), _zeros(scale), -128, 127)
+        return IntegerGrid(scale.float(), _zeros(scale), -128, 127)
     scale = _usable((high - low) / 255)
-    return Grid(scale.float(), (-low / scale).round().int(), 0, 255)
+    return IntegerGrid(scale.float(), (-low / scale).round().int(), 0, 255)
 
 
-def kernel_grid(weight: Tensor, *, bits: int, per_channel: bool) -> Grid:
+def kernel_grid(weight: Tensor, *, bits: int, per_channel: bool) -> IntegerGrid:
     """Integers about zero for each output channel of a kernel, its first axis, or for all of them."""
     limit, sizes = (64 if bits == 7 else 127), weight.detach().abs().double()
     scale = _usable((sizes.flatten(1).amax(1) if per_channel else sizes.max()) / limit)
-    return Grid(scale.float(), _zeros(scale), -limit, limit)
+    return IntegerGrid(scale.float(), _zeros(scale), -limit, limit)
 
 
-def on_grid(value: Tensor, grid: Grid) -> Tensor:
+def on_grid(value: Tensor, grid: IntegerGrid) -> Tensor:
     """Values rounded to a grid, with the gradient of what is not clipped."""
     if grid.scale.ndim:
         return torch.fake_quantize_per_channel_affine(value, grid.scale, grid.zero, 0, grid.lowest, grid.highest)
@@ -177,7 +177,7 @@ def on_grid(value: Tensor, grid: Grid) -> Tensor:
 
 def _usable(scale: Tensor) -> Tensor:
     """The scale, and 1 where nothing but zeros would be on the grid."""
-    return torch.where(scale < SMALLEST_SCALE, 1.0, scale)
+    return torch.where(scale < MIN_SCALE, 1.0, scale)
 
 
 def _zeros(scale: Tensor) -> Tensor:
