@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -139,6 +139,20 @@ class Session(Protocol):
     def __call__(self, pixels: NDArray[Any], /) -> Logits: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Warmable(Protocol):
+    """A session that prepares itself for a batch size, which takes seconds."""
+
+    def warm_up(self, count: int, height_px: int, width_px: int) -> None: ...
+
+
+def warm_up(session: Session, count: int) -> None:
+    """Let a session prepare itself for batches of `count` images of its input size, if it does such a thing."""
+    _, height, width = session.facts.input_shape
+    if isinstance(session, Warmable) and height and width:
+        session.warm_up(count, height, width)
 
 
 @dataclass(frozen=True)

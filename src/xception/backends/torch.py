@@ -8,17 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xception.backends.base import DEFAULT_COMPUTE, Compute, InferPrecision, Logits, Pixels, Session, SessionFacts
+from xception.backends.base import DEFAULT_COMPUTE, Compute, Logits, Pixels, Session, SessionFacts
+from xception.backends.torch_compiled import DTYPES, CompiledSession
 from xception.bundle import Bundle
 from xception.errors import EnvironmentFault
 from xception.models.network import Xception, build
-
-DTYPES: dict[InferPrecision, torch.dtype] = {
-    "float32": torch.float32,
-    "tf32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
 
 
 def usable_device(name: str) -> str:
@@ -95,4 +89,8 @@ def open_session(bundle: Bundle, compute: Compute) -> Session:
         InputError: the weights do not fit the network.
     """
     network = build(bundle.model.network.architecture(), bundle.tensors())
+    if compute.device not in (None, "cpu"):
+        return CompiledSession(
+            network, bundle.model.preprocess, bundle.model.preprocess.output_px or (None, None), compute
+        )
     return TorchSession(network, bundle.model.preprocess.output_px or (None, None), compute)
