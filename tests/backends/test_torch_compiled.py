@@ -14,7 +14,7 @@ from tests.conftest import PX
 from xception.arch.spec import Architecture
 from xception.backends import torch_compiled as module
 from xception.backends.base import Compute, InferPrecision, Logits, empty_batch, open_session
-from xception.backends.torch_compiled import CompiledSession, Shape
+from xception.backends.torch_compiled import BatchShape, CompiledSession
 from xception.bundle import Bundle
 from xception.errors import EnvironmentFault
 from xception.forms import Form
@@ -65,7 +65,7 @@ def test_images_and_pixels_give_the_logits_of_the_network(
 ) -> None:
     if is_compiled:
         session.warm_up(4, PX, PX)
-        session._prepare(Shape(torch.float32, 4, PX, PX))
+        session._prepare(BatchShape(torch.float32, 4, PX, PX))
         assert len(session._ready) == 2
     given = images(4)
     truth = expected(bundle, given)
@@ -136,7 +136,7 @@ def test_a_size_that_is_computed_for_long_is_compiled_in_the_background(
     session(images(3))
     session(images(3))
     session._background.submit(lambda: None).result()
-    assert session._ready == (Shape(torch.uint8, 3, PX, PX),)
+    assert session._ready == (BatchShape(torch.uint8, 3, PX, PX),)
     assert difference(session(images(2, 7)), expected(bundle, images(2, 7))) <= TOLERANCE
 
 

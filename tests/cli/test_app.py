@@ -183,6 +183,19 @@ def test_a_name_that_is_too_long_is_one_sentence(verb: str, capsys: pytest.Captu
     complaint(capsys, 3, verb, "x" * 300, *(() if verb == "info" else ("digits",)))
 
 
+@pytest.mark.parametrize("name", ["xception.backends", "xception.data.inventory"])
+def test_a_remark_is_one_line_without_a_name(name: str) -> None:
+    script = f"""
+import logging
+from xception.cli.app import run
+run(["list", "--json"])
+logging.getLogger({name!r}).warning("a remark")
+logging.getLogger("another.package").warning("nothing to say")
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=HANG_S)
+    assert done.stderr == "WARNING: a remark\n"
+
+
 def test_a_closed_output_is_one_sentence() -> None:
     done = subprocess.run(["sh", "-c", f"{sys.executable} -m xception list >&-"], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (3, b"")

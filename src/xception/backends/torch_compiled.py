@@ -18,11 +18,11 @@ from xception.backends.base import Compute, InferPrecision, Logits, SessionFacts
 from xception.backends.pool import HandlePool
 from xception.errors import EnvironmentFault, first_line
 from xception.machine import cache_folder
-from xception.models.folded import folded
+from xception.models.folded import with_folded_norms
 from xception.models.network import Xception
 from xception.preprocess import Preprocess
 
-LOG = logging.getLogger("xception.backends")
+REMARKS = logging.getLogger("xception.backends")
 
 DTYPES: dict[InferPrecision, torch.dtype] = {
     "float32": torch.float32,
@@ -31,11 +31,11 @@ DTYPES: dict[InferPrecision, torch.dtype] = {
     "float16": torch.float16,
 }
 
-BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+COMPILED_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 """Batch sizes to compile for; a batch of another size is filled up to the next one, and larger ones to hundreds."""
 
-LARGEST_STEP = 256
-"""Distance of the batch sizes beyond the last of `BATCH_SIZES`."""
+SIZE_STEP = 256
+"""Distance of the batch sizes beyond the last of `COMPILED_SIZES`."""
 
 MAX_FILLING = 4
 """Largest ratio of a compiled batch size to a batch that is filled up to it: beyond it, uncompiled is faster."""
@@ -61,7 +61,7 @@ _ROUNDING = Lock()
 """Held while torch's rounding of float32 products, which is the whole process', is set to a session's own."""
 
 
-class Shape(NamedTuple):
+class BatchShape(NamedTuple):
     """The input of a network: its number type, images, and size in pixels."""
 
     dtype: torch.dtype
@@ -116,7 +116,7 @@ class Instance:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.prepared: dict[Shape, Prepared] = {}
+        self.prepared: dict[BatchShape, Prepared] = {}
         self._is_gpu = device.type == "cuda"
         self._stream = torch.cuda.Stream(device) if self._is_gpu else None  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle() if self._is_gpu else None
@@ -127,7 +127,7 @@ class Instance:
             logits = network(images.to(self.device, non_blocking=True))
             return logits.cpu().numpy()  # type: ignore[no-any-return]
 
-    def replayed(self, shape: Shape, images: Tensor) -> Logits:
+    def replayed(self, shape: BatchShape, images: Tensor) -> Logits:
         """Logits of a batch of at most as many images as the prepared shape has."""
         prepared, count = self.prepared[shape], len(images)
         with torch.cuda.stream(self._stream):
@@ -137,7 +137,7 @@ class Instance:
             self._wait(count)
         return prepared.answer[:count].numpy().copy()
 
-    def prepare(self, shape: Shape, network: Callable[[Tensor], Tensor], channels: int) -> None:
+    def prepare(self, shape: BatchShape, network: Callable[[Tensor], Tensor], channels: int) -> None:
         """Get ready for a shape: on a GPU, record the kernels of one call, which then start at once."""
         with torch.cuda.stream(self._stream):
             batch = _empty(shape, channels, self.device)
@@ -183,11 +183,13 @@ class CompiledSession:
         _keep_compiled_code()
         self.device = torch.device(compute.device or "cpu")
         self._precision = compute.precision or "float32"
-        self.network = NormalizedNetwork(folded(network), preprocess, DTYPES[self._precision]).to(self.device)
+        self.network = NormalizedNetwork(with_folded_norms(network), preprocess, DTYPES[self._precision]).to(
+            self.device
+        )
         self._instances = [Instance(self.device) for _ in range(compute.instances_at_once)]
         self._pool = HandlePool(self._instances)
-        self._ready: tuple[Shape, ...] = ()
-        self._uncompiled_s: dict[Shape, float] = {}
+        self._ready: tuple[BatchShape, ...] = ()
+        self._uncompiled_s: dict[BatchShape, float] = {}
         self._preparing, self._background = Lock(), ThreadPoolExecutor(1, "compile")
         self._can_compile, self._most = True, NO_LIMIT
         self.facts = SessionFacts(
@@ -218,7 +220,7 @@ class CompiledSession:
     def warm_up(self, count: int, height_px: int, width_px: int) -> None:
         """Compile for batches of `count` images now, unless that is done."""
         dtype = torch.uint8 if self.facts.input_values == "image" else torch.float32
-        self._prepare(Shape(dtype, _filled_up(count), height_px, width_px))
+        self._prepare(BatchShape(dtype, _filled_up(count), height_px, width_px))
 
     def close(self) -> None:
         self._background.shutdown(cancel_futures=True)
@@ -227,19 +229,19 @@ class CompiledSession:
         del self.network
 
     def _take_fewer(self, images: Tensor, error: torch.OutOfMemoryError) -> None:
-        """From now on, take half as many images at once as were too many."""
+        """Take half as many images at once as were too many, from now on."""
         if len(images) == 1:
             raise EnvironmentFault(
                 f"{self.device} has not enough free memory for one image of {tuple(images.shape[1:])}: "
                 f"{first_line(error)}; free some, or use --device cpu"
             ) from error
         if self._most == NO_LIMIT:
-            LOG.warning("%s has not enough memory for %d images at once; it takes fewer", self.device, len(images))
+            REMARKS.warning("%s has not enough memory for %d images at once; it takes fewer", self.device, len(images))
         self._most = min(self._most, len(images) // 2)
         torch.cuda.empty_cache()
 
     def _logits(self, images: Tensor) -> Logits:
-        shape = Shape(images.dtype, len(images), images.shape[2], images.shape[3])
+        shape = BatchShape(images.dtype, len(images), images.shape[2], images.shape[3])
         with self._pool.lend() as instance:
             ready = self._ready_for(shape)
             if ready:
@@ -249,32 +251,32 @@ class CompiledSession:
         self._count(shape._replace(images=_filled_up(shape.images)), perf_counter() - start)
         return logits
 
-    def _ready_for(self, shape: Shape) -> Shape | None:
+    def _ready_for(self, shape: BatchShape) -> BatchShape | None:
         """The smallest ready shape that holds a batch without much filling."""
         fitting = [
             one for one in self._ready if one.kind == shape.kind and 1 <= one.images / shape.images <= MAX_FILLING
         ]
         return min(fitting, key=lambda one: one.images, default=None)
 
-    def _count(self, shape: Shape, seconds: float) -> None:
+    def _count(self, shape: BatchShape, seconds: float) -> None:
         """Compile, in the background, what has been computed uncompiled for long."""
         before = self._uncompiled_s.get(shape, 0.0)
         self._uncompiled_s[shape] = before + seconds
         if self._can_compile and before <= MAX_UNCOMPILED_S < before + seconds:
             self._background.submit(self._prepare, shape)
 
-    def _prepare(self, shape: Shape) -> None:
+    def _prepare(self, shape: BatchShape) -> None:
         with self._preparing:
             if shape in self._ready or not self._can_compile:
                 return
             try:
                 self._compile(shape)
             except torch.OutOfMemoryError:
-                LOG.warning("%s has not enough memory to compile for %d images at once", self.device, shape.images)
+                REMARKS.warning("%s has not enough memory to compile for %d images at once", self.device, shape.images)
             # Compilers fail in many ways, and their exceptions share no base class but this one.
             except Exception as error:
                 self._can_compile = False
-                LOG.warning(
+                REMARKS.warning(
                     "torch cannot compile the network for %s (%s); it is computed uncompiled, at about half the speed",
                     self.device,
                     first_line(error),
@@ -283,7 +285,7 @@ class CompiledSession:
                 self._ready = (*self._ready, shape)
 
     @torch.inference_mode()
-    def _compile(self, shape: Shape) -> None:
+    def _compile(self, shape: BatchShape) -> None:
         # With one call per shape and no graph breaks, torch keeps one piece of code per shape.
         compiled = torch.compile(
             self.network, backend=COMPILER, fullgraph=True, dynamic=False, options=COMPILE_OPTIONS or None
@@ -311,7 +313,7 @@ class CompiledSession:
                 matrices.allow_tf32, convolutions.allow_tf32 = before
 
 
-def _empty(shape: Shape, channels: int, device: torch.device) -> Tensor:
+def _empty(shape: BatchShape, channels: int, device: torch.device) -> Tensor:
     """A batch of zeros (N, C, H, W), of which each image lies as (H, W, C)."""
     size = (shape.images, channels, shape.height_px, shape.width_px)
     return torch.zeros(size, dtype=shape.dtype, device=device).to(memory_format=torch.channels_last)
@@ -319,7 +321,7 @@ def _empty(shape: Shape, channels: int, device: torch.device) -> Tensor:
 
 def _filled_up(count: int) -> int:
     """The batch size that a number of images is compiled as."""
-    return next((size for size in BATCH_SIZES if size >= count), -(-count // LARGEST_STEP) * LARGEST_STEP)
+    return next((size for size in COMPILED_SIZES if size >= count), -(-count // SIZE_STEP) * SIZE_STEP)
 
 
 def _keep_compiled_code() -> None:

@@ -90,8 +90,14 @@ def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code, see `EPILOGUE`."""
     debug = DEBUG in arguments
     tokens = [argument for argument in arguments if argument != DEBUG]
-    inventory.LOG.handlers = [Remarks()]
-    logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    for name in REMARKED:
+        log = logging.getLogger(name)
+        log.handlers = [Remarks()]
+        log.setLevel(logging.WARNING)
+    others = logging.StreamHandler()
+    others.addFilter(lambda record: record.name not in REMARKED)
+    level = logging.DEBUG if debug else logging.ERROR
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", handlers=[others])
     if not debug:
         warnings.simplefilter("ignore")
     try:
@@ -112,6 +118,11 @@ def run(arguments: list[str]) -> int:
         say(f"xception: {ending.sentence}")
         return ending.code
     return 0
+
+
+REMARKED = (inventory.LOG.name, "xception.backends")
+"""Loggers whose warnings are for the person at the terminal; the second one is that of runtimes, which are imported
+only where one is used."""
 
 
 class Remarks(logging.Handler):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from copy import deepcopy
 from itertools import pairwise
+from typing import Any
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -11,11 +12,11 @@ from xception.models.blocks import Projection, ResidualBlock, StemConv2d
 from xception.models.layers import SeparableConv2d
 from xception.models.network import Xception
 
-Place = tuple[nn.Module, str]
+Position = tuple[Any, str]
 """A module, and the name of one of its parts."""
 
 
-def folded(network: Xception) -> Xception:
+def with_folded_norms(network: Xception) -> Xception:
     """A copy in evaluation mode without the norms that directly follow a convolution.
 
     Norms are folded in float64, so that only the final rounding differs.
@@ -28,7 +29,7 @@ def folded(network: Xception) -> Xception:
     return copy
 
 
-def _pairs(network: nn.Module) -> Iterator[tuple[Place, Place]]:
+def _pairs(network: nn.Module) -> Iterator[tuple[Position, Position]]:
     """Each convolution with the norm that directly follows it."""
     for module in network.modules():
         if isinstance(module, ResidualBlock):
@@ -50,7 +51,7 @@ def _followers(module: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
         yield last, module.after, "norm"
 
 
-def _across_units(block: ResidualBlock) -> Iterator[tuple[Place, Place]]:
+def _across_units(block: ResidualBlock) -> Iterator[tuple[Position, Position]]:
     """Convolutions that end a unit, with the norm that begins the next one."""
     for unit, following in pairwise(block.units):
         if isinstance(unit, SeparableConv2d) and not len(unit.after) and hasattr(following.before, "norm"):
