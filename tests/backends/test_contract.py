@@ -18,12 +18,11 @@ from xception.backends.base import (
     SessionFacts,
     default_backend,
     empty_batch,
-    graph_input,
-    logits_of,
     open_session,
     run_in_batches,
     standardization,
 )
+from xception.backends.graph_session import graph_input, logits_of
 from xception.bundle import Bundle, Graph
 from xception.errors import EnvironmentFault, InputError, UnknownName, UsageError
 from xception.forms import FORMS, Form

@@ -15,7 +15,8 @@ import onnx
 import pytest
 
 from tests.export.planted import with_another_bias
-from xception.backends.base import BACKENDS, Pixels, default_backend, logits_of, open_session, run_in_batches
+from xception.backends.base import BACKENDS, Pixels, default_backend, open_session, run_in_batches
+from xception.backends.graph_session import logits_of
 from xception.backends.graphs import describe_graph
 from xception.bundle import GOLDENS, Bundle, open_bundle, write_bundle
 from xception.errors import CheckFailed, InputError, UsageError, XceptionError

@@ -10,7 +10,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tests.support.reader import HELD_OUT
 from tests.support.samples import labelled
-from xception.backends.base import GraphSession, open_session
+from xception.backends.base import open_session
+from xception.backends.graph_session import GraphSession
 from xception.backends.graphs import describe_graph
 from xception.bundle import GOLDENS, Bundle, open_bundle
 from xception.data.digits import digits

@@ -12,6 +12,7 @@ TESTED_ELSEWHERE = {
     "model_document.py": "test_bundle.py",
     "cli/prove.py": "test_proof.py",
     "backends/base.py": "backends/test_contract.py",
+    "backends/graph_session.py": "backends/test_contract.py",
     "backends/litert.py": "backends/test_contract.py",
     "backends/onnxruntime.py": "backends/test_contract.py",
     "backends/openvino.py": "backends/test_contract.py",

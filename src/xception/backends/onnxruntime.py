@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xception.backends.base import Compute, GraphSession, Session
+from xception.backends.base import Compute, Session
+from xception.backends.graph_session import GraphSession
 from xception.backends.graphs import check_ports, onnx_session_ports
 from xception.backends.pool import HandlePool
 from xception.bundle import Bundle

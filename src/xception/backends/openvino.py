@@ -4,7 +4,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from xception.backends.base import Compute, GraphSession, InferPrecision, Session
+from xception.backends.base import Compute, InferPrecision, Session
+from xception.backends.graph_session import GraphSession
 from xception.backends.graphs import check_ports, nameless, openvino_model_ports
 from xception.backends.pool import HandlePool
 from xception.bundle import Bundle

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from xception.arguments import as_path
-from xception.backends.base import Logits, Pixels, logits_of
+from xception.backends.base import Logits, Pixels
+from xception.backends.graph_session import logits_of
 from xception.backends.validity import check_files
 from xception.bundle import Agreement, Bundle, Model, as_bundle, child, ensure_free_for_bundle, write_bundle
 from xception.data.training_images import carried

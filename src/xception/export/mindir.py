@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xception.arch.graph import BatchNorm
-from xception.backends.base import graph_input
+from xception.backends.graph_session import graph_input
 from xception.bundle import Bundle
 from xception.export.fold import affine
 from xception.export.program import Program, TopK

@@ -9,7 +9,8 @@ import msgspec
 from numpy.typing import NDArray
 
 from xception.arch.graph import INPUT, BatchNorm, unfold
-from xception.backends.base import Pixels, graph_input
+from xception.backends.base import Pixels
+from xception.backends.graph_session import graph_input
 from xception.bundle import Bundle
 from xception.export.fold import folded
 from xception.export.program import Values

@@ -26,7 +26,7 @@ from xception.arch.graph import (
     unfold,
 )
 from xception.arch.spec import Architecture
-from xception.backends.base import graph_input
+from xception.backends.graph_session import graph_input
 from xception.bundle import Bundle
 from xception.errors import CheckFailed, InputError
 from xception.export.program import Normalize, Operation, Program, Sigmoid, TopK, Values

@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from xception.backends.base import MIN_PROBABILITY, GraphSession, Logits, Pixels, open_session
+from xception.backends.base import Logits, Pixels, open_session
+from xception.backends.graph_session import MIN_PROBABILITY, GraphSession
 from xception.bundle import Agreement, Bundle, Graph, Precision
 from xception.errors import CheckFailed, InputError
 from xception.export.mismatch import first_mismatch

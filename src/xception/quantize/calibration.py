@@ -15,7 +15,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from xception.backends.base import Pixels, graph_input
+from xception.backends.base import Pixels
+from xception.backends.graph_session import graph_input
 from xception.bundle import Bundle, Graph
 from xception.data.source import Item, Items, Source
 from xception.data.subset import balanced, check_disjoint, content_digest
