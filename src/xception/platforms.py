@@ -73,6 +73,15 @@ def peak_memory_bytes_by_usage() -> int | None:
     return int(peak if sys.platform == "darwin" else 1024 * peak)
 
 
+def others_may_read(path: Path) -> bool:
+    """Tell whether others than a file's owner may read it, where the system has such permissions.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    return os.name != "nt" and bool(path.stat().st_mode & 0o077)
+
+
 def keep_owner(path: Path, like: os.stat_result) -> None:
     """Give a file the owner that another one had, where the system has owners and this user may."""
     if hasattr(os, "chown"):

@@ -37,6 +37,14 @@ TESTED_ELSEWHERE = {
     "convert/readers/pickles.py": "attacks/test_hostile_pickles.py",
     "convert/readers/state_dicts.py": "convert/test_readers_torch_pickle.py",
     **{f"tasks/{part}.py": "tasks/test_evaluate.py" for part in ("evaluation", "tally", "targets")},
+    "oip/documents.py": "oip/test_tensors.py",
+    **{
+        f"serve/{part}.py": "serve/test_app.py"
+        for part in ("bodies", "classify", "front", "inference", "measures", "model", "openapi", "refusal", "service")
+    },
+    "serve/addresses.py": "serve/test_server.py",
+    "cli/serve.py": "serve/test_server.py",
+    "cli/serve_key.py": "serve/test_keys.py",
     "upstream/mindir.py": "export/test_mindir.py",
 }
 

@@ -52,7 +52,7 @@ for name in json.loads(sys.argv[2]):
 print(json.dumps(results))
 """
 
-WITHOUT_EXTRAS = ("list", "info", "convert")
+WITHOUT_EXTRAS = ("list", "info", "convert", "serve-key")
 """Verbs that work in a bare install."""
 
 Results = dict[str, tuple[int | str, str]]
@@ -92,6 +92,8 @@ def every_verb(files: dict[str, str], out: Path) -> dict[str, list[str]]:
         "data prepare": ["data", "prepare", "digits", "--sample", "9", "--out", new],
         "data check": ["data", "check", data],
         "data parity": ["data", "parity", weights, data],
+        "serve": ["serve", onnx],
+        "serve-key": ["serve-key", "a"],
         "prove": ["prove", onnx, "--as", weights],
         "demo": ["demo", "--out", new],
         "predict a URL": ["predict", files["file"], "https://127.0.0.1:9/photo.jpg"],
@@ -158,6 +160,7 @@ def test_what_needs_no_optional_package_works(results: Results) -> None:
         ("compare", "onnx,torch"),
         ("export of a hub", "hub,onnx,torch"),
         ("quantize of a hub", "hub,onnx,torch,train"),
+        ("serve", "onnx,serve"),
         ("train", "torch,train"),
         ("train from a model", "torch,train"),
         ("info of a hub", "hub"),

@@ -36,6 +36,8 @@ COMMANDS = {
     "export": Verb("xception.cli.export:export", "Write a bundle in another form, with proof of its logits."),
     "quantize": Verb("xception.cli.quantize:quantize", "Make an int8 model that keeps its accuracy, or refuse."),
     "benchmark": Verb("xception.cli.benchmark:benchmark", "Measure how fast a bundle runs here."),
+    "serve": Verb("xception.cli.serve:serve", "Answer over HTTP, for programs and for photos."),
+    "serve-key": Verb("xception.cli.serve_key:serve_key", "Make a key for those who may ask a server."),
     "data prepare": Verb("xception.cli.data_prepare:data_prepare", "Sort ImageNet, or draw images to calibrate on."),
     "data check": Verb("xception.cli.data_check:data_check", "Find broken files, copies, leaks and wrong labels."),
     "prove": Verb("xception.cli.prove:prove", "Say whether something is the model that a bundle holds."),

@@ -1,0 +1,1 @@
+"""Bundles as a service: HTTP in, batches through the engine, answers that say which model gave them."""

@@ -1,0 +1,261 @@
+"""The application: its routes, and what each of them does with a request."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from xception.oip.documents import OipError, document_bytes
+from xception.oip.tensors import HEADER_LENGTH
+from xception.serve.bodies import BodyBudget, parts_of, read_body
+from xception.serve.classify import Wishes, classified
+from xception.serve.front import MODEL, REQUEST, Front, broken_at, error_body
+from xception.serve.inference import infer_response, model_metadata, parse_inference, server_metadata
+from xception.serve.keys import Keyring
+from xception.serve.limits import MIB
+from xception.serve.measures import Measures
+from xception.serve.model import SentPhoto, ServedModel
+from xception.serve.openapi import openapi_document
+from xception.serve.refusal import Refusal
+from xception.serve.service import Service
+
+OIP_MEDIA_TYPES = ("", "application/json", "application/octet-stream", "application/x-www-form-urlencoded")
+"""Media types of the protocol's requests: clients send none, or what their library thinks of."""
+
+NOT_PHOTOS = ("text/", "application/json", "application/xml")
+
+QUERY_FLAGS = {"1": True, "true": True, "0": False, "false": False}
+
+
+@dataclass(frozen=True)
+class Api:
+    """The handlers of all routes."""
+
+    service: Service
+    measures: Measures
+    budget: BodyBudget
+
+    def routes(self) -> list[Route]:
+        """All routes. Repository calls, shared memory, and other ways to change the server, are none of them."""
+        model = "/v2/models/{name}"
+        versioned = model + "/versions/{version}"
+        return [
+            Route("/openapi.json", self.openapi),
+            Route("/metrics", self.metrics),
+            Route("/v1/models", self.models),
+            Route("/v1/classify", self.classify, methods=["POST"]),
+            *(Route(path, self.server) for path in ("/v2", "/v2/")),
+            Route("/v2/health/live", self.live),
+            Route("/v2/health/ready", self.ready),
+            *(Route(path, self.model) for path in (model, versioned)),
+            *(Route(f"{path}/ready", self.model_ready) for path in (model, versioned)),
+            *(Route(f"{path}/infer", self.infer, methods=["POST"]) for path in (model, versioned)),
+        ]
+
+    async def openapi(self, _: Request) -> Response:
+        """The description of all this for programs."""
+        return _json(openapi_document())
+
+    async def metrics(self, _: Request) -> Response:
+        """Figures for Prometheus."""
+        return Response(self.measures.text(), media_type=self.measures.media_type)
+
+    async def models(self, _: Request) -> Response:
+        """Descriptions of the models."""
+        described = [
+            {
+                "name": model.name,
+                "version": model.version,
+                "preprocess_id": model.preprocess_id,
+                "classes": len(model.bundle.labels),
+                "class_maps": model.map_px is not None,
+                "model": model.bundle.model,
+            }
+            for model in self.service.models.values()
+        ]
+        return _json({"models": described})
+
+    async def server(self, _: Request) -> Response:
+        """The protocol's server metadata."""
+        return _json(server_metadata())
+
+    async def live(self, _: Request) -> Response:
+        """True while the process answers."""
+        return _json({"live": True})
+
+    async def ready(self, _: Request) -> Response:
+        """True while all models work."""
+        is_ready = self.service.is_ready
+        return _json({"live": True, "ready": is_ready}, 200 if is_ready else 503)
+
+    async def model(self, request: Request) -> Response:
+        """The protocol's model metadata."""
+        return _json(model_metadata(self._asked(request)))
+
+    async def model_ready(self, request: Request) -> Response:
+        """True while a model works."""
+        model = self._asked(request)
+        return _json({"name": model.name, "ready": model.is_ready}, 200 if model.is_ready else 503)
+
+    async def infer(self, request: Request) -> Response:
+        """The protocol's inference."""
+        model = self._asked(request)
+        media_type = _media_type(request)
+        if media_type not in OIP_MEDIA_TYPES:
+            raise Refusal(
+                415, "media type", f"the media type {media_type!r:.60} is not taken; expected application/json"
+            )
+        with self.budget.holding() as held:
+            model.batcher.check(1, self.service.limits.timeout_s)
+            body = await read_body(_chunks(request), request.headers, self.service.limits, held)
+            asked = parse_inference(model, body, request.headers.get(HEADER_LENGTH), self.service.limits)
+            del body
+            timeout_s = self.service.timeout_s(asked.timeout_s)
+            outcomes = await self.service.outcomes(model, asked.works, timeout_s, _departure(request))
+            self.measures.count_images(model, outcomes)
+            content, length = infer_response(model, asked, outcomes)
+        if length is None:
+            return Response(content, media_type="application/json")
+        return Response(content, media_type="application/octet-stream", headers={HEADER_LENGTH: str(length)})
+
+    async def classify(self, request: Request) -> Response:
+        """Labels for photos."""
+        model = self._asked(request, request.query_params.get("model"))
+        wishes, timeout_s = _wishes(request), _milliseconds(request)
+        media_type = _media_type(request)
+        if media_type.startswith(NOT_PHOTOS):
+            raise Refusal(
+                415,
+                "media type",
+                f"the media type {media_type!r:.60} is no image; send the bytes of an image, or a form",
+            )
+        with self.budget.holding() as held:
+            deadline_s = self.service.timeout_s(timeout_s)
+            model.batcher.check(1, deadline_s)
+            body = await read_body(_chunks(request), request.headers, self.service.limits, held)
+            is_form = media_type == "multipart/form-data"
+            files = parts_of(body, _boundary(request), self.service.limits) if is_form else [body]
+            if is_form and not files:
+                raise Refusal(400, "request", "the form has no file; send images as files, in fields of any name")
+            photos = [SentPhoto(data, shown=wishes.shown) for data in files]
+            outcomes = await self.service.outcomes(model, photos, deadline_s, _departure(request))
+            self.measures.count_images(model, outcomes)
+        if not is_form and isinstance(outcomes[0], Refusal):
+            raise outcomes[0]
+        return _json(classified(model, outcomes, wishes, request.scope[REQUEST]))
+
+    def _asked(self, request: Request, name: str | None = None) -> ServedModel:
+        """The model that a request asks for, which its reply will name."""
+        parameters = request.path_params
+        model = self.service.model(parameters.get("name", name), parameters.get("version"))
+        request.scope[MODEL] = model
+        return model
+
+
+def application(service: Service, keyring: Keyring | None = None, hosts: frozenset[str] | None = None) -> Front:
+    """The application of a service.
+
+    Args:
+        service: whose models are ready.
+        keyring: the keys of those who may ask; None lets everybody.
+        hosts: names under which the server may be asked; None allows all.
+    """
+    measures = Measures(service.models)
+    api = Api(service, measures, BodyBudget(service.limits.max_bodies_mb * MIB))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(service.close)
+
+    starlette = Starlette(routes=api.routes(), exception_handlers=_handlers(measures), lifespan=lifespan)
+    starlette.router.redirect_slashes = False
+    return Front(app=starlette, service=service, limits=service.limits, measures=measures, keyring=keyring, hosts=hosts)
+
+
+def _handlers(measures: Measures) -> dict[Any, Any]:
+    """Replies to errors by their kind; all are JSON."""
+
+    async def refused(_: Request, refusal: Refusal) -> Response:
+        measures.count_refusal(refusal)
+        return _failure(refusal.status, refusal.sentence, refusal.headers)
+
+    async def wrong(request: Request, error: OipError) -> Response:
+        return await refused(request, Refusal(400, "request", str(error)))
+
+    async def departed(request: Request, _: ClientDisconnect) -> Response:
+        return await refused(request, Refusal(499, "departed", "the client is gone"))
+
+    async def not_routed(request: Request, error: HTTPException) -> Response:
+        path = f"{request.url.path!r:.80}"
+        words = {
+            404: f"there is nothing at {path}; the paths are in /openapi.json",
+            405: f"{request.method!r:.20} is not for {path}; the header Allow says what is",
+        }
+        sentence = words.get(error.status_code, str(error.detail))
+        return _failure(error.status_code, sentence, dict(error.headers or {}))
+
+    async def broken(request: Request, _: Exception) -> Response:
+        return await refused(request, broken_at(request.scope[REQUEST]))
+
+    return {Refusal: refused, OipError: wrong, ClientDisconnect: departed, HTTPException: not_routed, Exception: broken}
+
+
+def _failure(status: int, sentence: str, headers: Mapping[str, str]) -> Response:
+    return Response(error_body(sentence), status, headers=headers, media_type="application/json")
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    async for chunk in request.stream():
+        yield chunk
+
+
+async def _departure(request: Request) -> None:
+    """Ends when the client is gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _json(document: Any, status: int = 200) -> Response:
+    return Response(document_bytes(document), status, media_type="application/json")
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _boundary(request: Request) -> bytes:
+    for option in request.headers.get("content-type", "").split(";")[1:]:
+        name, _, value = option.strip().partition("=")
+        if name.lower() == "boundary" and value:
+            return value.strip('"').encode("latin-1", "replace")
+    raise Refusal(400, "request", "the form names no boundary; send it as the media type multipart/form-data says")
+
+
+def _wishes(request: Request) -> Wishes:
+    query = request.query_params
+    top = query.get("top", "5")
+    if not (top.isascii() and top.isdecimal() and 0 < int(top[:9]) <= 1_000_000):
+        raise Refusal(400, "request", f"top is {top!r:.40}; expected a number of classes from 1")
+    flags = {}
+    for name in ("maps", "seen"):
+        if query.get(name, "0") not in QUERY_FLAGS:
+            raise Refusal(400, "request", f"{name} is {query[name]!r:.40}; expected 0 or 1")
+        flags[name] = QUERY_FLAGS[query.get(name, "0")]
+    return Wishes(top=int(top[:9]), maps=flags["maps"], shown=flags["seen"])
+
+
+def _milliseconds(request: Request) -> float | None:
+    value = request.query_params.get("timeout_ms")
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdecimal() and int(value[:9]) > 0):
+        raise Refusal(400, "request", f"timeout_ms is {value!r:.40}; expected milliseconds from 1")
+    return int(value[:9]) / 1000

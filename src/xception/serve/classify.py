@@ -1,0 +1,123 @@
+"""`POST /v1/classify`: photos in, for each its labels or the reason why there are none."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from xception.data.source import Item
+from xception.pipeline.engine import Guess, prediction
+from xception.pipeline.lane import Scored
+from xception.serve.batcher import Done
+from xception.serve.model import Answer, ServedModel
+from xception.serve.refusal import Refusal
+from xception.serve.service import PhotoOutcome
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A part of the answer."""
+
+
+class StageTimes(_Document, frozen=True):
+    """Milliseconds of one image by stage; of a batch's time each image has an even share."""
+
+    queue: float
+    preprocess: float
+    infer: float
+    batch: int
+    """Images of its batch."""
+
+
+class ClassMap(_Document, frozen=True):
+    """The class-activation map of the likeliest class."""
+
+    label: str
+    rows: list[list[float]]
+    """(H', W'), by height."""
+
+
+class PhotoResult(_Document, frozen=True):
+    """The answer to one image: its likeliest classes or its embedding, or an error."""
+
+    top: tuple[Guess, ...] = ()
+    embedding: list[float] | None = None
+    error: str | None = None
+    status: int | None = None
+    """The status that the image would have got as the only one of a request."""
+    timing_ms: StageTimes | None = None
+    class_map: ClassMap | None = None
+    seen_png: str | None = None
+    """The picture as the network sees it, base64."""
+
+
+class Classified(_Document, frozen=True):
+    """The answer to a request."""
+
+    model: str
+    version: str
+    digest: str
+    preprocess_id: str
+    request_id: str
+    seen: int
+    failed: int
+    results: tuple[PhotoResult, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """The options of a request."""
+
+    top: int = 5
+    maps: bool = False
+    shown: bool = False
+
+
+def classified(model: ServedModel, outcomes: Sequence[PhotoOutcome], wishes: Wishes, request_id: str) -> Classified:
+    """The answer to a request, an image each."""
+    results = tuple(_result(model, outcome, wishes) for outcome in outcomes)
+    failed = sum(result.error is not None for result in results)
+    return Classified(
+        model=model.name,
+        version=model.version,
+        digest=model.digest,
+        preprocess_id=model.preprocess_id,
+        request_id=request_id,
+        seen=len(results) - failed,
+        failed=failed,
+        results=results,
+    )
+
+
+def _result(model: ServedModel, outcome: PhotoOutcome, wishes: Wishes) -> PhotoResult:
+    if isinstance(outcome, Refusal):
+        return PhotoResult(error=outcome.sentence, status=outcome.status)
+    answer = outcome.result
+    found = prediction(Scored(_NAMELESS, answer.logits), model.bundle, wishes.top)
+    return PhotoResult(
+        top=found.top,
+        embedding=None if found.embedding is None else found.embedding.tolist(),
+        timing_ms=_times(outcome),
+        class_map=_class_map(found.top[0], answer.maps) if wishes.maps and answer.maps is not None else None,
+        seen_png=base64.b64encode(answer.seen).decode() if answer.seen else None,
+    )
+
+
+_NAMELESS = Item("", None, lambda: b"")
+"""Names of files that clients send are not looked at."""
+
+
+def _times(done: Done[Answer]) -> StageTimes:
+    seconds = done.result.seconds
+    queue, preprocess, infer = (
+        round(1000 * value, 3) for value in (done.queue_s, seconds.get("preprocess", 0.0), seconds.get("infer", 0.0))
+    )
+    return StageTimes(queue=queue, preprocess=preprocess, infer=infer, batch=done.batch)
+
+
+def _class_map(best: Guess, maps: NDArray[np.float32]) -> ClassMap:
+    rows: Any = maps[best.index].tolist()
+    return ClassMap(label=best.label, rows=rows)

@@ -1,0 +1,176 @@
+"""The way of every request in and of every reply out: checks of host and key, identifiers, figures, the log.
+
+Errors of all kinds become JSON here or in the handlers that `replies.py` has, those of the framework included.
+"""
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from xception.oip.documents import ErrorDocument
+from xception.serve.keys import Keyring, Scope
+from xception.serve.limits import Limits
+from xception.serve.measures import Measures
+from xception.serve.model import ServedModel
+from xception.serve.refusal import Refusal
+from xception.serve.service import Service
+
+_logger = logging.getLogger(__name__)
+
+REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+MODEL_HEADER, PREPROCESS_HEADER, REQUEST_ID_HEADER = "x-xception-model", "x-xception-preprocess", "x-request-id"
+
+OPEN_PATHS = re.compile(r"/(v2/health/(live|ready)|openapi\.json|page/[\w.-]+)?")
+"""Paths that need no key: they say nothing of the models and compute nothing."""
+
+SAFE_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+    "server": "xception",
+}
+
+MODEL = "xception.model"
+"""Key of a request's scope under which its handler leaves the model that it asks."""
+REQUEST = "xception.request_id"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Front:
+    """The application behind its checks."""
+
+    app: Any
+    service: Service
+    limits: Limits
+    measures: Measures
+    keyring: Keyring | None
+    hosts: frozenset[str] | None
+    """Names under which this server may be asked, so that no foreign page reaches it under a name of its own; None
+    allows all."""
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began, headers = time.perf_counter(), _headers(scope["headers"])
+        given_id = headers.get(REQUEST_ID_HEADER, "")
+        scope[REQUEST] = given_id if REQUEST_ID.fullmatch(given_id) else secrets.token_hex(8)
+        status = 500
+        has_begun = False
+
+        async def reply(event: dict[str, Any]) -> None:
+            nonlocal status, has_begun
+            if event["type"] == "http.response.start":
+                status, has_begun = event["status"], True
+                event["headers"] = [*event["headers"], *self._own_headers(scope, event["headers"])]
+            await send(event)
+
+        key_name = "-"
+        try:
+            with self._checked(scope, headers) as key_name:
+                await self.app(scope, receive, reply)
+        except Refusal as refusal:
+            self.measures.count_refusal(refusal)
+            if not has_begun:
+                await send_error(reply, refusal)
+        except Exception as error:
+            _logger.exception("request %s failed: %s", scope[REQUEST], type(error).__name__)
+            if not has_begun:
+                await send_error(reply, broken_at(scope[REQUEST]))
+        finally:
+            self._account(scope, key_name, status, time.perf_counter() - began)
+
+    def _checked(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> AbstractContextManager[str]:
+        """The name of the key that a request brings, whose use is counted while the request lasts.
+
+        Raises:
+            Refusal: the request is not let in.
+        """
+        size = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+        if size > 1024 * self.limits.max_header_kb:
+            raise Refusal(
+                431, "size", f"the headers have {size} bytes; expected at most {self.limits.max_header_kb} KiB"
+            )
+        self._check_host(headers)
+        if self.keyring is None or OPEN_PATHS.fullmatch(scope["path"]):
+            return nullcontext("-")
+        asked: Scope = "metrics" if scope["path"] == "/metrics" else "infer"
+        key = self.keyring.key_of(headers.get("authorization"), asked)
+        return self.keyring.using(key)
+
+    def _check_host(self, headers: Mapping[str, str]) -> None:
+        host = headers.get("host", "")
+        if self.hosts is not None and host_name(host) not in self.hosts:
+            raise Refusal(
+                400, "address", f"the host {host!r:.80} is none of this server's; start it with --host-name to allow it"
+            )
+        origin = headers.get("origin")
+        if origin not in (None, "null") and origin.partition("://")[2] != host:
+            raise Refusal(403, "address", "a page of another origin asks; open the page of this server")
+
+    def _own_headers(self, scope: Mapping[str, Any], given: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        asked: ServedModel | None = scope.get(MODEL)
+        models = [asked] if asked else list(self.service.models.values())
+        own = {
+            **SAFE_HEADERS,
+            REQUEST_ID_HEADER: scope[REQUEST],
+            MODEL_HEADER: ", ".join(f"{model.name}@{model.digest}" for model in models),
+            PREPROCESS_HEADER: ", ".join(model.preprocess_id for model in models),
+        }
+        names = {name.lower() for name, _ in given}
+        return [(name.encode(), value.encode()) for name, value in own.items() if name.encode() not in names]
+
+    def _account(self, scope: Mapping[str, Any], key: str, status: int, seconds: float) -> None:
+        route = getattr(scope.get("endpoint"), "__name__", "none")
+        self.measures.count_request(route, status, seconds)
+        # Neither path nor query: a client may write anything there.
+        _logger.info(
+            "%s",
+            msgspec.json.encode(
+                {
+                    "request": scope[REQUEST],
+                    "key": key,
+                    "route": route,
+                    "status": status,
+                    "ms": round(1000 * seconds, 3),
+                }
+            ).decode(),
+        )
+
+
+def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in pairs}
+
+
+def host_name(host: str) -> str:
+    """A Host header's name without its port."""
+    if host.startswith("["):
+        return host.partition("]")[0].lstrip("[").lower()
+    return host.partition(":")[0].rstrip(".").lower()
+
+
+def broken_at(request_id: str) -> Refusal:
+    """The refusal of a request at which this program fails."""
+    return Refusal(500, "broken", f"an unforeseen error; the server's log tells of it under {request_id}")
+
+
+async def send_error(send: Any, refusal: Refusal) -> None:
+    """Reply with a refusal."""
+    body = error_body(refusal.sentence)
+    headers = {**refusal.headers, "content-type": "application/json", "content-length": str(len(body))}
+    pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})
+
+
+def error_body(sentence: str) -> bytes:
+    """The body of a failure."""
+    return msgspec.json.encode(ErrorDocument(error=sentence.encode("utf-8", "backslashreplace").decode()))

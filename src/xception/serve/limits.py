@@ -1,0 +1,74 @@
+"""The limits of the service, each with its default, and the most memory that they allow."""
+
+from dataclasses import dataclass, fields
+
+from xception.errors import UsageError
+
+MIB = 1 << 20
+
+DECODED_BYTES_PER_PX = 8
+"""Bytes that an image takes while it is decoded: its own pixels, and a copy in the colours of the model."""
+
+COPIES_OF_A_BODY = 3
+"""A body as it came, inflated, and its parts."""
+
+JSON_GROWTH = 24
+"""Bytes of Python's numbers per byte of JSON at most, while a document is read; one is read at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The limits of the service; every one is an option of `xception serve`, with these words as its help.
+
+    Raises:
+        UsageError: one is below 1, or they contradict one another.
+    """
+
+    timeout_s: float = 10.0
+    """Time until a request's deadline where it states none, and the most that it may state."""
+    max_body_mb: int = 16
+    """Mebibytes of a body, as it comes and inflated."""
+    max_bodies_mb: int = 256
+    """Mebibytes of all bodies at once."""
+    max_images: int = 64
+    """Images of one request."""
+    max_pixels: int = 50_000_000
+    """Pixels of one image."""
+    max_queued: int = 256
+    """Images that wait for a model."""
+    max_header_kb: int = 32
+    """Kibibytes of a request's headers."""
+    header_timeout_s: float = 10.0
+    """Time for a request's headers, and between the requests of a connection."""
+    body_timeout_s: float = 30.0
+    """Time for a request's body."""
+    max_connections: int = 1024
+    """Connections at once."""
+    drain_s: int = 30
+    """Time for the answers that are due when the server is told to end."""
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            if not getattr(self, limit.name) > 0:
+                raise UsageError(
+                    f"--{limit.name.replace('_', '-')} is {getattr(self, limit.name):g}; expected more than 0"
+                )
+        if self.max_body_mb > self.max_bodies_mb:
+            raise UsageError(
+                f"one body may have {self.max_body_mb} MiB and all of them {self.max_bodies_mb}; raise --max-bodies-mb"
+            )
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Bytes of a body."""
+        return self.max_body_mb * MIB
+
+    def memory_bytes(self, decoding_threads: int) -> int:
+        """The most memory that requests may take, without the models and the program."""
+        bodies = COPIES_OF_A_BODY * self.max_bodies_mb * MIB
+        images = decoding_threads * self.max_pixels * DECODED_BYTES_PER_PX
+        headers = self.max_connections * 2 * self.max_header_kb * 1024
+        return bodies + images + headers + JSON_GROWTH * self.max_body_bytes
+
+
+DEFAULT_LIMITS = Limits()

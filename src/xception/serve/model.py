@@ -1,0 +1,262 @@
+"""A bundle that is served: its engine, its queue, and the names by which clients know it."""
+
+import hashlib
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from xception.backends.base import GraphSession, Logits, Session, SessionFacts
+from xception.bundle import Bundle
+from xception.data.decode import open_image
+from xception.data.pixels import pixels
+from xception.data.source import Item
+from xception.pipeline.cores import Cores
+from xception.pipeline.engine import Engine
+from xception.pipeline.lane import WORKERS_PER_CORE, Clocks, Failure
+from xception.preprocess import whole_levels
+from xception.serve.batcher import Batcher
+from xception.serve.limits import Limits
+from xception.serve.refusal import Refusal
+
+PHOTO_FORMATS = frozenset(("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO"))
+"""Formats of images that strangers may send, by Pillow's names."""
+
+VERSION_CHARACTERS = 12
+"""First characters of a bundle's digest that are its version: who names one is never answered by another model."""
+
+UNSAFE = re.compile(r"[^\w.-]+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class SentPhoto:
+    """An encoded image, to be prepared as `xception predict` prepares it."""
+
+    data: bytes
+    shown: bool = False
+    """The picture as the network sees it is asked for, too."""
+
+
+Work = SentPhoto | NDArray[Any]
+"""A photo, or pixels (C, H, W) that the client prepared."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The model's answer to one image."""
+
+    logits: Logits
+    """(K,), or the embedding (D,)."""
+    maps: NDArray[np.float32] | None
+    """(K, H', W'), where the graph has them."""
+    seconds: Mapping[str, float]
+    """Time by stage, of which a batch's is shared out evenly."""
+    seen: bytes = b""
+    """A PNG of what the network sees, if it was asked for."""
+
+
+Result = Answer | Refusal
+
+
+class WithMaps:
+    """A session that gives a graph's class maps behind its logits, in one row (K + K * H' * W',) per image."""
+
+    def __init__(self, session: Session, graph: GraphSession) -> None:
+        self._session, self._graph = session, graph
+        self.map_px: tuple[int, ...] = ()
+        """(H', W'), known once the session was called."""
+
+    @property
+    def facts(self) -> SessionFacts:
+        return self._session.facts
+
+    def __call__(self, pixels: NDArray[Any], /) -> Logits:
+        found = self._graph.outputs(pixels)
+        maps = np.asarray(found["class_maps"], np.float32)
+        self.map_px = maps.shape[2:]
+        return np.concatenate((self._graph.logits(found, len(pixels)), maps.reshape(len(pixels), -1)), axis=1)
+
+    def close(self) -> None:
+        self._session.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedModel:
+    """A bundle that is served."""
+
+    name: str
+    engine: Engine
+    preprocess_id: str
+    """A digest of the preprocessing and of the mode in which it is done."""
+    max_pixels: int
+    batcher: Batcher[Work, Answer]
+
+    @classmethod
+    def open(cls, name: str, engine: Engine, limits: Limits, cores: Cores, workers: int | None = None) -> "ServedModel":
+        """Put a queue in front of an engine; it is closed with the model.
+
+        Args:
+            name: see `served_name`.
+            engine: loaded, not used by others.
+            limits: of the service.
+            cores: those that all models share.
+            workers: threads that take batches; by default one per core, and more where an accelerator computes.
+        """
+        session = engine.session
+        if isinstance(session, GraphSession) and session.graph.class_maps:
+            session = WithMaps(engine.session, session)
+        engine = engine.with_lane(session=session, cores=cores)
+        runner = _Runner(engine, limits.max_pixels)
+        facts = session.facts
+        # On a CPU a call keeps a core busy from its first image on; calls beyond that would wait inside.
+        calls = cores.count if facts.threads else facts.instances + WORKERS_PER_CORE * cores.count
+        batcher: Batcher[Work, Answer] = Batcher(
+            runner,
+            kind=_kind,
+            batch_size=engine.batch_size,
+            calls_at_once=workers or calls,
+            max_queued=limits.max_queued,
+        )
+        identity = preprocess_identity(engine)
+        return cls(name=name, engine=engine, preprocess_id=identity, max_pixels=limits.max_pixels, batcher=batcher)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle."""
+        return self.engine.bundle
+
+    @property
+    def digest(self) -> str:
+        """The bundle's digest."""
+        return self.bundle.model.digest
+
+    @property
+    def version(self) -> str:
+        """The beginning of the digest."""
+        return self.digest[:VERSION_CHARACTERS]
+
+    @property
+    def map_px(self) -> tuple[int, ...] | None:
+        """(H', W') of the class maps; None without any."""
+        session: Session = self.engine.session
+        return session.map_px if isinstance(session, WithMaps) else None
+
+    @property
+    def is_ready(self) -> bool:
+        """False after the model failed several times in a row."""
+        return self.batcher.works
+
+    def start(self) -> None:
+        """Try the model on an image and on a whole batch, so that its pace is known, and start the queue's threads."""
+        self.batcher.start()
+        photo_refusal(b"no image", self.max_pixels)  # imports Pillow's rarer formats, which takes long
+        for images in (1, self.batcher.batch_size):
+            ticket = self.batcher.admit([SentPhoto(_blank())] * images, timeout_s=float("inf"))
+            for outcome in ticket.future.result():
+                if isinstance(outcome, Refusal):
+                    raise outcome
+
+    def close(self) -> None:
+        """Answer what is due, and free the runtime."""
+        self.batcher.close()
+        self.engine.close()
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """One batch's way through the engine."""
+
+    engine: Engine
+    max_pixels: int
+
+    def __call__(self, works: Sequence[Work]) -> list[Result]:
+        clocks = Clocks()
+        lane = replace(self.engine.lane, clocks=clocks)
+        if isinstance(works[0], SentPhoto):
+            results = self._photos([work for work in works if isinstance(work, SentPhoto)], lane)
+        else:
+            results = [self._answer(row, {}) for row in lane.infer(np.stack([np.asarray(work) for work in works]))]
+        spent = {stage: clocks[stage].busy_s / len(works) for stage in ("preprocess", "infer")}
+        return [replace(result, seconds=spent) if isinstance(result, Answer) else result for result in results]
+
+    def _photos(self, photos: Sequence[SentPhoto], lane: Any) -> list[Result]:
+        results: list[Result | None] = [photo_refusal(photo.data, self.max_pixels) for photo in photos]
+        kept = [place for place, result in enumerate(results) if result is None]
+        items = [Item(str(place), None, partial(_data, photos[place])) for place in kept]
+        for place, outcome in zip(kept, lane(items) if items else [], strict=True):
+            if isinstance(outcome, Failure):
+                results[place] = Refusal(400, "request", f"the image cannot be used: {outcome.reason}")
+            else:
+                results[place] = self._answer(outcome.logits, self._seen(photos[place]))
+        return [result for result in results if result is not None]
+
+    def _seen(self, photo: SentPhoto) -> dict[str, Any]:
+        return {"seen": seen_png(photo.data, self.engine)} if photo.shown else {}
+
+    def _answer(self, row: Logits, more: Mapping[str, Any]) -> Answer:
+        outputs = self.engine.bundle.model.network.num_outputs
+        session = self.engine.session
+        if not isinstance(session, WithMaps):
+            return Answer(row, None, {}, **more)
+        return Answer(row[:outputs], row[outputs:].reshape(-1, *session.map_px), {}, **more)
+
+
+def served_name(bundle: Bundle, given: str | None = None) -> str:
+    """The name under which a bundle is served: a given one, or its own; fit for a path."""
+    return UNSAFE.sub("-", given or bundle.model.name).strip("-.") or "model"
+
+
+def preprocess_identity(engine: Engine) -> str:
+    """A digest of all that decides which pixels an image becomes."""
+    facts = {"preprocess": engine.lane.preprocess, "mode": engine.lane.mode}
+    return hashlib.sha256(msgspec.json.encode(facts, order="deterministic")).hexdigest()[:16]
+
+
+def photo_refusal(data: bytes, max_pixels: int) -> Refusal | None:
+    """The reason why an image is not decoded, by its first bytes; None for all that is left to the decoder."""
+    try:
+        with open_image(data) as image:
+            kind, (width, height) = image.format, image.size
+    # Far beyond any limit Pillow itself refuses, or warns, which may be an error.
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return Refusal(413, "size", f"the image has too many pixels; expected at most {max_pixels:,}")
+    except Exception:
+        return None  # of any kind, as the decoder says in a sentence
+    if kind not in PHOTO_FORMATS:
+        return Refusal(415, "media type", f"a {kind} image is not taken; expected {', '.join(sorted(PHOTO_FORMATS))}")
+    if width * height > max_pixels:
+        return Refusal(413, "size", f"the image has {width} x {height} pixels; expected at most {max_pixels:,}")
+    return None
+
+
+def seen_png(data: bytes, engine: Engine) -> bytes:
+    """A PNG of the picture as the network sees it."""
+    lane = engine.lane
+    with lane.cores.lend():
+        levels = whole_levels(pixels(data, lane.preprocess, lane.mode))
+    planes = levels[::-1] if lane.preprocess.color == "bgr" else levels
+    image = Image.fromarray(planes[0] if len(planes) == 1 else np.ascontiguousarray(planes.transpose(1, 2, 0)))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def _data(photo: SentPhoto) -> bytes:
+    return photo.data
+
+
+def _kind(work: Work) -> object:
+    return "photo" if isinstance(work, SentPhoto) else (work.shape, work.dtype)
+
+
+def _blank() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), (90, 120, 150)).save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,183 @@
+"""The processes: one that listens, watches and passes signals on, and one that holds the models and answers.
+
+A process of models that dies is started again; one that cannot load them says why and ends the service.
+"""
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from granian import Granian
+from granian.http import HTTP1Settings
+
+from xception.backends.base import Compute
+from xception.bundle import open_bundle
+from xception.data.pixels import Mode
+from xception.errors import InputError, XceptionError
+from xception.machine import peak_memory_bytes
+from xception.pipeline.cores import Cores
+from xception.pipeline.engine import Engine
+from xception.screen import one_line
+from xception.serve.addresses import Tls, allowed_hosts, check_address_is_free, check_tls
+from xception.serve.app import application
+from xception.serve.front import Front
+from xception.serve.keys import Keyring
+from xception.serve.limits import MIB, Limits
+from xception.serve.model import ServedModel
+from xception.serve.service import Service
+
+Say = Callable[[str], object]
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the processes need to know."""
+
+    bundles: dict[str, Path]
+    """Folders by the names under which they are served."""
+    address: str
+    port: int
+    limits: Limits
+    backend: str | None = None
+    compute: Compute = Compute()
+    mode: Mode | None = None
+    batch_size: int | None = None
+    workers: int | None = None
+    verify: bool = True
+    keys: Path | None = None
+    tls: Tls | None = None
+    host_names: frozenset[str] = frozenset()
+
+
+def serve_bundles(settings: ServerSettings, say: Say) -> None:
+    """Serve until a signal tells to end; what was taken by then is answered.
+
+    Raises:
+        UsageError: an address that is none, or a key without what belongs to it.
+        InputError: keys or certificates that cannot be used.
+        EnvironmentFault: the port is taken, or the models cannot be loaded again.
+    """
+    check_address_is_free(settings.address, settings.port)
+    if settings.keys:
+        Keyring(settings.keys)
+    if settings.tls:
+        check_tls(settings.tls)
+    multiprocessing.set_start_method("spawn", force=True)  # forking a process that has threads hangs some runtimes
+    limits = settings.limits
+    server = Supervisor(
+        "xception",
+        address=settings.address,
+        port=settings.port,
+        interface="asgi",
+        http="1",
+        websockets=False,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=round(1000 * limits.header_timeout_s),
+            max_buffer_size=max(8192, 2048 * limits.max_header_kb),
+        ),
+        backlog=limits.max_connections,
+        backpressure=limits.max_connections,
+        respawn_failed_workers=True,
+        respawn_interval=0,
+        workers_kill_timeout=limits.drain_s,
+        log_enabled=False,
+        **_tls_options(settings.tls),
+    )
+    scheme = "https" if settings.tls else "http"
+    host = f"[{settings.address}]" if ":" in settings.address else settings.address
+    say(f"loading {', '.join(settings.bundles)}, to be served at {scheme}://{host}:{settings.port}")
+    server.serve(target_loader=partial(load_application, settings), wrap_loader=False)
+
+
+def _tls_options(tls: Tls | None) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    more = {"ssl_ca": tls.clients, "ssl_client_verify": True} if tls.clients else {}
+    return {"ssl_cert": tls.certificate, "ssl_key": tls.key, "ssl_protocol_min": "tls1.2", **more}
+
+
+class Supervisor(Granian):  # type: ignore[misc, valid-type]
+    """Granian's main process, which also passes on the signal to read the keys again, and heeds the words with which a
+    process of models ends on purpose."""
+
+    def signal_handler_reload(self, *_: object) -> None:
+        """Let the processes read their keys again; Granian would start them anew, with the models twice in memory."""
+        for worker in self.wrks:
+            os.kill(worker.inner.pid, signal.SIGHUP)
+
+    def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
+        for index in workers:
+            code = self.wrks[index].inner.exitcode
+            if code is not None and code > 0:
+                sys.exit(code)
+        super()._respawn_workers(workers, *arguments, **options)
+
+
+def load_application(settings: ServerSettings) -> Front:
+    """The application with its models loaded; called in a process of its own, which ends if that fails."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        service = open_service(settings)
+        keyring = Keyring(settings.keys) if settings.keys else None
+    except XceptionError as error:
+        _say(f"xception: {error}")
+        sys.stderr.flush()
+        os._exit(error.exit_code)
+    if keyring and hasattr(signal, "SIGHUP"):
+        asyncio.get_event_loop_policy().get_event_loop().add_signal_handler(signal.SIGHUP, _reload, keyring)
+    _say(memory_sentence(service))
+    _say(f"ready: {', '.join(f'{model.name}@{model.version}' for model in service.models.values())}")
+    return application(service, keyring, allowed_hosts(settings.address, settings.host_names))
+
+
+def open_service(settings: ServerSettings) -> Service:
+    """The models, loaded and tried.
+
+    Raises:
+        InputError: a bundle is not whole, or its runtime refuses it.
+        EnvironmentFault: the model fails at an image.
+    """
+    cores = Cores()
+    models = {}
+    for name, path in settings.bundles.items():
+        engine = Engine.open(
+            open_bundle(path, verify=settings.verify),
+            backend=settings.backend,
+            compute=settings.compute,
+            mode=settings.mode,
+            batch_size=settings.batch_size,
+        )
+        models[name] = ServedModel.open(name, engine, settings.limits, cores, settings.workers)
+        models[name].start()
+    return Service(models=models, limits=settings.limits)
+
+
+def memory_sentence(service: Service) -> str:
+    """The most memory that this process may take, for the person who gives it some."""
+    now = peak_memory_bytes() or 0
+    threads = sum(model.batcher.calls_at_once for model in service.models.values())
+    requests = service.limits.memory_bytes(threads)
+    return (
+        f"memory: {now // MIB:,} MiB with the models, and at most {requests // MIB:,} MiB for requests; "
+        f"{(now + requests) // MIB:,} MiB in all"
+    )
+
+
+def _reload(keyring: Keyring) -> None:
+    try:
+        keyring.reload()
+    except InputError as error:
+        _say(f"the old keys hold: {error}")
+    else:
+        _say(f"{len(keyring.keys)} keys were read again")
+
+
+def _say(text: str) -> None:
+    logging.getLogger(__name__).info("%s", one_line(text))

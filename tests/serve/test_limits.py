@@ -1,0 +1,19 @@
+import pytest
+
+from xception.errors import UsageError
+from xception.serve.limits import MIB, Limits
+
+
+def test_the_bound_of_memory_grows_with_what_is_allowed() -> None:
+    small, large = Limits(max_bodies_mb=64), Limits(max_bodies_mb=128)
+    assert large.memory_bytes(2) - small.memory_bytes(2) == 3 * 64 * MIB
+    assert small.memory_bytes(3) - small.memory_bytes(2) == 8 * small.max_pixels
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [({"max_images": 0}, "--max-images is 0"), ({"timeout_s": -1.0}, "--timeout-s"), ({"max_bodies_mb": 8}, "raise")],
+)
+def test_limits_that_let_nothing_in_are_refused(limits: dict[str, float], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Limits(**limits)

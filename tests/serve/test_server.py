@@ -1,0 +1,255 @@
+"""The command: its processes, the signals that they get, and what it refuses before anything is loaded."""
+
+import os
+import re
+import shlex
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Queue
+
+import pytest
+
+from tests.serve.running import Running, free_port, is_open
+from tests.serve.test_keys import OTHER, write_keys
+from tests.support.documents import PAGES
+from tests.support.samples import HANG_S
+from xception.bundle import Bundle
+from xception.cli.app import build_app, run
+from xception.serve.addresses import allowed_hosts, is_loopback
+from xception.serve.keys import new_key
+
+
+@dataclass
+class Command:
+    """`xception serve` in a process of its own."""
+
+    process: "subprocess.Popen[str]"
+    port: int
+    lines: "Queue[str]" = field(default_factory=Queue)
+    seen: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.lines.put(line)
+        self.lines.put("")
+
+    def wait_for(self, words: str) -> str:
+        """The next line with some words."""
+        while line := self.lines.get(timeout=HANG_S):
+            self.seen.append(line)
+            if words in line:
+                return line
+        raise AssertionError("".join(self.seen))
+
+    def wait_until_ready(self) -> None:
+        self.wait_for("ready: ")
+        while not is_open(self.port):  # a moment later
+            assert self.process.poll() is None
+
+    @property
+    def client(self) -> Running:
+        return Running(self.port, None)
+
+    def workers(self) -> list[int]:
+        """The processes that hold the models."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+@contextmanager
+def serving(*arguments: str | Path) -> Iterator[Command]:
+    port = free_port()
+    command = [sys.executable, "-m", "xception", "serve", *map(str, arguments), "--port", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        found = Command(process, port)
+        try:
+            found.wait_until_ready()
+            yield found
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.wait(HANG_S)
+
+
+def test_signals_reload_the_keys_restart_the_models_and_end_the_service(
+    mapped: Bundle, digit_files: list[Path], tmp_path: Path
+) -> None:
+    """One process for three signals, since it takes seconds to start."""
+    keys = write_keys(tmp_path, f"a {OTHER}")
+    photo = digit_files[0].read_bytes()
+    with serving(f"digits={mapped.path}", "--api-keys", keys) as command:
+        assert any(re.search(r"memory: [\d,]+ MiB with the models, and at most", line) for line in command.seen)
+        assert command.client.post("/v1/classify", photo, Authorization="Bearer other").status == 200
+
+        key, line = new_key("b")
+        keys.write_text(line)
+        command.process.send_signal(signal.SIGHUP)
+        command.wait_for("1 keys were read again")
+        assert command.client.post("/v1/classify", photo, Authorization="Bearer other").status == 401
+        assert command.client.post("/v1/classify", photo, Authorization=f"Bearer {key}").status == 200
+
+        (worker,) = command.workers()
+        os.kill(worker, signal.SIGKILL)
+        command.wait_until_ready()
+        assert command.client.post("/v1/classify", photo, Authorization=f"Bearer {key}").status == 200
+
+        stop = threading.Event()
+
+        def ask() -> list[int | str]:
+            found: list[int | str] = []
+            while not stop.is_set():
+                try:
+                    found.append(command.client.post("/v1/classify", photo, Authorization=f"Bearer {key}").status)
+                except ConnectionRefusedError:
+                    break
+                except OSError as error:
+                    found.append(type(error).__name__)
+            return found
+
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(ask) for _ in range(4)]
+            for _ in range(20):
+                command.wait_for('"route":"classify"')
+            command.process.terminate()
+            code = command.process.wait(HANG_S)
+            stop.set()
+            answers = [answer for future in asked for answer in future.result(HANG_S)]
+    assert code == 0
+    # A connection that the system had taken and the server had not is reset; one that the server took is answered.
+    assert set(answers) <= {200, "ConnectionResetError", "RemoteDisconnected"}
+    assert answers.count(200) >= 20
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 and its key."""
+    import datetime as dt
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    start = dt.datetime(2020, 1, 1)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), start, start.replace(2100))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "key.pem").write_bytes(pem)
+    return folder / "cert.pem", folder / "key.pem"
+
+
+def test_a_certificate_makes_the_service_an_encrypted_one(mapped: Bundle, certificate: tuple[Path, Path]) -> None:
+    cert, key = certificate
+    with serving(mapped.path, "--tls-certificate", cert, "--tls-key", key) as command:
+        trust = ssl.create_default_context(cafile=cert)
+        with (
+            socket.create_connection(("127.0.0.1", command.port), timeout=HANG_S) as plain,
+            trust.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+        ):
+            connection.sendall(b"GET /v2/health/ready HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "no model is named"),
+        (["nowhere"], 3, "nowhere does not exist"),
+        (["{bundle}", "a={bundle}", "a={bundle}"], 2, "two models are called 'a'"),
+        (["{changed}"], 3, "model.onnx"),
+        (["{bundle}", "--port", "{taken}"], 3, "nothing can listen at 127.0.0.1"),
+        (["{bundle}", "--port", "0"], 2, "--port is 0"),
+        (["{bundle}", "--address", "0.0.0.0"], 2, "pass --api-keys FILE, or --open"),
+        (["{bundle}", "--address", "no such host."], 2, "--api-keys"),
+        (["{bundle}", "--address", "no such host.", "--open"], 2, "no address of this machine"),
+        (["{bundle}", "--open", "--api-keys", "k"], 2, "choose one"),
+        (["{bundle}", "--api-keys", "nowhere"], 3, "the keys in nowhere cannot be read"),
+        (["{bundle}", "--api-keys", "{open_keys}"], 3, "chmod 600"),
+        (["{bundle}", "--tls-certificate", "c.pem"], 2, "goes with its key"),
+        (["{bundle}", "--tls-clients", "c.pem"], 2, "pass --tls-certificate"),
+        (["{bundle}", "--tls-certificate", "nowhere", "--tls-key", "nowhere"], 3, "nowhere cannot be read"),
+        (["{bundle}", "--tls-certificate", "{open_keys}", "--tls-key", "{open_keys}"], 3, "holds no key"),
+        (["{bundle}", "--max-images", "0"], 2, "--max-images is 0"),
+        (["{bundle}", "--backend", "nope"], 2, "unknown backend 'nope'"),
+    ],
+)
+def test_what_cannot_be_served_is_said_in_a_sentence(
+    arguments: Sequence[str],
+    code: int,
+    words: str,
+    mapped: Bundle,
+    taken: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    for file in mapped.path.iterdir():
+        content = file.read_bytes()
+        is_graph = file.name == "model.onnx"
+        (changed / file.name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if is_graph else content)
+    places = {
+        "bundle": mapped.path,
+        "changed": changed,
+        "taken": taken,
+        "open_keys": write_keys(tmp_path, f"a {OTHER}", mode=0o644),
+    }
+    assert run(["serve", *(argument.format(**places) for argument in arguments)]) == code
+    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    assert words in line
+
+
+COMMANDS_OF_PAGES = [
+    line
+    for page in PAGES.values()
+    for line in page.read_text("utf-8").splitlines()
+    if line.startswith("xception serve ")
+]
+
+
+@pytest.mark.parametrize("line", COMMANDS_OF_PAGES)
+def test_the_commands_of_the_pages_are_understood(line: str) -> None:
+    """They do not end by themselves; `test_signals_...` runs one."""
+    _, bound, _ = build_app(["serve"]).parse_args(shlex.split(line)[1:], exit_on_error=False, print_error=False)
+    bound.arguments["listening"].check() if "listening" in bound.arguments else None
+    assert bound.arguments["models"]
+
+
+def test_the_pages_have_commands() -> None:
+    assert len(COMMANDS_OF_PAGES) >= 2
+
+
+def test_names_by_which_a_server_may_be_asked() -> None:
+    assert is_loopback("127.0.0.1") and is_loopback("::1") and is_loopback("localhost")
+    assert not is_loopback("0.0.0.0") and not is_loopback("example.org")
+    assert allowed_hosts("0.0.0.0", frozenset()) is None
+    assert "localhost" in (allowed_hosts("127.0.0.1", frozenset({"a"})) or ())
+    assert allowed_hosts("10.0.0.1", frozenset({"a"})) == {"10.0.0.1", "a"}
