@@ -1,6 +1,9 @@
 """The command line as a whole: help, exit codes, and one sentence an error."""
 
+import importlib
+import inspect
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -251,3 +254,46 @@ def test_an_interrupted_run_ends_at_once_and_says_so(onnx_bundle: Bundle, tmp_pa
     assert process.returncode == 130
     assert errors == b"xception: interrupted; nothing half-written was left behind\n"
     assert output.count(b"\n") < len(many)
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_examples_can_be_pasted_from_eighty_columns(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run([*verb.split(), "--help"]) == 0
+    shown = {line.strip() for line in capsys.readouterr().out.splitlines()}
+    written = [
+        line.strip()
+        for text in re.findall(r"```\n(.*?)```", documentation(verb), re.DOTALL)
+        for line in text.splitlines()
+    ]
+    assert written
+    assert set(written) <= shown
+
+
+def documentation(verb: str) -> str:
+    module, _, name = COMMANDS[verb].function.partition(":")
+    return inspect.cleandoc(getattr(importlib.import_module(module), name).__doc__)
+
+
+@pytest.mark.parametrize(
+    ("word", "option"), [(["help"], ["--help"]), (["help", "predict"], ["predict", "--help"]), (["version"], ["-V"])]
+)
+def test_words_that_people_try_stand_for_options(
+    word: list[str], option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(word) == 0
+    shown = capsys.readouterr().out
+    assert run(option) == 0
+    assert (shown, bool(shown)) == (capsys.readouterr().out, True)
+
+
+def test_completion_is_installed_for_the_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    assert run(["--install-completion"]) == 0
+    (script,) = (path for path in tmp_path.rglob("xception*") if path.is_file())
+    assert "--precision" in script.read_text(encoding="utf-8")

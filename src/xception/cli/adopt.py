@@ -40,13 +40,15 @@ def adopt(
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Make a bundle of an ONNX, OpenVINO or LiteRT file that somebody else exported.
+    r"""Make a bundle of an ONNX, OpenVINO or LiteRT file that somebody else exported.
 
     It is looked at before anything of it runs, and what it does not tell is asked for.
 
     ```
-    xception adopt model.onnx --preprocess keras_xception --labels flowers.txt --out flowers
-    xception adopt model.tflite --preprocess squash=224 range=0..255 --out flowers
+    xception adopt model.onnx --preprocess keras_xception \
+        --labels flowers.txt --out flowers
+    xception adopt model.tflite --preprocess squash=224 range=0..255 \
+        --out flowers
     ```
 
     Args:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from cyclopts import App, Parameter
 
 from xception.cli.failures import UNWRITABLE, ending_of
+from xception.cli.help import Formatter
 from xception.cli.origin import COMMAND
 from xception.cli.output import prepare_streams, say
 from xception.data import inventory
@@ -66,20 +67,25 @@ def build_app(tokens: Sequence[str] = ()) -> App:
         name="xception",
         help=HELP,
         version=__version__,
+        version_flags=("--version", "-V"),
+        help_formatter=Formatter(),
         help_format="markdown",
         help_epilogue=EPILOGUE,
         default_parameter=Parameter(negative=()),
         result_action="return_value",
         suppress_keyboard_interrupt=False,  # `run` has a sentence for it
     )
-    groups = {name: App(name=name, help=text) for name, text in GROUPS.items()}
+    app.register_install_completion_command(help="Let the shell complete verbs and options.", sort_key=len(COMMANDS))
+    order = list(dict.fromkeys(name.split()[0] for name in COMMANDS))
+    groups = {name: App(name=name, help=text, sort_key=order.index(name)) for name, text in GROUPS.items()}
     for group in groups.values():
         app.command(group)
     for name, verb in COMMANDS.items():
         words = name.split()
         # A help text given here takes the docstring's place; without one, the list of verbs would import them all.
         text = {} if list(tokens[: len(words)]) == words else {"help": verb.help}
-        groups.get(words[0], app).command(verb.function, name=words[-1], **text)
+        parent = groups.get(words[0], app)
+        parent.command(verb.function, name=words[-1], sort_key=order.index(words[0]), **text)
     return app
 
 
@@ -91,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code, see `EPILOGUE`."""
     debug = DEBUG in arguments
-    tokens = [argument for argument in arguments if argument != DEBUG]
+    tokens = _in_options([argument for argument in arguments if argument != DEBUG])
     for name in REMARKED:
         log = logging.getLogger(name)
         log.handlers = [Remarks()]
@@ -125,6 +131,16 @@ def run(arguments: list[str]) -> int:
 REMARKED = (inventory.LOG.name, "xception.backends")
 """Loggers whose warnings are for the person at the terminal; the second one is that of runtimes, which are imported
 only where one is used."""
+
+
+def _in_options(tokens: list[str]) -> list[str]:
+    """The words `help` and `version` as the options that they stand for."""
+    match tokens:
+        case ["help", *verb]:
+            return [*verb, "--help"]
+        case ["version"]:
+            return ["--version"]
+    return tokens
 
 
 class Remarks(logging.Handler):

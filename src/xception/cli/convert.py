@@ -51,7 +51,7 @@ def convert(
 
     ```
     xception convert model_best.pth.tar --ema --labels flowers.txt --out flowers
-    xception convert model.h5 --out faces --certify --upstream-python ~/keras/bin/python
+    xception convert m.h5 --out m --certify --upstream-python ~/keras/bin/python
     xception convert hf-hub:timm/xception41p.ra3_in1k --out xception41p
     ```
 

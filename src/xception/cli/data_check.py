@@ -33,11 +33,12 @@ def data_check(
     workers: Workers = None,
     json: Json = False,
 ) -> None:
-    """Find what is wrong with a data set: broken files, copies, leaks between two sets, labels.
+    r"""Find what is wrong with a data set: broken files, copies, leaks between two sets, labels.
 
     ```
     xception data check photos
-    xception data check photos:train --not-in photos:validation --html check.html
+    xception data check photos:train --not-in photos:validation \
+        --html check.html
     ```
 
     Exit code 1 if there is an error among the findings; warnings and notes leave it at 0.

@@ -26,12 +26,14 @@ def data_parity(
     no_verify: NoVerify = False,
     json: Json = False,
 ) -> None:
-    """Measure the effect of another preprocessing on a model's logits and accuracy, on the same files.
+    r"""Measure the effect of another preprocessing on a model's logits and accuracy, on the same files.
 
     ```
     xception data parity runs/photos/bundle photos/val
-    xception data parity runs/photos/bundle photos/val --preprocess squash,no_antialias,crop_pct=0.875
-    xception data parity runs/photos/bundle photos/val --preprocess ppcls_xception41,vdsp_params.json
+    xception data parity runs/photos/bundle photos/val \
+        --preprocess squash,no_antialias,crop_pct=0.875
+    xception data parity runs/photos/bundle photos/val \
+        --preprocess ppcls_xception41,vdsp_params.json
     ```
 
     Args:

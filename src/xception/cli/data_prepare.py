@@ -23,12 +23,14 @@ def data_prepare(
     seed: int | None = None,
     json: Json = False,
 ) -> None:
-    """Sort ImageNet's downloads into one folder per class, or draw images to calibrate on.
+    r"""Sort ImageNet's downloads into one folder per class, or draw images to calibrate on.
 
     ```
     xception data prepare downloads/ --out imagenet
-    xception data prepare ILSVRC2012_img_val.tar --truth ILSVRC2012_devkit_t12.tar.gz --out imagenet/val
-    xception data prepare imagenet/train --sample 1000 --not-in imagenet/val --out calibration
+    xception data prepare ILSVRC2012_img_val.tar \
+        --truth ILSVRC2012_devkit_t12.tar.gz --out imagenet/val
+    xception data prepare imagenet/train --sample 1000 \
+        --not-in imagenet/val --out calibration
     ```
 
     An interrupted run continues when it is started again; what was counted is what lies there.

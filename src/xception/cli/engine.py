@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from xception.backends.base import BACKENDS, Compute, InferPrecision
 from xception.bundle import Bundle
@@ -19,7 +19,7 @@ BatchOption = Annotated[
 ]
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Speed", sort_key=1))
 @dataclass(frozen=True, kw_only=True)
 class RuntimeOptions:
     """The runtime, and its part of the machine."""

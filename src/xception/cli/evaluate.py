@@ -130,12 +130,14 @@ def evaluate(
     given: VendorResults = NO_RESULTS,
     output: EvaluationOutput = FIGURES_ON_SCREEN,
 ) -> None:
-    """Measure accuracy on labelled images; every image counts, as seen or as failed.
+    r"""Measure accuracy on labelled images; every image counts, as seen or as failed.
 
     ```
     xception evaluate runs/digits/bundle digits --batch 32 --json
-    xception evaluate xception65.ra3_in1k imagenette/val --subset-classes --tta flip
-    xception evaluate runs/digits/bundle digits --predictions rows.parquet --logits --min-top1 0.95
+    xception evaluate xception65.ra3_in1k imagenette/val --subset-classes \
+        --tta flip
+    xception evaluate runs/digits/bundle digits --predictions rows.parquet \
+        --logits --min-top1 0.95
     xception evaluate --results rows.parquet --html page.html
     xception evaluate --results result --vendor ascend --truth val_label.txt
     ```

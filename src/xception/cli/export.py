@@ -54,16 +54,19 @@ def export(
     no_verify: NoVerify = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write the network of a model in another form, after running it and comparing its logits.
+    r"""Write the network of a model in another form, after running it and comparing its logits.
 
     ```
     xception export runs/digits/bundle --to onnx --out digits-onnx
     xception export runs/digits/bundle --to openvino --out digits-openvino
-    xception export runs/digits/bundle --to litert --image-input --probabilities --out digits-litert
-    xception export runs/digits/bundle --to onnx --opset 11 --fixed-batch 8 --out digits-onnx-8
+    xception export runs/digits/bundle --to litert --image-input \
+        --probabilities --out digits-litert
+    xception export runs/digits/bundle --to onnx --opset 11 --fixed-batch 8 \
+        --out digits-onnx-8
     xception export keras_xception.imagenet --to onnx --out keras-xception-onnx
     xception export xception41 --to timm --out timm-folder
-    xception export xception41 --to ascend --calibration photos/train --data photos/val --out ascend-pack
+    xception export xception41 --to ascend --calibration photos/train \
+        --data photos/val --out ascend-pack
     ```
 
     Args:

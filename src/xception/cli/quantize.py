@@ -95,12 +95,14 @@ def quantize(
     json: Json = False,
     runtime: EngineOptions = DEFAULT_ENGINE,
 ) -> None:
-    """Make an int8 model of weights or of an ONNX graph; one that loses accuracy is refused with exit code 1.
+    r"""Make an int8 model of weights or of an ONNX graph; one that loses accuracy is refused with exit code 1.
 
     ```
     xception quantize runs/digits/bundle --calibration digits --out digits-int8
-    xception quantize runs/digits/bundle --calibration digits --to litert --integer-ports --out digits-int8-litert
-    xception quantize model-onnx --calibration photos/train --validation photos/val --to openvino --out model-int8
+    xception quantize runs/digits/bundle --calibration digits --to litert \
+        --integer-ports --out digits-int8-litert
+    xception quantize model-onnx --calibration photos/train \
+        --validation photos/val --to openvino --out model-int8
     ```
 
     Args:

@@ -55,12 +55,12 @@ def train(
     xception train photos/
     xception train digits --out runs/digits
     xception train digits --out runs/digits --resume
-    xception train digits --data photos/ --set optim.lr=0.002 --set epochs=30 --out runs/photos
-    xception train finetune --from keras_xception.imagenet --data photos/ --out runs/photos
-    xception train qat --from runs/digits/bundle --data digits --out runs/digits-qat
+    xception train digits --data photos/ --set optim.lr=0.002 --out runs/photos
+    xception train finetune --from keras_xception.imagenet --data photos/
+    xception train qat --from runs/digits/bundle --data digits --out runs/qat
     xception train digits --dry-run
     xception train --rerun runs/digits --out runs/again
-    torchrun --nproc-per-node 8 --no-python xception train modern --data imagenet/ --out s3://bucket/run
+    torchrun --nproc-per-node 8 --no-python xception train modern --data imagenet
     ```
 
     Args:
