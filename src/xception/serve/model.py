@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xception.backends.base import GraphSession, Logits, Session, SessionFacts
+from xception.backends.base import Logits, Session, SessionFacts
+from xception.backends.graph_session import GraphSession
 from xception.bundle import Bundle
 from xception.data.decode import open_image
 from xception.data.pixels import pixels
