@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import onnx
 import pytest
 
 from tests.conftest import NETWORK
@@ -22,6 +23,7 @@ from xception.bundle import (
     child,
     ensure_free_for_bundle,
     open_bundle,
+    unwritten_bundle,
     write_bundle,
 )
 from xception.errors import EnvironmentFault, InputError, UsageError
@@ -295,6 +297,26 @@ def test_a_file_name_that_leaves_the_bundle_is_not_written(tmp_path: Path) -> No
         with pytest.raises(UsageError, match="expected plain file names"):
             write_bundle(tmp_path / "b", MODEL, LABELS, {**CONTENT, name: b"x"})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_bundle_in_memory_gives_its_files_as_often_as_they_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "copied").write_bytes(b"card")
+    files = {**CONTENT, "more.txt": tmp_path / "copied"}
+    made = unwritten_bundle(tmp_path / "b", MODEL, LABELS, files)
+    for _ in range(2):
+        assert made.content() == CONTENT["weights.safetensors"]
+        assert made.content("more.txt") == b"card"
+    assert made.model.files["more.txt"].size_bytes == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["copied"]
+
+
+def test_a_bundle_in_memory_is_closed_too(onnx_bundle: Bundle, tmp_path: Path) -> None:
+    graph = onnx.load_model_from_string(open_bundle(onnx_bundle.path).content())
+    for tensor in graph.graph.initializer:
+        onnx.external_data_helper.set_external_data(tensor, "w.bin")
+    made = unwritten_bundle(tmp_path / "b", onnx_bundle.model, LABELS, {"model.onnx": graph.SerializeToString()})
+    with pytest.raises(InputError, match="is refused: it takes values from outside itself"):
+        made.content()
 
 
 def test_a_child_extends_the_lineage_and_drops_its_parents_results(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import PX
 from xception.bundle import GOLDENS, Bundle, open_bundle, write_bundle
 from xception.errors import InputError
-from xception.goldens import golden_images, make_goldens, read_goldens, write_with_goldens
+from xception.goldens import golden_images, images_of, make_goldens, read_goldens, write_with_goldens
 from xception.weights import weights_bytes
 
 
@@ -42,7 +42,7 @@ def test_a_child_answers_its_parents_images(bundle: Bundle) -> None:
     content = weights_bytes({"0.image": image, "0.pixels": pixels, "0.logits": logits})
     files: dict[str, bytes | Path] = {bundle.main_file.name: bundle.content(), GOLDENS: content}
     parent = write_bundle(bundle.path.with_name("parent"), bundle.model, bundle.labels, files)
-    made = make_goldens(bundle, parent)[GOLDENS]
+    made = make_goldens(bundle, images_of(parent))[GOLDENS]
     child = write_bundle(bundle.path.with_name("child"), bundle.model, bundle.labels, {**files, GOLDENS: made})
     (golden,) = read_goldens(child)
     assert np.array_equal(golden.image, image)

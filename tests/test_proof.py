@@ -18,7 +18,7 @@ from xception.errors import CheckFailed, InputError, UsageError
 from xception.export.export import export_bundle
 from xception.export.onnx import onnx_files
 from xception.export.program import program
-from xception.goldens import read_goldens, write_with_goldens
+from xception.goldens import answers, read_goldens, write_with_goldens
 from xception.interchange.ascend import write_ascend_results
 from xception.labels import Labels
 from xception.metrics import softmax
@@ -154,6 +154,21 @@ def test_a_whole_chain_is_proven_link_by_link(chain: tuple[Bundle, Bundle, Bundl
     assert "is not at hand" in without.lineage[1].reason
 
 
+def test_a_candidate_answers_once_even_if_the_reference_is_its_parent(
+    weights: Bundle, onnx_form: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def answering(bundle: Bundle, pixels: list[np.ndarray]) -> list[np.ndarray]:
+        asked.append(bundle.path)
+        return answers(bundle, pixels)
+
+    monkeypatch.setattr("xception.proof.answers", answering)
+    found = proof_of(onnx_form.path, weights)
+    assert [(link.verb, link.status) for link in found.lineage] == [("export", "proven")]
+    assert asked == [onnx_form.path]
+
+
 def test_int8_of_another_parent_is_not_the_model(chain: tuple[Bundle, Bundle, Bundle], tmp_path: Path) -> None:
     weights, graph, int8 = chain
     other = quantized(varied(weights, tmp_path / "weights", nudged), tmp_path)[2]
@@ -194,9 +209,9 @@ def test_results_of_a_chip_are_compared_by_the_images_names(weights: Bundle, tmp
     assert write_golden_images(weights, tmp_path / "images") == ("golden-0.png", "golden-1.png", "golden-2.png")
     logits = [golden.logits for golden in read_goldens(weights)]
     rows = {"right": logits, "probabilities": [softmax(row[None])[0] for row in logits], "wrong": logits[::-1]}
-    for name, answers in rows.items():
+    for name, given in rows.items():
         (tmp_path / name).mkdir()
-        named = [(f"golden-{number}.png", row.astype(np.float32)) for number, row in enumerate(answers)]
+        named = [(f"golden-{number}.png", row.astype(np.float32)) for number, row in enumerate(given)]
         write_ascend_results(tmp_path / name, iter(named))
         found = proof_of(tmp_path / name, weights, vendor="ascend", precision="float16")
         assert (found.passed, found.tolerance) == (name != "wrong", 2e-2)

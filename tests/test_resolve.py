@@ -17,6 +17,7 @@ from xception.bundle import MANIFEST, Bundle, open_bundle
 from xception.convert.catalog import CATALOG
 from xception.convert.conversion import Conversion, convert_checkpoint
 from xception.errors import AmbiguousName, EnvironmentFault, InputError, UsageError
+from xception.goldens import read_goldens
 from xception.labels import imagenet1k
 from xception.machine import cache_folder
 from xception.resolve import described_bundle, look_up, packages_to_get, resolve_model
@@ -90,6 +91,7 @@ def test_a_checkpoint_is_converted_once_and_kept_as_a_whole_bundle(
     assert (second.path, second.model) == (first.path, first.model)
     assert first.path.parent == cache / "bundles"
     assert (first.model.name, first.model.network.num_classes) == ("flowers", 11)
+    assert len(read_goldens(second)) == 3
     assert open_bundle(first.path, verify=True).model == first.model
     assert notes == [f"{file}: read as timm_xception41 with 11 classes; the bundle is kept in {first.path}"]
 

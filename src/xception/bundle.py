@@ -63,8 +63,10 @@ class Bundle:
     """Class names; none of a network that answers with embeddings."""
     verify: bool = field(default=True, compare=False)
     """Whatever is read of it later is compared with its hash, too."""
+    is_stored: bool = field(default=True, compare=False)
+    """False for a bundle that is only in memory, see `unwritten_bundle`."""
     _contents: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)
-    """Files that were read when the bundle was opened, until they are used."""
+    """Files that were read when the bundle was opened, until they are used; all of a bundle that is only in memory."""
 
     def __repr__(self) -> str:
         model = self.model
@@ -89,6 +91,8 @@ class Bundle:
         name = name or self.main_file.name
         if name not in self.model.files:
             raise InputError(f"{self.path} lists no file {name}; expected one of {', '.join(self.model.files)}")
+        if not self.is_stored:
+            return self._closed(name, self._contents[name])
         kept = self._contents.pop(name, None)
         return self._read(name) if kept is None else kept
 
@@ -101,7 +105,10 @@ class Bundle:
         return parse_weights(self.content(), self.main_file)
 
     def _read(self, name: str) -> bytes:
-        content = read_sealed(self.path / name, self.model.files[name], verify=self.verify)
+        return self._closed(name, read_sealed(self.path / name, self.model.files[name], verify=self.verify))
+
+    def _closed(self, name: str, content: bytes) -> bytes:
+        """The content of a file, if it is no graph that takes anything from elsewhere."""
         facts = FORMS[self.model.form]
         if name == facts.files[0] and facts.closed:
             try:
@@ -166,6 +173,20 @@ def open_bundle(path: str | Path, *, verify: bool = True) -> Bundle:
         return bundle
     contents = {name: bundle.content(name) for name in model.files if name != LABELS}
     return replace(bundle, _contents={name: contents[name] for name in FORMS[model.form].files})
+
+
+def unwritten_bundle(path: Path, model: Model, labels: Labels, files: Mapping[str, bytes | Path]) -> Bundle:
+    """A bundle that is only in memory, to be tried before it is written, or not at all.
+
+    Args:
+        path: a folder, for messages.
+        model: the document; its `files` are replaced.
+        labels: class names.
+        files: content by file name, as bytes or as a file that is read.
+    """
+    contents = {name: _bytes_of(content) for name, content in files.items()}
+    listed = msgspec.structs.replace(model, files={name: hash_of(content) for name, content in contents.items()})
+    return Bundle(path=path, model=listed, labels=labels, is_stored=False, _contents=contents)
 
 
 def read_description(path: Path) -> Model:
@@ -303,6 +324,10 @@ def _digest(model: Model) -> str:
 
 
 def _store(path: Path, content: bytes | Path) -> FileHash:
-    data = content if isinstance(content, bytes) else inputs.read_bytes(content, inputs.MODEL_LIMIT)
+    data = _bytes_of(content)
     path.write_bytes(data)
     return hash_of(data)
+
+
+def _bytes_of(content: bytes | Path) -> bytes:
+    return content if isinstance(content, bytes) else inputs.read_bytes(content, inputs.MODEL_LIMIT)

@@ -4,8 +4,7 @@ They lie in the bundle as `goldens.safetensors`, for whoever wants to know wheth
 are made by rule, so that a bundle's descendants answer the same ones.
 """
 
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from xception.backends.base import Logits, Pixels, installed, open_session, run_in_batches
-from xception.bundle import GOLDENS, Bundle, Model, write_bundle
+from xception.bundle import GOLDENS, Bundle, Model, unwritten_bundle, write_bundle
 from xception.errors import InputError, MissingExtra
 from xception.labels import Labels
 from xception.weights import parse_weights, weights_bytes
@@ -28,6 +27,9 @@ SCALES = ((5, 4, 13, 11), (2, 3, 1, 1), (1, 1, 3, 4))
 """Sizes of the images: numerators and denominators of the input's height and width. One is larger than the input, so
 that it shows antialias, and none has the input's shape."""
 
+Image8 = NDArray[np.uint8]
+"""An image (H, W, 3) of 8 bits."""
+
 Answering = Callable[[Pixels], Logits]
 """Answers (N, K) for pixels (N, C, H, W)."""
 
@@ -36,8 +38,7 @@ Answering = Callable[[Pixels], Logits]
 class Golden:
     """One image, what preprocessing made of it, and the answer."""
 
-    image: NDArray[np.uint8]
-    """(H, W, 3)."""
+    image: Image8
     pixels: Pixels
     """(C, H, W), the network's input."""
     logits: Logits
@@ -68,17 +69,21 @@ def read_goldens(bundle: Bundle) -> tuple[Golden, ...]:
     return tuple(found)
 
 
-def answer_goldens(bundle: Bundle, parent: Bundle | None = None, run: Answering | None = None) -> tuple[Golden, ...]:
+def images_of(bundle: Bundle | None) -> tuple[Image8, ...]:
+    """The goldens' images of a bundle, which those that are made of it answer too; `read_goldens` has the errors."""
+    return tuple(golden.image for golden in read_goldens(bundle)) if bundle else ()
+
+
+def answer_goldens(bundle: Bundle, images: Sequence[Image8] = (), run: Answering | None = None) -> tuple[Golden, ...]:
     """The goldens that a bundle without any gets; none where no runtime for it is installed.
 
     Args:
         bundle: a bundle without goldens.
-        parent: the bundle that it was made of, whose images are taken.
+        images: those of the bundle that it was made of; without them, `golden_images`.
         run: what runs the bundle where no backend does.
     """
     if run is None and not installed(bundle.model.form):
         return ()
-    images = [golden.image for golden in read_goldens(parent)] if parent else []
     images = images or golden_images(bundle.model)
     pixels = [bundle.model.preprocess(Image.fromarray(image)) for image in images]
     try:
@@ -88,9 +93,9 @@ def answer_goldens(bundle: Bundle, parent: Bundle | None = None, run: Answering 
     return tuple(map(Golden, images, pixels, logits))
 
 
-def make_goldens(bundle: Bundle, parent: Bundle | None = None, run: Answering | None = None) -> dict[str, bytes]:
+def make_goldens(bundle: Bundle, images: Sequence[Image8] = (), run: Answering | None = None) -> dict[str, bytes]:
     """The file of goldens by its name, or nothing; for the arguments see `answer_goldens`."""
-    goldens = answer_goldens(bundle, parent, run)
+    goldens = answer_goldens(bundle, images, run)
     values = {f"{number}.{part}": getattr(golden, part) for number, golden in enumerate(goldens) for part in PARTS}
     return {GOLDENS: weights_bytes(values)} if goldens else {}
 
@@ -107,17 +112,15 @@ def write_with_goldens(
     labels: Labels,
     files: Mapping[str, bytes | Path],
     *,
-    parent: Bundle | None = None,
+    images: Sequence[Image8] = (),
     overwrite: bool = False,
 ) -> Bundle:
-    """Write a bundle as `write_bundle`, with goldens; for the other arguments see `answer_goldens`."""
-    with tempfile.TemporaryDirectory() as folder:
-        trial = write_bundle(Path(folder) / "trial", model, labels, files)
-        goldens = make_goldens(trial, parent)
+    """Write a bundle as `write_bundle`, with goldens; for `images` see `answer_goldens`."""
+    goldens = make_goldens(unwritten_bundle(path, model, labels, files), images)
     return write_bundle(path, model, labels, {**files, **goldens}, overwrite=overwrite)
 
 
-def golden_images(model: Model) -> list[NDArray[np.uint8]]:
+def golden_images(model: Model) -> list[Image8]:
     """Images (H, W, 3) of a size that suits a model: always the same, with edges, and no two channels alike."""
     height, width = _input_px(model)
     return [
@@ -135,7 +138,7 @@ def _input_px(model: Model) -> tuple[int, int]:
     return sides[0] or DEFAULT_PX, sides[1] or DEFAULT_PX
 
 
-def _image(seed: int, height: int, width: int) -> NDArray[np.uint8]:
+def _image(seed: int, height: int, width: int) -> Image8:
     rng = np.random.Generator(np.random.PCG64(seed))
     planes = []
     for cell in (max(1, height // 9), max(1, height // 5), 2):

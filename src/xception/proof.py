@@ -4,7 +4,6 @@ A candidate is another bundle, a graph file, a vendor's pack, or results that ca
 goldens of the reference bundle; the differences are held against the tolerance of the candidate's precision.
 """
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -16,7 +15,7 @@ from PIL import Image
 from xception.adoption.adopt import adopt
 from xception.adoption.statements import GraphStatements
 from xception.backends.base import Logits
-from xception.bundle import Bundle, Model, Precision, Step, open_bundle, write_bundle
+from xception.bundle import Bundle, Model, Precision, Step, open_bundle
 from xception.errors import CheckFailed, InputError, UsageError
 from xception.export.packs import verify
 from xception.extras import require_all
@@ -126,7 +125,7 @@ def prove_bundle(candidate: Bundle, reference: Bundle, via: Sequence[Bundle] = (
     """Find out whether a bundle is the model of another one, or made of it by the steps that its history tells."""
     goldens = _goldens(reference)
     found = _compared_bundle(candidate, goldens)
-    links = tuple(_links(candidate, reference, via))
+    links = tuple(_links(candidate, reference, via, found))
     others = [_labels_fault(candidate, reference)] if candidate.labels != reference.labels else []
     return _proof(candidate.path, reference, candidate.model, found, links, others)
 
@@ -234,12 +233,22 @@ def _labels_fault(candidate: Bundle, reference: Bundle) -> str:
     )
 
 
-def _links(candidate: Bundle, reference: Bundle, via: Sequence[Bundle]) -> Iterator[Link]:
-    """The steps of the candidate's history, oldest first, and whether the reference is in it."""
+def _links(
+    candidate: Bundle, reference: Bundle, via: Sequence[Bundle], found: Sequence[GoldenResult] = ()
+) -> Iterator[Link]:
+    """The steps of the candidate's history, oldest first, and whether the reference is in it.
+
+    `found` are the candidate's answers to the reference's goldens, if it gave them already.
+    """
     steps = candidate.model.lineage
     known = {bundle.model.digest: bundle for bundle in (*via, reference, candidate)}
     for number, step in enumerate(steps):
-        yield _link(step, _made_by(steps[: number + 1], candidate, known), known)
+        made, parent = _made_by(steps[: number + 1], candidate, known), known.get(step.parent or "")
+        if made and parent:
+            is_found = made is candidate and parent is reference
+            yield _compared_link(step, made, parent, found if is_found else ())
+        else:
+            yield _uncompared_link(step, made)
     digest, ancestors = reference.model.digest, {step.parent for step in steps}
     is_parent = candidate.model.digest in {step.parent for step in reference.model.lineage}
     if digest not in ancestors | {candidate.model.digest} and not is_parent:
@@ -256,10 +265,7 @@ def _made_by(steps: tuple[Step, ...], candidate: Bundle, known: Mapping[str, Bun
     return next((bundle for bundle in known.values() if bundle.model.lineage == steps), None)
 
 
-def _link(step: Step, made: Bundle | None, known: Mapping[str, Bundle]) -> Link:
-    parent = known.get(step.parent or "")
-    if made and parent:
-        return _compared_link(step, made, parent)
+def _uncompared_link(step: Step, made: Bundle | None) -> Link:
     certificate = made and made.model.certificate
     if certificate:
         versions = " ".join(next(iter(certificate.versions.items())))
@@ -272,14 +278,14 @@ def _link(step: Step, made: Bundle | None, known: Mapping[str, Bundle]) -> Link:
     return Link(verb=step.verb, parent=step.parent, status="stated", reason=reason)
 
 
-def _compared_link(step: Step, made: Bundle, parent: Bundle) -> Link:
+def _compared_link(step: Step, made: Bundle, parent: Bundle, found: Sequence[GoldenResult]) -> Link:
     if made.model.lineage[:-1] != parent.model.lineage:
         reason = f"its history before is another one than that of {parent.path}"
         return Link(verb=step.verb, parent=step.parent, status="broken", reason=reason)
     if step.verb == "train":
         reason = f"it starts from {parent.path}, and training changes the weights"
         return Link(verb=step.verb, parent=step.parent, status="stated", reason=reason)
-    worst = max(result.relative_diff for result in _compared_bundle(made, _goldens(parent)))
+    worst = max(result.relative_diff for result in found or _compared_bundle(made, _goldens(parent)))
     tolerance = _tolerance(made.model, parent.model)
     within = worst <= tolerance
     reason = f"goldens of {parent.path} differ by {worst:.2g}, {'within' if within else 'more than'} {tolerance:g}"
@@ -295,18 +301,16 @@ def _prove_graph(path: Path, reference: Bundle, goldens: Sequence[Golden], via: 
     model = reference.model
     statements = GraphStatements(preprocess=model.preprocess, labels=reference.labels, activation=model.activation)
     adoption = adopt(path, statements)
-    with tempfile.TemporaryDirectory() as folder:
-        opened = write_bundle(Path(folder) / "it", adoption.model, adoption.labels, adoption.files)
-        found = _compared_bundle(opened, goldens)
+    found = _compared_bundle(adoption.unwritten(), goldens)
     owner = _owner(path, (reference, *via))
     links = [] if owner is None else list(_links(owner, reference, via))
-    if owner is None and opened.model.precision != model.precision and opened.model.precision != "float32":
+    if owner is None and adoption.model.precision != model.precision and adoption.model.precision != "float32":
         reason = (
-            f"answers in {opened.model.precision} could be those of another parent, and no bundle at hand holds this "
+            f"answers in {adoption.model.precision} could be those of another parent, and no bundle at hand holds this "
             "file; name its own bundle with --as or --via"
         )
         links = [Link(verb="origin", parent=model.digest, status="broken", reason=reason)]
-    return _proof(path, reference, opened.model, found, links, ())
+    return _proof(path, reference, adoption.model, found, links, ())
 
 
 def _owner(path: Path, bundles: Sequence[Bundle]) -> Bundle | None:

@@ -27,6 +27,7 @@ from xception.adoption.statements import GraphStatements
 from xception.backends.base import open_session
 from xception.bundle import Bundle, open_bundle
 from xception.errors import InputError, UsageError
+from xception.goldens import read_goldens
 from xception.labels import Labels, imagenet1k
 from xception.metrics import softmax
 from xception.preprocess import Preprocess, Squash
@@ -56,6 +57,8 @@ def test_a_plain_onnx_file_answers_as_its_network(tmp_path: Path) -> None:
     assert (model.activation, model.graph and model.graph.output_values) == ("softmax", "logits")
     assert (model.graph and model.graph.input_shape) == (None, 3, PX, PX)
     assert bundle.main_file.read_bytes() == (tmp_path / "model.onnx").read_bytes()
+    for golden in read_goldens(bundle):
+        np.testing.assert_allclose(golden.logits, logits(PLAIN, golden.pixels[None])[0], rtol=1e-5)
 
 
 def test_its_history_says_where_it_came_from(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_weights_next_to_the_file_are_taken_inside(file: Path, tmp_path: Path) -
     adoption = adopt(file, STATED)
     bundle = adoption.write(tmp_path / "out")
     assert adoption.outline.notes == ("the weights next to it (model.onnx.data) were taken into the file",)
-    assert {path.suffix for path in bundle.path.iterdir()} == {".json", ".md", ".onnx", ".txt"}
+    assert {path.suffix for path in bundle.path.iterdir()} == {".json", ".md", ".onnx", ".safetensors", ".txt"}
     images = bundle.model.preprocess.normalize(sample_images())
     np.testing.assert_allclose(open_session(bundle)(images), logits(PLAIN, images), rtol=1e-5)
 

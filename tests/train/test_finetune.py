@@ -10,15 +10,16 @@ from tests.convert.checkpoints import drawn, write_keras
 from tests.support.samples import CLASSES, picture
 from tests.train.samples import stop_at
 from xception.arch.variants import architecture
-from xception.bundle import Bundle, write_bundle
+from xception.bundle import GOLDENS, Bundle, write_bundle
 from xception.errors import InputError, UsageError
+from xception.goldens import read_goldens
 from xception.labels import Labels
 from xception.models.network import Xception, build
 from xception.train.finetune import open_parent, set_learning, starting_tensors
 from xception.train.recipe import Recipe, load_recipe
 from xception.train.settings import FreezeSettings
 from xception.train.trainer import train_network
-from xception.weights import read_weights
+from xception.weights import read_weights, weights_bytes
 
 HEAD = ("head.classifier.weight", "head.classifier.bias")
 
@@ -129,6 +130,16 @@ def test_training_starts_from_the_parents_weights_and_its_history(
     assert all(np.allclose(result[name], own[name], atol=1e-6) for name in learned)
     assert made.model.lineage[-1].parent == weights_bundle.model.digest
     assert made.model.lineage[:-1] == weights_bundle.model.lineage
+
+
+def test_the_goldens_images_are_those_of_the_parent(recipe: Recipe, weights_bundle: Bundle, tmp_path: Path) -> None:
+    image = np.full((5, 6, 3), 7, np.uint8)
+    values = {"0.image": image, "0.pixels": np.zeros((3, 32, 32), np.float32), "0.logits": np.zeros(7, np.float32)}
+    files = {"weights.safetensors": weights_bundle.main_file, GOLDENS: weights_bytes(values)}
+    parent = write_bundle(tmp_path / "parent", weights_bundle.model, weights_bundle.labels, files)
+    (golden,) = read_goldens(train_network(tuned(recipe, parent), out=tmp_path / "run"))
+    assert np.array_equal(golden.image, image)
+    assert golden.logits.any()
 
 
 def test_other_classes_are_learned_from_a_bundle(recipe: Recipe, weights_bundle: Bundle, tmp_path: Path) -> None:

@@ -30,13 +30,14 @@ from xception.adoption.statements import NO_STATEMENTS, GraphStatements, stated_
 from xception.adoption.tryout import TryOut, raw, try_out
 from xception.arguments import as_path
 from xception.backends.base import BACKENDS
-from xception.bundle import Bundle, Graph, Model, Network, Step, write_bundle
+from xception.bundle import Bundle, Graph, Model, Network, Step, unwritten_bundle
 from xception.convert.checksum import checksums
 from xception.convert.defaults import default_labels
 from xception.convert.readers import graph_form, read_checkpoint
 from xception.convert.readers.binary import load_file
 from xception.errors import InputError, UsageError
 from xception.forms import Form
+from xception.goldens import write_with_goldens
 from xception.identity.identity import read_identity
 from xception.labels import Labels
 from xception.preprocess import Preprocess
@@ -84,8 +85,13 @@ class Adoption:
         return f"Adoption({str(self.outline.path)!r}: {self.outline.title}, {len(self.labels)} classes)"
 
     def write(self, out: str | Path, *, overwrite: bool = False) -> Bundle:
-        """Put the bundle in place; `write_bundle` has the errors."""
-        return write_bundle(as_path(out, "a new bundle"), self.model, self.labels, self.files, overwrite=overwrite)
+        """Put the bundle in place, with goldens where its runtime is installed; `write_bundle` has the errors."""
+        place = as_path(out, "a new bundle")
+        return write_with_goldens(place, self.model, self.labels, self.files, overwrite=overwrite)
+
+    def unwritten(self) -> Bundle:
+        """The bundle in memory, to be tried before it is written, or not at all."""
+        return unwritten_bundle(self.outline.path, self.model, self.labels, self.files)
 
 
 def adopt(file: str | Path, statements: GraphStatements = NO_STATEMENTS, *, name: str | None = None) -> Adoption:

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from xception.adoption.outline import refuse
 from xception.backends.base import Compute, Logits, Pixels, Session, open_session
 from xception.backends.probes import probe_images
-from xception.bundle import Bundle, Model
+from xception.bundle import Model, unwritten_bundle
 from xception.errors import InputError
-from xception.inputs import MODEL_LIMIT, read_bytes
-from xception.labels import Labels
+from xception.labels import NO_LABELS
 from xception.preprocess import Preprocess
-from xception.sealed import hash_of
 
 IMAGES = 8
 """Test images: black, white, gray and noise."""
@@ -63,12 +61,7 @@ def answers_of(path: Path, model: Model, files: Mapping[str, bytes | Path], pixe
 
 @contextmanager
 def _session(path: Path, model: Model, files: Mapping[str, bytes | Path]) -> Iterator[Session]:
-    contents = {
-        name: content if isinstance(content, bytes) else read_bytes(content, MODEL_LIMIT)
-        for name, content in files.items()
-    }
-    listed = msgspec.structs.replace(model, files={name: hash_of(content) for name, content in contents.items()})
-    bundle = Bundle(path=path.parent, model=listed, labels=Labels(()), _contents=contents)
+    bundle = unwritten_bundle(path.parent, model, NO_LABELS, files)
     try:
         session = open_session(bundle, compute=Compute(threads=1))
     except InputError as error:

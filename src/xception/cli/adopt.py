@@ -18,7 +18,6 @@ from xception.convert.readers import graph_form
 from xception.errors import InputError
 from xception.extras import require_all
 from xception.forms import Form, Layout
-from xception.goldens import write_with_goldens
 from xception.labels import read_labels
 from xception.metrics import Activation
 
@@ -78,8 +77,7 @@ def adopt(
     adoption = adopt_graph(file, statements)
     if as_weights:
         adoption = with_weights(adoption, variant)
-    bundle = write_with_goldens(out, adoption.model, adoption.labels, adoption.files, overwrite=overwrite)
-    _report(bundle, adoption, json=json)
+    _report(adoption.write(out, overwrite=overwrite), adoption, json=json)
 
 
 def _form(file: Path) -> Form | None:

@@ -18,7 +18,6 @@ from xception.convert.input_channels import StemRule, adapt_input_channels
 from xception.convert.selection import WeightsChoice
 from xception.errors import UsageError
 from xception.extras import require_all
-from xception.goldens import write_with_goldens
 from xception.labels import read_labels
 from xception.metrics import Activation
 from xception.resolve import look_up, packages_to_get
@@ -84,11 +83,7 @@ def convert(
         conversion = certify_conversion(conversion, python=upstream_python, code=upstream_code)
     if in_channels:
         conversion = adapt_input_channels(conversion, in_channels, stem)
-    _report(_written(conversion, out, overwrite), conversion, json=json)
-
-
-def _written(conversion: Conversion, out: Path, overwrite: bool) -> Bundle:
-    return write_with_goldens(out, conversion.model, conversion.labels, conversion.files, overwrite=overwrite)
+    _report(conversion.write(out, overwrite=overwrite), conversion, json=json)
 
 
 def _report(bundle: Bundle, conversion: Conversion, *, json: bool) -> None:

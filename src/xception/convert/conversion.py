@@ -10,7 +10,7 @@ import numpy as np
 from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT
 from xception.arch.spec import Architecture
 from xception.arguments import as_path
-from xception.bundle import Bundle, Model, Network, Step, write_bundle
+from xception.bundle import Bundle, Model, Network, Step, unwritten_bundle
 from xception.convert import timm_config
 from xception.convert.defaults import default_labels, default_preprocess, with_input_px
 from xception.convert.diagnosis import dropped_sentences, published_as
@@ -23,6 +23,7 @@ from xception.convert.stated_head import HIDDEN, ROLES, names_of
 from xception.convert.statements import activation_of, check_match, stated_facts, with_stated
 from xception.convert.weights_entry import WeightsEntry
 from xception.errors import UsageError
+from xception.goldens import write_with_goldens
 from xception.identity.identity import with_identity
 from xception.labels import Labels
 from xception.preprocess import Preprocess
@@ -48,8 +49,13 @@ class Conversion:
         return f"Conversion({str(self.file)!r}: {network.variant}, {network.answers})"
 
     def write(self, out: str | Path, *, overwrite: bool = False) -> Bundle:
-        """Put the bundle in place; `write_bundle` has the errors."""
-        return write_bundle(as_path(out, "a new bundle"), self.model, self.labels, self.files, overwrite=overwrite)
+        """Put the bundle in place, with goldens where torch is installed; `write_bundle` has the errors."""
+        place = as_path(out, "a new bundle")
+        return write_with_goldens(place, self.model, self.labels, self.files, overwrite=overwrite)
+
+    def unwritten(self) -> Bundle:
+        """The bundle in memory, to be tried before it is written."""
+        return unwritten_bundle(self.file, self.model, self.labels, self.files)
 
     @property
     def files(self) -> dict[str, bytes]:

@@ -20,7 +20,7 @@ from xception.export.regraph import compare_graphs, regraphed
 from xception.export.request import ExportRequest, check_exportable, check_taken, graph_departures, is_finished_graph
 from xception.export.verify import Runner, verify
 from xception.forms import FORMS, Form, exportable
-from xception.goldens import make_goldens
+from xception.goldens import images_of, make_goldens
 from xception.identity.identity import with_identity
 from xception.tasks.agreement import data_pixels, probe_pixels
 
@@ -86,7 +86,7 @@ def export_bundle(
             measured = _measured(trial, bundle, _probes(trial, pixels), run)
         except CheckFailed as error:
             raise CheckFailed(f"the {to} export of {bundle.path} is wrong, nothing was written: {error}") from error
-        goldens = make_goldens(trial, bundle, run and _answers_of(trial, run))
+        goldens = make_goldens(trial, images_of(bundle), run and _answers_of(trial, run))
     model = msgspec.structs.replace(model, agreement=measured)
     files = {**with_identity(files, model, bundle.labels), **carried(bundle), **goldens}
     return write_bundle(out, model, bundle.labels, files, overwrite=overwrite)

@@ -21,7 +21,7 @@ from xception.export.program import GraphOptions
 from xception.export.regraph import graph_in_form
 from xception.extras import require
 from xception.forms import FORMS, QUANTIZABLE_FROM, Form, quantizable
-from xception.goldens import write_with_goldens
+from xception.goldens import images_of, write_with_goldens
 from xception.identity.identity import with_identity
 from xception.outputs import json_document
 from xception.pipeline.engine import Engine
@@ -320,7 +320,8 @@ def _write(job: _Job, best: _Attempt, result: Quantization, out: Path, *, overwr
         RECORD: json_document(result),
         **carried(job.bundle),
     }
-    return write_with_goldens(out, model, job.bundle.labels, files, parent=job.bundle, overwrite=overwrite)
+    images = images_of(job.bundle)
+    return write_with_goldens(out, model, job.bundle.labels, files, images=images, overwrite=overwrite)
 
 
 def _child(job: _Job, method: Method, verdict: Verdict, calibration: Provenance) -> Model:

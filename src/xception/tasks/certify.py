@@ -54,8 +54,8 @@ def certify_conversion(conversion: Conversion, *, python: str | None, code: Path
         CheckFailed: the logits differ.
     """
     command = [_interpreter(conversion, python, code), script.__file__, *_options(conversion, code)]
+    trial = conversion.unwritten()
     with tempfile.TemporaryDirectory() as folder:
-        trial = conversion.write(Path(folder) / "trial")
         sizes = sizes_px(trial.model.network.architecture(), trial.model.preprocess.output_px)
         pixels = {str(px): probe_pixels(trial, SAMPLES, (px, px)) for px in sizes}
         versions, theirs = _upstream_logits(command, pixels, Path(folder))

@@ -16,6 +16,7 @@ from xception.data.source import Source
 from xception.data.sources import open_halves
 from xception.data.training_images import Digests, training_images
 from xception.errors import InputError, UsageError
+from xception.goldens import images_of
 from xception.labels import Labels
 from xception.models.network import build
 from xception.train.advice import class_counts, data_remarks, norm_remark, require_trainable
@@ -90,6 +91,7 @@ def assemble(
         state=state,
         stepper=_stepper(recipe, fabric, state, batches, course, own),
         parent_digests=_digests(parent),
+        golden_images=images_of(parent),
         own_parts=descriptions,
     )
 

@@ -14,6 +14,7 @@ from xception.bundle import Bundle, Score
 from xception.data.source import Source
 from xception.data.training_images import Digests
 from xception.errors import CheckFailed, EnvironmentFault, UsageError
+from xception.goldens import Image8
 from xception.models.network import Xception
 from xception.train.batches import Batch, Batches
 from xception.train.callbacks import Callback, RunningTraining, StepReport
@@ -56,6 +57,8 @@ class Parts:
     stepper: Stepper
     parent_digests: Digests
     """The images that the bundle which the run starts from was trained on, as far as it tells."""
+    golden_images: tuple[Image8, ...]
+    """The images that the goldens of that bundle answer, and so do those of the one to be published."""
     own_parts: Mapping[str, str]
     """Name and hash of each part that a program brought along."""
 

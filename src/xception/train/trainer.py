@@ -15,7 +15,7 @@ from xception.data.source import Source
 from xception.data.sources import open_halves
 from xception.data.training_images import TRAINING_IMAGES, Digests, digests_bytes
 from xception.errors import InputError
-from xception.goldens import write_with_goldens
+from xception.goldens import Image8, write_with_goldens
 from xception.identity.identity import with_identity
 from xception.models.network import Xception
 from xception.train.advice import result_remarks
@@ -161,17 +161,24 @@ def _place(data: str | Path | Source) -> str | Source:
     return str(data) if isinstance(data, Path) else data
 
 
-def write_result(path: Path, bundle: Bundle, network: Xception, metrics: dict[str, Score], digests: Digests) -> Bundle:
+def write_result(
+    path: Path,
+    bundle: Bundle,
+    network: Xception,
+    metrics: dict[str, Score],
+    digests: Digests,
+    images: Sequence[Image8] = (),
+) -> Bundle:
     """Write an empty bundle with the weights of a network, the scores that it reached and the images that it saw.
 
-    A bundle of the same run is replaced.
+    A bundle of the same run is replaced. For `images` see `answer_goldens`.
     """
     model = msgspec.structs.replace(bundle.model, metrics=metrics)
     files = with_identity({"weights.safetensors": weights_bytes(network.tensors())}, model, bundle.labels)
     files[TRAINING_IMAGES] = digests_bytes(digests)
     if isinstance(network, FakeQuantized):
         files |= network.bundle_files()
-    return write_with_goldens(path, model, bundle.labels, files, overwrite=True)
+    return write_with_goldens(path, model, bundle.labels, files, images=images, overwrite=True)
 
 
 def _claim(
@@ -245,7 +252,8 @@ def _publish(storage: Storage, parts: Parts, manifest: RunManifest, score: Score
     metrics = {parts.validation.name: score} if score.total else {}
     digests = np.concatenate([parts.batches.digests.all(), parts.parent_digests])
     bundle = _with_stages(parts.bundle, manifest.stages)
-    return storage.publish(BUNDLE, lambda path: write_result(path, bundle, parts.state.published, metrics, digests))
+    written = (bundle, parts.state.published, metrics, digests, parts.golden_images)
+    return storage.publish(BUNDLE, lambda path: write_result(path, *written))
 
 
 def _with_stages(bundle: Bundle, stages: tuple[EarlierLength, ...]) -> Bundle:
