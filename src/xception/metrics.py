@@ -102,6 +102,10 @@ class ExactSum:
     def add(self, value: float) -> None:
         self._units += round(ldexp(value, 60))
 
+    def include(self, other: "ExactSum") -> None:
+        """Add all that another sum has."""
+        self._units += other._units
+
     def mean(self, count: int) -> float | None:
         """The sum over `count`; None if that is zero."""
         return self._units / (count << 60) if count else None
@@ -124,6 +128,13 @@ class Reliability:
         self.counts[index] += 1
         self.hits[index] += is_right
         self._confidences[index].add(confidence)
+
+    def include(self, other: "Reliability") -> None:
+        """Count the predictions of another part of the data, in as many bins."""
+        for index, confidences in enumerate(other._confidences):
+            self.counts[index] += other.counts[index]
+            self.hits[index] += other.hits[index]
+            self._confidences[index].include(confidences)
 
     @property
     def confidences(self) -> list[float | None]:

@@ -265,6 +265,11 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         out /= std
         return out
 
+    def levels(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The levels that `normalize` made these pixels of, (..., C, H, W); what was never a level may be outside."""
+        mean, std = self._statistics
+        return (pixels * std + mean) * np.float32(self.divisor)
+
     @cached_property
     def _statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and deviation, each (C, 1, 1)."""

@@ -53,6 +53,24 @@ def test_the_page_is_well_formed_and_fetches_nothing(html: str) -> None:
     assert {attrs["aria-labelledby"] for _, attrs in page.elements if "aria-labelledby" in attrs} <= set(ids)
 
 
+def test_the_page_warns_of_images_that_the_model_was_trained_on(evaluation: Evaluation, html: str) -> None:
+    warned = render_evaluation(msgspec.structs.replace(evaluation, trained_on=7), {})
+    assert "was trained on 7 of the 41 images" in Page(warned).text
+    assert "was trained on" not in Page(html).text
+
+
+def test_parts_of_the_data_add_up_to_the_whole() -> None:
+    whole, first, second = (Tally(NAMES[:2]) for _ in range(3))
+    rng = np.random.default_rng(0)
+    for index in range(60):
+        item = Item(f"{index:02d}.png", index % 2, bytes)
+        outcome = Scored(item, rng.normal(size=2).astype(np.float32)) if index % 7 else Failure(item.key, "broken")
+        whole.add(outcome)
+        (first if index % 3 else second).add(outcome)
+    first.include(second)
+    assert first.evaluation("b", "d", "torch", 60) == whole.evaluation("b", "d", "torch", 60)
+
+
 def test_every_figure_is_on_the_page(evaluation: Evaluation, html: str) -> None:
     text = Page(html).text
     assert "faces on faces:test" in text

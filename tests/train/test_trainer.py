@@ -35,6 +35,7 @@ from xception.train.settings import (
     ScheduleSettings,
 )
 from xception.train.trainer import BUNDLE, train_network, write_result
+from xception.train.validation import VALIDATION
 from xception.weights import read_weights
 
 
@@ -54,6 +55,7 @@ def test_a_run_ends_with_a_bundle_a_log_and_a_checkpoint(whole: Path, recipe: Re
         JSON_LINES,
         INDEX,
         RUN_FILE,
+        VALIDATION,
         *(row["file"] for row in checkpoints),
     }
     assert (bundle.labels.names, bundle.model.network.in_channels) == (CLASSES, 3)

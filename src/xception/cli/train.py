@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-from collections.abc import Sequence
 from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
@@ -22,13 +21,10 @@ if TYPE_CHECKING:
     from xception.bundle import Bundle
     from xception.train.dry_run import Plan
     from xception.train.first_run import FirstRun
-    from xception.train.logs import Epoch
     from xception.train.manifest import RunManifest
     from xception.train.recipe import Recipe
     from xception.train.settings import DataSettings
     from xception.train.storage import Storage
-
-PAGE = "report.html"
 
 TRAINING_PACKAGES = ("torch", "lightning_fabric", "tensorboard")
 """The packages that every training run needs."""
@@ -158,7 +154,7 @@ def _print_result(bundle: "Bundle", out: str, recipe: "Recipe") -> None:
     history = read_history(storage)
     place = f"{storage.place}/bundle" if is_remote(out) else str(bundle.path)
     metrics = {f"top-1 on {name}": percent(score.top1) for name, score in bundle.model.metrics.items()}
-    page = _write_page(bundle, storage, history) or "-"
+    page = _write_page(bundle, storage)
     speed = median_speed(history)
     print_facts({"bundle": place, "digest": bundle.model.digest, **metrics, "speed": str(speed or "-"), "report": page})
     unseen = _unseen(recipe.data, storage.place)
@@ -182,18 +178,15 @@ def _unseen(data: "DataSettings", run: str) -> str:
     return f"{named_split(data.source, None)[0] if data.hold_out == DEFAULT else run}:validation"
 
 
-def _write_page(bundle: "Bundle", storage: "Storage", history: "Sequence[Epoch]") -> str | None:
-    """Write the page next to the bundle; returns its place, or None if a package that draws it is not installed."""
-    from xception.report.training import render_training
-    from xception.train.manifest import manifest_at
+def _write_page(bundle: "Bundle", storage: "Storage") -> str:
+    """Write the page next to the bundle; returns its place, or a dash if a package that draws it is not installed."""
+    from xception.report.training import write_page
 
     try:
-        html = render_training(bundle, history, manifest_at(storage.place))
+        return write_page(storage, bundle)
     except MissingExtra as error:
         say(f"no page was written: {error}")
-        return None
-    storage.write(PAGE, html.encode())
-    return f"{storage.place}/{PAGE}"
+        return "-"
 
 
 def _dry_run(recipe: "Recipe", workers: int) -> None:

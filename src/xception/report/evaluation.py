@@ -42,19 +42,26 @@ def render_evaluation(evaluation: Evaluation, pictures: Mapping[str, Image.Image
     """
     return page(
         "evaluation.html.j2",
-        result=evaluation,
         provenance=flat(evaluation.provenance) if evaluation.provenance else None,
         name=Path(evaluation.bundle).name,
         conditions=_conditions(evaluation),
         cards=tuple(_cards(evaluation)),
         reliability=reliability(evaluation.calibration) if evaluation.seen else "",
-        is_small=len(evaluation.labels) <= MAX_CLASSES_DRAWN,
         failures=evaluation.failures,
-        overall={title: getattr(evaluation, figure) for figure, title in OVERALL.items()},
-        worst_first=sorted(evaluation.classes, key=_recall),
         pictures=pictures,
-        **shown(evaluation),
+        **judged(evaluation),
     )
+
+
+def judged(evaluation: Evaluation) -> dict[str, object]:
+    """The facts for the parts of a page that show mistakes, confusions and classes."""
+    return {
+        "result": evaluation,
+        "is_small": len(evaluation.labels) <= MAX_CLASSES_DRAWN,
+        "overall": {title: getattr(evaluation, figure) for figure, title in OVERALL.items()},
+        "worst_first": sorted(evaluation.classes, key=_recall),
+        **shown(evaluation),
+    }
 
 
 def evaluation_csv(evaluation: Evaluation) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from xception.data.decode import loaded_image
@@ -30,8 +31,16 @@ def thumbnails(source: Source, keys: Iterable[str], preprocess: Preprocess | Non
     return pictures
 
 
+def as_seen(pixels: NDArray[np.float32], preprocess: Preprocess) -> Image.Image:
+    """A picture of what the network gets: normalised pixels (C, H, W)."""
+    return _picture(whole_levels(preprocess.levels(pixels)), preprocess)
+
+
 def _seen(image: Image.Image, preprocess: Preprocess) -> Image.Image:
-    pixels = whole_levels(preprocess.resized(image))
+    return _picture(whole_levels(preprocess.resized(image)), preprocess)
+
+
+def _picture(pixels: NDArray[np.uint8], preprocess: Preprocess) -> Image.Image:
     if preprocess.color == "gray":
         return Image.fromarray(pixels[0])
     colours = pixels[::-1] if preprocess.color == "bgr" else pixels

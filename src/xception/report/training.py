@@ -1,26 +1,58 @@
 """The page of a training run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
 from xception.bundle import Bundle, Score
+from xception.errors import InputError
 from xception.report.document import Card
-from xception.report.evaluation import accuracy_card
+from xception.report.evaluation import accuracy_card, judged
 from xception.report.html import page
+from xception.report.pictures import as_seen, thumbnails
 from xception.report.plots import training_curves
+from xception.tasks.evaluation import Evaluation
 from xception.train.logs import Epoch, median_speed
 
 if TYPE_CHECKING:
+    from xception.train.first_batch import SeenImage
     from xception.train.manifest import RunManifest
+    from xception.train.storage import Storage
+
+PAGE = "report.html"
+"""The page's name in the folder of its run."""
 
 
-def render_training(bundle: Bundle, history: Sequence[Epoch], manifest: "RunManifest") -> str:
+@dataclass(frozen=True)
+class Pictures:
+    """The images that a page of a training shows."""
+
+    first: Sequence[tuple["SeenImage", Image.Image]] = ()
+    """The first images of the run, as the network saw them."""
+    mistakes: Mapping[str, Image.Image] = field(default_factory=dict)
+    """Images by the path of their mistake; one that is missing is named without its picture."""
+
+
+NO_PICTURES = Pictures()
+
+
+def render_training(
+    bundle: Bundle,
+    history: Sequence[Epoch],
+    manifest: "RunManifest",
+    validation: Evaluation | None = None,
+    pictures: Pictures = NO_PICTURES,
+) -> str:
     """The page as an HTML document.
 
     Args:
         bundle: the result of the run, with its validation scores.
         history: the log of the run.
         manifest: its recipe and surroundings.
+        validation: the figures of the bundle on the validation part.
+        pictures: images of both parts.
 
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
@@ -30,6 +62,7 @@ def render_training(bundle: Bundle, history: Sequence[Epoch], manifest: "RunMani
     return page(
         "training.html.j2",
         title=f"Training of {bundle.model.name}",
+        name=bundle.model.name,
         bundle=bundle,
         cards=tuple(_cards(bundle, history)),
         curves=training_curves(history),
@@ -37,7 +70,43 @@ def render_training(bundle: Bundle, history: Sequence[Epoch], manifest: "RunMani
         columns=Epoch.__struct_fields__,
         settings=settings_of(manifest.recipe),
         environment=manifest.environment,
+        first=pictures.first,
+        pictures=pictures.mistakes,
+        **(judged(validation) if validation and validation.seen else {"result": None}),
     )
+
+
+def write_page(storage: "Storage", bundle: Bundle) -> str:
+    """Write the page of a finished run into its folder; returns its place.
+
+    Pictures come from the run's data, and are left out where these cannot be read any more.
+
+    Raises:
+        MissingExtra: jinja2 or matplotlib is not installed.
+    """
+    from xception.train.logs import read_history
+    from xception.train.manifest import manifest_at
+    from xception.train.validation import read_validation
+
+    manifest, validation = manifest_at(storage.place), read_validation(storage)
+    pictures = _pictures(manifest, validation)
+    html = render_training(bundle, read_history(storage), manifest, validation, pictures)
+    storage.write(PAGE, html.encode())
+    return f"{storage.place}/{PAGE}"
+
+
+def _pictures(manifest: "RunManifest", validation: Evaluation | None) -> Pictures:
+    from xception.train.assembly import open_parts
+    from xception.train.first_batch import first_images
+
+    preprocess = manifest.recipe.preprocess
+    try:
+        training, held_out = open_parts(manifest.recipe.data)
+        first = [(image, as_seen(image.pixels, preprocess)) for image in first_images(manifest.recipe, training)]
+    except InputError:
+        return Pictures()
+    mistakes = validation.mistakes if validation else ()
+    return Pictures(first, thumbnails(held_out, (mistake.path for mistake in mistakes)))
 
 
 def _cards(bundle: Bundle, history: Sequence[Epoch]) -> Iterator[Card]:

@@ -94,6 +94,22 @@ class Tally:
             self.real_counted += 1
             self.real_hits += predicted in right
 
+    def include(self, other: "Tally") -> None:
+        """Count what was counted of another part of the data, with the same classes."""
+        self.confusion += other.confusion
+        self.ranks += other.ranks
+        self.loss.include(other.loss)
+        self.brier.include(other.brier)
+        self.reliability.include(other.reliability)
+        for own, others in zip(self.margins, other.margins, strict=True):
+            own.extend(others)
+        self.failures += other.failures
+        self.damaged += other.damaged
+        self.mistakes = sorted(self.mistakes + other.mistakes)[:MAX_MISTAKES]
+        self.real_hits += other.real_hits
+        self.real_counted += other.real_counted
+        self._added += other._added
+
     @property
     def seen(self) -> int:
         """Images that were given to the model."""

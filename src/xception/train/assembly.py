@@ -216,6 +216,19 @@ def make_batches(recipe: Recipe, source: Source, own: OwnParts = NO_PARTS, *, ra
     )
 
 
+def batch_augment(recipe: Recipe, batches: Batches) -> BatchAugment:
+    """The changes to whole batches on the device, for the process that the batches are for."""
+    return BatchAugment(
+        augment=recipe.augment,
+        mix=recipe.mix,
+        preprocess=recipe.preprocess,
+        num_classes=len(batches.source.classes),
+        steps_per_epoch=batches.per_epoch,
+        seed=recipe.seed,
+        rank=batches.rank,
+    )
+
+
 def _initial_state(
     recipe: Recipe, bundle: Bundle, batches: Batches, parent: Bundle | None, own: OwnParts
 ) -> TrainingState:
@@ -263,15 +276,7 @@ def _stepper(
             course,
             own.schedule,
         ),
-        augment=BatchAugment(
-            augment=recipe.augment,
-            mix=recipe.mix,
-            preprocess=recipe.preprocess,
-            num_classes=len(batches.source.classes),
-            steps_per_epoch=course.steps_per_epoch,
-            seed=recipe.seed,
-            rank=fabric.global_rank,
-        ),
+        augment=batch_augment(recipe, batches),
         loss=own.loss
         or make_loss(recipe.loss, batches.class_counts, blends_images=recipe.mix.is_on, positive=positive),
         seed=recipe.seed,

@@ -10,12 +10,13 @@ from typing import NoReturn
 import torch
 from lightning_fabric import Fabric
 
-from xception.bundle import Bundle, Score
+from xception.bundle import Bundle
 from xception.data.source import Source
 from xception.data.training_images import Digests
 from xception.errors import CheckFailed, EnvironmentFault, UsageError
 from xception.goldens import Image8
 from xception.models.network import Xception
+from xception.tasks.evaluation import Evaluation
 from xception.train.batches import Batch, Batches
 from xception.train.callbacks import Callback, RunningTraining, StepReport
 from xception.train.checkpoint import Checkpoints, restore
@@ -28,7 +29,7 @@ from xception.train.settings import FreezeSettings
 from xception.train.state import TrainingState
 from xception.train.step import Stepper
 from xception.train.storage import Storage
-from xception.train.validation import Validation, validate
+from xception.train.validation import validate
 
 CHECKPOINT_EVERY_S = 10.0
 """Seconds of work that a killed run loses at most, in addition to the step that it was in, where saving is quick."""
@@ -86,9 +87,9 @@ class TrainingRun:
         """The callbacks that this process calls."""
         return self.callbacks if self.parts.fabric.is_global_zero else ()
 
-    def train(self) -> Score:
-        """Train from the present state to the end of the run; returns the score of the last validation."""
-        score = None
+    def train(self) -> Evaluation:
+        """Train from the present state to the end of the run; returns the last validation."""
+        validation = None
         self.clock = perf_counter()
         progress = self.parts.state.progress
         while not (progress.ended_by or self.parts.course.is_over(progress.history)):
@@ -99,23 +100,23 @@ class TrainingRun:
                     self._step(batch)
                     if progress.ended_by:
                         break
-            score = self._end_epoch()
+            validation = self._end_epoch()
             self._save()
-        # There is no score if an earlier process was killed between the last checkpoint and the bundle.
-        return score or self._validate().score
+        # There is none if an earlier process was killed between the last checkpoint and the bundle.
+        return validation or self._validate()
 
-    def return_to_best(self) -> Score:
-        """Restore the state of the best epoch; returns its score."""
+    def return_to_best(self) -> Evaluation:
+        """Restore the state of the best epoch; returns its validation."""
         best = from_first(self.parts.fabric, self.checkpoints.best)
         if best:
             progress = self.parts.state.progress
             restore(self.parts.state, best[1], best[0])
             self.parts.state.progress = progress  # the run went further, which its history tells
-        return self._validate().score
+        return self._validate()
 
-    def score_of(self, network: Xception) -> Score:
-        """The score of another network on the validation part."""
-        return self._validate(network).score
+    def judge(self, network: Xception) -> Evaluation:
+        """The figures of another network on the validation part."""
+        return self._validate(network)
 
     def _rest_of(self, epoch: int) -> Generator[Batch, None, None]:
         return self.parts.batches.from_step(
@@ -201,7 +202,7 @@ class TrainingRun:
             f"{self.storage.place} holds the run, which --resume continues"
         )
 
-    def _validate(self, network: Xception | None = None) -> Validation:
+    def _validate(self, network: Xception | None = None) -> Evaluation:
         parts = self.parts
         return validate(
             parts.fabric,
@@ -213,7 +214,7 @@ class TrainingRun:
             workers=self.workers,
         )
 
-    def _end_epoch(self) -> Score:
+    def _end_epoch(self) -> Evaluation:
         """Validate, write the logs, and reset the sums for the next epoch."""
         validation, progress = self._validate(), self.parts.state.progress
         self._lap()
@@ -225,19 +226,19 @@ class TrainingRun:
             for callback in self.heard:
                 callback.on_epoch(self.running, row)
         progress.ended_by = self._ended_by()
-        return validation.score
+        return validation
 
-    def _row(self, validation: Validation) -> Epoch:
-        progress, score = self.parts.state.progress, validation.score
+    def _row(self, validation: Evaluation) -> Epoch:
+        progress = self.parts.state.progress
         before = progress.history[-1].steps if progress.history else 0
         return Epoch(
             epoch=len(progress.history) + 1,
             steps=progress.step,
             lr=self.parts.stepper.learning_rate(progress.step - 1, progress.validation_losses),
             train_loss=progress.loss_sum / progress.seen,
-            validation_loss=score.loss,
-            validation_top1=score.top1.value if score.top1 else None,
-            validation_top5=score.top5.value if score.top5 else None,
+            validation_loss=validation.loss,
+            validation_top1=validation.top1.value if validation.top1 else None,
+            validation_top5=validation.top5.value if validation.top5 else None,
             validation_balanced_accuracy=validation.balanced_accuracy,
             validation_macro_f1=validation.macro_f1,
             validation_roc_auc=validation.roc_auc,

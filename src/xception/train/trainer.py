@@ -18,6 +18,8 @@ from xception.errors import InputError
 from xception.goldens import Image8, write_with_goldens
 from xception.identity.identity import with_identity
 from xception.models.network import Xception
+from xception.outputs import json_document
+from xception.tasks.evaluation import Evaluation
 from xception.train.advice import result_remarks
 from xception.train.assembly import assemble, remarks
 from xception.train.callbacks import Callback, RunningTraining
@@ -42,6 +44,7 @@ from xception.train.qat import FakeQuantized
 from xception.train.recipe import Recipe, load_recipe
 from xception.train.schedule import Moment
 from xception.train.storage import Storage, open_storage
+from xception.train.validation import VALIDATION
 from xception.weights import weights_bytes
 
 BUNDLE = "bundle"
@@ -116,14 +119,14 @@ def _train(run: TrainingRun, manifest: RunManifest) -> Bundle:
     for callback in run.heard:
         callback.on_start(run.running)
     with noted_signals() as run.request:
-        score = run.train()
+        validation = run.train()
         if manifest.recipe.publish == "best":
-            score = run.return_to_best()
+            validation = run.return_to_best()
         if isinstance(parts.state.network, FakeQuantized):
-            score = run.score_of(parts.state.network.plain())
+            validation = run.judge(parts.state.network.plain())
     if parts.fabric.is_global_zero:
         _say(result_remarks(parts.state.progress.history, len(parts.batches.source.classes)), run.running.note)
-    bundle = from_first(parts.fabric, lambda: _publish(run.storage, parts, manifest, score))
+    bundle = from_first(parts.fabric, lambda: _publish(run.storage, parts, manifest, validation))
     for callback in run.heard:
         callback.on_end(run.running, bundle)
     return bundle
@@ -248,8 +251,9 @@ def _continued(
     return manifest
 
 
-def _publish(storage: Storage, parts: Parts, manifest: RunManifest, score: Score) -> Bundle:
-    metrics = {parts.validation.name: score} if score.total else {}
+def _publish(storage: Storage, parts: Parts, manifest: RunManifest, validation: Evaluation) -> Bundle:
+    storage.write(VALIDATION, json_document(validation))
+    metrics = {parts.validation.name: validation.score()} if validation.total else {}
     digests = np.concatenate([parts.batches.digests.all(), parts.parent_digests])
     bundle = _with_stages(parts.bundle, manifest.stages)
     written = (bundle, parts.state.published, metrics, digests, parts.golden_images)
