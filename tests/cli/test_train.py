@@ -82,6 +82,11 @@ def test_what_does_not_go_together_is_refused(arguments: dict[str, object], mess
         train(recipe, **arguments)
 
 
+def test_a_repeated_run_searches_for_no_rate(uninterrupted: Path) -> None:
+    with pytest.raises(UsageError, match="expected no --find-lr"):
+        train(rerun=str(uninterrupted), find_lr=True)
+
+
 def test_a_repeated_run_takes_places_and_nothing_else(uninterrupted: Path) -> None:
     with pytest.raises(UsageError, match=r"seed=1 would change it; expected only the places data\.source"):
         train(rerun=str(uninterrupted), set_=("seed=1",))

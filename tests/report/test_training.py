@@ -16,6 +16,7 @@ from xception.tasks.evaluation import Evaluation
 from xception.train.assembly import assemble
 from xception.train.first_batch import MAX_FIRST_IMAGES
 from xception.train.manifest import RunManifest, describe_run
+from xception.train.rate_finder import RateSearch
 from xception.train.recipe import Recipe
 from xception.train.settings import DataSettings, MixSettings
 from xception.train.storage import open_storage
@@ -107,6 +108,13 @@ def test_the_page_goes_without_pictures_where_the_data_are_gone(whole: Path, rec
     html = (copy / "report.html").read_text()
     assert "<img" not in html
     assert "The picture cannot be read any more" in html
+
+
+def test_the_search_for_a_rate_has_its_curve(weights_bundle: Bundle, manifest: RunManifest) -> None:
+    search = RateSearch(rates=(1e-3, 1e-2, 1e-1), losses=(2.0, 1.0, 1.5), chosen=0.01, before=0.1)
+    html = render_training(weights_bundle, [EPOCH], manifest, search=search)
+    assert html.count("<svg") == 1
+    assert "the run takes, 0.01, in place of 0.1" in Page(html).text
 
 
 def test_a_run_that_was_never_judged_has_no_curves(weights_bundle: Bundle, manifest: RunManifest) -> None:

@@ -5,7 +5,7 @@ import logging
 import os
 from functools import partial
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -40,6 +40,7 @@ def train(
     set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
     fold: str | None = None,
     rerun: str | None = None,
+    find_lr: bool = False,
     resume: bool = False,
     dry_run: bool = False,
     workers: int = 2,
@@ -55,6 +56,7 @@ def train(
     xception train finetune --from keras_xception.imagenet --data photos/
     xception train qat --from runs/digits/bundle --data digits --out runs/qat
     xception train digits --dry-run
+    xception train digits --data photos/ --find-lr --out runs/photos
     xception train --rerun runs/digits --out runs/again
     torchrun --nproc-per-node 8 --no-python xception train modern --data imagenet
     ```
@@ -68,6 +70,7 @@ def train(
         fold: Part of the images to hold out for validation, such as 1/5 for the first of five; the five hold each once.
         set_: Change a setting of the recipe, such as optim.lr=0.1; may be given several times.
         rerun: Folder or `run.json` of a run to repeat, in place of a recipe.
+        find_lr: Search for a learning rate first, and train with it in place of the recipe's.
         resume: Continue the run that lies at --out, or start it if there is none.
         dry_run: Print the plan, make two steps, and write nothing.
         workers: Worker threads, which prepare batches; the result does not depend on their number.
@@ -84,11 +87,13 @@ def train(
     given = {"data.source": data, "model.start": from_, "data.hold_out.fold": fold}
     changes = (*chosen, *set_, *(f"{name}={_toml(value)}" for name, value in given.items() if value is not None))
     settings, like = _settings(recipe, rerun, changes)
+    if find_lr and like:
+        raise UsageError("--rerun repeats a run with its learning rate; expected no --find-lr with it")
     if dry_run:
-        _dry_run(settings, workers)
+        _dry_run(_with_found_rate(settings, workers) if find_lr else settings, workers)
         return
     place = out or (f"runs/{PurePath(recipe).stem}" if recipe else f"{(rerun or '').removesuffix('/run.json')}-again")
-    _train(settings, place, like, resume=resume, workers=workers, keep=keep)
+    _train(settings, place, like, find_lr=find_lr, resume=resume, workers=workers, keep=keep)
 
 
 def _first_run(name: str, start: str | None, fold: str | None) -> "FirstRun | None":
@@ -131,12 +136,19 @@ def _read_rerun(place: str) -> "RunManifest":
     return manifest
 
 
-def _train(recipe: "Recipe", out: str, like: "RunManifest | None", *, resume: bool, workers: int, keep: int) -> None:
+def _with_found_rate(recipe: "Recipe", workers: int) -> "Recipe":
+    from xception.train.rate_finder import search_rate
+
+    found, _ = search_rate(recipe, workers=workers, on_note=say)
+    return found
+
+
+def _train(recipe: "Recipe", out: str, like: "RunManifest | None", **options: Any) -> None:
     from xception.cli.training_display import TrainingDisplay
     from xception.train.trainer import train_network
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every process
-    train_here = partial(train_network, recipe, out=out, resume=resume, workers=workers, keep=keep, like=like)
+    train_here = partial(train_network, recipe, out=out, like=like, **options)
     if os.environ.get("RANK", "0") != "0":  # only the first of several processes prints
         train_here()
         return

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from xception.train.rate_finder import RateSearch
+
 THUMBNAIL_PX = 168
 
 MAX_NAMED = 6
@@ -91,6 +93,19 @@ def training_curves(history: Sequence[Epoch]) -> str:
             axes.xaxis.get_major_locator().set_params(integer=True)
 
     return _svg("curves", (10, 3.1), draw)
+
+
+def rate_search_curve(search: "RateSearch") -> str:
+    """The smoothed loss by the rate on a logarithmic axis, with the chosen rate marked."""
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.subplots()
+        axes.semilogx(search.rates, search.losses, color=BLUE)
+        nearest = min(range(len(search.rates)), key=lambda index: abs(np.log(search.rates[index] / search.chosen)))
+        axes.plot([search.chosen], [search.losses[nearest]], "o", color=WARM)
+        axes.set(title="Loss (nats)", xlabel="learning rate")
+
+    return _svg("rates", (10, 2.8), draw)
 
 
 def throughput(runs: Sequence[tuple[str, Run]]) -> str:

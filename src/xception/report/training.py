@@ -12,13 +12,14 @@ from xception.report.document import Card
 from xception.report.evaluation import accuracy_card, judged
 from xception.report.html import page
 from xception.report.pictures import as_seen, thumbnails
-from xception.report.plots import training_curves
+from xception.report.plots import rate_search_curve, training_curves
 from xception.tasks.evaluation import Evaluation
 from xception.train.logs import Epoch, median_speed
 
 if TYPE_CHECKING:
     from xception.train.first_batch import SeenImage
     from xception.train.manifest import RunManifest
+    from xception.train.rate_finder import RateSearch
     from xception.train.storage import Storage
 
 PAGE = "report.html"
@@ -44,6 +45,7 @@ def render_training(
     manifest: "RunManifest",
     validation: Evaluation | None = None,
     pictures: Pictures = NO_PICTURES,
+    search: "RateSearch | None" = None,
 ) -> str:
     """The page as an HTML document.
 
@@ -53,6 +55,7 @@ def render_training(
         manifest: its recipe and surroundings.
         validation: the figures of the bundle on the validation part.
         pictures: images of both parts.
+        search: the search for the learning rate, if there was one.
 
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
@@ -66,6 +69,8 @@ def render_training(
         bundle=bundle,
         cards=tuple(_cards(bundle, history)),
         curves=training_curves(history),
+        search=search,
+        rates=rate_search_curve(search) if search else "",
         history=history,
         columns=Epoch.__struct_fields__,
         settings=settings_of(manifest.recipe),
@@ -86,11 +91,12 @@ def write_page(storage: "Storage", bundle: Bundle) -> str:
     """
     from xception.train.logs import read_history
     from xception.train.manifest import manifest_at
+    from xception.train.rate_finder import read_rate_search
     from xception.train.validation import read_validation
 
     manifest, validation = manifest_at(storage.place), read_validation(storage)
     pictures = _pictures(manifest, validation)
-    html = render_training(bundle, read_history(storage), manifest, validation, pictures)
+    html = render_training(bundle, read_history(storage), manifest, validation, pictures, read_rate_search(storage))
     storage.write(PAGE, html.encode())
     return f"{storage.place}/{PAGE}"
 

@@ -41,6 +41,7 @@ from xception.train.manifest import (
 from xception.train.optim import Groups
 from xception.train.own_parts import OwnParts
 from xception.train.qat import FakeQuantized
+from xception.train.rate_finder import RATE_SEARCH, RateSearch, search_rate
 from xception.train.recipe import Recipe, load_recipe
 from xception.train.schedule import Moment
 from xception.train.storage import Storage, open_storage
@@ -62,6 +63,7 @@ def train_network(
     schedule: Callable[[Moment], float] | None = None,
     augment: Callable[[Image.Image, np.random.Generator], Image.Image] | None = None,
     callbacks: Sequence[Callback] = (),
+    find_lr: bool = False,
     resume: bool = False,
     workers: int = 2,
     keep: int = 2,
@@ -81,6 +83,8 @@ def train_network(
         validation: images to validate on, if they are not a part of `data`.
         loss: in place of the recipe's, as are `optimizer`, `schedule` and `augment`: see `OwnParts`.
         callbacks: see and may change or end the run; like the own parts they enter the lineage by name and source.
+        find_lr: search for a learning rate first, on a copy, and train with it in place of the recipe's; a resumed run
+            keeps the rate that it began with.
         resume: go on with the run at `out`, if there is one. With more epochs than it was to have, it is prolonged.
         workers: threads that prepare batches.
         keep: number of last checkpoints to keep, in addition to the best.
@@ -97,20 +101,56 @@ def train_network(
         recipe = load_recipe(recipe)
     own = OwnParts(loss=loss, optimizer=optimizer, schedule=schedule, augment=augment, callbacks=tuple(callbacks))
     recipe, sources = _with_data(recipe, data, validation)
-    parts = assemble(recipe, sources, own=own, workers=workers, on_note=on_note)
-    manifest = describe_run(recipe, parts)
     with closing(open_storage(out)) as storage:
+        search = None
+        if find_lr:
+            recipe, search = _with_rate(recipe, sources, own, storage, resume=resume, workers=workers, on_note=on_note)
+        parts = assemble(recipe, sources, own=own, workers=workers, on_note=on_note)
+        manifest = describe_run(recipe, parts)
         if like:
             check_same_data(like, manifest, "the run to repeat")
         earlier, finished = from_first(parts.fabric, lambda: _claim(storage, manifest, like, on_note, resume=resume))
         if finished:
             return finished
+        if search and parts.fabric.is_global_zero:
+            storage.write(RATE_SEARCH, json_document(search))
         checkpoints = _restored(storage, keep, parts, on_note)
         if earlier is None and like is None and parts.fabric.is_global_zero:
             _say(remarks(recipe, parts), on_note)
         manifest = _continued(storage, manifest, earlier, parts, on_note)
         now = RunningTraining(recipe=recipe, course=parts.course, place=storage.place, state=parts.state, note=on_note)
         return _train(TrainingRun(parts, storage, checkpoints, now, own.callbacks, workers), manifest)
+
+
+def _with_rate(
+    recipe: Recipe,
+    sources: tuple[Source, Source] | None,
+    own: OwnParts,
+    storage: Storage,
+    *,
+    resume: bool,
+    workers: int,
+    on_note: Callable[[str], None],
+) -> tuple[Recipe, RateSearch | None]:
+    """The recipe with a rate that is searched for, or with that of the run to resume."""
+    refuse_taken(storage, resume=resume)
+    found = read_manifest(storage) if resume else None
+    if found is None:
+        return search_rate(recipe, sources, own=own, workers=workers, on_note=on_note)
+    rate = found.recipe.optim.lr
+    return msgspec.structs.replace(recipe, optim=msgspec.structs.replace(recipe.optim, lr=rate)), None
+
+
+def refuse_taken(storage: Storage, *, resume: bool) -> None:
+    """Refuse a place that holds something which is not to be resumed.
+
+    Raises:
+        InputError: it does.
+    """
+    if storage.names() and not resume:
+        raise InputError(
+            f"{storage.place} is not empty; pass --resume to continue the run in it, or choose another place"
+        )
 
 
 def _train(run: TrainingRun, manifest: RunManifest) -> Bundle:
@@ -197,10 +237,7 @@ def _claim(
     Raises:
         InputError: the place holds something that is not to be resumed, or another run.
     """
-    if storage.names() and not resume:
-        raise InputError(
-            f"{storage.place} is not empty; pass --resume to continue the run in it, or choose another place"
-        )
+    refuse_taken(storage, resume=resume)
     storage.claim()
     found = read_manifest(storage)
     if found:
