@@ -14,8 +14,10 @@ from tests.cli.conftest import Command, Completed
 from tests.cli.signalled import after_step
 from tests.support.samples import HANG_S, write_folder
 from xception.cli import training_display as module
+from xception.cli.app import main
 from xception.cli.train import train
 from xception.errors import MissingExtra, UsageError
+from xception.train.interruption import Stopped
 
 SMALL = [
     f"--set={change}"
@@ -80,6 +82,22 @@ def test_what_does_not_go_together_is_refused(arguments: dict[str, object], mess
     recipe = arguments.pop("recipe", None)
     with pytest.raises(UsageError, match=message):
         train(recipe, **arguments)
+
+
+def test_of_several_processes_the_first_says_that_they_were_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise Stopped("stopped by SIGTERM after step 3")
+
+    monkeypatch.setattr("xception.train.trainer.train_network", stopped)
+    for rank, said in (("0", "stopped by SIGTERM after step 3"), ("1", "")):
+        monkeypatch.setenv("RANK", rank)
+        with pytest.raises(SystemExit) as ending:
+            main(["train", "digits", "--out", str(tmp_path / "run")])
+        assert ending.value.code == 130
+        assert said in (printed := capsys.readouterr().err)
+        assert said or not printed
 
 
 def test_a_repeated_run_searches_for_no_rate(uninterrupted: Path) -> None:

@@ -1,12 +1,21 @@
 import msgspec
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.support.samples import CLASSES, labelled
 from tests.train.samples import EPOCH, small_recipe
-from xception.data.source import Items
+from xception.data.source import Item, Items
 from xception.errors import InputError, UsageError
-from xception.train.advice import class_counts, data_remarks, norm_remark, require_trainable, result_remarks
+from xception.preprocess import Preprocess
+from xception.train.advice import (
+    class_counts,
+    color_remark,
+    data_remarks,
+    norm_remark,
+    require_trainable,
+    result_remarks,
+)
 from xception.train.settings import ScheduleSettings
 
 EMPTY = Items("nothing", CLASSES, ())
@@ -50,6 +59,28 @@ def test_few_held_out_images_are_said_with_what_one_of_them_moves() -> None:
     assert "only 2 images of bee are held out, of which each moves the recall by 50 points" in remarks(
         [500, 8], [50, 2]
     )
+
+
+def pictures(*colors: object) -> Items:
+    items = (Item(str(place), 0, lambda color=color: picture(color)) for place, color in enumerate(colors))
+    return Items("photos", CLASSES, tuple(items))
+
+
+def picture(color: object) -> Image.Image:
+    return Image.new("RGB", (4, 4), color)
+
+
+def test_colours_that_a_gray_network_does_not_get_are_said() -> None:
+    gray = Preprocess(color="gray", mean=(0.5,), std=(0.5,))
+    remark = color_remark(gray, pictures("gray", "red"))
+    assert remark is not None
+    assert "photos are in colour" in remark
+    assert "--set preprocess.color=rgb" in remark
+    # JPEG leaves a gray photo with channels that differ by a few levels.
+    assert color_remark(gray, pictures((120, 126, 131))) is None
+    assert color_remark(Preprocess(), pictures("red")) is None
+    broken = Items("photos", CLASSES, (Item("broken", 0, lambda: b"no image"),))
+    assert color_remark(gray, broken) is None
 
 
 def test_norms_that_do_not_settle_within_the_run_are_said_with_a_momentum_that_does() -> None:

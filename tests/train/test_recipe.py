@@ -9,7 +9,7 @@ from xception.arch.variants import VARIANTS, architecture
 from xception.bundle import Bundle
 from xception.convert.defaults import default_preprocess
 from xception.errors import InputError, UnknownName, UsageError
-from xception.preprocess import Preprocess, Squash
+from xception.preprocess import Preprocess, ShorterSide, Squash
 from xception.train.recipe import CONTINUING, Recipe, load_recipe, shipped
 from xception.train.settings import ModelSettings, OptimSettings
 from xception.train.trainer import train_network
@@ -177,6 +177,22 @@ def test_without_preprocessing_a_recipe_has_its_networks_own(tmp_path: Path) -> 
     changed = load_recipe(str(path), ["preprocess.interpolation=bicubic", "preprocess.antialias=true"]).preprocess
     assert changed == msgspec.structs.replace(own, interpolation="bicubic", antialias=True)
     assert load_recipe(str(path), ["preprocess.color=gray"]).preprocess.mean == own.mean[:1]
+
+
+@pytest.mark.parametrize(
+    ("change", "resize"),
+    [
+        ("preprocess.resize.width_px=96", Squash(width_px=96, height_px=64)),
+        ("preprocess.resize={rule='shorter_side', px=40}", ShorterSide(px=40)),
+        ("preprocess.resize=", Squash(width_px=64, height_px=64)),
+    ],
+)
+def test_a_part_of_a_networks_own_preprocessing_is_changed_by_itself(
+    tmp_path: Path, change: str, resize: object
+) -> None:
+    file = tmp_path / "mini.toml"
+    file.write_text("epochs = 1\n[model]\nvariant = 'mini_xception'\n[data]\nsource = 'digits'\n")
+    assert load_recipe(file, [change]).preprocess.resize == resize
 
 
 def test_preprocessing_that_a_file_states_is_not_completed_by_anothers() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import S3Server
 from xception.bundle import Bundle, write_bundle
-from xception.errors import EnvironmentFault, UsageError
+from xception.errors import EnvironmentFault, InputError, UsageError
 from xception.outputs import PARTIAL
 from xception.train.storage import Storage, open_storage
 
@@ -102,3 +102,9 @@ def test_a_bucket_that_does_not_exist_is_named(s3_server: S3Server) -> None:
     storage = open_storage("s3://nowhere/run")
     with pytest.raises(EnvironmentFault, match=r"cannot write s3://nowhere/run/a: .*bucket does not exist"):
         storage.write("a", b"x")
+
+
+def test_a_file_in_the_place_of_the_run_is_named_for_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("x")
+    with pytest.raises(InputError, match=r"run is a file; expected a folder for the run"):
+        open_storage(tmp_path / "run").names()

@@ -3,12 +3,14 @@
 import json
 import logging
 import os
+import sys
 from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from xception.cli.failures import EXIT_INTERRUPTED
 from xception.cli.output import percent, print_facts, progress_bar, say
 from xception.data.locations import base_name
 from xception.data.remote import is_remote
@@ -45,6 +47,7 @@ def train(
     dry_run: bool = False,
     workers: int = 2,
     keep: int = 2,
+    save_every: int | None = None,
 ) -> None:
     """Train a network from a recipe; a killed run continues with --resume and ends with the same weights.
 
@@ -74,10 +77,12 @@ def train(
         resume: Continue the run that lies at --out, or start it if there is none.
         dry_run: Print the plan, make two steps, and write nothing.
         workers: Worker threads, which prepare batches; the result does not depend on their number.
+        save_every: Epochs between two saved states; by default one, and every ten seconds a state in between.
         keep: Number of last checkpoints to keep, in addition to the best.
     """
-    if min(workers, keep) < 1:
-        raise UsageError(f"--workers is {workers} and --keep is {keep}; expected at least 1 for both")
+    for option, value in (("workers", workers), ("keep", keep), ("save-every", save_every)):
+        if value is not None and value < 1:
+            raise UsageError(f"--{option} is {value}; expected at least 1")
     start = packages_to_get(from_) if from_ else ()
     require_all(*TRAINING_PACKAGES, *start, *packages_for(data))
     chosen: tuple[str, ...] = ()
@@ -93,7 +98,7 @@ def train(
         _dry_run(_with_found_rate(settings, workers) if find_lr else settings, workers)
         return
     place = out or (f"runs/{PurePath(recipe).stem}" if recipe else f"{(rerun or '').removesuffix('/run.json')}-again")
-    _train(settings, place, like, find_lr=find_lr, resume=resume, workers=workers, keep=keep)
+    _train(settings, place, like, find_lr=find_lr, resume=resume, workers=workers, keep=keep, save_every=save_every)
 
 
 def _first_run(name: str, start: str | None, fold: str | None) -> "FirstRun | None":
@@ -145,12 +150,16 @@ def _with_found_rate(recipe: "Recipe", workers: int) -> "Recipe":
 
 def _train(recipe: "Recipe", out: str, like: "RunManifest | None", **options: Any) -> None:
     from xception.cli.training_display import TrainingDisplay
+    from xception.train.interruption import Stopped
     from xception.train.trainer import train_network
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every process
     train_here = partial(train_network, recipe, out=out, like=like, **options)
     if os.environ.get("RANK", "0") != "0":  # only the first of several processes prints
-        train_here()
+        try:
+            train_here()
+        except Stopped:
+            sys.exit(EXIT_INTERRUPTED)
         return
     with progress_bar() as progress:
         bundle = train_here(callbacks=[TrainingDisplay(progress)], on_note=say)

@@ -5,8 +5,10 @@ from math import ceil
 
 import numpy as np
 
-from xception.data.source import Source
-from xception.errors import InputError, UsageError
+from xception.data.decode import loaded_image
+from xception.data.source import Item, Source
+from xception.errors import DecodeError, InputError, UsageError
+from xception.preprocess import Preprocess
 from xception.train.logs import Epoch
 from xception.train.recipe import Recipe
 
@@ -15,6 +17,12 @@ FEW_HELD_OUT = 10
 
 MAX_INITIAL_SHARE = 0.05
 """Share of a batch statistic that may be its initial value at the end of a run."""
+
+MAX_LOOKED_AT = 8
+"""Images that are looked at for colours."""
+
+MAX_GRAY_SPREAD = 24
+"""Levels between the channels of a gray image at most, as JPEG leaves them."""
 
 MAX_NAMED_CLASSES = 5
 """Classes that a sentence names."""
@@ -82,6 +90,28 @@ def data_remarks(training: Source, counts: np.ndarray, held_out: np.ndarray) -> 
             f"{100 / few.min():.0f} points; hold out more (--set data.hold_out.share=0.2), or train every fold "
             "(--fold 1/5 to 5/5)"
         )
+
+
+def color_remark(preprocess: Preprocess, training: Source) -> str | None:
+    """A sentence on colours that the network does not get, if the first images have any; unreadable ones have none."""
+    if preprocess.color != "gray":
+        return None
+    first = (training[index] for index in range(min(len(training), MAX_LOOKED_AT)))
+    if not any(map(_is_coloured, first)):
+        return None
+    return (
+        f"the images of {training.name} are in colour and the network takes gray ones; pass --set "
+        "preprocess.color=rgb if colours tell the classes apart"
+    )
+
+
+def _is_coloured(item: Item) -> bool:
+    try:
+        image = loaded_image(item.load())
+    except (DecodeError, OSError):
+        return False
+    pixels = np.asarray(image.convert("RGB"), np.int16)
+    return bool(np.ptp(pixels, axis=2).max() > MAX_GRAY_SPREAD)
 
 
 def norm_remark(momentum: float, steps: int) -> str | None:

@@ -19,7 +19,7 @@ from xception.errors import InputError, UsageError
 from xception.goldens import images_of
 from xception.labels import Labels
 from xception.models.network import build
-from xception.train.advice import class_counts, data_remarks, norm_remark, require_trainable
+from xception.train.advice import class_counts, color_remark, data_remarks, norm_remark, require_trainable
 from xception.train.batches import Batches, TrainingImages
 from xception.train.damaged import unreadable, without
 from xception.train.distributed import from_first, launch
@@ -110,6 +110,7 @@ def remarks(recipe: Recipe, parts: Parts) -> list[str]:
         scaling_remark(recipe.optim, recipe.batch_size),
         monitor_remark(recipe.monitor, source.classes, counts) if decides else None,
         None if recipe.model.start else norm_remark(norms, parts.course.total_steps),
+        color_remark(recipe.preprocess, source),
         *data_remarks(source, counts, class_counts(parts.validation, source.classes)),
     )
     return [remark for remark in found if remark]

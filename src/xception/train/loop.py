@@ -21,6 +21,7 @@ from xception.train.batches import Batch, Batches
 from xception.train.callbacks import Callback, RunningTraining, StepReport
 from xception.train.checkpoint import Checkpoints, restore
 from xception.train.distributed import from_first, summed
+from xception.train.figures import ranks
 from xception.train.finetune import set_learning
 from xception.train.interruption import Stopped, StopRequest
 from xception.train.logs import Epoch, write_logs
@@ -76,6 +77,9 @@ class TrainingRun:
     callbacks: Sequence[Callback] = ()
     """All callbacks, of which only the first process calls any."""
     workers: int = 2
+    save_every: int | None = None
+    """Epochs between two saved states; by default one, with states in between."""
+    publishes_best: bool = False
     request: StopRequest = field(default_factory=StopRequest)
     """The request to stop, if a signal came."""
     clock: float = 0.0
@@ -101,7 +105,8 @@ class TrainingRun:
                     if progress.ended_by:
                         break
             validation = self._end_epoch()
-            self._save()
+            if self._is_to_be_saved():
+                self._save()
         # There is none if an earlier process was killed between the last checkpoint and the bundle.
         return validation or self._validate()
 
@@ -140,7 +145,7 @@ class TrainingRun:
         progress.ended_by = self._ended_by()
         if stopping:
             self._stop()
-        if perf_counter() > self.next_save:
+        if self.save_every is None and perf_counter() > self.next_save:
             self._save()
 
     def _make_step(self, batch: Batch, weight: float) -> float:
@@ -247,6 +252,15 @@ class TrainingRun:
             ms_per_step=round(1000 * progress.step_seconds / max(1, progress.step - before), 2),
             devices=self.parts.fabric.world_size,
         )
+
+    def _is_to_be_saved(self) -> bool:
+        """Tell whether the state after an epoch is needed later."""
+        progress, course = self.parts.state.progress, self.parts.course
+        is_last = bool(progress.ended_by) or course.is_over(progress.history)
+        if is_last or self.save_every is None or len(progress.history) % self.save_every == 0:
+            return True
+        places = ranks(progress.history, course.figure)
+        return self.publishes_best and bool(places) and places[-1] == max(places)
 
     def _save(self) -> None:
         """Keep the state, and put off the next time so that saving takes a small share of the run."""

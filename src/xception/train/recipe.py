@@ -277,7 +277,13 @@ def _complete_preprocess(given: Mapping[str, Any], own: Preprocess) -> dict[str,
     """The given settings, and for the rest `own`, with the statistics of its first channel for gray images."""
     channels = CHANNELS.get(given.get("color", own.color), own.channels)
     builtins: dict[str, Any] = msgspec.to_builtins(with_channels(own, channels))
-    return {**builtins, **given}
+    return {**builtins, **{name: _changed(builtins.get(name), value) for name, value in given.items()}}
+
+
+def _changed(own: Any, given: Any) -> Any:
+    """A setting of the preprocessing: a rule without its name, such as a `width_px` alone, changes the own rule."""
+    is_part = isinstance(own, dict) and isinstance(given, dict) and "rule" not in given
+    return {**own, **given} if is_part else given
 
 
 def _explain(name: str, document: dict[str, Any], message: str) -> UsageError:

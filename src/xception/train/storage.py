@@ -10,7 +10,7 @@ from typing import Protocol
 from xception import inputs
 from xception.bundle import MANIFEST, Bundle, open_bundle
 from xception.data.remote import filesystem, is_remote
-from xception.errors import EnvironmentFault
+from xception.errors import EnvironmentFault, InputError
 from xception.outputs import FULL, LOCK, PARTIAL, alone_in, write_file
 
 
@@ -77,6 +77,8 @@ class LocalStorage:
         self._claim = ExitStack()
 
     def names(self) -> list[str]:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"{self.place} is a file; expected a folder for the run, or a name that is free")
         with _explained(self.place, "read"):
             found = os.listdir(self.folder) if self.folder.exists() else []  # noqa: PTH208 - only the names
         return sorted(name for name in found if name != LOCK)

@@ -67,6 +67,7 @@ def train_network(
     resume: bool = False,
     workers: int = 2,
     keep: int = 2,
+    save_every: int | None = None,
     like: RunManifest | None = None,
     on_note: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
@@ -88,6 +89,9 @@ def train_network(
         resume: go on with the run at `out`, if there is one. With more epochs than it was to have, it is prolonged.
         workers: threads that prepare batches.
         keep: number of last checkpoints to keep, in addition to the best.
+        save_every: epochs between two states that are saved, and none is saved in between; by default a state is saved
+            after every epoch and every ten seconds. The last epoch's state, the best one's where it is published, and
+            that of a stopped run are saved in any case.
         like: the run to repeat; its data must be the same.
         on_note: called with a sentence on anything that a person should know.
 
@@ -119,7 +123,17 @@ def train_network(
             _say(remarks(recipe, parts), on_note)
         manifest = _continued(storage, manifest, earlier, parts, on_note)
         now = RunningTraining(recipe=recipe, course=parts.course, place=storage.place, state=parts.state, note=on_note)
-        return _train(TrainingRun(parts, storage, checkpoints, now, own.callbacks, workers), manifest)
+        run = TrainingRun(
+            parts,
+            storage,
+            checkpoints,
+            now,
+            own.callbacks,
+            workers,
+            save_every=save_every,
+            publishes_best=manifest.recipe.publish == "best",
+        )
+        return _train(run, manifest)
 
 
 def _with_rate(
