@@ -1,263 +1,264 @@
-"""Inference on a GPU, measured in one call of under ten minutes: a table on stdout, JSON in --out.
+"""Inference on a GPU, measured in one call: figures on stdout as they come, and in --out.
 
-`timm_xception` at 299 px, bfloat16 and float16, batch 1 to 512, run in each of the ways that torch has - eagerly, in
-channels_last, compiled, as a CUDA graph, with the fused kernel of `benchmarks.experiments` where it wins - and next to
-it timm's own model with the same weights, where timm can be imported. Each figure is compared with the roofline: the
-least time that the network's arithmetic and memory traffic, counted from its specification, can take on a device
-whose arithmetic and memory rates are measured in the same call. All logits are compared with those in float32.
+`timm_xception` at 299 px through this toolkit's own session - from 8-bit images in pinned memory to logits - and next
+to it timm's own model with the same weights, eager and compiled, in interleaved rounds. Then the session's checks
+against float32 on the CPU, the engine from JPEG files to labels, and other precisions. Each rate is compared with the
+roofline: the least time that the network's arithmetic and memory traffic can take on a device whose rates are
+measured in the same call.
 
-    python -m benchmarks.gpu
+    python -m benchmarks.gpu --minutes 5
 
-It needs a GPU, torch built for it, and triton, which comes with such a torch; nothing is fetched. Ways for which
-something is missing, or no time is left, stay in the table with the reason. Without a GPU, `--smoke` runs what a CPU
-can run of it on a tiny scale, which proves the script and measures nothing.
+It needs a GPU and torch built for it; timm and triton where they are. Nothing is fetched. What fails or finds no time
+left says so and costs nothing else. Without a GPU, `--smoke` runs what a CPU can run of it on a tiny scale, which
+proves the script and measures nothing.
 """
 
 import argparse
 import json
+import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from argparse import Namespace
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import torch
-from torch import Tensor, nn
 
 from benchmarks import device
-from benchmarks.experiments.fused import fused
+from benchmarks.gpu_inference import correctness, files
+from benchmarks.gpu_inference.scale import Scale, difference, full, smoke
+from benchmarks.gpu_inference.ways import WAYS, Way
 from benchmarks.roofline import Peak, kernels, seconds
-from parity import seeded
-from parity.command import fill
-from parity.ours import seeded_tensors
-from xception.arch.spec import Architecture
-from xception.arch.variants import architecture
-from xception.models.network import build
+from xception.backends.base import InferPrecision
 
-VARIANT = "timm_xception"
-DTYPES = (torch.bfloat16, torch.float16)
-BATCHES = (1, 8, 32, 128, 512)
-ROUNDS = 7
-ROUND_S = 0.05
-"""A round repeats what is shorter than this, so that starting and waiting do not count."""
-TOLERANCE = 0.05
-"""Most that logits may differ from those in float32, in units of the largest: a few times what 8 bits leave over."""
-
-Run = Callable[[], Tensor]
 Row = dict[str, Any]
 
-
-@dataclass(frozen=True)
-class Scale:
-    """How much to measure, and on which device."""
-
-    device: str
-    spec: Architecture
-    px: int
-    batches: tuple[int, ...]
-    rounds: int
-    matrix: int
-    """Side of the matrices by which the device's rates are measured."""
-
-
-FULL = Scale("cuda", architecture(VARIANT), 299, BATCHES, ROUNDS, 8192)
-SMOKE = Scale("cpu", architecture(VARIANT, num_classes=4, width=0.0625), 64, (1, 2), 1, 64)
+COMPARED = (
+    "xception",
+    "xception, one thread",
+    "xception, three at once",
+    "xception, not pinned",
+    "xception, graph alone",
+    "timm, compiled",
+    "timm, compiled, CUDA graph",
+)
+ALONE = ("xception, uncompiled", "timm, eager")
+MAX_AHEAD_S = 90
+"""Seconds after which the processes that compile ahead are no longer waited for."""
 
 
 def main() -> None:
     """Measure, print and write."""
     arguments = _arguments()
     device.need_gpu(smoke=arguments.smoke)
-    scale = SMOKE if arguments.smoke else FULL
-    deadline = time.monotonic() + 60 * arguments.minutes
-    document: Row = {"environment": device.environment(), "rows": []}
-    print(f"{'way':<37}{'dtype':<10}{'batch':>6}{'images/s':>10}{'spread':>8}{'ms':>9}{'roofline':>10}{'logits':>9}")
-    for dtype in DTYPES:
-        peak = measured_peak(scale, dtype)
-        document[f"peak, {_name(dtype)}"] = peak._asdict()
-        for row in rows(scale, dtype, peak, deadline):
-            print(_line(row), flush=True)
-            document["rows"].append(row)
-            arguments.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    scale = smoke() if arguments.smoke else full()
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir()) / "xception-gpu"))
+    if arguments.ahead:
+        _compile_ahead(scale, *arguments.ahead.split(":"))
+        return
+    run = Measurement(scale, time.monotonic() + 60 * arguments.minutes, arguments.out)
+    run.step("environment", device.environment)
+    if not arguments.smoke:
+        run.step("compiling ahead", lambda: ahead(_plan(scale)))
+    run.step("peak", lambda: run.set_peak(measured_peak(scale)))
+    for batch in reversed(scale.batches):
+        run.compare(COMPARED, "bfloat16", batch)
+    for name, check in correctness.CHECKS.items():
+        run.step(f"check, {name}", partial(check, scale))
+    run.step("files", lambda: _files(scale))
+    for batch in (max(scale.batches), 1):
+        for way in ALONE:
+            run.compare((way,), "bfloat16", batch)
+    for precision in ("float16", "tf32", "float32"):
+        run.compare(("xception", "timm, compiled"), precision, max(scale.batches))
 
 
-def rows(scale: Scale, dtype: torch.dtype, peak: Peak, deadline: float) -> Iterator[Row]:
-    """A row for each way and batch; one that cannot run here says why instead."""
-    expected = build(scale.spec, seeded_tensors(scale.spec)).eval()
-    for name, way in WAYS.items():
-        for batch in scale.batches:
-            row = {"way": name, "dtype": _name(dtype), "batch": batch}
-            if time.monotonic() > deadline:
-                yield row | {"reason": "no time is left"}
-                continue
+class Measurement:
+    """One call: what is left of its time, and what it found."""
+
+    def __init__(self, scale: Scale, deadline: float, out: Path) -> None:
+        self.scale, self.deadline, self.out = scale, deadline, out
+        self.start, self.peak = time.monotonic(), Peak(1e12, 1e12)
+        self.document: Row = {"steps": {}, "rows": []}
+
+    def set_peak(self, peak: Peak) -> Row:
+        self.peak = peak
+        return peak._asdict()
+
+    def step(self, name: str, work: Callable[[], Any]) -> None:
+        """Do one thing, and say what came of it; whatever that is, the next thing follows."""
+        began = time.monotonic()
+        found: Any = "no time is left"
+        if began < self.deadline:
             try:
-                yield row | measured(way, expected, scale, dtype, batch, peak)
-            except (ImportError, NotImplementedError, RuntimeError, torch.cuda.OutOfMemoryError) as error:
-                yield row | {"reason": f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"}
-            finally:
-                torch.cuda.empty_cache()
+                found = work()
+            # The device's libraries raise what they please.
+            except Exception:
+                found = "FAILED: " + " | ".join(traceback.format_exc().strip().splitlines()[-6:])
+        print(f"[{began - self.start:5.1f} s, {time.monotonic() - began:5.1f} s] {name}: {_text(found)}", flush=True)
+        self.document["steps"][name] = found
+        self._write()
+
+    def compare(self, names: Sequence[str], precision: InferPrecision, batch: int) -> None:
+        """Measure several ways in turn, round by round, so that what disturbs one disturbs all."""
+        rows: list[Row] = []
+        ways = f"{precision}, batch {batch}, {len(names)} ways"
+        self.step(ways, lambda: rows.extend(self._rows(names, precision, batch)))
+        for row in rows:
+            print(_line(row), flush=True)
+        self.document["rows"] += rows
+        self._write()
+
+    @torch.inference_mode()
+    def _rows(self, names: Sequence[str], precision: InferPrecision, batch: int) -> Iterator[Row]:
+        truth = self.scale.truth(self.scale.images(min(batch, 8)))
+        with ExitStack() as stack:
+            opened: dict[str, tuple[Way, Row]] = {}
+            for name in names:
+                row: Row = {"way": name, "precision": precision, "batch": batch}
+                try:
+                    began = time.monotonic()
+                    way = WAYS[name](self.scale, precision, batch, stack)
+                    row["logit_error"] = _error(way, truth)
+                    row["prepared_s"] = time.monotonic() - began
+                    opened[name] = way, row
+                except Exception:
+                    yield row | {"reason": " | ".join(traceback.format_exc().strip().splitlines()[-4:])}
+            yield from self._timed(opened, batch)
+        opened.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _timed(self, opened: dict[str, tuple[Way, Row]], batch: int) -> Iterator[Row]:
+        times: dict[str, list[float]] = {name: [] for name in opened}
+        repeats = {name: _repeats(way, self.scale) for name, (way, _) in opened.items()}
+        for _ in range(self.scale.rounds):
+            for name, (way, _) in opened.items():
+                start = now()
+                for _ in range(repeats[name]):
+                    way.run()
+                times[name].append((now() - start) / repeats[name] / way.images)
+        itemsize = {"bfloat16": 2, "float16": 2}
+        for name, (_, row) in opened.items():
+            took = statistics.median(times[name])
+            size = itemsize.get(row["precision"], 4)
+            least = seconds(kernels(self.scale.spec, self.scale.px, batch, size), self.peak) / batch
+            spread = (max(times[name]) - min(times[name])) / took
+            rates = {"images_per_second": 1 / took, "ms": 1000 * took * batch}
+            yield row | rates | {"spread": spread, "roofline": least / took}
+
+    def _write(self) -> None:
+        self.out.write_text(json.dumps(self.document, indent=1, default=str) + "\n", encoding="utf-8")
 
 
-@torch.inference_mode()
-def measured(
-    way: Callable[[Scale, Tensor], Run], expected: nn.Module, scale: Scale, dtype: torch.dtype, batch: int, peak: Peak
-) -> Row:
-    """The rate of a way, its distance to the roofline, and how far its logits are from those in float32."""
-    images = torch.from_numpy(seeded.pixels(scale.px, scale.spec.in_channels, min(batch, 4)))
-    pixels = images.repeat(-(-batch // len(images)), 1, 1, 1)[:batch].to(scale.device, dtype)
-    run = way(scale, pixels)
-    logits, truth = run()[: len(images)].float().cpu(), expected(images)[: min(batch, 4)]
-    error = float((logits - truth).abs().max() / truth.abs().max())
-    if not error <= TOLERANCE:
-        raise RuntimeError(f"its logits differ by {error:.2g} of the largest")
-    times = timed(run, scale)
-    median = statistics.median(times)
-    itemsize = torch.finfo(dtype).bits // 8
-    least = {
-        name: seconds(kernels(scale.spec, scale.px, batch, itemsize, fused=name == "fused"), peak)
-        for name in ("layer by layer", "fused")
-    }
-    return {
-        "images_per_second": batch / median,
-        "spread": (max(times) - min(times)) / median,
-        "seconds": median,
-        "roofline_seconds": least,
-        "logit_error": error,
-    }
+def _error(way: Way, truth: np.ndarray) -> float:
+    answer = way.run()
+    logits = answer.float().cpu().numpy() if isinstance(answer, torch.Tensor) else answer
+    return difference(logits[: len(truth)], truth)
 
 
-def timed(run: Run, scale: Scale) -> list[float]:
-    """Seconds of one call, for each round."""
-    run()
-    start = _now()
-    run()
-    repeats = max(1, round(ROUND_S / max(_now() - start, 1e-6))) if scale.device == "cuda" else 1
-    times = []
-    for _ in range(scale.rounds):
-        start = _now()
-        for _ in range(repeats):
-            run()
-        times.append((_now() - start) / repeats)
-    return times
+def _repeats(way: Way, scale: Scale) -> int:
+    way.run()
+    start = now()
+    way.run()
+    return max(1, round(scale.round_s / max(now() - start, 1e-6)))
 
 
-def measured_peak(scale: Scale, dtype: torch.dtype) -> Peak:
-    """The device's rates: arithmetic by a product of two large matrices, memory by a copy."""
-    matrix = torch.ones((scale.matrix, scale.matrix), dtype=dtype, device=scale.device)
-    target = torch.empty_like(matrix)
-    product = statistics.median(timed(lambda: matrix @ matrix, scale))
-    copy = statistics.median(timed(lambda: target.copy_(matrix), scale))
-    return Peak(flops=2 * scale.matrix**3 / product, bytes=2 * matrix.nbytes / copy)
-
-
-def eager(scale: Scale, pixels: Tensor) -> Run:
-    return partial(_ours(scale, pixels), pixels)
-
-
-def channels_last(scale: Scale, pixels: Tensor) -> partial[Tensor]:
-    pixels = pixels.contiguous(memory_format=torch.channels_last)
-    return partial(_ours(scale, pixels), pixels)
-
-
-def compiled(scale: Scale, pixels: Tensor) -> Run:
-    return _compiled(channels_last(scale, pixels))
-
-
-def cuda_graph(scale: Scale, pixels: Tensor) -> Run:
-    return _graph(channels_last(scale, pixels))
-
-
-def fused_kernels(scale: Scale, pixels: Tensor) -> Run:
-    _need_gpu()
-    pixels = pixels.contiguous(memory_format=torch.channels_last)
-    return partial(fused(_ours(scale, pixels), pixels), pixels)
-
-
-def timm_channels_last(scale: Scale, pixels: Tensor) -> partial[Tensor]:
-    from parity.upstreams.timm import build as build_timm
-
-    _need_gpu()  # there is no small one for a CPU
-    network = build_timm(Namespace(variant=VARIANT, output_stride=32, dtype="float32"))
-    fill(network)
-    module = network.module.to(scale.device, pixels.dtype, memory_format=torch.channels_last)  # type: ignore[attr-defined]
-    return partial(module.eval(), pixels.contiguous(memory_format=torch.channels_last))
-
-
-WAYS: dict[str, Callable[[Scale, Tensor], Run]] = {
-    "xception, eager": eager,
-    "xception, channels_last": channels_last,
-    "xception, CUDA graph": cuda_graph,
-    "xception, fused kernels": fused_kernels,
-    "xception, fused kernels, CUDA graph": lambda scale, pixels: _graph(fused_kernels(scale, pixels)),
-    "timm, channels_last": timm_channels_last,
-    "timm, CUDA graph": lambda scale, pixels: _graph(timm_channels_last(scale, pixels)),
-    "xception, compiled": compiled,
-    "timm, compiled": lambda scale, pixels: _compiled(timm_channels_last(scale, pixels)),
-}
-"""What takes longest to prepare comes last."""
-
-
-def _ours(scale: Scale, pixels: Tensor) -> Any:
-    layout = torch.channels_last if pixels.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-    network = build(scale.spec, seeded_tensors(scale.spec)).eval()
-    return network.to(scale.device, pixels.dtype, memory_format=layout)  # type: ignore[call-overload]
-
-
-def _compiled(run: partial[Tensor]) -> Run:
-    _need_gpu()
-    return partial(torch.compile(run.func), *run.args)
-
-
-def _graph(run: Run) -> Run:
-    """Record the kernels of a call, which then start at once; the output's memory is the same every time."""
-    _need_gpu()
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            run()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        output = run()
-
-    def replay() -> Tensor:
-        graph.replay()
-        return output
-
-    return replay
-
-
-def _need_gpu() -> None:
-    if not torch.cuda.is_available():
-        raise NotImplementedError("needs a GPU")
-
-
-def _now() -> float:
+def now() -> float:
+    """Seconds, when all that was asked of the device is done."""
     device.wait()
     return time.perf_counter()
 
 
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def measured_peak(scale: Scale) -> Peak:
+    """The device's rates: arithmetic by a product of two large matrices, memory by a copy."""
+    matrix = torch.randn((scale.matrix, scale.matrix), device=scale.device).to(torch.bfloat16)
+    target = torch.empty_like(matrix)
+
+    def least_s(work: Callable[[], object]) -> float:
+        work()
+        times = []
+        for _ in range(10):
+            start = now()
+            work()
+            times.append(now() - start)
+        return min(times)
+
+    product, copy = least_s(lambda: matrix @ matrix), least_s(lambda: target.copy_(matrix))
+    return Peak(flops=2 * scale.matrix**3 / product, bytes=2 * matrix.nbytes / copy)
+
+
+def _plan(scale: Scale) -> list[str]:
+    """What is to be compiled, the most important first; ways that compile the same need it once."""
+    largest, eight = max(scale.batches), correctness.BATCH
+    sizes = {"timm, compiled": (largest, 1), "xception, graph alone": (largest, 1, eight, *files.BATCHES)}
+    plan = [f"{way}:bfloat16:{batch}" for way, batches in sizes.items() for batch in batches]
+    return plan + [f"xception, graph alone:{precision}:{eight}" for precision in ("float16", "float32", "tf32")]
+
+
+def ahead(plan: Sequence[str]) -> str:
+    """Compile several ways in processes of their own, which keep what they made in the cache on disk."""
+    environment = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "2", "OMP_NUM_THREADS": "1"}
+    command = (sys.executable, "-m", "benchmarks.gpu", "--ahead")
+    began = time.monotonic()
+    pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen([*command, case], env=environment, **pipes) for case in plan]
+    told = []
+    for case, process in zip(plan, started, strict=True):
+        try:
+            _, errors = process.communicate(timeout=max(1.0, MAX_AHEAD_S - (time.monotonic() - began)))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            told.append(f"{case} took too long")
+            continue
+        last = errors.strip().splitlines()[-1:] if process.returncode else []
+        told.append(f"{case} {time.monotonic() - began:.0f} s{' FAILED: ' + last[0] if last else ''}")
+    return "; ".join(told)
+
+
+@torch.inference_mode()
+def _compile_ahead(scale: Scale, way: str, precision: InferPrecision, batch: str) -> None:
+    with ExitStack() as stack:
+        WAYS[way](scale, precision, int(batch), stack).run()
+
+
+def _files(scale: Scale) -> Row:
+    found, took = files.measured(scale)
+    for line in files.lines(found, took):
+        print("   ", line, flush=True)
+    return {"seconds": took, "benchmark": msgspec.to_builtins(found)}
+
+
+def _text(found: Any) -> str:
+    text = found if isinstance(found, str) else json.dumps(found, default=str)
+    return text if len(text) < 2000 else text[:2000] + " ..."
 
 
 def _line(row: Row) -> str:
-    head = f"{row['way']:<37}{row['dtype']:<10}{row['batch']:>6}"
+    head = f"    {row['way']:<38}{row['precision']:<10}{row['batch']:>5}"
     if "reason" in row:
         return f"{head}  {row['reason']}"
-    least = row["roofline_seconds"]["fused" if "fused" in row["way"] else "layer by layer"]
-    rate, spread, took = row["images_per_second"], row["spread"], row["seconds"]
-    return f"{head}{rate:>10.0f}{spread:>8.1%}{1000 * took:>9.2f}{least / took:>10.1%}{row['logit_error']:>9.1e}"
+    return (
+        f"{head}{row['images_per_second']:>10,.0f}/s{row['ms']:>9.3f} ms, spread {row['spread']:.1%}, roofline "
+        f"{row['roofline']:.0%}, logits {row['logit_error']:.1e}, ready after {row['prepared_s']:.1f} s"
+    )
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=9.0, help="when no further figure is begun")
+    parser.add_argument("--minutes", type=float, default=4.5, help="when nothing further is begun")
     parser.add_argument("--out", type=Path, default=Path("gpu.json"))
     parser.add_argument("--smoke", action="store_true", help="a tiny run, on a CPU")
+    parser.add_argument("--ahead", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

@@ -1,0 +1,143 @@
+"""The ways to run the network that `benchmarks.gpu` compares, each with all that it needs made ready."""
+
+from argparse import Namespace
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.gpu_inference.scale import VARIANT, Scale
+from xception.backends.base import InferPrecision
+from xception.backends.torch_compiled import DTYPES
+from xception.models.folded import with_folded_norms
+
+Answer = np.ndarray | Tensor
+Run = Callable[[], Answer]
+"""Starts a number of batches and waits for their logits, of which it gives those of the last."""
+
+
+class Way:
+    """A way to run batches of one size: a call does `calls` of them and waits."""
+
+    def __init__(self, run: Run, batch: int, calls: int = 1) -> None:
+        self.run, self.images = run, batch * calls
+
+
+def session(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStack, *, instances: int = 2) -> Way:
+    """This toolkit's session, from 8-bit images in pinned memory to logits in the host's, on threads of their own."""
+    opened = scale.session(precision, instances)
+    stack.callback(opened.close)
+    opened.warm_up(batch, scale.px, scale.px)
+    buffers = [scale.buffer(opened, batch) for _ in range(instances)]
+    if instances == 1:
+        return Way(partial(opened, buffers[0]), batch)
+    threads = stack.enter_context(ThreadPoolExecutor(instances))
+    calls = 4
+
+    def one(buffer: np.ndarray) -> np.ndarray:
+        return [opened(buffer) for _ in range(calls)][-1]
+
+    def run() -> np.ndarray:
+        futures = [threads.submit(one, buffer) for buffer in buffers]
+        wait(futures)
+        return futures[-1].result()
+
+    return Way(run, batch, calls * instances)
+
+
+def pageable(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStack) -> Way:
+    """The same from memory that is not pinned, on one thread."""
+    opened = scale.session(precision, 1)
+    stack.callback(opened.close)
+    opened.warm_up(batch, scale.px, scale.px)
+    return Way(partial(opened, np.array(scale.buffer(opened, batch), order="C")), batch)
+
+
+def replay(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStack) -> Way:
+    """The session's graph alone, its images on the device already."""
+    opened = scale.session(precision, 1)
+    stack.callback(opened.close)
+    opened.warm_up(batch, scale.px, scale.px)
+    opened(scale.buffer(opened, batch))
+    (prepared,) = opened._instances[0].prepared.values()
+    return Way(lambda: (prepared.run(), prepared.logits)[1], batch)
+
+
+def uncompiled(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStack) -> Way:
+    """This toolkit's session before it is compiled."""
+    opened = scale.session(precision, 1)
+    stack.callback(opened.close)
+    return Way(partial(opened, scale.buffer(opened, batch)), batch)
+
+
+def eager(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStack) -> Way:  # noqa: ARG001
+    """The network with its norms folded, operation by operation, its pixels on the device already."""
+    module = _on_device(scale, with_folded_norms(scale.network()), precision)
+    return Way(partial(module, _pixels(scale, precision, batch)), batch)
+
+
+def timm(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStack, *, how: str) -> Way:  # noqa: ARG001
+    """timm's own network with the same weights, its pixels on the device already: `eager`, `compiled`, or that as a
+    CUDA graph."""
+    from parity.command import fill
+    from parity.upstreams.timm import build
+
+    _need_gpu(scale)  # there is no small one for a CPU
+    network = build(Namespace(variant=VARIANT, output_stride=32, dtype="float32", model_args=None))
+    fill(network)
+    module = _on_device(scale, network.module.eval(), precision)  # type: ignore[attr-defined]
+    pixels = _pixels(scale, precision, batch)
+    call: Callable[[Tensor], Tensor] = module if how == "eager" else torch.compile(module, dynamic=False)
+    run = partial(call, pixels)
+    return Way(_graph(run) if how == "graph" else run, batch)
+
+
+WAYS: dict[str, Callable[[Scale, InferPrecision, int, ExitStack], Way]] = {
+    "xception": session,
+    "xception, one thread": partial(session, instances=1),
+    "xception, three at once": partial(session, instances=3),
+    "xception, not pinned": pageable,
+    "xception, graph alone": replay,
+    "xception, uncompiled": uncompiled,
+    "xception, eager, pixels on the device": eager,
+    "timm, eager": partial(timm, how="eager"),
+    "timm, compiled": partial(timm, how="compiled"),
+    "timm, compiled, CUDA graph": partial(timm, how="graph"),
+}
+
+
+def _on_device(scale: Scale, module: torch.nn.Module, precision: InferPrecision) -> torch.nn.Module:
+    return module.to(scale.device, DTYPES[precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _pixels(scale: Scale, precision: InferPrecision, batch: int) -> Tensor:
+    some = scale.preprocess.normalize(scale.images(min(batch, 8)))
+    repeated = torch.from_numpy(some).repeat(-(-batch // len(some)), 1, 1, 1)[:batch]
+    return repeated.to(scale.device, DTYPES[precision], memory_format=torch.channels_last)
+
+
+def _graph(run: Run) -> Run:
+    """Record the kernels of a call, which then start at once; the output's memory is the same every time."""
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            run()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        output = run()
+
+    def replayed() -> Answer:
+        graph.replay()
+        return output
+
+    return replayed
+
+
+def _need_gpu(scale: Scale) -> None:
+    if scale.device == "cpu":
+        raise NotImplementedError("needs a GPU")
