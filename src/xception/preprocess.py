@@ -256,10 +256,14 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             )
         return target
 
-    def normalize(self, pixels: Levels) -> NDArray[np.float32]:
-        """(..., C, H, W) levels to float32 of the same shape, in the order of operations of torch pipelines."""
+    def normalize(self, pixels: Levels, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """(..., C, H, W) levels to float32 of the same shape, in the order of operations of torch pipelines; into `out`
+        if it is given."""
         mean, std = self._statistics
-        out = pixels.astype(np.float32, order="C")
+        if out is None:
+            out = pixels.astype(np.float32, order="C")
+        else:
+            out[...] = pixels
         out /= np.float32(self.divisor)
         out -= mean
         out /= std

@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.samples import write_folder
 from xception.bundle import Bundle
 from xception.cli import benchmark as module
 from xception.cli.app import run
 from xception.intervals import Interval
+from xception.speed.benchmark import Benchmark
+from xception.speed.benchmark import benchmark as measured
 from xception.speed.self_audit import Audit
 
 QUICK = ("--batch", "4", "--images", "8", "--warmup", "0")
@@ -66,6 +69,26 @@ def test_the_table_names_every_figure(
     assert "Speed of onnx on" in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("efficiency", "is_told"), [(1.02, True), (0.98, False)])
+def test_an_efficiency_above_one_is_explained(
+    efficiency: float,
+    is_told: bool,
+    onnx_bundle: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def planted(*arguments: Any, **options: Any) -> Benchmark:
+        result = measured(*arguments, **options)
+        figures = {"efficiency": efficiency, "efficiency_low": 0.9, "efficiency_high": 1.1}
+        return replace(result, runs=tuple(replace(one, **figures) for one in result.runs))
+
+    monkeypatch.setattr(module, "run", planted)
+    assert run(["benchmark", str(onnx_bundle.path), *QUICK, "--repeats", "1"]) == 0
+    said = capsys.readouterr()
+    assert f"{efficiency:.2f} [0.90, 1.10]" in said.out
+    assert ("an efficiency above 1 (batch 4) means" in said.err) == is_told
+
+
 def test_ascends_lines_are_printed_or_written(
     onnx_bundle: Bundle, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -99,8 +122,8 @@ def test_an_audit_that_finds_a_memory_fails(
         (["--repeats", "3", "--self-audit"], "too few to tell a difference from noise"),
         (["--json", "--vendor", "ascend"], "exclude one another"),
         (["--out", "lines"], "pass both"),
-        (["--batch", "0"], "at least 1"),
-        (["--images", "0"], "at least one image"),
+        (["--batch", "0"], "--batch is 0, which measures nothing; expected at least 1\n"),
+        (["--images", "0"], "--images is 0, which measures nothing; expected at least 1\n"),
         (["--warmup", "-1"], "at least 0"),
         (["--against-backend", "none"], "unknown backend 'none'"),
     ],

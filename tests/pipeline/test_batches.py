@@ -21,6 +21,17 @@ def test_batching_keeps_every_item_in_its_place(items: Sequence[int], size: int)
     assert all(groups)
 
 
+@given(st.lists(st.integers(), max_size=40), st.integers(1, 5), st.integers(1, 4))
+def test_batches_that_are_computed_at_once_share_what_remains(items: Sequence[int], size: int, at_once: int) -> None:
+    groups = list(batched(items, size, at_once))
+    assert [item for group in groups for item in group] == list(items)
+    whole, rest = divmod(len(items), size * at_once)
+    last = groups[whole * at_once :]
+    assert all(len(group) == size for group in groups[: whole * at_once])
+    assert len(last) <= at_once
+    assert max(map(len, last), default=0) == -(-rest // at_once)
+
+
 @given(st.lists(st.integers(), max_size=30), st.integers(1, 5))
 def test_arrivals_that_wait_for_ever_are_the_same_batches(items: Sequence[int], size: int) -> None:
     assert list(Arrivals(items, size, EVER)) == list(batched(items, size))

@@ -203,15 +203,11 @@ class Crowded(Means):
         return logits
 
 
-@pytest.mark.parametrize(
-    ("instances", "threads", "most"), [(1, 0, 1), (3, 0, 3), (8, 1, 4), (8, 2, 2), (8, 4, 1), (2, 9, 1)]
-)
-def test_a_session_is_called_by_no_more_threads_than_it_takes_and_the_cores_bear(
-    instances: int, threads: int, most: int
-) -> None:
+@pytest.mark.parametrize(("instances", "threads"), [(1, 0), (3, 0), (3, 2), (1, 4)])
+def test_a_session_is_called_by_no_more_threads_than_it_takes(instances: int, threads: int) -> None:
     session = Crowded(instances, threads)
     assert len(list(infer(labelled(60), SMALL, session, batch_size=1, workers=8, cores=Cores(4)))) == 60
-    assert 0 < session.most <= most
+    assert 0 < session.most <= instances
 
 
 class Meeting(Means):

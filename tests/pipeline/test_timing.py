@@ -69,11 +69,27 @@ def test_percentiles_are_times_that_occurred() -> None:
     assert latency([0.002]).p99 == 2
 
 
-@given(st.lists(st.floats(0.1, 1e6), min_size=1, max_size=6))
-def test_the_bound_is_below_the_slowest_stage(rates: list[float]) -> None:
-    assert bound(rates) <= min(rates) * (1 + 1e-9)
-    assert bound(rates) * len(rates) >= min(rates) * (1 - 1e-9)
+@given(st.lists(st.tuples(st.floats(0.1, 1e6), st.floats(0, 1)), min_size=1, max_size=6))
+def test_stages_give_no_more_than_the_slowest_and_no_less_than_in_turn(stages: list[tuple[float, float]]) -> None:
+    rates = {str(place): rate for place, (rate, _) in enumerate(stages)}
+    most, bottleneck, _ = bound(rates, {str(place): share for place, (_, share) in enumerate(stages)})
+    assert most <= min(rates.values()) * (1 + 1e-9)
+    assert most * sum(1 / rate for rate in rates.values()) >= 1 - 1e-9
+    assert bottleneck in rates
 
 
-def test_two_equal_stages_halve_the_rate() -> None:
-    assert bound([100, 100]) == pytest.approx(50)
+def test_two_equal_stages_of_the_same_cores_halve_the_rate() -> None:
+    most, _, by = bound({"decode": 100, "infer": 100}, {"decode": 1, "infer": 1})
+    assert (most, by) == (pytest.approx(50), "shared cores")
+
+
+def test_the_cores_of_a_stage_elsewhere_are_free_for_the_others() -> None:
+    device = {"read": 1.0, "preprocess": 1.0, "infer": 0.0}
+    assert bound({"read": 900, "preprocess": 300, "infer": 200}, device) == (200, "infer", "slowest stage")
+    most, bottleneck, by = bound({"read": 900, "preprocess": 300, "infer": 9000}, device)
+    assert (most, bottleneck, by) == (pytest.approx(225), "preprocess", "shared cores")
+
+
+def test_cores_that_a_stage_leaves_idle_are_used_by_the_others() -> None:
+    rates = {"preprocess": 100, "infer": 100, "postprocess": 400}
+    assert bound(rates, {"preprocess": 1, "infer": 0.5, "postprocess": 0.25}).images_per_second == pytest.approx(64)

@@ -61,7 +61,7 @@ def run(stages: dict[str, float], end_to_end: float, backend: str = "onnxruntime
         quartiles = {"lower_quartile": 0.97 * value, "upper_quartile": 1.02 * value}
         return {"images_per_second": value, "low": low, "high": high, **quartiles}
 
-    most = bound(stages.values())
+    most = bound(stages, {**dict.fromkeys(stages, 1.0), "postprocess": 0.5})
     return Run(
         batch=8,
         backend=backend,
@@ -72,10 +72,12 @@ def run(stages: dict[str, float], end_to_end: float, backend: str = "onnxruntime
         end_to_end=Rate(**spread(end_to_end)),
         latency_ms=latency(8000 / stages["infer"]),
         answer_ms=latency(24_000 / stages["infer"]),
-        bottleneck=min(stages, key=lambda stage: stages[stage]),
-        bound_images_per_second=most,
-        bound_by="shared cores",
-        efficiency=end_to_end / most,
+        bottleneck=most.bottleneck,
+        bound_images_per_second=most.images_per_second,
+        bound_by=most.by,
+        efficiency=end_to_end / most.images_per_second,
+        efficiency_low=0.9 * end_to_end / most.images_per_second,
+        efficiency_high=1.1 * end_to_end / most.images_per_second,
         accuracy=None,
         peak_memory_bytes=123_456_789,
     )

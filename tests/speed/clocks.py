@@ -1,6 +1,7 @@
 """Time that stands still unless it is moved, and models that take as much of it as they are told."""
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 
@@ -51,14 +52,14 @@ def logits(pixels: Pixels) -> Logits:
     return np.asarray(pixels.mean((1, 2, 3))[:, None] * np.arange(len(CLASSES)), np.float32)
 
 
-def slow_to_read(count: int, clock: HandClock, image_s: float) -> Items:
+def slow_to_read(count: int, clock: HandClock, image_s: Callable[[], float]) -> Items:
     """Pictures without labels, each of which takes its time on a clock to read."""
 
     def item(index: int) -> Item:
         data = encoded(picture(seed=index))
 
         def load() -> bytes:
-            clock.move(image_s)
+            clock.move(image_s())
             return data
 
         return Item(f"{index:03d}", None, load)

@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -13,7 +14,9 @@ from xception.data.pixels import pixels
 from xception.data.source import Items
 from xception.data.synthetic import noise_source
 from xception.errors import CheckFailed, InputError, UsageError
+from xception.machine import cores
 from xception.pipeline import lane
+from xception.pipeline.cores import Cores
 from xception.pipeline.engine import Engine
 from xception.pipeline.lane import STAGES, Scored
 from xception.pipeline.timing import bound
@@ -42,19 +45,21 @@ def test_every_batch_size_is_measured_in_every_stage(result: Benchmark) -> None:
 
 
 def test_bound_bottleneck_and_efficiency_follow_from_the_stages(result: Benchmark) -> None:
+    used = {"read": 1.0, "preprocess": 1.0, "infer": 1 / cores(), "postprocess": 1 / cores()}
     for run in result.runs:
-        rates = {name: rate.images_per_second for name, rate in run.stages.items()}
-        assert rates[run.bottleneck] == min(rates.values())
-        assert run.bound_by == "shared cores"
-        assert run.bound_images_per_second == pytest.approx(bound(rates.values()))
+        most = bound({name: stage.images_per_second for name, stage in run.stages.items()}, used)
+        assert (run.bound_images_per_second, run.bottleneck, run.bound_by) == most
         assert run.efficiency == pytest.approx(run.end_to_end.images_per_second / run.bound_images_per_second)
+        assert run.efficiency_low <= run.efficiency_high
 
 
-def test_shares_of_the_lanes_time_do_not_exceed_it(result: Benchmark) -> None:
+def test_shares_of_time_do_not_exceed_it(result: Benchmark) -> None:
     for run in result.runs:
-        lanes = [run.stages[name] for name in ("read", "preprocess", "infer")]
-        assert 0 < sum(stage.busy + stage.waiting for stage in lanes) <= 1
-        assert 0 < run.stages["postprocess"].busy <= 1
+        read, preprocess, infer, postprocess = (run.stages[name] for name in STAGES)
+        assert 0 < read.busy + read.waiting + preprocess.busy + preprocess.waiting <= 1
+        assert 0 < infer.busy <= 1
+        assert 0 <= infer.waiting <= 1
+        assert 0 < postprocess.busy <= 1
 
 
 def test_unreadable_images_are_named_and_in_no_rate(result: Benchmark) -> None:
@@ -118,9 +123,11 @@ def measured_by_hand(
     seconds: dict[str, float],
     batches: tuple[int, ...] = (1, 4),
     kind: type[Paced] = Paced,
+    after_round: Callable[[], object] = lambda: None,
 ) -> Benchmark:
-    """A benchmark of stages that take so long for an image, on a clock that nothing else moves."""
+    """A benchmark of stages that take so long for an image, on a clock that nothing else moves, and one core."""
     clock = HandClock()
+    session = kind(clock, seconds["infer"])
 
     def slow_pixels(*arguments: object) -> np.ndarray:
         clock.move(seconds["preprocess"])
@@ -130,11 +137,15 @@ def measured_by_hand(
         clock.move(seconds["postprocess"])
         return outcome.logits
 
+    def next_round() -> None:
+        after_round()
+        session.image_s = seconds["infer"]
+
     monkeypatch.setattr(lane, "pixels", slow_pixels)
     monkeypatch.setattr(workload, "finite_logits", slow_finite)
-    source, session = slow_to_read(8, clock, seconds["read"]), kind(clock, seconds["infer"])
-    engine = Engine.of(bundle, session, workers=1, mode="reference")
-    return benchmark(engine, source, batches=batches, images=8, repeats=3, clock=clock)
+    source = slow_to_read(8, clock, lambda: seconds["read"])
+    engine = Engine.of(bundle, session, workers=1, mode="reference").with_lane(cores=Cores(1))
+    return benchmark(engine, source, batches=batches, images=8, repeats=3, clock=clock, after_round=next_round)
 
 
 def test_stages_of_known_rates_are_recovered(onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,14 +168,33 @@ def test_a_planted_slow_stage_is_the_bottleneck(
     assert run.stages[slow].images_per_second == pytest.approx(1 / 0.03, rel=0.02)
 
 
-def test_an_accelerator_is_bound_by_the_slowest_stage_alone(
+@pytest.mark.parametrize(
+    ("read_s", "bottleneck", "bound_by", "most"),
+    [(0.003, "infer", "slowest stage", 100), (0.019, "read", "shared cores", 40)],
+)
+def test_an_accelerator_leaves_the_cores_to_the_other_stages(
+    onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, read_s: float, bottleneck: str, bound_by: str, most: float
+) -> None:
+    seconds = {**SECONDS, "read": read_s}
+    (run,) = measured_by_hand(onnx_bundle, monkeypatch, seconds, batches=(1,), kind=Accelerator).runs
+    assert (run.bottleneck, run.bound_by) == (bottleneck, bound_by)
+    assert run.bound_images_per_second == pytest.approx(most)
+    # The clock knows only one thing at a time.
+    assert run.efficiency == pytest.approx(1 / sum(seconds.values()) / most)
+
+
+def test_the_efficiency_of_each_round_is_that_of_its_own_stages(
     onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (run,) = measured_by_hand(onnx_bundle, monkeypatch, SECONDS, batches=(1,), kind=Accelerator).runs
-    assert (run.bottleneck, run.bound_by) == ("infer", "slowest stage")
-    assert run.bound_images_per_second == pytest.approx(1 / SECONDS["infer"])
-    # One lane does one thing at a time.
-    assert run.efficiency == pytest.approx(SECONDS["infer"] / 0.020)
+    """A machine that becomes slower from round to round changes all rates, and no efficiency."""
+    seconds = dict(SECONDS)
+
+    def slower() -> None:
+        seconds.update({name: 2 * value for name, value in seconds.items()})
+
+    (run,) = measured_by_hand(onnx_bundle, monkeypatch, seconds, batches=(1,), after_round=slower).runs
+    assert run.end_to_end.high == pytest.approx(4 * run.end_to_end.low)
+    assert (run.efficiency_low, run.efficiency_high) == (pytest.approx(1), pytest.approx(1))
 
 
 class Failing(Paced):
@@ -205,18 +235,20 @@ def test_logits_that_are_no_numbers_have_no_speed(onnx_bundle: Bundle, source: I
 
 
 @pytest.mark.parametrize(
-    ("batches", "numbers"),
+    ("batches", "numbers", "message"),
     [
-        ((1,), {"images": 0}),
-        ((0,), {}),
-        ((), {}),
-        ((4, -1), {}),
-        ((1,), {"repeats": 0}),
-        ((1,), {"warmup": -1}),
+        ((1,), {"images": 0}, "--images is 0, which measures nothing; expected at least 1"),
+        ((0,), {}, "--batch is 0, "),
+        ((), {}, "--batch is 0, "),
+        ((4, -1), {}, "--batch is -1, "),
+        ((1,), {"repeats": 0}, "--repeats is 0, "),
+        ((1,), {"warmup": -1}, "--warmup is -1; expected at least 0"),
     ],
 )
-def test_nothing_to_measure_is_refused(onnx_bundle: Bundle, batches: tuple[int, ...], numbers: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match="at least one image and batch sizes of at least 1"):
+def test_nothing_to_measure_is_refused(
+    onnx_bundle: Bundle, batches: tuple[int, ...], numbers: dict[str, int], message: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^{message}"):
         benchmark(Engine.of(onnx_bundle, Broken()), labelled(2), batches=batches, **numbers)
 
 

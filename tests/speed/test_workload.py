@@ -102,7 +102,7 @@ def test_a_stage_alone_gets_whole_batches_and_as_many_for_each_instance(
 
 def test_reading_alone_reads_every_time_and_the_stages_behind_it_never(onnx_bundle: Bundle) -> None:
     clock = HandClock()
-    stages = Stages(work(onnx_bundle, slow_to_read(8, clock, 1.0), session=Paced(clock, 0.0)))
+    stages = Stages(work(onnx_bundle, slow_to_read(8, clock, lambda: 1.0), session=Paced(clock, 0.0)))
     before = clock()
     stages.preprocess()
     stages.infer()
@@ -114,7 +114,7 @@ def test_reading_alone_reads_every_time_and_the_stages_behind_it_never(onnx_bund
 
 def test_a_run_says_of_each_image_when_its_answer_came_and_what_failed(onnx_bundle: Bundle) -> None:
     clock = HandClock()
-    slow = slow_to_read(4, clock, 1.0).items
+    slow = slow_to_read(4, clock, lambda: 1.0).items
 
     def gone() -> bytes:
         raise FileNotFoundError(2, "No such file")
@@ -168,7 +168,7 @@ def test_an_accelerator_computes_while_the_next_image_is_read(
 ) -> None:
     meetings = Meetings(8)
     monkeypatch.setattr("xception.pipeline.stopwatch.perf_counter", meetings.clock)
-    engine = Engine.of(onnx_bundle, meetings.session, workers=2)
+    engine = Engine.of(onnx_bundle, meetings.session, workers=1)
     one = workload(engine, meetings.source, 1, images=8, clock=meetings.clock)
     clocks = end_to_end(one).clocks
     assert meetings.clock() == clocks["read"].busy_s == clocks["infer"].busy_s == 7

@@ -248,7 +248,7 @@ def _print_rates(result: Benchmark) -> None:
                 *(_rate(one.stages[stage]) for stage in stages),
                 _rate(one.end_to_end),
                 _figure(one.bound_images_per_second),
-                f"{one.efficiency:.2f}",
+                f"{one.efficiency:.2f} [{one.efficiency_low:.2f}, {one.efficiency_high:.2f}]",
                 one.bottleneck,
             )
             for one in result.runs
@@ -278,9 +278,16 @@ def _print_times(result: Benchmark) -> None:
 def _explain(result: Benchmark) -> None:
     say(
         "images/s: median [slowest, fastest round] of the stage by itself, and of all from end to end; "
-        f"bound: what {result.runs[0].bound_by} allow; ms: p50 / p90 / p99 of a batch in the runtime, and of an image "
-        f"from its read to its answer; busy + waiting: shares of the time of {result.workers} workers"
+        "bound: the most that the stages allow together; efficiency: end to end over the bound [lowest, highest "
+        "round]; ms: p50 / p90 / p99 of a batch in the runtime, and of an image from its read to its answer; busy + "
+        f"waiting: shares of the time of {result.workers} workers, for infer of {result.instances} instances"
     )
+    above = [f"{one.batch}" for one in result.runs if one.efficiency > 1]
+    if above:
+        say(
+            f"an efficiency above 1 (batch {', '.join(above)}) means that the machine was faster during the whole run "
+            "than during its stages; compare its range, or repeat with more --repeats on a quieter machine"
+        )
     say(", ".join(f"{name} {value}" for name, value in result.environment.items()))
     for failure in result.failures:
         say(f"failed, and in no rate: {failure.path}: {failure.reason}")

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from functools import partial
-from itertools import chain, cycle, islice, product
+from itertools import cycle, islice, product
 from pathlib import Path
 
 import msgspec
@@ -19,9 +19,8 @@ from xception.data.synthetic import noise_source
 from xception.errors import EnvironmentFault, InputError, UsageError
 from xception.machine import cache_folder, cores, fingerprint
 from xception.outputs import write_file
-from xception.pipeline.batches import batched
 from xception.pipeline.lane import WORKERS_PER_CORE, Lane, Ready, Scored, prepared
-from xception.pipeline.overlap import overlap
+from xception.pipeline.stream import run_lanes
 from xception.pipeline.timing import interleaved
 
 BATCH_SIZES = (1, 8, 32)
@@ -154,10 +153,9 @@ def _best(bundle: Bundle, ways: Sequence[Way], items: Sequence[Item], mode: Mode
 
 
 def _logits(bundle: Bundle, session: Session, items: Sequence[Item], batch: int, mode: Mode) -> Logits:
-    lane = Lane.of(session, bundle.model.preprocess, mode=mode)
-    batches = batched(items, session.facts.batch_size or batch)
-    outcomes = chain.from_iterable(overlap(batches, lane, workers=WORKERS_PER_CORE * lane.cores.count))
-    return np.stack([outcome.logits for outcome in outcomes if isinstance(outcome, Scored)])
+    lane, size = Lane.of(session, bundle.model.preprocess, mode=mode), session.facts.batch_size or batch
+    outcomes = run_lanes([lane], items, size, workers=WORKERS_PER_CORE * cores())
+    return np.stack([outcome.logits for (outcome,) in outcomes if isinstance(outcome, Scored)])
 
 
 def _change(expected: Logits, logits: Logits) -> float | None:

@@ -13,11 +13,17 @@ from xception.pipeline.overlap import NOTHING, Nothing
 T = TypeVar("T")
 
 
-def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Batches of `size` items in a row; the last one holds what remains."""
+def batched(items: Iterable[T], size: int, at_once: int = 1) -> Iterator[list[T]]:
+    """Batches of `size` items in a row, of which `at_once` are computed at the same time.
+
+    The items that remain for the last of these times are shared out evenly, so that none of them computes a whole
+    batch while the others have nothing left to do.
+    """
     iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
+    while together := list(islice(iterator, size * at_once)):
+        share = -(-len(together) // at_once)
+        for start in range(0, len(together), share):
+            yield together[start : start + share]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,16 @@
-"""The cores of the machine, lent to threads that compute: never do more of them compute than there are cores."""
+"""The cores of the machine, lent to threads that prepare images."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Condition
+from contextlib import AbstractContextManager
+from threading import Semaphore
 
 from xception import machine
 
 
 class Cores:
-    """A number of cores, shared by all stages of one run or several.
+    """A number of cores, shared by all runs that prepare images at the same time.
+
+    Inferences are counted apart, by the session that they are calls of: a core that was kept free for one would stand
+    still whenever the one before it ends, and the system shares cores out well among few threads.
 
     Args:
         count: by default all that this process may use.
@@ -16,19 +18,8 @@ class Cores:
 
     def __init__(self, count: int | None = None) -> None:
         self.count = count or machine.cores()
-        self._free = self.count
-        self._changed = Condition()
+        self._free = Semaphore(self.count)
 
-    @contextmanager
-    def lend(self, wanted: int = 1) -> Iterator[None]:
-        """Hold `wanted` cores, or all if there are fewer, for the time of a block; waits until they are free."""
-        held = min(wanted, self.count)
-        with self._changed:
-            self._changed.wait_for(lambda: self._free >= held)
-            self._free -= held
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free += held
-                self._changed.notify_all()
+    def lend(self) -> AbstractContextManager[object]:
+        """Hold a core for the time of a block; waits until one is free."""
+        return self._free

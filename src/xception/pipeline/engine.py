@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import msgspec
 import numpy as np
@@ -22,11 +22,9 @@ from xception.errors import UnknownName, UsageError
 from xception.machine import cores
 from xception.metrics import probabilities, top_k
 from xception.pipeline.autotune import Choice, autotune
-from xception.pipeline.batches import Arrivals, batched
+from xception.pipeline.batches import Arrivals
 from xception.pipeline.lane import WORKERS_PER_CORE, Failure, Lane, Scored
-from xception.pipeline.overlap import overlap
-
-T = TypeVar("T")
+from xception.pipeline.stream import OutcomePerLane, run_lanes, stream_lanes
 
 AUTO = "auto"
 """Takes the place of a backend: the fastest way to run the bundle here, found by trying, and remembered."""
@@ -106,7 +104,7 @@ class Engine:
     batch_size: int
     """Images per inference."""
     workers: int
-    """Threads of a stream, each of which takes one batch at a time."""
+    """Threads of a stream, each of which reads and prepares one image at a time."""
     mode: Mode | None = None
     """The way from files to pixels that was asked for; by default `reference` where answers are judged and `exact`
     where they are used."""
@@ -216,8 +214,8 @@ class Engine:
     ) -> Generator[Scored | Failure, None, None]:
         """Logits or a failure for every item, in the order of the items, each as soon as it exists.
 
-        At most two batches per worker are taken ahead of the consumer. An error, an interruption or a consumer that
-        stops early ends all workers.
+        Few batches are taken ahead of the consumer, see `batches_under_way`. An error, an interruption or a consumer
+        that stops early ends all workers.
 
         Args:
             items: a data set, a queue, a camera: anything that yields items, at its own pace.
@@ -227,10 +225,11 @@ class Engine:
         """
         size = self.session.facts.batch_size or batch_size or self.batch_size
         if max_wait_s is None:
-            yield from _flat(overlap(batched(items, size), self, workers=self.workers))
+            yield from _of_one(run_lanes([self.lane], items, size, workers=self.workers))
             return
         with closing(Arrivals(items, size, max_wait_s)) as arrivals:
-            yield from _flat(overlap(arrivals, self, workers=self.workers, on_done=arrivals.wake))
+            outcomes = stream_lanes([self.lane], arrivals, size, workers=self.workers, on_done=arrivals.wake)
+            yield from _of_one(outcomes)
 
     def run(self, items: Iterable[Item]) -> Generator[Scored | Failure, None, None]:
         """Logits or a failure for every item of a data set, in whole batches: a stream that waits for them."""
@@ -272,20 +271,14 @@ def require_engine(engine: object) -> None:
     require_type(engine, Engine, "the model", "xception.Engine.open(...)")
 
 
-def run_side_by_side(
-    engines: Sequence[Engine], items: Iterable[Item]
-) -> Generator[tuple[Scored | Failure, ...], None, None]:
+def run_side_by_side(engines: Sequence[Engine], items: Iterable[Item]) -> Generator[OutcomePerLane, None, None]:
     """The outcomes of several engines for every item of a data set, in the order of the items.
 
     The engines share the cores, the batches and the workers of the first, so that items wait for no slower engine.
     """
     first = engines[0]
     lanes = [replace(engine.lane, cores=first.lane.cores) for engine in engines]
-
-    def outcomes(batch: Sequence[Item]) -> list[tuple[Scored | Failure, ...]]:
-        return list(zip(*(lane(batch) for lane in lanes), strict=True))
-
-    return _flat(overlap(batched(items, first.batch_size), outcomes, workers=first.workers))
+    return run_lanes(lanes, items, first.batch_size, workers=first.workers)
 
 
 def check_options(
@@ -342,7 +335,8 @@ def _instances(compute: Compute, images: int | None, batch_size: int | None, *, 
     return max(1, most if images is None else min(most, -(-images // size)))
 
 
-def _flat(batches: Generator[list[T], None, None]) -> Generator[T, None, None]:
-    with closing(batches):
-        for batch in batches:
-            yield from batch
+def _of_one(outcomes: Generator[OutcomePerLane, None, None]) -> Generator[Scored | Failure, None, None]:
+    """The outcomes of the only lane."""
+    with closing(outcomes):
+        for (outcome,) in outcomes:
+            yield outcome

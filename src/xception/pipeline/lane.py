@@ -1,9 +1,11 @@
 """A batch's way through all stages: read, preprocess, infer."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import repeat
 from threading import Semaphore
-from typing import Literal, Self, cast
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from xception.data.damage import libjpeg_warning
 from xception.data.pixels import Mode, pixels
 from xception.data.source import Item
 from xception.errors import DecodeError
+from xception.pipeline.buffers import Buffers
 from xception.pipeline.cores import Cores
 from xception.pipeline.overlap import overlap
 from xception.pipeline.stopwatch import Stopwatch
@@ -22,7 +25,7 @@ from xception.preprocess import Levels, Preprocess
 STAGES = ("read", "preprocess", "infer", "postprocess")
 
 WORKERS_PER_CORE = 2
-"""Threads that go the lane by default: one reads while the other computes."""
+"""Threads that read and prepare images by default: one reads while the other computes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +68,16 @@ class Clocks:
         return self.stages[stage]
 
 
+Each = Callable[..., Iterable[Any]]
+"""Calls a function for each image, and gives the results in their order: `map`, or the `map` of some threads."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lane:
     """The way of a batch from its files to its logits, which any number of threads may go at once.
 
-    A thread holds a core while it prepares images, and as many as the session's threads while it infers; one that
-    reads, or waits for an accelerator, holds none. So the cores are always busy and never oversubscribed.
+    As many images are prepared at a time as there are cores, and as many batches are in the session as it takes. So at
+    most that many threads compute, and always enough to keep the cores busy.
     """
 
     session: Session
@@ -81,11 +88,15 @@ class Lane:
     mode: Mode
     """The way from a file to the pixels that are preprocessed."""
     cores: Cores
-    """The cores to use; lanes that run at the same time share them."""
+    """The cores to prepare images on; lanes that run at the same time share them."""
     clocks: Clocks
     """The stopwatches on which the time of each stage is counted."""
     damage: Damage = "ignored"
     """Treatment of damaged JPEG files; all but the first take time, and simplejpeg."""
+    each: Each = map
+    """The way through the images of a batch: one after another, or on several threads."""
+    buffers: Buffers | None = None
+    """Arrays that the images of a batch are written to; by default each batch has memory of its own."""
 
     @classmethod
     def of(
@@ -109,52 +120,55 @@ class Lane:
 
     def __call__(self, items: Sequence[Item]) -> list[Scored | Failure]:
         """Logits or a failure for every item, in their order."""
-        loaded = [self._read(item) for item in items]
-        with self.clocks["preprocess"].entering(self.cores.lend()):
-            warnings = [self._warning(file) for file in loaded]
-            images = [self._prepare(*given) for given in zip(items, loaded, warnings, strict=True)]
-            groups = [(places, self._stack(images, places)) for places in _by_shape(images)]
-        outcomes: dict[int, Scored | Failure] = {
-            place: image for place, image in enumerate(images) if isinstance(image, Failure)
-        }
-        for places, batch in groups:
-            for place, logits in zip(places, self.infer(batch), strict=True):
-                outcomes[place] = Scored(items[place], logits, warnings[place])
-        return [outcomes[place] for place in range(len(items))]
-
-    def _read(self, item: Item) -> bytes | Image.Image | Failure:
-        try:
-            with self.clocks["read"].measure():
-                return item.load()
-        except (DecodeError, OSError) as error:
-            return _failure(item, error)
-
-    def _warning(self, loaded: bytes | Image.Image | Failure) -> str | None:
-        return libjpeg_warning(loaded) if self.damage != "ignored" and isinstance(loaded, bytes) else None
-
-    def _prepare(self, item: Item, loaded: bytes | Image.Image | Failure, warning: str | None) -> Levels | Failure:
-        if isinstance(loaded, Failure):
-            return loaded
-        if warning and self.damage == "refused":
-            return Failure(item.key, warning)
-        try:
-            with self.clocks["preprocess"].measure():
-                return pixels(loaded, self.preprocess, self.mode)
-        except DecodeError as error:
-            return _failure(item, error)
-
-    def _stack(self, images: Sequence[Levels | Failure], places: Sequence[int]) -> Levels:
-        """The images at some places as the session takes them."""
-        with self.clocks["preprocess"].measure(images=0):
-            kept = [image for place in places if not isinstance(image := images[place], Failure)]
-            batch = cast(Levels, np.stack(kept))
-            return batch if self.session.facts.takes_images_of(self.preprocess) else self.preprocess.normalize(batch)
+        with self.buffers.lend(len(items)) if self.buffers else nullcontext() as buffer:
+            entries = list(self.each(self._entry, items, repeat(None) if buffer is None else buffer))
+            outcomes: list[Scored | Failure] = list(entries)
+            for places in _by_shape(entries):
+                is_whole = len(places) == len(items)
+                batch = (
+                    np.stack([entries[place].pixels for place in places]) if buffer is None or not is_whole else buffer
+                )
+                for place, logits in zip(places, self.infer(batch), strict=True):
+                    outcomes[place] = Scored(items[place], logits, entries[place].warning)
+        return outcomes
 
     def infer(self, batch: NDArray[np.generic]) -> Logits:
         """Logits of images that are prepared already, as the session takes them, in turn with other batches."""
-        clock, threads = self.clocks["infer"], self.session.facts.threads
-        with clock.entering(self.turns), clock.entering(self.cores.lend(threads)), clock.measure(len(batch)):
+        clock = self.clocks["infer"]
+        with clock.entering(self.turns), clock.measure(len(batch)):
             return run_in_batches(self.session, batch, len(batch))
+
+    def _entry(self, item: Item, row: NDArray[Any] | None) -> "_Entry | Failure":
+        """An item's image as the session takes it, written to a row of the batch if there is one."""
+        try:
+            with self.clocks["read"].measure():
+                loaded = item.load()
+            with self.clocks["preprocess"].entering(self.cores.lend()), self.clocks["preprocess"].measure():
+                warning = self._warning(loaded)
+                if warning and self.damage == "refused":
+                    return Failure(item.key, warning)
+                return _Entry(self._input(pixels(loaded, self.preprocess, self.mode), row), warning)
+        except (DecodeError, OSError) as error:
+            return _failure(item, error)
+
+    def _warning(self, loaded: bytes | Image.Image) -> str | None:
+        return libjpeg_warning(loaded) if self.damage != "ignored" and isinstance(loaded, bytes) else None
+
+    def _input(self, levels: Levels, row: NDArray[Any] | None) -> NDArray[Any]:
+        if not self.session.facts.takes_images_of(self.preprocess):
+            return self.preprocess.normalize(levels, row)
+        if row is None:
+            return levels
+        row[...] = levels
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An image as the session takes it, (C, H, W)."""
+
+    pixels: NDArray[Any]
+    warning: str | None
 
 
 def prepared(
@@ -171,12 +185,12 @@ def prepared(
     return overlap(items, prepare, workers=workers or Cores().count)
 
 
-def _by_shape(images: Sequence[Levels | Failure]) -> list[list[int]]:
+def _by_shape(entries: Sequence[_Entry | Failure]) -> list[list[int]]:
     """The places of the images of each shape."""
     shapes: dict[tuple[int, ...], list[int]] = {}
-    for place, image in enumerate(images):
-        if not isinstance(image, Failure):
-            shapes.setdefault(image.shape, []).append(place)
+    for place, entry in enumerate(entries):
+        if isinstance(entry, _Entry):
+            shapes.setdefault(entry.pixels.shape, []).append(place)
     return list(shapes.values())
 
 

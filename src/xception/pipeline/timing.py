@@ -1,15 +1,20 @@
 """Timing of work, and figures from the times."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
 Clock = Callable[[], float]
 """Seconds since any moment; for tests, one that they move by hand."""
+
+
+BoundBy = Literal["shared cores", "slowest stage"]
+"""`shared cores` where the stages together keep the cores busy, `slowest stage` where one of them keeps all waiting: an
+accelerator, or a stage that cannot use all cores."""
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +111,26 @@ def latency(seconds: Sequence[float]) -> Latency:
     return Latency(p50=float(p50), p90=float(p90), p99=float(p99), samples=len(seconds))
 
 
-def bound(rates: Iterable[float]) -> float:
-    """The most that stages of these rates can give when the same cores do all of them: work is conserved,
-    so the times for one image add up. Each rate is that of the stage by itself on all cores."""
-    return 1 / sum(1 / rate for rate in rates)
+class Bound(NamedTuple):
+    """The most that stages allow together."""
+
+    images_per_second: float
+    bottleneck: str
+    by: BoundBy
+
+
+def bound(rates: Mapping[str, float], shares: Mapping[str, float]) -> Bound:
+    """The most that stages can give together.
+
+    Work is conserved: what the stages need of the same cores for one image adds up. And no stage is faster in company
+    than by itself.
+
+    Args:
+        rates: of each stage by itself.
+        shares: the share of the cores that it then uses; 0 for one that computes elsewhere.
+    """
+    costs = {name: share / rates[name] for name, share in shares.items()}
+    slowest, together = min(rates, key=rates.__getitem__), sum(costs.values())
+    if rates[slowest] * together < 1:
+        return Bound(rates[slowest], slowest, "slowest stage")
+    return Bound(1 / together, max(costs, key=costs.__getitem__), "shared cores")

@@ -42,7 +42,8 @@ def _cards(benchmark: Benchmark) -> Iterator[Card]:
     total = best.end_to_end
     note = f"images/s at batch {best.batch}, {rate_text(total.low)} to {rate_text(total.high)}"
     yield Card(label="End to end", value=rate_text(total.images_per_second), note=note)
-    note = f"of {rate_text(best.bound_images_per_second)} images/s, what {best.bound_by} allow"
+    low, high = percent_text(best.efficiency_low), percent_text(best.efficiency_high)
+    note = f"of {rate_text(best.bound_images_per_second)} images/s, by {best.bound_by}; {low} to {high} by round"
     yield Card(label="Efficiency", value=percent_text(best.efficiency), note=note)
     note = f"{rate_text(best.stages[best.bottleneck].images_per_second)} images/s by itself"
     yield Card(label="Bottleneck", value=best.bottleneck, note=note)

@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from time import perf_counter
-from typing import Literal
 
 import msgspec
 
@@ -17,7 +16,8 @@ from xception.errors import InputError, UsageError
 from xception.machine import fingerprint, peak_memory_bytes
 from xception.pipeline.engine import Engine, require_engine
 from xception.pipeline.lane import STAGES
-from xception.pipeline.timing import Clock, Latency, Rate, Rounds, Timed, bound, interleaved, latency, rate
+from xception.pipeline.stream import batches_under_way
+from xception.pipeline.timing import BoundBy, Clock, Latency, Rate, Rounds, Timed, bound, interleaved, latency, rate
 from xception.speed.race import Race
 from xception.speed.self_audit import Audit
 from xception.speed.startup import Startup
@@ -35,13 +35,15 @@ WARMUP, REPEATS = 1, 5
 class Stage(Rate, frozen=True, kw_only=True):
     """The rate of the stage by itself with all cores, and its part in the run from end to end.
 
-    Shares are fractions of the time of all workers; for `postprocess`, of the one thread that it has.
+    Shares are fractions of the time of all that do the stage: the workers, which read and preprocess; for `infer` the
+    instances of the session; for `postprocess` the one thread that it has.
     """
 
     busy: float
-    """Share of the time in which a worker is in this stage."""
+    """Share of the time in which they do it."""
     waiting: float
-    """Share of the time in which a worker waits to begin it, because the cores or the session are taken."""
+    """Share of the time in which a worker waits for a core; for `infer`, in which a batch that is under way waits for
+    an instance."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,14 +63,16 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     answer_ms: Latency
     """Latency of one image under full load, from the start of reading to its answer."""
     bottleneck: str
-    """The slowest stage."""
+    """The stage that allows least: the slowest one, or the one that takes most of the cores' time."""
     bound_images_per_second: float
-    """Rate that the stages allow together."""
-    bound_by: Literal["shared cores", "slowest stage"]
-    """`shared cores` where all stages compute on the same cores, see `bound`; `slowest stage` where an accelerator
-    leaves the cores to the other stages."""
+    """Rate that the stages allow together, see `bound`."""
+    bound_by: BoundBy
     efficiency: float
-    """End to end over the bound; both have a spread."""
+    """End to end over the bound, of their medians. Both have a spread, so it may be above 1."""
+    efficiency_low: float
+    """The lowest of the rounds, each end to end over the bound of the same round."""
+    efficiency_high: float
+    """The highest of the rounds."""
     accuracy: Score | None
     """Accuracy in the last round that was timed, over each image once; None without labels that the model knows."""
     peak_memory_bytes: int | None
@@ -86,7 +90,7 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     """Cores per inference."""
     workers: int
-    """Threads of the engine, each of which takes one batch at a time."""
+    """Threads that read and preprocess, each of them one image at a time."""
     warmup: int
     repeats: int
     runs: tuple[Run, ...]
@@ -161,11 +165,12 @@ def check(session: Session, batches: Sequence[int], images: int | None, warmup: 
     Raises:
         UsageError: no image, batch or round that counts, or a batch that the graph cannot take.
     """
-    if not batches or min(*batches, repeats, 1 if images is None else images) < 1 or warmup < 0:
-        raise UsageError(
-            "a benchmark needs at least one image and batch sizes of at least 1, one round that counts, and a "
-            f"warm-up of at least 0; got {images} images, batches {list(batches)}, {repeats} rounds after {warmup}"
-        )
+    given = {"--batch": min(batches, default=0), "--images": 1 if images is None else images, "--repeats": repeats}
+    for option, number in given.items():
+        if number < 1:
+            raise UsageError(f"{option} is {number}, which measures nothing; expected at least 1")
+    if warmup < 0:
+        raise UsageError(f"--warmup is {warmup}; expected at least 0")
     fixed = session.facts.batch_size
     if fixed and set(batches) != {fixed}:
         raise UsageError(f"the graph runs only at batch {fixed}; pass --batch {fixed}")
@@ -215,10 +220,10 @@ def _run(one: Workload, rounds: Rounds) -> tuple[Run, Mapping[str, str]]:
     whole = rounds.pop("end_to_end")
     passes: list[Pass] = [round_.result for round_ in whole]
     last = passes[-1]
-    workers = one.engine.workers
-    stages = {name: _stage(name, times, one.preloaded, whole, workers) for name, times in rounds.items()}
-    most, bound_by = _bound([stage.images_per_second for stage in stages.values()], one.session)
+    stages = {name: _stage(name, times, one, whole) for name, times in rounds.items()}
+    most = bound({name: stage.images_per_second for name, stage in stages.items()}, _shares(one.engine))
     total = rate([round_.seconds for round_ in whole], last.seen)
+    efficiencies = _efficiencies(rounds, one, [last.seen / round_.seconds for round_ in whole])
     return Run(
         batch=one.engine.batch_size,
         backend=one.session.facts.name,
@@ -229,28 +234,55 @@ def _run(one: Workload, rounds: Rounds) -> tuple[Run, Mapping[str, str]]:
         end_to_end=total,
         latency_ms=latency([seconds for round_ in rounds["infer"] for seconds in round_.result]),
         answer_ms=latency([seconds for each in passes for seconds in each.answers_s]),
-        bottleneck=min(stages, key=lambda stage: stages[stage].images_per_second),
-        bound_images_per_second=most,
-        bound_by=bound_by,
-        efficiency=total.images_per_second / most,
+        bottleneck=most.bottleneck,
+        bound_images_per_second=most.images_per_second,
+        bound_by=most.by,
+        efficiency=total.images_per_second / most.images_per_second,
+        efficiency_low=min(efficiencies),
+        efficiency_high=max(efficiencies),
         accuracy=last.answers.score(),
         peak_memory_bytes=peak_memory_bytes(),
     ), last.failures
 
 
-def _stage(name: str, times: Sequence[Timed], images: int, whole: Sequence[Timed], workers: int) -> Stage:
-    threads = 1 if name == "postprocess" else workers
+def _stage(name: str, times: Sequence[Timed], one: Workload, whole: Sequence[Timed]) -> Stage:
+    doing, waiting = _threads(name, one.engine)
     clocks = [round_.result.clocks[name] for round_ in whole]
-    lived_s = threads * sum(round_.seconds for round_ in whole)
+    seconds = sum(round_.seconds for round_ in whole)
     return Stage(
-        **msgspec.structs.asdict(rate([round_.seconds for round_ in times], images)),
-        busy=sum(clock.busy_s for clock in clocks) / lived_s,
-        waiting=sum(clock.waiting_s for clock in clocks) / lived_s,
+        **msgspec.structs.asdict(rate([round_.seconds for round_ in times], one.preloaded)),
+        busy=sum(clock.busy_s for clock in clocks) / (doing * seconds),
+        waiting=sum(clock.waiting_s for clock in clocks) / (waiting * seconds),
     )
 
 
-def _bound(rates: Sequence[float], session: Session) -> tuple[float, Literal["shared cores", "slowest stage"]]:
-    return (min(rates), "slowest stage") if session.facts.threads == 0 else (bound(rates), "shared cores")
+def _threads(stage: str, engine: Engine) -> tuple[int, int]:
+    """The number that do a stage at once, and the number that may wait to do it."""
+    facts = engine.session.facts
+    if stage == "infer":
+        return facts.instances, batches_under_way(facts, engine.workers, engine.batch_size)
+    return (1, 1) if stage == "postprocess" else (engine.workers, engine.workers)
+
+
+def _shares(engine: Engine) -> dict[str, float]:
+    """The share of the cores that each stage uses by itself."""
+    facts, cores = engine.session.facts, engine.lane.cores.count
+    threads = {
+        "read": engine.workers,
+        "preprocess": engine.workers,
+        "infer": facts.instances * facts.threads,
+        "postprocess": 1,
+    }
+    return {name: min(count, cores) / cores for name, count in threads.items()}
+
+
+def _efficiencies(rounds: Rounds, one: Workload, totals: Sequence[float]) -> list[float]:
+    """The rate from end to end over the bound, for each round."""
+    shares = _shares(one.engine)
+    rates = [
+        {name: one.preloaded / times[place].seconds for name, times in rounds.items()} for place in range(len(totals))
+    ]
+    return [total / bound(each, shares).images_per_second for total, each in zip(totals, rates, strict=True)]
 
 
 def _failures(found: Iterable[Mapping[str, str]]) -> tuple[FailedImage, ...]:

@@ -16,7 +16,6 @@ from xception.data.decode import loaded_image
 from xception.data.source import Item
 from xception.errors import DecodeError, InputError
 from xception.metrics import probabilities, top_k
-from xception.pipeline.batches import batched
 from xception.pipeline.engine import Engine
 from xception.pipeline.lane import Clocks, Failure, Lane, Scored
 from xception.pipeline.overlap import overlap
@@ -73,7 +72,8 @@ class NullSession:
 
     def __call__(self, pixels: NDArray[Any], /) -> Logits:
         if self._keep:
-            self.batches.append(pixels)
+            # The engine fills its arrays again.
+            self.batches.append(pixels.copy())
         return np.zeros((len(pixels), self.facts.num_outputs), np.float32)
 
     def close(self) -> None:
@@ -179,9 +179,7 @@ class Stages:
 
     def read(self) -> None:
         """Files into memory."""
-        engine = self._workload.engine
-        batches = batched(self._items, engine.batch_size)
-        drain(overlap(batches, lambda items: [item.load() for item in items], workers=engine.workers))
+        drain(overlap(self._items, lambda item: item.load(), workers=self._workload.engine.workers))
 
     def preprocess(self) -> None:
         """Files in memory to batches: the engine in front of a session that answers at once."""
