@@ -24,3 +24,14 @@ def test_the_files_hold_the_graph_with_its_names_and_precision(precision: str, d
     weights = [node for node in constants if np.prod(list(node.get_output_shape(0))) > 64]
     assert weights
     assert {node.get_element_type() for node in weights} == {dtype}
+
+
+@pytest.mark.parametrize("options", [GraphOptions(), GraphOptions(probabilities=True, top_k=2, class_maps=True)])
+def test_a_compiled_model_shows_the_outputs_own_names_alone(options: GraphOptions) -> None:
+    spec = architecture("tiny_xception", width=0.5, num_classes=4)
+    made = program(spec, drawn_tensors(spec), PREPROCESS, options)
+    files = openvino_files(made)
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(files["model.xml"], files["model.bin"]), "CPU")
+    assert [output.any_name for output in compiled.outputs] == [output.name for output in made.outputs]
+    assert [output.get_names() for output in compiled.outputs] == [{output.name} for output in made.outputs]

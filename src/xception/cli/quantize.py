@@ -58,6 +58,9 @@ class TuningOptions:
     strict: Annotated[
         bool, Parameter(help="Pass only what is shown to be within the tolerance with 95 % confidence.")
     ] = False
+    speed: Annotated[
+        bool, Parameter(help="Measure the speed next to that of the float graph, in turns on this machine.")
+    ] = True
     sensitivity: Annotated[bool, Parameter(help="Measure the cost of each layer by itself.")] = False
 
     def tuning(self) -> Tuning:
@@ -67,6 +70,7 @@ class TuningOptions:
             has_integer_ports=self.integer_ports,
             weight_bits=self.weight_bits,
             is_strict=self.strict,
+            with_speed=self.speed,
             with_sensitivity=self.sensitivity,
         )
 
@@ -194,7 +198,8 @@ def _page(parent: Bundle, held_out: Source, result: Quantization) -> str:
 def _print(result: Quantization) -> None:
     print_rows(("method", "top-1", "loss", "agreement", "seconds", "gate"), map(_row, result.trials))
     if result.passed and result.bundle:
-        print_facts({"bundle": result.bundle, "gate": f"passed, {result.sentence()}"})
+        speed = {"speed": result.speed.sentence()} if result.speed else {}
+        print_facts({"bundle": result.bundle, "gate": f"passed, {result.sentence()}", **speed})
 
 
 def _row(trial: Trial) -> tuple[str, ...]:

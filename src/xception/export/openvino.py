@@ -26,8 +26,24 @@ def openvino_files(program: Program) -> dict[str, bytes]:
     (graph,) = onnx_files(replace(program, options=replace(program.options, precision="float32"))).values()
     with tempfile.TemporaryDirectory() as folder:
         xml = Path(folder) / "model.xml"
-        openvino.save_model(openvino.Core().read_model(graph), xml, compress_to_fp16=compress)
+        openvino.save_model(with_own_names(openvino.Core().read_model(graph)), xml, compress_to_fp16=compress)
         return {name: inputs.read_bytes(Path(folder) / name, inputs.MODEL_LIMIT) for name in ("model.xml", "model.bin")}
+
+
+def with_own_names(model: Any) -> Any:
+    """A model read from ONNX whose outputs bear their names alone.
+
+    An identity gives each output its name there. The compiler takes identities away and leaves two names, of which
+    programs may see the inner one.
+    """
+    openvino = require("openvino", "openvino")
+    sources = []
+    for output in model.outputs:
+        made = output.get_node().input_value(0)
+        source = made.get_node().input_value(0) if made.get_node().get_type_name() == "Identity" else made
+        source.get_tensor().set_names(output.get_names())
+        sources.append(source)
+    return openvino.Model(sources, model.get_parameters(), model.get_name())
 
 
 def open_taps(file: Path) -> "OpenVinoTaps":
@@ -41,9 +57,11 @@ class OpenVinoTaps:
 
     def __init__(self, openvino: Any, model: Any) -> None:
         self._openvino, self._model = openvino, model
-        named = ((port, sorted(port.get_names())) for node in model.get_ordered_ops() for port in node.outputs())
         self._ports = {
-            names[0]: port for port, names in named if names and port.get_node().get_type_name() not in INERT
+            _inner_name(port): port
+            for node in model.get_ordered_ops()
+            for port in node.outputs()
+            if port.get_names() and node.get_type_name() not in INERT
         }
         self.names = list(self._ports)
 
@@ -53,6 +71,12 @@ class OpenVinoTaps:
         settings = {"INFERENCE_PRECISION_HINT": "f32"}
         results = self._openvino.Core().compile_model(part, "CPU", settings)(values)
         return {name: results[index] for index, name in enumerate(names)}
+
+
+def _inner_name(port: Any) -> str:
+    """The name that a value has in the ONNX graph: an output's own name replaced it, and its operation kept it."""
+    is_output = any(reader.get_node().get_type_name() == "Result" for reader in port.get_target_inputs())
+    return str(port.get_node().get_friendly_name() if is_output else min(port.get_names()))
 
 
 INERT = ("Parameter", "Constant", "Result")

@@ -1,7 +1,8 @@
 """Static int8 of a bundle: one method after another until the gate holds, and a record of all of them."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -42,6 +43,7 @@ from xception.quantize.parent import float_graph
 from xception.quantize.processor import WeightBits, check_weight_bits, processor
 from xception.quantize.qdq import scales
 from xception.quantize.record import RECORD, GateFailed, Quantization, Trial
+from xception.quantize.speed import Int8Speed, int8_speed
 from xception.quantize.tensorrt import check_tensorrt
 from xception.quantize.trained import trained_ranges
 from xception.tasks.agreement import agreement_of
@@ -64,6 +66,8 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """Bits of a weight; 8 only for processors that do not saturate, see `xception.quantize.processor`."""
     is_strict: bool = False
     """Pass only what is shown to be within the tolerance with 95 % confidence."""
+    with_speed: bool = False
+    """Measure the speed next to that of the float graph."""
     with_sensitivity: bool = False
     """Measure the error of each layer by itself even if no method needs it."""
 
@@ -153,7 +157,7 @@ def _quantized(
     result = _result(job, attempts, best)
     if not result.passed and (not keep_failed or best.files is None):
         raise GateFailed(f"{result.sentence()}; no bundle was written; {ADVICE}", result)
-    result = msgspec.structs.replace(result, bundle=str(out))
+    result = msgspec.structs.replace(result, bundle=str(out), speed=_speed(job, best))
     written = _write(job, best, result, out, overwrite=overwrite)
     if not result.passed:
         raise GateFailed(f"{result.sentence()}; the bundle {out} is marked as failed", result)
@@ -233,16 +237,30 @@ def _climb(job: _Job, methods: tuple[Method, ...]) -> list[_Attempt]:
 def _attempt(job: _Job, method: Method, start: float) -> _Attempt:
     graph = job.quantizer.graph(method)
     files = _files(graph, job.quantizer)
+    with _opened(job, files) as engine:
+        outputs, size_bytes = model_outputs(engine, job.held_out), engine.bundle.size_bytes
+    verdict = judge(job.parent, outputs, job.tolerance, is_strict=job.tuning.is_strict)
+    error = job.quantizer.range_error(method)
+    return _Attempt(
+        _trial(method, start, verdict=verdict, size_bytes=size_bytes, range_error=error), graph, files, outputs
+    )
+
+
+@contextmanager
+def _opened(job: _Job, files: Mapping[str, bytes]) -> Iterator[Engine]:
+    """The files of an int8 graph in their own runtime."""
     with tempfile.TemporaryDirectory() as folder:
         model = _in_form(job.bundle.model, job.quantizer.target)
         trial = write_bundle(Path(folder) / "trial", model, job.bundle.labels, files)
         with job.open_engine(trial, job.held_out) as engine:
-            outputs = model_outputs(engine, job.held_out)
-    verdict = judge(job.parent, outputs, job.tolerance, is_strict=job.tuning.is_strict)
-    error = job.quantizer.range_error(method)
-    return _Attempt(
-        _trial(method, start, verdict=verdict, size_bytes=trial.size_bytes, range_error=error), graph, files, outputs
-    )
+            yield engine
+
+
+def _speed(job: _Job, best: _Attempt) -> Int8Speed | None:
+    if not job.tuning.with_speed or best.files is None:
+        return None
+    with job.open_engine(job.bundle, job.held_out) as parent, _opened(job, best.files) as int8:
+        return int8_speed(parent, int8, job.held_out)
 
 
 def _files(graph: Any, quantizer: Quantizer) -> dict[str, bytes]:

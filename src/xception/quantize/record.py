@@ -10,6 +10,7 @@ from xception.quantize.ladder import Method
 from xception.quantize.layers import LayerError
 from xception.quantize.processor import Processor, WeightBits
 from xception.quantize.qdq import TensorScale
+from xception.quantize.speed import Int8Speed
 from xception.tasks.compare import Flip
 
 RECORD = "quantization.json"
@@ -55,6 +56,8 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True):
     """The grids of the chosen graph; empty for OpenVINO's own graphs."""
     flips: tuple[Flip, ...]
     """Images that the chosen graph gives another class than its parent, with the largest changes first."""
+    speed: Int8Speed | None = None
+    """Speed on the machine that quantized; None where it was not asked for."""
     bundle: str | None = None
     """The int8 bundle's folder, if one was written."""
 

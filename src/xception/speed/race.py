@@ -8,7 +8,7 @@ import msgspec
 from xception.errors import InputError, UsageError
 from xception.intervals import Interval, bootstrap_ratio
 from xception.pipeline.timing import Rate, alternated, rate
-from xception.speed.workload import Workload, end_to_end
+from xception.speed.workload import Stages, Workload, end_to_end
 
 Place = Literal["first", "second"]
 
@@ -48,6 +48,21 @@ class Race(msgspec.Struct, frozen=True, kw_only=True):
             ways, ratios = ways[::-1], (1 / self.ratio.value, 1 / self.ratio.high, 1 / self.ratio.low)
         gain, low, high = (f"{ratio - 1:.1%}" for ratio in ratios)
         return f"{ways[0]} is faster than {ways[1]} by {gain} [{low}, {high}]"
+
+
+def inference_ratio(first: Workload, second: Workload, *, warmup: int, repeats: int) -> Interval:
+    """The first's rate over the second's in the runtime alone, in turns on batches that were prepared before.
+
+    Raises:
+        UsageError: too few rounds for an interval.
+        InputError: none of the images can be read.
+    """
+    require_enough_rounds(repeats)
+    turns = [Stages(one).infer for one in (first, second)]
+    for turn in turns * warmup:
+        turn()
+    pairs = alternated(*(lambda turn=turn: turn for turn in turns), repeats=repeats, clock=first.clock)
+    return bootstrap_ratio([theirs / mine for mine, theirs in pairs])
 
 
 def require_enough_rounds(repeats: int) -> None:
