@@ -27,7 +27,7 @@ def test_the_files_hold_the_graph_with_its_names_and_precision(precision: str, d
 
 
 @pytest.mark.parametrize("options", [GraphOptions(), GraphOptions(probabilities=True, top_k=2, class_maps=True)])
-def test_a_compiled_model_shows_the_outputs_own_names_alone(options: GraphOptions) -> None:
+def test_a_compiled_model_shows_only_the_outputs_own_names(options: GraphOptions) -> None:
     spec = architecture("tiny_xception", width=0.5, num_classes=4)
     made = program(spec, drawn_tensors(spec), PREPROCESS, options)
     files = openvino_files(made)

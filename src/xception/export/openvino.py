@@ -31,7 +31,7 @@ def openvino_files(program: Program) -> dict[str, bytes]:
 
 
 def with_own_names(model: Any) -> Any:
-    """A model read from ONNX whose outputs bear their names alone.
+    """A model read from ONNX whose outputs bear only their own names.
 
     An identity gives each output its name there. The compiler takes identities away and leaves two names, of which
     programs may see the inner one.

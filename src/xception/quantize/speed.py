@@ -13,7 +13,7 @@ from xception.speed.benchmark import workload
 from xception.speed.race import inference_ratio
 from xception.speed.workload import Stages, Workload
 
-BATCH = 8
+CALL_IMAGES = 8
 """Images per call, where the graph takes any number."""
 
 TURN_S = 0.2
@@ -27,7 +27,7 @@ REPEATS = 8
 
 
 class Int8Speed(msgspec.Struct, frozen=True, kw_only=True):
-    """The time in the runtime alone, both graphs in turns on the same prepared images."""
+    """The time in the runtime only, both graphs in turns on the same prepared images."""
 
     parent_backend: str
     backend: str
@@ -81,7 +81,7 @@ def measured(parent: Workload, int8: Workload) -> Int8Speed:
 
 
 def _batch(engine: Engine) -> int:
-    return engine.session.facts.batch_size or BATCH
+    return engine.session.facts.batch_size or CALL_IMAGES
 
 
 def _images(parent: Workload) -> int:

@@ -51,7 +51,7 @@ class Race(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def inference_ratio(first: Workload, second: Workload, *, warmup: int, repeats: int) -> Interval:
-    """The first's rate over the second's in the runtime alone, in turns on batches that were prepared before.
+    """The first's rate over the second's in the runtime only, in turns on batches that were prepared before.
 
     Raises:
         UsageError: too few rounds for an interval.
