@@ -28,7 +28,7 @@ RATE_SEARCH = "rate_search.json"
 LOWEST_RATE, HIGHEST_RATE = 1e-6, 10.0
 MAX_SEARCH_STEPS = 100
 
-SMOOTHING = 0.9
+PAST_WEIGHT = 0.9
 """Weight of the past in the smoothed losses."""
 
 DIVERGED = 3.0
@@ -104,8 +104,8 @@ def _sweep(parts: Parts, workers: int) -> tuple[tuple[float, ...], tuple[float, 
     with closing(parts.batches.from_step(0, MAX_SEARCH_STEPS, workers)) as batches:
         for step, batch in enumerate(batches):
             loss = _loss_of_step(parts, batch)
-            total = SMOOTHING * total + (1 - SMOOTHING) * loss
-            value = total / (1 - SMOOTHING ** (step + 1))
+            total = PAST_WEIGHT * total + (1 - PAST_WEIGHT) * loss
+            value = total / (1 - PAST_WEIGHT ** (step + 1))
             if not isfinite(value) or value > DIVERGED * min(smoothed, default=value):
                 break
             rates.append(growing(step))
