@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEMO_STAMP := $(VENV)/.demo
 FLOORS := .venv-floors
 TOOLS := .venv-tools
 SECURITY_TESTS := tests/attacks tests/data/test_archive.py tests/data/test_decode.py tests/data/test_parquet.py \
@@ -17,11 +18,19 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	@echo "Installing all packages into $(VENV), torch, OpenVINO and NNCF among them: this takes minutes."
+	$(BIN)/python -m pip install --quiet --progress-bar on --constraint constraints.txt --editable '.[dev]'
+	touch $(DEMO_STAMP) $@
 
-demo: $(STAMP)
+demo: $(DEMO_STAMP)
 	$(BIN)/xception demo --out demo --overwrite
+
+# What the demonstration uses; where everything is installed, it is there already.
+$(DEMO_STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	@echo "Installing what the demonstration uses into $(VENV), torch and OpenVINO among it: this takes minutes."
+	$(BIN)/python -m pip install --quiet --progress-bar on --constraint constraints.txt --editable '.[demo]'
+	touch $@
 
 # Without what takes minutes: the demonstration, and training that is killed.
 test: check
