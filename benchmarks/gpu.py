@@ -33,6 +33,7 @@ import numpy as np
 import torch
 
 from benchmarks import device
+from benchmarks.experiments.separable import TILES
 from benchmarks.gpu_inference import correctness, files
 from benchmarks.gpu_inference.scale import Scale, difference, full, smoke
 from benchmarks.gpu_inference.ways import WAYS, Way
@@ -49,6 +50,11 @@ COMPARED = (
     "xception, graph alone",
     "timm, compiled",
     "timm, compiled, CUDA graph",
+)
+EXPERIMENTS = (
+    "xception, graph alone",
+    "pointwise by cuBLASLt",
+    *(f"that, depthwise by Triton, {tile}" for tile in TILES),
 )
 ALONE = ("xception, uncompiled", "timm, eager")
 MAX_AHEAD_S = 90
@@ -71,6 +77,8 @@ def main() -> None:
     run.step("peak", lambda: run.set_peak(measured_peak(scale)))
     for batch in reversed(scale.batches):
         run.compare(COMPARED, "bfloat16", batch)
+    for batch in (max(scale.batches), 1):
+        run.compare(EXPERIMENTS, "bfloat16", batch)
     for name, check in correctness.CHECKS.items():
         run.step(f"check, {name}", partial(check, scale))
     run.step("files", lambda: _files(scale))
@@ -201,6 +209,7 @@ def _plan(scale: Scale) -> list[str]:
     largest, eight = max(scale.batches), correctness.BATCH
     sizes = {"timm, compiled": (largest, 1), "xception, graph alone": (largest, 1, eight, *files.BATCHES)}
     plan = [f"{way}:bfloat16:{batch}" for way, batches in sizes.items() for batch in batches]
+    plan += [f"{way}:bfloat16:{batch}" for way in EXPERIMENTS[1:] for batch in (largest, 1)]
     return plan + [f"xception, graph alone:{precision}:{eight}" for precision in ("float16", "float32", "tf32")]
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.experiments.separable import TILES, with_own_kernels
 from benchmarks.gpu_inference.scale import VARIANT, Scale
 from xception.backends.base import InferPrecision
-from xception.backends.torch_compiled import DTYPES
+from xception.backends.torch_compiled import DTYPES, NormalizedNetwork
 from xception.models.folded import with_folded_norms
 
 Answer = np.ndarray | Tensor
@@ -67,6 +68,18 @@ def replay(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStack
     return Way(lambda: (prepared.run(), prepared.logits)[1], batch)
 
 
+def own_kernels(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStack, *, tile: str | None) -> Way:
+    """The session's graph alone, with the operators of `benchmarks.experiments.separable` in its network."""
+    opened = scale.session(precision, 1)
+    stack.callback(opened.close)
+    network = with_own_kernels(with_folded_norms(scale.network()), tile)
+    opened.network = NormalizedNetwork(network, scale.preprocess, DTYPES[precision]).to(scale.device)
+    opened.warm_up(batch, scale.px, scale.px)
+    opened(scale.buffer(opened, batch))
+    (prepared,) = opened._instances[0].prepared.values()
+    return Way(lambda: (prepared.run(), prepared.logits)[1], batch)
+
+
 def uncompiled(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStack) -> Way:
     """This toolkit's session before it is compiled."""
     opened = scale.session(precision, 1)
@@ -102,6 +115,8 @@ WAYS: dict[str, Callable[[Scale, InferPrecision, int, ExitStack], Way]] = {
     "xception, three at once": partial(session, instances=3),
     "xception, not pinned": pageable,
     "xception, graph alone": replay,
+    "pointwise by cuBLASLt": partial(own_kernels, tile=None),
+    **{f"that, depthwise by Triton, {tile}": partial(own_kernels, tile=tile) for tile in TILES},
     "xception, uncompiled": uncompiled,
     "xception, eager, pixels on the device": eager,
     "timm, eager": partial(timm, how="eager"),

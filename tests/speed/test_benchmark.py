@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from tests.conftest import PX
 from tests.speed.clocks import Accelerator, HandClock, Paced, logits, slow_to_read
 from tests.support.samples import CLASSES, OneAtATime, labelled
 from xception.backends.base import Compute, Logits, Pixels, open_session
@@ -257,6 +258,16 @@ def test_another_batch_than_the_graphs_own_is_refused(onnx_bundle: Bundle) -> No
     session.batch_size = 4  # type: ignore[assignment]
     with pytest.raises(UsageError, match="only at batch 4; pass --batch 4"):
         benchmark(Engine.of(onnx_bundle, session), labelled(2), batches=(1, 4))
+
+
+def test_a_session_prepares_itself_for_each_batch_size_before_it_is_timed(
+    onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = open_session(onnx_bundle, compute=Compute(threads=1))
+    prepared: list[tuple[int, int, int]] = []
+    monkeypatch.setattr(session, "warm_up", lambda *size: prepared.append(size), raising=False)
+    benchmark(Engine.of(onnx_bundle, session), labelled(4), batches=(1, 2), images=2, warmup=0, repeats=1)
+    assert prepared == [(1, PX, PX), (2, PX, PX)]
 
 
 def test_few_images_still_fill_a_batch(onnx_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from time import perf_counter
 
 import msgspec
 
-from xception.backends.base import BACKENDS, Session
+from xception.backends.base import BACKENDS, Session, warm_up
 from xception.bundle import Bundle, Score
 from xception.data.pixels import Mode
 from xception.data.source import Item, Source, require_source
@@ -179,7 +179,11 @@ def check(session: Session, batches: Sequence[int], images: int | None, warmup: 
 def workload(
     engine: Engine, source: Source, batch: int, *, images: int | None = None, clock: Clock = perf_counter
 ) -> Workload:
-    """The work that `benchmark` measures at one batch size: its images, and their labels if the model knows them."""
+    """The work that `benchmark` measures at one batch size: its images, and their labels if the model knows them.
+
+    A session that prepares itself for a batch size does so here, so that no round has to wait for it.
+    """
+    warm_up(engine.session, batch)
     fewest = max(MIN_IMAGES, MIN_BATCHES_PER_INSTANCE * batch * engine.session.facts.instances)
     count = max(images or fewest, batch)
     items = tuple(islice(source, count))
