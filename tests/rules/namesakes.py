@@ -38,6 +38,9 @@ TESTED_ELSEWHERE = {
     "convert/readers/state_dicts.py": "convert/test_readers_torch_pickle.py",
     **{f"tasks/{part}.py": "tasks/test_evaluate.py" for part in ("evaluation", "tally", "targets")},
     "oip/documents.py": "oip/test_tensors.py",
+    **{f"oip/{part}.py": "oip/test_conformance.py" for part in ("client", "rules", "subject")},
+    "cli/oip_check.py": "oip/test_conformance.py",
+    "cli/servers.py": "oip/test_conformance.py",
     **{
         f"serve/{part}.py": "serve/test_app.py"
         for part in ("bodies", "classify", "front", "inference", "measures", "model", "openapi", "refusal", "service")

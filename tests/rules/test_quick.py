@@ -17,7 +17,10 @@ from tests.quick import changed_files, selected
         ("tests/train/test_optim.py", {"tests/train/test_optim.py"}),
         ("tests/train/conftest.py", {"tests/train"}),
         ("tests/rules/test_docs.py", set()),
-        ("tests/support/documents.py", {"tests/cli/test_demo.py", "tests/cli/test_pages.py"}),
+        (
+            "tests/support/documents.py",
+            {"tests/cli/test_demo.py", "tests/cli/test_pages.py", "tests/serve/test_server.py"},
+        ),
         ("benchmarks/peers.py", {"tests/benchmarks/test_peers.py"}),
         ("docs/reference/data.md", {"tests/cli/test_pages.py", "tests/pages"}),
         ("src/xception/no_such_module.py", set()),

@@ -39,6 +39,7 @@ COMMANDS = {
     "benchmark": Verb("xception.cli.benchmark:benchmark", "Measure how fast a bundle runs here."),
     "serve": Verb("xception.cli.serve:serve", "Answer over HTTP, for programs and for photos."),
     "serve-key": Verb("xception.cli.serve_key:serve_key", "Make a key for those who may ask a server."),
+    "oip-check": Verb("xception.cli.oip_check:oip_check", "Check a server of the Open Inference Protocol."),
     "data prepare": Verb("xception.cli.data_prepare:data_prepare", "Sort ImageNet, or draw images to calibrate on."),
     "data check": Verb("xception.cli.data_check:data_check", "Find broken files, copies, leaks and wrong labels."),
     "prove": Verb("xception.cli.prove:prove", "Say whether something is the model that a bundle holds."),

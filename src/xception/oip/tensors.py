@@ -120,7 +120,7 @@ def tensors_of(stated: Sequence[StatedTensor], raw: memoryview) -> list[Array]:
     return found
 
 
-def message(document: msgspec.Struct, raw: Sequence[bytes]) -> tuple[bytes, int | None]:
+def message(document: object, raw: Sequence[bytes]) -> tuple[bytes, int | None]:
     """A message and the length of its document, None where no raw bytes follow."""
     head = msgspec.json.encode(document)
     return (b"".join((head, *raw)), len(head)) if raw else (head, None)

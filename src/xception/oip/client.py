@@ -1,0 +1,148 @@
+"""A client that sends exactly what it is told to, to one server."""
+
+import http.client
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from xception.errors import EnvironmentFault, InputError, UsageError
+from xception.inputs import parse_json
+from xception.network import READ_TIMEOUT_S, check_address, refuse_offline
+from xception.oip.documents import ErrorDocument, InferRequest, InferResponse, ModelMetadata, StatedTensor, WantedOutput
+from xception.oip.tensors import HEADER_LENGTH, Array, Output, message, parse_response, stated
+from xception.screen import printable, without_credentials
+
+MAX_REPLY_BYTES = 1 << 30
+"""Bytes of an answer that are read: a thousand class maps of a large batch."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A server's reply, whatever it says."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Values by names in small letters."""
+    body: bytes
+
+    @property
+    def error(self) -> str | None:
+        """The sentence of a failure; None if the body is no document of one."""
+        try:
+            return parse_json(self.body, ErrorDocument).error
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True)
+class OipClient:
+    """A server by its URL, up to and without `/v2`."""
+
+    url: str
+    key: str | None = field(default=None, repr=False)
+    timeout_s: float = READ_TIMEOUT_S
+
+    def __post_init__(self) -> None:
+        check_address(self.url)
+        if not _is_here(self.url):
+            refuse_offline(self.url)
+
+    def ask(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Reply:
+        """Send a request, and return what comes.
+
+        Raises:
+            EnvironmentFault: nothing comes, or what comes is no HTTP.
+        """
+        parts = urlsplit(self.url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        try:
+            connection = kind(parts.hostname or "", parts.port, timeout=self.timeout_s)
+        except ValueError as error:
+            raise UsageError(f"{without_credentials(self.url)} is no address of a server: {error}") from error
+        own = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        try:
+            connection.request(method, parts.path.rstrip("/") + path, body, {**own, **(headers or {})})
+            response = connection.getresponse()
+            content = response.read(MAX_REPLY_BYTES + 1)
+        except (OSError, http.client.HTTPException) as error:
+            words = (
+                error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+            )
+            raise EnvironmentFault(
+                f"{without_credentials(self.url)} does not answer: {words}; is it running?"
+            ) from error
+        finally:
+            connection.close()
+        if len(content) > MAX_REPLY_BYTES:
+            raise InputError(f"{without_credentials(self.url)} sends more than {MAX_REPLY_BYTES:,} bytes")
+        return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
+
+    def model(self, name: str) -> ModelMetadata:
+        """A model's metadata.
+
+        Raises:
+            InputError: the server says that it has none of that name, or says something else.
+        """
+        reply = self.ask("GET", f"/v2/models/{name}")
+        _check(reply, f"the model {name!r}")
+        try:
+            return parse_json(reply.body, ModelMetadata)
+        except ValueError as error:
+            raise InputError(
+                f"{without_credentials(self.url)} describes the model {name!r} otherwise: {error}"
+            ) from error
+
+    def infer(
+        self, model: str, inputs: Mapping[str, Array], outputs: tuple[str, ...] | None = None, *, binary: bool = True
+    ) -> dict[str, Array]:
+        """The outputs of a model by name, by default all.
+
+        Raises:
+            InputError: the server refuses the request, or its answer is none.
+        """
+        tensors, raw = stated([Output(name, values, binary) for name, values in inputs.items()])
+        wanted = (
+            None
+            if outputs is None
+            else tuple(WantedOutput(name=name, parameters={"binary_data": True} if binary else {}) for name in outputs)
+        )
+        reply = self.send(model, tensors, raw, wanted)
+        _check(reply, f"a request to {model!r}")
+        return self.answer(reply)[1]
+
+    def send(
+        self,
+        model: str,
+        tensors: tuple[StatedTensor, ...],
+        raw: list[bytes],
+        outputs: tuple[WantedOutput, ...] | None = None,
+        **more: Any,
+    ) -> Reply:
+        """Send an inference request of the protocol, and return what comes."""
+        body, length = message(InferRequest(inputs=tensors, outputs=outputs, **more), raw)
+        headers = {"Content-Type": "application/json"} if length is None else {HEADER_LENGTH: str(length)}
+        return self.ask("POST", f"/v2/models/{model}/infer", body, headers)
+
+    def answer(self, reply: Reply) -> tuple[InferResponse, dict[str, Array]]:
+        """The document of an answer, and its values by output.
+
+        Raises:
+            OipError: it is not as the protocol says.
+        """
+        return parse_response(reply.body, reply.headers.get(HEADER_LENGTH.lower()))
+
+
+def _check(reply: Reply, what: str) -> None:
+    if reply.status != 200:
+        said = printable(reply.error or reply.body[:200].decode("utf-8", "replace"))
+        raise InputError(f"the server refuses {what} with {reply.status}: {said}")
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
