@@ -197,11 +197,40 @@ def test_orthogonalising_keeps_directions_and_evens_their_sizes(shape: tuple[int
     torch.manual_seed(0)
     matrix = torch.randn(shape)
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
-    made = orthogonalize(matrix)
+    made = orthogonalize(torch.stack([torch.randn(shape), matrix]))[1]
     sizes = (left.T @ made @ right.T).diagonal()
     assert sizes.min() > 0.5
     assert sizes.max() < 1.5
     torch.testing.assert_close(left.T @ made @ right.T, sizes.diag(), rtol=0, atol=0.05)
+
+
+def test_muon_moves_matrices_of_one_shape_together_as_each_alone() -> None:
+    def kernels() -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        return [torch.nn.Parameter(torch.randn(8, 4, *size)) for size in ((1, 1), (3, 3), (1, 1))]
+
+    def stepped(*groups: list[torch.Tensor]) -> None:
+        shared = {"weight_decay": 0.1, "orthogonal": True}
+        made = Muon([{"params": one, **shared} for one in groups], lr=0.1, momentum=0.9, betas=(0.9, 0.99), eps=1e-8)
+        for _ in range(2):
+            torch.manual_seed(1)
+            for one in groups:
+                for kernel in one:
+                    kernel.grad = torch.randn_like(kernel)
+            made.step()
+
+    together, alone = kernels(), kernels()
+    stepped(together)
+    stepped(*([kernel] for kernel in alone))
+    for first, second, before in zip(together, alone, kernels(), strict=True):
+        assert (first - second).norm() < 0.02 * (first - before).norm()
+
+
+def test_updates_are_fused_on_a_device_where_torch_has_them(network: Xception) -> None:
+    for device, fused in (("cpu", None), ("cuda", True)):
+        for name in ("sgd", "adam", "adamw", "muon"):
+            made = make_optimizer(network, OptimSettings(name=name), device=device)
+            assert made.defaults["fused"] is fused
 
 
 def test_muon_leaves_what_has_no_gradient(network: Xception) -> None:

@@ -31,13 +31,18 @@ class Projection(nn.Module):
         self.norm = batch_norm(spec.out_channels, norm) if spec.shortcut == "conv_norm" else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self._projected(x))  # type: ignore[no-any-return]
+
+    def _projected(self, x: Tensor) -> Tensor:
+        if self.stride == 1:
+            return self.conv(x)  # type: ignore[no-any-return]
+        if x.device.type != "cpu":
+            return functional.conv2d(x, self.conv.weight, stride=self.stride)
         # The pixels between strides are left out beforehand: the same function, but oneDNN (in torch 2.13) corrupts
         # memory in the backward pass of a strided 1x1 convolution over few channels, channels last, odd batch. Means
         # over single pixels leave them out, since a strided slice has a gradient in channels-first memory, which
         # makes a training step of `timm_xception` on a CPU a quarter slower.
-        if self.stride > 1:
-            x = functional.avg_pool2d(x, 1, self.stride)
-        return self.norm(self.conv(x))  # type: ignore[no-any-return]
+        return self.conv(functional.avg_pool2d(x, 1, self.stride))  # type: ignore[no-any-return]
 
 
 class ResidualBlock(nn.Module):

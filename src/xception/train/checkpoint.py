@@ -229,7 +229,11 @@ def restore(state: TrainingState, content: bytes, name: str) -> None:
     for key, parameter in state.network.named_parameters():
         slots = _below(f"optimizer/{key}/", tensors)
         if slots:
-            state.optimizer.state[parameter] = {slot: _in_format_of(parameter, value) for slot, value in slots.items()}
+            # Fused updates count their steps on the device, all others on the CPU.
+            counts_at = parameter.device if state.optimizer.defaults.get("fused") else torch.device("cpu")
+            state.optimizer.state[parameter] = {
+                slot: _in_format_of(parameter, value, counts_at) for slot, value in slots.items()
+            }
 
 
 def _decode_state(content: bytes, name: str) -> tuple[Progress, dict[str, torch.Tensor]]:
@@ -268,8 +272,8 @@ def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Ten
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _in_format_of(parameter: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:
+def _in_format_of(parameter: torch.Tensor, slot: torch.Tensor, counts_at: torch.device) -> torch.Tensor:
     """The slot in its parameter's memory format, which decides the order of sums in later steps."""
     if slot.shape != parameter.shape:
-        return slot
+        return slot.to(counts_at)
     return torch.empty_like(parameter, requires_grad=False).copy_(slot)

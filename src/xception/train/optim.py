@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
+from itertools import chain
 from math import sqrt
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import torch
@@ -34,20 +35,28 @@ class RMSprop(Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update every parameter that has a gradient."""
         loss = _evaluate(closure)
-        for parameter, gradient, group in _with_gradients(self.param_groups):
-            self._update(parameter, gradient, group)
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters:
+                self._update(parameters, group)
         return loss
 
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        plain = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        gradients = torch._foreach_add(plain, parameters, alpha=group["weight_decay"])
+        averages, velocities = zip(*map(self._slots, parameters), strict=True)
+        torch._foreach_lerp_(averages, torch._foreach_mul(gradients, gradients), 1 - group["rho"])
+        roots = torch._foreach_sqrt(torch._foreach_add(averages, group["eps"]))
+        torch._foreach_mul_(velocities, group["momentum"])
+        torch._foreach_addcdiv_(velocities, gradients, roots, value=group["lr"])
+        torch._foreach_sub_(parameters, velocities)
+
+    def _slots(self, parameter: Tensor) -> tuple[Tensor, Tensor]:
         slots = self.state[parameter]
         if not slots:
             slots["square_average"] = torch.ones_like(parameter)
             slots["momentum_buffer"] = torch.zeros_like(parameter)
-        gradient = gradient.add(parameter, alpha=group["weight_decay"])
-        average, velocity = slots["square_average"], slots["momentum_buffer"]
-        average.lerp_(gradient.square(), 1 - group["rho"])
-        velocity.mul_(group["momentum"]).addcdiv_(gradient, (average + group["eps"]).sqrt_(), value=group["lr"])
-        parameter.sub_(velocity)
+        return slots["square_average"], slots["momentum_buffer"]
 
 
 class Muon(AdamW):
@@ -59,31 +68,61 @@ class Muon(AdamW):
     """
 
     def __init__(
-        self, groups: Iterable[dict[str, Any]], *, lr: float, momentum: float, betas: tuple[float, float], eps: float
+        self,
+        groups: Iterable[dict[str, Any]],
+        *,
+        lr: float,
+        momentum: float,
+        betas: tuple[float, float],
+        eps: float,
+        fused: bool | None = None,
     ) -> None:
-        super().__init__(groups, lr=lr, betas=betas, eps=eps)
+        super().__init__(groups, lr=lr, betas=betas, eps=eps, fused=fused)
         self.momentum = momentum
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update every parameter that has a gradient."""
         loss = _evaluate(closure)
-        for kernel, gradient, group in _with_gradients(group for group in self.param_groups if group["orthogonal"]):
-            self._update(kernel, gradient, group)
-            # AdamW passes over what has no gradient.
-            kernel.grad = None
+        for group in self.param_groups:
+            if group["orthogonal"]:
+                for kernels in _of_equal_shape(group["params"]):
+                    self._update(kernels, group)
         super().step()
         return loss
 
-    def _update(self, kernel: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, kernels: list[Tensor], group: dict[str, Any]) -> None:
+        """Move kernels of one shape together, and take their gradients away, without which AdamW passes over them."""
+        gradients = [kernel.grad for kernel in kernels if kernel.grad is not None]
+        velocities = [self._velocity(kernel) for kernel in kernels]
+        torch._foreach_mul_(velocities, self.momentum)
+        torch._foreach_add_(velocities, gradients)
+        ahead = torch._foreach_add(gradients, velocities, alpha=self.momentum)
+        moves = orthogonalize(torch.stack([each.flatten(1) for each in ahead]))
+        size_of_adamw = 0.2 * sqrt(max(moves.shape[1:]))
+        torch._foreach_mul_(kernels, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(
+            kernels,
+            [move.view_as(kernel) for move, kernel in zip(moves, kernels, strict=True)],
+            alpha=-group["lr"] * size_of_adamw,
+        )
+        for kernel in kernels:
+            kernel.grad = None
+
+    def _velocity(self, kernel: Tensor) -> Tensor:
         slots = self.state[kernel]
         if not slots:
             slots["momentum_buffer"] = torch.zeros_like(kernel)
-        velocity = slots["momentum_buffer"].mul_(self.momentum).add_(gradient)
-        matrix = gradient.add(velocity, alpha=self.momentum).flatten(1)
-        size_of_adamw = 0.2 * sqrt(max(matrix.shape))
-        kernel.mul_(1 - group["lr"] * group["weight_decay"])
-        kernel.add_(orthogonalize(matrix).view_as(kernel), alpha=-group["lr"] * size_of_adamw)
+        return cast(Tensor, slots["momentum_buffer"])
+
+
+def _of_equal_shape(parameters: Iterable[Tensor]) -> list[list[Tensor]]:
+    """The parameters that have a gradient, in groups of one shape."""
+    groups: dict[torch.Size, list[Tensor]] = defaultdict(list)
+    for parameter in parameters:
+        if parameter.grad is not None:
+            groups[parameter.shape].append(parameter)
+    return list(groups.values())
 
 
 def _evaluate(closure: Callable[[], float] | None) -> float | None:
@@ -92,50 +131,48 @@ def _evaluate(closure: Callable[[], float] | None) -> float | None:
         return closure() if closure else None
 
 
-def _with_gradients(groups: Iterable[dict[str, Any]]) -> Iterator[tuple[Tensor, Tensor, dict[str, Any]]]:
-    """Every parameter that has a gradient, with its gradient and its group."""
-    for group in groups:
-        for parameter in group["params"]:
-            if parameter.grad is not None:
-                yield parameter, parameter.grad, group
-
-
-def orthogonalize(matrix: Tensor) -> Tensor:
-    """The matrix (M, N) with all its singular values brought to between 0.5 and 1.5, in bfloat16's accuracy.
+def orthogonalize(matrices: Tensor) -> Tensor:
+    """Matrices (B, M, N) with all their singular values brought to between 0.5 and 1.5, in bfloat16's accuracy.
 
     Five steps of the Newton-Schulz iteration with Jordan's coefficients.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x = wide.bfloat16()
-    x = x / x.norm().clamp(min=1e-7)
+    is_wide = matrices.shape[1] <= matrices.shape[2]
+    x = (matrices if is_wide else matrices.mT).bfloat16()
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(5):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return (x if wide is matrix else x.T).to(matrix.dtype)
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x if is_wide else x.mT).to(matrices.dtype)
 
 
-OPTIMIZERS: dict[str, Callable[[Groups, OptimSettings], Optimizer]] = {
-    "sgd": lambda groups, s: SGD(groups, lr=s.lr, momentum=s.momentum, nesterov=s.nesterov),
-    "rmsprop": lambda groups, s: RMSprop(
+OPTIMIZERS: dict[str, Callable[[Groups, OptimSettings, bool | None], Optimizer]] = {
+    "sgd": lambda groups, s, fused: SGD(groups, lr=s.lr, momentum=s.momentum, nesterov=s.nesterov, fused=fused),
+    "rmsprop": lambda groups, s, _: RMSprop(
         groups, lr=s.lr, rho=s.rho, momentum=s.momentum, eps=s.epsilon or RMSPROP_EPSILON
     ),
-    "adam": lambda groups, s: Adam(groups, lr=s.lr, betas=s.betas, eps=s.epsilon or EPSILON),
-    "adamw": lambda groups, s: AdamW(groups, lr=s.lr, betas=s.betas, eps=s.epsilon or EPSILON),
-    "muon": lambda groups, s: Muon(groups, lr=s.lr, momentum=s.momentum, betas=s.betas, eps=s.epsilon or EPSILON),
+    "adam": lambda groups, s, fused: Adam(groups, lr=s.lr, betas=s.betas, eps=s.epsilon or EPSILON, fused=fused),
+    "adamw": lambda groups, s, fused: AdamW(groups, lr=s.lr, betas=s.betas, eps=s.epsilon or EPSILON, fused=fused),
+    "muon": lambda groups, s, fused: Muon(
+        groups, lr=s.lr, momentum=s.momentum, betas=s.betas, eps=s.epsilon or EPSILON, fused=fused
+    ),
 }
-"""Factory of each `optim.name`."""
+"""Factory of each `optim.name`; with `fused`, one kernel of the device updates many tensors, where torch has one."""
 
 
 def make_optimizer(
-    network: Xception, settings: OptimSettings, own: Callable[[Groups], Optimizer] | None = None
+    network: Xception,
+    settings: OptimSettings,
+    own: Callable[[Groups], Optimizer] | None = None,
+    device: str = "cpu",
 ) -> Optimizer:
     """The configured optimiser of a network, or the one that `own` makes of its parameter groups.
 
-    The groups hold `lr_scale`, which `set_rate` multiplies the rate by.
+    The groups hold `lr_scale`, which `set_rate` multiplies the rate by. The network is to be moved to `device`.
     """
     groups = _groups(network, settings)
-    return own(groups) if own else OPTIMIZERS[settings.name](groups, settings)
+    # On a CPU the fused updates round in another way, and gain nothing.
+    return own(groups) if own else OPTIMIZERS[settings.name](groups, settings, True if device == "cuda" else None)
 
 
 def peak_rate(settings: OptimSettings, batch_size: int) -> float:
@@ -232,9 +269,15 @@ def average_decay(settings: AverageSettings, step: int) -> float:
 def update_average(average: Xception, network: Xception, settings: AverageSettings, step: int) -> None:
     """Move the average towards the network after step `step`; batch statistics are averaged too."""
     kept = average_decay(settings, step)
-    current = network.state_dict()
-    for name, value in average.state_dict().items():
+    floating: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for value, current in zip(_tensors(average), _tensors(network), strict=True):
         if value.is_floating_point():
-            value.lerp_(current[name], 1 - kept)
+            floating[0].append(value)
+            floating[1].append(current)
         else:
-            value.copy_(current[name])
+            value.copy_(current)
+    torch._foreach_lerp_(*floating, 1 - kept)
+
+
+def _tensors(network: Xception) -> Iterator[Tensor]:
+    return chain(network.parameters(), network.buffers())
