@@ -1,9 +1,10 @@
-"""Training on a GPU, measured in one call of under ten minutes: a table on stdout, JSON in --out.
+"""Training on a GPU, measured in parts, each of which may fail without the others: figures on stdout, JSON in --out.
 
-First the images per second of a training step with `timm_xception` at 299 and 224 px, each at its best batch: the step
-of this toolkit in bfloat16, with and without compilation, the same step on timm's own model, and a plain step
-(float32, no channels_last) as a tutorial would write it. Then the `cifar10` recipe with a larger network and larger
-batches than on a CPU, for as many epochs as the remaining time allows, to its accuracy on held-out images.
+- `checks`: a step, and the random changes to a batch, are on the device what they are on the CPU.
+- `step`: images per second of a training step with `timm_xception` in bfloat16, eager and compiled, and of the same
+  step on timm's own model; the batch lies on the device.
+- `files`: the rate of the `cifar10` network from shards, and that of its step alone.
+- `cifar10`: its accuracy on held-out images, after as many epochs as the time that is left allows.
 
     python -m benchmarks.gpu_train --data 'cifar10-train-{000000..000008}.tar' --validation cifar10-train-000009.tar
 
@@ -11,12 +12,13 @@ Without a GPU, `--smoke` runs every line of it on a tiny scale, which proves the
 """
 
 import argparse
-import importlib
+import gc
 import json
-import statistics
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,270 +26,324 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional
 
 from benchmarks import device
-from parity.torch_network import declare_torchvision_operators
-from xception.arch.variants import architecture
-from xception.data.source import Item, Items
-from xception.models.network import build
-from xception.train.assembly import assemble
-from xception.train.batches import Batch
+from benchmarks.training_steps import FULL, SMOKE, STEPS, Row, Scale, blank, noise, plain_recipe, timed
+from xception.pipeline.engine import Engine
+from xception.tasks.evaluate import evaluate
+from xception.train.assembly import assemble, open_parts
+from xception.train.batch_augment import Batch
 from xception.train.callbacks import Callback, RunningTraining
+from xception.train.loader import default_workers, prepared, training_batches
 from xception.train.logs import Epoch
+from xception.train.loop import Parts
 from xception.train.recipe import Recipe, load_recipe
 from xception.train.trainer import train_network
+from xception.train.validation import validate
 
-VARIANT = "timm_xception"
-TIMM_MODEL = "legacy_xception"
-MAX_BATCH = 1024
-WARM_UP_STEPS = 5
-TIMED_ROUNDS = 5
-STEPS_A_ROUND = 10
-RESERVE_S = 30.0
-"""Kept for what comes after the last epoch."""
+TRACEBACK_LINES = 12
 
 GPU_CIFAR10 = (
     "model.variant=timm_xception",
-    "model.width=0.5",
+    "model.width=1",
     "preprocess.resize={rule='squash', width_px=96, height_px=96}",
-    "batch_size=256",
+    "batch_size=512",
+    "drop_last=true",
+    "progressive=[]",
     "optim.head_scale=1",
     "compute.accumulate=1",
+    "compute.compile=true",
 )
-"""What changes in the recipe where there is a GPU, which affords a larger network on larger images."""
+"""What changes in the recipe where there is a GPU, which affords a far larger network on larger images."""
 
-SMOKE_CIFAR10 = ("model.width=0.0625", "preprocess.resize={rule='squash', width_px=64, height_px=64}", "batch_size=4")
+SMOKE_CIFAR10 = (
+    "model.width=0.0625",
+    "preprocess.resize={rule='squash', width_px=64, height_px=64}",
+    "batch_size=4",
+    "compute.compile=false",
+)
 """What changes of that where a run only shows that everything is in its place."""
 
-Step = Callable[[Batch], object]
-Row = dict[str, Any]
+MIN_EPOCHS, MAX_EPOCHS = 3, 60
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a training step is to be made for."""
+class Task:
+    """What a part of the script is given."""
 
-    px: int
-    batch: int
-    width: float
-    compiled: bool = False
+    scale: Scale
+    data: str | None
+    validation: str | None
+    workers: int
+    deadline: float
+    """By `time.monotonic`."""
+    keep: Path | None
+    say: Callable[[str], None] = field(default=lambda line: print(line, flush=True))
+
+    @property
+    def is_smoke(self) -> bool:
+        return self.scale is SMOKE
 
 
 def main() -> None:
     """Measure, print and write."""
     arguments = _arguments()
     device.need_gpu(smoke=arguments.smoke)
-    deadline = time.monotonic() + 60 * arguments.minutes
-    rows = list(throughput(arguments.smoke))
-    print_table(rows)
-    document: dict[str, Any] = {"environment": device.environment("pillow"), "throughput": rows}
-    _write(arguments.out, document)
-    if arguments.data:
-        document["cifar10"] = train_cifar10(arguments, deadline)
-        _write(arguments.out, document)
-        print(json.dumps({key: document["cifar10"][key] for key in ("epochs", "top1", "seconds")}))
-
-
-def throughput(smoke: bool) -> Iterator[Row]:
-    """A row for each way to train, each size; a way that cannot run here says why instead."""
-    if smoke:
+    if arguments.smoke:
         torch.compiler.set_stance("force_eager")  # compiling takes minutes on a CPU
-    for px in (64,) if smoke else (299, 224):
-        for name, make in STEPS.items():
-            yield {"step": name, "px": px} | _best_batch(make, px, smoke)
+    workers = default_workers(device.name()) if arguments.workers is None else arguments.workers
+    task = Task(
+        scale=SMOKE if arguments.smoke else FULL,
+        data=arguments.data,
+        validation=arguments.validation,
+        workers=workers,
+        deadline=time.monotonic() + 60 * arguments.minutes,
+        keep=arguments.keep,
+    )
+    document: Row = {"environment": device.environment("pillow"), "workers": workers}
+    for name in arguments.sections:
+        document[name] = section(name, task)
+        arguments.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def ours(setting: Setting) -> Step:
-    """The step that `xception train` makes."""
-    items = tuple(Item(str(index), index % 1000, bytes) for index in range(setting.batch))
-    source = Items("blank", tuple(map(str, range(1000))), items)
-    parts = assemble(_recipe(setting), (source, source))
+def section(name: str, task: Task) -> Row:
+    """The figures of one part, or the reason why there are none; the other parts go on."""
+    started = time.monotonic()
+    task.say(f"== {name}: {task.deadline - started:.0f} s are left")
+    try:
+        figures = SECTIONS[name](task)
+    except Exception as error:
+        lines = "".join(traceback.format_exception(error)).splitlines()[-TRACEBACK_LINES:]
+        figures = {"failed": f"{type(error).__name__}: {error}"[:400]}
+        task.say("\n".join(lines))
+    finally:
+        torch.compiler.reset()
+        gc.collect()
+        torch.cuda.empty_cache()
+    task.say(f"== {name}: {json.dumps(figures)[:1500]} in {time.monotonic() - started:.0f} s")
+    return figures | {"seconds": round(time.monotonic() - started, 1)}
+
+
+def checks(task: Task) -> Row:
+    """Differences between the device and the CPU; in float32, each relative to the largest value."""
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        return {"changes": _changes_differ(), "step": _step_differs(task)}
+    finally:
+        torch.backends.cudnn.allow_tf32 = True
+
+
+def _changes_differ() -> Row:
+    """Share of the pixels that the random changes of a batch set to another value than on the CPU."""
+    recipe = load_recipe("cifar10", ("data.source='data'", "augment.operations=2", "augment.erase=0.5"))
+    parts = assemble(recipe, (blank(8), blank(8)))
+    augment = parts.batches.augment
+    rng = np.random.Generator(np.random.PCG64(0))
+    levels = torch.from_numpy(rng.integers(0, 256, (512, 3, 48, 48), np.uint8))
+    batch = Batch(levels, torch.arange(512) % 10, augment.draw(levels, 3, torch.arange(512) % 2 == 0))
+    here, _ = augment(batch)
+    there, _ = augment(parts.fabric.to_device(batch))
+    difference = (here - there.cpu()).abs()
+    return {"above_1e-3": float((difference > 1e-3).float().mean()), "largest": float(difference.max())}
+
+
+def _step_differs(task: Task) -> Row:
+    """Loss and weights of the first step in float32, here and on the device."""
+    recipe = plain_recipe(task.scale.px, 8, 0.25, compiled=False, precision="float32")
+    found = []
+    for is_here in (True, False):
+        parts = assemble(recipe, (blank(8), blank(8)))
+        network, stepper = parts.state.network, parts.stepper
+        network.eval()  # batch statistics of eight images would enlarge the differences of rounding
+        pixels, targets = stepper.augment(parts.fabric.to_device(noise(8, task.scale.px, "cpu")))
+        if is_here:
+            network, pixels, targets = network.cpu(), pixels.cpu(), targets.cpu()
+        loss = functional.cross_entropy(network(pixels), targets)
+        loss.backward()
+        found.append(
+            (loss.item(), {name: p.grad.cpu() for name, p in network.named_parameters() if p.grad is not None})
+        )
+    (here, ours), (there, theirs) = found
+    furthest = max(float((ours[name] - theirs[name]).norm() / ours[name].norm().clamp(min=1e-12)) for name in ours)
+    return {"loss": here, "loss_on_device": there, "furthest_gradient": furthest}
+
+
+def step_rates(task: Task) -> Row:
+    """Images per second of each way to make a step."""
+    rows: Row = {}
+    for name, make in STEPS.items():
+        started = time.monotonic()
+        try:
+            row = timed(make(task.scale), noise(task.scale.batch, task.scale.px, device.name()), task.scale)
+        except Exception as error:
+            row = {"failed": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300]}
+        gc.collect()
+        torch.cuda.empty_cache()
+        rows[name] = row | {"with_compiling_s": round(time.monotonic() - started, 1)}
+        task.say(f"   {name}: {rows[name]}")
+    return rows
+
+
+def files(task: Task) -> Row:
+    """Rates of the cifar10 network: of its step alone, of the loader alone, and of both together."""
+    recipe = _cifar10(task, 10)
+    parts = assemble(recipe)
     parts.state.network.train()
-    return lambda tensors: parts.stepper(parts.state, tensors)
+    alone = timed(lambda batch: parts.stepper(parts.state, batch), _batch_of(parts), task.scale)
+    task.say(f"   step: {alone}")
+    figures: Row = {"step": alone}
+    for workers in sorted({1, task.workers // 2 or 1, task.workers}):
+        figures[f"loader, {workers} workers"] = _loader_rate(parts, workers, task.scale.fed_steps)
+        task.say(f"   loader, {workers} workers: {figures[f'loader, {workers} workers']:.0f} images/s")
+    figures["from_files"] = _fed_rate(parts, task.workers, task.scale.fed_steps)
+    figures["from_files_over_step"] = figures["from_files"] / alone["images_per_second"]
+    return figures
 
 
-def timm_step(setting: Setting) -> Step:
-    """The same step on timm's own model, written out by hand as its training script makes it."""
-    declare_torchvision_operators()
-    network = importlib.import_module("timm").create_model(TIMM_MODEL).to(device.name())
-    network = network.to(memory_format=torch.channels_last).train()
-    stepped = torch.compile(network) if setting.compiled else network
-    return _by_hand(stepped, torch.bfloat16)  # type: ignore[arg-type]
+def _batch_of(parts: Parts) -> Batch:
+    """A batch of the run on its device."""
+    return next(training_batches(parts.fabric, parts.batches, 0, 1, 0))
 
 
-def plain(setting: Setting) -> Step:
-    """This toolkit's network in a plain step: float32, rows of pixels, no compilation."""
-    spec = architecture(VARIANT, width=setting.width)
-    return _by_hand(build(spec).to(device.name()).train(), None)
+def _loader_rate(parts: Parts, workers: int, steps: int) -> float:
+    """Images per second that worker processes prepare, after their start."""
+    skipped = 2 * workers
+    made = prepared(parts.batches, 0, skipped + steps, workers, pinned=parts.fabric.device.type == "cuda")
+    count, started = 0, 0.0
+    for number, batch in enumerate(made):
+        if number == skipped:
+            started = time.perf_counter()
+        elif number > skipped:
+            count += len(batch.levels)
+    return count / max(1e-9, time.perf_counter() - started)
 
 
-STEPS: dict[str, Callable[[Setting], Step]] = {
-    "xception, bfloat16, channels_last": ours,
-    "xception, bfloat16, channels_last, compiled": lambda setting: ours(replace(setting, compiled=True)),
-    "timm, bfloat16, channels_last": timm_step,
-    "timm, bfloat16, channels_last, compiled": lambda setting: timm_step(replace(setting, compiled=True)),
-    "plain, float32": plain,
-}
+def _fed_rate(parts: Parts, workers: int, steps: int) -> float:
+    """Images per second of training from files, after the start of the workers."""
+    skipped = min(16, steps // 2)
+    made = training_batches(parts.fabric, parts.batches, 0, skipped + steps, workers)
+    for batch in islice(made, skipped):
+        parts.stepper(parts.state, batch)
+    device.wait()
+    started, count = time.perf_counter(), 0
+    for batch in made:
+        parts.stepper(parts.state, batch)
+        count += len(batch.levels)
+    device.wait()
+    return count / (time.perf_counter() - started)
 
 
 class Rows(Callback):
-    """Keeps the row of each epoch."""
+    """Prints and keeps the row of each epoch."""
 
     only_watches = True
 
-    def __init__(self, rows: list[Any]) -> None:
-        self._rows = rows
+    def __init__(self, rows: list[Any], say: Callable[[str], None]) -> None:
+        self._rows, self._say = rows, say
 
     def on_epoch(self, run: RunningTraining, row: Epoch) -> None:  # noqa: ARG002 - as every callback
         self._rows.append(row)
+        top1 = "" if row.validation_top1 is None else f", top-1 {row.validation_top1:.4f}"
+        self._say(
+            f"   epoch {row.epoch}: loss {row.train_loss:.3f}{top1}, {row.images_per_second:.0f} images/s, "
+            f"{row.seconds:.1f} s"
+        )
 
 
-def train_cifar10(arguments: argparse.Namespace, deadline: float) -> Row:
-    """Train the recipe until the deadline's last full epoch; the schedule is cut to fit before it begins."""
-    changes = (
-        f"data.source={json.dumps(arguments.data)}",
-        *([f"data.validation={json.dumps(arguments.validation)}"] if arguments.validation else []),
-        *GPU_CIFAR10,
-        *(SMOKE_CIFAR10 if arguments.smoke else ()),
-    )
-    epochs = 1 if arguments.smoke else _affordable_epochs(changes, arguments.workers, deadline)
-    recipe = _cut_to(epochs, changes)
-    rows: list[Any] = []
+def cifar10(task: Task) -> Row:
+    """Train for as many epochs as fit before the deadline; the schedule is cut to them before it begins."""
+    epochs, plan = _affordable_epochs(task)
+    task.say(f"   {epochs} epochs: {plan}")
+    recipe, rows = _cifar10(task, epochs), []  # type: tuple[Recipe, list[Any]]
     started = time.monotonic()
     with TemporaryDirectory() as folder:
-        bundle = train_network(recipe, out=f"{folder}/run", workers=arguments.workers, callbacks=[Rows(rows)])
-    (score,) = bundle.model.metrics.values()
+        out = task.keep or Path(folder) / "run"
+        bundle = train_network(
+            recipe, out=out, workers=task.workers, callbacks=[Rows(rows, task.say)], on_note=task.say
+        )
+        seconds = time.monotonic() - started
+        (score,) = bundle.model.metrics.values()
+        task.say(f"   top-1 {score.top1} of {score.total} after {seconds:.0f} s")
+        with_flips = None
+        if time.monotonic() < task.deadline:
+            with Engine.open(bundle) as engine:
+                with_flips = evaluate(engine, open_parts(recipe.data)[1], tta="flip").top1
     return {
-        "recipe": msgspec.to_builtins(recipe),
-        "epochs": epochs,
-        "seconds": round(time.monotonic() - started, 1),
         "top1": msgspec.to_builtins(score.top1),
+        "top1_flip": msgspec.to_builtins(with_flips),
         "total": score.total,
-        "curve": msgspec.to_builtins(rows),
+        "epochs": epochs,
+        "training_s": round(seconds, 1),
+        "plan": plan,
+        "curve": [[row.epoch, round(row.train_loss, 4), row.validation_top1, row.seconds] for row in rows],
+        "recipe": msgspec.to_builtins(recipe),
     }
 
 
-def _cut_to(epochs: int, changes: tuple[str, ...]) -> Recipe:
-    """The recipe for so many epochs, the first half of them on smaller images and the last tenth on whole ones.
-
-    A single epoch does not warm up.
-    """
-    half = f"{{until={epochs // 2}, size=0.8}}" if epochs > 1 else ""
-    cut = (
-        f"epochs={epochs}",
-        f"progressive=[{half}]",
-        f"mix.until={epochs - epochs // 10}",
-        f"schedule.warmup_epochs={min(1, epochs - 1)}",
-    )
-    return load_recipe("cifar10", (*changes, *cut))
-
-
-def _affordable_epochs(changes: tuple[str, ...], workers: int, deadline: float) -> int:
-    """How many epochs fit, after a trial of one, whose compilation and first reads make it the slowest."""
+def _affordable_epochs(task: Task) -> tuple[int, Row]:
+    """Epochs that fit, by the rate of the step and the time of a validation, both measured here."""
+    if task.is_smoke:
+        return 1, {}
     started = time.monotonic()
-    with TemporaryDirectory() as folder:
-        train_network(_cut_to(1, changes), out=f"{folder}/run", workers=workers)
-    epoch_s = time.monotonic() - started
-    return max(3, min(100, int((deadline - time.monotonic() - RESERVE_S) / epoch_s)))
+    parts = assemble(_cifar10(task, 10))
+    parts.state.network.train()
+    rate = timed(lambda batch: parts.stepper(parts.state, batch), _batch_of(parts), task.scale)
+    once_s = time.monotonic() - started
+    begun = time.monotonic()
+    validate(parts.fabric, parts.bundle, parts.state.published, parts.validation, batch_size=512)
+    validation_s = time.monotonic() - begun
+    epoch_s = 1.1 * parts.batches.per_epoch * parts.batches.batch_size / rate["images_per_second"]
+    left_s = task.deadline - time.monotonic()
+    # Once more the data are indexed and the network compiled, from torch's cache; then come the last validation, the
+    # bundle with its goldens, and the evaluation with flips.
+    spent_s = 0.6 * once_s + 8 * validation_s + 15
+    epochs = int((left_s - spent_s) / epoch_s)
+    plan = {"rate": rate, "once_s": once_s, "validation_s": validation_s, "epoch_s": epoch_s, "left_s": left_s}
+    return max(MIN_EPOCHS, min(MAX_EPOCHS, epochs)), plan
 
 
-def _best_batch(make: Callable[[Setting], Step], px: int, smoke: bool) -> Row:
-    """Double the batch until memory ends or the rate no longer grows."""
-    best: Row = {"images_per_second": None, "reason": "not enough memory"}
-    batch, most, width = (4, 8, 0.125) if smoke else (64, MAX_BATCH, 1.0)
-    while batch <= most:
-        try:
-            row = _timed(make(Setting(px, batch, width)), batch, px, smoke)
-        except torch.cuda.OutOfMemoryError:
-            break
-        except (ImportError, RuntimeError) as error:
-            return {"images_per_second": None, "reason": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
-        finally:
-            torch.cuda.empty_cache()
-        if best["images_per_second"] and row["images_per_second"] < 1.02 * best["images_per_second"]:
-            break
-        best = row
-        batch *= 2
-    return best
-
-
-def _timed(step: Step, batch: int, px: int, smoke: bool) -> Row:
-    """Median rate over rounds, with the spread; the batch already lies on the device."""
-    rng = np.random.Generator(np.random.PCG64(0))
-    pixels = torch.from_numpy(rng.standard_normal((batch, 3, px, px), np.float32)).to(device.name())
-    tensors = (pixels.contiguous(memory_format=torch.channels_last), torch.arange(batch, device=device.name()) % 1000)
-    rounds, steps = (2, 1) if smoke else (TIMED_ROUNDS, STEPS_A_ROUND)
-    for _ in range(1 if smoke else WARM_UP_STEPS):
-        step(tensors)
-    rates = []
-    for _ in range(rounds):
-        device.wait()
-        started = time.perf_counter()
-        for _ in range(steps):
-            step(tensors)
-        device.wait()
-        rates.append(steps * batch / (time.perf_counter() - started))
-    rate = statistics.median(rates)
-    spread = (max(rates) - min(rates)) / rate
-    return {"images_per_second": rate, "spread": spread, "batch": batch, "ms_per_step": 1000 * batch / rate}
-
-
-def _by_hand(network: nn.Module, dtype: torch.dtype | None) -> Step:
-    """A training step without the toolkit."""
-    optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
-
-    def step(batch: Batch) -> float:
-        pixels, targets = batch
-        with torch.autocast(device.name(), dtype, enabled=dtype is not None):
-            loss = functional.cross_entropy(network(pixels), targets)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        return loss.item()
-
-    return step
-
-
-def _recipe(setting: Setting) -> Recipe:
+def _cifar10(task: Task, epochs: int) -> Recipe:
+    """The recipe for so many epochs, the last tenth of them on whole images."""
+    if not task.data:
+        raise ValueError("--data is needed for this part")
     changes = (
-        f"model.variant={VARIANT}",
-        f"model.width={setting.width}",
-        f"preprocess.resize={{rule='squash', width_px={setting.px}, height_px={setting.px}}}",
-        f"batch_size={setting.batch}",
-        # As the steps that it is compared with, which change and mix nothing.
-        "augment=",
-        "mix=",
-        "optim={name='sgd', lr=0.01}",
-        f"compute={{precision='bfloat16', compile={str(setting.compiled).lower()}}}",
+        f"data.source={json.dumps(task.data)}",
+        *([f"data.validation={json.dumps(task.validation)}"] if task.validation else []),
+        *GPU_CIFAR10,
+        *(SMOKE_CIFAR10 if task.is_smoke else ()),
+        f"epochs={epochs}",
+        f"mix.until={epochs - max(1, epochs // 10)}",
+        f"schedule.warmup_epochs={min(2, epochs - 1)}",
+        f"validate_every={max(1, epochs // 4)}",
     )
     return load_recipe("cifar10", changes)
 
 
-def _write(path: Path, document: Row) -> None:
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+SECTIONS: dict[str, Callable[[Task], Row]] = {
+    "checks": checks,
+    "step": step_rates,
+    "files": files,
+    "cifar10": cifar10,
+}
 
 
-def print_table(rows: list[Row]) -> None:
-    """Rates, and what each is to the first row of its size."""
-    print(f"{'step':<46}{'px':>5}{'batch':>7}{'images/s':>10}{'spread':>8}{'ratio':>7}")
-    first: dict[int, float] = {}
-    for row in rows:
-        rate = row["images_per_second"]
-        if rate is None:
-            print(f"{row['step']:<46}{row['px']:>5}  {row['reason']}")
-            continue
-        base = first.setdefault(row["px"], rate)
-        print(f"{row['step']:<46}{row['px']:>5}{row['batch']:>7}{rate:>10.0f}{row['spread']:>8.1%}{rate / base:>7.2f}")
+def _sections(text: str) -> list[str]:
+    names = text.split(",")
+    unknown = set(names) - SECTIONS.keys()
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no part is called {', '.join(unknown)}; expected {', '.join(SECTIONS)}")
+    return names
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", help="training data of the cifar10 recipe; without it only rates are measured")
+    parser.add_argument("--sections", type=_sections, default=list(SECTIONS), help="parts, with commas between them")
+    parser.add_argument("--data", help="training data of the cifar10 recipe, for the parts files and cifar10")
     parser.add_argument("--validation", help="held-out data; by default a tenth of --data")
-    parser.add_argument("--minutes", type=float, default=9.0, help="when the script is to be done")
-    parser.add_argument("--workers", type=int, default=12, help="threads that prepare training batches")
+    parser.add_argument("--minutes", type=float, default=4.5, help="when the script is to be done")
+    parser.add_argument("--workers", type=int, help="processes that prepare training batches; chosen by default")
+    parser.add_argument("--keep", type=Path, help="folder of the run of cifar10, with its bundle; by default none")
     parser.add_argument("--out", type=Path, default=Path("gpu-train.json"))
     parser.add_argument("--smoke", action="store_true", help="a tiny run, on a CPU if need be")
     return parser.parse_args()
