@@ -67,6 +67,9 @@ SMOKE_CIFAR10 = (
 
 MIN_EPOCHS, MAX_EPOCHS = 3, 60
 
+STEP_WAY_S = 20
+"""Seconds that one way to make a step takes about, with its compilation."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -174,6 +177,9 @@ def step_rates(task: Task) -> Row:
     rows: Row = {}
     for name, make in STEPS.items():
         started = time.monotonic()
+        if started > task.deadline - STEP_WAY_S:
+            rows[name] = {"failed": "no time is left"}
+            continue
         try:
             row = timed(make(task.scale), noise(task.scale.batch, task.scale.px, device.name()), task.scale)
         except Exception as error:
@@ -194,7 +200,7 @@ def files(task: Task) -> Row:
     task.say(f"   step: {alone}")
     figures: Row = {"step": alone}
     for workers in sorted({1, task.workers // 2 or 1, task.workers}):
-        figures[f"loader, {workers} workers"] = _loader_rate(parts, workers, task.scale.fed_steps)
+        figures[f"loader, {workers} workers"] = _loader_rate(parts, workers, min(task.scale.fed_steps, 6 * workers))
         task.say(f"   loader, {workers} workers: {figures[f'loader, {workers} workers']:.0f} images/s")
     figures["from_files"] = _fed_rate(parts, task.workers, task.scale.fed_steps)
     figures["from_files_over_step"] = figures["from_files"] / alone["images_per_second"]

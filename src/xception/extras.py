@@ -20,7 +20,6 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "httpx": "hub",
         "imagehash": "data",
         "jinja2": "report",
-        "kornia": "train",
         "lightning_fabric": "torch",
         "matplotlib": "report",
         "nncf": "quantize",

@@ -20,6 +20,11 @@ RENAMES_OPEN_FILES = os.name != "nt"
 """True where a file can be renamed while it is open."""
 
 
+PROCESS_START = "fork" if sys.platform == "linux" else "spawn"
+"""The way in which worker processes start: as copies of this one where that is safe, which macOS' own libraries are not
+made for and Windows does not have."""
+
+
 def lock(descriptor: int) -> bool:
     """Take the lock of an open file, which ends with the process at the latest; False if another process has it.
 

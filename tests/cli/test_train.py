@@ -74,8 +74,8 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     [
         ({}, "needs a recipe, or --rerun"),
         ({"recipe": "digits", "rerun": "runs/a"}, "expected one of them"),
-        ({"recipe": "digits", "workers": 0}, "at least 1"),
-        ({"recipe": "digits", "keep": 0}, "at least 1"),
+        ({"recipe": "digits", "workers": -1}, "workers is -1; expected at least 0"),
+        ({"recipe": "digits", "keep": 0}, "keep is 0; expected at least 1"),
     ],
 )
 def test_what_does_not_go_together_is_refused(arguments: dict[str, object], message: str) -> None:

@@ -139,6 +139,12 @@ def test_a_random_crops_scale_and_ratio_are_distributed_as_published() -> None:
     assert (made[small, 0] / (500 - width[small])).mean() == pytest.approx(0.5, abs=0.02)
 
 
+def seen(augment: Augment, loaded: bytes | Image.Image, preprocess: Preprocess, *key: int) -> np.ndarray:
+    """The pixels that the network is to see of a sample."""
+    levels, is_mirrored = augment.levels(loaded, preprocess, *key)
+    return preprocess.normalize(levels[..., ::-1] if is_mirrored else levels)
+
+
 def test_an_image_that_no_drawn_box_fits_is_cropped_in_its_middle() -> None:
     augment = Augment(crop_scale=(0.9, 1.0))
     assert set(map(tuple, boxes(augment, (400, 40), 20))) == {(173, 0, 226, 40)}
@@ -147,10 +153,10 @@ def test_an_image_that_no_drawn_box_fits_is_cropped_in_its_middle() -> None:
 
 def test_a_random_crop_is_that_part_of_the_image_resized_once() -> None:
     image, augment = picture(90, 70), Augment(crop_scale=(0.2, 0.5))
-    seen = augment.pixels(image, NETWORK_INPUT, 3, 4, 5)
+    pixels = seen(augment, image, NETWORK_INPUT, 3, 4, 5)
     box = _random_box(image.size, (0.2, 0.5), augment.crop_ratio, _generator(3, 4, 5, stream=1))
     expected = np.asarray(image.resize((24, 16), Image.Resampling.BILINEAR, box)).transpose(2, 0, 1)
-    assert np.array_equal(seen, NETWORK_INPUT.normalize(expected))
+    assert np.array_equal(pixels, NETWORK_INPUT.normalize(expected))
 
 
 def test_opencvs_resize_serves_crops_too() -> None:
@@ -164,7 +170,7 @@ def test_opencvs_resize_serves_crops_too() -> None:
 @given(seed=SEED, epoch=st.integers(0, 2**31 - 1), index=st.integers(0, 2**32 - 2))
 def test_a_crop_with_all_else_is_a_function_of_seed_epoch_and_index(seed: int, epoch: int, index: int) -> None:
     augment = Augment(crop_scale=(0.1, 1.0), flip=True, jitter=0.4, rotate_degrees=5)
-    first, second = (augment.pixels(picture(), NETWORK_INPUT, seed, epoch, index) for _ in range(2))
+    first, second = (seen(augment, picture(), NETWORK_INPUT, seed, epoch, index) for _ in range(2))
     assert np.array_equal(first, second)
     assert first.shape == (3, 16, 24)
 
@@ -172,17 +178,17 @@ def test_a_crop_with_all_else_is_a_function_of_seed_epoch_and_index(seed: int, e
 @pytest.mark.parametrize("other", [(1, 0, 0), (0, 1, 0), (0, 0, 1)])
 def test_seed_epoch_and_index_each_change_the_crop(other: tuple[int, int, int]) -> None:
     augment = Augment(crop_scale=(0.1, 1.0))
-    changed = augment.pixels(picture(), NETWORK_INPUT, *other)
-    assert not np.array_equal(augment.pixels(picture(), NETWORK_INPUT, 0, 0, 0), changed)
+    changed = seen(augment, picture(), NETWORK_INPUT, *other)
+    assert not np.array_equal(seen(augment, picture(), NETWORK_INPUT, 0, 0, 0), changed)
 
 
 def test_without_a_crop_the_preprocessing_is_that_of_evaluation() -> None:
-    assert np.array_equal(Augment().pixels(picture(), NETWORK_INPUT, 0, 0, 0), NETWORK_INPUT(picture()))
+    assert np.array_equal(seen(Augment(), picture(), NETWORK_INPUT, 0, 0, 0), NETWORK_INPUT(picture()))
 
 
 def test_a_crop_for_a_network_of_any_size_is_refused() -> None:
     with pytest.raises(UsageError, match="a random crop needs an input of one size"):
-        Augment(crop_scale=(0.1, 1.0)).pixels(picture(), Preprocess(), 0, 0, 0)
+        seen(Augment(crop_scale=(0.1, 1.0)), picture(), Preprocess(), 0, 0, 0)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "CMYK"])
@@ -259,8 +265,8 @@ def test_a_crop_of_a_photo_is_decoded_no_finer_than_needed_and_shows_the_same(or
     file = encoded(smooth(640, 480), "JPEG", quality=95, exif=exif)
     augment = Augment(crop_scale=(0.5, 1.0))
     for index in range(6):
-        fine = augment.pixels(decode(file), NETWORK_INPUT, 0, 0, index)
-        coarse = augment.pixels(file, NETWORK_INPUT, 0, 0, index)
+        fine = seen(augment, decode(file), NETWORK_INPUT, 0, 0, index)
+        coarse = seen(augment, file, NETWORK_INPUT, 0, 0, index)
         assert not np.array_equal(fine, coarse)
         assert np.abs(fine - coarse).max() < 0.1
 
@@ -269,12 +275,12 @@ def test_files_that_cannot_be_decoded_coarsely_give_the_very_pixels() -> None:
     augment = Augment(crop_scale=(0.5, 1.0))
     for kind in ("PNG", "TIFF", "WEBP"):
         file = encoded(smooth(200, 160), kind)
-        fine = augment.pixels(decode(file), NETWORK_INPUT, 0, 0, 1)
-        assert np.array_equal(augment.pixels(file, NETWORK_INPUT, 0, 0, 1), fine)
+        fine = seen(augment, decode(file), NETWORK_INPUT, 0, 0, 1)
+        assert np.array_equal(seen(augment, file, NETWORK_INPUT, 0, 0, 1), fine)
 
 
 def test_a_small_crop_of_a_photo_is_decoded_in_full() -> None:
     file = encoded(picture(40, 30), "JPEG", quality=95)
     augment = Augment(crop_scale=(0.3, 0.4))
-    fine = augment.pixels(decode(file), NETWORK_INPUT, 0, 0, 1)
-    assert np.array_equal(augment.pixels(file, NETWORK_INPUT, 0, 0, 1), fine)
+    fine = seen(augment, decode(file), NETWORK_INPUT, 0, 0, 1)
+    assert np.array_equal(seen(augment, file, NETWORK_INPUT, 0, 0, 1), fine)

@@ -8,7 +8,7 @@ import torch
 from xception.arch.variants import architecture
 from xception.models.network import build
 from xception.preprocess import Preprocess, Squash
-from xception.train.batches import Batch
+from xception.train.batch_augment import Batch, normalize
 from xception.train.callbacks import Callback, RunningTraining, StepReport
 from xception.train.logs import Epoch
 from xception.train.optim import make_optimizer
@@ -36,7 +36,7 @@ def small_recipe(
     return Recipe(
         model=ModelSettings(variant="mini_xception", width=0.5),
         data=DataSettings(source="digits"),
-        preprocess=Preprocess(resize=Squash(width_px=32, height_px=32)),
+        preprocess=Preprocess(color="gray", resize=Squash(width_px=32, height_px=32), mean=(0.5,), std=(0.5,)),
         optim=optim or OptimSettings(lr=0.01),
         compute=compute or ComputeSettings(),
         epochs=2,
@@ -57,16 +57,20 @@ def fresh(name: str = "sgd", seed: int = 0, recipe: str = "r", data: str = "d", 
 def batch(step: int = 0, size: int = 4) -> Batch:
     """Noise with labels in turn, a function of the step."""
     generator = torch.Generator().manual_seed(step)
-    pixels = torch.randn(size, 1, 32, 32, generator=generator).contiguous(memory_format=torch.channels_last)
-    return pixels, torch.arange(size) % 4
+    return Batch(torch.randint(256, (size, 1, 32, 32), generator=generator, dtype=torch.uint8), torch.arange(size) % 4)
+
+
+def pixels_of(made: Batch) -> torch.Tensor:
+    """The batch as the network takes it."""
+    return normalize(made.levels, small_recipe().preprocess)
 
 
 def train_steps(state: TrainingState, count: int) -> None:
     """Plain steps, without the machinery of a run."""
     state.network.train()
     for _ in range(count):
-        pixels, targets = batch(state.progress.step)
-        loss = torch.nn.functional.cross_entropy(state.network(pixels), targets)
+        made = batch(state.progress.step)
+        loss = torch.nn.functional.cross_entropy(state.network(pixels_of(made)), made.targets)
         state.optimizer.zero_grad()
         loss.backward()
         state.optimizer.step()

@@ -16,7 +16,7 @@ def test_an_empty_bundle_is_of_the_recipes_network_and_the_datas_classes() -> No
     recipe = small_recipe()
     bundle = empty_bundle(recipe, labelled(3))
     assert bundle.labels.names == CLASSES
-    assert (bundle.model.network.num_classes, bundle.model.network.in_channels) == (len(CLASSES), 3)
+    assert (bundle.model.network.num_classes, bundle.model.network.in_channels) == (len(CLASSES), 1)
     assert bundle.model.lineage[0].settings["recipe"] == recipe.digest
 
 

@@ -12,6 +12,7 @@ from xception.errors import InputError
 from xception.preprocess import Preprocess, Squash
 from xception.train.assembly import make_batches
 from xception.train.batches import Batches
+from xception.train.loader import prepared
 from xception.train.recipe import Recipe
 from xception.train.settings import DataSettings, ModelSettings, ProgressiveStage
 
@@ -51,15 +52,15 @@ def test_a_batch_is_a_function_of_its_step() -> None:
     assert not torch.equal(first[0], batches(seed=1)(4)[0])
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [0, 1, 3])
 @pytest.mark.parametrize("start", [0, 2, 5])
 def test_neither_the_start_nor_the_workers_change_a_batch(start: int, workers: int) -> None:
-    made = list(batches().from_step(start, 6, workers))
+    made = list(prepared(batches(), start, 6, workers))
     assert len(made) == 6 - start
-    for step, (pixels, targets) in enumerate(made, start):
-        expected_pixels, expected_targets = batches()(step)
-        assert torch.equal(pixels, expected_pixels)
-        assert torch.equal(targets, expected_targets)
+    for step, batch in enumerate(made, start):
+        expected = batches()(step)
+        assert torch.equal(batch.levels, expected.levels)
+        assert torch.equal(batch.targets, expected.targets)
 
 
 def test_epochs_see_other_orders_and_other_pictures() -> None:
@@ -67,17 +68,21 @@ def test_epochs_see_other_orders_and_other_pictures() -> None:
     assert not torch.equal(made(0)[0], made(3)[0])
 
 
-def test_pixels_are_channels_last_and_float() -> None:
-    pixels, targets = batches()(0)
+def test_images_travel_in_8_bits_and_become_channels_last_and_float() -> None:
+    made = batches()
+    batch = made(0)
+    assert (batch.levels.shape, batch.levels.dtype) == ((4, 3, 8, 8), torch.uint8)
+    pixels, targets = made.augment(batch)
     assert pixels.shape == (4, 3, 8, 8)
     assert pixels.is_contiguous(memory_format=torch.channels_last)
     assert (pixels.dtype, targets.dtype) == (torch.float32, torch.int64)
     assert np.isfinite(pixels.numpy()).all()
 
 
-def test_an_image_that_cannot_be_read_stops_the_training_by_name() -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_image_that_cannot_be_read_stops_the_training_by_name(workers: int) -> None:
     with pytest.raises(InputError, match=r"training image 002 cannot be used: .*; mend or remove it"):
-        list(batches(labelled(COUNT, broken=(2,))).from_step(0, 3, 2))
+        list(prepared(batches(labelled(COUNT, broken=(2,))), 0, 3, workers))
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])

@@ -12,6 +12,7 @@ from xception.train.callbacks import StepReport
 from xception.train.checkpoint import Checkpoints
 from xception.train.interruption import Stopped
 from xception.train.logs import read_history
+from xception.train.loop import TrainingRun
 from xception.train.recipe import Recipe
 from xception.train.settings import OptimSettings
 from xception.train.state import TrainingState
@@ -86,7 +87,7 @@ def test_weights_that_are_no_numbers_are_not_saved(
     monkeypatch.setattr("xception.train.loop.MAX_SAVING_SHARE", 1e9)
     make, made = Stepper.__call__, []
 
-    def spoil(stepper: Stepper, state: TrainingState, *rest: object) -> float:
+    def spoil(stepper: Stepper, state: TrainingState, *rest: object) -> torch.Tensor:
         loss = make(stepper, state, *rest)
         made.append(state.network)
         if len(made) == 2:
@@ -110,3 +111,36 @@ def test_a_step_that_memory_does_not_hold_says_what_to_change(
     monkeypatch.setattr(Stepper, "__call__", full)
     with pytest.raises(EnvironmentFault, match=r"does not hold the 10 images of a step; .* raise compute\.accumulate"):
         train_network(recipe, out=tmp_path / "run")
+
+
+def test_losses_that_are_read_while_the_next_step_is_made_change_nothing(
+    recipe: Recipe, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrainingRun, "_steps_in_flight", lambda _: 2)
+    reports: list[StepReport] = []
+    made = train_network(recipe, out=tmp_path / "run", callbacks=[Hears(reports.append)])
+    assert made.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
+    assert [report.step for report in reports] == list(range(1, len(reports) + 1))
+    ours, theirs = (read_history(open_storage(run)) for run in (tmp_path / "run", whole))
+    assert [(row.steps, row.train_loss) for row in ours] == [(row.steps, row.train_loss) for row in theirs]
+
+
+def test_a_state_is_saved_with_the_losses_of_all_its_steps(
+    recipe: Recipe, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrainingRun, "_steps_in_flight", lambda _: 1)
+    with pytest.raises(Stopped, match=r"after step 6; "):
+        train_network(recipe, out=tmp_path / "run", callbacks=[signal_at(5)])
+    resumed = train_network(recipe, out=tmp_path / "run", resume=True)
+    assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
+    ours, theirs = (read_history(open_storage(run)) for run in (tmp_path / "run", whole))
+    assert [row.train_loss for row in ours] == [row.train_loss for row in theirs]
+
+
+def test_epochs_are_validated_as_often_as_asked_and_the_last_one_always(recipe: Recipe, tmp_path: Path) -> None:
+    seldom = msgspec.structs.replace(recipe, epochs=5, validate_every=2)
+    bundle = train_network(seldom, out=tmp_path / "run")
+    rows = read_history(open_storage(tmp_path / "run"))
+    assert [row.validation_loss is not None for row in rows] == [False, True, False, True, True]
+    (score,) = bundle.model.metrics.values()
+    assert score.loss == rows[-1].validation_loss

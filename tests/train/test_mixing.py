@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from xception.data.augment import batch_generator
-from xception.train.mixing import cutmix, erase, mix, mixup, random_box
+from xception.train.mixing import cutmix, draw_erased, draw_mix, erase, mix, mixup, random_box
 from xception.train.settings import MixSettings
 
 COUNT, CLASSES, PX = 6, 4, 16
@@ -13,7 +13,8 @@ PARTNER = torch.tensor([2, 0, 1, 5, 4, 3])
 
 
 def mixed(step: int = 0, **settings: float) -> tuple[torch.Tensor, torch.Tensor]:
-    return mix(PIXELS, TARGETS, CLASSES, MixSettings(**settings), batch_generator(0, step))
+    drawn = draw_mix(COUNT, (PX, PX), MixSettings(**settings), batch_generator(0, step))
+    return mix(PIXELS, TARGETS, CLASSES, drawn)
 
 
 def test_mixup_is_the_weighted_sum_of_two_images() -> None:
@@ -24,14 +25,13 @@ def test_mixup_is_the_weighted_sum_of_two_images() -> None:
 
 
 def test_cutmix_takes_the_box_from_the_other_image_and_counts_its_pixels() -> None:
-    made, share = cutmix(PIXELS, PARTNER, (10, 2, 16, 7))
+    made = cutmix(PIXELS, PARTNER, (10, 2, 16, 7))
     expected = PIXELS.numpy().copy()
     for index in range(COUNT):
         for y in range(2, 7):
             for x in range(10, 16):
                 expected[index, :, y, x] = PIXELS.numpy()[int(PARTNER[index]), :, y, x]
     assert np.array_equal(made.numpy(), expected)
-    assert share == 1 - 5 * 6 / PX**2
 
 
 @pytest.mark.parametrize("settings", [{"mixup": 0.4}, {"cutmix": 1.0}])
@@ -44,7 +44,8 @@ def test_a_mixed_batch_is_two_images_and_their_classes_in_one_proportion(setting
     share = rng.beta(*[next(iter(settings.values()))] * 2)
     partner = rng.permutation(COUNT)
     if "cutmix" in settings:
-        expected, share = cutmix(PIXELS, torch.from_numpy(partner), random_box(PX, PX, 1 - share, rng))
+        left, top, right, bottom = box = random_box(PX, PX, 1 - share, rng)
+        expected, share = cutmix(PIXELS, torch.from_numpy(partner), box), 1 - (right - left) * (bottom - top) / PX**2
     else:
         expected = mixup(PIXELS, torch.from_numpy(partner), share)
     assert torch.equal(pixels, expected)
@@ -93,7 +94,7 @@ def test_shares_follow_the_beta_distribution() -> None:
 @pytest.mark.parametrize("probability", [0.0, 0.25, 1.0])
 def test_the_given_share_of_images_loses_a_rectangle_of_the_published_sizes(probability: float) -> None:
     pixels = torch.ones(400, 3, 40, 40)
-    made = erase(pixels, probability, batch_generator(0, 0))
+    made = erase(pixels, draw_erased(400, (40, 40), probability, batch_generator(0, 0)))
     gone = (made == 0).all(1).numpy()
     hit = gone.any((1, 2))
     assert hit.mean() == pytest.approx(probability, abs=0.06)

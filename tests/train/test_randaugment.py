@@ -8,17 +8,20 @@ from PIL import Image, ImageEnhance, ImageOps
 from tests.support.samples import picture
 from xception.data.augment import Augment, batch_generator
 from xception.preprocess import Preprocess
+from xception.train.batch_augment import Batch, BatchAugment, Draws, normalize
 from xception.train.randaugment import (
     IMAGE_OPERATIONS,
     IMAGENET_POLICY,
     apply_operations,
-    augment,
     draw_autoaugment,
+    draw_operations,
     draw_randaugment,
 )
+from xception.train.settings import MixSettings
 
 RANDOM = Augment(policy="randaugment")
 AUTO = Augment(policy="autoaugment")
+TARGETS = torch.zeros(6, dtype=torch.long)
 IMAGE = picture(40, 30).resize((40, 30), Image.Resampling.BILINEAR, (4, 3, 36, 27))
 
 
@@ -51,7 +54,7 @@ PILLOW: dict[str, Callable[[float], Image.Image]] = {
 @pytest.mark.parametrize("name", IMAGE_OPERATIONS)
 @pytest.mark.parametrize("level", [0.5, -0.8])
 def test_an_operation_is_pillows_apart_from_rounding(name: str, level: float) -> None:
-    made = apply_operations(tensor(IMAGE)[None], np.array([name]), np.array([level]))[0]
+    made = apply_operations(tensor(IMAGE)[None], {name: (torch.tensor([0]), torch.tensor([level]))})[0]
     difference = (made - tensor(PILLOW[name](level))).abs() * 255
     # Pillow rounds to whole numbers between its steps, and blends the border of a turned image otherwise.
     assert difference.quantile(0.9) <= 1.6
@@ -60,11 +63,15 @@ def test_an_operation_is_pillows_apart_from_rounding(name: str, level: float) ->
 
 def test_every_image_gets_its_own_operation_at_its_own_level() -> None:
     images = torch.stack([tensor(IMAGE)] * 4)
-    names, levels = np.array(["rotate", "", "invert", "rotate"]), np.array([0.5, 1, 1, -1])
-    made = apply_operations(images, names, levels)
-    for index in range(4):
-        alone = apply_operations(images[:1], names[index : index + 1], levels[index : index + 1])[0]
-        torch.testing.assert_close(made[index], alone)
+    operations = {
+        "rotate": (torch.tensor([0, 3]), torch.tensor([0.5, -1.0])),
+        "invert": (torch.tensor([2]), torch.tensor([1.0])),
+    }
+    made = apply_operations(images, operations)
+    for name, (places, levels) in operations.items():
+        for place, level in zip(places, levels, strict=True):
+            alone = apply_operations(images[:1], {name: (torch.tensor([0]), level[None])})[0]
+            torch.testing.assert_close(made[place], alone)
     assert torch.equal(made[1], images[1])
     assert torch.equal(images[0], tensor(IMAGE))
 
@@ -84,11 +91,11 @@ def test_randaugment_draws_all_operations_alike_around_its_magnitude() -> None:
 
 def test_autoaugment_draws_pairs_of_its_policy_with_their_probabilities() -> None:
     first, second = draw_autoaugment(20_000, AUTO, batch_generator(0, 0))
-    for names, half in ((first.names, 0), (second.names, 1)):
+    for (names, _), half in ((first, 0), (second, 1)):
         for operation in set(IMAGE_OPERATIONS) & {pair[half][0] for pair in IMAGENET_POLICY}:
             expected = np.mean([pair[half][1] * (pair[half][0] == operation) for pair in IMAGENET_POLICY])
             assert np.mean(names == operation) == pytest.approx(expected, abs=0.01)
-    assert set(np.unique(np.abs(first.levels[first.names == "rotate"]) * 9).round(6)) == {3, 8, 9}
+    assert set(np.unique(np.abs(first[1][first[0] == "rotate"]) * 9).round(6)) == {3, 8, 9}
 
 
 def test_the_policy_is_the_published_one() -> None:
@@ -115,30 +122,29 @@ def test_normalised_pixels_stay_so_and_a_step_decides_them(settings: Augment, co
         mean=tuple([0.4, 0.5, 0.6][channel] * 255 / divisor for channel in range(channels)),
         std=(0.2 * 255 / divisor,) * channels,
     )
-    pixels = torch.from_numpy(np.stack([preprocess(picture(seed=seed)) for seed in range(6)]))
-    first, second, other = (augment(pixels, preprocess, settings, batch_generator(0, step)) for step in (1, 1, 2))
-    assert (first.shape, first.dtype) == (pixels.shape, torch.float32)
+    levels = torch.from_numpy(np.stack([preprocess.resized(picture(seed=seed)) for seed in range(6)]))
+    changes = BatchAugment(
+        augment=settings, mix=MixSettings(), preprocess=preprocess, num_classes=2, steps_per_epoch=1, seed=0
+    )
+    first, second, other = (changes(Batch(levels, TARGETS, changes.draw(levels, step)))[0] for step in (1, 1, 2))
+    assert (first.shape, first.dtype) == (levels.shape, torch.float32)
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
     assert first.min() >= (0 - 0.6) / 0.2 - 1e-4
     assert first.max() <= (1 - 0.4) / 0.2 + 1e-4
-    untouched = augment(pixels, preprocess, Augment(policy="randaugment", magnitude=0), NoOperation())
-    torch.testing.assert_close(untouched, pixels, rtol=0, atol=1e-5)
+    still = {"brightness": (torch.arange(6), torch.zeros(6))}
+    untouched = changes(Batch(levels, TARGETS, Draws(operations=(still,))))[0]
+    torch.testing.assert_close(untouched, normalize(levels, preprocess), rtol=0, atol=1e-5)
 
 
-class NoOperation:
-    """A generator whose draws choose brightness at magnitude 0, which changes nothing."""
-
-    def integers(self, high: int, size: int) -> np.ndarray:
-        return np.full(size, tuple(IMAGE_OPERATIONS).index("brightness"))
-
-    def normal(self, mean: float, spread: float, size: int) -> np.ndarray:
-        return np.zeros(size)
-
-    def uniform(self, size: int) -> np.ndarray:
-        return np.zeros(size)
+def test_without_a_policy_nothing_is_drawn() -> None:
+    assert draw_operations(2, Augment(), batch_generator(0, 0)) == ()
 
 
-def test_without_a_policy_the_batch_is_untouched() -> None:
-    pixels = torch.zeros(2, 3, 4, 4)
-    assert augment(pixels, Preprocess(), Augment(), batch_generator(0, 0)) is pixels
+def test_equalising_many_images_is_equalising_each() -> None:
+    pictures = [picture(seed=seed).resize((40, 30)) for seed in range(3)]
+    flat = Image.new("RGB", (40, 30), (7, 7, 7))
+    images = torch.stack([tensor(image) for image in (*pictures, flat)])
+    made = apply_operations(images, {"equalize": (torch.arange(4), torch.zeros(4))})
+    for image, found in zip((*pictures, flat), made, strict=True):
+        assert torch.equal((found * 255).round(), (tensor(ImageOps.equalize(image)) * 255).round())

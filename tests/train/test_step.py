@@ -1,17 +1,19 @@
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from tests.train.samples import batch, equal, fresh, small_recipe, tensors_of
+from tests.train.samples import batch, equal, fresh, pixels_of, small_recipe, tensors_of
+from xception.train.batch_augment import BatchAugment
 from xception.train.checkpoint import encode, restore
 from xception.train.distributed import launch
 from xception.train.losses import CrossEntropy
 from xception.train.schedule import Course, LearningRate
 from xception.train.settings import ComputeSettings, MixSettings
 from xception.train.state import TrainingState
-from xception.train.step import BatchAugment, Stepper, step_seed
+from xception.train.step import PendingLoss, Stepper, step_seed
 
 
 def stepper(
@@ -71,13 +73,12 @@ def still(network: nn.Module) -> None:
 def test_a_step_is_that_of_plain_torch() -> None:
     state, plain = fresh(), fresh()
     loss = stepper(state)(state, batch())
-    pixels, targets = batch()
     plain.network.train()
-    expected = nn.functional.cross_entropy(plain.network(pixels), targets)
+    expected = nn.functional.cross_entropy(plain.network(pixels_of(batch())), batch().targets)
     expected.backward()
     plain.optimizer.param_groups[0]["lr"] = plain.optimizer.param_groups[1]["lr"] = 0.01
     plain.optimizer.step()
-    assert loss == expected.item()
+    assert PendingLoss(loss).value() == expected.item()
     assert equal(tensors_of(state), tensors_of(plain))
 
 
@@ -89,7 +90,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(parts: int) -> None:
     for state, count in ((whole, 1), (divided, parts)):
         step = stepper(state, ComputeSettings(accumulate=count))
         still(state.network)
-        losses.append(step(state, batch()))
+        losses.append(step(state, batch()).item())
     assert losses[1] == pytest.approx(losses[0], rel=1e-6)
     for first, second in zip(*kept, strict=True):
         torch.testing.assert_close(second, first, rtol=1e-4, atol=1e-6)
@@ -101,7 +102,8 @@ def test_images_are_blended_up_to_an_epoch_and_whole_from_then_on(step: int, unt
     for last in (None, until, until + 1):
         state = fresh()
         state.progress.step = step
-        losses.append(mixing(last, state)(state, batch()))
+        make, levels = mixing(last, state), batch().levels
+        losses.append(make(state, batch()._replace(draws=make.augment.draw(levels, step))))
     whole = fresh()
     whole.progress.step = step
     blended, *others = losses
@@ -124,8 +126,8 @@ def test_a_gradient_is_clipped_to_its_norm_and_no_further() -> None:
 @pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.05), ("float16", 0.02)])
 def test_reduced_precision_stays_near_float32_and_keeps_its_weights_in_it(precision: str, tolerance: float) -> None:
     exact, reduced = fresh(), fresh()
-    expected = stepper(exact)(exact, batch())
-    loss = stepper(reduced, ComputeSettings(precision=precision))(reduced, batch())
+    expected = stepper(exact)(exact, batch()).item()
+    loss = stepper(reduced, ComputeSettings(precision=precision))(reduced, batch()).item()
     assert loss == pytest.approx(expected, rel=tolerance)
     assert loss != expected
     assert {parameter.dtype for parameter in reduced.network.parameters()} == {torch.float32}
@@ -147,6 +149,8 @@ def test_a_restored_scale_goes_on_growing() -> None:
     step = stepper(state, ComputeSettings(precision="float16"))
     step(state, batch())
     again = stepper(resumed, ComputeSettings(precision="float16"))
+    assert state.scaler is not None
+    state.scaler.load_state_dict(state.scaler.state_dict() | {"scale": 2.0**8})  # which these gradients fit in
     restore(resumed, encode(state), "file")
     step(state, batch(1))
     again(resumed, batch(1))
@@ -183,3 +187,15 @@ def test_neighbouring_seeds_share_no_steps_draws() -> None:
     assert len(set(seeds)) == len(seeds)
     assert step_seed(1, 4, 0) != step_seed(0, 5, 0)
     torch.manual_seed(step_seed(-(2**63), 10**9, 7))
+
+
+def test_only_a_part_that_has_all_its_images_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    stances: list[str] = []
+    set_stance = torch.compiler.set_stance
+    monkeypatch.setattr(torch.compiler, "set_stance", lambda stance: stances.append(stance) or set_stance(stance))
+    state = fresh()
+    step = replace(stepper(state), compiled_images=4)
+    step(state, batch(size=4))
+    assert stances == []
+    step(state, batch(size=3))
+    assert stances == ["force_eager"]

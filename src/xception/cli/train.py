@@ -45,7 +45,7 @@ def train(
     find_lr: bool = False,
     resume: bool = False,
     dry_run: bool = False,
-    workers: int = 2,
+    workers: int | None = None,
     keep: int = 2,
     save_every: int | None = None,
 ) -> None:
@@ -76,13 +76,14 @@ def train(
         find_lr: Search for a learning rate first, and train with it in place of the recipe's.
         resume: Continue the run that lies at --out, or start it if there is none.
         dry_run: Print the plan, make two steps, and write nothing.
-        workers: Worker threads, which prepare batches; the result does not depend on their number.
+        workers: Processes that prepare batches; with 0 it is a thread. The result does not depend on their number. By
+            default all cores but two on a GPU, and one where the CPU trains too.
         save_every: Epochs between two saved states; by default one, and every ten seconds a state in between.
         keep: Number of last checkpoints to keep, in addition to the best.
     """
-    for option, value in (("workers", workers), ("keep", keep), ("save-every", save_every)):
-        if value is not None and value < 1:
-            raise UsageError(f"--{option} is {value}; expected at least 1")
+    for option, value, least in (("workers", workers, 0), ("keep", keep, 1), ("save-every", save_every, 1)):
+        if value is not None and value < least:
+            raise UsageError(f"--{option} is {value}; expected at least {least}")
     start = packages_to_get(from_) if from_ else ()
     require_all(*TRAINING_PACKAGES, *start, *packages_for(data))
     chosen: tuple[str, ...] = ()
@@ -141,7 +142,7 @@ def _read_rerun(place: str) -> "RunManifest":
     return manifest
 
 
-def _with_found_rate(recipe: "Recipe", workers: int) -> "Recipe":
+def _with_found_rate(recipe: "Recipe", workers: int | None) -> "Recipe":
     from xception.train.rate_finder import search_rate
 
     found, _ = search_rate(recipe, workers=workers, on_note=say)
@@ -210,7 +211,7 @@ def _write_page(bundle: "Bundle", storage: "Storage") -> str:
         return "-"
 
 
-def _dry_run(recipe: "Recipe", workers: int) -> None:
+def _dry_run(recipe: "Recipe", workers: int | None) -> None:
     from xception.train.dry_run import rehearse
 
     plan = rehearse(recipe, workers)

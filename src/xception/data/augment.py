@@ -5,12 +5,11 @@ from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from xception.data.decode import loaded_image
 from xception.errors import UsageError
-from xception.preprocess import Preprocess
+from xception.preprocess import Levels, Preprocess
 
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -67,19 +66,24 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             if getattr(self, name) != defaults[name]:
                 raise UsageError(f"augment.{name} does nothing without {needed}; leave it out, or add that")
 
-    def pixels(
+    def levels(
         self, loaded: bytes | Image.Image, preprocess: Preprocess, seed: int, epoch: int, index: int
-    ) -> NDArray[np.float32]:
-        """The pixels of sample `index` in epoch `epoch`: (C, H, W), normalised.
+    ) -> tuple[Levels, bool]:
+        """Sample `index` in epoch `epoch`: its levels (C, H, W), and True if they are still to be mirrored.
+
+        Whole batches are mirrored and normalised at once, where they are computed.
 
         Raises:
             DecodeError: an encoded image that cannot be decoded.
             UsageError: a random crop for a network input without a size of its own.
         """
         if self.crop_scale is None:
-            return preprocess(self(loaded_image(loaded, orientation=preprocess.orientation), seed, epoch, index))
+            image = loaded_image(loaded, orientation=preprocess.orientation)
+            image, is_mirrored = self._changed(image, seed, epoch, index)
+            return preprocess.resized(image), is_mirrored
         image = self._region(loaded, preprocess, _generator(seed, epoch, index, stream=1))
-        return preprocess.normalize(preprocess.pixels(self(image, seed, epoch, index)))
+        image, is_mirrored = self._changed(image, seed, epoch, index)
+        return preprocess.pixels(image), is_mirrored
 
     def _region(self, loaded: bytes | Image.Image, preprocess: Preprocess, rng: np.random.Generator) -> Image.Image:
         """A random part at the network's size, of an image that is decoded no finer than this needs."""
@@ -100,11 +104,17 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __call__(self, image: Image.Image, seed: int, epoch: int, index: int) -> Image.Image:
         """The image of sample `index` as epoch `epoch` sees it, except for its random crop."""
+        image, is_mirrored = self._changed(image, seed, epoch, index)
+        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if is_mirrored else image
+
+    def _changed(self, image: Image.Image, seed: int, epoch: int, index: int) -> tuple[Image.Image, bool]:
+        """The image before it is mirrored, and True if it is to be."""
+        is_moved = self.rotate_degrees or self.translate or self.zoom
+        if not (is_moved or self.flip or self.jitter):
+            return image, False
         rng = _generator(seed, epoch, index)
         angle, dx, dy, zoom, coin = (float(value) for value in rng.uniform(-1, 1, 5))
-        if self.flip and coin < 0:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        if self.rotate_degrees or self.translate or self.zoom:
+        if is_moved:
             shift = dx * self.translate * image.width, dy * self.translate * image.height
             if not (self.rotate_degrees or self.zoom):
                 # Whole pixels keep the image as sharp as those that the network is judged on.
@@ -113,7 +123,7 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 image.size, angle=radians(angle * self.rotate_degrees), shift=shift, scale=1 + zoom * self.zoom
             )
             image = image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
-        return _jittered(image, self.jitter, rng) if self.jitter else image
+        return (_jittered(image, self.jitter, rng) if self.jitter else image), self.flip and coin < 0
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:

@@ -50,6 +50,15 @@ class ContentDigests:
         self._is_known[place] = True
         return loaded
 
+    def of(self, places: np.ndarray) -> Digests:
+        """The digests at these places, of images that were loaded."""
+        return np.asarray(self._digests[places], np.uint64)
+
+    def note(self, places: np.ndarray, digests: Digests) -> None:
+        """Take over digests of images that another process loaded."""
+        self._digests[places] = digests
+        self._is_known[places] = True
+
     def all(self) -> Digests:
         """All digests; images that were not loaded yet are read now, and those that cannot be read are left out."""
         for place in np.flatnonzero(~self._is_known):

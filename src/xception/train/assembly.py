@@ -1,6 +1,7 @@
 """The parts of a run, put together from a recipe and its data: everything but the place where the run is kept."""
 
 from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from time import time
 from types import MappingProxyType
@@ -20,7 +21,8 @@ from xception.goldens import images_of
 from xception.labels import Labels
 from xception.models.network import build
 from xception.train.advice import class_counts, color_remark, data_remarks, norm_remark, require_trainable
-from xception.train.batches import Batches, TrainingImages
+from xception.train.batch_augment import BatchAugment
+from xception.train.batches import Batches, TrainingImages, steps_per_epoch
 from xception.train.damaged import unreadable, without
 from xception.train.distributed import from_first, launch
 from xception.train.figures import deciding_figure, monitor_remark
@@ -35,7 +37,10 @@ from xception.train.recipe import Recipe
 from xception.train.schedule import Course, LearningRate
 from xception.train.settings import DataSettings
 from xception.train.state import Progress, TrainingState
-from xception.train.step import BatchAugment, Stepper
+from xception.train.step import Stepper
+
+MIN_COMPILED_STEPS = 1000
+"""Steps per image size from which compiling, half a minute per size on a GPU, is shorter than what it saves."""
 
 
 def assemble(
@@ -43,7 +48,6 @@ def assemble(
     sources: tuple[Source, Source] | None = None,
     *,
     own: OwnParts = NO_PARTS,
-    workers: int = 2,
     on_note: Callable[[str], None] = lambda _: None,
 ) -> Parts:
     """Read a recipe into the parts of a run, with a fresh state on its device.
@@ -52,7 +56,6 @@ def assemble(
         recipe: the configuration.
         sources: training and validation data, in place of those that the recipe names.
         own: parts in place of the recipe's.
-        workers: threads that read images, where damaged ones are to be skipped.
         on_note: called with a sentence on images that are left out.
 
     Raises:
@@ -63,14 +66,14 @@ def assemble(
     training, validation = sources or open_parts(recipe.data)
     check_known_classes(training, validation)
     if recipe.data.skip_damaged:
-        faults = from_first(fabric, lambda: unreadable(training, workers))
+        faults = from_first(fabric, lambda: unreadable(training))
         training = without(training, faults, on_note if fabric.is_global_zero else lambda _: None)
     batches = make_batches(recipe, training, own, rank=fabric.global_rank, world=fabric.world_size)
     require_trainable(recipe, training, validation, batches.class_counts)
     parent = open_parent(recipe.model)
     descriptions = own.descriptions()
     bundle = empty_bundle(recipe, training, parent, descriptions)
-    state = _initial_state(recipe, bundle, batches, parent, own)
+    state = _initial_state(recipe, bundle, batches, parent, own, fabric.device.type)
     state.progress.recipe = digest_with(recipe.step_digest, descriptions)
     state.scaler = scaler
     course = Course(
@@ -79,6 +82,7 @@ def assemble(
         batch_size=recipe.batch_size,
         figure=deciding_figure(recipe.monitor, batches.class_counts),
         stop_after=recipe.stop_after,
+        validate_every=recipe.validate_every,
     )
     return Parts(
         fabric=fabric,
@@ -199,6 +203,16 @@ def output_classes(recipe: Recipe, classes: Sequence[str]) -> tuple[str, ...]:
 
 def make_batches(recipe: Recipe, source: Source, own: OwnParts = NO_PARTS, *, rank: int = 0, world: int = 1) -> Batches:
     """The batches of process `rank` of `world`."""
+    per_epoch = steps_per_epoch(len(source), recipe.batch_size, drop_last=recipe.drop_last)
+    changes = BatchAugment(
+        augment=recipe.augment,
+        mix=recipe.mix,
+        preprocess=recipe.preprocess,
+        num_classes=len(source.classes),
+        steps_per_epoch=per_epoch,
+        seed=recipe.seed,
+        rank=rank,
+    )
     images = TrainingImages(
         augment=recipe.augment,
         preprocess=recipe.preprocess,
@@ -209,6 +223,7 @@ def make_batches(recipe: Recipe, source: Source, own: OwnParts = NO_PARTS, *, ra
     return Batches(
         source,
         images,
+        changes,
         batch_size=recipe.batch_size,
         sampling=recipe.sampling,
         drop_last=recipe.drop_last,
@@ -217,21 +232,8 @@ def make_batches(recipe: Recipe, source: Source, own: OwnParts = NO_PARTS, *, ra
     )
 
 
-def batch_augment(recipe: Recipe, batches: Batches) -> BatchAugment:
-    """The changes to whole batches on the device, for the process that the batches are for."""
-    return BatchAugment(
-        augment=recipe.augment,
-        mix=recipe.mix,
-        preprocess=recipe.preprocess,
-        num_classes=len(batches.source.classes),
-        steps_per_epoch=batches.per_epoch,
-        seed=recipe.seed,
-        rank=batches.rank,
-    )
-
-
 def _initial_state(
-    recipe: Recipe, bundle: Bundle, batches: Batches, parent: Bundle | None, own: OwnParts
+    recipe: Recipe, bundle: Bundle, batches: Batches, parent: Bundle | None, own: OwnParts, device: str
 ) -> TrainingState:
     """A new network and its optimiser, decided by the recipe's seed."""
     torch.manual_seed(recipe.seed)
@@ -249,7 +251,7 @@ def _initial_state(
         started_at=time(),
     )
     average = copy_as_average(trained) if recipe.average else None
-    return TrainingState(trained, make_optimizer(trained, recipe.optim, own.optimizer), progress, average)
+    return TrainingState(trained, make_optimizer(trained, recipe.optim, own.optimizer, device), progress, average)
 
 
 def _stepper(
@@ -260,8 +262,9 @@ def _stepper(
     if recipe.compute.sync_norm:
         # Replaces the norms inside the network, which keeps its own class and tensors.
         nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
-    if recipe.compute.compile:
-        module = torch.compile(module)  # type: ignore[assignment]
+    whole = _compiled_images(recipe, fabric, course)
+    if whole:
+        module = torch.compile(module, dynamic=False)  # type: ignore[assignment]
     classes = batches.source.classes
     positive = None if recipe.model.positive is None else classes.index(recipe.model.positive)
     wrapped, wrapped_optimizer = fabric.setup(module, state.optimizer)
@@ -277,11 +280,21 @@ def _stepper(
             course,
             own.schedule,
         ),
-        augment=batch_augment(recipe, batches),
+        augment=batches.augment,
         loss=own.loss
         or make_loss(recipe.loss, batches.class_counts, blends_images=recipe.mix.is_on, positive=positive),
         seed=recipe.seed,
         accumulate=recipe.compute.accumulate,
         clip_norm=recipe.optim.clip_norm,
         average=recipe.average,
+        compiled_images=whole,
     )
+
+
+def _compiled_images(recipe: Recipe, fabric: Fabric, course: Course) -> int | None:
+    """Images of a part for which the network is to be compiled; None if it is not."""
+    sizes = len(recipe.progressive) + 1
+    pays = fabric.device.type == "cuda" and course.total_steps >= MIN_COMPILED_STEPS * sizes
+    if not (pays if recipe.compute.compile == "auto" else recipe.compute.compile):
+        return None
+    return ceil(ceil(recipe.batch_size / fabric.world_size) / recipe.compute.accumulate)

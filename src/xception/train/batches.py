@@ -1,15 +1,14 @@
 """Training batches as a pure function of the step: exact resume and any number of workers follow."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import ceil
 from typing import Literal
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from xception.data.augment import Augment, balanced_order, epoch_order, image_generator
 from xception.data.decode import loaded_image
@@ -17,17 +16,14 @@ from xception.data.source import Item, Source
 from xception.data.subset import share
 from xception.data.training_images import ContentDigests
 from xception.errors import DecodeError, InputError
-from xception.pipeline.overlap import overlap
-from xception.preprocess import Preprocess
+from xception.preprocess import Levels, Preprocess
+from xception.train.batch_augment import Batch, BatchAugment
 from xception.train.settings import ProgressiveStage
-
-Batch = tuple[Tensor, Tensor]
-"""Pixels (N, C, H, W) float32 in channels-last memory, class indices (N,) int64."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingImages:
-    """Augmented and normalised pixels of training images, a function of seed, epoch and index only."""
+    """Augmented training images before they are normalised, a function of seed, epoch and index only."""
 
     augment: Augment
     preprocess: Preprocess
@@ -42,8 +38,8 @@ class TrainingImages:
         stage = next((stage for stage in self.progressive if epoch < stage.until), None)
         return self.preprocess.scaled(stage.size) if stage else self.preprocess
 
-    def pixels(self, item: Item, epoch: int, index: int) -> np.ndarray:
-        """Pixels (C, H, W) float32 of sample `index` in epoch `epoch`.
+    def levels(self, item: Item, epoch: int, index: int) -> tuple[Levels, bool]:
+        """Levels (C, H, W) of sample `index` in epoch `epoch`, and True if they are still to be mirrored.
 
         Raises:
             InputError: the image cannot be read or decoded.
@@ -52,7 +48,7 @@ class TrainingImages:
             loaded = item.load()
             if self.own_augment:
                 loaded = self.own_augment(loaded_image(loaded), image_generator(self.seed, epoch, index))
-            return self.augment.pixels(loaded, self.preprocess_in(epoch), self.seed, epoch, index)
+            return self.augment.levels(loaded, self.preprocess_in(epoch), self.seed, epoch, index)
         except (DecodeError, OSError) as error:
             raise InputError(f"training image {item.key} cannot be used: {error}; mend or remove it") from error
 
@@ -73,7 +69,8 @@ class Batches:
 
     Args:
         source: labelled training data.
-        images: pixels of its items.
+        images: levels of its items.
+        augment: changes to whole batches.
         batch_size: images per step, over all processes.
         drop_last: leave out of each epoch the images that do not fill its last step.
         sampling: `shuffled` shows every image once per epoch, `balanced` every class equally often.
@@ -85,6 +82,7 @@ class Batches:
         self,
         source: Source,
         images: TrainingImages,
+        augment: BatchAugment,
         *,
         batch_size: int,
         sampling: Literal["shuffled", "balanced"] = "shuffled",
@@ -95,13 +93,14 @@ class Batches:
         self.source = source
         self.digests = ContentDigests(source)
         self.images = images
+        self.augment = augment
         self.batch_size = batch_size
         self.sampling = sampling
         self.rank = rank
         self.world = world
         self.drop_last = drop_last and len(source) >= batch_size
         self.per_epoch = steps_per_epoch(len(source), batch_size, drop_last=drop_last)
-        self._order = lru_cache(maxsize=2)(self._ordered)
+        self._orders: dict[int, np.ndarray] = {}
 
     @cached_property
     def class_counts(self) -> np.ndarray:
@@ -118,14 +117,18 @@ class Batches:
             )
         return np.array([item.target for item in self.source])
 
+    def _order(self, epoch: int) -> np.ndarray:
+        order = self._orders.get(epoch)
+        if order is None:
+            order = self._ordered(epoch)
+            # Of two epochs, since batches are prepared ahead; replaced as a whole, since threads look at it.
+            self._orders = dict([*self._orders.items()][-1:]) | {epoch: order}
+        return order
+
     def _ordered(self, epoch: int) -> np.ndarray:
         if self.sampling == "balanced":
             return balanced_order(self._targets, self.images.seed, epoch)
         return epoch_order(len(self.source), self.images.seed, epoch)
-
-    def from_step(self, first: int, last: int, workers: int) -> Generator[Batch, None, None]:
-        """Batches of the steps from `first` up to but not including `last`, prepared ahead on worker threads."""
-        return overlap(range(first, last), self, workers=workers)
 
     def indices(self, step: int) -> np.ndarray:
         """Indices of the samples in the whole batch of a step, over all processes."""
@@ -144,16 +147,33 @@ class Batches:
         return len(share(whole, self.rank, self.world)) * self.world / len(whole)
 
     def __call__(self, step: int) -> Batch:
-        epoch, whole = step // self.per_epoch, self.indices(step)
-        # A process without a share computes on an image of others, with no weight: all have to take part.
-        indices = share(whole, self.rank, self.world) if self.rank < len(whole) else whole[:1]
+        """Prepare the batch of a step.
+
+        Raises:
+            InputError: one of its images cannot be read or decoded.
+        """
+        epoch, indices = step // self.per_epoch, self.own_indices(step)
         items = [self._item(index) for index in indices]
-        pixels = np.stack(
-            [self.images.pixels(item, epoch, int(index)) for item, index in zip(items, indices, strict=True)]
-        )
-        targets = torch.tensor([item.target for item in items])
-        return torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last), targets
+        first, is_mirrored = self.images.levels(items[0], epoch, int(indices[0]))
+        levels = np.empty((len(items), *first.shape), first.dtype)
+        levels[0], mirrored = first, [is_mirrored]
+        for place, (item, index) in enumerate(zip(items[1:], indices[1:], strict=True), 1):
+            levels[place], is_mirrored = self.images.levels(item, epoch, int(index))
+            mirrored.append(is_mirrored)
+        stacked = torch.from_numpy(levels)
+        draws = self.augment.draw(stacked, step, torch.tensor(mirrored) if any(mirrored) else None)
+        return Batch(stacked, torch.tensor([item.target for item in items]), draws)
+
+    def own_indices(self, step: int) -> np.ndarray:
+        """Indices of the samples in this process' share of a step."""
+        whole = self.indices(step)
+        # A process without a share computes on an image of others, with no weight: all have to take part.
+        return share(whole, self.rank, self.world) if self.rank < len(whole) else whole[:1]
+
+    def places(self, step: int) -> np.ndarray:
+        """Places in the source of the images in this process' share of a step."""
+        # Balanced sampling counts an item's repetitions on top of its index.
+        return self.own_indices(step) % len(self.source)
 
     def _item(self, index: int) -> Item:
-        # Balanced sampling counts an item's repetitions on top of its index.
         return self.digests.item(int(index) % len(self.source))

@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping
 from xception.data.decode import loaded_image
 from xception.data.source import Item, Lazy, Source
 from xception.errors import DecodeError, InputError
+from xception.machine import cores
 from xception.pipeline.overlap import overlap
 
 MAX_NAMED_FAULTS = 3
 """Damaged images that a sentence names."""
 
 
-def unreadable(source: Source, workers: int) -> dict[int, str]:
+def unreadable(source: Source) -> dict[int, str]:
     """The places of the images that cannot be read, each with the reason; reads every image once."""
-    found = overlap(range(len(source)), _checked(source), workers=workers)
+    found = overlap(range(len(source)), _checked(source), workers=cores())
     return {place: fault for place, fault in found if fault}
 
 

@@ -8,6 +8,7 @@ import torch
 from xception.machine import peak_memory_bytes
 from xception.train.assembly import assemble, remarks
 from xception.train.finetune import set_learning
+from xception.train.loader import training_batches
 from xception.train.loop import Parts
 from xception.train.manifest import RunManifest, describe_run
 from xception.train.recipe import Recipe
@@ -34,7 +35,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Peak memory of the GPU, or of the whole process where there is none; None where the system does not tell."""
 
 
-def rehearse(recipe: Recipe, workers: int = 2) -> Plan:
+def rehearse(recipe: Recipe, workers: int | None = None) -> Plan:
     """Set a run up, make two steps, and discard everything; nothing is written.
 
     Raises:
@@ -42,13 +43,13 @@ def rehearse(recipe: Recipe, workers: int = 2) -> Plan:
         UsageError: settings that do not fit the network, the data or the machine.
     """
     notes: list[str] = []
-    parts = assemble(recipe, workers=workers, on_note=notes.append)
+    parts = assemble(recipe, on_note=notes.append)
     steps, progress = parts.course.total_steps, parts.state.progress
     set_learning(parts.state.network, parts.freeze, 0)
     losses, ms_per_step = [], 0.0
-    for batch in parts.batches.from_step(0, min(REHEARSED_STEPS, steps), workers):
+    for batch in training_batches(parts.fabric, parts.batches, 0, min(REHEARSED_STEPS, steps), workers):
         started = perf_counter()
-        losses.append(parts.stepper(parts.state, batch, parts.batches.weight(progress.step)))
+        losses.append(parts.stepper(parts.state, batch, parts.batches.weight(progress.step)).item())
         ms_per_step = 1000 * (perf_counter() - started)
         progress.step += 1
     return Plan(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xception.data.source import Source
-from xception.train.assembly import batch_augment, make_batches
+from xception.train.assembly import make_batches
 from xception.train.recipe import Recipe
 
 MAX_FIRST_IMAGES = 12
@@ -35,7 +35,7 @@ def first_images(recipe: Recipe, training: Source, count: int = MAX_FIRST_IMAGES
         InputError: an image cannot be read.
     """
     batches = make_batches(msgspec.structs.replace(recipe, batch_size=count), training)
-    pixels, targets = batch_augment(recipe, batches)(*batches(0), 0)
+    pixels, targets = batches.augment(batches(0))
     return [
         SeenImage(key=key, pixels=image, classes=_named(target, training.classes))
         for key, image, target in zip(batches.keys(0), pixels.numpy(), targets, strict=True)

@@ -1,14 +1,16 @@
 """The training loop: steps, epochs and checkpoints, in the order in which they happen."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from math import ceil, isfinite
 from time import perf_counter
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from xception.bundle import Bundle
 from xception.data.source import Source
@@ -17,18 +19,20 @@ from xception.errors import CheckFailed, EnvironmentFault, UsageError
 from xception.goldens import Image8
 from xception.models.network import Xception
 from xception.tasks.evaluation import Evaluation
-from xception.train.batches import Batch, Batches
+from xception.train.batch_augment import Batch
+from xception.train.batches import Batches
 from xception.train.callbacks import Callback, RunningTraining, StepReport
 from xception.train.checkpoint import Checkpoints, restore
 from xception.train.distributed import from_first, summed
 from xception.train.figures import ranks
 from xception.train.finetune import set_learning
 from xception.train.interruption import Stopped, StopRequest
+from xception.train.loader import training_batches
 from xception.train.logs import Epoch, write_logs
 from xception.train.schedule import Course
 from xception.train.settings import FreezeSettings
 from xception.train.state import TrainingState
-from xception.train.step import Stepper
+from xception.train.step import PendingLoss, Stepper
 from xception.train.storage import Storage
 from xception.train.validation import validate
 
@@ -65,6 +69,17 @@ class Parts:
     """Name and hash of each part that a program brought along."""
 
 
+class MadeStep(NamedTuple):
+    """A step that the device may still compute."""
+
+    step: int
+    images: int
+    """Images of all processes."""
+    weight: float
+    loss: PendingLoss
+    """The mean loss of this process' share."""
+
+
 @dataclass
 class TrainingRun:
     """One run of the training loop."""
@@ -76,7 +91,8 @@ class TrainingRun:
     """The run as its callbacks see it."""
     callbacks: Sequence[Callback] = ()
     """All callbacks, of which only the first process calls any."""
-    workers: int = 2
+    workers: int | None = None
+    """Processes that prepare batches; with 0 it is a thread. By default as many as suit the machine."""
     save_every: int | None = None
     """Epochs between two saved states; by default one, with states in between."""
     publishes_best: bool = False
@@ -85,6 +101,8 @@ class TrainingRun:
     clock: float = 0.0
     """End of the last lap, by `perf_counter`."""
     next_save: float = field(default_factory=lambda: perf_counter() + CHECKPOINT_EVERY_S)
+    made: deque[MadeStep] = field(default_factory=deque)
+    """Steps that were given to the device, whose losses are not read yet."""
 
     @property
     def heard(self) -> Sequence[Callback]:
@@ -95,20 +113,32 @@ class TrainingRun:
         """Train from the present state to the end of the run; returns the last validation."""
         validation = None
         self.clock = perf_counter()
-        progress = self.parts.state.progress
-        while not (progress.ended_by or self.parts.course.is_over(progress.history)):
-            epoch = len(progress.history)
-            set_learning(self.parts.state.network, self.parts.freeze, epoch)
-            with closing(self._rest_of(epoch)) as batches:
-                for batch in batches:
-                    self._step(batch)
-                    if progress.ended_by:
-                        break
-            validation = self._end_epoch()
-            if self._is_to_be_saved():
-                self._save()
+        with closing(self._batches()) as batches:
+            progress = self.parts.state.progress
+            while not (progress.ended_by or self.parts.course.is_over(progress.history)):
+                set_learning(self.parts.state.network, self.parts.freeze, len(progress.history))
+                self._train_epoch(batches)
+                validation = self._end_epoch()
+                if self._is_to_be_saved():
+                    self._save()
         # There is none if an earlier process was killed between the last checkpoint and the bundle.
         return validation or self._validate()
+
+    def _batches(self) -> Generator[Batch]:
+        """The batches up to the end of the run, so that processes that prepare them start once."""
+        parts = self.parts
+        return training_batches(
+            parts.fabric, parts.batches, parts.state.progress.step, parts.course.total_steps, self.workers
+        )
+
+    def _train_epoch(self, batches: Iterator[Batch]) -> None:
+        progress = self.parts.state.progress
+        for _ in range(progress.step, (len(progress.history) + 1) * self.parts.batches.per_epoch):
+            self._step(next(batches))
+            if progress.ended_by:
+                break
+        if self._settle():
+            self._stop()
 
     def return_to_best(self) -> Evaluation:
         """Restore the state of the best epoch; returns its validation."""
@@ -123,32 +153,46 @@ class TrainingRun:
         """The figures of another network on the validation part."""
         return self._validate(network)
 
-    def _rest_of(self, epoch: int) -> Generator[Batch, None, None]:
-        return self.parts.batches.from_step(
-            self.parts.state.progress.step, (epoch + 1) * self.parts.batches.per_epoch, self.workers
-        )
-
     def _step(self, batch: Batch) -> None:
         progress = self.parts.state.progress
         step, images = progress.step, len(self.parts.batches.indices(progress.step))
         weight = self.parts.batches.weight(step)
-        own = self._make_step(batch, weight)
-        # One exchange for both, so that all processes stop after the same step.
-        total, stopping = summed(self.parts.fabric, own * weight, self.request.signal is not None)
-        loss = total / self.parts.fabric.world_size
-        self._check_finite(loss, step)
+        self.made.append(MadeStep(step, images, weight, PendingLoss(self._make_step(batch, weight))))
         progress.step += 1
-        progress.seen += images
-        progress.loss_sum += loss * images
-        progress.step_seconds += self._lap()
-        self._report(step, loss, images)
-        progress.ended_by = self._ended_by()
+        # While the device computes a step, the next one is given to it; only then the loss of the former is read.
+        stopping = self._settle(self._steps_in_flight())
         if stopping:
+            self._settle()
             self._stop()
         if self.save_every is None and perf_counter() > self.next_save:
             self._save()
 
-    def _make_step(self, batch: Batch, weight: float) -> float:
+    def _steps_in_flight(self) -> int:
+        """Steps whose losses are not read yet when the next one begins; a callback that may act wants to see each."""
+        only_watched = all(callback.only_watches for callback in self.callbacks)
+        return int(self.parts.fabric.device.type == "cuda" and only_watched)
+
+    def _settle(self, in_flight: int = 0) -> bool:
+        """Account for steps until so many are left; True if the run is to stop."""
+        stopping = False
+        while len(self.made) > in_flight:
+            stopping = self._account(self.made.popleft()) or stopping
+        return stopping
+
+    def _account(self, made: MadeStep) -> bool:
+        progress = self.parts.state.progress
+        # One exchange for both, so that all processes stop after the same step.
+        total, stopping = summed(self.parts.fabric, made.loss.value() * made.weight, self.request.signal is not None)
+        loss = total / self.parts.fabric.world_size
+        self._check_finite(loss, made.step)
+        progress.seen += made.images
+        progress.loss_sum += loss * made.images
+        progress.step_seconds += self._lap()
+        self._report(made.step, loss, made.images)
+        progress.ended_by = self._ended_by()
+        return bool(stopping)
+
+    def _make_step(self, batch: Batch, weight: float) -> Tensor:
         try:
             return self.parts.stepper(self.parts.state, batch, weight)
         except ValueError as error:
@@ -160,7 +204,7 @@ class TrainingRun:
             ) from error
         except torch.OutOfMemoryError as error:
             raise EnvironmentFault(
-                f"the device's memory does not hold the {len(batch[0])} images of a step; lower batch_size, "
+                f"the device's memory does not hold the {len(batch.levels)} images of a step; lower batch_size, "
                 f"or raise compute.accumulate, which is {self.parts.stepper.accumulate}"
             ) from error
 
@@ -216,12 +260,13 @@ class TrainingRun:
             parts.validation,
             # A batch that memory holds in training, it holds here.
             batch_size=ceil(parts.course.batch_size / (parts.fabric.world_size * parts.stepper.accumulate)),
-            workers=self.workers,
         )
 
-    def _end_epoch(self) -> Evaluation:
-        """Validate, write the logs, and reset the sums for the next epoch."""
-        validation, progress = self._validate(), self.parts.state.progress
+    def _end_epoch(self) -> Evaluation | None:
+        """Validate if it is time, write the logs, and reset the sums for the next epoch; returns the figures."""
+        progress = self.parts.state.progress
+        is_due = bool(progress.ended_by) or self.parts.course.is_validated(len(progress.history) + 1)
+        validation = self._validate() if is_due else None
         self._lap()
         row = self._row(validation)
         progress.history.append(row)
@@ -233,7 +278,7 @@ class TrainingRun:
         progress.ended_by = self._ended_by()
         return validation
 
-    def _row(self, validation: Evaluation) -> Epoch:
+    def _row(self, validation: Evaluation | None) -> Epoch:
         progress = self.parts.state.progress
         before = progress.history[-1].steps if progress.history else 0
         return Epoch(
@@ -241,12 +286,12 @@ class TrainingRun:
             steps=progress.step,
             lr=self.parts.stepper.learning_rate(progress.step - 1, progress.validation_losses),
             train_loss=progress.loss_sum / progress.seen,
-            validation_loss=validation.loss,
-            validation_top1=validation.top1.value if validation.top1 else None,
-            validation_top5=validation.top5.value if validation.top5 else None,
-            validation_balanced_accuracy=validation.balanced_accuracy,
-            validation_macro_f1=validation.macro_f1,
-            validation_roc_auc=validation.roc_auc,
+            validation_loss=validation.loss if validation else None,
+            validation_top1=validation.top1.value if validation and validation.top1 else None,
+            validation_top5=validation.top5.value if validation and validation.top5 else None,
+            validation_balanced_accuracy=validation.balanced_accuracy if validation else None,
+            validation_macro_f1=validation.macro_f1 if validation else None,
+            validation_roc_auc=validation.roc_auc if validation else None,
             seconds=round(progress.seconds, 3),
             images_per_second=round(progress.seen / progress.step_seconds, 1),
             ms_per_step=round(1000 * progress.step_seconds / max(1, progress.step - before), 2),
@@ -264,6 +309,7 @@ class TrainingRun:
 
     def _save(self) -> None:
         """Keep the state, and put off the next time so that saving takes a small share of the run."""
+        self._settle()
         if self.parts.fabric.is_global_zero:
             self._check_weights()
             self.checkpoints.save(self.parts.state)

@@ -1,9 +1,10 @@
 """Mixup, cutmix and random erasing of whole batches, on the device that trains.
 
-All random numbers come from the generator that is passed in, which draws on the CPU, so that all devices mix alike.
+What is done to a batch is drawn first, on the CPU, so that all devices mix alike and none is waited for.
 """
 
 from math import exp, log, sqrt
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,31 +18,48 @@ ERASED_AREA, ERASED_RATIO, ERASE_ATTEMPTS = (0.02, 1 / 3), (0.3, 1 / 0.3), 10
 """Range of the erased share of an image, range of height over width (Zhong et al. 2020), and attempts to fit it in."""
 
 
-def mix(
-    pixels: Tensor, targets: Tensor, num_classes: int, settings: MixSettings, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
+class DrawnMix(NamedTuple):
+    """The way in which each image of a batch is blended with another one."""
+
+    partner: Tensor
+    """Place of the other image, (N,)."""
+    share: float
+    """Share of the image itself: of its values in mixup, of its area in cutmix."""
+    box: Box | None
+    """The part of the other image that is pasted in, (left, top, right, bottom); None for mixup."""
+
+
+def draw_mix(
+    count: int, height_width: tuple[int, int], settings: MixSettings, rng: np.random.Generator
+) -> DrawnMix | None:
+    """Draw the mixing of a batch of `count` images; None where nothing is to be mixed."""
+    alpha, cuts = _choice(settings, rng)
+    if not alpha:
+        return None
+    share = float(rng.beta(alpha, alpha))
+    partner = torch.from_numpy(rng.permutation(count))
+    if not cuts:
+        return DrawnMix(partner, share, None)
+    box = random_box(*height_width, 1 - share, rng)
+    return DrawnMix(partner, 1 - _area(box) / (height_width[0] * height_width[1]), box)
+
+
+def mix(pixels: Tensor, targets: Tensor, num_classes: int, drawn: DrawnMix | None) -> tuple[Tensor, Tensor]:
     """Blend every image of a batch with another one, by mixup or by cutmix.
 
     Args:
         pixels: (N, C, H, W).
         targets: class indices (N,).
         num_classes: K.
-        settings: the choice between the two and their strength.
-        rng: source of all that is random.
+        drawn: the way; its partners lie on the device of the pixels.
 
     Returns:
         Pixels of the same shape, and probabilities (N, K), or `targets` as they are where nothing is to be mixed.
     """
-    alpha, cuts = _choice(settings, rng)
-    if not alpha:
+    if drawn is None:
         return pixels, targets
-    share = float(rng.beta(alpha, alpha))
-    partner = torch.from_numpy(rng.permutation(len(pixels))).to(pixels.device)
-    if cuts:
-        box = random_box(pixels.shape[-2], pixels.shape[-1], 1 - share, rng)
-        pixels, share = cutmix(pixels, partner, box)
-    else:
-        pixels = mixup(pixels, partner, share)
+    partner, share, box = drawn
+    pixels = mixup(pixels, partner, share) if box is None else cutmix(pixels, partner, box)
     one_hot = functional.one_hot(targets, num_classes).to(torch.float32)
     return pixels, share * one_hot + (1 - share) * one_hot[partner]
 
@@ -51,12 +69,12 @@ def mixup(pixels: Tensor, partner: Tensor, share: float) -> Tensor:
     return share * pixels + (1 - share) * pixels[partner]
 
 
-def cutmix(pixels: Tensor, partner: Tensor, box: Box) -> tuple[Tensor, float]:
-    """Paste a box of image `partner` into each image; returns its own share of the area too (Yun et al. 2019)."""
+def cutmix(pixels: Tensor, partner: Tensor, box: Box) -> Tensor:
+    """Paste a box of image `partner` into each image (Yun et al. 2019)."""
     left, top, right, bottom = box
     cut = pixels.clone()
-    cut[..., top:bottom, left:right] = pixels[partner, :, top:bottom, left:right]
-    return cut, 1 - (bottom - top) * (right - left) / (pixels.shape[-2] * pixels.shape[-1])
+    cut[..., top:bottom, left:right] = pixels[..., top:bottom, left:right][partner]
+    return cut
 
 
 def random_box(height: int, width: int, share: float, rng: np.random.Generator) -> Box:
@@ -68,16 +86,31 @@ def random_box(height: int, width: int, share: float, rng: np.random.Generator) 
     return columns[0], rows[0], columns[1], rows[1]
 
 
-def erase(pixels: Tensor, probability: float, rng: np.random.Generator) -> Tensor:
-    """Set a rectangle of some images to 0, the mean colour of normalised pixels."""
-    chosen = np.flatnonzero(rng.uniform(size=len(pixels)) < probability)
+def draw_erased(
+    count: int, height_width: tuple[int, int], probability: float, rng: np.random.Generator
+) -> Tensor | None:
+    """Draw the rectangles that are erased, (N, 4), empty ones for most images; None where no image has one."""
+    chosen = np.flatnonzero(rng.uniform(size=count) < probability)
     if len(chosen) == 0:
+        return None
+    boxes = np.zeros((count, 4), np.int64)
+    boxes[chosen] = [_erased_box(*height_width, rng) for _ in chosen]
+    return torch.from_numpy(boxes)
+
+
+def erase(pixels: Tensor, boxes: Tensor | None) -> Tensor:
+    """Set the box of each image, of boxes (N, 4), to 0, the mean colour of normalised pixels."""
+    if boxes is None:
         return pixels
-    pixels = pixels.clone()
-    for index in chosen:
-        left, top, right, bottom = _erased_box(pixels.shape[-2], pixels.shape[-1], rng)
-        pixels[index, :, top:bottom, left:right] = 0
-    return pixels
+    left, top, right, bottom = boxes.view(-1, 4, 1, 1, 1).unbind(1)
+    rows = torch.arange(pixels.shape[-2], device=pixels.device).view(-1, 1)
+    columns = torch.arange(pixels.shape[-1], device=pixels.device)
+    return pixels.masked_fill((rows >= top) & (rows < bottom) & (columns >= left) & (columns < right), 0.0)
+
+
+def _area(box: Box) -> int:
+    left, top, right, bottom = box
+    return (bottom - top) * (right - left)
 
 
 def _choice(settings: MixSettings, rng: np.random.Generator) -> tuple[float, bool]:

@@ -1,27 +1,21 @@
 """AutoAugment and RandAugment on whole batches, on the device that trains.
 
 The operation of each image and its level are drawn first, on the CPU; the images that share an operation are then
-changed together by functions of kornia. Operations and their ranges are those of Cubuk et al. (2019, 2020) in the form
+changed together. Operations and their ranges are those of Cubuk et al. (2019, 2020) in the form
 in which a higher magnitude always changes more.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from xception.data.augment import Augment
-from xception.extras import require
-from xception.preprocess import Preprocess
 
-
-class DrawnOperations(NamedTuple):
-    """One operation for each image of a batch: its name ("" for none) and its level from -1 to 1, (N,) both."""
-
-    names: np.ndarray
-    levels: np.ndarray
+DrawnOperations = dict[str, tuple[Tensor, Tensor]]
+"""One operation for each image of a batch: by its name the places of its images, and their levels from -1 to 1."""
 
 
 # The 25 pairs of AutoAugment's policy for ImageNet: operation, probability, magnitude from 0 to 9.
@@ -54,26 +48,31 @@ IMAGENET_POLICY: tuple[tuple[tuple[str, float, int], tuple[str, float, int]], ..
 )
 
 
-def augment(pixels: Tensor, preprocess: Preprocess, settings: Augment, rng: np.random.Generator) -> Tensor:
-    """Apply the settings' policy, if there is one, to a normalised batch (N, C, H, W).
-
-    Raises:
-        MissingExtra: kornia is not installed.
-    """
+def draw_operations(count: int, settings: Augment, rng: np.random.Generator) -> tuple[DrawnOperations, ...]:
+    """Draw the rounds of the settings' policy for `count` images; none where there is no policy."""
     if settings.policy is None:
-        return pixels
+        return ()
     draw = draw_autoaugment if settings.policy == "autoaugment" else draw_randaugment
-    images = _to_unit(pixels, preprocess)
-    for names, levels in draw(len(pixels), settings, rng):
-        images = apply_operations(images, names, levels)
-    return _from_unit(images, preprocess)
+    return tuple(_by_name(names, levels) for names, levels in draw(count, settings, rng))
 
 
-def draw_randaugment(count: int, settings: Augment, rng: np.random.Generator) -> list[DrawnOperations]:
+def _by_name(names: np.ndarray, levels: np.ndarray) -> DrawnOperations:
+    places = {name: np.flatnonzero(names == name) for name in sorted(set(names) - {""})}
+    return {
+        name: (torch.from_numpy(chosen), torch.from_numpy(levels[chosen].astype(np.float32)))
+        for name, chosen in places.items()
+    }
+
+
+NamesAndLevels = tuple[np.ndarray, np.ndarray]
+"""The operation of each image, "" for none, and its level from -1 to 1; (N,) both."""
+
+
+def draw_randaugment(count: int, settings: Augment, rng: np.random.Generator) -> list[NamesAndLevels]:
     """Draw `operations` operations for each of `count` images, all equally likely, at about the same magnitude."""
     names = tuple(IMAGE_OPERATIONS)
     return [
-        DrawnOperations(
+        (
             np.array(names)[rng.integers(len(names), size=count)],
             _signed(rng.normal(settings.magnitude, settings.magnitude_std, count).clip(0, 10) / 10, rng),
         )
@@ -81,26 +80,22 @@ def draw_randaugment(count: int, settings: Augment, rng: np.random.Generator) ->
     ]
 
 
-def draw_autoaugment(count: int, settings: Augment, rng: np.random.Generator) -> list[DrawnOperations]:  # noqa: ARG001 - one interface
+def draw_autoaugment(count: int, settings: Augment, rng: np.random.Generator) -> list[NamesAndLevels]:  # noqa: ARG001 - one interface
     """Draw one pair of the policy for each of `count` images; each half is applied with its own probability."""
     chosen = [IMAGENET_POLICY[index] for index in rng.integers(len(IMAGENET_POLICY), size=count)]
     rounds = []
     for half in range(2):
         done = rng.uniform(size=count) < [pair[half][1] for pair in chosen]
         names = np.array([pair[half][0] for pair in chosen])
-        rounds.append(
-            DrawnOperations(np.where(done, names, ""), _signed(np.array([pair[half][2] / 9 for pair in chosen]), rng))
-        )
+        rounds.append((np.where(done, names, ""), _signed(np.array([pair[half][2] / 9 for pair in chosen]), rng)))
     return rounds
 
 
-def apply_operations(images: Tensor, names: np.ndarray, levels: np.ndarray) -> Tensor:
+def apply_operations(images: Tensor, operations: DrawnOperations) -> Tensor:
     """Apply to each image (N, C, H, W) from 0 to 1 its operation at its level, and clip it to that range."""
     images = images.clone()
-    for name in sorted(set(names) - {""}):
-        chosen = torch.from_numpy(np.flatnonzero(names == name)).to(images.device)
-        level = torch.from_numpy(levels[names == name]).to(images.device, images.dtype)
-        images[chosen] = IMAGE_OPERATIONS[name](images[chosen], level).clamp(0, 1)
+    for name, (places, levels) in operations.items():
+        images[places] = IMAGE_OPERATIONS[name](images[places], levels).clamp(0, 1)
     return images
 
 
@@ -108,34 +103,46 @@ def _signed(magnitudes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.where(rng.uniform(size=len(magnitudes)) < 0.5, -magnitudes, magnitudes)
 
 
-def _to_unit(pixels: Tensor, preprocess: Preprocess) -> Tensor:
-    """Normalised pixels as RGB or gray values from 0 to 1."""
-    mean, std = (torch.tensor(row, device=pixels.device).view(-1, 1, 1) for row in (preprocess.mean, preprocess.std))
-    # Back to the whole numbers that were normalised: operations on bits would fall over a rounding error.
-    images = ((pixels * std + mean) * preprocess.divisor).round().clamp(0, 255) / 255
-    return images.flip(1) if preprocess.color == "bgr" else images
+def _blended(images: Tensor, others: Tensor, level: Tensor) -> Tensor:
+    """A factor of 1 + 0.9 level of what tells each image from the other one."""
+    return others + (1 + 0.9 * level).view(-1, 1, 1, 1) * (images - others)
 
 
-def _from_unit(images: Tensor, preprocess: Preprocess) -> Tensor:
-    mean, std = (torch.tensor(row, device=images.device).view(-1, 1, 1) for row in (preprocess.mean, preprocess.std))
-    images = images.flip(1) if preprocess.color == "bgr" else images
-    return (images * (255 / preprocess.divisor) - mean) / std
+def _gray(images: Tensor) -> Tensor:
+    """Brightness (N, 1, H, W) of colours by ITU-R 601-2, as in Pillow."""
+    if images.shape[1] == 1:
+        return images
+    return 0.299 * images[:, :1] + 0.587 * images[:, 1:2] + 0.114 * images[:, 2:]
 
 
-def _enhance() -> Any:
-    return require("kornia.enhance", "train")
+def _contrasted(images: Tensor, level: Tensor) -> Tensor:
+    return _blended(images, _gray(images).mean((2, 3), keepdim=True), level)
+
+
+def _sharpened(images: Tensor, level: Tensor) -> Tensor:
+    """Blended with its mean over 3 x 3 pixels, the middle one counted five times; the border stays as it is."""
+    if min(images.shape[2:]) < 3:
+        return images
+    smooth = images.clone()
+    smooth[..., 1:-1, 1:-1] = (9 * functional.avg_pool2d(images, 3, 1) + 4 * images[..., 1:-1, 1:-1]) / 13
+    return _blended(images, smooth, level)
 
 
 def _warped(images: Tensor, **entries: Tensor) -> Tensor:
-    """The images under an affine map about their centre: the identity matrix with these entries replaced."""
-    matrix = torch.eye(3, device=images.device, dtype=images.dtype).repeat(len(images), 1, 1)
-    for place, values in entries.items():
-        matrix[:, int(place[1]), int(place[2])] = values
-    centre = torch.eye(3, device=images.device, dtype=images.dtype)
-    centre[0, 2], centre[1, 2] = (images.shape[-1] - 1) / 2, (images.shape[-2] - 1) / 2
-    whole = centre @ matrix @ centre.inverse()
-    warp = require("kornia.geometry.transform", "train").warp_affine
-    return warp(images, whole[:, :2], images.shape[-2:])  # type: ignore[no-any-return]
+    """The images under an affine map of pixels about their centre: the identity matrix with these entries replaced."""
+    one, zero = torch.ones(len(images), device=images.device), torch.zeros(len(images), device=images.device)
+    known = {"m00": one, "m01": zero, "m02": zero, "m10": zero, "m11": one, "m12": zero} | entries
+    a, b, x, c, d, y = known.values()
+    # Of a pixel of the result the place in the source, in half sizes from the centre.
+    half_width, half_height = (max(size - 1, 1) / 2 for size in (images.shape[-1], images.shape[-2]))
+    determinant = a * d - b * c
+    rows = [
+        [d, -b * (half_height / half_width), (b * y - d * x) / half_width],
+        [-c * (half_width / half_height), a, (c * x - a * y) / half_height],
+    ]
+    inverse = torch.stack([torch.stack(row, -1) for row in rows], 1) / determinant.view(-1, 1, 1)
+    grid = functional.affine_grid(inverse, list(images.shape), align_corners=True)
+    return functional.grid_sample(images, grid, align_corners=True)
 
 
 def _rotated(images: Tensor, level: Tensor) -> Tensor:
@@ -143,31 +150,44 @@ def _rotated(images: Tensor, level: Tensor) -> Tensor:
     return _warped(images, m00=angle.cos(), m01=-angle.sin(), m10=angle.sin(), m11=angle.cos())
 
 
-def _saturated(images: Tensor, factor: Tensor) -> Tensor:
-    if images.shape[1] == 1:
-        return images
-    return _enhance().adjust_saturation_with_gray_subtraction(images, factor)  # type: ignore[no-any-return]
-
-
 def _autocontrasted(images: Tensor, level: Tensor) -> Tensor:  # noqa: ARG001 - has no level
     darkest, brightest = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
     return torch.where(brightest > darkest, (images - darkest) / (brightest - darkest), images)
 
 
+def _equalized(images: Tensor, level: Tensor) -> Tensor:  # noqa: ARG001 - has no level
+    """Each channel with about as many pixels of every value, by Pillow's table of whole numbers."""
+    values = (images * 255).round().long().flatten(2)
+    counts = torch.zeros(*values.shape[:2], 256, dtype=torch.long, device=images.device)
+    counts.scatter_add_(2, values, torch.ones_like(values))
+    of_brightest = counts.gather(2, values.amax(2, keepdim=True))
+    step = (values.shape[2] - of_brightest) // 255
+    table = ((counts.cumsum(2) - counts + step // 2) // step.clamp(min=1)).clamp(max=255)
+    equal = table.gather(2, values).view_as(images) / 255
+    return torch.where(step.unsqueeze(3) > 0, equal, images)
+
+
+def _posterized(images: Tensor, level: Tensor) -> Tensor:
+    """The values' upper 8 to 4 bits."""
+    unit = (4 * level.abs()).round().exp2().view(-1, 1, 1, 1)
+    return ((images * 255).round() / unit).floor() * unit / 255
+
+
 IMAGE_OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "autocontrast": _autocontrasted,
-    "brightness": lambda images, level: _enhance().adjust_brightness_accumulative(images, 1 + 0.9 * level),
-    "color": lambda images, level: _saturated(images, 1 + 0.9 * level),
-    "contrast": lambda images, level: _enhance().adjust_contrast_with_mean_subtraction(images, 1 + 0.9 * level),
-    "equalize": lambda images, _: _enhance().equalize(images),
+    "brightness": lambda images, level: images * (1 + 0.9 * level).view(-1, 1, 1, 1),
+    "color": lambda images, level: _blended(images, _gray(images), level),
+    "contrast": _contrasted,
+    "equalize": _equalized,
     "invert": lambda images, _: 1 - images,
-    "posterize": lambda images, level: _enhance().posterize(images, 8 - (4 * level.abs()).round().int()),
+    "posterize": _posterized,
     "rotate": _rotated,
-    "sharpness": lambda images, level: _enhance().sharpness(images, 1 + 0.9 * level),
+    "sharpness": _sharpened,
     "shear_x": lambda images, level: _warped(images, m01=0.3 * level),
     "shear_y": lambda images, level: _warped(images, m10=0.3 * level),
     "solarize": lambda images, level: torch.where(images < 1 - level.abs().view(-1, 1, 1, 1), images, 1 - images),
     "translate_x": lambda images, level: _warped(images, m02=0.45 * level * images.shape[-1]),
     "translate_y": lambda images, level: _warped(images, m12=0.45 * level * images.shape[-2]),
 }
-"""Operations on images (N, C, H, W) from 0 to 1 at levels (N,) from -1 to 1; some ignore the sign."""
+"""Operations on images (N, C, H, W) from 0 to 1 at levels (N,) from -1 to 1; some ignore the sign. They compute whole
+batches on their device and never ask it for a value, which would make the next step wait."""

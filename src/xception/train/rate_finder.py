@@ -11,9 +11,10 @@ from xception import inputs
 from xception.data.source import Source
 from xception.errors import CheckFailed, InputError
 from xception.train.assembly import assemble
-from xception.train.batches import Batch
+from xception.train.batch_augment import Batch
 from xception.train.distributed import summed
 from xception.train.finetune import set_learning
+from xception.train.loader import training_batches
 from xception.train.loop import Parts
 from xception.train.optim import peak_rate
 from xception.train.own_parts import NO_PARTS, OwnParts
@@ -61,7 +62,7 @@ def search_rate(
     sources: tuple[Source, Source] | None = None,
     *,
     own: OwnParts = NO_PARTS,
-    workers: int = 2,
+    workers: int | None = None,
     on_note: Callable[[str], None] = lambda _: None,
 ) -> tuple[Recipe, RateSearch]:
     """The recipe with the rate that the search chooses; its network and state are discarded.
@@ -70,13 +71,13 @@ def search_rate(
         recipe: the configuration, all of which but the schedule applies.
         sources: training and validation data, in place of those that the recipe names.
         own: parts in place of the recipe's.
-        workers: threads that prepare batches.
+        workers: processes that prepare batches, by default as many as suit the machine.
         on_note: called with the result in a sentence.
 
     Raises:
         CheckFailed: the loss falls at none of the rates.
     """
-    parts = assemble(recipe, sources, own=own, workers=workers)
+    parts = assemble(recipe, sources, own=own)
     rates, losses = _sweep(parts, workers)
     before = peak_rate(recipe.optim, recipe.batch_size)
     found = RateSearch(rates=rates, losses=losses, chosen=valley(rates, losses), before=before)
@@ -90,7 +91,7 @@ def with_rate(recipe: Recipe, peak: float) -> Recipe:
     return msgspec.structs.replace(recipe, optim=msgspec.structs.replace(recipe.optim, lr=peak * per_peak))
 
 
-def _sweep(parts: Parts, workers: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _sweep(parts: Parts, workers: int | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Make the steps; returns their rates and smoothed losses."""
     growth = (HIGHEST_RATE / LOWEST_RATE) ** (1 / (MAX_SEARCH_STEPS - 1))
     course = Course(steps_per_epoch=MAX_SEARCH_STEPS, epochs=1, batch_size=parts.course.batch_size)
@@ -101,7 +102,7 @@ def _sweep(parts: Parts, workers: int) -> tuple[tuple[float, ...], tuple[float, 
     rates: list[float] = []
     smoothed: list[float] = []
     total = 0.0
-    with closing(parts.batches.from_step(0, MAX_SEARCH_STEPS, workers)) as batches:
+    with closing(training_batches(parts.fabric, parts.batches, 0, MAX_SEARCH_STEPS, workers)) as batches:
         for step, batch in enumerate(batches):
             loss = _loss_of_step(parts, batch)
             total = PAST_WEIGHT * total + (1 - PAST_WEIGHT) * loss
@@ -116,7 +117,7 @@ def _sweep(parts: Parts, workers: int) -> tuple[tuple[float, ...], tuple[float, 
 
 def _loss_of_step(parts: Parts, batch: Batch) -> float:
     weight = parts.batches.weight(parts.state.progress.step)
-    (total,) = summed(parts.fabric, parts.stepper(parts.state, batch, weight) * weight)
+    (total,) = summed(parts.fabric, parts.stepper(parts.state, batch, weight).item() * weight)
     return total / parts.fabric.world_size
 
 

@@ -65,6 +65,8 @@ class Recipe(Settings, frozen=True, kw_only=True):
     By default balanced accuracy where a class is at least twice as frequent as another, and top-1 elsewhere."""
     stop_after: Count | None = None
     """Epochs without a better figure after which the run ends."""
+    validate_every: Count = 1
+    """Epochs from one validation to the next; the last epoch always has one."""
     publish: Literal["last", "best"] = "last"
     """Epoch whose weights become the bundle: the last or the best."""
     batch_size: Count = 64
@@ -128,7 +130,7 @@ CONTINUING = frozenset({"finetune", "qat"})
 PLACES = frozenset({"data.source", "data.validation", "model.start"})
 """Settings that say where things lie, and not what they are."""
 
-COURSE = frozenset({"epochs", "stop_after", "publish"})
+COURSE = frozenset({"epochs", "stop_after", "validate_every", "publish"})
 """Settings that a run may be resumed with other values of: they decide where it ends."""
 
 

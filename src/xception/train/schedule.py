@@ -27,10 +27,16 @@ class Course:
     """Figure of the validation part by which epochs are compared."""
     stop_after: int | None = None
     """Epochs without a better figure after which the run ends."""
+    validate_every: int = 1
+    """Epochs from one validation to the next."""
 
     @property
     def total_steps(self) -> int:
         return self.steps_per_epoch * self.epochs
+
+    def is_validated(self, epoch: int) -> bool:
+        """True for epochs, counted from 1, that end with a validation."""
+        return epoch % self.validate_every == 0 or epoch >= self.epochs
 
     def is_over(self, history: Sequence[Epoch]) -> bool:
         """True at the end of a run with these finished epochs."""

@@ -245,8 +245,8 @@ class ComputeSettings(Settings, frozen=True, kw_only=True):
     """Fixed factor of float16's loss; by default it adapts to the gradients."""
     accumulate: Count = 1
     """Number of parts that a batch is computed in, one after the other, where memory does not hold it whole."""
-    compile: bool = False
-    """Let `torch.compile` fuse what it can."""
+    compile: bool | Literal["auto"] = "auto"
+    """Let `torch.compile` fuse what it can; `auto` does it on a GPU, in runs that are long enough to gain from it."""
     sync_norm: bool = False
     """Take batch statistics over all GPUs of the run instead of each GPU's own share."""
 

@@ -4,21 +4,18 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from xception.data.augment import Augment, batch_generator
-from xception.preprocess import Preprocess
-from xception.train.batches import Batch
+from xception.train.batch_augment import Batch, BatchAugment
 from xception.train.losses import Loss
-from xception.train.mixing import erase, mix
 from xception.train.optim import set_rate, update_average
-from xception.train.randaugment import augment
 from xception.train.schedule import LearningRate
-from xception.train.settings import AverageSettings, MixSettings
+from xception.train.settings import AverageSettings
 from xception.train.state import TrainingState
 
 
@@ -27,24 +24,18 @@ def step_seed(seed: int, step: int, rank: int) -> int:
     return int.from_bytes(sha256(f"{seed} {step} {rank}".encode()).digest()[:8], "big", signed=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class BatchAugment:
-    """Random changes to whole batches on the device, a function of seed, step and process only."""
+class PendingLoss:
+    """A loss on its way from the device, which goes on with the next step meanwhile."""
 
-    augment: Augment
-    mix: MixSettings
-    preprocess: Preprocess
-    num_classes: int
-    steps_per_epoch: int
-    seed: int
-    rank: int = 0
+    def __init__(self, loss: Tensor) -> None:
+        self._loss = loss.to("cpu", non_blocking=True)
+        self._copied = torch.cuda.current_stream(loss.device).record_event() if loss.is_cuda else None
 
-    def __call__(self, pixels: Tensor, targets: Tensor, step: int) -> Batch:
-        """Augment, erase and mix the batch of step `step`; its classes (N,) may become probabilities (N, K)."""
-        rng = batch_generator(self.seed, step, self.rank)
-        pixels = augment(pixels, self.preprocess, self.augment, rng)
-        pixels = erase(pixels, self.augment.erase, rng)
-        return mix(pixels, targets, self.num_classes, self.mix.in_epoch(step // self.steps_per_epoch), rng)
+    def value(self) -> float:
+        """The loss; waits until the device has computed it."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return self._loss.item()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,25 +55,26 @@ class Stepper:
     """Number of parts that a batch is computed in."""
     clip_norm: float | None = None
     average: AverageSettings | None = None
+    compiled_images: int | None = None
+    """Images of a part for which the network is compiled; what is left for an epoch's last step is not worth it."""
 
-    def __call__(self, state: TrainingState, batch: Batch, weight: float = 1.0) -> float:
+    def __call__(self, state: TrainingState, batch: Batch, weight: float = 1.0) -> Tensor:
         """Make step `state.progress.step` with this process' share of its batch.
 
         Args:
             state: changed in place, except for its progress.
-            batch: the share.
+            batch: the share, on the device.
             weight: its weight among the shares of all processes, whose mean is 1.
 
         Returns:
-            The share's mean loss before the step.
+            The share's mean loss before the step, float64 on the device, which may still be computing it.
         """
         step = state.progress.step
         set_rate(state.optimizer, self.learning_rate(step, state.progress.validation_losses))
         # Everything that a step draws at random depends on the step and the process only, so that a resumed run draws
         # the same.
-        torch.manual_seed(step_seed(self.seed, step, self.fabric.global_rank))
-        pixels, targets = (self.fabric.to_device(tensor) for tensor in batch)
-        loss = self._accumulate_gradients(*self.augment(pixels, targets, step), weight)
+        seed_draws(step_seed(self.seed, step, self.fabric.global_rank), self.fabric.device)
+        loss = self._accumulate_gradients(*self.augment(batch), weight)
         if self.clip_norm is not None:
             self.fabric.clip_gradients(self.network, self.optimizer, max_norm=self.clip_norm, error_if_nonfinite=False)
         self.optimizer.step()
@@ -91,16 +83,22 @@ class Stepper:
             update_average(state.average, state.network, self.average, step)
         return loss
 
-    def _accumulate_gradients(self, pixels: Tensor, targets: Tensor, weight: float) -> float:
+    def _accumulate_gradients(self, pixels: Tensor, targets: Tensor, weight: float) -> Tensor:
         """Add up the gradients, part by part; the processes exchange them with the last part."""
         parts = list(_parts(pixels, targets, self.accumulate))
-        total = 0.0
+        total = torch.zeros((), dtype=torch.float64, device=pixels.device)
         for index, (part, part_targets) in enumerate(parts, 1):
-            with self._unsynchronised(index < len(parts)):
+            with self._unsynchronised(index < len(parts)), self._compiled_if_whole(part):
                 loss = self.loss(self.network(part), part_targets) * (len(part) / len(pixels))
                 self.fabric.backward(loss * weight)
-            total += loss.item()
+            total += loss.detach()
         return total
+
+    def _compiled_if_whole(self, part: Tensor) -> AbstractContextManager[object]:
+        """Compute a part of another size as it is: every size that is met would be compiled, for a minute each."""
+        if self.compiled_images in (None, len(part)):
+            return nullcontext()
+        return cast(AbstractContextManager[object], torch.compiler.set_stance("force_eager"))
 
     def _unsynchronised(self, enabled: bool) -> AbstractContextManager[None]:
         if self.fabric.world_size == 1:
@@ -108,6 +106,13 @@ class Stepper:
         return self.fabric.no_backward_sync(self.network, enabled=enabled)  # type: ignore[arg-type]
 
 
-def _parts(pixels: Tensor, targets: Tensor, count: int) -> Iterator[Batch]:
+def seed_draws(seed: int, device: torch.device) -> None:
+    """Seed the generators of the CPU and of the device that trains; `torch.manual_seed` goes through all devices."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+
+
+def _parts(pixels: Tensor, targets: Tensor, count: int) -> Iterator[tuple[Tensor, Tensor]]:
     count = min(count, len(pixels))
     return zip(pixels.tensor_split(count), targets.tensor_split(count), strict=True)

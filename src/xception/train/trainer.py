@@ -65,7 +65,7 @@ def train_network(
     callbacks: Sequence[Callback] = (),
     find_lr: bool = False,
     resume: bool = False,
-    workers: int = 2,
+    workers: int | None = None,
     keep: int = 2,
     save_every: int | None = None,
     like: RunManifest | None = None,
@@ -87,7 +87,7 @@ def train_network(
         find_lr: search for a learning rate first, on a copy, and train with it in place of the recipe's; a resumed run
             keeps the rate that it began with.
         resume: go on with the run at `out`, if there is one. With more epochs than it was to have, it is prolonged.
-        workers: threads that prepare batches.
+        workers: processes that prepare batches, by default as many as suit the machine; with 0 it is a thread.
         keep: number of last checkpoints to keep, in addition to the best.
         save_every: epochs between two states that are saved, and none is saved in between; by default a state is saved
             after every epoch and every ten seconds. The last epoch's state, the best one's where it is published, and
@@ -109,7 +109,7 @@ def train_network(
         search = None
         if find_lr:
             recipe, search = _with_rate(recipe, sources, own, storage, resume=resume, workers=workers, on_note=on_note)
-        parts = assemble(recipe, sources, own=own, workers=workers, on_note=on_note)
+        parts = assemble(recipe, sources, own=own, on_note=on_note)
         manifest = describe_run(recipe, parts)
         if like:
             check_same_data(like, manifest, "the run to repeat")
@@ -143,7 +143,7 @@ def _with_rate(
     storage: Storage,
     *,
     resume: bool,
-    workers: int,
+    workers: int | None,
     on_note: Callable[[str], None],
 ) -> tuple[Recipe, RateSearch | None]:
     """The recipe with a rate that is searched for, or with that of the run to resume."""

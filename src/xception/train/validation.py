@@ -22,9 +22,7 @@ VALIDATION = "validation.json"
 """The figures of the published weights on the validation part, in the run's folder."""
 
 
-def validate(
-    fabric: Fabric, bundle: Bundle, network: Xception, source: Source, *, batch_size: int = 8, workers: int = 2
-) -> Evaluation:
+def validate(fabric: Fabric, bundle: Bundle, network: Xception, source: Source, *, batch_size: int = 8) -> Evaluation:
     """Evaluate the network on `source`, of which each process takes a share; all return the figures of the whole.
 
     Raises:
@@ -37,8 +35,8 @@ def validate(
         # Weights are alike everywhere, but running statistics are each process' own since the last step.
         for buffer in network.buffers():
             distributed.broadcast(buffer, src=0)
-    session = TorchSession(network, (None, None), Compute(threads=torch.get_num_threads()))
-    tally = count_outcomes(Engine.of(bundle, session, batch_size=batch_size, workers=workers), share)
+    session = TorchSession(network, (None, None), Compute(threads=torch.get_num_threads(), device=str(fabric.device)))
+    tally = count_outcomes(Engine.of(bundle, session, batch_size=batch_size), share)
     tally.check_total(share.name, len(share))
     network.train(was_training)
     whole, *others = gathered(fabric, tally)
