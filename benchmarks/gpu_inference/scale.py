@@ -84,7 +84,7 @@ drawn = cache(seeded_tensors)
 
 @cache
 def full() -> Scale:
-    return Scale("cuda:0", 1.0, 1000, 299, (1, 32, 256), 7, 0.25, 8192, 400)
+    return Scale("cuda:0", 1.0, 1000, 299, (1, 256), 5, 0.2, 8192, 400)
 
 
 @cache

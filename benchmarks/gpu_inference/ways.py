@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks.experiments.separable import TILES, with_own_kernels
 from benchmarks.gpu_inference.scale import VARIANT, Scale
 from xception.backends.base import InferPrecision
-from xception.backends.torch_compiled import DTYPES, NormalizedNetwork
+from xception.backends.torch_compiled import DTYPES, CompiledSession, NormalizedNetwork
 from xception.models.folded import with_folded_norms
 
 Answer = np.ndarray | Tensor
@@ -28,15 +28,30 @@ class Way:
         self.run, self.images = run, batch * calls
 
 
-def session(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStack, *, instances: int = 2) -> Way:
-    """This toolkit's session, from 8-bit images in pinned memory to logits in the host's, on threads of their own."""
-    opened = scale.session(precision, instances)
-    stack.callback(opened.close)
-    opened.warm_up(batch, scale.px, scale.px)
-    buffers = [scale.buffer(opened, batch) for _ in range(instances)]
-    if instances == 1:
+class Opened(ExitStack):
+    """What ways have opened, closed together; ways of the same numbers and batch size share one session."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sessions: dict[tuple[InferPrecision, int], CompiledSession] = {}
+
+    def session(self, scale: Scale, precision: InferPrecision, batch: int) -> CompiledSession:
+        """The product's own session, compiled for a batch size, for three callers at once."""
+        if (precision, batch) not in self._sessions:
+            opened = scale.session(precision, 3)
+            self.callback(opened.close)
+            opened.warm_up(batch, scale.px, scale.px)
+            self._sessions[precision, batch] = opened
+        return self._sessions[precision, batch]
+
+
+def session(scale: Scale, precision: InferPrecision, batch: int, stack: Opened, *, at_once: int) -> Way:
+    """This toolkit's session, from 8-bit images in pinned memory to logits in the host's, on some threads at once."""
+    opened = stack.session(scale, precision, batch)
+    buffers = [scale.buffer(opened, batch) for _ in range(at_once)]
+    if at_once == 1:
         return Way(partial(opened, buffers[0]), batch)
-    threads = stack.enter_context(ThreadPoolExecutor(instances))
+    threads = stack.enter_context(ThreadPoolExecutor(at_once))
     calls = 4
 
     def one(buffer: np.ndarray) -> np.ndarray:
@@ -47,28 +62,25 @@ def session(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStac
         wait(futures)
         return futures[-1].result()
 
-    return Way(run, batch, calls * instances)
+    return Way(run, batch, calls * at_once)
 
 
-def pageable(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStack) -> Way:
+def pageable(scale: Scale, precision: InferPrecision, batch: int, stack: Opened) -> Way:
     """The same from memory that is not pinned, on one thread."""
-    opened = scale.session(precision, 1)
-    stack.callback(opened.close)
-    opened.warm_up(batch, scale.px, scale.px)
-    return Way(partial(opened, np.array(scale.buffer(opened, batch), order="C")), batch)
+    opened = stack.session(scale, precision, batch)
+    return Way(partial(opened, np.array(scale.buffer(opened, batch), order="K")), batch)
 
 
-def replay(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStack) -> Way:
+def replay(scale: Scale, precision: InferPrecision, batch: int, stack: Opened) -> Way:
     """The session's graph alone, its images on the device already."""
-    opened = scale.session(precision, 1)
-    stack.callback(opened.close)
-    opened.warm_up(batch, scale.px, scale.px)
-    opened(scale.buffer(opened, batch))
+    opened = stack.session(scale, precision, batch)
+    for _ in opened._instances:
+        opened(scale.buffer(opened, batch))
     (prepared,) = opened._instances[0].prepared.values()
     return Way(lambda: (prepared.run(), prepared.logits)[1], batch)
 
 
-def own_kernels(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStack, *, tile: str | None) -> Way:
+def own_kernels(scale: Scale, precision: InferPrecision, batch: int, stack: Opened, *, tile: str | None) -> Way:
     """The session's graph alone, with the operators of `benchmarks.experiments.separable` in its network."""
     opened = scale.session(precision, 1)
     stack.callback(opened.close)
@@ -80,20 +92,20 @@ def own_kernels(scale: Scale, precision: InferPrecision, batch: int, stack: Exit
     return Way(lambda: (prepared.run(), prepared.logits)[1], batch)
 
 
-def uncompiled(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStack) -> Way:
+def uncompiled(scale: Scale, precision: InferPrecision, batch: int, stack: Opened) -> Way:
     """This toolkit's session before it is compiled."""
     opened = scale.session(precision, 1)
     stack.callback(opened.close)
     return Way(partial(opened, scale.buffer(opened, batch)), batch)
 
 
-def eager(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStack) -> Way:  # noqa: ARG001
+def eager(scale: Scale, precision: InferPrecision, batch: int, stack: Opened) -> Way:  # noqa: ARG001
     """The network with its norms folded, operation by operation, its pixels on the device already."""
     module = _on_device(scale, with_folded_norms(scale.network()), precision)
     return Way(partial(module, _pixels(scale, precision, batch)), batch)
 
 
-def timm(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStack, *, how: str) -> Way:  # noqa: ARG001
+def timm(scale: Scale, precision: InferPrecision, batch: int, stack: Opened, *, how: str) -> Way:  # noqa: ARG001
     """timm's own network with the same weights, its pixels on the device already: `eager`, `compiled`, or that as a
     CUDA graph."""
     from parity.command import fill
@@ -109,10 +121,10 @@ def timm(scale: Scale, precision: InferPrecision, batch: int, stack: ExitStack, 
     return Way(_graph(run) if how == "graph" else run, batch)
 
 
-WAYS: dict[str, Callable[[Scale, InferPrecision, int, ExitStack], Way]] = {
-    "xception": session,
-    "xception, one thread": partial(session, instances=1),
-    "xception, three at once": partial(session, instances=3),
+WAYS: dict[str, Callable[[Scale, InferPrecision, int, Opened], Way]] = {
+    "xception": partial(session, at_once=2),
+    "xception, one thread": partial(session, at_once=1),
+    "xception, three at once": partial(session, at_once=3),
     "xception, not pinned": pageable,
     "xception, graph alone": replay,
     "pointwise by cuBLASLt": partial(own_kernels, tile=None),
