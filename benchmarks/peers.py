@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.contenders.process import ROOT, Broken, Process
 from benchmarks.contenders.serve import PROBES, PX
-from benchmarks.contenders.table import CONTENDERS, Contender
+from benchmarks.contenders.table import CONTENDERS, GROUPS, Contender, members
 from benchmarks.peers_table import markdown
 from benchmarks.record import FOLDER, measured_on, save
 from parity import seeded
@@ -74,13 +74,15 @@ class Row:
 class Plan:
     """How much to measure: `seconds` of the network by itself, at least two batches, and of whole passes over `photos`.
 
-    Contenders with a text of `skipped` in their names are left out."""
+    Contenders with a text of `skipped` in their names are left out. Where there are `file_batches`, nothing but the
+    passes is measured, at each of these sizes in place of the contender's own."""
 
     batches: tuple[int, ...]
     seconds: float
     rounds: int
     photos: Path | None
     skipped: tuple[str, ...] = ()
+    file_batches: tuple[int, ...] = ()
 
     def skips(self, contender: Contender) -> bool:
         return any(text in contender.name for text in self.skipped)
@@ -91,8 +93,11 @@ class Plan:
 
     def measures(self) -> dict[str, Callable[[Row], dict[str, Any] | None]]:
         """By name, the question to a contender; None where it has no part in it."""
+        if self.file_batches:
+            sizes = {f"end to end, batch {batch}": batch for batch in self.file_batches}
+            return {name: partial(self._end_to_end, name, batch) for name, batch in sizes.items()}
         by_batch = {f"batch {batch}": partial(self._infer, batch) for batch in self.batches}
-        return by_batch | ({"end to end": self._end_to_end} if self.photos else {})
+        return by_batch | ({"end to end": partial(self._end_to_end, "end to end", None)} if self.photos else {})
 
     def _infer(self, batch: int, row: Row) -> dict[str, Any] | None:
         if not row.contender.infers:
@@ -101,11 +106,12 @@ class Plan:
         count = max(MIN_BATCHES, round(self.seconds * pace / batch)) if pace else 1
         return {"do": "infer", "batch": batch, "count": count}
 
-    def _end_to_end(self, row: Row) -> dict[str, Any] | None:
+    def _end_to_end(self, name: str, batch: int | None, row: Row) -> dict[str, Any] | None:
+        size = batch or row.contender.batch
         if not row.contender.batch:
             return None
-        passes = max(1, round(self.seconds * row.pace.get("end to end", 0) / self.photo_count))
-        return {"do": "end_to_end", "photos": str(self.photos), "batch": row.contender.batch, "passes": passes}
+        passes = max(1, round(self.seconds * row.pace.get(name, 0) / self.photo_count))
+        return {"do": "end_to_end", "photos": str(self.photos), "batch": size, "passes": passes}
 
 
 def main() -> None:
@@ -122,7 +128,8 @@ def main() -> None:
         }
         for variant in arguments.variants:
             bundles(variant, folder / variant)
-            rows = measure(variant, CONTENDERS, plan, folder / variant, arguments.environments)
+            contenders = members(arguments.only) if arguments.only else CONTENDERS
+            rows = measure(variant, contenders, plan, folder / variant, arguments.environments)
             document["rows"] += [row.document() for row in rows]
             save(arguments.out, document, markdown(document))
     print(markdown(document))
@@ -215,10 +222,13 @@ def _reported(row: Row) -> Iterator[None]:
 def _plan(arguments: argparse.Namespace, folder: Path) -> Plan:
     photos = _sample(arguments.photos, arguments.images, folder / "photos") if arguments.photos else None
     skipped = tuple(arguments.skip)
+    batches = (1,) if arguments.smoke else tuple(arguments.batches)
+    file_batches = batches if arguments.only else ()
     if arguments.smoke:
-        return Plan(batches=(1,), seconds=0.0, rounds=1, photos=photos, skipped=skipped)
+        return Plan(batches=batches, seconds=0.0, rounds=1, photos=photos, skipped=skipped, file_batches=file_batches)
     return Plan(
-        batches=tuple(arguments.batches),
+        batches=batches,
+        file_batches=file_batches,
         seconds=arguments.seconds,
         rounds=arguments.rounds,
         photos=photos,
@@ -244,11 +254,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measure of each contender in a round")
+    parser.add_argument("--only", choices=GROUPS, help="these, and only from files to labels, at each of --batches")
     parser.add_argument("--skip", nargs="+", default=[], metavar="TEXT", help="not those with this in their names")
     parser.add_argument("--environments", type=Path, default=ROOT / ".parity", metavar="DIR")
-    parser.add_argument("--out", type=Path, default=FOLDER / "peers")
+    parser.add_argument("--out", type=Path, help="by default peers, or peers_GROUP, among the results")
     parser.add_argument("--smoke", action="store_true", help="one round, and as little of it as can be")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.only and not arguments.photos:
+        parser.error(f"--only {arguments.only} compares the way from files to labels; pass --photos")
+    arguments.out = arguments.out or FOLDER / (f"peers_{arguments.only}" if arguments.only else "peers")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -33,12 +33,17 @@ def _ours(backend: str, precision: str, instances: int, mode: str = "exact") -> 
     return Contender(name, precision, f"{HERE}.ours", options, infers=mode == "exact", batch=8)
 
 
+def _loop(runtime: str, name: str, precision: str, *options: str) -> Contender:
+    return Contender(name, precision, f"{HERE}.loops", (runtime, *options), infers=False, batch=8)
+
+
 def _app(hint: str, precision: str, hinted: str) -> Contender:
     return Contender(f"OpenVINO benchmark_app, {hint}", precision, f"{HERE}.runtimes", ("benchmark_app", hint, hinted))
 
 
 CONTENDERS = (
     _ours("onnxruntime", "float32", 1),
+    _ours("onnxruntime", "float32", 2),
     _ours("openvino", "float32", 1),
     _ours("openvino", "float32", 2),
     _timm("timm, eager", "float32"),
@@ -48,6 +53,8 @@ CONTENDERS = (
     Contender("Keras predict", "float32", f"{HERE}.keras_predict", (), "keras", "keras_", batch=32),
     Contender("ONNX Runtime, a loop", "float32", f"{HERE}.runtimes", ("onnxruntime",), batch=8),
     Contender("OpenVINO, a loop", "float32", f"{HERE}.runtimes", ("openvino", "f32"), batch=8),
+    _loop("onnxruntime", "ONNX Runtime and Pillow threads, by hand", "float32"),
+    _loop("openvino", "OpenVINO AsyncInferQueue and Pillow threads, by hand", "float32", "f32"),
     _app("latency", "float32", "f32"),
     _app("throughput", "float32", "f32"),
     _ours("openvino", "bfloat16", 1),
@@ -64,6 +71,17 @@ CONTENDERS = (
         batch=32,
     ),
     Contender("OpenVINO, a loop", "bfloat16", f"{HERE}.runtimes", ("openvino", "bf16"), batch=8),
+    _loop("openvino", "OpenVINO AsyncInferQueue and Pillow threads, by hand", "bfloat16", "bf16"),
     _app("latency", "bfloat16", "bf16"),
     _app("throughput", "bfloat16", "bf16"),
 )
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "loops": ("xception, onnxruntime, 2 instances", "xception, openvino, 2 instances", "by hand"),
+}
+"""Contenders that are compared from files to labels at every batch size, each by the end of its name."""
+
+
+def members(group: str) -> tuple[Contender, ...]:
+    """The contenders of a group."""
+    return tuple(contender for contender in CONTENDERS if contender.name.endswith(GROUPS[group]))

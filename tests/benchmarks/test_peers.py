@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import peers
-from benchmarks.contenders.table import CONTENDERS, Contender
+from benchmarks.contenders.table import CONTENDERS, Contender, members
 from benchmarks.peers import Plan, Row, bundles, measure
 from benchmarks.peers_table import markdown
 from tests.support.samples import encoded, picture
@@ -77,6 +77,20 @@ def test_only_those_that_go_the_whole_way_are_asked_to(tmp_path: Path, one_photo
     plan = Plan(batches=(1,), seconds=0.0, rounds=1, photos=one_photo)
     rows = run(tmp_path, stub("both", batch=8), stub("files", batch=8, infers=False), stub("network"), plan=plan)
     assert [list(row.rates) for row in rows] == [["batch 1", "end to end"], ["end to end"], ["batch 1"]]
+
+
+@pytest.mark.usefixtures("one_logit")
+def test_a_group_goes_only_the_whole_way_and_at_every_batch_size(tmp_path: Path, one_photo: Path) -> None:
+    plan = Plan(batches=(1, 8), seconds=0.0, rounds=2, photos=one_photo, file_batches=(1, 8))
+    rows = run(tmp_path, stub("both", batch=8), stub("network"), plan=plan)
+    assert [list(row.rates) for row in rows] == [["end to end, batch 1", "end to end, batch 8"], []]
+
+
+def test_the_loops_by_hand_meet_this_toolkit_in_each_precision() -> None:
+    found = {(one.precision, one.name.partition(",")[0], one.options[0]) for one in members("loops")}
+    assert {(precision, "xception", "openvino") for precision in ("float32", "bfloat16")} <= found
+    assert {options for precision, name, options in found if name != "xception"} == {"openvino", "onnxruntime"}
+    assert all(one.batch for one in members("loops"))
 
 
 @pytest.mark.usefixtures("one_logit")
