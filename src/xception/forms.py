@@ -173,6 +173,7 @@ FORMS: Mapping[Form, FormFacts] = {
         writer="xception.export.torch:pt2_files",
         options=SIZE_OPTIONS | HEAD_OPTIONS,
         runner="xception.export.torch:run_pt2",
+        identity="xception.identity.torch_archive:write",
     ),
     "torchscript": FormFacts(
         title="TorchScript",
@@ -182,6 +183,7 @@ FORMS: Mapping[Form, FormFacts] = {
         writer="xception.export.torch:torchscript_files",
         options=SIZE_OPTIONS | HEAD_OPTIONS,
         runner="xception.export.torch:run_torchscript",
+        identity="xception.identity.torch_archive:write",
     ),
     "mindir": FormFacts(
         title="MindIR",

@@ -104,10 +104,12 @@ def _describe_path(path: Path, *, verify: bool) -> Described:
             {"path": str(path), **msgspec.to_builtins(graph), **document},
             {"graph": str(path), **_graph_facts(graph), **facts},
         )
+    document, facts = _own_words(path) if path.is_file() else ({}, {})
+    if document and path.suffix.lower() != FORMS["weights"].suffix:
+        return {"path": str(path), **document}, {"graph": str(path), **facts}
     checkpoint = read_checkpoint(path)
     diagnosis, published = diagnose(checkpoint), published_as(checkpoint)
     weights = published.name if published else None
-    document, facts = _own_words(path) if path.is_file() else ({}, {})
     document = {"path": str(path), "weights": weights, **msgspec.to_builtins(diagnosis), **document}
     return document, {"checkpoint": str(path), "published as": weights or "-", **_checkpoint_facts(diagnosis), **facts}
 

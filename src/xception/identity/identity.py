@@ -11,7 +11,7 @@ import msgspec
 from xception import inputs
 from xception.errors import UsageError
 from xception.forms import FORMS, Form
-from xception.identity import litert, onnx, openvino, safetensors
+from xception.identity import litert, onnx, openvino, safetensors, torch_archive
 from xception.labels import Labels
 from xception.model_document import Model
 from xception.version import __version__
@@ -21,6 +21,8 @@ IDENTITY_READERS: Mapping[str, Callable[[bytes], str | None]] = {
     ".xml": openvino.read_openvino_text,
     ".tflite": litert.read_litert_text,
     ".safetensors": safetensors.read_safetensors_text,
+    ".pt2": torch_archive.read_torch_archive_text,
+    ".pt": torch_archive.read_torch_archive_text,
 }
 """Readers of the document by the end of the file's name; none of them needs a package of the format."""
 
