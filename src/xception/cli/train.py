@@ -58,8 +58,7 @@ def train(
     xception train digits --data photos/ --set optim.lr=0.002 --out runs/photos
     xception train finetune --from keras_xception.imagenet --data photos/
     xception train qat --from runs/digits/bundle --data digits --out runs/qat
-    xception train digits --dry-run
-    xception train digits --data photos/ --find-lr --out runs/photos
+    xception train digits --data photos/ --find-lr --dry-run
     xception train --rerun runs/digits --out runs/again
     torchrun --nproc-per-node 8 --no-python xception train modern --data imagenet
     ```
@@ -76,30 +75,34 @@ def train(
         find_lr: Search for a learning rate first, and train with it in place of the recipe's.
         resume: Continue the run that lies at --out, or start it if there is none.
         dry_run: Print the plan, make two steps, and write nothing.
-        workers: Processes that prepare batches; with 0 it is a thread. The result does not depend on their number. By
-            default all cores but two on a GPU, and one where the CPU trains too.
-        save_every: Epochs between two saved states; by default one, and every ten seconds a state in between.
+        workers: Processes that prepare batches, 0 for a thread; on a GPU all cores but two by default, else one.
+        save_every: Epochs between two saved states; by default one, and a state in between every ten seconds.
         keep: Number of last checkpoints to keep, in addition to the best.
     """
-    for option, value, least in (("workers", workers, 0), ("keep", keep, 1), ("save-every", save_every, 1)):
-        if value is not None and value < least:
-            raise UsageError(f"--{option} is {value}; expected at least {least}")
-    start = packages_to_get(from_) if from_ else ()
-    require_all(*TRAINING_PACKAGES, *start, *packages_for(data))
+    _require_counts(workers, keep, save_every)
+    require_all(*TRAINING_PACKAGES, *(packages_to_get(from_) if from_ else ()), *packages_for(data))
     chosen: tuple[str, ...] = ()
     if recipe is not None and data is None and (found := _first_run(recipe, from_, fold)):
         out, data = out or f"runs/{base_name(recipe)}", recipe
         recipe, chosen = found.recipe, found.changes
     given = {"data.source": data, "model.start": from_, "data.hold_out.fold": fold}
-    changes = (*chosen, *set_, *(f"{name}={_toml(value)}" for name, value in given.items() if value is not None))
-    settings, like = _settings(recipe, rerun, changes)
-    if find_lr and like:
-        raise UsageError("--rerun repeats a run with its learning rate; expected no --find-lr with it")
+    settings, like = _settings(recipe, rerun, (*chosen, *set_, *_changes(given)), find_lr=find_lr)
     if dry_run:
-        _dry_run(_with_found_rate(settings, workers) if find_lr else settings, workers)
+        _dry_run(settings, workers, find_lr=find_lr)
         return
-    place = out or (f"runs/{PurePath(recipe).stem}" if recipe else f"{(rerun or '').removesuffix('/run.json')}-again")
-    _train(settings, place, like, find_lr=find_lr, resume=resume, workers=workers, keep=keep, save_every=save_every)
+    options = {"find_lr": find_lr, "resume": resume, "workers": workers, "keep": keep, "save_every": save_every}
+    _train(settings, out or _place(recipe, rerun), like, **options)
+
+
+def _require_counts(workers: int | None, keep: int, save_every: int | None) -> None:
+    for option, value, least in (("workers", workers, 0), ("keep", keep, 1), ("save-every", save_every, 1)):
+        if value is not None and value < least:
+            raise UsageError(f"--{option} is {value}; expected at least {least}")
+
+
+def _place(recipe: str | None, rerun: str | None) -> str:
+    """The folder of a run that was given none."""
+    return f"runs/{PurePath(recipe).stem}" if recipe else f"{(rerun or '').removesuffix('/run.json')}-again"
 
 
 def _first_run(name: str, start: str | None, fold: str | None) -> "FirstRun | None":
@@ -114,17 +117,21 @@ def _first_run(name: str, start: str | None, fold: str | None) -> "FirstRun | No
     return run
 
 
-def _toml(value: str) -> str:
-    """A text as TOML, whatever characters are in it."""
-    return json.dumps(value)
+def _changes(given: dict[str, str | None]) -> list[str]:
+    """Changes of a recipe, with texts as TOML whatever characters are in them."""
+    return [f"{name}={json.dumps(value)}" for name, value in given.items() if value is not None]
 
 
-def _settings(recipe: str | None, rerun: str | None, changes: tuple[str, ...]) -> "tuple[Recipe, RunManifest | None]":
+def _settings(
+    recipe: str | None, rerun: str | None, changes: tuple[str, ...], *, find_lr: bool
+) -> "tuple[Recipe, RunManifest | None]":
     """The recipe, and the run to repeat if --rerun names one."""
     from xception.train.recipe import load_recipe, moved
 
     if recipe is not None and rerun is None:
         return load_recipe(recipe, changes), None
+    if find_lr and rerun:
+        raise UsageError("--rerun repeats a run with its learning rate; expected no --find-lr with it")
     if recipe is not None or rerun is None:
         raise UsageError("train needs a recipe, or --rerun with a run to repeat; expected one of them")
     like = _read_rerun(rerun)
@@ -140,13 +147,6 @@ def _read_rerun(place: str) -> "RunManifest":
     manifest = manifest_at(place)
     torch.set_num_threads(manifest.threads)
     return manifest
-
-
-def _with_found_rate(recipe: "Recipe", workers: int | None) -> "Recipe":
-    from xception.train.rate_finder import search_rate
-
-    found, _ = search_rate(recipe, workers=workers, on_note=say)
-    return found
 
 
 def _train(recipe: "Recipe", out: str, like: "RunManifest | None", **options: Any) -> None:
@@ -211,9 +211,12 @@ def _write_page(bundle: "Bundle", storage: "Storage") -> str:
         return "-"
 
 
-def _dry_run(recipe: "Recipe", workers: int | None) -> None:
+def _dry_run(recipe: "Recipe", workers: int | None, *, find_lr: bool) -> None:
     from xception.train.dry_run import rehearse
+    from xception.train.rate_finder import search_rate
 
+    if find_lr:
+        recipe, _ = search_rate(recipe, workers=workers, on_note=say)
     plan = rehearse(recipe, workers)
     for remark in plan.remarks:
         say(remark)

@@ -283,7 +283,7 @@ def _complete_preprocess(given: Mapping[str, Any], own: Preprocess) -> dict[str,
 
 
 def _changed(own: Any, given: Any) -> Any:
-    """A setting of the preprocessing: a rule without its name, such as a `width_px` alone, changes the own rule."""
+    """A setting of the preprocessing: a group that names no rule, such as a `width_px`, changes the own one."""
     is_part = isinstance(own, dict) and isinstance(given, dict) and "rule" not in given
     return {**own, **given} if is_part else given
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -105,35 +105,52 @@ def train_network(
         recipe = load_recipe(recipe)
     own = OwnParts(loss=loss, optimizer=optimizer, schedule=schedule, augment=augment, callbacks=tuple(callbacks))
     recipe, sources = _with_data(recipe, data, validation)
+    options = _Options(resume=resume, workers=workers, keep=keep, save_every=save_every, like=like, on_note=on_note)
     with closing(open_storage(out)) as storage:
         search = None
         if find_lr:
-            recipe, search = _with_rate(recipe, sources, own, storage, resume=resume, workers=workers, on_note=on_note)
+            recipe, search = _with_rate(recipe, sources, own, storage, options)
         parts = assemble(recipe, sources, own=own, on_note=on_note)
-        manifest = describe_run(recipe, parts)
-        if like:
-            check_same_data(like, manifest, "the run to repeat")
-        earlier, finished = from_first(parts.fabric, lambda: _claim(storage, manifest, like, on_note, resume=resume))
-        if finished:
-            return finished
-        if search and parts.fabric.is_global_zero:
-            storage.write(RATE_SEARCH, json_document(search))
-        checkpoints = _restored(storage, keep, parts, on_note)
-        if earlier is None and like is None and parts.fabric.is_global_zero:
-            _say(remarks(recipe, parts), on_note)
-        manifest = _continued(storage, manifest, earlier, parts, on_note)
-        now = RunningTraining(recipe=recipe, course=parts.course, place=storage.place, state=parts.state, note=on_note)
-        run = TrainingRun(
-            parts,
-            storage,
-            checkpoints,
-            now,
-            own.callbacks,
-            workers,
-            save_every=save_every,
-            publishes_best=manifest.recipe.publish == "best",
-        )
-        return _train(run, manifest)
+        return _train_at(storage, recipe, parts, own, options, search)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    """Arguments of `train_network` that do not decide the weights."""
+
+    resume: bool
+    workers: int | None
+    keep: int
+    save_every: int | None
+    like: RunManifest | None
+    on_note: Callable[[str], None]
+
+
+def _train_at(
+    storage: Storage, recipe: Recipe, parts: Parts, own: OwnParts, options: _Options, search: RateSearch | None
+) -> Bundle:
+    """Claim the place of the run, and train there unless its bundle is finished."""
+    manifest, like, on_note = describe_run(recipe, parts), options.like, options.on_note
+    if like:
+        check_same_data(like, manifest, "the run to repeat")
+    earlier, finished = from_first(parts.fabric, lambda: _claim(storage, manifest, options))
+    if finished:
+        return finished
+    if search and parts.fabric.is_global_zero:
+        storage.write(RATE_SEARCH, json_document(search))
+    run = TrainingRun(
+        parts,
+        storage,
+        _restored(storage, options.keep, parts, on_note),
+        RunningTraining(recipe=recipe, course=parts.course, place=storage.place, state=parts.state, note=on_note),
+        own.callbacks,
+        options.workers,
+        save_every=options.save_every,
+        publishes_best=recipe.publish == "best",
+    )
+    if earlier is None and like is None and parts.fabric.is_global_zero:
+        _say(remarks(recipe, parts), on_note)
+    return _train(run, _continued(storage, manifest, earlier, parts, on_note))
 
 
 def _with_rate(
@@ -141,21 +158,18 @@ def _with_rate(
     sources: tuple[Source, Source] | None,
     own: OwnParts,
     storage: Storage,
-    *,
-    resume: bool,
-    workers: int | None,
-    on_note: Callable[[str], None],
+    options: _Options,
 ) -> tuple[Recipe, RateSearch | None]:
     """The recipe with a rate that is searched for, or with that of the run to resume."""
-    refuse_taken(storage, resume=resume)
-    found = read_manifest(storage) if resume else None
+    _refuse_taken(storage, resume=options.resume)
+    found = read_manifest(storage) if options.resume else None
     if found is None:
-        return search_rate(recipe, sources, own=own, workers=workers, on_note=on_note)
+        return search_rate(recipe, sources, own=own, workers=options.workers, on_note=options.on_note)
     rate = found.recipe.optim.lr
     return msgspec.structs.replace(recipe, optim=msgspec.structs.replace(recipe.optim, lr=rate)), None
 
 
-def refuse_taken(storage: Storage, *, resume: bool) -> None:
+def _refuse_taken(storage: Storage, *, resume: bool) -> None:
     """Refuse a place that holds something which is not to be resumed.
 
     Raises:
@@ -238,30 +252,23 @@ def write_result(
     return write_with_goldens(path, model, bundle.labels, files, images=images, overwrite=True)
 
 
-def _claim(
-    storage: Storage,
-    manifest: RunManifest,
-    like: RunManifest | None,
-    on_note: Callable[[str], None],
-    *,
-    resume: bool,
-) -> tuple[RunManifest | None, Bundle | None]:
+def _claim(storage: Storage, manifest: RunManifest, options: _Options) -> tuple[RunManifest | None, Bundle | None]:
     """Take the place of the run; returns the manifest of the run there, and its bundle if it is finished.
 
     Raises:
         InputError: the place holds something that is not to be resumed, or another run.
     """
-    refuse_taken(storage, resume=resume)
+    _refuse_taken(storage, resume=options.resume)
     storage.claim()
     found = read_manifest(storage)
     if found:
         check_same_recipe(found, manifest, storage.place)
         check_same_data(found, manifest, f"the run in {storage.place}")
-    for earlier in filter(None, (found, like)):
+    for earlier in filter(None, (found, options.like)):
         if differences := differing_surroundings(earlier, manifest):
-            on_note(f"the last bits of the weights may differ from the earlier run's: {'; '.join(differences)}")
-    if like and like.stages:
-        on_note("the run to repeat was prolonged, which this one is not: it ends with other weights")
+            options.on_note(f"the last bits of the weights may differ from the earlier run's: {'; '.join(differences)}")
+    if options.like and options.like.stages:
+        options.on_note("the run to repeat was prolonged, which this one is not: it ends with other weights")
     if not found:
         write_manifest(storage, manifest)
     is_as_long = found is not None and found.recipe_digest == manifest.recipe_digest
