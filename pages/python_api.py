@@ -40,7 +40,17 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "quantize_bundle",
         "Quantization",
     ),
-    "Networks and bundles": ("VARIANTS", "architecture", "build", "open_bundle", "Bundle", "Labels", "Preprocess"),
+    "Networks and bundles": (
+        "VARIANTS",
+        "architecture",
+        "build",
+        "open_bundle",
+        "Bundle",
+        "sign_bundle",
+        "verify_signature",
+        "Labels",
+        "Preprocess",
+    ),
     "Data": ("open_source", "image_files", "in_memory", "Source", "Item"),
     "Errors": ("XceptionError", "UsageError"),
 }

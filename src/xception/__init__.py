@@ -47,7 +47,9 @@ _HOMES = {
     "result_page": "xception.report.notebook",
     "predict": "xception.tasks.predict",
     "quantize_bundle": "xception.quantize.quantize",
+    "sign_bundle": "xception.signature",
     "train_network": "xception.train.trainer",
+    "verify_signature": "xception.signature",
 }
 """The module of each public name. Importing this package imports none of them."""
 
@@ -86,6 +88,8 @@ if TYPE_CHECKING:
     from xception.quantize.record import Quantization as Quantization
     from xception.report.notebook import ResultPage as ResultPage
     from xception.report.notebook import result_page as result_page
+    from xception.signature import sign_bundle as sign_bundle
+    from xception.signature import verify_signature as verify_signature
     from xception.speed.benchmark import Benchmark as Benchmark
     from xception.speed.benchmark import benchmark as benchmark
     from xception.tasks.compare import Comparison as Comparison

@@ -96,6 +96,8 @@ def every_verb(files: dict[str, str], out: Path) -> dict[str, list[str]]:
         "serve-key": ["serve-key", "a"],
         "oip-check": ["oip-check", "http://127.0.0.1:9", "--model", "a"],
         "prove": ["prove", onnx, "--as", weights],
+        "sign": ["sign", onnx, "--private-key", "private.pem"],
+        "verify": ["verify", onnx, "--public-key", "public.pem"],
         "demo": ["demo", "--out", new],
         "predict a URL": ["predict", files["file"], "https://127.0.0.1:9/photo.jpg"],
         "info a graph": ["info", f"{onnx}/model.onnx"],

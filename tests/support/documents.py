@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests.adoption.graphs import TF2ONNX, write_onnx
 from tests.convert.checkpoints import hollow, write_keras
+from tests.support.keys import write_keys
 from xception.data.digits import digits
 from xception.data.sources import open_source
 
@@ -35,7 +36,8 @@ def xception_commands(page: Path) -> list[list[str]]:
 
 def write_files_of_users(folder: Path) -> None:
     """`model.h5`, a checkpoint for `convert`; `exported.onnx`, a graph for `adopt`; `photo.jpg` and `photos`, images
-    for `predict`; `flowers`, a folder of classes to train on."""
+    for `predict`; `flowers`, a folder of classes to train on; `private.pem` and `public.pem`, to sign and verify."""
+    write_keys(folder)
     write_keras(folder / "model.h5", hollow("keras", "mini_xception"))
     write_onnx(folder / "exported.onnx", replace(TF2ONNX, px="side"))
     (folder / "photos").mkdir()
