@@ -15,7 +15,7 @@ def test_the_first_images_are_those_of_the_first_step_as_it_augments_them() -> N
     source = labelled(12)
     seen = first_images(recipe, source, count=4)
     batches = make_batches(recipe, source)
-    pixels, targets = batches(0)
+    pixels, targets = batches.augment(batches(0))
     assert [image.key for image in seen] == batches.keys(0)
     assert [image.classes for image in seen] == [source.classes[target] for target in targets]
     assert np.array_equal(np.stack([image.pixels for image in seen]), pixels.numpy())
