@@ -1,11 +1,14 @@
+import pickle
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.data.forms import CONTENT, FORMS
 from tests.data.web import WebServer
 from tests.support.samples import CLASSES, write_folder
 from xception.data.files import LocalFiles
+from xception.data.memory import in_memory
 from xception.data.sources import DATA_FORMS, DATA_HELP, FOLDER_FORMS, folder_form, open_source
 from xception.errors import InputError, UnknownName
 
@@ -24,6 +27,28 @@ def test_every_form_in_every_place_gives_the_same_items(
     found = content(f"{where}/{FORMS[form]}")
     assert len(found) == 12
     assert set(found) == CONTENT
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("place", ["folder", "s3", "web"])
+def test_data_of_every_form_and_place_can_be_sent_to_another_process(
+    place: str, form: str, root: Path, s3: str, web: WebServer
+) -> None:
+    where = {"folder": str(root), "s3": s3, "web": web.url}[place]
+    source = open_source(f"{where}/{FORMS[form]}", "train")
+    sent = pickle.loads(pickle.dumps(source))
+    assert [(item.key, item.load()) for item in sent] == [(item.key, item.load()) for item in source]
+
+
+def test_data_without_files_can_be_sent_to_another_process() -> None:
+    pictures = [Image.new("L", (4, 4), level) for level in (3, 7)]
+    for source in (open_source("digits"), open_source("synthetic:4,8x8"), in_memory(pictures, [0, 1], ["a", "b"])):
+        sent = pickle.loads(pickle.dumps(source))
+        assert [_pixels(item.load()) for item in sent] == [_pixels(item.load()) for item in source]
+
+
+def _pixels(loaded: bytes | Image.Image) -> bytes:
+    return loaded if isinstance(loaded, bytes) else loaded.tobytes()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 Split once and for all, class by class in stored order, so that every program sees the same held-out images.
 """
 
+from functools import partial
+
 import numpy as np
 from PIL import Image
 
@@ -38,4 +40,4 @@ def _share(indices: np.ndarray, split: Split) -> list[int]:
 
 
 def _item(index: int, pixels: np.ndarray, target: int) -> Item:
-    return Item(f"{index:04d}", target, lambda: Image.fromarray(pixels))
+    return Item(f"{index:04d}", target, partial(Image.fromarray, pixels))

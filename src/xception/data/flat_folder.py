@@ -6,9 +6,10 @@ from functools import partial
 
 from xception.data.classes import DEVKIT, LABEL_FILES, class_names
 from xception.data.files import Files, is_image
+from xception.data.folder import folder_item
 from xception.data.ground_truth import GROUND_TRUTH, SYNSETS, TRUTH_FILE, find_truth, image_stem
 from xception.data.inventory import Inventory, left_out
-from xception.data.source import Item, Lazy
+from xception.data.source import Lazy
 from xception.errors import InputError
 from xception.labels import index_classes
 
@@ -44,12 +45,10 @@ def flat_folder(files: Files, name: str, around: Iterable[Files]) -> Lazy:
     targets = array("i", truth.targets.values())
     count = max(targets) + 1
 
-    def item(index: int) -> Item:
-        return Item(keys[index], targets[index], partial(files.read, keys[index]))
-
     classes = truth.classes or class_names(places, count) or index_classes(count)
     others = (entry for entry in entries if not (is_image(entry) or entry.endswith("/") or entry in LABELLING))
-    return Lazy(name, classes, range(len(keys)), item, Inventory(left_out=left_out(others)))
+    make = partial(folder_item, files, keys, targets)
+    return Lazy(name, classes, range(len(keys)), make, Inventory(left_out=left_out(others)))
 
 
 def _by_stem(names: Iterable[str], place: str) -> dict[str, str]:

@@ -48,12 +48,15 @@ def image_folder(files: Files, name: str) -> Lazy:
         raise InputError(f"{files.place} holds no images in its {len(classes)} class folders; {_known()}")
     _refuse_parts(keys, files.place)
 
-    def item(index: int) -> Item:
-        return Item(as_text(keys[index]), targets[index], partial(files.read, keys[index]))
-
     inventory = Inventory(left_out=left_out(others))
     names = tuple(map(as_text, classes))
-    return Lazy(name, names, range(len(keys)), item, inventory, metadata_columns(files, keys))
+    make = partial(folder_item, files, keys, targets)
+    return Lazy(name, names, range(len(keys)), make, inventory, metadata_columns(files, keys))
+
+
+def folder_item(files: Files, keys: Sequence[str], targets: Sequence[int | None], index: int) -> Item:
+    """The file of a folder with this number, by the names and classes of all; a function of data that can be sent."""
+    return Item(as_text(keys[index]), targets[index], partial(files.read, keys[index]))
 
 
 def _refuse_parts(keys: Iterable[str], place: str) -> None:

@@ -85,11 +85,13 @@ def list_file(data: str, split: Split | None) -> Lazy:
     paths = [row.path for row in rows]
     targets, classes = classes_of_rows(rows, files)
 
-    def item(index: int) -> Item:
-        return Item(paths[index], targets[index], partial(files.read, root + paths[index]))
-
     inventory = Inventory(repeated=len(paths) - len(set(paths)))
-    return split_part(Lazy(name, classes, range(len(rows)), item, inventory), split)
+    make = partial(_item, files, root, paths, targets)
+    return split_part(Lazy(name, classes, range(len(rows)), make, inventory), split)
+
+
+def _item(files: Files, root: str, paths: Sequence[str], targets: Sequence[int], index: int) -> Item:
+    return Item(paths[index], targets[index], partial(files.read, root + paths[index]))
 
 
 def classes_of_rows(rows: Sequence[ListRow], *places: Files) -> tuple["array[int]", tuple[str, ...]]:

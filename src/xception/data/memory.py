@@ -44,9 +44,9 @@ def as_item(image: ImageLike) -> Item:
     if isinstance(image, str | Path):
         return Item(str(image), None, partial(inputs.read_bytes, Path(image), inputs.IMAGE_LIMIT))
     if isinstance(image, bytes):
-        return Item("image", None, lambda: image)
+        return Item("image", None, partial(bytes, image))
     if isinstance(image, Image.Image | np.ndarray):
-        return Item("image", None, lambda: _image(image))
+        return Item("image", None, partial(_image, image))
     if isinstance(image, TorchTensor):
         return as_item(_channels_last(image))
     raise InputError(
@@ -92,10 +92,13 @@ def in_memory(
     if wrong:
         raise InputError(f"the target {wrong[0]} is none of {len(classes)} classes; expected 0 to {len(classes) - 1}")
 
-    def item(index: int) -> Item:
-        return Item(f"{index:09d}", int(targets[index]), lambda: _image(images[index]))
+    return Lazy(name, tuple(classes), range(len(images)), partial(_item, images, targets))
 
-    return Lazy(name, tuple(classes), range(len(images)), item)
+
+def _item(
+    images: Sequence[Image.Image | NDArray[np.uint8]], targets: Sequence[int] | NDArray[np.integer], index: int
+) -> Item:
+    return Item(f"{index:09d}", int(targets[index]), partial(_image, images[index]))
 
 
 def _image(image: Image.Image | NDArray[np.uint8]) -> Image.Image:

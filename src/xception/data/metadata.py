@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from xception.data.classes import read_text
 from xception.data.files import Files
@@ -20,26 +21,26 @@ def metadata_columns(files: Files, keys: Sequence[str]) -> Callable[[str], Seque
         files: the folder in which the file lies.
         keys: the images' paths there.
     """
+    return partial(_column, files, keys)
 
-    def column(name: str) -> Sequence[str]:
-        rows = _rows(files)
-        header = rows[0].keys() if rows else ()
-        key = next((each for each in KEY_COLUMNS if each in header), None)
-        if key is None or name not in header:
-            raise InputError(
-                f"{files.place}/{METADATA_FILE} has the columns {', '.join(header) or 'none'}; expected {name!r}, and "
-                f"the images' paths in one called {KEY_COLUMNS[0]}"
-            )
-        by_key = {row[key]: row[name] for row in rows}
-        missing = [each for each in keys if not by_key.get(each)]
-        if missing:
-            raise InputError(
-                f"{files.place}/{METADATA_FILE} gives no {name!r} for {len(missing)} of {len(keys)} images, such as "
-                f"{missing[0]}; add them"
-            )
-        return [by_key[each] for each in keys]
 
-    return column
+def _column(files: Files, keys: Sequence[str], name: str) -> Sequence[str]:
+    rows = _rows(files)
+    header = rows[0].keys() if rows else ()
+    key = next((each for each in KEY_COLUMNS if each in header), None)
+    if key is None or name not in header:
+        raise InputError(
+            f"{files.place}/{METADATA_FILE} has the columns {', '.join(header) or 'none'}; expected {name!r}, and "
+            f"the images' paths in one called {KEY_COLUMNS[0]}"
+        )
+    by_key = {row[key]: row[name] for row in rows}
+    missing = [each for each in keys if not by_key.get(each)]
+    if missing:
+        raise InputError(
+            f"{files.place}/{METADATA_FILE} gives no {name!r} for {len(missing)} of {len(keys)} images, such as "
+            f"{missing[0]}; add them"
+        )
+    return [by_key[each] for each in keys]
 
 
 def _rows(files: Files) -> list[dict[str, str]]:

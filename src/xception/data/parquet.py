@@ -108,14 +108,17 @@ def parquet_rows(located: list[tuple[Files, str]], name: str, *, labelled: bool 
 
     keys = _keys(paths, firsts)
 
-    def item(index: int) -> Item:
-        target = None if targets[index] == NO_LABEL else targets[index]
-        return Item(keys[index], target, partial(rows.image, index))
+    make = partial(_item, rows, keys, targets)
+    return Lazy(name, classes, range(len(targets)), make, column=partial(_column_of_all, located))
 
-    def column(wanted: str) -> list[Hashable]:
-        return [value for files, file in located for value in _values(files, file, wanted)]
 
-    return Lazy(name, classes, range(len(targets)), item, column=column)
+def _item(rows: "ImageRows", keys: Sequence[str], targets: Sequence[int], index: int) -> Item:
+    target = None if targets[index] == NO_LABEL else targets[index]
+    return Item(keys[index], target, partial(rows.image, index))
+
+
+def _column_of_all(located: Sequence[tuple[Files, str]], wanted: str) -> list[Hashable]:
+    return [value for files, file in located for value in _values(files, file, wanted)]
 
 
 def _keys(paths: Sequence[str | None], firsts: Sequence[tuple[int, str]]) -> list[str]:
@@ -148,8 +151,19 @@ class ImageRows:
         self._groups: list[RowGroup] = []
         self._firsts: list[int] = []
         self._count = 0
+        self._open()
+
+    def _open(self) -> None:
         self._lock = Lock()
         self._column = lru_cache(MAX_CACHED_GROUPS)(_read_group)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the rows in memory, for another process."""
+        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_column")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._open()
 
     def add(self, group: RowGroup) -> None:
         """Append the rows of one group."""

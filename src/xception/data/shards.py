@@ -3,7 +3,7 @@
 import re
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from hashlib import sha256
 from itertools import chain, product
@@ -105,17 +105,32 @@ def index_shards(located: Iterable[tuple[Files, str]], name: str, *, labelled: b
         raise InputError(f"{name} holds no samples; expected images with their classes, KEY.jpg next to KEY.cls")
     targets, classes = stated.finish([located[0][0]])
 
-    def item(index: int) -> Item:
-        files, shard = located[shard_of[index]]
-        target = None if targets[index] == NO_LABEL else targets[index]
-        return Item(keys[index], target, partial(files.span, shard, starts[index], lengths[index]))
-
     def read(shard: int, sample: ShardSample) -> bytes:
         files, name = located[shard]
         return files.span(name, sample.start, sample.length)
 
     inventory = Inventory(left_out=left_out(others), repeated=copies.repeated(read))
-    return Lazy(name, classes, range(len(keys)), item, inventory)
+    places = SamplePlaces(located, keys, shard_of, starts, lengths, targets)
+    return Lazy(name, classes, range(len(keys)), places.item, inventory)
+
+
+class SamplePlaces(NamedTuple):
+    """The samples of shards, by their number."""
+
+    located: Sequence[tuple[Files, str]]
+    keys: Sequence[str]
+    shard_of: "array[int]"
+    """Number of each sample's shard among those that are `located`."""
+    starts: "array[int]"
+    """First byte of each image in its shard."""
+    lengths: "array[int]"
+    targets: Sequence[int]
+
+    def item(self, index: int) -> Item:
+        """The sample with this number."""
+        files, shard = self.located[self.shard_of[index]]
+        target = None if self.targets[index] == NO_LABEL else self.targets[index]
+        return Item(self.keys[index], target, partial(files.span, shard, self.starts[index], self.lengths[index]))
 
 
 class CopiedShards:

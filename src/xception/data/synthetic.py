@@ -38,10 +38,11 @@ def synthetic(data: str, split: Split | None) -> Lazy:
 def pictures(count: int, width: int = 96, height: int = 64, classes: int = 2, *, name: str = "synthetic") -> Lazy:
     """`count` pictures of coarse random colours, no two alike; the classes, known only by index, take turns."""
 
-    def item(index: int) -> Item:
-        return Item(f"{index:09d}", index % classes, lambda: _picture(index, width, height))
+    return Lazy(name, index_classes(classes), range(count), partial(_item, classes, width, height))
 
-    return Lazy(name, index_classes(classes), range(count), item)
+
+def _item(classes: int, width: int, height: int, index: int) -> Item:
+    return Item(f"{index:09d}", index % classes, partial(_picture, index, width, height))
 
 
 def noise_source(preprocess: Preprocess, count: int = 32) -> Items:
