@@ -24,10 +24,12 @@ from xception.goldens import Golden, answer_goldens, answers, read_goldens
 from xception.inputs import MODEL_LIMIT, read_bytes
 from xception.interchange.vendor_answers import Unreadable
 from xception.metrics import log_softmax
+from xception.oip.client import OipClient
 from xception.outputs import ensure_free, staged_folder
 from xception.pipeline.requirements import packages_to_run
 from xception.resolve import bundle_folder
 from xception.sealed import hash_of
+from xception.tasks.served_goldens import ask_goldens
 from xception.tasks.vendor_results import Vendor, read_results
 
 GOLDEN_TOLERANCES: Mapping[Precision, float] = {"float32": 1e-5, "float16": 2e-2, "int8": 0.3}
@@ -121,6 +123,31 @@ def prove_candidate(
     return tuple(_prove_graph(graph, reference, goldens, via) for graph in graphs)
 
 
+def prove_server(
+    client: OipClient, name: str, reference: Bundle, *, tensor: str | None = None, precision: Precision | None = None
+) -> Proof:
+    """Find out whether a server answers with the model of a bundle.
+
+    Args:
+        client: the server.
+        name: the model's name there.
+        reference: the bundle that it is to be.
+        tensor: see `ask_goldens`, which has the errors too.
+        precision: numbers in which the server computes; by default those of the bundle.
+    """
+    goldens = _goldens(reference)
+    served = ask_goldens(client, name, reference, goldens, tensor)
+    found = _compared(served.answers, goldens, reference)
+    others = []
+    if served.labels is not None and served.labels != reference.labels.names:
+        others.append(_names_fault(served.labels, reference.labels.names))
+    own = reference.model.digest
+    reason = f"the server states the digest {served.digest or 'of nothing'}, and was sent {served.tensor!r}"
+    link = Link(verb="serve", parent=own, status="stated", reason=reason)
+    model = msgspec.structs.replace(reference.model, precision=precision or reference.model.precision)
+    return _proof(f"{client.url}/v2/models/{name}", reference, model, found, (link,), others)
+
+
 def prove_bundle(candidate: Bundle, reference: Bundle, via: Sequence[Bundle] = ()) -> Proof:
     """Find out whether a bundle is the model of another one, or made of it by the steps that its history tells."""
     goldens = _goldens(reference)
@@ -189,7 +216,7 @@ def _differences(given: Sequence[Logits], goldens: Sequence[Golden]) -> Iterator
 
 
 def _proof(
-    path: Path,
+    candidate: Path | str,
     reference: Bundle,
     model: Model,
     found: Sequence[GoldenResult],
@@ -200,7 +227,7 @@ def _proof(
     tolerance = _tolerance(model, reference.model)
     broken = [f"its step {link.verb} is broken: {link.reason}" for link in links if link.status == "broken"]
     return Proof(
-        candidate=str(path),
+        candidate=str(candidate),
         reference=str(reference.path),
         digest=reference.model.digest,
         precision=_coarser(model, reference.model),
@@ -222,14 +249,18 @@ def _golden_faults(found: Sequence[GoldenResult], tolerance: float) -> Iterator[
 
 
 def _labels_fault(candidate: Bundle, reference: Bundle) -> str:
-    pairs = list(zip(candidate.labels.names, reference.labels.names, strict=False))
+    return _names_fault(candidate.labels.names, reference.labels.names)
+
+
+def _names_fault(ours_all: Sequence[str], theirs_all: Sequence[str]) -> str:
+    pairs = list(zip(ours_all, theirs_all, strict=False))
     index, (ours, theirs) = next(
         ((number, pair) for number, pair in enumerate(pairs) if pair[0] != pair[1]), (len(pairs), ("", ""))
     )
     return (
         f"class {index} is called {ours!r} instead of {theirs!r}"
         if ours != theirs
-        else f"it has {len(candidate.labels)} classes instead of {len(reference.labels)}, or other identifiers of them"
+        else f"it has {len(ours_all)} classes instead of {len(theirs_all)}, or other identifiers of them"
     )
 
 

@@ -178,6 +178,10 @@ def test_an_answer_says_which_model_and_preprocessing_gave_it(
         ({"inputs": [tensor("images", ["a"], [1], "BYTES")], "parameters": {"timeout": -1}}, "microseconds"),
         ({"inputs": [tensor("images", ["a"], [1], "BYTES")], "parameters": {"partial": 1}}, "true or false"),
         ({"inputs": [tensor("images", ["a"], [1], "BYTES")], "parameters": {"sequence_id": 5}}, "not honoured"),
+        (
+            {"inputs": [tensor("images", ["a"], [1], "BYTES")], "parameters": {"pixels": "blurred"}},
+            "expected reference",
+        ),
         ({"inputs": [tensor("images", ["a"], [1], "BYTES")], "id": "i" * 257}, "at most 256"),
         ({"inputs": [tensor("images", ["a"], [1], "BYTES")]}, "not an image file"),
     ],

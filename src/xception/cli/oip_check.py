@@ -6,7 +6,7 @@ from cyclopts import Parameter
 
 from xception.cli.options import Json
 from xception.cli.output import print_json, print_rows, say
-from xception.cli.servers import KeyFile, bearer_key
+from xception.cli.servers import KeyFile, ServedTensor, bearer_key
 from xception.errors import CheckFailed
 from xception.oip.client import OipClient
 from xception.oip.conformance import check_server
@@ -17,8 +17,8 @@ def oip_check(
     url: str,
     /,
     *,
-    model: Annotated[str, Parameter(help="Name of the model on the server.")],
-    tensor: Annotated[str | None, Parameter(name="--tensor")] = None,
+    model: Annotated[str, Parameter(help="Name of the model on the server (needed).")],
+    tensor: ServedTensor = None,
     key_file: KeyFile = None,
     json: Json = False,
 ) -> None:
@@ -30,7 +30,6 @@ def oip_check(
 
     Args:
         url: Address of the server, up to and without /v2.
-        tensor: Input to send, of a model with several that may take each other's place.
     """
     subject = Subject(OipClient(url, bearer_key(key_file)), model, tensor)
     findings = list(check_server(subject))

@@ -8,18 +8,25 @@ from cyclopts import Parameter
 from xception.bundle import Precision, open_bundle
 from xception.cli.options import Json, VendorOption
 from xception.cli.output import print_facts, print_json, print_rows, say
+from xception.cli.servers import KeyFile, ServedModelName, ServedTensor, bearer_key
 from xception.errors import CheckFailed, UsageError
-from xception.proof import Proof, prove_candidate, write_golden_images
+from xception.oip.client import OipClient
+from xception.proof import Proof, prove_candidate, prove_server, write_golden_images
+
+SERVERS = ("http://", "https://")
 
 
 def prove(
-    candidate: Path | None = None,
+    candidate: str | None = None,
     /,
     *,
     as_: Annotated[Path, Parameter(name="--as")],
     via: Annotated[tuple[Path, ...], Parameter(name="--via")] = (),
     vendor: VendorOption = None,
-    computed_in: Precision = "int8",
+    computed_in: Precision | None = None,
+    model: ServedModelName = None,
+    tensor: ServedTensor = None,
+    key_file: KeyFile = None,
     write_images: Path | None = None,
     json: Json = False,
 ) -> None:
@@ -29,14 +36,17 @@ def prove(
     xception prove digits-onnx --as runs/digits/bundle
     xception prove digits-int8 --as runs/digits/bundle --via digits-onnx
     xception prove digits-onnx/model.onnx --as runs/digits/bundle
+    xception prove http://127.0.0.1:8000 --as runs/digits/bundle --model digits
     xception prove --as runs/digits/bundle --write-images goldens
     ```
 
     Args:
-        candidate: A bundle, an ONNX, OpenVINO or LiteRT file, a pack, or with --vendor a folder of results.
+        candidate: A bundle, an ONNX, OpenVINO or LiteRT file, a pack, with --vendor a folder of results, or the URL of
+            a server of the Open Inference Protocol.
         as_: The bundle that it is to be.
         via: A bundle between the two, whose links are then proven too; may be repeated.
-        computed_in: Numbers in which the results of --vendor were computed.
+        computed_in: Numbers in which the results of --vendor (int8 by default) or the server (by default as the bundle)
+            were computed.
         write_images: Folder to write the goldens' images to, for a chip's tools to answer.
     """
     reference = open_bundle(as_)
@@ -48,7 +58,12 @@ def prove(
             raise UsageError("nothing is named that is to be proven; pass a bundle, a graph, a pack or results")
         return
     between = [open_bundle(path) for path in via]
-    proofs = prove_candidate(candidate, reference, via=between, vendor=vendor, precision=computed_in)
+    if candidate.startswith(SERVERS):
+        client = OipClient(candidate.rstrip("/").removesuffix("/v2"), bearer_key(key_file))
+        name = model or reference.model.name
+        proofs: tuple[Proof, ...] = (prove_server(client, name, reference, tensor=tensor, precision=computed_in),)
+    else:
+        proofs = prove_candidate(candidate, reference, via=between, vendor=vendor, precision=computed_in or "int8")
     if json:
         print_json({"proofs": proofs, "passed": all(proof.passed for proof in proofs)})
     else:

@@ -13,6 +13,14 @@ KeyFile = Annotated[
     Parameter(help="File that holds the key which the server asks for, so that it stands in no list of processes."),
 ]
 
+ServedModelName = Annotated[
+    str | None, Parameter(name="--model", help="Name of the model on the server (default: the bundle's own).")
+]
+ServedTensor = Annotated[
+    str | None,
+    Parameter(name="--tensor", help="Input to send, of a model with several that may take each other's place."),
+]
+
 
 def bearer_key(path: Path | None) -> str | None:
     """The key in a file.

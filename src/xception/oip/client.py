@@ -4,14 +4,13 @@ import http.client
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
 
 from xception.errors import EnvironmentFault, InputError, UsageError
 from xception.inputs import parse_json
 from xception.network import READ_TIMEOUT_S, check_address, refuse_offline
-from xception.oip.documents import ErrorDocument, InferRequest, InferResponse, ModelMetadata, StatedTensor, WantedOutput
-from xception.oip.tensors import HEADER_LENGTH, Array, Output, message, parse_response, stated
+from xception.oip.documents import ErrorDocument, InferRequest, InferResponse, ModelMetadata, Parameters, WantedOutput
+from xception.oip.tensors import BINARY_OUTPUT, HEADER_LENGTH, Array, Output, message, parse_response, stated
 from xception.screen import printable, without_credentials
 
 MAX_REPLY_BYTES = 1 << 30
@@ -95,35 +94,28 @@ class OipClient:
             ) from error
 
     def infer(
-        self, model: str, inputs: Mapping[str, Array], outputs: tuple[str, ...] | None = None, *, binary: bool = True
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        outputs: tuple[str, ...],
+        *,
+        parameters: Parameters | None = None,
+        output_parameters: Mapping[str, int] | None = None,
     ) -> dict[str, Array]:
-        """The outputs of a model by name, by default all.
+        """Some outputs of a model by name, sent and asked for as raw bytes.
 
         Raises:
             InputError: the server refuses the request, or its answer is none.
         """
-        tensors, raw = stated([Output(name, values, binary) for name, values in inputs.items()])
-        wanted = (
-            None
-            if outputs is None
-            else tuple(WantedOutput(name=name, parameters={"binary_data": True} if binary else {}) for name in outputs)
-        )
-        reply = self.send(model, tensors, raw, wanted)
+        tensors, raw = stated([Output(name, values, binary=True) for name, values in inputs.items()])
+        own: Parameters = {BINARY_OUTPUT: True, **(output_parameters or {})}
+        wanted = tuple(WantedOutput(name=name, parameters=own) for name in outputs)
+        document = InferRequest(inputs=tensors, outputs=wanted, parameters=parameters or {})
+        body, length = message(document, raw)
+        headers = {} if length is None else {HEADER_LENGTH: str(length)}
+        reply = self.ask("POST", f"/v2/models/{model}/infer", body, headers)
         _check(reply, f"a request to {model!r}")
         return self.answer(reply)[1]
-
-    def send(
-        self,
-        model: str,
-        tensors: tuple[StatedTensor, ...],
-        raw: list[bytes],
-        outputs: tuple[WantedOutput, ...] | None = None,
-        **more: Any,
-    ) -> Reply:
-        """Send an inference request of the protocol, and return what comes."""
-        body, length = message(InferRequest(inputs=tensors, outputs=outputs, **more), raw)
-        headers = {"Content-Type": "application/json"} if length is None else {HEADER_LENGTH: str(length)}
-        return self.ask("POST", f"/v2/models/{model}/infer", body, headers)
 
     def answer(self, reply: Reply) -> tuple[InferResponse, dict[str, Array]]:
         """The document of an answer, and its values by output.

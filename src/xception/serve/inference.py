@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xception.data.pixels import Mode
 from xception.metrics import probabilities, top_k
 from xception.oip.documents import (
     InferRequest,
@@ -154,6 +155,15 @@ def _flag(parameters: Parameters, name: str) -> bool:
     return value
 
 
+def _mode(parameters: Parameters) -> Mode | None:
+    """The way from files to pixels that a request asks for in place of the server's own."""
+    found = parameters.get("pixels")
+    known = get_args(Mode)
+    if found is not None and found not in known:
+        raise OipError(f"the parameter pixels is {found!r:.40}; expected {', '.join(known)}")
+    return cast(Mode | None, found)
+
+
 def _timeout_s(parameters: Parameters) -> float | None:
     """The protocol's parameter is in microseconds, and 0 is none."""
     value = parameters.get("timeout", 0)
@@ -176,8 +186,9 @@ def _works(model: ServedModel, request: InferRequest, values: Sequence[NDArray[A
     _check_input(request.inputs[0].datatype, array.shape, facts)
     if len(array) > limits.max_images:
         raise Refusal(413, "size", f"the request has {len(array)} images; expected at most {limits.max_images}")
-    if facts.name == IMAGES_INPUT and facts.datatype == STRINGS:
-        return [SentPhoto(data) for data in array]
+    if facts.datatype == STRINGS:
+        mode = _mode(request.parameters)
+        return [SentPhoto(data, mode=mode) for data in array]
     graph = model.bundle.model.graph
     return list(array.transpose(0, 3, 1, 2) if graph and graph.input_layout == "nhwc" else array)
 

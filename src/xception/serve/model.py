@@ -17,7 +17,7 @@ from xception.backends.base import Logits, Session, SessionFacts
 from xception.backends.graph_session import GraphSession
 from xception.bundle import Bundle
 from xception.data.decode import open_image
-from xception.data.pixels import pixels
+from xception.data.pixels import Mode, pixels
 from xception.data.source import Item
 from xception.pipeline.cores import Cores
 from xception.pipeline.engine import Engine
@@ -43,6 +43,8 @@ class SentPhoto:
     data: bytes
     shown: bool = False
     """The picture as the network sees it is asked for, too."""
+    mode: Mode | None = None
+    """The way from the file to pixels; None is the server's own."""
 
 
 Work = SentPhoto | NDArray[Any]
@@ -179,8 +181,10 @@ class _Runner:
 
     def __call__(self, works: Sequence[Work]) -> list[Result]:
         clocks = Clocks()
-        lane = replace(self.engine.lane, clocks=clocks)
-        if isinstance(works[0], SentPhoto):
+        first = works[0]
+        mode = (first.mode if isinstance(first, SentPhoto) else None) or self.engine.lane.mode
+        lane = replace(self.engine.lane, clocks=clocks, mode=mode)
+        if isinstance(first, SentPhoto):
             results = self._photos([work for work in works if isinstance(work, SentPhoto)], lane)
         else:
             results = [self._answer(row, {}) for row in lane.infer(np.stack([np.asarray(work) for work in works]))]
@@ -254,7 +258,7 @@ def _data(photo: SentPhoto) -> bytes:
 
 
 def _kind(work: Work) -> object:
-    return "photo" if isinstance(work, SentPhoto) else (work.shape, work.dtype)
+    return work.mode if isinstance(work, SentPhoto) else (work.shape, work.dtype)
 
 
 def _blank() -> bytes:
