@@ -59,6 +59,17 @@ def test_the_page_warns_of_images_that_the_model_was_trained_on(evaluation: Eval
     assert "was trained on" not in Page(html).text
 
 
+def test_the_balanced_loss_is_the_mean_over_the_classes_that_have_images() -> None:
+    tally = Tally(("ant", "bee", "cat"))
+    for target, margin in ((0, 2.0), (0, 1.0), (1, 0.0)):
+        tally.add(Scored(Item("x", target, bytes), np.array([margin, 0, 0], np.float32)))
+    losses = [-np.log(np.exp(2) / (np.exp(2) + 2)), -np.log(np.exp(1) / (np.exp(1) + 2)), np.log(3)]
+    result = tally.evaluation("b", "d", "torch", 3)
+    assert result.balanced_loss == pytest.approx((np.mean(losses[:2]) + losses[2]) / 2)
+    assert result.loss == pytest.approx(np.mean(losses))
+    assert Tally(("ant", "bee")).evaluation("b", "d", "torch", 0).balanced_loss is None
+
+
 def test_parts_of_the_data_add_up_to_the_whole() -> None:
     whole, first, second = (Tally(NAMES[:2]) for _ in range(3))
     rng = np.random.default_rng(0)

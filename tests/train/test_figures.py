@@ -44,6 +44,15 @@ def test_always_answering_the_frequent_class_is_not_the_best_epoch_of_skewed_dat
     assert max((constant, useful), key=lambda one: rank(one, "loss") or ()) is constant
 
 
+def test_of_equal_balanced_figures_the_loss_decides_that_counts_the_classes_alike() -> None:
+    """While a rare class is being learnt the frequent one's loss rises, and with it the plain loss."""
+    before = row(balanced_accuracy=0.5, macro_f1=0.4, loss=0.2, balanced_loss=1.4)
+    learning = row(balanced_accuracy=0.5, macro_f1=0.4, loss=0.3, balanced_loss=0.9)
+    for figure in ("balanced_accuracy", "macro_f1"):
+        assert max((before, learning), key=lambda one: rank(one, figure) or ()) is learning
+    assert max((before, learning), key=lambda one: rank(one, "loss") or ()) is before
+
+
 def test_of_equal_figures_the_lower_loss_is_better_and_an_epoch_without_one_has_no_rank() -> None:
     places = ranks([row(top1=0.5, loss=2.0), row(top1=None, loss=None), row(top1=0.5, loss=1.0)], "top1")
     assert len(places) == 2

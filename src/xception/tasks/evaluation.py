@@ -82,6 +82,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """None for models of fewer than six classes, where it says nothing."""
     loss: float | None
     """Mean cross-entropy in nats; of sigmoids the mean over the classes of each one's binary cross-entropy."""
+    balanced_loss: float | None = None
+    """Mean over the classes of the loss on their images, so that rare classes count as much as frequent ones."""
     labels: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
     """Counts, row = true class, column = predicted class; classes as in `labels`."""

@@ -3,7 +3,7 @@
 from array import array
 from bisect import insort
 from collections.abc import Callable, Set
-from math import isnan
+from math import fsum, isnan
 
 import numpy as np
 
@@ -51,6 +51,7 @@ class Tally:
         self.confusion = np.zeros((len(names), len(names)), np.int64)
         self.ranks = np.zeros(len(names), np.int64)
         self.loss = ExactSum()
+        self.class_losses = [ExactSum() for _ in names]
         self.brier = ExactSum()
         self.reliability = Reliability(BINS)
         self.margins = (array("d"), array("d"))
@@ -83,7 +84,9 @@ class Tally:
         self.brier.add(float(brier(shares, np.array([target]))[0]))
         self.confusion[target, predicted] += 1
         self.ranks[rank_of_target(row, np.array([target]))] += 1
-        self.loss.add(float(loss(row, np.array([target]), self.activation)[0]))
+        own_loss = float(loss(row, np.array([target]), self.activation)[0])
+        self.loss.add(own_loss)
+        self.class_losses[target].add(own_loss)
         self.reliability.add(confidence, predicted == target)
         if len(self.names) == 2:
             self.margins[target].append(float(logits[1]) - float(logits[0]))
@@ -99,6 +102,8 @@ class Tally:
         self.confusion += other.confusion
         self.ranks += other.ranks
         self.loss.include(other.loss)
+        for mine, theirs in zip(self.class_losses, other.class_losses, strict=True):
+            mine.include(theirs)
         self.brier.include(other.brier)
         self.reliability.include(other.reliability)
         for own, others in zip(self.margins, other.margins, strict=True):
@@ -147,6 +152,7 @@ class Tally:
             top5=hits[4] if len(hits) > 5 else None,
             top_k=tuple(interval for interval in hits[: min(top, max(1, len(hits) - 1))] if interval),
             loss=self.loss.mean(seen),
+            balanced_loss=self._balanced_loss(),
             expected_calibration_error=self.reliability.expected_calibration_error(),
             calibration=self._calibration(),
             balanced_accuracy=balanced_accuracy(self.confusion),
@@ -168,6 +174,12 @@ class Tally:
             failures=_by_path(self.failures),
             damaged=_by_path(self.damaged),
         )
+
+    def _balanced_loss(self) -> float | None:
+        support = self.confusion.sum(axis=1).tolist()
+        means = [total.mean(images) for total, images in zip(self.class_losses, support, strict=True)]
+        present = [mean for mean in means if mean is not None]
+        return fsum(present) / len(present) if present else None
 
     def _calibration(self) -> tuple[ConfidenceBin, ...]:
         measured = self.reliability

@@ -10,6 +10,9 @@ from xception.train.logs import Epoch
 
 Figure = Literal["top1", "balanced_accuracy", "macro_f1", "roc_auc", "loss"]
 
+BALANCED: tuple[Figure, ...] = ("balanced_accuracy", "macro_f1", "roc_auc")
+"""Figures in which every class counts alike."""
+
 SKEWED_FROM = 2.0
 """Images of the most frequent class per image of the rarest from which on a data set counts as skewed."""
 
@@ -51,12 +54,15 @@ def monitor_remark(monitor: Figure | None, classes: Sequence[str], class_counts:
 
 
 def rank(row: Epoch, figure: Figure) -> Rank | None:
-    """The place of an epoch by a figure, and of equal ones by the validation loss; None without a figure."""
+    """The place of an epoch by a figure, and of equal ones by the validation loss; None without a figure.
+
+    Where the figure counts all classes alike, the loss does so too: the plain one rises while a rare class is learnt.
+    """
     value: float | None = getattr(row, f"validation_{figure}")
     if value is None:
         return None
-    loss = np.inf if row.validation_loss is None else row.validation_loss
-    return (-value,) if figure == "loss" else (value, -loss)
+    loss = row.validation_balanced_loss if figure in BALANCED else row.validation_loss
+    return (-value,) if figure == "loss" else (value, -(np.inf if loss is None else loss))
 
 
 def ranks(history: Sequence[Epoch], figure: Figure) -> list[Rank]:

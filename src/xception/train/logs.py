@@ -25,6 +25,7 @@ TAGS = {
     "validation/top1": "validation_top1",
     "validation/top5": "validation_top5",
     "validation/balanced_accuracy": "validation_balanced_accuracy",
+    "validation/balanced_loss": "validation_balanced_loss",
     "validation/macro_f1": "validation_macro_f1",
     "validation/roc_auc": "validation_roc_auc",
 }
@@ -44,6 +45,8 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """None for fewer than six classes."""
     validation_balanced_accuracy: float | None = None
     """Mean recall of the classes."""
+    validation_balanced_loss: float | None = None
+    """Mean over the classes of the loss on their images."""
     validation_macro_f1: float | None = None
     """Mean F1 of the classes."""
     validation_roc_auc: float | None = None

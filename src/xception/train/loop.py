@@ -290,6 +290,7 @@ class TrainingRun:
             validation_top1=validation.top1.value if validation and validation.top1 else None,
             validation_top5=validation.top5.value if validation and validation.top5 else None,
             validation_balanced_accuracy=validation.balanced_accuracy if validation else None,
+            validation_balanced_loss=validation.balanced_loss if validation else None,
             validation_macro_f1=validation.macro_f1 if validation else None,
             validation_roc_auc=validation.roc_auc if validation else None,
             seconds=round(progress.seconds, 3),
