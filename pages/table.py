@@ -4,7 +4,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from pages import command_line, contributing, conversion, export_matrix, python_api, readme, recipes, variants
+from pages import (
+    command_line,
+    contributing,
+    conversion,
+    export_matrix,
+    int8_matrix,
+    python_api,
+    readme,
+    recipes,
+    variants,
+)
 
 PAGES: Mapping[str, Callable[[], Mapping[Path, str]]] = MappingProxyType(
     {
@@ -14,6 +24,7 @@ PAGES: Mapping[str, Callable[[], Mapping[Path, str]]] = MappingProxyType(
         "variants": variants.generated,
         "recipes": recipes.generated,
         "export_matrix": export_matrix.generated,
+        "int8_matrix": int8_matrix.generated,
         "command_line": command_line.generated,
         "python_api": python_api.generated,
     }

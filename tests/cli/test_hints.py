@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.adoption.graphs import PX, TF2ONNX, Style, write_onnx
+from tests.convert.checkpoints import drawn, write_keras
+from tests.support.samples import CLASSES, picture, write_folder
 from xception.bundle import Bundle
 from xception.cli.app import run
+from xception.data.decode import loaded_image
+from xception.data.digits import digits
 
 EXPORTS = {
     "half precision": "--to onnx --precision float16",
@@ -52,3 +57,73 @@ def test_what_quantize_proposes_works(
     command = proposed(capsys.readouterr().err)
     assert command[0] == "benchmark"
     assert run(command) in (0, 1), capsys.readouterr().err
+
+
+def ways(text: str, **places: Path) -> list[list[str]]:
+    """The commands behind `next:`, of which there may be several, with words such as DATA replaced by places."""
+    (line,) = [line for line in text.splitlines() if line.startswith("next: ")]
+    commands = [shlex.split(command) for command in line.removeprefix("next: ").split(", or ")]
+    assert all(command[0] == "xception" for command in commands)
+    names = {name.replace("__", "."): str(place) for name, place in places.items()}
+    return [[names.get(word, word) for word in command[1:]] for command in commands]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A place whose name a shell would take apart, with photos of known classes."""
+    place = tmp_path / "my {1..2} photos"
+    write_folder(place / "data", 3)
+    picture().save(place / "photo.png")
+    return place
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["convert", "adopt"])
+def test_what_is_proposed_for_a_new_bundle_works(verb: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels, out = folder / "labels.txt", folder / "out"
+    names = (*CLASSES, "h", "i", "j", "k") if verb == "convert" else CLASSES
+    labels.write_text("".join(f"{name}\n" for name in names))
+    if verb == "convert":
+        given = [write_keras(folder / "faces.h5", drawn("mini_xception", width=0.5))]
+    else:
+        style = Style(**{**vars(TF2ONNX), "classes": len(CLASSES)})
+        given = [write_onnx(folder / "keras.onnx", style), "--preprocess", f"squash={PX}", "range=0..255"]
+    assert run([verb, *map(str, given), "--labels", str(labels), "--out", str(out)]) == 0
+    commands = ways(capsys.readouterr().err, photo__jpg=folder / "photo.png", DATA=folder / "data")
+    assert [command[0] for command in commands] == ["predict", "evaluate"]
+    for command in commands:
+        assert run(command) == 0, capsys.readouterr().err
+    (following,) = ways(capsys.readouterr().err)
+    assert following[0] == "benchmark"
+    assert run(following) == 0, capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("recipe", "verb"), [("digits", "evaluate"), ("qat", "quantize")])
+def test_what_training_proposes_works(
+    recipe: str, verb: str, reader_weights: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = ["epochs=1", "batch_size=256", *(["optim.lr=1e-6", "augment.flip=false"] if recipe == "qat" else [])]
+    start = ["--from", str(reader_weights.path), "--data", "digits"] if recipe == "qat" else []
+    settings = [word for change in changes for word in ("--set", change)]
+    assert run(["train", recipe, *start, *settings, "--out", str(tmp_path / "my run")]) == 0
+    (command,) = ways(capsys.readouterr().err)
+    assert command[0] == verb
+    assert run([*command, *(["--tolerance", "0.05"] if verb == "quantize" else [])]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_prepared_data_propose_works(
+    reader_weights: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = digits("train").items[:60]
+    for number, item in enumerate(items):
+        place = tmp_path / "all" / f"{item.target}"
+        place.mkdir(parents=True, exist_ok=True)
+        loaded_image(item.load()).save(place / f"{number}.png")
+    assert run(["data", "prepare", str(tmp_path / "all"), "--sample", "40", "--out", str(tmp_path / "drawn")]) == 0
+    (command,) = ways(capsys.readouterr().err, BUNDLE=reader_weights.path)
+    assert command[0] == "quantize"
+    command[command.index("BUNDLE-int8")] = str(tmp_path / "int8")
+    judged = ["--validation", "digits:validation", "--tolerance", "0.05"]
+    assert run([*command, *judged]) == 0, capsys.readouterr().err

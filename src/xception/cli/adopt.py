@@ -13,7 +13,7 @@ from xception.adoption.weights import with_weights
 from xception.adoption.words import WORDS_HELP, preprocess_of
 from xception.bundle import Bundle, Graph, ensure_free_for_bundle
 from xception.cli.options import Json, Out, Overwrite
-from xception.cli.output import class_list, print_facts, print_json, say, steps_sentence
+from xception.cli.output import class_list, command, print_facts, print_json, propose, steps_sentence
 from xception.convert.readers import graph_form
 from xception.errors import InputError
 from xception.extras import require_all
@@ -101,7 +101,7 @@ def _report(bundle: Bundle, adoption: Adoption, *, json: bool) -> None:
     facts["classes"] = f"{class_list(bundle.labels.names)}, {adoption.notes['classes']}"
     facts["images"] = steps_sentence(model.preprocess)
     print_facts(facts)
-    say(f"next: xception predict {bundle.path} photo.jpg, or xception evaluate {bundle.path} DATA")
+    propose(command("predict", bundle.path, "photo.jpg"), command("evaluate", bundle.path, "DATA"))
 
 
 def _ports(graph: Graph) -> dict[str, str]:

@@ -10,7 +10,15 @@ from cyclopts import Parameter
 from xception.bundle import Bundle, ensure_free_for_bundle
 from xception.cli.models import local_file
 from xception.cli.options import Json, Out, Overwrite, UpstreamPython
-from xception.cli.output import certificate_sentence, class_list, head_sentence, print_facts, print_json, say
+from xception.cli.output import (
+    certificate_sentence,
+    class_list,
+    command,
+    head_sentence,
+    print_facts,
+    print_json,
+    propose,
+)
 from xception.convert.catalog import resolve_entry
 from xception.convert.conversion import UNSTATED_POOLING, Conversion, convert_checkpoint
 from xception.convert.diagnosis import dropped_sentences
@@ -91,10 +99,10 @@ def _report(bundle: Bundle, conversion: Conversion, *, json: bool) -> None:
         print_json({"path": str(bundle.path), **msgspec.to_builtins(bundle.model)})
         return
     print_facts(_facts(bundle, conversion))
-    following = f"xception evaluate {bundle.path} DATA"
+    following = command("evaluate", bundle.path, "DATA")
     if not bundle.model.network.num_classes:
-        following = f"xception train --from {bundle.path} RECIPE --data DATA"
-    say(f"next: xception predict {bundle.path} photo.jpg, or {following}")
+        following = command("train", "finetune", "--from", bundle.path, "--data", "DATA")
+    propose(command("predict", bundle.path, "photo.jpg"), following)
 
 
 def _facts(bundle: Bundle, conversion: Conversion) -> dict[str, str]:

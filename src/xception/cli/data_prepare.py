@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from xception.cli.options import Json, NotIn, Out
-from xception.cli.output import print_facts, print_json, progress_bar, say
+from xception.cli.output import command, print_facts, print_json, progress_bar, propose, say
 from xception.data.calibration import CalibrationSet, write_sample
 from xception.data.prepare import PreparedFolder, prepare_imagenet
 from xception.data.sources import open_source, packages_for
@@ -82,7 +82,7 @@ def _sort(source: Path, out: Path, truth: str | None, expect: int | None, *, jso
         return
     for row in found:
         print_facts(_facts(row))
-    say(f"next: xception data check {found[-1].folder}")
+    propose(command("data", "check", found[-1].folder))
 
 
 def _facts(row: PreparedFolder) -> dict[str, str]:
@@ -103,4 +103,4 @@ def _print_drawn(drawn: CalibrationSet, out: Path) -> None:
     )
     if not drawn.not_in:
         say("no set was named that a model is judged on; --not-in keeps these images out of it")
-    say(f"next: xception quantize BUNDLE --calibration {out} --out BUNDLE-int8")
+    propose(command("quantize", "BUNDLE", "--calibration", out, "--out", "BUNDLE-int8"))

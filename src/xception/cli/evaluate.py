@@ -29,7 +29,7 @@ from xception.cli.options import (
     page_packages,
 )
 from xception.cli.origin import made_here
-from xception.cli.output import Watched, percent, print_facts, print_json, progress_bar, say
+from xception.cli.output import Watched, command, percent, print_facts, print_json, progress_bar, propose, say
 from xception.cli.vendor_results import NO_RESULTS, VendorResults, score
 from xception.data.source import Items, Source
 from xception.data.sources import open_source, packages_for
@@ -167,7 +167,7 @@ def evaluate(
     source = open_source(data)
     with _observer(output, scoring.top) as observe:
         result = _evaluated(opened, source, engine, scoring, strict_images=strict_images, observe=observe)
-    _give(result, output, max_failed, source, next_step=f"xception benchmark {model} {data}")
+    _give(result, output, max_failed, source, next_step=command("benchmark", model, data))
 
 
 def _give(
@@ -279,7 +279,7 @@ def _print(result: Evaluation, next_step: str) -> None:
     for image in result.damaged or ():
         say(f"damaged: {image.path}: {image.reason}")
     if next_step:
-        say(f"next: {next_step}")
+        propose(next_step)
 
 
 def _further(result: Evaluation) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """`xception export`"""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from cyclopts import Parameter
 from xception.bundle import Bundle, open_bundle
 from xception.cli.models import open_model
 from xception.cli.options import ModelOption, NoVerify, Out, Overwrite, UpstreamPython
-from xception.cli.output import agreement_sentence, print_facts, say
+from xception.cli.output import agreement_sentence, print_facts, propose
 from xception.data.sources import open_source, open_undivided, packages_for
 from xception.export.program import GraphOptions
 from xception.export.request import PACK_INPUTS, ExportRequest, check_taken
@@ -91,7 +92,7 @@ def export(
     path = write_export(request)
     print_facts({target.kind: str(path), **(_facts(open_bundle(path)) if target.kind == "bundle" else {})})
     if following := _next(target, path):
-        say(f"next: {following.format(out=path, parent=path.parent)}")
+        propose(following.format(out=shlex.quote(str(path)), parent=shlex.quote(str(path.parent))))
 
 
 def _next(target: ExportTarget, path: Path) -> str:

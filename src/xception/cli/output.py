@@ -2,6 +2,7 @@
 
 import io
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -64,6 +65,16 @@ def print_line(text: str = "") -> None:
 def say(text: str) -> None:
     """A line on stderr for the person at the terminal, like `print_line`."""
     sys.stderr.write(one_line(text) + "\n")
+
+
+def command(*words: object) -> str:
+    """A command of this program as a shell takes it, whatever characters are in its words."""
+    return shlex.join(["xception", *map(str, words)])
+
+
+def propose(*commands: str) -> None:
+    """Say which command makes sense next, or which ones."""
+    say(f"next: {', or '.join(commands)}")
 
 
 def prepare_streams() -> None:

@@ -13,7 +13,7 @@ from xception.bundle import Bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
 from xception.cli.models import open_model
 from xception.cli.options import Html, Json, ModelOption, NoVerify, Out, Overwrite, page_packages
-from xception.cli.output import percent, print_facts, print_json, print_rows, say
+from xception.cli.output import command, percent, print_facts, print_json, print_rows, propose
 from xception.data.files import is_image
 from xception.data.folder import image_files
 from xception.data.source import Source
@@ -58,9 +58,7 @@ class TuningOptions:
     strict: Annotated[
         bool, Parameter(help="Pass only what is shown to be within the tolerance with 95 % confidence.")
     ] = False
-    speed: Annotated[
-        bool, Parameter(help="Measure the speed next to that of the float graph, in turns on this machine.")
-    ] = True
+    no_speed: Annotated[bool, Parameter(help="Do not measure the speed next to that of the float graph.")] = False
     sensitivity: Annotated[bool, Parameter(help="Measure the cost of each layer by itself.")] = False
 
     def tuning(self) -> Tuning:
@@ -70,7 +68,7 @@ class TuningOptions:
             has_integer_ports=self.integer_ports,
             weight_bits=self.weight_bits,
             is_strict=self.strict,
-            with_speed=self.speed,
+            with_speed=not self.no_speed,
             with_sensitivity=self.sensitivity,
         )
 
@@ -132,7 +130,7 @@ def quantize(
     job = partial(job, images=calibration_images, tolerance=tolerance, options=options, tuning=tuning.tuning())
     job = partial(job, open_engine=runtime.open, keep_failed=keep_failed, overwrite=overwrite)
     _report(job, partial(_page, parent, held_out or source), scales, html, as_json=json)
-    say(f"next: xception benchmark {out} --against {model}")
+    propose(command("benchmark", out, "--against", model))
 
 
 def _images(calibration: str, validation: str | None) -> tuple[Source, Source | None]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from xception.cli.failures import EXIT_INTERRUPTED
-from xception.cli.output import percent, print_facts, progress_bar, say
+from xception.cli.output import command, percent, print_facts, progress_bar, propose, say
 from xception.data.locations import base_name
 from xception.data.remote import is_remote
 from xception.data.sources import packages_for
@@ -179,15 +179,17 @@ def _print_result(bundle: "Bundle", out: str, recipe: "Recipe") -> None:
     page = _write_page(bundle, storage)
     speed = median_speed(history)
     print_facts({"bundle": place, "digest": bundle.model.digest, **metrics, "speed": str(speed or "-"), "report": page})
-    unseen = _unseen(recipe.data, storage.place)
-    if recipe.qat is None:
-        say(f"next: xception evaluate {place} {unseen}")
-        return
-    judged = f"--calibration {recipe.data.source} --validation {unseen}"
-    grid = (
-        f"{' --signed' * recipe.qat.signed}{f' --weight-bits {recipe.qat.weight_bits}' * (recipe.qat.weight_bits != 7)}"
-    )
-    say(f"next: xception quantize {place} {judged}{grid} --out {place}-int8")
+    propose(_following(recipe, place, _unseen(recipe.data, storage.place)))
+
+
+def _following(recipe: "Recipe", place: str, unseen: str) -> str:
+    """The command that judges the result: as it is, or in int8 if it was trained for that."""
+    qat = recipe.qat
+    if qat is None:
+        return command("evaluate", place, unseen)
+    grid = [*(["--signed"] if qat.signed else []), *(["--weight-bits", "8"] if qat.weight_bits == 8 else [])]
+    data = ["--calibration", recipe.data.source, "--validation", unseen]
+    return command("quantize", place, *data, *grid, "--out", f"{place}-int8")
 
 
 def _unseen(data: "DataSettings", run: str) -> str:
