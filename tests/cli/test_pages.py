@@ -12,12 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import nbformat
 import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from tests.cli.conftest import Command
 from tests.convert.file_server import FileServer
 from tests.support.documents import PAGES, ROOT, blocks, shell_commands, write_files_of_users, xception_commands
 from tests.support.reader import NETWORK, PREPROCESS, reader_tensors
+from tests.support.samples import HANG_S
 from xception.bundle import Model, write_bundle
 from xception.labels import Labels, imagenet1k
 from xception.preprocess import Squash
@@ -25,6 +29,7 @@ from xception.resolve import look_up
 from xception.weights import weights_bytes
 
 SMALL = msgspec.structs.replace(PREPROCESS, resize=Squash(width_px=24, height_px=24))
+NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 MAKING_OF_THE_OTHER_FORMS = (
     "export demo/bundles/weights --to onnx --out demo/bundles/onnx",
     "export demo/bundles/weights --to openvino --out demo/bundles/openvino",
@@ -120,3 +125,19 @@ def test_every_python_block_of_a_page_runs(
     for name, value in surroundings.items():
         monkeypatch.setenv(name, value)
     exec(compile(block, "page.md", "exec"), {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.name) for path in NOTEBOOKS])
+def test_every_cell_of_a_notebook_runs(path: Path, workplace: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    assert all(not cell.get("outputs") for cell in notebook.cells), "clear the outputs before committing"
+    NotebookClient(notebook, timeout=HANG_S, resources={"metadata": {"path": str(workplace)}}).execute()
+    assert any(cell.get("outputs") for cell in notebook.cells)
+
+
+@pytest.mark.slow
+def test_a_cell_that_fails_would_be_noticed(workplace: Path) -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import xception\nxception.load('nowhere')")])
+    with pytest.raises(CellExecutionError, match="nowhere"):
+        NotebookClient(notebook, timeout=HANG_S, resources={"metadata": {"path": str(workplace)}}).execute()
