@@ -9,7 +9,7 @@ import pytest
 from tests.support.samples import labelled
 from xception.backends.base import BACKENDS, Compute, installed, open_session
 from xception.bundle import Bundle
-from xception.errors import InputError, UsageError
+from xception.errors import EnvironmentFault, InputError, UsageError
 from xception.forms import Form
 from xception.machine import cores
 from xception.pipeline import autotune as module
@@ -113,7 +113,7 @@ def test_a_precision_that_changes_answers_is_not_taken(logits: Sequence[Sequence
 
 
 def test_float32_files_are_tried_in_every_precision_and_others_as_they_are(onnx_bundle: Bundle) -> None:
-    ways = list(module._ways(onnx_bundle, ["onnxruntime", "openvino"]))
+    ways = list(module._ways(onnx_bundle, dict.fromkeys(("onnxruntime", "openvino"), "cpu")))
     assert {(way.backend, way.compute.precision) for way in ways} == {
         ("onnxruntime", None),
         ("openvino", None),
@@ -121,6 +121,25 @@ def test_float32_files_are_tried_in_every_precision_and_others_as_they_are(onnx_
     }
     assert {way.compute.instances for way in ways} == {1, cores()}
     assert set(BACKENDS["openvino"].precisions) == {"float32", "bfloat16"}
+
+
+def test_a_gpu_is_tried_in_all_its_precisions_with_larger_batches(forms: dict[Form, Bundle]) -> None:
+    ways = list(module._ways(forms["weights"], {"torch": "cuda:0"}))
+    assert [way.compute.precision for way in ways] == [None, "tf32", "bfloat16", "float16"]
+    assert {(way.compute.device, way.compute.instances, way.batch) for way in ways} == {("cuda:0", 2, 64)}
+    assert len(module._repeated(tuple(labelled(4)), ways[0])) == 8 * 64
+    sentence = Choice(way=ways[2], images_per_second=3000.0, largest_change=0.004).sentence()
+    assert sentence.startswith(
+        "torch at batch 64, 2 at once on cuda:0, bfloat16: 3,000.0 images/s, logits within 0.40%"
+    )
+
+
+def test_a_gpu_that_was_asked_for_leaves_out_what_uses_none(onnx_bundle: Bundle) -> None:
+    with pytest.raises(EnvironmentFault, match="there is no device cuda:77"):
+        module._devices(["torch", "openvino"], "cuda:77")
+    with pytest.raises(UsageError, match="computes on the CPU only"):
+        autotune(onnx_bundle, labelled(2), device="cuda")
+    assert module._devices(["torch", "openvino"], "cpu") == {"torch": "cpu", "openvino": "cpu"}
 
 
 def test_a_choice_in_another_precision_says_what_it_changed() -> None:

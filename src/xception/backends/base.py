@@ -70,6 +70,9 @@ class Compute(msgspec.Struct, frozen=True, kw_only=True):
 
 DEFAULT_COMPUTE = Compute()
 
+GPU_INSTANCES = 2
+"""Inferences at once on a GPU by default: one computes while the images of the other one are copied."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SessionFacts:
@@ -167,7 +170,7 @@ class Backend:
     precisions: tuple[InferPrecision, ...] = ("float32",)
     """The precisions that it computes in on the CPU, its own first."""
     gpu_precisions: tuple[InferPrecision, ...] = ()
-    """The same on a GPU; none where it uses none. Its module then has `usable_device` and `pinned`."""
+    """The same on a GPU; none where it uses none. Its module then has `usable_device`, `gpu_name` and `pinned`."""
 
     @property
     def imported_as(self) -> str:
@@ -246,6 +249,13 @@ def device_of(backend: str, compute: Compute) -> str:
             f"{backend} computes on the CPU only; for {compute.device} use {fitting}, on a bundle of weights"
         )
     return "cpu"
+
+
+def processor_of(backend: str, device: str) -> dict[str, str]:
+    """The GPU's own name as `gpu`, since figures depend on it; nothing on the CPU."""
+    if device == "cpu":
+        return {}
+    return {"gpu": import_module(BACKENDS[backend].module).gpu_name(device)}
 
 
 def check_precision(backend: str, compute: Compute) -> None:

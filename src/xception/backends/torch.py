@@ -33,6 +33,11 @@ def usable_device(name: str) -> str:
     return f"cuda:{index}"
 
 
+def gpu_name(device: str) -> str:
+    """The name that a GPU's maker gives it."""
+    return torch.cuda.get_device_name(device)
+
+
 def pinned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """An array in memory that a GPU copies from by itself."""
     return torch.empty(shape, dtype=getattr(torch, dtype.name), pin_memory=True).numpy()

@@ -1,7 +1,7 @@
 """The fastest way to run a bundle on this machine, found by trying, and remembered."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from functools import partial
 from itertools import cycle, islice, product
@@ -11,7 +11,18 @@ import msgspec
 import numpy as np
 
 from xception import inputs
-from xception.backends.base import BACKENDS, Compute, Logits, Session, installed, open_session
+from xception.backends.base import (
+    BACKENDS,
+    GPU_INSTANCES,
+    Compute,
+    Logits,
+    Session,
+    device_of,
+    installed,
+    open_session,
+    processor_of,
+    warm_up,
+)
 from xception.bundle import Bundle
 from xception.data.pixels import Mode
 from xception.data.source import Item, Source
@@ -24,10 +35,12 @@ from xception.pipeline.stream import run_lanes
 from xception.pipeline.timing import interleaved
 
 BATCH_SIZES = (1, 8, 32)
-FIRST_BATCH = 8
-"""Batch size with which the runtimes are compared; the size is then chosen for the fastest of them."""
+GPU_BATCH_SIZES = (16, 64, 256)
+FIRST_BATCH, FIRST_GPU_BATCH = 8, 64
+"""Batch sizes with which the runtimes are compared; the size is then chosen for the fastest of them."""
 
-IMAGES_PER_TRIAL = 64
+IMAGES_PER_TRIAL, BATCHES_PER_GPU_TRIAL = 64, 8
+"""Images of a trial on the CPU; on a GPU they are repeated until they fill so many batches."""
 
 ROUNDS = 3
 """Trials of each way, in turn, of which the fastest counts: what disturbs a trial only makes it slower."""
@@ -59,13 +72,22 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         compute = self.way.compute
         precision = f", {compute.precision}" if compute.precision else ""
         changed = f", logits within {self.largest_change:.2%} of float32" if compute.precision else ""
+        threads = f"{compute.instances_at_once} x {compute.threads_per_instance} threads"
+        place = f"{compute.instances_at_once} at once on {compute.device}" if _on_gpu(self.way) else threads
         return (
-            f"{self.way.backend} at batch {self.way.batch}, {compute.instances_at_once} x "
-            f"{compute.threads_per_instance} threads{precision}: {self.images_per_second:,.1f} images/s{changed}"
+            f"{self.way.backend} at batch {self.way.batch}, {place}{precision}: "
+            f"{self.images_per_second:,.1f} images/s{changed}"
         )
 
 
-def autotune(bundle: Bundle, source: Source | None = None, mode: Mode = "exact", cache: Path | None = None) -> Choice:
+def autotune(
+    bundle: Bundle,
+    source: Source | None = None,
+    mode: Mode = "exact",
+    cache: Path | None = None,
+    *,
+    device: str | None = None,
+) -> Choice:
     """Find the way of most images per second from file to logits, among the runtimes that are installed.
 
     It is measured once for each bundle and machine, their software included, and read from the cache afterwards.
@@ -75,9 +97,11 @@ def autotune(bundle: Bundle, source: Source | None = None, mode: Mode = "exact",
         source: images to try it on, repeated if they are few; by default noise.
         mode: how images become pixels.
         cache: by default `cache_folder()`.
+        device: see `Compute`; by default a GPU for every runtime that uses one.
 
     Raises:
-        UsageError: no runtime for the bundle's form is installed.
+        UsageError: no runtime for the bundle's form is installed, or none uses the device.
+        EnvironmentFault: the machine has no such device.
         InputError: none of the images can be read.
     """
     names = installed(bundle.model.form)
@@ -87,22 +111,32 @@ def autotune(bundle: Bundle, source: Source | None = None, mode: Mode = "exact",
             f"nothing that runs the form {bundle.model.form!r} of {bundle.path} is installed; "
             f"expected {' or '.join(packages) or 'another form'}"
         )
-    file = (cache or cache_folder()) / "autotune" / f"{_key(bundle, names, mode)}.json"
+    devices = _devices(names, device)
+    file = (cache or cache_folder()) / "autotune" / f"{_key(bundle, devices, mode)}.json"
     try:
         return inputs.parse_json(inputs.read_bytes(file, inputs.DOCUMENT_LIMIT), Choice)
     except (OSError, msgspec.MsgspecError):
         # Unknown, or the file was damaged: then it is measured anew and written over.
         images = source or noise_source(bundle.model.preprocess)
-        choice = _measured(bundle, names, _sample(bundle, images, mode), mode)
+        choice = _measured(bundle, devices, _sample(bundle, images, mode), mode)
     # Where nothing can be kept, it is measured anew every time.
     with suppress(EnvironmentFault):
         write_file(file, msgspec.json.encode(choice))
     return choice
 
 
-def _key(bundle: Bundle, names: Sequence[str], mode: Mode) -> str:
-    machine = fingerprint(*(BACKENDS[name].package for name in names))
-    facts = (msgspec.json.encode(bundle.model), msgspec.json.encode(machine), mode.encode())
+def _devices(names: Sequence[str], device: str | None) -> dict[str, str]:
+    """The runtimes, each with the device that it computes on; those that cannot use a GPU that was asked for are left
+    out."""
+    usable = [name for name in names if BACKENDS[name].gpu_precisions]
+    kept = usable or names if (device or "").startswith("cuda") else names
+    return {name: device_of(name, Compute(device=device)) for name in kept}
+
+
+def _key(bundle: Bundle, devices: Mapping[str, str], mode: Mode) -> str:
+    machine = fingerprint(*(BACKENDS[name].package for name in devices))
+    gpus = [processor_of(*pair) | {"device": pair[1]} for pair in devices.items()]
+    facts = (msgspec.json.encode(bundle.model), msgspec.json.encode([machine, *gpus]), mode.encode())
     return hashlib.sha256(b"\0".join(facts)).hexdigest()
 
 
@@ -115,22 +149,30 @@ def _sample(bundle: Bundle, source: Source, mode: Mode) -> tuple[Item, ...]:
     return tuple(islice(cycle(good), IMAGES_PER_TRIAL))
 
 
-def _measured(bundle: Bundle, names: Sequence[str], items: Sequence[Item], mode: Mode) -> Choice:
-    found = _best(bundle, list(_ways(bundle, names)), items, mode)
+def _measured(bundle: Bundle, devices: Mapping[str, str], items: Sequence[Item], mode: Mode) -> Choice:
+    found = _best(bundle, list(_ways(bundle, devices)), items, mode)
     if _fixed_batch(bundle):
         return found
-    sweep = [msgspec.structs.replace(found.way, batch=batch) for batch in BATCH_SIZES]
+    sizes = GPU_BATCH_SIZES if _on_gpu(found.way) else BATCH_SIZES
+    sweep = [msgspec.structs.replace(found.way, batch=batch) for batch in sizes]
     best = _best(bundle, sweep, items, mode)
     return msgspec.structs.replace(best, largest_change=found.largest_change)
 
 
-def _ways(bundle: Bundle, names: Iterable[str]) -> Iterator[Way]:
-    """Every runtime on one instance and on as many as there are cores, in float32 first."""
-    batch = _fixed_batch(bundle) or FIRST_BATCH
-    for name in names:
-        lowered = BACKENDS[name].precisions[1:] if bundle.model.precision == "float32" else ()
-        for precision, instances in product((None, *lowered), sorted({1, cores()})):
-            yield Way(backend=name, compute=Compute(instances=instances, precision=precision), batch=batch)
+def _ways(bundle: Bundle, devices: Mapping[str, str]) -> Iterator[Way]:
+    """Every runtime on one instance and on as many as there are cores, or as keep a GPU busy; in float32 first."""
+    for name, device in devices.items():
+        row, on_gpu = BACKENDS[name], device != "cpu"
+        known = row.gpu_precisions if on_gpu else row.precisions
+        lowered = known[1:] if bundle.model.precision == "float32" else ()
+        batch = _fixed_batch(bundle) or (FIRST_GPU_BATCH if on_gpu else FIRST_BATCH)
+        for precision, instances in product((None, *lowered), {GPU_INSTANCES} if on_gpu else sorted({1, cores()})):
+            compute = Compute(instances=instances, precision=precision, device=device)
+            yield Way(backend=name, compute=compute, batch=batch)
+
+
+def _on_gpu(way: Way) -> bool:
+    return way.compute.device not in (None, "cpu")
 
 
 def _fixed_batch(bundle: Bundle) -> int | None:
@@ -139,17 +181,27 @@ def _fixed_batch(bundle: Bundle) -> int | None:
 
 def _best(bundle: Bundle, ways: Sequence[Way], items: Sequence[Item], mode: Mode) -> Choice:
     """The fastest of several ways, the first of which sets the answers that all have to give."""
+    given = [_repeated(items, way) for way in ways]
     with ExitStack() as stack:
         sessions = [stack.enter_context(closing(open_session(bundle, way.backend, way.compute))) for way in ways]
+        for session, way in zip(sessions, ways, strict=True):
+            warm_up(session, way.batch)
         trials = {
-            str(place): partial(_logits, bundle, session, items, way.batch, mode)
-            for place, (session, way) in enumerate(zip(sessions, ways, strict=True))
+            str(place): partial(_logits, bundle, session, images, way.batch, mode)
+            for place, (session, images, way) in enumerate(zip(sessions, given, ways, strict=True))
         }
         rounds = list(interleaved(trials, warmup=1, repeats=ROUNDS).values())
-    changes = [_change(rounds[0][0].result, trial[0].result) for trial in rounds]
-    seconds = [min(round_.seconds for round_ in trial) for trial in rounds]
-    index = min((place for place, change in enumerate(changes) if change is not None), key=seconds.__getitem__)
-    return Choice(way=ways[index], images_per_second=len(items) / seconds[index], largest_change=changes[index] or 0.0)
+    first = [trial[0].result[: len(items)] for trial in rounds]
+    changes = [_change(first[0], logits) for logits in first]
+    rates = [len(images) / min(one.seconds for one in trial) for images, trial in zip(given, rounds, strict=True)]
+    index = max((place for place, change in enumerate(changes) if change is not None), key=rates.__getitem__)
+    return Choice(way=ways[index], images_per_second=rates[index], largest_change=changes[index] or 0.0)
+
+
+def _repeated(items: Sequence[Item], way: Way) -> Sequence[Item]:
+    """Images enough to keep a way busy."""
+    wanted = BATCHES_PER_GPU_TRIAL * way.batch if _on_gpu(way) else len(items)
+    return tuple(islice(cycle(items), max(len(items), wanted)))
 
 
 def _logits(bundle: Bundle, session: Session, items: Sequence[Item], batch: int, mode: Mode) -> Logits:

@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xception.arguments import require_type
-from xception.backends.base import BACKENDS, DEFAULT_COMPUTE, Compute, Session, default_backend, device_of, open_session
+from xception.backends.base import (
+    BACKENDS,
+    DEFAULT_COMPUTE,
+    GPU_INSTANCES,
+    Compute,
+    Session,
+    default_backend,
+    device_of,
+    open_session,
+)
 from xception.bundle import Bundle, as_bundle
 from xception.data.folder import as_items
 from xception.data.memory import ImageLike
@@ -31,9 +40,6 @@ AUTO = "auto"
 
 BATCH_SIZE, GPU_BATCH_SIZE = 8, 64
 """Images per inference by default, on the CPU and on a GPU."""
-
-GPU_INSTANCES = 2
-"""Inferences at once on a GPU by default: one computes while the images of the other one are copied."""
 
 MAX_WAIT_S = 0.05
 """Seconds that an image of a live source waits for others by default."""
@@ -149,7 +155,7 @@ class Engine:
         opened = as_bundle(bundle)
         choice = None
         if backend == AUTO:
-            choice = autotune(opened, source, mode or "exact")
+            choice = autotune(opened, source, mode or "exact", device=compute.device)
             backend, compute, batch_size = choice.way.backend, choice.way.compute, choice.way.batch
         elif compute.instances is None:
             name = backend or default_backend(opened.model.form)

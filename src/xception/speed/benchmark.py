@@ -8,7 +8,7 @@ from time import perf_counter
 
 import msgspec
 
-from xception.backends.base import BACKENDS, Session, warm_up
+from xception.backends.base import BACKENDS, Session, processor_of, warm_up
 from xception.bundle import Bundle, Score
 from xception.data.pixels import Mode
 from xception.data.source import Item, Source, require_source
@@ -155,7 +155,7 @@ def benchmark(
         repeats=repeats,
         runs=tuple(run for run, _ in results),
         failures=_failures(failures for _, failures in results),
-        environment=environment(facts.name),
+        environment=environment(facts.name, facts.device),
     )
 
 
@@ -198,10 +198,10 @@ def workload(
     )
 
 
-def environment(backend: str) -> dict[str, str | int]:
+def environment(backend: str, device: str = "cpu") -> dict[str, str | int]:
     """The machine and the software on which the figures depend."""
     packages = [BACKENDS[backend].package] if backend in BACKENDS else []
-    return fingerprint(*packages, "pillow")
+    return {**processor_of(backend, device), **fingerprint(*packages, "pillow")}
 
 
 def _known_targets(bundle: Bundle, source: Source, items: Sequence[Item]) -> tuple[int, ...]:
