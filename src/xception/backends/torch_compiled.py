@@ -98,7 +98,7 @@ class NormalizedNetwork(nn.Module):
         return self.network(pixels.to(self.dtype, memory_format=torch.channels_last)).float()  # type: ignore[no-any-return]
 
 
-class Prepared(NamedTuple):
+class ReadyNetwork(NamedTuple):
     """A network compiled for one shape: its memory on the device, and how to run on that again."""
 
     batch: Tensor
@@ -116,7 +116,7 @@ class Instance:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.prepared: dict[BatchShape, Prepared] = {}
+        self.prepared: dict[BatchShape, ReadyNetwork] = {}
         self._is_gpu = device.type == "cuda"
         self._stream = torch.cuda.Stream(device) if self._is_gpu else None  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle() if self._is_gpu else None
@@ -147,7 +147,7 @@ class Instance:
                 network(batch)
                 run, logits = self._recorded(network, batch)
             answer = torch.empty(logits.shape, pin_memory=self._is_gpu)
-        self.prepared[shape] = Prepared(batch, run, logits, answer)
+        self.prepared[shape] = ReadyNetwork(batch, run, logits, answer)
 
     def _recorded(self, network: Callable[[Tensor], Tensor], batch: Tensor) -> tuple[Callable[[], object], Tensor]:
         torch.cuda.synchronize(self.device)

@@ -12,6 +12,7 @@ from xception.cli.output import say
 from xception.data.pixels import Mode
 from xception.data.source import Source
 from xception.pipeline.engine import AUTO, Engine, check_options
+from xception.pipeline.precision import change_by_precision
 from xception.tasks.preprocess_alternatives import ALTERNATIVES, named_preprocess
 
 BatchOption = Annotated[
@@ -88,6 +89,8 @@ class RuntimeOptions:
         )
         if engine.choice:
             say(f"{AUTO}: {engine.choice.sentence()}")
+        elif change := change_by_precision(engine):
+            say(change.sentence())
         return engine
 
 
