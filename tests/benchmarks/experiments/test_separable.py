@@ -1,15 +1,34 @@
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from benchmarks.experiments.separable import Depthwise, Pointwise, with_own_kernels
-from tests.benchmarks.experiments.test_fused import output
-from tests.support.samples import drawn_tensors
+from tests.support.samples import HANG_S, drawn_tensors
 from xception.arch.variants import architecture
 from xception.models.folded import with_folded_norms
 from xception.models.network import Xception, build
+
+ROOT = Path(__file__).parents[3]
+
+
+def output(script: str, **settings: str) -> str:
+    path = f"{ROOT}{os.pathsep}{ROOT / 'src'}"
+    result = subprocess.run(
+        [sys.executable, "-m", f"tests.benchmarks.experiments.{script}"],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **settings},
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def network(variant: str = "timm_xception") -> Xception:
