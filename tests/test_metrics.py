@@ -13,6 +13,7 @@ from sklearn import metrics as theirs
 from xception.errors import UsageError
 from xception.metrics import (
     ExactSum,
+    RankedScores,
     Reliability,
     balanced_accuracy,
     brier,
@@ -237,3 +238,26 @@ def test_the_brier_score_is_that_of_scikit_learn() -> None:
     targets = rng.integers(0, 4, 50)
     expected = theirs.brier_score_loss(targets, values, labels=range(4), scale_by_half=False)
     assert brier(values, targets).mean() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_a_class_against_all_others_is_ranked_as_scikit_learn_does_it(levels: int) -> None:
+    rng = np.random.default_rng(levels)
+    scores, is_own = rng.integers(0, levels, 300) / levels, rng.random(300) < 0.2
+    ranked = RankedScores(scores, is_own)
+    assert ranked.roc_auc() == pytest.approx(theirs.roc_auc_score(is_own, scores), rel=1e-12)
+    assert ranked.roc_auc() == pytest.approx(roc_auc(scores[~is_own], scores[is_own]), rel=1e-12)
+    assert ranked.average_precision() == pytest.approx(theirs.average_precision_score(is_own, scores), rel=1e-12)
+    rates, recalls, thresholds = theirs.roc_curve(is_own, scores, drop_intermediate=False)
+    assert ranked.thresholds.tolist() == thresholds[1:].tolist()
+    assert (ranked.own / is_own.sum()).tolist() == recalls[1:].tolist()
+    assert (ranked.others / (~is_own).sum()).tolist() == rates[1:].tolist()
+    order = rng.permutation(300)
+    again = RankedScores(scores[order], is_own[order])
+    assert (again.roc_auc(), again.average_precision()) == (ranked.roc_auc(), ranked.average_precision())
+
+
+def test_a_class_without_images_or_without_others_has_no_curve() -> None:
+    for is_own in (np.zeros(3, bool), np.ones(3, bool), np.zeros(0, bool)):
+        ranked = RankedScores(np.arange(len(is_own)) / 3, is_own)
+        assert (ranked.roc_auc(), ranked.average_precision()) == (None, None)

@@ -14,6 +14,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
     {
         "aiohttp": "cloud",
         "ai_edge_litert": "litert",
+        "cleanlab": "labels",
         "flatbuffers": "litert",
         "fsspec": "cloud",
         "granian": "serve",

@@ -234,3 +234,40 @@ def equal_error_rate(negatives: FloatArray, positives: FloatArray) -> float | No
 def _share_from(scores: FloatArray, thresholds: FloatArray) -> NDArray[np.float64]:
     """The share of scores at or above each threshold."""
     return 1 - np.searchsorted(np.sort(scores), thresholds, "left") / len(scores)
+
+
+class RankedScores:
+    """One class against all others: the samples of either that are accepted at each threshold, the highest first.
+
+    Args:
+        scores: (N,), higher for the class.
+        is_own: (N,), true for the samples of the class.
+    """
+
+    def __init__(self, scores: FloatArray, is_own: NDArray[np.bool_]) -> None:
+        order = np.argsort(-scores, kind="stable")
+        # Samples of one score are accepted together, so that each threshold counts up to the last of them.
+        last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True)) if len(scores) else order
+        self.thresholds = scores[order][last]
+        self.own = is_own[order].cumsum()[last]
+        self.others = last + 1 - self.own
+
+    @property
+    def has_both(self) -> bool:
+        """True if there are samples of the class and others."""
+        return bool(len(self.own)) and bool(self.own[-1]) and bool(self.others[-1])
+
+    def roc_auc(self) -> float | None:
+        """The area under the ROC curve, ties counting half, see `roc_auc`; None without both kinds."""
+        if not self.has_both:
+            return None
+        steps = np.diff(self.others, prepend=0)
+        twice = int((steps * (2 * self.own - np.diff(self.own, prepend=0))).sum())
+        return twice / (2 * int(self.own[-1]) * int(self.others[-1]))
+
+    def average_precision(self) -> float | None:
+        """The precision at each threshold, weighted by the recall that it adds; None without both kinds."""
+        if not self.has_both:
+            return None
+        gained = np.diff(self.own, prepend=0)
+        return fsum((gained * (self.own / (self.own + self.others))).tolist()) / int(self.own[-1])

@@ -1,5 +1,8 @@
+import base64
 import csv
+import hashlib
 import io
+import re
 
 import msgspec
 import numpy as np
@@ -10,9 +13,10 @@ from tests.report.browser import Page, outside_references
 from tests.report.pages import mistake
 from xception.data.source import Item
 from xception.pipeline.lane import Failure, Scored
-from xception.report.evaluation import evaluation_csv, render_evaluation
+from xception.report.evaluation import evaluation_csv, render_evaluation, shown_images
 from xception.report.html import percent_text
-from xception.tasks.evaluation import Evaluation
+from xception.tasks.evaluation import Evaluation, FailedImage, LabelIssue, LabelIssues, Slice
+from xception.tasks.kept_logits import KeptLogits
 from xception.tasks.tally import Tally
 
 NAMES = ("ant", "bee", "<b>cat</b>")
@@ -21,13 +25,14 @@ HOSTILE = '<script>alert("1")</script>'
 
 def evaluated(names: tuple[str, ...], images: int = 40) -> Evaluation:
     """Random logits, one image without pixels, and several right answers."""
-    tally = Tally(names, lambda _, position: {0} if position % 2 else set())
     rng = np.random.default_rng(0)
-    for index in range(images):
-        logits = rng.normal(size=len(names)).astype(np.float32)
-        tally.add(Scored(Item(f"{index:02d}.png", index % len(names), bytes), logits))
-    tally.add(Failure(HOSTILE, "truncated"))
-    result = tally.evaluation("runs/faces", "faces:test", "onnxruntime", images + 1)
+    with KeptLogits() as kept:
+        tally = Tally(names, lambda _, position: {0} if position % 2 else set(), kept=kept)
+        for index in range(images):
+            logits = rng.normal(size=len(names)).astype(np.float32)
+            tally.add(Scored(Item(f"{index:02d}.png", index % len(names), bytes), logits))
+        tally.add(Failure(HOSTILE, "truncated"))
+        result = tally.evaluation("runs/faces", "faces:test", "onnxruntime", images + 1)
     return msgspec.structs.replace(result, tta="flip", subset=True)
 
 
@@ -38,7 +43,7 @@ def evaluation() -> Evaluation:
 
 @pytest.fixture(scope="module")
 def html(evaluation: Evaluation) -> str:
-    pictures = {one.path: mistake("0001").image for one in evaluation.mistakes[1:]}
+    pictures = {path: mistake("0001").image for path in set(shown_images(evaluation)) - {evaluation.mistakes[0].path}}
     return render_evaluation(evaluation, pictures)
 
 
@@ -93,7 +98,7 @@ def test_every_figure_is_on_the_page(evaluation: Evaluation, html: str) -> None:
         assert percent_text(interval.value) in text
         assert f"{100 * interval.low:.2f}\u2013{percent_text(interval.high)}" in text
     assert f"{evaluation.loss:.4f}" in text
-    assert text.count(percent_text(evaluation.expected_calibration_error)) == 2
+    assert text.count(percent_text(evaluation.expected_calibration_error)) == 3
     for entry in evaluation.classes:
         scores = "".join(map(percent_text, (entry.precision, entry.recall, entry.f1)))
         assert f"{entry.label}{entry.support}{scores}" in text
@@ -114,8 +119,10 @@ def test_the_class_with_the_lowest_recall_comes_first(evaluation: Evaluation, ht
 
 def test_mistakes_have_their_pictures_and_one_that_is_gone_is_still_named(evaluation: Evaluation, html: str) -> None:
     page = Page(html)
-    assert sum(tag == "img" for tag, _ in page.elements) == len(evaluation.mistakes) - 1 > 5
-    assert page.text.count("The picture cannot be read any more.") == 1
+    shown = [*shown_images(evaluation)]
+    gone = shown.count(evaluation.mistakes[0].path)
+    assert sum(tag == "img" for tag, _ in page.elements) == len(shown) - gone > 5
+    assert page.text.count("The picture cannot be read any more.") == gone
     assert all(f"{one.predicted} at {percent_text(one.probability)}" in page.text for one in evaluation.mistakes)
 
 
@@ -152,7 +159,12 @@ def test_the_table_holds_every_figure_as_a_fraction(evaluation: Evaluation) -> N
     bounds = [float(summary["top1"][name]) for name in ("value", "low", "high")]
     assert bounds == [evaluation.top1.value, evaluation.top1.low, evaluation.top1.high]
     assert float(summary["loss"]["value"]) == evaluation.loss
-    assert summary["roc_auc"]["value"] == ""
+    assert float(summary["roc_auc"]["value"]) == evaluation.roc_auc
+    assert evaluation.macro
+    bounds = [float(summary["macro.f1"][name]) for name in ("value", "low", "high")]
+    assert bounds == [evaluation.macro.f1.value, evaluation.macro.f1.low, evaluation.macro.f1.high]
+    assert evaluation.temperature
+    assert float(summary["temperature.temperature"]["value"]) == evaluation.temperature.temperature
     assert evaluation.real
     assert int(summary["real_counted"]["value"]) == evaluation.real.counted
     counts = {(row["name"], row["figure"]): int(row["value"]) for row in table if row["table"] == "confusion"}
@@ -175,3 +187,55 @@ def test_without_a_readable_image_the_table_has_no_accuracy() -> None:
 def test_pictures_are_thumbnails_of_any_mode(evaluation: Evaluation) -> None:
     first = evaluation.mistakes[0].path
     assert "data:image/png" in render_evaluation(evaluation, {first: Image.new("L", (3, 900))})
+
+
+def test_pairs_thresholds_temperature_and_averages_are_on_the_page(evaluation: Evaluation, html: str) -> None:
+    text = Page(html).text
+    for pair in evaluation.confused:
+        assert f"true{pair.label}predicted{pair.predicted} {pair.count} of {pair.support} images" in text
+    assert evaluation.macro
+    assert evaluation.weighted
+    for it in (evaluation.macro.precision, evaluation.macro.f1, evaluation.weighted.recall):
+        assert f"{percent_text(it.value)}{100 * it.low:.2f}\u2013{percent_text(it.high)}" in text
+    scaled = evaluation.temperature
+    assert scaled
+    row = f"with temperature scaling{percent_text(scaled.expected_calibration_error)}{scaled.loss:.4f}"
+    assert row in text
+    assert f"({scaled.of_halves[0]:.3f} and {scaled.of_halves[1]:.3f})" in text
+    first = evaluation.curves[0]
+    assert f"The thresholds of {first.label}" in text
+    for point in first.points:
+        assert f"{point.threshold:.4f}{percent_text(point.precision)}{percent_text(point.recall)}" in text
+
+
+def test_labels_to_look_at_kinds_of_images_and_damage_are_on_the_page(evaluation: Evaluation) -> None:
+    issue = LabelIssue(path=HOSTILE, label="ant", label_probability=0.01, suggested="bee", probability=0.9)
+    part = Slice(property="colours", value="gray", images=7, top1=evaluation.top1)
+    result = msgspec.structs.replace(
+        evaluation,
+        label_issues=LabelIssues(count=31, candidates=(issue,)),
+        slices=(part,),
+        damaged=(FailedImage(path="broken.jpg", reason="Corrupt JPEG data"),),
+    )
+    page = Page(render_evaluation(result, {}))
+    assert page.open == []
+    assert "31 of 40 labels are likely wrong" in page.text
+    assert f"labelant at {percent_text(0.01)}likeliestbee at {percent_text(0.9)}" in page.text
+    assert evaluation.top1
+    assert f"coloursgray7{percent_text(evaluation.top1.value)}" in page.text
+    assert "broken.jpgCorrupt JPEG data" in page.text
+
+
+def test_long_tables_are_searched_by_a_script_that_the_page_s_policy_names() -> None:
+    html = render_evaluation(evaluated(tuple(f"class {index}" for index in range(51))), {})
+    page = Page(html)
+    assert page.open == []
+    assert outside_references(html) == []
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = (attrs["content"] for tag, attrs in page.elements if attrs.get("http-equiv"))
+    assert policy is not None
+    assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" == policy
+    searched = [attrs["data-searched"] for tag, attrs in page.elements if tag == "table" and "data-searched" in attrs]
+    assert searched == ["classes"]
+    assert "fetch" not in script

@@ -74,6 +74,13 @@ class Scoring:
             help="JSON with several right answers per image (ReaL), by their names or in the order of the images."
         ),
     ] = None
+    label_issues: Annotated[
+        bool, Parameter(help="Name the images whose labels are likely wrong, by confident learning (cleanlab).")
+    ] = False
+
+    def packages(self) -> tuple[str, ...]:
+        """The packages that these options need."""
+        return ("cleanlab",) if self.label_issues else ()
 
     def real_labels(self, bundle: Bundle, source: Source) -> RealLabels | None:
         """The several right answers per image, if there are any."""
@@ -146,7 +153,9 @@ def evaluate(
     """
     if given.table:
         output.check()
-        _give(evaluate_rows(given.table, top=scoring.top), output, max_failed)
+        require_all(*scoring.packages(), *page_packages(output.html), *packages_for_table(given.table))
+        result = evaluate_rows(given.table, top=scoring.top, find_label_issues=scoring.label_issues)
+        _give(result, output, max_failed)
         return
     if given and (output.csv or output.html):
         raise UsageError("--csv and --html are not there for results of vendors' tools; use --json")
@@ -162,6 +171,7 @@ def evaluate(
         *page_packages(output.html),
         *packages_for_table(output.predictions),
         *(("simplejpeg",) if strict_images else ()),
+        *scoring.packages(),
     )
     opened = open_model(model, verify=not no_verify)
     source = open_source(data)
@@ -232,6 +242,7 @@ def _evaluated(
             tta=scoring.tta,
             real=real,
             strict_images=strict_images,
+            find_label_issues=scoring.label_issues,
             observe=observe,
         )
     _warn_of_training_images(result)
@@ -254,10 +265,10 @@ def _print_csv(result: Evaluation) -> None:
 
 def _write(html: Path, result: Evaluation, source: Source) -> None:
     """Write the page; its pictures come from the data."""
-    from xception.report.evaluation import render_evaluation
+    from xception.report.evaluation import render_evaluation, shown_images
     from xception.report.pictures import thumbnails
 
-    pictures = thumbnails(source, (mistake.path for mistake in result.mistakes))
+    pictures = thumbnails(source, shown_images(result))
     write_file(html, render_evaluation(result, pictures).encode())
 
 
@@ -271,6 +282,7 @@ def _print(result: Evaluation, next_step: str) -> None:
             "loss": _decimal(result.loss),
             "calibration error": _decimal(result.expected_calibration_error),
             "balanced accuracy": "-" if result.balanced_accuracy is None else f"{result.balanced_accuracy:.2%}",
+            "macro F1": percent(result.macro.f1 if result.macro else None),
             **_further(result),
         }
     )
@@ -288,8 +300,18 @@ def _further(result: Evaluation) -> dict[str, str]:
     if result.real:
         left_out = f"{result.real.uncounted} images without any" if result.real.uncounted else "all images have one"
         facts["right answers"] = f"{percent(result.real.top1)}, {left_out}"
+    if result.roc_auc is not None:
+        against = " of each class against the others" if len(result.labels) > 2 else ""
+        facts["ROC-AUC"] = _decimal(result.roc_auc) + against
+    if result.temperature:
+        scaled, error = result.temperature, _decimal(result.temperature.expected_calibration_error)
+        facts["temperature"] = f"{scaled.temperature:.3f}; calibration error {error} with that of other images"
+    if result.confused:
+        pair = result.confused[0]
+        facts["most confused"] = f"{pair.label} as {pair.predicted}, {pair.count} of {pair.support}"
+    if result.label_issues:
+        facts["labels to look at"] = f"{result.label_issues.count} images, which --json and --html name"
     if len(result.labels) == 2:
-        facts["ROC-AUC"] = _decimal(result.roc_auc)
         facts["equal error rate"] = "-" if result.equal_error_rate is None else f"{result.equal_error_rate:.2%}"
     return facts
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -10,9 +10,9 @@ from PIL import Image
 from xception.intervals import Interval
 from xception.report.confusion import MAX_CLASSES_DRAWN, shown
 from xception.report.document import Card
-from xception.report.html import page, percent_text
-from xception.report.plots import reliability
-from xception.tasks.evaluation import ClassScore, Evaluation
+from xception.report.html import LONG_TABLE_ROWS, page, percent_text
+from xception.report.plots import reliability, score_curves
+from xception.tasks.evaluation import ClassAverages, ClassScore, Evaluation
 from xception.tasks.provenance import flat
 
 CsvRow = tuple[str | int | float | None, ...]
@@ -26,6 +26,9 @@ OVERALL = {
     "brier_score": "Brier score",
 }
 """Names on the page of the figures that sum up all classes."""
+
+AREAS = ("roc_auc", "roc_auc_weighted", "average_precision", "average_precision_weighted")
+"""Figures of the curves of all classes."""
 
 COLUMNS = ("table", "name", "figure", "value", "low", "high")
 
@@ -47,6 +50,7 @@ def render_evaluation(evaluation: Evaluation, pictures: Mapping[str, Image.Image
         conditions=_conditions(evaluation),
         cards=tuple(_cards(evaluation)),
         reliability=reliability(evaluation.calibration) if evaluation.seen else "",
+        score_curves=score_curves(evaluation.curves) if evaluation.curves else "",
         failures=evaluation.failures,
         pictures=pictures,
         **judged(evaluation),
@@ -59,15 +63,36 @@ def judged(evaluation: Evaluation) -> dict[str, object]:
         "result": evaluation,
         "is_small": len(evaluation.labels) <= MAX_CLASSES_DRAWN,
         "overall": {title: getattr(evaluation, figure) for figure, title in OVERALL.items()},
+        "averages": _averages(evaluation),
+        "has_long_tables": any(map(_is_long, (evaluation.classes, evaluation.failures, evaluation.damaged or ()))),
+        "long_table_rows": LONG_TABLE_ROWS,
         "worst_first": sorted(evaluation.classes, key=_recall),
         **shown(evaluation),
     }
 
 
+def shown_images(evaluation: Evaluation) -> Iterator[str]:
+    """The paths of the images whose pictures are on the page."""
+    yield from (mistake.path for mistake in evaluation.mistakes)
+    yield from (example.path for pair in evaluation.confused for example in pair.examples)
+    if evaluation.label_issues:
+        yield from (issue.path for issue in evaluation.label_issues.candidates)
+
+
+def _is_long(rows: Sequence[object]) -> bool:
+    return len(rows) > LONG_TABLE_ROWS
+
+
+def _averages(evaluation: Evaluation) -> dict[str, ClassAverages]:
+    """The means over the classes by their names on the page."""
+    found = {"each class counts the same": evaluation.macro, "weighted by images": evaluation.weighted}
+    return {name: means for name, means in found.items() if means}
+
+
 def evaluation_csv(evaluation: Evaluation) -> str:
     """All figures in one table, one per line, fractions as they are: `table,name,figure,value,low,high`.
 
-    The tables are summary, class, calibration (named by the bin), confusion (true and predicted class, counts
+    The tables are summary, class, slice, calibration (named by the bin), confusion (true and predicted class, counts
     above zero), mistake and failure (path and reason).
     """
     file = io.StringIO()
@@ -106,7 +131,9 @@ def _cards(evaluation: Evaluation) -> Iterator[Card]:
         note = f"in {len(evaluation.calibration)} bins of confidence"
         yield Card(label="Calibration error", value=percent_text(evaluation.expected_calibration_error), note=note)
     if evaluation.roc_auc is not None:
-        note = f"equal error rate {percent_text(evaluation.equal_error_rate)}"
+        note = "mean of each class against the others"
+        if evaluation.equal_error_rate is not None:
+            note = f"equal error rate {percent_text(evaluation.equal_error_rate)}"
         yield Card(label="ROC-AUC", value=f"{evaluation.roc_auc:.4f}", note=note)
 
 
@@ -121,8 +148,13 @@ def accuracy_card(label: str, interval: Interval | None, note: str = "") -> Card
 def _rows(evaluation: Evaluation) -> Iterator[CsvRow]:
     yield from _summary(evaluation)
     for entry in evaluation.classes:
-        for figure in ("support", "precision", "recall", "f1"):
-            yield "class", entry.label, figure, getattr(entry, figure), None, None
+        for figure in ("support", "precision", "recall", "f1", "roc_auc", "average_precision"):
+            interval = getattr(entry, f"{figure}_interval", None)
+            yield "class", entry.label, figure, getattr(entry, figure), *_bounds(interval)
+    for part in evaluation.slices:
+        yield "slice", part.property, part.value, part.images, None, None
+        if part.top1:
+            yield "slice", part.property, f"{part.value}, top1", part.top1.value, *_bounds(part.top1)
     for row in evaluation.calibration:
         for figure in ("images", "confidence", "accuracy"):
             yield "calibration", f"{row.low:.4f}-{row.high:.4f}", figure, getattr(row, figure), None, None
@@ -136,13 +168,25 @@ def _rows(evaluation: Evaluation) -> Iterator[CsvRow]:
         yield "failure", failure.path, failure.reason, None, None, None
 
 
+def _bounds(interval: Interval | None) -> tuple[float | None, float | None]:
+    return (interval.low, interval.high) if interval else (None, None)
+
+
 def _summary(evaluation: Evaluation) -> Iterator[CsvRow]:
     for figure in ("bundle", "data", "backend", "tta", "subset", "total", "seen", "failed"):
         yield "summary", None, figure, getattr(evaluation, figure), None, None
     for k, interval in enumerate(evaluation.top_k, 1):
         yield "summary", None, f"top{k}", interval.value, interval.low, interval.high
-    for figure in ("loss", "expected_calibration_error", *OVERALL, "roc_auc", "equal_error_rate"):
+    for figure in ("loss", "expected_calibration_error", *OVERALL, *AREAS, "equal_error_rate"):
         yield "summary", None, figure, getattr(evaluation, figure), None, None
+    for kind, means in (("macro", evaluation.macro), ("weighted", evaluation.weighted)):
+        for figure in means.__struct_fields__ if means else ():
+            interval = getattr(means, figure)
+            yield "summary", None, f"{kind}.{figure}", interval.value, *_bounds(interval)
+    if evaluation.temperature:
+        for figure in ("temperature", "loss", "expected_calibration_error", "brier_score"):
+            name = f"temperature.{figure}"
+            yield "summary", None, name, getattr(evaluation.temperature, figure), None, None
     if evaluation.real:
         top1 = evaluation.real.top1
         yield "summary", None, "real", *((top1.value, top1.low, top1.high) if top1 else (None,) * 3)

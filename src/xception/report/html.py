@@ -1,7 +1,11 @@
-"""HTML pages: one self-contained file each, without network and scripts."""
+"""HTML pages: one self-contained file each, without network. The only script sorts and searches long tables; without it
+they are whole and in their order."""
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 
 from xception.extras import require
 from xception.intervals import Interval
@@ -10,6 +14,21 @@ from xception.report.document import Report
 from xception.report.plots import overlay, png_uri, throughput, training_curves
 
 MAX_FAILURES = 20
+
+LONG_TABLE_ROWS = 20
+"""Rows of a table above which it can be sorted and searched."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script in a page, and its name in the page's policy, which allows no other one."""
+
+    text: str
+
+    @property
+    def source(self) -> str:
+        """The script's SHA-256 as the policy states it."""
+        return f"sha256-{base64.b64encode(hashlib.sha256(self.text.encode()).digest()).decode()}"
 
 
 @dataclass(frozen=True)
@@ -45,6 +64,9 @@ def render(report: Report) -> str:
 def page(template: str, **facts: object) -> str:
     """A template of this package with its facts filled in.
 
+    Where `has_long_tables` is one of them and true, tables that are marked with `data-searched` can be sorted and
+    searched.
+
     Raises:
         MissingExtra: jinja2 is not installed.
     """
@@ -57,7 +79,10 @@ def page(template: str, **facts: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(percent=percent_text, megabytes=megabytes, rate=rate_text, png_uri=png_uri)
-    html: str = environment.get_template(template).render(facts)
+    script = Script(files("xception.report").joinpath("templates/tables.js").read_text("utf-8"))
+    html: str = environment.get_template(template).render(
+        facts, script=script if facts.get("has_long_tables") else None
+    )
     return html
 
 

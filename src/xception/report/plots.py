@@ -12,7 +12,7 @@ from PIL import Image
 
 from xception.extras import require
 from xception.speed.benchmark import Run
-from xception.tasks.evaluation import ConfidenceBin
+from xception.tasks.evaluation import ConfidenceBin, ScoreCurve
 from xception.train.logs import Epoch
 
 if TYPE_CHECKING:
@@ -143,6 +143,26 @@ def reliability(bins: Sequence[ConfidenceBin]) -> str:
         images.set(title="Images", xlabel="confidence (%)", xlim=(0, 100))
 
     return _svg("reliability", (10, 3.3), draw)
+
+
+def score_curves(curves: Sequence[ScoreCurve]) -> str:
+    """ROC curves on the left, precision and recall on the right; of several the first one stands out."""
+
+    def draw(figure: "Figure") -> None:
+        roc, precision = figure.subplots(1, 2)
+        for place, curve in reversed(list(enumerate(curves))):
+            colour, width = (GREY, 0.9) if place else (BLUE, 1.8)
+            rates = [0, *(100 * point.false_positive_rate for point in curve.points)]
+            recalls = [100 * point.recall for point in curve.points]
+            label = None if place else curve.label
+            roc.plot(rates, [0, *recalls], color=colour, linewidth=width, label=label)
+            precision.plot(recalls, [100 * point.precision for point in curve.points], color=colour, linewidth=width)
+        roc.plot([0, 100], [0, 100], color=GREY, linestyle=(0, (3, 2)), linewidth=1.2)
+        roc.set(title="Recall (%)", xlabel="false positive rate (%)", xlim=(-1, 101), ylim=(-1, 101))
+        precision.set(title="Precision (%)", xlabel="recall (%)", xlim=(-1, 101), ylim=(-1, 101))
+        roc.legend(loc="lower right")
+
+    return _svg("scores", (10, 3.3), draw)
 
 
 def layer_error_plot(together: Mapping[str, float], single: Mapping[str, float]) -> str:

@@ -15,8 +15,11 @@ from xception.pipeline.lane import Damage, Failure, Scored
 from xception.pipeline.sessions import VIEWS, Averaged, Restricted, Tta
 from xception.tasks.binary import two_classes
 from xception.tasks.evaluation import Evaluation
+from xception.tasks.kept_logits import KeptLogits
+from xception.tasks.label_issues import label_issues
 from xception.tasks.provenance import DataFingerprint, provenance_of
 from xception.tasks.real_labels import RealLabels
+from xception.tasks.slices import Slices
 from xception.tasks.tally import Tally
 from xception.tasks.targets import present, relabelled, renamed
 
@@ -33,12 +36,13 @@ def evaluate(
     tta: Tta | None = None,
     real: RealLabels | None = None,
     strict_images: bool = False,
+    find_label_issues: bool = False,
     observe: Observer | None = None,
 ) -> Evaluation:
     """Run a model over a labelled data set.
 
     No figure depends on the order of the images. Memory does not grow with their number, except by the failures,
-    which are all named, and by eight bytes per image for models of two classes.
+    which are all named, and by some bytes per image in the end; the logits of all images are kept in a temporary file.
 
     Args:
         engine: the opened model; images become pixels as published, to the bit, unless it was opened with another mode.
@@ -50,13 +54,14 @@ def evaluate(
         real: several right answers per image, for `Evaluation.real`.
         strict_images: count damaged JPEG files as failed, which otherwise are seen and named in `Evaluation.damaged`;
             without simplejpeg nobody looks.
+        find_label_issues: look for images whose labels are likely wrong; the probabilities of all images are in memory.
         observe: is given every outcome in the order of the images, with the place of its true class among the names
             of the tally, which has counted it.
 
     Raises:
         InputError: a class of the data is none of the model's, or an image is missing in `real`.
         CheckFailed: the model's logits are not numbers.
-        MissingExtra: images are to be strict, and simplejpeg is not installed.
+        MissingExtra: images are to be strict, and simplejpeg is not installed; or labels checked, and cleanlab is not.
     """
     require_engine(engine)
     require_source(source)
@@ -66,8 +71,13 @@ def evaluate(
     asked = {"class_map": class_map, "subset": subset, "tta": tta, "real": real}
     digests = training_images(engine.bundle)
     items = source if digests is None else Recognised(source, digests)
-    tally = count_outcomes(engine, items, **asked, fingerprint=fingerprint, observe=observe)  # type: ignore[arg-type]
-    result = tally.evaluation(str(engine.bundle.path), source.name, engine.session.facts.name, len(source), top)
+    slices = Slices()
+    with KeptLogits() as kept:
+        watchers = {"fingerprint": fingerprint, "kept": kept, "slices": slices, "observe": observe}
+        tally = count_outcomes(engine, items, **asked, **watchers)  # type: ignore[arg-type]
+        result = tally.evaluation(str(engine.bundle.path), source.name, engine.session.facts.name, len(source), top)
+        found = kept.read() if find_label_issues else None
+        issues = label_issues(found, tally.names, tally.activation, lambda place: source[place].key) if found else None
     options = asked | {"class_map": dict(class_map), "real": real.digest if real else None, "damaged_images": damage}
     return msgspec.structs.replace(
         result,
@@ -76,6 +86,8 @@ def evaluate(
         inventory=inventory_of(source),
         damaged=result.damaged if looks else None,
         trained_on=len(items.known) if isinstance(items, Recognised) else None,
+        label_issues=issues,
+        slices=slices.rows(),
         provenance=provenance_of([engine.judging()], source, fingerprint, options),
     )
 
@@ -89,12 +101,14 @@ def count_outcomes(
     tta: Tta | None = None,
     real: RealLabels | None = None,
     fingerprint: DataFingerprint | None = None,
+    kept: KeptLogits | None = None,
+    slices: Slices | None = None,
     observe: Observer | None = None,
 ) -> Tally:
     """Run the model over a labelled data set; returns the counts behind `evaluate`, which takes the same arguments.
 
     Counts of parts of a data set add up to those of the whole, which fractions do not. `fingerprint` sums up the
-    images that are loaded, with the model's own classes.
+    images that are loaded, with the model's own classes; `kept` takes all logits, and `slices` counts by properties.
 
     Raises:
         InputError: a class of the data is none of the model's, or an image is missing in `real`.
@@ -111,12 +125,14 @@ def count_outcomes(
     def valid(key: str, position: int) -> set[int]:
         return {place[index] for index in real.valid(key, position) if index in place} if real else set()
 
-    tally = Tally(tuple(labels.names[index] for index in classes), valid if real else None, activation)
+    tally = Tally(tuple(labels.names[index] for index in classes), valid if real else None, activation, kept)
     runner = _with_views(engine.judging(), classes if subset else None, tta)
-    items = (fingerprint or DataFingerprint()).watch(relabelled(source, targets))
+    slices = slices or Slices()
+    items = slices.watch((fingerprint or DataFingerprint()).watch(relabelled(source, targets)))
     places = tuple(place.get(target, -1) for target in range(len(labels)))
     for index, outcome in enumerate(runner.run(relabelled(items, places))):
         tally.add(outcome)
+        slices.add(index, outcome)
         if observe:
             observe(outcome, places[targets[source[index].target or 0]], tally)
     return tally

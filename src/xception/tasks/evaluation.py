@@ -44,6 +44,93 @@ class ClassScore(msgspec.Struct, frozen=True, kw_only=True):
     f1: float | None
     recall_interval: Interval | None = None
     """The recall with its 95 % Wilson interval."""
+    precision_interval: Interval | None = None
+    """The precision with its 95 % Wilson interval."""
+    roc_auc: float | None = None
+    """Area under the ROC curve of this class against all others, by its probability."""
+    average_precision: float | None = None
+    """Precision of this class against all others, averaged over the recall."""
+
+
+class ClassAverages(msgspec.Struct, frozen=True, kw_only=True):
+    """Means over the classes, with 95 % bootstrap intervals; a figure that no image decides counts as zero."""
+
+    precision: Interval
+    recall: Interval
+    f1: Interval
+
+
+class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
+    """The images with at least this probability of a class, taken for the class."""
+
+    threshold: float
+    precision: float
+    recall: float
+    """The true positive rate of the ROC curve."""
+    false_positive_rate: float
+
+
+class ScoreCurve(msgspec.Struct, frozen=True, kw_only=True):
+    """The ROC and the precision-recall curve of a class against all others, the highest threshold first."""
+
+    label: str
+    points: tuple[CurvePoint, ...]
+
+
+class TemperatureScaling(msgspec.Struct, frozen=True, kw_only=True):
+    """Temperature scaling, judged on images that the temperature was not fitted on: each half of the images is scaled
+    with the other half's."""
+
+    temperature: float
+    """Number that logits are divided by, fitted on all images: for other images, not for these."""
+    of_halves: tuple[float, float]
+    """Those of the two halves."""
+    loss: float
+    expected_calibration_error: float | None
+    brier_score: float
+
+
+class ConfusedPair(msgspec.Struct, frozen=True, kw_only=True):
+    """The images of one class that were taken for another."""
+
+    label: str
+    predicted: str
+    count: int
+    support: int
+    """Images of the true class that were seen."""
+    examples: tuple[Mistake, ...]
+    """The most confident ones."""
+
+
+class LabelIssue(msgspec.Struct, frozen=True, kw_only=True):
+    """An image whose label may be wrong."""
+
+    path: str
+    label: str
+    """The label that it has."""
+    label_probability: float
+    suggested: str
+    """The likeliest class."""
+    probability: float
+
+
+class LabelIssues(msgspec.Struct, frozen=True, kw_only=True):
+    """Images whose labels confident learning (Northcutt et al. 2021) takes for wrong. It is to be believed only of
+    images that the model was not trained on."""
+
+    count: int
+    """All that were found."""
+    candidates: tuple[LabelIssue, ...]
+    """At most `MAX_LABEL_ISSUES`, those of the least probable label first."""
+
+
+class Slice(msgspec.Struct, frozen=True, kw_only=True):
+    """The images that have something in common."""
+
+    property: str
+    value: str
+    images: int
+    top1: Interval | None
 
 
 class ConfidenceBin(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,12 +199,31 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """Gorodkin's for several classes, from -1 to 1."""
     cohens_kappa: float | None = None
     """Agreement beyond chance, at most 1."""
+    macro: ClassAverages | None = None
+    """Means over the classes that have images or were predicted."""
+    weighted: ClassAverages | None = None
+    """Means over the classes, weighted by their images."""
     brier_score: float | None = None
     """Mean squared distance of all class probabilities from the truth, from 0 to 2."""
     roc_auc: float | None = None
-    """Only for models of two classes, as is the next figure; the second class is the positive one, which changes
-    neither."""
+    """Mean area under the ROC curves of each class against all others, which of two classes is the same for both."""
+    roc_auc_weighted: float | None = None
+    """The same, weighted by the images of each class."""
+    average_precision: float | None = None
+    """Mean average precision of each class against all others."""
+    average_precision_weighted: float | None = None
+    curves: tuple[ScoreCurve, ...] = ()
+    """Of two classes the second one's; else those of the lowest average precision, the lowest first."""
+    temperature: TemperatureScaling | None = None
+    """None where scipy is not installed, or there was no room to keep all answers."""
     equal_error_rate: float | None = None
+    """Only for models of two classes; the second class is the positive one, which does not change it."""
+    confused: tuple[ConfusedPair, ...] = ()
+    """The pairs of classes with most confusions, the most first."""
+    label_issues: LabelIssues | None = None
+    """None if nobody looked for them."""
+    slices: tuple[Slice, ...] = ()
+    """Accuracy of images by their size, colours, format and damage, where they differ in these."""
     real: RealScore | None = None
     """Accuracy against several right answers per image, if these were given."""
     tta: Tta | None = None

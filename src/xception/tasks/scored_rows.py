@@ -13,6 +13,8 @@ from xception.labels import index_classes
 from xception.pipeline.lane import Failure, Scored
 from xception.tasks.evaluation import Evaluation
 from xception.tasks.image_results import ImageResult, read_image_results
+from xception.tasks.kept_logits import KeptLogits
+from xception.tasks.label_issues import label_issues
 from xception.tasks.tally import Tally
 
 BACKEND = "results"
@@ -40,24 +42,36 @@ class PairedResults(msgspec.Struct, frozen=True, kw_only=True):
     """Keys of the images for which the two name different classes."""
 
 
-def evaluate_rows(path: Path, *, top: int = 5) -> Evaluation:
+def evaluate_rows(path: Path, *, top: int = 5, find_label_issues: bool = False) -> Evaluation:
     """The evaluation of a file of results that holds logits: every figure but those that need the images.
+
+    Args:
+        path: the file.
+        top: the largest k of `top_k`.
+        find_label_issues: look for images whose labels are likely wrong.
 
     Raises:
         InputError: no such file, an image without a label, or answers without logits.
         CheckFailed: logits that are not numbers.
+        MissingExtra: labels are to be checked, and cleanlab is not installed.
     """
     rows = list(read_image_results(path))
-    tally = Tally(_names(rows, path))
-    for row in rows:
-        if row.target is None:
-            raise InputError(f"{row.key} in {path} has no true class; expected the results of labelled images")
-        if row.failure is not None:
-            tally.add(Failure(row.key, row.failure))
-            continue
-        item = Item(row.key, row.target, bytes)
-        tally.add(Scored(item, np.array(row.logits, np.float32), row.damage))
-    return tally.evaluation(str(path), path.name, BACKEND, len(rows), top)
+    with KeptLogits() as kept:
+        tally = Tally(_names(rows, path), kept=kept)
+        for row in rows:
+            tally.add(_outcome(row, path))
+        result = tally.evaluation(str(path), path.name, BACKEND, len(rows), top)
+        found = kept.read() if find_label_issues else None
+        issues = label_issues(found, tally.names, tally.activation, lambda place: rows[place].key) if found else None
+    return msgspec.structs.replace(result, label_issues=issues)
+
+
+def _outcome(row: ImageResult, path: Path) -> Scored | Failure:
+    if row.target is None:
+        raise InputError(f"{row.key} in {path} has no true class; expected the results of labelled images")
+    if row.failure is not None:
+        return Failure(row.key, row.failure)
+    return Scored(Item(row.key, row.target, bytes), np.array(row.logits, np.float32), row.damage)
 
 
 def _names(rows: Iterable[ImageResult], path: Path) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import insort
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
 from math import fsum, isnan
 
 import numpy as np
@@ -28,9 +28,26 @@ from xception.metrics import (
     weighted_f1,
 )
 from xception.pipeline.lane import Failure, Scored
-from xception.tasks.evaluation import ClassScore, ConfidenceBin, Evaluation, FailedImage, Mistake, RealScore
+from xception.tasks.averages import averages
+from xception.tasks.evaluation import (
+    ClassScore,
+    ConfidenceBin,
+    ConfusedPair,
+    Evaluation,
+    FailedImage,
+    Mistake,
+    RealScore,
+)
+from xception.tasks.kept_logits import KeptLogits
+from xception.tasks.score_figures import with_score_figures
 
 MAX_MISTAKES = 24
+MAX_PAIRS = 12
+"""Pairs of confused classes that are named."""
+
+MAX_EXAMPLES = 3
+"""Images that are named of a pair."""
+
 BINS = 15
 """Bins of confidence, as many as Guo et al. (2017) use."""
 
@@ -44,10 +61,17 @@ class Tally:
         names: the classes, in the order of the logits.
         valid: the right classes of an image, given its key and its place among the outcomes, if there may be several.
         activation: the way from logits to probabilities.
+        kept: takes the logits of all images, for the figures that need them at once.
     """
 
-    def __init__(self, names: tuple[str, ...], valid: Valid | None = None, activation: Activation = "softmax") -> None:
-        self.names, self.activation = names, activation
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        valid: Valid | None = None,
+        activation: Activation = "softmax",
+        kept: KeptLogits | None = None,
+    ) -> None:
+        self.names, self.activation, self.kept = names, activation, kept
         self.confusion = np.zeros((len(names), len(names)), np.int64)
         self.ranks = np.zeros(len(names), np.int64)
         self.loss = ExactSum()
@@ -58,6 +82,7 @@ class Tally:
         self.failures: list[FailedImage] = []
         self.damaged: list[FailedImage] = []
         self.mistakes: list[tuple[float, str, int, int]] = []
+        self.examples: dict[tuple[int, int], list[tuple[float, str]]] = {}
         self.valid = valid
         self.real_hits = self.real_counted = 0
         self._added = 0
@@ -90,9 +115,10 @@ class Tally:
         self.reliability.add(confidence, predicted == target)
         if len(self.names) == 2:
             self.margins[target].append(float(logits[1]) - float(logits[0]))
+        if self.kept:
+            self.kept.add(self._added, target, logits)
         if predicted != target:
-            insort(self.mistakes, (-confidence, key, target, predicted))
-            del self.mistakes[MAX_MISTAKES:]
+            self._mistake(-confidence, key, target, predicted)
         if self.valid and (right := self.valid(key, self._added)):
             self.real_counted += 1
             self.real_hits += predicted in right
@@ -111,9 +137,19 @@ class Tally:
         self.failures += other.failures
         self.damaged += other.damaged
         self.mistakes = sorted(self.mistakes + other.mistakes)[:MAX_MISTAKES]
+        for pair, examples in other.examples.items():
+            self.examples[pair] = sorted(self.examples.get(pair, []) + examples)[:MAX_EXAMPLES]
         self.real_hits += other.real_hits
         self.real_counted += other.real_counted
         self._added += other._added
+
+    def _mistake(self, negative: float, key: str, target: int, predicted: int) -> None:
+        """Note a mistake, by its confidence with a minus."""
+        insort(self.mistakes, (negative, key, target, predicted))
+        del self.mistakes[MAX_MISTAKES:]
+        of_pair = self.examples.setdefault((target, predicted), [])
+        insort(of_pair, (negative, key))
+        del of_pair[MAX_EXAMPLES:]
 
     @property
     def seen(self) -> int:
@@ -141,7 +177,8 @@ class Tally:
         self.check_total(data, total)
         hits = [wilson(int(count), seen) for count in self.ranks.cumsum()]
         negatives, positives = (np.array(margins) for margins in self.margins)
-        return Evaluation(
+        macro, weighted = averages(self.confusion) or (None, None)
+        result = Evaluation(
             bundle=bundle,
             data=data,
             backend=backend,
@@ -160,6 +197,8 @@ class Tally:
             weighted_f1=weighted_f1(self.confusion),
             matthews_correlation=matthews_correlation(self.confusion),
             cohens_kappa=cohens_kappa(self.confusion),
+            macro=macro,
+            weighted=weighted,
             brier_score=self.brier.mean(seen),
             roc_auc=roc_auc(negatives, positives),
             equal_error_rate=equal_error_rate(negatives, positives),
@@ -167,13 +206,27 @@ class Tally:
             labels=self.names,
             confusion=tuple(tuple(map(int, row)) for row in self.confusion),
             classes=self._classes(),
-            mistakes=tuple(
-                Mistake(path=key, label=self.names[target], predicted=self.names[predicted], probability=-negative)
-                for negative, key, target, predicted in self.mistakes
-            ),
+            mistakes=tuple(self._named(*row) for row in self.mistakes),
+            confused=tuple(self._confused()),
             failures=_by_path(self.failures),
             damaged=_by_path(self.damaged),
         )
+        return with_score_figures(result, self.kept, self.activation) if self.kept else result
+
+    def _named(self, negative: float, key: str, target: int, predicted: int) -> Mistake:
+        return Mistake(path=key, label=self.names[target], predicted=self.names[predicted], probability=-negative)
+
+    def _confused(self) -> Iterator[ConfusedPair]:
+        """The pairs of classes with most confusions; of those with equally many, the first in the order of classes."""
+        most = sorted(self.examples, key=lambda pair: (-int(self.confusion[pair]), pair))[:MAX_PAIRS]
+        for target, predicted in most:
+            yield ConfusedPair(
+                label=self.names[target],
+                predicted=self.names[predicted],
+                count=int(self.confusion[target, predicted]),
+                support=int(self.confusion[target].sum()),
+                examples=tuple(self._named(*row, target, predicted) for row in self.examples[target, predicted]),
+            )
 
     def _balanced_loss(self) -> float | None:
         support = self.confusion.sum(axis=1).tolist()
@@ -197,7 +250,7 @@ class Tally:
 
     def _classes(self) -> tuple[ClassScore, ...]:
         scores = precision_recall_f1(self.confusion).tolist()
-        support = self.confusion.sum(axis=1).tolist()
+        support, taken = (self.confusion.sum(axis=axis).tolist() for axis in (1, 0))
         rows = ([None if isnan(score) else score for score in row] for row in scores)
         return tuple(
             ClassScore(
@@ -207,9 +260,10 @@ class Tally:
                 recall=recall,
                 f1=f1,
                 recall_interval=wilson(right, images),
+                precision_interval=wilson(right, predicted),
             )
-            for label, images, right, (precision, recall, f1) in zip(
-                self.names, support, self.confusion.diagonal().tolist(), rows, strict=True
+            for label, images, predicted, right, (precision, recall, f1) in zip(
+                self.names, support, taken, self.confusion.diagonal().tolist(), rows, strict=True
             )
         )
 
