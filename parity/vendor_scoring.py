@@ -1,6 +1,6 @@
 """Compare our scores with those of the vendors' own scripts: `python -m parity.vendor_scoring --help`.
 
-Results are written here as `xception predict --format` writes them, for 5,000 images with drawn logits (or for the
+Results are written here as `xception predict --vendor` writes them, for 5,000 images with drawn logits (or for the
 images of a folder), and scored twice: by the script, in a process of its own, and by us. Ours are printed as the
 script prints its numbers, and both have to be the same text.
 """
@@ -21,7 +21,8 @@ import numpy as np
 from xception.interchange import ascend, mindspore, vastai
 from xception.labels import imagenet1k
 from xception.metrics import top_k
-from xception.tasks.vendor_results import ScoredResults, TrueClasses, Vendor, read_results, score_results, truth_of_file
+from xception.tasks.evaluation import Evaluation
+from xception.tasks.vendor_results import TrueClasses, Vendor, read_results, score_results, truth_of_file
 
 VASTAI = "cv/classification/common/eval"
 MINDSPORE = "official/cv/Inception/xception/postprocess.py"
@@ -109,8 +110,14 @@ def logits(truth: TrueClasses) -> Iterator[tuple[str, np.ndarray]]:
         yield path, values
 
 
-def ours(vendor: Vendor, results: Path, truth: TrueClasses, datalist: Path | None = None) -> ScoredResults:
-    return score_results(vendor, results, read_results(vendor, results, len(LABELS), datalist), truth)
+def ours(
+    vendor: Vendor,
+    results: Path,
+    truth: TrueClasses,
+    datalist: Path | None = None,
+    text: ascend.TextMeaning | None = None,
+) -> Evaluation:
+    return score_results(vendor, results, read_results(vendor, results, len(LABELS), datalist, text), truth, LABELS)
 
 
 def vastai_rows(checkout: Path, folder: Path, truth: TrueClasses, rows: Iterator[tuple[str, np.ndarray]]) -> list[Row]:
@@ -152,8 +159,8 @@ def _vastai_row(checkout: Path, files: str, result: Path, truth: TrueClasses) ->
     return Row("eval_topk.py", files, scored.total, " / ".join(match.groups()) if match else "-", _percents(scored))
 
 
-def _percents(scored: ScoredResults) -> str:
-    return " / ".join(str(np.around(scored.top[k].value * 100, 3)) for k in (0, 4))
+def _percents(scored: Evaluation) -> str:
+    return " / ".join(str(np.around(scored.top_k[k].value * 100, 3)) for k in (0, 4))
 
 
 def ascend_rows(checkout: Path, folder: Path, truth: TrueClasses, rows: Iterator[tuple[str, np.ndarray]]) -> list[Row]:
@@ -172,10 +179,12 @@ def ascend_rows(checkout: Path, folder: Path, truth: TrueClasses, rows: Iterator
 
 def _ascend_row(script: Path, results: Path, labels: Path, folder: Path) -> Row:
     theirs = _ascend_document(script, results, labels, folder)
-    scored = ours("ascend", results, truth_of_file(labels, len(LABELS)))
-    shares = tuple(interval.value for interval in scored.top)
-    summary = ascend.summary_bytes(ascend.Summary(images=scored.seen, classes=scored.classes, accuracies=shares))
-    name, kind = f"{script.parent.name}/{script.name}", f"{results.name}, {scored.classes} values"
+    text: ascend.TextMeaning = "classes" if results.name == ascend.CLASSES else "scores"
+    scored = ours("ascend", results, truth_of_file(labels, len(LABELS)), text=text)
+    shares = tuple(interval.value for interval in scored.top_k)
+    values = scored.vendor.values if scored.vendor else 0
+    summary = ascend.summary_bytes(ascend.Summary(images=scored.seen, classes=values, accuracies=shares))
+    name, kind = f"{script.parent.name}/{script.name}", f"{results.name}, {values} values"
     return Row(name, kind, scored.total, _short(theirs), _short(json.loads(summary)))
 
 
@@ -207,7 +216,7 @@ def mindspore_row(checkout: Path, folder: Path, truth: TrueClasses, rows: Iterat
     results = out / mindspore.RESULTS
     printed = _run(checkout / MINDSPORE, "--result_path", results, "--label_file", labels)
     scored = ours("mindspore", out, truth_of_file(labels, len(LABELS)))
-    hits = [round(interval.value * scored.seen) for interval in scored.top]
+    hits = [round(interval.value * scored.seen) for interval in scored.top_k]
     text = f"Top_1_Acc={100.0 * hits[0] / scored.seen}%, Top_5_Acc={100.0 * hits[4] / scored.seen}%"
     return Row("xception/postprocess.py", "_0.bin", scored.total, printed.strip(), text)
 

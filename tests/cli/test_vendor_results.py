@@ -1,6 +1,11 @@
 """`xception predict --vendor` and `xception evaluate --results`, as a user runs them."""
 
+import ast
+import csv
+import io
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.interchange.readers import read_summary
+from tests.support.samples import CLASSES
 from tests.tasks.test_vendor_results import folder_of_pictures
 from xception.bundle import Bundle
 from xception.cli.app import run
@@ -72,7 +78,7 @@ def test_imagenets_classes_need_no_bundle(tmp_path: Path, capsys: pytest.Capture
     assert run(arguments) == 0
     captured = capsys.readouterr()
     assert "4 = 3 seen + 1 failed" in captured.out
-    assert "top-1   66.67%" in captured.out
+    assert re.search(r"top-1 +66\.67%", captured.out)
     assert "failed: val_3.JPEG: has no result" in captured.err
     assert "WARNING: 1 of 4 images were not scored" in captured.err
     assert "top-1 of all lies between 50.00% and 75.00%" in captured.err
@@ -156,3 +162,44 @@ def test_options_that_a_pack_or_a_graph_has_not_are_refused(
     assert run([*start, "onnx", "--calibration", "digits"]) == 2
     assert "onnx has no --calibration" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_chips_results_have_the_report_of_a_model(
+    onnx_bundle: Bundle, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, page, bundle = tmp_path / "out", tmp_path / "page.html", str(onnx_bundle.path)
+    assert run(["predict", bundle, str(data), "--vendor", "ascend", "--out", str(out)]) == 0
+    capsys.readouterr()
+    given = ["evaluate", bundle, str(data), "--results", str(out), "--vendor", "ascend"]
+    assert run([*given, "--html", str(page), "--csv"]) == 0
+    table = {row["figure"]: row["value"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
+    expected = document(capsys, "evaluate", bundle, data)
+    assert float(table["loss"]) == pytest.approx(expected["loss"], rel=1e-6)
+    html = page.read_text("utf-8")
+    assert "data:image/png" in html
+    assert "The most confused pairs" in html
+    assert "options.answers" in html
+    assert run([*given, "--min-top1", "1"]) == 1
+    assert run([*given, "--max-failed", "0"]) == 1
+    assert run([*given, "--tta", "flip"]) == 2
+
+
+@pytest.mark.parametrize("classes", [2, 7])
+def test_a_plain_evaluation_writes_the_vendors_summaries(
+    classes: int, onnx_bundle: Bundle, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = [] if classes == 7 else ["--subset-classes"]
+    folder = data if classes == 7 else tmp_path / "two"
+    for name in CLASSES[:2] if classes == 2 else ():
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copytree(data / name, folder / name)
+    files = ["--result-json", str(tmp_path / "result.json"), "--result-log", str(tmp_path / "acc.log")]
+    assert run(["evaluate", str(onnx_bundle.path), str(folder), "--json", *held, *files]) == 0
+    found = json.loads(capsys.readouterr().out)
+    summary = read_summary(tmp_path / "result.json")
+    assert (summary.images, summary.classes) == (found["seen"], classes)
+    assert summary.accuracies[0] == pytest.approx(found["top1"]["value"], abs=5e-5)
+    line = (tmp_path / "acc.log").read_text()
+    top5 = found["top5"]["value"] if classes > 5 else 1.0
+    said = ast.literal_eval(line.removeprefix("result: "))
+    assert said == {"Loss": found["loss"], "Top_1_Acc": found["top1"]["value"], "Top_5_Acc": top5}

@@ -30,11 +30,13 @@ from xception.cli.options import (
 )
 from xception.cli.origin import made_here
 from xception.cli.output import Watched, command, percent, print_facts, print_json, progress_bar, propose, say
-from xception.cli.vendor_results import NO_RESULTS, VendorResults, score
+from xception.cli.vendor_results import NO_RESULTS, VendorResults, score, warn
 from xception.data.source import Items, Source
 from xception.data.sources import open_source, packages_for
 from xception.errors import CheckFailed, UsageError
 from xception.extras import require_all
+from xception.interchange.ascend import Summary, summary_bytes
+from xception.interchange.mindspore import accuracy_line
 from xception.labels import class_map_of
 from xception.outputs import write_file
 from xception.pipeline.lane import Failure, Scored
@@ -47,6 +49,7 @@ from xception.tasks.image_results import ResultMaker, packages_for_table, result
 from xception.tasks.real_labels import RealLabels, read_real
 from xception.tasks.scored_rows import evaluate_rows
 from xception.tasks.tally import Tally
+from xception.tasks.vendor_results import MAX_TOP
 
 
 @Parameter(name="*")
@@ -100,6 +103,10 @@ class EvaluationOutput:
         Parameter(help="Also write a row for each image: a .parquet, .jsonl or .csv file, which --results reads."),
     ] = None
     logits: KeepLogits = False
+    result_json: Annotated[Path | None, Parameter(help="Write the accuracies here as Ascend's scripts do.")] = None
+    result_log: Annotated[
+        Path | None, Parameter(help="Write loss and accuracies here, as the line that MindSpore's zoo prints.")
+    ] = None
     min_top1: Annotated[
         float | None, Parameter(help="Exit with code 1 if the top-1 accuracy is lower; a fraction.")
     ] = None
@@ -151,20 +158,12 @@ def evaluate(
 
     For --results of a vendor's tool, the model only tells the classes, which without it are ImageNet's.
     """
-    if given.table:
-        output.check()
-        require_all(*scoring.packages(), *page_packages(output.html), *packages_for_table(given.table))
-        result = evaluate_rows(given.table, top=scoring.top, find_label_issues=scoring.label_issues)
-        _give(result, output, max_failed)
-        return
-    if given and (output.csv or output.html):
-        raise UsageError("--csv and --html are not there for results of vendors' tools; use --json")
+    output.check()
     if given or model is None or data is None:
-        score(given, model, data, json=output.json)
+        _score_results(model, data, given, scoring, output, max_failed)
         return
     check_at_least_one(top=scoring.top)
     engine.check()
-    output.check()
     require_all(
         *packages_to_run(model, engine.backend),
         *packages_for(data),
@@ -180,6 +179,36 @@ def evaluate(
     _give(result, output, max_failed, source, next_step=command("benchmark", model, data))
 
 
+def _score_results(
+    model: str | None,
+    data: str | None,
+    given: VendorResults,
+    scoring: Scoring,
+    output: EvaluationOutput,
+    max_failed: int | None,
+) -> None:
+    """Score what --predictions or a vendor's tool wrote, without running a model.
+
+    Raises:
+        UsageError: options that need a model to run.
+    """
+    if given and (output.predictions or scoring.class_map or scoring.subset_classes or scoring.tta or scoring.real):
+        raise UsageError(
+            "--results scores answers that are there already; --predictions, --class-map, --subset-classes, --tta and "
+            "--real are for a model that is run"
+        )
+    check_at_least_one(top=scoring.top)
+    require_all(*scoring.packages(), *page_packages(output.html), *packages_for_table(given.table))
+    asked = {"top": scoring.top, "find_label_issues": scoring.label_issues}
+    if given.table:
+        result, source = evaluate_rows(given.table, **asked), None  # type: ignore[arg-type]
+    else:
+        scored = score(given, model, data, **asked)  # type: ignore[arg-type]
+        result, source = scored.evaluation, scored.source
+    result = msgspec.structs.replace(result, provenance=result.provenance and made_here(result.provenance))
+    _give(result, output, max_failed, source or NO_IMAGES)
+
+
 def _give(
     result: Evaluation,
     output: EvaluationOutput,
@@ -190,6 +219,7 @@ def _give(
     """Give the figures in the forms that were asked for, and only then judge them."""
     if output.html:
         _write(output.html, result, source)
+    _write_vendor_files(output, result)
     if output.json:
         print_json(result)
     elif output.csv:
@@ -198,6 +228,20 @@ def _give(
         _print(result, next_step)
     check_failed(result.seen, result.failed, max_failed)
     _check_top1(result, output.min_top1)
+
+
+def _write_vendor_files(output: EvaluationOutput, result: Evaluation) -> None:
+    """Write the accuracies as the vendors' scripts do."""
+    top = tuple(interval.value for interval in result.top_k[:MAX_TOP])
+    if output.result_json:
+        classes = result.vendor.values if result.vendor else len(result.labels)
+        summary = Summary(images=result.seen, classes=classes, accuracies=top)
+        write_file(output.result_json, summary_bytes(summary))
+    if output.result_log:
+        # Of five classes or fewer, all are among the five likeliest.
+        top5 = result.top5.value if result.top5 else 1.0 if result.seen and len(result.labels) <= MAX_TOP else None
+        line = accuracy_line(result.loss, result.top1.value if result.top1 else None, top5)
+        write_file(output.result_log, line.encode())
 
 
 def _check_top1(result: Evaluation, min_top1: float | None) -> None:
@@ -286,7 +330,9 @@ def _print(result: Evaluation, next_step: str) -> None:
             **_further(result),
         }
     )
-    for failure in result.failures:
+    if result.vendor:
+        warn(result, result.vendor)
+    for failure in () if result.vendor else result.failures:
         say(f"failed: {failure.path}: {failure.reason}")
     for image in result.damaged or ():
         say(f"damaged: {image.path}: {image.reason}")

@@ -9,16 +9,17 @@ from cyclopts import Parameter
 
 from xception.cli.models import open_model
 from xception.cli.options import VendorOption
-from xception.cli.output import percent, print_facts, print_json, say
+from xception.cli.output import say
+from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.errors import UsageError
 from xception.interchange import ascend, mindspore
 from xception.labels import Labels, imagenet1k
-from xception.outputs import write_file
+from xception.metrics import Activation
 from xception.resolve import bundle_folder
+from xception.tasks.evaluation import Evaluation, VendorFacts
 from xception.tasks.image_results import TABLE_FORMATS
 from xception.tasks.vendor_results import (
-    ScoredResults,
     TrueClasses,
     Vendor,
     images_of_results,
@@ -28,6 +29,7 @@ from xception.tasks.vendor_results import (
     truth_of_folders,
     truth_of_source,
 )
+from xception.tasks.vendor_tally import ScoreMeaning
 
 MAX_NAMED_IMAGES = 20
 """Images and files that are named on the screen; the JSON document names all."""
@@ -55,7 +57,10 @@ class VendorResults:
             "they may be classes)."
         ),
     ] = None
-    result_json: Annotated[Path | None, Parameter(help="Write the accuracies here as Ascend's scripts do.")] = None
+    scores: Annotated[
+        ScoreMeaning | None,
+        Parameter(help="Meaning of a tool's scores (default: probabilities if those of every image add up to one)."),
+    ] = None
 
     @property
     def table(self) -> Path | None:
@@ -65,20 +70,31 @@ class VendorResults:
 
     def __bool__(self) -> bool:
         """True if any of them is used."""
-        return any((self.results, self.vendor, self.truth, self.datalist, self.text, self.result_json))
+        return any((self.results, self.vendor, self.truth, self.datalist, self.text, self.scores))
 
 
 NO_RESULTS = VendorResults()
 
 
-def score(given: VendorResults, model: str | None, data: str | None, *, json: bool) -> None:
-    """Score results and print what came out.
+@dataclass(frozen=True)
+class ScoredResults:
+    """The figures of a tool's results, and the images that they are of, where a data set was named."""
+
+    evaluation: Evaluation
+    source: Source | None
+
+
+def score(
+    given: VendorResults, model: str | None, data: str | None, *, top: int, find_label_issues: bool
+) -> ScoredResults:
+    """Score results.
 
     Args:
         given: the options; `results` and `vendor` are needed.
         model: tells the classes that the results are of; or the data set, if nothing else is named and it is no bundle.
         data: the data set that tells the true classes.
-        json: print one JSON document.
+        top: places up to which accuracies are counted.
+        find_label_issues: look for images whose labels are likely wrong.
 
     Raises:
         UsageError: arguments that do not go together, or nothing that tells the true classes.
@@ -90,30 +106,36 @@ def score(given: VendorResults, model: str | None, data: str | None, *, json: bo
         raise UsageError("--results DIR and --vendor ascend|mindspore|vastai belong together; pass both")
     if given.text and given.vendor != "ascend":
         raise UsageError("--text says what Ascend's texts mean; leave it out for the results of other tools")
-    classes, data = _classes_and_data(model, data)
-    truth = _truth(given.vendor, given.results, classes, data, given)
+    classes, activation, data = _model_and_data(model, data)
+    source = open_source(data) if data else None
+    truth = _truth(given.vendor, given.results, classes, source, given)
     outcomes = read_results(given.vendor, given.results, len(classes), given.datalist, given.text)
-    scored = score_results(given.vendor, given.results, outcomes, truth)
-    if given.result_json:
-        write_file(given.result_json, ascend.summary_bytes(_summary(scored)))
-    if json:
-        print_json(scored)
-    else:
-        _print(scored)
-    _warn(scored)
+    evaluation = score_results(
+        given.vendor,
+        given.results,
+        outcomes,
+        truth,
+        classes,
+        activation=activation,
+        scores=given.scores,
+        top=top,
+        find_label_issues=find_label_issues,
+    )
+    return ScoredResults(evaluation, source)
 
 
-def _classes_and_data(model: str | None, data: str | None) -> tuple[Labels, str | None]:
+def _model_and_data(model: str | None, data: str | None) -> tuple[Labels, Activation, str | None]:
     if model and (data or bundle_folder(Path(model))):
-        return open_model(model).labels, data
-    return imagenet1k(), model
+        opened = open_model(model)
+        return opened.labels, opened.model.activation, data
+    return imagenet1k(), "softmax", model
 
 
-def _truth(vendor: Vendor, results: Path, classes: Labels, data: str | None, given: VendorResults) -> TrueClasses:
-    if data and given.truth:
+def _truth(vendor: Vendor, results: Path, classes: Labels, source: Source | None, given: VendorResults) -> TrueClasses:
+    if source and given.truth:
         raise UsageError("a data set and --truth both tell the classes; name one of them")
-    if data:
-        return truth_of_source(open_source(data), classes)
+    if source:
+        return truth_of_source(source, classes)
     file = given.truth or _labels_beside(vendor, results)
     if file:
         return truth_of_file(file, len(classes))
@@ -129,24 +151,20 @@ def _labels_beside(vendor: Vendor, results: Path) -> Path | None:
     return file if file and file.is_file() else None
 
 
-def _summary(scored: ScoredResults) -> ascend.Summary:
-    shares = tuple(interval.value for interval in scored.top)
-    return ascend.Summary(images=scored.seen, classes=scored.classes, accuracies=shares)
-
-
-def _print(scored: ScoredResults) -> None:
-    facts = {"images": f"{scored.total} = {scored.seen} seen + {scored.failed} failed"}
-    print_facts(facts | {f"top-{k}": percent(interval) for k, interval in enumerate(scored.top, 1)})
-
-
-def _warn(scored: ScoredResults) -> None:
+def warn(scored: Evaluation, facts: VendorFacts) -> None:
+    """Say what was not scored, and the range in which the accuracy of all images lies."""
     _name("failed", [f"{failure.path}: {failure.reason}" for failure in scored.failures])
-    _name(f"of no image of {scored.truth}, so not scored", scored.extra)
+    _name(f"of no image of {facts.truth}, so not scored", facts.extra)
     if scored.failed:
-        low, high = scored.top1_of_all
+        low, high = facts.top1_of_all
         say(
             f"WARNING: {scored.failed:,} of {scored.total:,} images were not scored, and the accuracy is only of the "
             f"others; top-1 of all lies between {low:.2%} and {high:.2%}"
+        )
+    if facts.scores == "unknown":
+        say(
+            "WARNING: the scores lie between 0 and 1 and do not add up to 1, so that there is no loss, calibration or "
+            "curve; say what they are with --scores probabilities or --scores logits"
         )
 
 

@@ -114,7 +114,7 @@ def read_ascend_results(folder: Path, num_classes: int, text: TextMeaning | None
         InputError: no such folder, nothing in it, or texts whose meaning is not clear.
     """
     texts = _Texts(folder, num_classes, text)
-    for file in files_in(folder / SCORES if (folder / SCORES).is_dir() else folder):
+    for file in files_in(folder / SCORES if (folder / SCORES).is_dir() else folder, ASCEND_LABEL_FILE):
         name = file.name.split(".")[0].rpartition("_")[0]
         if name and file.suffix == ".bin":
             yield read_raw(file, name, num_classes)

@@ -26,7 +26,7 @@ def read_mindspore_results(folder: Path, num_classes: int) -> Iterator[Outcome]:
     Raises:
         InputError: no such folder, or nothing in it.
     """
-    for file in files_in(folder / RESULTS if (folder / RESULTS).is_dir() else folder):
+    for file in files_in(folder / RESULTS if (folder / RESULTS).is_dir() else folder, MINDSPORE_LABEL_FILE):
         if file.name.endswith(RESULT_SUFFIX):
             yield read_raw(file, file.name.removesuffix(RESULT_SUFFIX), num_classes)
         else:
@@ -42,3 +42,8 @@ def write_mindspore_results(folder: Path, rows: Iterable[tuple[str, Scores]]) ->
     (folder / RESULTS).mkdir()
     for name, scores in distinct_stems(rows):
         np.asarray(scores, "<f4").tofile(folder / RESULTS / (name + RESULT_SUFFIX))
+
+
+def accuracy_line(loss: float | None, top1: float | None, top5: float | None) -> str:
+    """The line that the zoo's evaluation prints: fractions by their names there."""
+    return f"result: { ({'Loss': loss, 'Top_1_Acc': top1, 'Top_5_Acc': top5}) }\n"

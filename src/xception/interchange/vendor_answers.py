@@ -85,14 +85,18 @@ def read_raw(file: Path, path: str, num_classes: int) -> Outcome:
     )
 
 
-def result_files(folder: Path) -> list[Path]:
-    """The files of a folder, sorted by name.
+FAILURES = "failures.jsonl"
+"""File next to written results: the images that have none, each on a line with its path and the reason."""
+
+
+def result_files(folder: Path, *others: str) -> list[Path]:
+    """The files of a folder, sorted by name, without those of these names and without `FAILURES`.
 
     Raises:
         InputError: no such folder, or nothing in it.
     """
     try:
-        files = sorted(path for path in folder.iterdir() if path.is_file())
+        files = sorted(path for path in folder.iterdir() if path.is_file() and path.name not in (FAILURES, *others))
     except OSError as error:
         raise InputError(f"cannot read the results in {folder}: {error.strerror}; expected a folder") from error
     if not files:

@@ -46,7 +46,7 @@ class MistakeCard:
     """(H, W) of any size, laid over the whole image; any range, larger is more evidence."""
     label: str
     predicted: str
-    probability: float
+    probability: float | None
     """Probability of the predicted class."""
     key: str
 

@@ -1,7 +1,7 @@
 """The result document of an evaluation."""
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -29,8 +29,8 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     label: str
     predicted: str
-    probability: float
-    """Probability of the predicted class."""
+    probability: float | None
+    """Probability of the predicted class; None where only the order of the classes is known."""
 
 
 class ClassScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +153,23 @@ class RealScore(msgspec.Struct, frozen=True, kw_only=True):
     """Images for which no class of the model is right."""
 
 
+class VendorFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts on results that a vendor's tool wrote."""
+
+    vendor: str
+    truth: str
+    """The origin of the true classes."""
+    values: int
+    """Values or classes in a result; one more than the model's classes where one is the background."""
+    scores: Literal["probabilities", "logits", "unknown"] | None
+    """Meaning of the values; None where results name classes only, and `unknown` where the values lie between 0 and 1
+    and do not add up to 1, so that no figure of probabilities can be given."""
+    top1_of_all: tuple[float, float]
+    """Top-1 of all images, were those without a usable result all wrong, and were they all right."""
+    extra: tuple[str, ...]
+    """Results of none of the images."""
+
+
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """The result document. Fractions in [0, 1] with 95 % Wilson intervals; `seen + failed = total`."""
 
@@ -230,6 +247,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """Test-time augmentation."""
     trained_on: int | None = None
     """Images that the model was trained on, by their content; None if its bundle does not tell."""
+    vendor: VendorFacts | None = None
+    """Of results that a vendor's tool wrote; None where a model was run."""
     subset: bool = False
     """True if the model was held to the classes of the data."""
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -47,7 +47,8 @@ class JudgedData(msgspec.Struct, frozen=True, kw_only=True):
     images: int
     fingerprint: str
     """Sum of the SHA-256 of every image's class and content: it depends neither on names nor on the order, so that the
-    same images have the same one in every form of data."""
+    same images have the same one in every form of data. Where no images were read, `names:` and the SHA-256 of their
+    names and classes."""
 
 
 class CommandRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,12 +129,32 @@ def provenance_of(
         options: those of the task that change a figure.
     """
     models = tuple(map(_model_facts, engines))
+    data = JudgedData(name=source.name, images=len(source), fingerprint=str(fingerprint_of_data))
     packages = {BACKENDS[model.backend].package for model in models if model.backend in BACKENDS}
-    machine = fingerprint(*sorted(packages), "numpy", "pillow")
-    versions = {name: str(machine.pop(name)) for name in (*sorted(packages), "numpy", "pillow", "python")}
+    return _provenance(models, data, options, sorted(packages))
+
+
+def provenance_of_answers(name: str, targets: Mapping[str, int], options: Mapping[str, Any]) -> ResultProvenance:
+    """The provenance of figures of answers that were read from files.
+
+    Args:
+        name: where the true classes come from.
+        targets: the class of each image, by its name.
+        options: all that changes a figure, the answers' digest among it.
+    """
+    rows = "".join(sorted(f"{key}\0{target}\n" for key, target in targets.items()))
+    named = hashlib.sha256(rows.encode("utf-8", "surrogateescape")).hexdigest()
+    return _provenance((), JudgedData(name=name, images=len(targets), fingerprint=f"names:{named}"), options, ())
+
+
+def _provenance(
+    models: tuple[JudgedModel, ...], data: JudgedData, options: Mapping[str, Any], packages: Sequence[str]
+) -> ResultProvenance:
+    machine = fingerprint(*packages, "numpy", "pillow")
+    versions = {name: str(machine.pop(name)) for name in (*packages, "numpy", "pillow", "python")}
     return ResultProvenance(
         models=models,
-        data=JudgedData(name=source.name, images=len(source), fingerprint=str(fingerprint_of_data)),
+        data=data,
         options=dict(options),
         machine=machine,
         versions={"xception": __version__, **versions},

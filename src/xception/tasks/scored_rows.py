@@ -1,5 +1,6 @@
 """Files of results image by image, scored again, and two of them compared pair by pair."""
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from xception.tasks.evaluation import Evaluation
 from xception.tasks.image_results import ImageResult, read_image_results
 from xception.tasks.kept_logits import KeptLogits
 from xception.tasks.label_issues import label_issues
+from xception.tasks.provenance import provenance_of_answers
 from xception.tasks.tally import Tally
 
 BACKEND = "results"
@@ -63,7 +65,15 @@ def evaluate_rows(path: Path, *, top: int = 5, find_label_issues: bool = False) 
         result = tally.evaluation(str(path), path.name, BACKEND, len(rows), top)
         found = kept.read() if find_label_issues else None
         issues = label_issues(found, tally.names, tally.activation, lambda place: rows[place].key) if found else None
-    return msgspec.structs.replace(result, label_issues=issues)
+    targets = {row.key: row.target for row in rows if row.target is not None}
+    provenance = provenance_of_answers(path.name, targets, {"answers": _digest(rows), "classes": tally.names})
+    return msgspec.structs.replace(result, label_issues=issues, provenance=provenance)
+
+
+def _digest(rows: Iterable[ImageResult]) -> str:
+    """The SHA-256 of all answers, whatever their order and the format of their file."""
+    lines = sorted(msgspec.json.encode((row.key, row.logits, row.failure)) for row in rows)
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
 def _outcome(row: ImageResult, path: Path) -> Scored | Failure:

@@ -85,6 +85,9 @@ class Tally:
         self.examples: dict[tuple[int, int], list[tuple[float, str]]] = {}
         self.valid = valid
         self.real_hits = self.real_counted = 0
+        self.depth = len(names)
+        """Number of places, from the best on, that are known of every image."""
+        self.has_scores = True
         self._added = 0
 
     def add(self, outcome: Scored | Failure) -> None:
@@ -101,14 +104,33 @@ class Tally:
             self._score(outcome.item.key, int(outcome.item.target or 0), finite_logits(outcome))
         self._added += 1
 
+    def add_order(self, key: str, target: int, predicted: int, rank: int, depth: int) -> None:
+        """Count an image of which no probabilities are known, only the order of the classes.
+
+        Args:
+            key: its name.
+            target: its class.
+            predicted: the likeliest class.
+            rank: the number of classes before its own; `depth` or more where that is not known.
+            depth: the number of places that are known.
+        """
+        self.has_scores, self.depth = False, min(self.depth, depth)
+        self._count(key, target, predicted, min(rank, len(self.names) - 1), 0.0)
+        self._added += 1
+
+    def _count(self, key: str, target: int, predicted: int, rank: int, confidence: float) -> None:
+        self.confusion[target, predicted] += 1
+        self.ranks[rank] += 1
+        if predicted != target:
+            self._mistake(-confidence, key, target, predicted)
+
     def _score(self, key: str, target: int, logits: Logits) -> None:
         predicted = int(logits.argmax())
         row = logits[None]
         shares = probabilities(row, self.activation)
         confidence = float(shares[0, predicted])
+        self._count(key, target, predicted, int(rank_of_target(row, np.array([target]))[0]), confidence)
         self.brier.add(float(brier(shares, np.array([target]))[0]))
-        self.confusion[target, predicted] += 1
-        self.ranks[rank_of_target(row, np.array([target]))] += 1
         own_loss = float(loss(row, np.array([target]), self.activation)[0])
         self.loss.add(own_loss)
         self.class_losses[target].add(own_loss)
@@ -117,8 +139,6 @@ class Tally:
             self.margins[target].append(float(logits[1]) - float(logits[0]))
         if self.kept:
             self.kept.add(self._added, target, logits)
-        if predicted != target:
-            self._mistake(-confidence, key, target, predicted)
         if self.valid and (right := self.valid(key, self._added)):
             self.real_counted += 1
             self.real_hits += predicted in right
@@ -175,7 +195,10 @@ class Tally:
         """
         seen, failed = self.seen, len(self.failures)
         self.check_total(data, total)
-        hits = [wilson(int(count), seen) for count in self.ranks.cumsum()]
+        known = self.ranks.cumsum()[: self.depth]
+        hits = [wilson(int(count), seen) for count in known]
+        places = min(top, max(1, len(self.names) - 1))
+        scored = seen if self.has_scores else 0
         negatives, positives = (np.array(margins) for margins in self.margins)
         macro, weighted = averages(self.confusion) or (None, None)
         result = Evaluation(
@@ -186,12 +209,12 @@ class Tally:
             seen=seen,
             failed=failed,
             top1=hits[0],
-            top5=hits[4] if len(hits) > 5 else None,
-            top_k=tuple(interval for interval in hits[: min(top, max(1, len(hits) - 1))] if interval),
-            loss=self.loss.mean(seen),
-            balanced_loss=self._balanced_loss(),
-            expected_calibration_error=self.reliability.expected_calibration_error(),
-            calibration=self._calibration(),
+            top5=hits[4] if len(self.names) > 5 and len(hits) > 4 else None,
+            top_k=tuple(interval for interval in hits[:places] if interval),
+            loss=self.loss.mean(scored),
+            balanced_loss=self._balanced_loss() if self.has_scores else None,
+            expected_calibration_error=self.reliability.expected_calibration_error() if scored else None,
+            calibration=self._calibration() if self.has_scores else (),
             balanced_accuracy=balanced_accuracy(self.confusion),
             macro_f1=macro_f1(self.confusion),
             weighted_f1=weighted_f1(self.confusion),
@@ -199,7 +222,7 @@ class Tally:
             cohens_kappa=cohens_kappa(self.confusion),
             macro=macro,
             weighted=weighted,
-            brier_score=self.brier.mean(seen),
+            brier_score=self.brier.mean(scored),
             roc_auc=roc_auc(negatives, positives),
             equal_error_rate=equal_error_rate(negatives, positives),
             real=self._real(seen),
@@ -214,7 +237,8 @@ class Tally:
         return with_score_figures(result, self.kept, self.activation) if self.kept else result
 
     def _named(self, negative: float, key: str, target: int, predicted: int) -> Mistake:
-        return Mistake(path=key, label=self.names[target], predicted=self.names[predicted], probability=-negative)
+        probability = -negative if self.has_scores else None
+        return Mistake(path=key, label=self.names[target], predicted=self.names[predicted], probability=probability)
 
     def _confused(self) -> Iterator[ConfusedPair]:
         """The pairs of classes with most confusions; of those with equally many, the first in the order of classes."""

@@ -3,34 +3,32 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import msgspec
-import numpy as np
 
 from xception import inputs
 from xception.data.remote import is_remote
 from xception.data.source import Source
-from xception.errors import CheckFailed, InputError
+from xception.errors import InputError
 from xception.interchange import ascend, mindspore, vastai
-from xception.interchange.vendor_answers import Outcome, Scores, Unreadable, read_lines
-from xception.intervals import Interval, wilson
+from xception.interchange.vendor_answers import FAILURES, Outcome, Scores, Unreadable, read_lines
 from xception.labels import Labels
+from xception.metrics import Activation
 from xception.outputs import ensure_free, staged_folder
 from xception.pipeline.engine import Engine
 from xception.pipeline.lane import Failure, Scored
 from xception.tasks.binary import check_classes
-from xception.tasks.evaluation import FailedImage
+from xception.tasks.evaluation import Evaluation, FailedImage
+from xception.tasks.kept_logits import KeptLogits
+from xception.tasks.provenance import provenance_of_answers
+from xception.tasks.vendor_tally import ScoreMeaning, VendorTally, facts_of
 
 Vendor = Literal["ascend", "mindspore", "vastai"]
 
-FAILURES = "failures.jsonl"
-"""File next to written results: the images that have none, each on a line with its path and the reason."""
-
 MAX_TOP = 5
-"""Up to which place accuracies are counted."""
+"""Up to which place accuracies are counted by default, and in the files of Ascend's scripts."""
 
 
 @dataclass(frozen=True)
@@ -39,30 +37,6 @@ class TrueClasses:
 
     name: str
     targets: Mapping[str, int]
-
-
-class ScoredResults(msgspec.Struct, frozen=True, kw_only=True):
-    """The result document. Fractions in [0, 1] of the `seen` images; `seen + failed = total`."""
-
-    results: str
-    vendor: str
-    truth: str
-    total: int
-    seen: int
-    failed: int
-    top1: Interval | None
-    top5: Interval | None
-    """None where the results name fewer than five classes."""
-    top: tuple[Interval, ...]
-    """Top-1, top-2, ... as far as the results go, at most to top-5."""
-    top1_of_all: tuple[float, float]
-    """Top-1 of all images, were those without a usable result all wrong, and were they all right."""
-    classes: int
-    """Values or classes in a result."""
-    failures: tuple[FailedImage, ...]
-    """Images without a usable result."""
-    extra: tuple[str, ...]
-    """Results of none of the images."""
 
 
 def truth_of_source(source: Source, labels: Labels) -> TrueClasses:
@@ -154,77 +128,69 @@ def _read_failures(results: Path, datalist: Path | None) -> list[Unreadable]:
     return [Unreadable(row.path, row.reason) for row in rows]
 
 
-def score_results(vendor: Vendor, results: Path, outcomes: Iterable[Outcome], truth: TrueClasses) -> ScoredResults:
+def score_results(
+    vendor: Vendor,
+    results: Path,
+    outcomes: Iterable[Outcome],
+    truth: TrueClasses,
+    labels: Labels,
+    *,
+    activation: Activation = "softmax",
+    scores: ScoreMeaning | None = None,
+    top: int = MAX_TOP,
+    find_label_issues: bool = False,
+) -> Evaluation:
     """Compare answers with the truth. An image without a usable answer counts as failed.
+
+    Args:
+        vendor: whose tool it was.
+        results: the place of the answers.
+        outcomes: the answers, see `read_results`.
+        truth: the true classes.
+        labels: the model's classes.
+        activation: the way from its logits to probabilities.
+        scores: meaning of the scores; by default they are probabilities if those of every image add up to one.
+        top: the largest k of `top_k`.
+        find_label_issues: look for images whose labels are likely wrong.
 
     Raises:
         InputError: two results for one image, or none for any.
         CheckFailed: scores are not numbers.
+        MissingExtra: labels are to be checked, and cleanlab is not installed.
     """
     key = _key(vendor, truth)
     images = _distinct(truth.targets, key)
-    tally = _Tally()
-    for outcome in outcomes:
-        name = key(outcome.path)
-        if name not in images:
-            tally.extra.append(outcome.path)
-        elif name in tally.done:
-            raise InputError(f"{results} holds two results for the image {images[name]}; remove the stale one")
-        else:
-            tally.done.add(name)
+    done: set[str] = set()
+    extra: list[str] = []
+    with KeptLogits("<f8") as kept:
+        tally = VendorTally(labels, activation, scores, kept)
+        for outcome in outcomes:
+            name = key(outcome.path)
+            if name not in images:
+                extra.append(outcome.path)
+                continue
+            if name in done:
+                raise InputError(f"{results} holds two results for the image {images[name]}; remove the stale one")
+            done.add(name)
             tally.add(outcome, images[name], truth.targets[images[name]])
-    if tally.extra and not tally.done:
-        raise InputError(
-            f"none of the {len(tally.extra)} results in {results}, such as {tally.extra[0]}, is of an image of "
-            f"{truth.name}, such as {next(iter(images.values()))}; expected the same names"
-        )
-    tally.failures += [FailedImage(path=images[name], reason="has no result") for name in images.keys() - tally.done]
-    return tally.document(str(results), vendor, truth)
-
-
-class _Tally:
-    def __init__(self) -> None:
-        self.hits = np.zeros(MAX_TOP, np.int64)
-        self.depth = MAX_TOP
-        self.seen = 0
-        self.classes = 0
-        self.done: set[str] = set()
-        self.failures: list[FailedImage] = []
-        self.extra: list[str] = []
-
-    def add(self, outcome: Outcome, path: str, target: int) -> None:
-        if isinstance(outcome, Unreadable):
-            self.failures.append(FailedImage(path=path, reason=outcome.reason))
-            return
-        if outcome.scores is not None and not np.isfinite(outcome.scores).all():
-            raise CheckFailed(
-                f"the scores of {path} are not finite numbers; no accuracy is reported: run the tool again"
+        if extra and not done:
+            raise InputError(
+                f"none of the {len(extra)} results in {results}, such as {extra[0]}, is of an image of "
+                f"{truth.name}, such as {next(iter(images.values()))}; expected the same names"
             )
-        rank = outcome.rank(target)
-        if rank < min(MAX_TOP, outcome.depth):
-            self.hits[rank] += 1
-        self.depth = min(self.depth, outcome.depth)
-        self.classes = outcome.depth
-        self.seen += 1
-
-    def document(self, results: str, vendor: str, truth: TrueClasses) -> ScoredResults:
-        total, hits = len(truth.targets), list(accumulate(map(int, self.hits[: self.depth])))
-        top = tuple(interval for count in hits if (interval := wilson(count, self.seen)))
-        return ScoredResults(
-            results=results,
-            vendor=vendor,
-            truth=truth.name,
-            total=total,
-            seen=self.seen,
-            failed=len(self.failures),
-            top1=top[0] if top else None,
-            top5=top[MAX_TOP - 1] if len(top) == MAX_TOP else None,
-            top=top,
-            top1_of_all=(hits[0] / total, (hits[0] + len(self.failures)) / total),
-            classes=self.classes,
-            failures=tuple(sorted(self.failures, key=lambda failure: failure.path)),
-            extra=tuple(sorted(self.extra)),
-        )
+        for name in images.keys() - done:
+            tally.fail(images[name], "has no result")
+        total = len(truth.targets)
+        result = tally.evaluation(str(results), vendor, total, top=top, find_label_issues=find_label_issues)
+    return msgspec.structs.replace(
+        result,
+        vendor=facts_of(tally, result, vendor, truth.name, extra),
+        provenance=provenance_of_answers(
+            truth.name,
+            {key(path): target for path, target in truth.targets.items()},
+            {"vendor": vendor, "scores": tally.meaning, "answers": tally.digest, "classes": labels.names},
+        ),
+    )
 
 
 def _key(vendor: Vendor, truth: TrueClasses) -> Callable[[str], str]:
