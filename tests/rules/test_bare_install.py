@@ -91,6 +91,7 @@ def every_verb(files: dict[str, str], out: Path) -> dict[str, list[str]]:
         "benchmark": ["benchmark", weights],
         "data prepare": ["data", "prepare", "digits", "--sample", "9", "--out", new],
         "data check": ["data", "check", data],
+        "data inputs": ["data", "inputs", weights, data, "--vendor", "ascend", "--out", new],
         "data parity": ["data", "parity", weights, data],
         "serve": ["serve", onnx],
         "serve-key": ["serve-key", "a"],

@@ -41,6 +41,7 @@ COMMANDS = {
     "serve-key": Verb("xception.cli.serve_key:serve_key", "Make a key for those who may ask a server."),
     "oip-check": Verb("xception.cli.oip_check:oip_check", "Check a server of the Open Inference Protocol."),
     "data prepare": Verb("xception.cli.data_prepare:data_prepare", "Sort ImageNet, or draw images to calibrate on."),
+    "data inputs": Verb("xception.cli.data_inputs:data_inputs", "Write a data set as input files of vendors' tools."),
     "data check": Verb("xception.cli.data_check:data_check", "Find broken files, copies, leaks and wrong labels."),
     "prove": Verb("xception.cli.prove:prove", "Say whether something is the model that a bundle holds."),
     "sign": Verb("xception.cli.sign:sign", "Sign a bundle with a key."),

@@ -261,14 +261,15 @@ def write_results(vendor: Vendor, out: Path, engine: Engine, source: Source) -> 
             write = ascend.write_ascend_results if vendor == "ascend" else mindspore.write_mindspore_results
             write(folder, rows())
             _write_labels(vendor, folder, paths, labels)
-        _write_failures(folder / FAILURES, failures)
+        write_failures(folder, failures)
     return Written(len(paths) - len(failures), tuple(failures))
 
 
-def _write_failures(file: Path, failures: list[Failure]) -> None:
+def write_failures(folder: Path, failures: Iterable[Failure]) -> None:
+    """Name the images that have no result or no input, where there are any, in a file of the folder."""
     rows = [FailedImage(path=_absolute(failure.key), reason=failure.reason) for failure in failures]
     if rows:
-        file.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+        (folder / FAILURES).write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
 
 
 def _absolute(key: str) -> str:
