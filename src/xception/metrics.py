@@ -16,6 +16,10 @@ Activation = Literal["softmax", "sigmoid", "none"]
 no probabilities."""
 
 
+CONFIDENCE_BINS = 15
+"""Bins of the calibration error, as many as Guo et al. (2017) use."""
+
+
 def log_softmax(logits: FloatArray) -> NDArray[np.float64]:
     """Natural logarithms of the class probabilities, (N, K), in float64."""
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)

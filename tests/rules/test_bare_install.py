@@ -52,7 +52,7 @@ for name in json.loads(sys.argv[2]):
 print(json.dumps(results))
 """
 
-WITHOUT_EXTRAS = ("list", "info", "convert", "serve-key")
+WITHOUT_EXTRAS = ("list", "info", "convert", "serve-key", "data inputs")
 """Verbs that work in a bare install."""
 
 Results = dict[str, tuple[int | str, str]]
@@ -91,7 +91,7 @@ def every_verb(files: dict[str, str], out: Path) -> dict[str, list[str]]:
         "benchmark": ["benchmark", weights],
         "data prepare": ["data", "prepare", "digits", "--sample", "9", "--out", new],
         "data check": ["data", "check", data],
-        "data inputs": ["data", "inputs", weights, data, "--vendor", "ascend", "--out", new],
+        "data inputs": ["data", "inputs", weights, data, "--vendor", "vastai", "--out", f"{new}/inputs"],
         "data parity": ["data", "parity", weights, data],
         "serve": ["serve", onnx],
         "serve-key": ["serve-key", "a"],

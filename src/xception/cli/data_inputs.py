@@ -18,7 +18,7 @@ def data_inputs(
     data: Data,
     /,
     *,
-    vendor: Annotated[InputVendor, Parameter(help="Vendor whose tools read the files.")],
+    vendor: Annotated[InputVendor, Parameter(help="Vendor whose tools read or wrote the files.")],
     out: Out,
     unlabelled: Unlabelled = False,
     max_failed: MaxFailed = None,

@@ -19,9 +19,7 @@ NoVerify = Annotated[
     bool, Parameter(help="Open a bundle without comparing its files with their hashes; what is skipped is said.")
 ]
 Top = Annotated[int, Parameter(help="Likeliest classes per image that are looked at.")]
-VendorOption = Annotated[
-    vendor_results.Vendor | None, Parameter(help="Vendor whose tools read or wrote the result files.")
-]
+VendorOption = Annotated[vendor_results.Vendor | None, Parameter(help="Vendor whose tools read or wrote the files.")]
 StrictImages = Annotated[
     bool, Parameter(help="Count JPEG files whose data are damaged as failed (default: as seen, and name them).")
 ]

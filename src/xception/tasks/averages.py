@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 from xception.intervals import CONFIDENCE, Interval
 from xception.tasks.evaluation import ClassAverages
 
-RESAMPLES = 1000
-RESAMPLES_AT_ONCE = 50
+MATRICES = 1000
+"""Matrices that are drawn."""
 
-Counts = NDArray[np.integer[Any]]
+MATRICES_AT_ONCE = 50
+
+CellCounts = NDArray[np.integer[Any]]
 
 
-def averages(confusion: Counts, seed: int = 0) -> tuple[ClassAverages, ClassAverages] | None:
+def averages(confusion: CellCounts, seed: int = 0) -> tuple[ClassAverages, ClassAverages] | None:
     """The means of the classes, each class counting the same and weighted by its images; None without images.
 
     A figure that no image decides counts as zero, and classes that have no images and were never predicted do not
@@ -44,16 +46,16 @@ def averages(confusion: Counts, seed: int = 0) -> tuple[ClassAverages, ClassAver
 
 
 def _sizes() -> list[int]:
-    return [RESAMPLES_AT_ONCE] * (RESAMPLES // RESAMPLES_AT_ONCE)
+    return [MATRICES_AT_ONCE] * (MATRICES // MATRICES_AT_ONCE)
 
 
 class _Figures:
     """The averages of many matrices that have counts in the same cells."""
 
-    def __init__(self, true: Counts, predicted: Counts, classes: int) -> None:
+    def __init__(self, true: CellCounts, predicted: CellCounts, classes: int) -> None:
         self._true, self._predicted, self._classes = true, predicted, classes
 
-    def __call__(self, counts: Counts) -> NDArray[np.float64]:
+    def __call__(self, counts: CellCounts) -> NDArray[np.float64]:
         """(S, 2, 3) of the (S, C) counts of C cells: macro and weighted precision, recall and F1."""
         own, taken = self._sums(counts, self._true), self._sums(counts, self._predicted)
         right = self._sums(counts * (self._true == self._predicted), self._true)
@@ -62,12 +64,12 @@ class _Figures:
         sums = np.einsum("swk,sfk->swf", weights, scores)
         return np.asarray(sums / weights.sum(axis=2)[..., None])
 
-    def _sums(self, counts: Counts, classes: Counts) -> Counts:
+    def _sums(self, counts: CellCounts, classes: CellCounts) -> CellCounts:
         """(S, K) sums of the cells of each class."""
         offsets = np.arange(len(counts))[:, None] * self._classes
         flat = np.bincount((offsets + classes).ravel(), counts.ravel(), len(counts) * self._classes)
         return flat.astype(np.int64).reshape(len(counts), self._classes)
 
 
-def _ratio(part: Counts, whole: Counts) -> NDArray[np.float64]:
+def _ratio(part: CellCounts, whole: CellCounts) -> NDArray[np.float64]:
     return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
@@ -16,7 +17,7 @@ from xception.pipeline.sessions import VIEWS, Averaged, Restricted, Tta
 from xception.tasks.binary import two_classes
 from xception.tasks.evaluation import Evaluation
 from xception.tasks.kept_logits import KeptLogits
-from xception.tasks.label_issues import label_issues
+from xception.tasks.label_issues import with_label_issues
 from xception.tasks.provenance import DataFingerprint, provenance_of
 from xception.tasks.real_labels import RealLabels
 from xception.tasks.slices import Slices
@@ -72,12 +73,9 @@ def evaluate(
     digests = training_images(engine.bundle)
     items = source if digests is None else Recognised(source, digests)
     slices = Slices()
-    with KeptLogits() as kept:
-        watchers = {"fingerprint": fingerprint, "kept": kept, "slices": slices, "observe": observe}
-        tally = count_outcomes(engine, items, **asked, **watchers)  # type: ignore[arg-type]
-        result = tally.evaluation(str(engine.bundle.path), source.name, engine.session.facts.name, len(source), top)
-        found = kept.read() if find_label_issues else None
-        issues = label_issues(found, tally.names, tally.activation, lambda place: source[place].key) if found else None
+    watchers = {"fingerprint": fingerprint, "slices": slices, "observe": observe}
+    given: dict[str, Any] = asked | watchers
+    result = _judged(engine, source, items, given, top, find_label_issues=find_label_issues)
     options = asked | {"class_map": dict(class_map), "real": real.digest if real else None, "damaged_images": damage}
     return msgspec.structs.replace(
         result,
@@ -86,10 +84,21 @@ def evaluate(
         inventory=inventory_of(source),
         damaged=result.damaged if looks else None,
         trained_on=len(items.known) if isinstance(items, Recognised) else None,
-        label_issues=issues,
         slices=slices.rows(),
         provenance=provenance_of([engine.judging()], source, fingerprint, options),
     )
+
+
+def _judged(
+    engine: Engine, source: Source, items: Source, given: Mapping[str, Any], top: int, *, find_label_issues: bool
+) -> Evaluation:
+    """The figures of a source, whose images are taken from `items`; `given` is for `count_outcomes`."""
+    with KeptLogits() as kept:
+        tally = count_outcomes(engine, items, **given, kept=kept)
+        result = tally.evaluation(str(engine.bundle.path), source.name, engine.session.facts.name, len(source), top)
+        if find_label_issues:
+            result = with_label_issues(result, kept, tally.activation, lambda place: source[place].key)
+    return result
 
 
 def count_outcomes(

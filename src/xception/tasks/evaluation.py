@@ -84,7 +84,7 @@ class TemperatureScaling(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float
     """Number that logits are divided by, fitted on all images: for other images, not for these."""
     of_halves: tuple[float, float]
-    """Those of the two halves."""
+    """Temperatures of the two halves."""
     loss: float
     expected_calibration_error: float | None
     brier_score: float
@@ -230,7 +230,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """Mean average precision of each class against all others."""
     average_precision_weighted: float | None = None
     curves: tuple[ScoreCurve, ...] = ()
-    """Of two classes the second one's; else those of the lowest average precision, the lowest first."""
+    """The second class's of two, else those of the lowest average precision, the lowest first."""
     temperature: TemperatureScaling | None = None
     """None where scipy is not installed, or there was no room to keep all answers."""
     equal_error_rate: float | None = None
@@ -248,7 +248,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     trained_on: int | None = None
     """Images that the model was trained on, by their content; None if its bundle does not tell."""
     vendor: VendorFacts | None = None
-    """Of results that a vendor's tool wrote; None where a model was run."""
+    """Facts on results that a vendor's tool wrote; None where a model was run."""
     subset: bool = False
     """True if the model was held to the classes of the data."""
 

@@ -11,6 +11,10 @@ MAX_KEPT_BYTES = 8 << 30
 """Bytes that are kept: the answers to two million images of 1,000 classes. Beyond them there are no such figures."""
 
 
+IMAGES_READ_AT_ONCE = 4096
+"""Images whose logits are in memory at once."""
+
+
 class AllLogits(NamedTuple):
     """The logits of N images, in the order in which they came."""
 

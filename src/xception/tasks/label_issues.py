@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
+import msgspec
 import numpy as np
 
 from xception.extras import require
 from xception.metrics import Activation, probabilities
-from xception.tasks.evaluation import LabelIssue, LabelIssues
-from xception.tasks.kept_logits import AllLogits
+from xception.tasks.evaluation import Evaluation, LabelIssue, LabelIssues
+from xception.tasks.kept_logits import AllLogits, KeptLogits
 
 MAX_LABEL_ISSUES = 48
 
@@ -46,3 +47,12 @@ def label_issues(
             for probability, path, row in rows[:MAX_LABEL_ISSUES]
         ),
     )
+
+
+def with_label_issues(
+    result: Evaluation, kept: KeptLogits, activation: Activation, key: Callable[[int], str]
+) -> Evaluation:
+    """The evaluation with the images whose labels are likely wrong, if all logits were kept; see `label_issues`."""
+    found = kept.read()
+    issues = label_issues(found, result.labels, activation, key) if found else None
+    return msgspec.structs.replace(result, label_issues=issues)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xception.metrics import Activation, RankedScores, sigmoid
 from xception.tasks.evaluation import ClassScore, CurvePoint, Evaluation, ScoreCurve
-from xception.tasks.kept_logits import AllLogits, KeptLogits
+from xception.tasks.kept_logits import IMAGES_READ_AT_ONCE, AllLogits, KeptLogits
 from xception.tasks.temperature import temperature_scaling
 
 MAX_CURVES = 20
@@ -19,7 +19,6 @@ MAX_POINTS = 60
 """Thresholds of a curve that are kept, evenly among all."""
 
 CLASSES_AT_ONCE = 32
-IMAGES_AT_ONCE = 4096
 
 
 def with_score_figures(result: Evaluation, kept: KeptLogits, activation: Activation) -> Evaluation:
@@ -52,8 +51,8 @@ class ClassScores:
         self._first, self._block = 0, np.empty((0, 0))
         self._shifts = np.zeros((2, len(found.targets)))
         if activation == "softmax":
-            for start in range(0, len(found.targets), IMAGES_AT_ONCE):
-                rows = found.logits[start : start + IMAGES_AT_ONCE].astype(np.float64)
+            for start in range(0, len(found.targets), IMAGES_READ_AT_ONCE):
+                rows = found.logits[start : start + IMAGES_READ_AT_ONCE].astype(np.float64)
                 largest = rows.max(axis=1)
                 self._shifts[:, start : start + len(rows)] = (
                     largest,

@@ -15,7 +15,7 @@ from xception.pipeline.lane import Failure, Scored
 from xception.tasks.evaluation import Evaluation
 from xception.tasks.image_results import ImageResult, read_image_results
 from xception.tasks.kept_logits import KeptLogits
-from xception.tasks.label_issues import label_issues
+from xception.tasks.label_issues import with_label_issues
 from xception.tasks.provenance import provenance_of_answers
 from xception.tasks.tally import Tally
 
@@ -63,11 +63,11 @@ def evaluate_rows(path: Path, *, top: int = 5, find_label_issues: bool = False) 
         for row in rows:
             tally.add(_outcome(row, path))
         result = tally.evaluation(str(path), path.name, BACKEND, len(rows), top)
-        found = kept.read() if find_label_issues else None
-        issues = label_issues(found, tally.names, tally.activation, lambda place: rows[place].key) if found else None
+        if find_label_issues:
+            result = with_label_issues(result, kept, tally.activation, lambda place: rows[place].key)
     targets = {row.key: row.target for row in rows if row.target is not None}
     provenance = provenance_of_answers(path.name, targets, {"answers": _digest(rows), "classes": tally.names})
-    return msgspec.structs.replace(result, label_issues=issues, provenance=provenance)
+    return msgspec.structs.replace(result, provenance=provenance)
 
 
 def _digest(rows: Iterable[ImageResult]) -> str:

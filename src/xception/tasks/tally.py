@@ -11,6 +11,7 @@ from xception.backends.base import Logits
 from xception.errors import CheckFailed, InputError
 from xception.intervals import wilson
 from xception.metrics import (
+    CONFIDENCE_BINS,
     Activation,
     ExactSum,
     Reliability,
@@ -42,14 +43,11 @@ from xception.tasks.kept_logits import KeptLogits
 from xception.tasks.score_figures import with_score_figures
 
 MAX_MISTAKES = 24
-MAX_PAIRS = 12
+MAX_CONFUSED_PAIRS = 12
 """Pairs of confused classes that are named."""
 
 MAX_EXAMPLES = 3
 """Images that are named of a pair."""
-
-BINS = 15
-"""Bins of confidence, as many as Guo et al. (2017) use."""
 
 Valid = Callable[[str, int], Set[int]]
 
@@ -77,7 +75,7 @@ class Tally:
         self.loss = ExactSum()
         self.class_losses = [ExactSum() for _ in names]
         self.brier = ExactSum()
-        self.reliability = Reliability(BINS)
+        self.reliability = Reliability(CONFIDENCE_BINS)
         self.margins = (array("d"), array("d"))
         self.failures: list[FailedImage] = []
         self.damaged: list[FailedImage] = []
@@ -242,7 +240,7 @@ class Tally:
 
     def _confused(self) -> Iterator[ConfusedPair]:
         """The pairs of classes with most confusions; of those with equally many, the first in the order of classes."""
-        most = sorted(self.examples, key=lambda pair: (-int(self.confusion[pair]), pair))[:MAX_PAIRS]
+        most = sorted(self.examples, key=lambda pair: (-int(self.confusion[pair]), pair))[:MAX_CONFUSED_PAIRS]
         for target, predicted in most:
             yield ConfusedPair(
                 label=self.names[target],
@@ -263,8 +261,8 @@ class Tally:
         rows = zip(measured.counts, measured.hits, measured.confidences, strict=True)
         return tuple(
             ConfidenceBin(
-                low=index / BINS,
-                high=(index + 1) / BINS,
+                low=index / CONFIDENCE_BINS,
+                high=(index + 1) / CONFIDENCE_BINS,
                 images=count,
                 confidence=confidence,
                 accuracy=hits / count if count else None,

@@ -9,20 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xception.extras import optional
-from xception.metrics import Activation, Reliability, brier, log_probabilities, loss
+from xception.metrics import CONFIDENCE_BINS, Activation, Reliability, brier, log_probabilities, loss
 from xception.tasks.evaluation import TemperatureScaling
-from xception.tasks.kept_logits import AllLogits
-
-BINS = 15
-"""Bins of confidence, as many as of the calibration error without scaling."""
+from xception.tasks.kept_logits import IMAGES_READ_AT_ONCE, AllLogits
 
 MAX_FITTED_IMAGES = 10_000
 """Images that one temperature is fitted on; a single number needs no more."""
 
 MAX_LOG_TEMPERATURE = 5.0
 """Logarithm of the largest temperature that is looked for, and with a minus of the smallest."""
-
-IMAGES_AT_ONCE = 4096
 
 Places = NDArray[np.integer[Any]]
 
@@ -39,7 +34,7 @@ def temperature_scaling(found: AllLogits, activation: Activation) -> Temperature
     order = _by_confidence(found, activation)
     halves = (order[::2], order[1::2])
     fitted = [_fit(found, half, activation) for half in halves]
-    losses, briers, reliability = [], [], Reliability(BINS)
+    losses, briers, reliability = [], [], Reliability(CONFIDENCE_BINS)
     for half, temperature in zip(halves, reversed(fitted), strict=True):
         for logits, targets in _blocks(found, half):
             scaled = logits / temperature
@@ -69,8 +64,8 @@ def _by_confidence(found: AllLogits, activation: Activation) -> Places:
 
 
 def _blocks(found: AllLogits, places: Places) -> Iterator[tuple[NDArray[np.float64], Places]]:
-    for start in range(0, len(places), IMAGES_AT_ONCE):
-        chosen = places[start : start + IMAGES_AT_ONCE]
+    for start in range(0, len(places), IMAGES_READ_AT_ONCE):
+        chosen = places[start : start + IMAGES_READ_AT_ONCE]
         yield found.logits[chosen].astype(np.float64), found.targets[chosen]
 
 

@@ -159,27 +159,9 @@ def score_results(
         MissingExtra: labels are to be checked, and cleanlab is not installed.
     """
     key = _key(vendor, truth)
-    images = _distinct(truth.targets, key)
-    done: set[str] = set()
-    extra: list[str] = []
     with KeptLogits("<f8") as kept:
         tally = VendorTally(labels, activation, scores, kept)
-        for outcome in outcomes:
-            name = key(outcome.path)
-            if name not in images:
-                extra.append(outcome.path)
-                continue
-            if name in done:
-                raise InputError(f"{results} holds two results for the image {images[name]}; remove the stale one")
-            done.add(name)
-            tally.add(outcome, images[name], truth.targets[images[name]])
-        if extra and not done:
-            raise InputError(
-                f"none of the {len(extra)} results in {results}, such as {extra[0]}, is of an image of "
-                f"{truth.name}, such as {next(iter(images.values()))}; expected the same names"
-            )
-        for name in images.keys() - done:
-            tally.fail(images[name], "has no result")
+        extra = _add_all(tally, outcomes, results, truth, key)
         total = len(truth.targets)
         result = tally.evaluation(str(results), vendor, total, top=top, find_label_issues=find_label_issues)
     return msgspec.structs.replace(
@@ -191,6 +173,32 @@ def score_results(
             {"vendor": vendor, "scores": tally.meaning, "answers": tally.digest, "classes": labels.names},
         ),
     )
+
+
+def _add_all(
+    tally: VendorTally, outcomes: Iterable[Outcome], results: Path, truth: TrueClasses, key: Callable[[str], str]
+) -> list[str]:
+    """Count the answer to every image; returns the results that are of none."""
+    images = _distinct(truth.targets, key)
+    done: set[str] = set()
+    extra: list[str] = []
+    for outcome in outcomes:
+        name = key(outcome.path)
+        if name not in images:
+            extra.append(outcome.path)
+            continue
+        if name in done:
+            raise InputError(f"{results} holds two results for the image {images[name]}; remove the stale one")
+        done.add(name)
+        tally.add(outcome, images[name], truth.targets[images[name]])
+    if extra and not done:
+        raise InputError(
+            f"none of the {len(extra)} results in {results}, such as {extra[0]}, is of an image of "
+            f"{truth.name}, such as {next(iter(images.values()))}; expected the same names"
+        )
+    for name in images.keys() - done:
+        tally.fail(images[name], "has no result")
+    return extra
 
 
 def _key(vendor: Vendor, truth: TrueClasses) -> Callable[[str], str]:

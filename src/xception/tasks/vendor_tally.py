@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Sequence
 from typing import Literal, cast, get_args
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +16,7 @@ from xception.metrics import Activation
 from xception.pipeline.lane import Failure, Scored
 from xception.tasks.evaluation import Evaluation, VendorFacts
 from xception.tasks.kept_logits import KeptLogits
-from xception.tasks.label_issues import label_issues
+from xception.tasks.label_issues import with_label_issues
 from xception.tasks.provenance import FINGERPRINT_BITS
 from xception.tasks.tally import Tally
 
@@ -130,10 +129,10 @@ class VendorTally:
                 tally.add_order(path, target, answer.best, answer.rank(target - answer.background), answer.depth)
             self._add_scored(tally, has_probabilities=has_probabilities)
             result = tally.evaluation(results, results, vendor, total, top)
-            found = logits.read() if find_label_issues else None
+            if not find_label_issues:
+                return result
             first = len(self._failures) + len(self._orders)
-            issues = found and label_issues(found, names, self._activation, lambda place: self._paths[place - first])
-        return msgspec.structs.replace(result, label_issues=issues)
+            return with_label_issues(result, logits, self._activation, lambda place: self._paths[place - first])
 
     def _add_scored(self, tally: Tally, *, has_probabilities: bool) -> None:
         found = self._kept.read()
