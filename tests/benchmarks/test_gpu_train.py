@@ -16,7 +16,19 @@ def test_the_script_runs_through_without_a_gpu(
 ) -> None:
     out, kept = tmp_path / "gpu-train.json", tmp_path / "kept"
     data = str(write_folder(tmp_path / "data", 8))
-    arguments = ["--smoke", "--data", data, "--workers", "1", "--out", str(out), "--keep", str(kept)]
+    arguments = [
+        "--smoke",
+        "--sections",
+        ",".join(gpu_train.SECTIONS),
+        "--data",
+        data,
+        "--workers",
+        "1",
+        "--out",
+        str(out),
+        "--keep",
+        str(kept),
+    ]
     monkeypatch.setattr("sys.argv", ["gpu_train.py", *arguments])
     gpu_train.main()
     torch.compiler.set_stance("default")

@@ -90,9 +90,13 @@ class BatchAugment:
 
 
 def normalize(levels: Tensor, preprocess: Preprocess) -> Tensor:
-    """Levels (N, C, H, W) as float32 in channels-last memory, by the operations of `Preprocess.normalize`."""
+    """Levels (N, C, H, W) as float32 in channels-last memory, on a CPU to the bits of `Preprocess.normalize`."""
     divisor, mean, std = _statistics(preprocess, levels.device)
-    return levels.to(torch.float32, memory_format=torch.channels_last, copy=True).div_(divisor).sub_(mean).div_(std)
+    pixels = levels.to(torch.float32, memory_format=torch.channels_last, copy=True)
+    if levels.device.type == "cpu":
+        return pixels.div_(divisor).sub_(mean).div_(std)
+    # In one pass over memory, whose last bits may differ.
+    return torch.addcmul(-mean / std, pixels, 1 / (divisor * std))
 
 
 @lru_cache(maxsize=8)
