@@ -51,9 +51,9 @@ class RuntimeOptions:
     pixels: Annotated[
         Mode | None,
         Parameter(
-            help="The way from images to pixels. reference: as published, to the bit; exact: within one 8-bit step of "
-            "it; fast: from JPEG files that are decoded no finer than needed (default: reference where answers are "
-            "judged, exact where they are used)."
+            help="How images become pixels. reference: as in the source's own library, to the bit; exact: at most one "
+            "8-bit step away from it, and faster; fast: JPEG files are also shrunk while they are decoded (default: "
+            "reference where answers are judged, exact where they are used)."
         ),
     ] = None
 

@@ -109,8 +109,8 @@ def quantize(
 
     Args:
         calibration: Images to calibrate int8 on: they show the ranges of activations; digits are their training part.
-        validation: Images that judge the result, with or without labels; by default the calibration data's own
-            validation part (digits), or what calibration leaves of its images.
+        validation: Images that judge the result, with or without labels; by default the validation
+            part (digits), or the images that calibration did not use.
         method: How it is done; auto climbs from the cheapest method to the strongest until the gate holds.
         calibration_images: Images that are used of these, balanced over the classes.
         tolerance: Largest loss of top-1 accuracy, as a fraction.
