@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.support.lanes import slow_unless
 from tests.support.reader import PREPROCESS
 from xception.adoption.adopt import adopt, without_arithmetic
 from xception.adoption.statements import GraphStatements
@@ -48,7 +49,10 @@ def dressed(model: onnx.ModelProto) -> None:
     graph.output[0].CopyFrom(helper.make_tensor_value_info("prob:0", TensorProto.FLOAT, ["n", 10]))
 
 
-@pytest.mark.parametrize(("change", "to"), [(fixed, "onnx"), (dressed, "onnx"), (dressed, "openvino")])
+@pytest.mark.parametrize(
+    ("change", "to"),
+    slow_unless(lambda case: case == (dressed, "onnx"), [(fixed, "onnx"), (dressed, "onnx"), (dressed, "openvino")]),
+)
 def test_a_graph_of_others_is_quantized_and_compared(
     change: Callable[[onnx.ModelProto], None], to: str, reader: Bundle, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from nbclient.exceptions import CellExecutionError
 from tests.cli.conftest import Command
 from tests.convert.file_server import FileServer
 from tests.support.documents import PAGES, ROOT, blocks, shell_commands, write_files_of_users, xception_commands
+from tests.support.lanes import slow_unless
 from tests.support.reader import NETWORK, PREPROCESS, reader_tensors
 from tests.support.samples import HANG_S
 from xception.bundle import Model, write_bundle
@@ -67,7 +68,13 @@ def workplace(demo: Path, hub: FileServer, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", [name for name, page in PAGES.items() if xception_commands(page)])
+QUICK = {"docs/reference/adoption.md", "docs/reference/evaluation.md"}
+"""Pages whose commands take little time; the others' are among the slow tests."""
+
+
+@pytest.mark.parametrize(
+    "name", slow_unless(QUICK.__contains__, [name for name, page in PAGES.items() if xception_commands(page)])
+)
 def test_every_xception_command_of_a_page_runs(name: str, workplace: Path, xception: Command) -> None:
     for arguments in xception_commands(PAGES[name]):
         result = xception(*arguments, cwd=workplace)

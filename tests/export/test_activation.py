@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.export.contract import PYTHON, export_to_form, logits, parent_logits
+from tests.support.lanes import slow_unless
 from xception.bundle import Bundle, write_bundle
 from xception.errors import CheckFailed, UsageError
 from xception.export import onnx
@@ -24,7 +25,7 @@ def activated(like: Bundle, place: Path, activation: Activation) -> Bundle:
     return write_bundle(place, model, like.labels, {"weights.safetensors": like.main_file})
 
 
-@pytest.mark.parametrize("form", exportable())
+@pytest.mark.parametrize("form", slow_unless(lambda form: form != "pt2", exportable()))
 def test_probabilities_of_sigmoids_are_sigmoids(weights_bundle: Bundle, tmp_path: Path, form: Form) -> None:
     parent = activated(weights_bundle, tmp_path / "parent", "sigmoid")
     exported = export_to_form(parent, form, tmp_path / "out", probabilities=True)

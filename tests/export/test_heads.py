@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from tests.export.contract import export_to_form, logits, parent_logits, relative
+from tests.support.lanes import slow_unless
 from tests.support.samples import drawn_tensors
 from xception.arch.graph import GlobalAveragePool, GlobalMaxPool
 from xception.arch.spec import Pooling
@@ -35,8 +36,8 @@ def headed(like: Bundle, place: Path, pooling: Pooling, hidden: int | None = Non
     return write_bundle(place, model, like.labels, {"weights.safetensors": weights_bytes(values)})
 
 
-@pytest.mark.parametrize("form", exportable())
-@pytest.mark.parametrize(("pooling", "hidden"), HEADS)
+@pytest.mark.parametrize("form", slow_unless(lambda form: form not in ("pt2", "torchscript"), exportable()))
+@pytest.mark.parametrize(("pooling", "hidden"), slow_unless(lambda head: head == ("catavgmax", 4), HEADS))
 def test_a_form_holds_the_head(
     weights_bundle: Bundle, tmp_path: Path, form: Form, pooling: Pooling, hidden: int | None
 ) -> None:

@@ -5,6 +5,7 @@ import onnx
 import pytest
 
 from tests.export.planted import FAULTS
+from tests.support.lanes import slow_unless
 from tests.support.samples import drawn_tensors
 from xception.bundle import Bundle, Model, Network, write_bundle
 from xception.cli.app import run
@@ -34,7 +35,7 @@ def weights(name: str, path: Path) -> Bundle:
     return write_bundle(path, model, LABELS, files)
 
 
-@pytest.mark.parametrize("to", TAPPED)
+@pytest.mark.parametrize("to", slow_unless(lambda form: form != "openvino", TAPPED))
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_caught_and_located(
     fault: str, to: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -57,7 +58,12 @@ def test_planted_faults_are_caught_and_located(
 
 
 @pytest.mark.parametrize("to", TAPPED)
-@pytest.mark.parametrize("variant", ["timm_xception41p", "ppcls_xception41_deeplab", "mini_xception"])
+@pytest.mark.parametrize(
+    "variant",
+    slow_unless(
+        lambda variant: variant == "mini_xception", ["timm_xception41p", "ppcls_xception41_deeplab", "mini_xception"]
+    ),
+)
 def test_a_faithful_export_has_no_mismatch(variant: str, to: str, tmp_path: Path) -> None:
     bundle = weights(variant, tmp_path / "weights")
     exported = export_bundle(bundle, to, tmp_path / "out", options=GraphOptions(image_input=True))

@@ -4,6 +4,7 @@ import sys
 import onnx
 import pytest
 
+from tests.support.lanes import slow_unless
 from xception.bundle import Bundle
 from xception.data.digits import digits
 from xception.data.subset import balanced
@@ -18,7 +19,7 @@ def images(reader: Bundle) -> Calibration:
     return Calibration(balanced(digits("train"), 16)[0], reader.model.preprocess)
 
 
-@pytest.mark.parametrize("correction", ["fast", "full", "smooth"])
+@pytest.mark.parametrize("correction", slow_unless(lambda name: name == "fast", ["fast", "full", "smooth"]))
 @pytest.mark.filterwarnings("ignore")
 def test_nncf_quantizes_and_keeps_quiet_about_its_user(
     correction: Correction, reader: Bundle, images: Calibration, capsys: pytest.CaptureFixture[str]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+from tests.support.lanes import slow_unless
 from tests.support.reader import HELD_OUT
 from tests.support.samples import labelled
 from xception.backends.base import open_session
@@ -166,7 +167,9 @@ COMBINED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("to", quantizable())
-@pytest.mark.parametrize("options", COMBINED.values(), ids=COMBINED)
+@pytest.mark.parametrize(
+    "options", slow_unless(lambda options: "image_input" in options, COMBINED.values()), ids=COMBINED
+)
 def test_int8_combines_with_every_option(
     options: dict[str, Any], to: Form, reader_weights: Bundle, tmp_path: Path
 ) -> None:

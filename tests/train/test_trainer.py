@@ -140,6 +140,7 @@ def test_a_run_is_not_repeated_on_other_data(whole: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_compiled_network_trains_and_resumes_under_its_own_names(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
