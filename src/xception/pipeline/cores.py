@@ -1,9 +1,9 @@
 """The cores of the machine, lent to threads that prepare images."""
 
 from contextlib import AbstractContextManager
-from threading import Semaphore
 
 from xception import machine
+from xception.backends.pool import HandlePool
 
 
 class Cores:
@@ -18,8 +18,8 @@ class Cores:
 
     def __init__(self, count: int | None = None) -> None:
         self.count = count or machine.cores()
-        self._free = Semaphore(self.count)
+        self._pool = HandlePool(range(self.count))
 
     def lend(self) -> AbstractContextManager[object]:
         """Hold a core for the time of a block; waits until one is free."""
-        return self._free
+        return self._pool.lend()
