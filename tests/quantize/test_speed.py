@@ -5,7 +5,7 @@ from tests.support.samples import labelled
 from xception.bundle import Bundle
 from xception.intervals import Interval
 from xception.pipeline.engine import Engine
-from xception.quantize.speed import TURN_IMAGES, Int8Speed, int8_speed, measured
+from xception.quantize.speed import TURN_IMAGES, Int8Speed, drawn_network_speed, int8_speed, measured
 from xception.speed.benchmark import workload
 from xception.speed.workload import Workload
 
@@ -50,3 +50,10 @@ def test_real_runtimes_are_measured(onnx_bundle: Bundle) -> None:
         found = int8_speed(first, second, labelled(4))
     assert found.ratio.low <= found.ratio.value <= found.ratio.high
     assert found.parent_backend == found.backend == "onnxruntime"
+
+
+def test_a_network_with_drawn_weights_is_measured_in_both_precisions() -> None:
+    found = drawn_network_speed("mini_xception", width=0.25, px=32)
+    assert found.backend == found.parent_backend == "onnxruntime"
+    assert found.images % found.batch == 0
+    assert 0 < found.ratio.low <= found.ratio.high

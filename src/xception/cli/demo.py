@@ -4,7 +4,7 @@ from pathlib import Path
 
 from xception.cli.options import Overwrite
 from xception.cli.output import percent, print_facts, say
-from xception.demo import DemoResult, FormResult, run_demo
+from xception.demo import SPEED_WORDS, DemoResult, FormResult, run_demo
 
 
 def demo(*, out: Path = Path("demo"), overwrite: Overwrite = False) -> None:
@@ -23,7 +23,8 @@ def demo(*, out: Path = Path("demo"), overwrite: Overwrite = False) -> None:
 
 def _facts(result: DemoResult) -> dict[str, str]:
     heading = {"form": "size  top-1 on held-out digits  agreement  images/s"}
-    return heading | {form.name: _row(form) for form in result.forms} | {"report": result.report}
+    rows = {form.name: _row(form) for form in result.forms}
+    return {**heading, **rows, SPEED_WORDS: result.int8_speed.sentence(), "report": result.report}
 
 
 def _row(form: FormResult) -> str:

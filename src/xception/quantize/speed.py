@@ -1,14 +1,29 @@
 """Speed of int8 in the runtime, next to that of the float graph it was made of, on this machine."""
 
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import msgspec
 
-from xception.data.source import Source
+from xception.bundle import Model, Network, Precision, write_bundle
+from xception.data.source import Items, Source
+from xception.data.synthetic import noise_source
+from xception.export.onnx import onnx_files
+from xception.export.program import Program, program
+from xception.extras import require
 from xception.intervals import Interval
+from xception.labels import Labels
 from xception.pipeline.engine import Engine
 from xception.pipeline.timing import timed
+from xception.preprocess import Preprocess, Squash
+from xception.quantize.body import with_names
+from xception.quantize.calibration import MIN_CALIBRATION_IMAGES, Calibration
+from xception.quantize.int8_files import int8_onnx_files
+from xception.quantize.observation import observe
+from xception.quantize.qdq import Scheme, quantize_graph
 from xception.speed.benchmark import workload
 from xception.speed.race import inference_ratio
 from xception.speed.workload import Stages, Workload
@@ -78,6 +93,51 @@ def measured(parent: Workload, int8: Workload) -> Int8Speed:
         images=images,
         ratio=inference_ratio(int8, parent, warmup=1, repeats=REPEATS),
     )
+
+
+def drawn_network_speed(variant: str, *, width: float, px: int) -> Int8Speed:
+    """The speed of a network with drawn weights on noise: what the numbers are decides no speed.
+
+    Args:
+        variant: its name.
+        width: factor of its channels.
+        px: side of its images in pixels.
+
+    Raises:
+        MissingExtra: torch, onnx or onnxruntime is not installed.
+    """
+    network = Network(variant=variant, num_classes=10, in_channels=3, width=width)
+    preprocess = Preprocess(resize=Squash(width_px=px, height_px=px))
+    images, labels = noise_source(preprocess, MIN_CALIBRATION_IMAGES), Labels(tuple(map(str, range(10))))
+    made, graphs = _drawn_graphs(network, preprocess, images)
+    with TemporaryDirectory() as folder, ExitStack() as opened:
+        engines = []
+        for precision, files in graphs.items():
+            model = Model(
+                name=variant,
+                network=network,
+                form="onnx",
+                precision=precision,
+                preprocess=preprocess,
+                graph=made.graph,
+            )
+            bundle = write_bundle(Path(folder) / precision, model, labels, files)
+            engines.append(opened.enter_context(Engine.open(bundle)))
+        return int8_speed(*engines, images)
+
+
+def _drawn_graphs(
+    network: Network, preprocess: Preprocess, images: Items
+) -> tuple[Program, dict[Precision, dict[str, bytes]]]:
+    """A network's program, and the files of its graph in float and in int8."""
+    from xception.models.network import build
+
+    spec = network.architecture()
+    made = program(spec, build(spec).tensors(), preprocess)
+    files = onnx_files(made)
+    graph = with_names(require("onnx", "quantize").load_from_string(files["model.onnx"]))
+    ranges = observe(graph, Calibration(images, preprocess, made.graph)).ranges("max")
+    return made, {"float32": files, "int8": int8_onnx_files(quantize_graph(graph, ranges, Scheme()))}
 
 
 def _batch(engine: Engine) -> int:
