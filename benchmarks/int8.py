@@ -4,9 +4,10 @@
     python benchmarks/int8.py images BUNDLE CALIBRATION VALIDATION [--picture FILE.svg]
     python benchmarks/int8.py blown-up BUNDLE CALIBRATION VALIDATION
     python benchmarks/int8.py refusals BUNDLE CALIBRATION VALIDATION
+    python benchmarks/int8.py stretch WEIGHTS OUT
     python benchmarks/int8.py rates [--variant timm_xception] [--px 299]
 
-BUNDLE is a float32 ONNX bundle and the data are as `xception quantize` takes them. Tables go to stdout, as Markdown.
+BUNDLE is a float32 ONNX bundle, WEIGHTS one of mini-XCEPTION's weights, and the data are as `xception quantize` takes them. Tables go to stdout, as Markdown.
 Rates are of a network with fresh weights, on which they do not depend. All forms are measured in turn, round by round,
 so that a drifting machine hits all of them alike; medians, and ratios to ONNX Runtime's float32.
 """
@@ -58,6 +59,7 @@ from xception.quantize.processor import processor
 from xception.quantize.qdq import Scheme, quantize_graph
 from xception.quantize.quantize import quantize_bundle
 from xception.quantize.record import GateFailed, Quantization
+from xception.weights import weights_bytes
 
 ROUNDS = 7
 COUNTS = (16, 32, 64, 128, 256, 512)
@@ -65,6 +67,9 @@ DRAWS = 3
 CALIBRATED = 200
 BLOW_UP = 1000
 """Between the least and the most that a channel is scaled by."""
+
+STRETCH = 100
+"""The same for the channels of residual sums."""
 
 Forward = Callable[[np.ndarray], Any]
 
@@ -89,12 +94,18 @@ def main() -> None:
         known.add_argument("--picture", type=Path)
         known.add_argument("--methods", nargs="+", default=["auto"])
         known.add_argument("--targets", nargs="+", default=list(quantizable()))
+    stretch = verbs.add_parser("stretch")
+    stretch.add_argument("bundle")
+    stretch.add_argument("out", type=Path)
     speed = verbs.add_parser("rates")
     speed.add_argument("--variant", default="timm_xception")
     speed.add_argument("--px", type=int, default=299)
     arguments = parser.parse_args()
     if arguments.verb == "rates":
         rates(arguments.variant, arguments.px)
+        return
+    if arguments.verb == "stretch":
+        stretched(open_bundle(Path(arguments.bundle)), arguments.out)
         return
     case = Case(
         open_bundle(Path(arguments.bundle)),
@@ -186,6 +197,24 @@ def rescaled(bundle: Bundle, out: Path) -> Bundle:
     for name, tensor in tensors.items():
         tensor.CopyFrom(onnx.numpy_helper.from_array(values[name], name))
     return rewritten(bundle, model, out)
+
+
+def stretched(bundle: Bundle, out: Path) -> Bundle:
+    """Channels of mini-XCEPTION's residual sums scaled apart, which leaves the function as it is.
+
+    A sum has several readers, so that no pair of convolutions can be equalised across it.
+    """
+    rng = np.random.Generator(np.random.PCG64(0))
+    blocks = bundle.model.network.architecture().blocks
+    tensors = {name: value.copy() for name, value in bundle.tensors().items()}
+    for number, block in enumerate(blocks[:-1]):
+        factors = np.exp(rng.uniform(-1, 1, block.out_channels) * np.log(STRETCH) / 2).astype(np.float32)
+        for norm in (f"blocks.{number}.units.{len(block.units) - 1}.after.norm", f"blocks.{number}.shortcut.norm"):
+            for leaf in ("weight", "bias"):
+                tensors[f"{norm}.{leaf}"] *= factors
+        tensors[f"blocks.{number + 1}.units.0.depthwise.weight"] /= factors[:, None, None, None]
+        tensors[f"blocks.{number + 1}.shortcut.conv.weight"] /= factors[None, :, None, None]
+    return write_bundle(out, bundle.model, bundle.labels, {"weights.safetensors": weights_bytes(tensors)})
 
 
 def rewritten(bundle: Bundle, model: onnx.ModelProto, out: Path) -> Bundle:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.int8 import Case, refusals, rescaled, scrambled
+from benchmarks.int8 import Case, refusals, rescaled, scrambled, stretched
 from tests.support.reader import HELD_OUT
 from xception.backends.base import open_session
 from xception.bundle import Bundle
@@ -18,6 +18,12 @@ def test_blowing_up_leaves_the_function_as_it_is_and_scrambling_does_not(reader:
     )
     assert agreement_of(same, logits).relative_diff < 1e-4
     assert agreement_of(other, logits).top1_agreement < 0.2
+
+
+def test_stretched_sums_leave_the_function_as_it_is(reader_weights: Bundle, tmp_path: Path) -> None:
+    pixels = data_pixels(HELD_OUT, reader_weights.model.preprocess, 16)
+    before, after = (open_session(b)(pixels) for b in (reader_weights, stretched(reader_weights, tmp_path / "out")))
+    assert agreement_of(after, before).relative_diff < 1e-4
 
 
 @pytest.mark.slow

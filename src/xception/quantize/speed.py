@@ -123,7 +123,8 @@ def drawn_network_speed(variant: str, *, width: float, px: int) -> Int8Speed:
             )
             bundle = write_bundle(Path(folder) / precision, model, labels, files)
             engines.append(opened.enter_context(Engine.open(bundle)))
-        return int8_speed(*engines, images)
+        float_engine, int8_engine = engines
+        return int8_speed(float_engine, int8_engine, images)
 
 
 def _drawn_graphs(
