@@ -360,6 +360,25 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
         pass
 
 
+def test_a_process_that_was_forked_does_not_keep_its_killed_parents_lock(tmp_path: Path) -> None:
+    """As worker processes do, for seconds after their run was killed."""
+    waiting, release = os.pipe()
+
+    def hold() -> None:
+        with alone_in(tmp_path, "training in"):
+            if os.fork() == 0:
+                os.close(release)
+                os.read(waiting, 1)
+                os._exit(0)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert killed(hold, 10**6)
+    with alone_in(tmp_path, "training in"):
+        pass
+    os.close(release)
+    os.close(waiting)
+
+
 def test_where_there_are_no_locks_files_and_folders_are_written_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,7 +99,7 @@ def alone_in(folder: Path, doing: str) -> Iterator[None]:
         raise _cannot_write(folder, error, "nothing was changed") from error
     if file is None:
         raise EnvironmentFault(f"another process is {doing} {folder}; wait until it has ended, or choose another place")
-    with file:
+    with file, platforms.kept_from_children(file.fileno()):
         try:
             yield
         finally:

@@ -4,7 +4,8 @@ import ctypes
 import errno
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -46,6 +47,33 @@ def _take_lock(descriptor: int) -> None:
         locks.locking(descriptor, locks.LK_NBLCK, 1)
     else:
         locks.flock(descriptor, locks.LOCK_EX | locks.LOCK_NB)
+
+
+_KEPT_FROM_CHILDREN: set[int] = set()
+
+
+@contextmanager
+def kept_from_children(descriptor: int) -> Iterator[None]:
+    """Keep an open file, for the time of a block, from processes that are forked: with it they would have its lock too,
+    and keep it after this process was killed."""
+    _KEPT_FROM_CHILDREN.add(descriptor)
+    try:
+        yield
+    finally:
+        _KEPT_FROM_CHILDREN.discard(descriptor)
+
+
+def _let_go() -> None:
+    """Put nothing in the place of the parent's own files; their numbers stay taken, since objects know them."""
+    for descriptor in _KEPT_FROM_CHILDREN:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, descriptor)
+        os.close(nothing)
+    _KEPT_FROM_CHILDREN.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def sync_folder(folder: Path) -> None:
