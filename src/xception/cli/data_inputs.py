@@ -27,8 +27,8 @@ def data_inputs(
     """Write a data set as input files of a vendor's tools: .bin and .info for Ascend, .npz and a datalist for VastAI.
 
     ```
-    xception data inputs runs/photos/bundle photos/val --vendor ascend --out ascend-inputs
-    xception data inputs timm_xception.tf_in1k ImageNet/val --vendor vastai --out vastai-inputs
+    xception data inputs runs/photos/bundle photos/val --vendor ascend --out bins
+    xception data inputs timm_xception val --vendor vastai --out npz
     ```
 
     Args:

@@ -85,7 +85,7 @@ def serve(
 
     ```
     xception serve runs/digits/bundle
-    xception serve digits=runs/digits/bundle photos=keras_xception.imagenet --port 9000
+    xception serve a=runs/digits/bundle b=keras_xception.imagenet --port 9000
     xception serve runs/digits/bundle --address 0.0.0.0 --api-keys keys.txt
     ```
 
