@@ -23,6 +23,7 @@ from xception.serve.limits import MIB
 from xception.serve.measures import Measures
 from xception.serve.model import SentPhoto, ServedModel
 from xception.serve.openapi import openapi_document
+from xception.serve.page import page_file
 from xception.serve.refusal import Refusal
 from xception.serve.service import Service
 
@@ -47,6 +48,8 @@ class Api:
         model = "/v2/models/{name}"
         versioned = model + "/versions/{version}"
         return [
+            Route("/", self.page),
+            Route("/page/{file}", self.page),
             Route("/openapi.json", self.openapi),
             Route("/metrics", self.metrics),
             Route("/v1/models", self.models),
@@ -58,6 +61,10 @@ class Api:
             *(Route(f"{path}/ready", self.model_ready) for path in (model, versioned)),
             *(Route(f"{path}/infer", self.infer, methods=["POST"]) for path in (model, versioned)),
         ]
+
+    async def page(self, request: Request) -> Response:
+        """The page for people, and its parts."""
+        return page_file(request.path_params.get("file", "index.html"))
 
     async def openapi(self, _: Request) -> Response:
         """The description of all this for programs."""
