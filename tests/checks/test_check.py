@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.data import faulty
-from tests.support.samples import CLASSES, encoded, picture
+from tests.support.samples import CLASSES, encoded, labelled, picture
 from xception.checks.check import Check, check_source
 from xception.checks.findings import FINDING_KINDS, finding
 from xception.data.source import Item, Items
@@ -180,3 +180,16 @@ def test_what_was_known_before_is_sorted_in_worst_first() -> None:
     result = check_source(items(("c.jpg", 0, b"x"), ("d.jpg", 1, faulty.jpeg(3))), known=known)
     assert [each.kind for each in result.findings] == ["corrupt", "bad_line", "junk"]
     assert result.errors == 2
+
+
+def test_a_check_says_of_what_data_it_is() -> None:
+    one, other = labelled(6), labelled(9)
+    found, again, apart = check_source(one, [other]), check_source(labelled(6), [other]), check_source(one)
+    assert found.provenance
+    assert again.provenance == found.provenance
+    assert apart.provenance
+    assert found.provenance.data == apart.provenance.data
+    assert found.provenance.options["not_in"] != apart.provenance.options["not_in"] == []
+    changed = check_source(other).provenance
+    assert changed
+    assert changed.data.fingerprint != found.provenance.data.fingerprint

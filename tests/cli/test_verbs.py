@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Command
-from tests.support.samples import CLASSES, write_folder
+from tests.support.samples import CLASSES, encoded, picture, write_folder
 from xception.arch.compute import cost
 from xception.arch.variants import VARIANTS
 from xception.bundle import Bundle, open_bundle
@@ -178,7 +178,8 @@ def test_evaluate_and_compare_write_pages_and_a_table(
     page, pair = (tmp_path / "out" / name for name in ("page.html", "pair.html"))
     assert run(["evaluate", first, str(faulty_folder), "--html", str(page), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert page.read_text(encoding="utf-8").count("<img") == len(result["mistakes"]) > 0
+    shown = [*result["mistakes"], *(one for pair in result["confused"] for one in pair["examples"])]
+    assert page.read_text(encoding="utf-8").count("<img") == len(shown) > len(result["mistakes"]) > 0
     assert run(["evaluate", first, str(faulty_folder), "--csv"]) == 0
     assert f"summary,,top1,{result['top1']['value']}" in capsys.readouterr().out
     assert run(["compare", first, second, str(faulty_folder), "--html", str(pair)]) == 0
@@ -395,3 +396,30 @@ def test_a_name_can_neither_forge_a_line_nor_steer_the_terminal(
         assert shown.replace("\n", "").isprintable()
         assert not any(line.startswith("forged") for line in shown.splitlines())
     assert json.loads(shown)["predictions"][0]["path"] == f"{tmp_path}/{name}"
+
+
+def test_predictions_name_damage_and_what_was_left_out(
+    onnx_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = encoded(picture(320, 240), "JPEG", quality=90)
+    (tmp_path / "a.jpg").write_bytes(sound)
+    (tmp_path / "b.jpg").write_bytes(sound[: len(sound) // 2] + b"\xff\xd9")
+    (tmp_path / "notes.txt").touch()
+    result = document(capsys, "predict", onnx_bundle.path, tmp_path)
+    assert ["damage" in one for one in result["predictions"]] == [False, True]
+    assert "Corrupt JPEG data" in result["predictions"][1]["damage"]
+    assert result["inventory"]["left_out"] == {".txt": 1}
+
+
+@pytest.mark.parametrize("verb", ["data check", "data parity", "benchmark"])
+def test_a_document_says_where_it_comes_from(
+    verb: str, onnx_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_folder(tmp_path / "data")
+    model = [] if verb == "data check" else [onnx_bundle.path]
+    few = ["--images", "8", "--repeats", "1", "--warmup", "0", "--batch", "1"] if verb == "benchmark" else []
+    origin = document(capsys, *verb.split(), *model, data, *few)["provenance"]
+    assert origin["run"]["command"][: len(verb.split()) + 1] == ["xception", *verb.split()]
+    assert origin["data"]["name"] == "data"
+    assert int(origin["data"]["fingerprint"], 16)
+    assert [model["digest"] for model in origin["models"]] == [onnx_bundle.model.digest] * len(model)

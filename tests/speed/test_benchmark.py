@@ -284,3 +284,17 @@ def test_only_unreadable_images_are_refused(onnx_bundle: Bundle) -> None:
 def test_the_environment_names_what_the_figures_depend_on(result: Benchmark) -> None:
     assert {"cpu", "cores", "system", "python", "onnxruntime", "pillow"} == set(result.environment)
     assert all(result.environment.values())
+
+
+def test_the_origin_names_the_images_that_were_used(onnx_bundle: Bundle) -> None:
+    with Engine.open(onnx_bundle) as engine:
+        few, all_of_them, others = (
+            benchmark(engine, source, batches=(1,), images=count, warmup=0, repeats=1).provenance
+            for source, count in ((labelled(6), 3), (labelled(6), 6), (labelled(3), 3))
+        )
+    assert few
+    assert all_of_them
+    assert others
+    assert few.options == {"batches": [1], "images": 3, "warmup": 0, "repeats": 1}
+    assert few.data.fingerprint == others.data.fingerprint != all_of_them.data.fingerprint
+    assert few.models[0].digest == onnx_bundle.model.digest

@@ -5,7 +5,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.support.samples import CLASSES, OneAtATime, labelled, picture
+from tests.support.samples import CLASSES, OneAtATime, encoded, labelled, picture
 from xception.backends.base import Compute, Logits, Pixels, Session, open_session
 from xception.bundle import Bundle
 from xception.data.source import Item, Items
@@ -187,3 +187,13 @@ def test_other_classes_are_refused(second: Labels) -> None:
 def test_the_document_reads_back(contenders: tuple[Engine, Engine]) -> None:
     result = compare(*contenders, labelled(COUNT))
     assert msgspec.json.decode(msgspec.json.encode(result), type=Comparison) == result
+
+
+def test_damaged_images_are_seen_and_named(onnx_bundle: Bundle, weights_bundle: Bundle) -> None:
+    sound = encoded(picture(320, 240), "JPEG", quality=90)
+    files = {"a": sound, "b": sound[: len(sound) // 2] + b"\xff\xd9"}
+    items = tuple(Item(key, 0, lambda data=data: data) for key, data in files.items())
+    with Engine.open(onnx_bundle) as first, Engine.open(weights_bundle) as second:
+        result = compare(first, second, Items("photos", CLASSES, items))
+    assert (result.seen, result.failed) == (2, 0)
+    assert [(image.path, "Corrupt JPEG" in image.reason) for image in result.damaged or ()] == [("b", True)]

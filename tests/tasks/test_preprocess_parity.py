@@ -169,3 +169,15 @@ class Broken(OneAtATime):
 def test_logits_that_are_no_numbers_end_the_run(onnx_bundle: Bundle) -> None:
     with pytest.raises(CheckFailed, match="the logits of 0 are not finite numbers"):
         parity(Engine.of(onnx_bundle, Broken()), mixed(2), alternatives(onnx_bundle.model.preprocess))
+
+
+def test_the_origin_names_the_model_the_data_and_every_alternative(onnx_bundle: Bundle) -> None:
+    own = onnx_bundle.model.preprocess
+    with Engine.open(onnx_bundle) as engine:
+        found = parity(engine, labelled(5), {"nearest": msgspec.structs.replace(own, interpolation="nearest")})
+        expected = evaluate(engine, labelled(5))
+    assert found.provenance
+    assert expected.provenance
+    assert found.provenance.models == expected.provenance.models
+    assert found.provenance.options["alternatives"]["nearest"]["interpolation"] == "nearest"
+    assert found.provenance.data.images == 5

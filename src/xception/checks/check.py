@@ -18,6 +18,7 @@ from xception.errors import DecodeError
 from xception.machine import cores
 from xception.pipeline.lane import WORKERS_PER_CORE
 from xception.pipeline.overlap import overlap
+from xception.tasks.provenance import DataFingerprint, ResultProvenance, provenance_of
 
 MAX_CLASS_RATIO = 10
 """Largest number of images in a class over that of the smallest class."""
@@ -47,6 +48,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     """Number of findings by kind."""
     findings: tuple[Finding, ...]
+    provenance: ResultProvenance | None = None
+    """Data, versions and machine behind the findings."""
 
     @property
     def errors(self) -> int:
@@ -91,8 +94,13 @@ def check_source(
         MissingExtra: imagehash is not installed.
     """
     workers = workers or WORKERS_PER_CORE * cores()
-    looked = list(_look_at(source, workers))
-    others = [replace(each, key=f"{other.name}: {each.key}") for other in not_in for each in _look_at(other, workers)]
+    fingerprint, apart = DataFingerprint(), [DataFingerprint() for _ in not_in]
+    looked = list(_look_at(fingerprint.watch(source), workers))
+    others = [
+        replace(each, key=f"{other.name}: {each.key}")
+        for other, own in zip(not_in, apart, strict=True)
+        for each in _look_at(own.watch(other), workers)
+    ]
     sound = [each for each in looked if not each.failed]
     found = [
         *known,
@@ -117,11 +125,12 @@ def check_source(
         modes=dict(Counter(each.mode for each in sound).most_common()),
         counts=dict(Counter(each.kind for each in found)),
         findings=tuple(found),
+        provenance=provenance_of([], source, fingerprint, {"not_in": list(map(str, apart))}),
     )
 
 
-def _look_at(source: Source, workers: int) -> Iterator[_ImageFacts]:
-    with closing(overlap(source, _facts_of, workers=workers)) as images:
+def _look_at(items: Iterable[Item], workers: int) -> Iterator[_ImageFacts]:
+    with closing(overlap(items, _facts_of, workers=workers)) as images:
         yield from images
 
 

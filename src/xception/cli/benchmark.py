@@ -13,6 +13,7 @@ from xception.backends.base import installed
 from xception.cli.engine import DEFAULT_RUNTIME, RuntimeOptions
 from xception.cli.models import open_model
 from xception.cli.options import Html, Json, ModelOption, NoVerify, VendorOption, page_packages
+from xception.cli.origin import made_here
 from xception.cli.output import percent, print_facts, print_json, print_line, print_rows, progress_bar, say
 from xception.data.source import Source
 from xception.data.sources import open_source, packages_for
@@ -139,6 +140,7 @@ def benchmark(
         # First, since this opens the other model, which may be refused.
         races = tuple(_races(engine, source, rounds, extras, runtime)) if extras.is_race else ()
         result = msgspec.structs.replace(_measured(engine, source, rounds, extras, runtime), races=races)
+    result = msgspec.structs.replace(result, provenance=result.provenance and made_here(result.provenance))
     _give(result, output)
     if result.audit and result.audit.caching:
         raise CheckFailed(result.audit.sentence())

@@ -126,6 +126,7 @@ def _print(result: Comparison) -> None:
     print_facts(
         {
             "images": f"{result.total} = {result.seen} seen + {result.failed} failed",
+            **({"damaged": f"{len(result.damaged)} of the images seen"} if result.damaged else {}),
             "first": f"{percent(result.first.score.top1)}  {result.first.bundle}",
             "second": f"{percent(result.second.score.top1)}  {result.second.bundle}",
             "difference": f"{points(result.difference)}, by bootstrap {points(result.bootstrap)}",
@@ -143,3 +144,5 @@ def _print(result: Comparison) -> None:
         )
     for failure in result.failures:
         say(f"failed: {failure.path}: {failure.reason}")
+    for image in result.damaged or ():
+        say(f"damaged: {image.path}: {image.reason}")

@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+import msgspec
+
 from xception.checks.check import Check, check_source
 from xception.checks.findings import FINDING_KINDS, Finding
 from xception.checks.survey import survey
 from xception.cli.options import Data, Html, Json, NotIn, Unlabelled, Workers, check_at_least_one, page_packages
+from xception.cli.origin import made_here
 from xception.cli.output import Watched, print_facts, print_json, print_line, progress_bar
 from xception.data.folder import image_files
 from xception.data.source import Source
@@ -56,6 +59,7 @@ def data_check(
             known,
             workers=workers,
         )
+    result = msgspec.structs.replace(result, provenance=result.provenance and made_here(result.provenance))
     if html:
         _write(html, result, source, others)
     if json:

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
 from xception.cli.models import open_model
 from xception.cli.options import Data, Json, ModelOption, NoVerify, Unlabelled
+from xception.cli.origin import made_here
 from xception.cli.output import Watched, percent, points, print_json, print_rows, progress_bar, say
 from xception.data.folder import image_files
 from xception.data.sources import open_source, packages_for
@@ -48,6 +51,7 @@ def data_parity(
     source = image_files([data]) if unlabelled else open_source(data)
     with engine.open(opened, source) as runner, progress_bar() as progress:
         result = run(runner, Watched(source, progress, "comparing"), named)
+    result = msgspec.structs.replace(result, provenance=result.provenance and made_here(result.provenance))
     if json:
         print_json(result)
     else:

@@ -21,10 +21,11 @@ from xception.cli.options import (
 from xception.cli.origin import made_here
 from xception.cli.output import Watched, print_facts, progress_bar, say
 from xception.data.images import open_images
+from xception.data.inventory import inventory_of
 from xception.data.source import Source
 from xception.data.sources import packages_for
 from xception.errors import UsageError
-from xception.extras import require_all
+from xception.extras import is_installed, require_all
 from xception.pipeline.engine import Engine
 from xception.pipeline.requirements import packages_to_run
 from xception.tasks.batch import predict_to_file
@@ -76,10 +77,13 @@ def predict(
     opened = open_model(model, verify=not no_verify)
     network = opened.model.network
     csv_writer = partial(write_csv, features=0 if network.num_classes else network.num_outputs)
-    write = write_json if json else csv_writer if csv else write_table
+    json_writer = partial(write_json, inventory=inventory_of(source))
+    write = json_writer if json else csv_writer if csv else write_table
     tally = Counted()
     with engine.open(opened, source) as runner, progress_bar() as progress:
         watched = Watched(source, progress, "predicting")
+        if is_installed("simplejpeg") and (json or table):
+            runner = runner.with_lane(damage="noted")
         if vendor and out:
             written = write_results(vendor, out, runner, watched)
             tally = Counted(seen=written.seen, failed=len(written.failures))

@@ -66,6 +66,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None from a model without classes."""
     embedding: NDArray[np.float32] | None = None
     """The numbers that describe the image, (D,); None from a classifier."""
+    damage: str | None = None
+    """libjpeg's warning of a file that was decoded although its data are broken, if anybody looked."""
 
     @property
     def label(self) -> str:
@@ -317,11 +319,12 @@ def prediction(outcome: Scored, bundle: Bundle, top: int) -> Prediction:
     """The `top` likeliest classes of an image; of a model of one logit, its class and the probability of that; of a
     model without classes, the embedding."""
     if not bundle.labels.names:
-        return Prediction(path=outcome.item.key, embedding=outcome.logits)
+        return Prediction(path=outcome.item.key, embedding=outcome.logits, damage=outcome.warning)
     logits, activation = outcome.logits[None], bundle.model.activation
     known = None if activation == "none" else probabilities(logits, activation)[0]
     return Prediction(
         path=outcome.item.key,
+        damage=outcome.warning,
         top=tuple(
             Guess(
                 label=bundle.labels.names[index],

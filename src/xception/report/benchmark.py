@@ -8,6 +8,7 @@ from xception.report.evaluation import accuracy_card
 from xception.report.html import megabytes, page, percent_text, rate_text
 from xception.report.plots import throughput
 from xception.speed.benchmark import Benchmark
+from xception.tasks.provenance import flat
 
 
 def render_benchmark(benchmark: Benchmark) -> str:
@@ -24,6 +25,7 @@ def render_benchmark(benchmark: Benchmark) -> str:
         cards=tuple(_cards(benchmark)),
         throughput=throughput([(run.backend, run) for run in benchmark.runs]),
         stages=tuple(benchmark.runs[0].stages),
+        provenance=flat(benchmark.provenance) if benchmark.provenance else None,
     )
 
 

@@ -10,6 +10,7 @@ from xception.checks.check import Check
 from xception.checks.findings import FINDING_KINDS, Finding, Severity
 from xception.report.document import Card
 from xception.report.html import page
+from xception.tasks.provenance import flat
 
 MAX_SHOWN = 24
 """Findings of one kind that have pictures."""
@@ -62,6 +63,7 @@ def render_check(check: Check, pictures: Mapping[str, Image.Image]) -> str:
         classes=check.classes if len(check.classes) <= MAX_CLASSES_LISTED else {},
         largest=max(check.classes.values(), default=0),
         pictures=pictures,
+        provenance=flat(check.provenance) if check.provenance else None,
     )
 
 

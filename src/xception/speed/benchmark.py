@@ -1,6 +1,7 @@
 """The speed of a bundle on this machine: each stage by itself on all cores, and all of them overlapping."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -12,7 +13,7 @@ from xception.backends.base import BACKENDS, Session, processor_of, warm_up
 from xception.bundle import Bundle, Score
 from xception.data.pixels import Mode
 from xception.data.source import Item, Source, require_source
-from xception.errors import InputError, UsageError
+from xception.errors import DecodeError, InputError, UsageError
 from xception.machine import fingerprint, peak_memory_bytes
 from xception.pipeline.engine import Engine, require_engine
 from xception.pipeline.lane import STAGES
@@ -23,6 +24,7 @@ from xception.speed.self_audit import Audit
 from xception.speed.startup import Startup
 from xception.speed.workload import Pass, Stages, Workload, end_to_end
 from xception.tasks.evaluation import FailedImage
+from xception.tasks.provenance import DataFingerprint, ResultProvenance, provenance_of
 from xception.tasks.targets import relabelled
 
 MIN_IMAGES, MIN_BATCHES_PER_INSTANCE = 64, 4
@@ -101,6 +103,8 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
     audit: Audit | None = None
     startup: tuple[Startup, ...] = ()
     """One per runtime."""
+    provenance: ResultProvenance | None = None
+    """Model, images, options, versions and machine behind the figures."""
 
     def __repr__(self) -> str:
         rates = ", ".join(f"batch {run.batch}: {run.end_to_end.images_per_second:,.1f} images/s" for run in self.runs)
@@ -144,6 +148,8 @@ def benchmark(
         one = workload(engine, source, batch, images=images, clock=clock)
         results.append(_run(one, _timed(one, warmup, repeats, after_round)))
     facts = engine.session.facts
+    used = max(run.images for run, _ in results)
+    options = {"batches": list(batches), "images": images, "warmup": warmup, "repeats": repeats}
     return Benchmark(
         bundle=str(engine.bundle.path),
         data=source.name,
@@ -156,7 +162,17 @@ def benchmark(
         runs=tuple(run for run, _ in results),
         failures=_failures(failures for _, failures in results),
         environment=environment(facts.name, facts.device),
+        provenance=provenance_of([engine], source, _fingerprint(source, used), options),
     )
+
+
+def _fingerprint(source: Source, count: int) -> DataFingerprint:
+    """The fingerprint of the images that were used, which are loaded again, since that takes time of its own."""
+    found = DataFingerprint()
+    for item in found.watch(islice(source, count)):
+        with suppress(DecodeError, OSError):
+            item.load()
+    return found
 
 
 def check(session: Session, batches: Sequence[int], images: int | None, warmup: int, repeats: int) -> None:

@@ -10,6 +10,7 @@ from xception.bundle import Score
 from xception.data.inventory import EMPTY, Inventory, inventory_of
 from xception.data.source import Source, require_source
 from xception.errors import InputError, UsageError
+from xception.extras import is_installed
 from xception.intervals import (
     Interval,
     NonInferiority,
@@ -96,6 +97,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     worst_flips: tuple[Flip, ...]
     """The flips with the largest swing first, at most `MAX_FLIPS`."""
     failures: tuple[FailedImage, ...]
+    damaged: tuple[FailedImage, ...] | None = None
+    """Images among those seen whose JPEG data are broken, by path, with libjpeg's warning; None if nobody looked."""
     provenance: ResultProvenance | None = None
     """Models, data, options, versions and machine behind the figures."""
 
@@ -128,6 +131,9 @@ def compare(first: Engine, second: Engine, source: Source, *, margin: float = MA
     order = matched(labels, second.bundle.labels)
     fingerprint = DataFingerprint()
     items = fingerprint.watch(relabelled(source, labels.targets(source.classes)))
+    looks = is_installed("simplejpeg")
+    # A file's damage is the same for both.
+    first = first.with_lane(damage="noted") if looks else first
     sides = (first.judging(), second.judging().with_lane(session=Restricted(second.session, order)))
     activations = first.bundle.model.activation, second.bundle.model.activation
     for activation in activations:
@@ -137,7 +143,8 @@ def compare(first: Engine, second: Engine, source: Source, *, margin: float = MA
         tally.add(one, other)
     result = tally.comparison(first, second, source.name, len(source), margin)
     provenance = provenance_of(sides, source, fingerprint, {"margin": margin})
-    return msgspec.structs.replace(result, inventory=inventory_of(source), provenance=provenance)
+    damaged = result.damaged if looks else None
+    return msgspec.structs.replace(result, inventory=inventory_of(source), damaged=damaged, provenance=provenance)
 
 
 def matched(first: Labels, second: Labels) -> tuple[int, ...]:
@@ -245,4 +252,5 @@ class PairedTally:
             non_inferiority=non_inferiority(*counts, margin),
             worst_flips=tuple(self.worst),
             failures=sides[0].failures,
+            damaged=sides[0].damaged,
         )

@@ -17,6 +17,7 @@ from xception.preprocess import Preprocess
 from xception.tasks.binary import two_classes
 from xception.tasks.evaluation import FailedImage
 from xception.tasks.pairs import PairCounts
+from xception.tasks.provenance import DataFingerprint, ResultProvenance, provenance_of
 
 
 class Swap(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +51,8 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     unlabelled: str | None
     """Why there is no accuracy, or None where there is one."""
     swaps: tuple[Swap, ...]
+    provenance: ResultProvenance | None = None
+    """Model, data, options, versions and machine behind the figures."""
 
 
 def parity(engine: Engine, source: Source, others: Mapping[str, Preprocess]) -> Parity:
@@ -67,9 +70,11 @@ def parity(engine: Engine, source: Source, others: Mapping[str, Preprocess]) -> 
     targets, unlabelled = _targets(bundle, source)
     tallies = {name: _Tally() for name in others}
     engines = (own_engine, *(own_engine.with_lane(preprocess=other) for other in others.values()))
-    for own, *rest in run_side_by_side(engines, source):
+    fingerprint = DataFingerprint()
+    for own, *rest in run_side_by_side(engines, fingerprint.watch(source)):
         for tally, other in zip(tallies.values(), rest, strict=True):
             tally.add(own, other, targets)
+    options = {"alternatives": msgspec.to_builtins(dict(others))}
     return Parity(
         bundle=str(bundle.path),
         data=source.name,
@@ -77,6 +82,7 @@ def parity(engine: Engine, source: Source, others: Mapping[str, Preprocess]) -> 
         own=bundle.model.preprocess,
         unlabelled=unlabelled,
         swaps=tuple(tally.swap(name, others[name]) for name, tally in tallies.items()),
+        provenance=provenance_of([own_engine], source, fingerprint, options),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TextIO
 import msgspec
 import numpy as np
 
+from xception.data.inventory import EMPTY, Inventory
 from xception.pipeline.engine import Prediction
 from xception.pipeline.lane import Failure
 from xception.screen import escaped_json, one_line, printable, without_credentials
@@ -69,8 +70,9 @@ def _cell(column: str, value: str | float | None) -> str | float | None:
     return f"{value:{'.8f' if column == 'probability' else '.9g'}}" if isinstance(value, float) else value
 
 
-def write_json(outcomes: Outcomes, stream: TextIO | None = None) -> None:
-    """`{"predictions": [...], "failures": [...], "total", "seen", "failed"}`; predictions are not held in memory.
+def write_json(outcomes: Outcomes, stream: TextIO | None = None, *, inventory: Inventory = EMPTY) -> None:
+    """`{"predictions": [...], "failures": [...], "total", "seen", "failed", "inventory"}`; predictions are not held in
+    memory.
 
     A prediction by a model without classes is `{"path", "embedding"}`, an array of numbers.
     """
@@ -85,5 +87,6 @@ def write_json(outcomes: Outcomes, stream: TextIO | None = None) -> None:
             encoded = msgspec.json.encode(outcome, enc_hook=np.ndarray.tolist).decode()
             stream.write(("," if seen else "") + "\n" + escaped_json(encoded))
             seen += 1
-    rest = {"failures": failures, "total": seen + len(failures), "seen": seen, "failed": len(failures)}
+    counts = {"total": seen + len(failures), "seen": seen, "failed": len(failures)}
+    rest = {"failures": failures, **counts, "inventory": msgspec.to_builtins(inventory)}
     stream.write("\n]," + escaped_json(msgspec.json.encode(rest).decode())[1:] + "\n")
