@@ -8,9 +8,9 @@
     python benchmarks/int8.py rates [--variant timm_xception] [--px 299]
 
 BUNDLE is a float32 ONNX bundle, WEIGHTS one of mini-XCEPTION's weights, and the data are as `xception quantize` takes
-them. Tables go to stdout, as Markdown. Rates are of a network with fresh weights, on which they do not depend. All forms
-are measured in turn, round by round, so that a drifting machine hits all of them alike; medians, and ratios to ONNX
-Runtime's float32.
+them. Tables go to stdout, as Markdown. Rates are of a network with fresh weights, on which they do not depend. All
+forms are measured in turn, round by round, so that a drifting machine hits all of them alike; medians, and ratios to
+ONNX Runtime's float32.
 """
 
 import argparse

@@ -40,7 +40,7 @@ class NonInferiority(msgspec.Struct, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """The verdict in words, with percentages."""
-        asked = f"within {100 * self.margin:g} % with 95 % confidence"
+        asked = f"within {100 * self.margin:g} points with 95 % confidence"
         if self.verdict != "undecided":
             return f"{asked}: {self.verdict}"
         needed = f"about {self.images_needed:,}" if self.images_needed else "far more than can be had"

@@ -271,7 +271,7 @@ def test_compare_judges_the_second_model_by_the_first(
     assert (result["first"]["backend"], result["second"]["backend"]) == ("onnxruntime", "openvino")
     assert run([*arguments, "--margin", "0.5", "--require"]) == 0
     shown = capsys.readouterr()
-    assert "within 50 % with 95 % confidence: yes" in shown.out
+    assert "within 50 points with 95 % confidence: yes" in shown.out
     assert "empty.jpg" in shown.err
     assert run([*arguments, "--require"]) == 1
     shown = capsys.readouterr()
