@@ -12,7 +12,7 @@ SECURITY_TESTS := tests/attacks tests/data/test_archive.py tests/data/test_decod
 # whichever process is free; of the slow ones, a file stays in one process, so that its demonstration is made once.
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist
 
-.PHONY: install demo test test-slow test-floors hashes sbom quick explore coverage check format pages parity fuzz siege bench peers gpu gpu-train wheel docs clean
+.PHONY: install demo test test-slow test-floors hashes sbom quick explore coverage check format pages parity fuzz siege bench peers gpu gpu-train wheel docs gallery clean
 
 install: $(STAMP)
 
@@ -130,6 +130,10 @@ wheel: $(TOOLS)/.installed
 # The manual as a site in build/site; a dead link ends it. To read it with its search: python3 -m http.server -d build/site
 docs: $(TOOLS)/.installed
 	NO_MKDOCS_2_WARNING=1 $(TOOLS)/bin/mkdocs build --quiet --clean
+
+# Pictures of the pages of results, by a real browser.
+gallery: $(STAMP)
+	$(BIN)/python -m pages.gallery $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(FLOORS) $(TOOLS) demo build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
