@@ -1,4 +1,4 @@
-"""Pictures of the pages that commands write, taken by Chromium: `make gallery` renews docs/pictures and docs/gallery.md.
+"""Pictures of the pages that commands write, taken by Chromium: `make gallery` renews docs/gallery.md and its pictures.
 
     python -m pages.gallery --browser chromium
 
