@@ -38,7 +38,7 @@ def _four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         (Compute(), None, False, 4),
         (Compute(threads=2), 13, False, 2),
         (Compute(threads=4), None, False, 1),
-        (Compute(), 13, True, 2),
+        (Compute(), 13, True, 3),
         (Compute(), 2, True, 1),
     ],
 )

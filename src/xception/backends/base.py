@@ -70,8 +70,8 @@ class Compute(msgspec.Struct, frozen=True, kw_only=True):
 
 DEFAULT_COMPUTE = Compute()
 
-GPU_INSTANCES = 2
-"""Inferences at once on a GPU by default: one computes while the images of the other one are copied."""
+GPU_INSTANCES = 3
+"""Inferences at once on a GPU by default: one computes while the images of another are copied, and one waits."""
 
 
 @dataclass(frozen=True, kw_only=True)

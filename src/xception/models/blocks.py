@@ -37,7 +37,7 @@ class Projection(nn.Module):
         if self.stride == 1:
             return self.conv(x)  # type: ignore[no-any-return]
         if x.device.type != "cpu":
-            return functional.conv2d(x, self.conv.weight, stride=self.stride)
+            return functional.conv2d(x, self.conv.weight, self.conv.bias, self.stride)
         # The pixels between strides are left out beforehand: the same function, but oneDNN (in torch 2.13) corrupts
         # memory in the backward pass of a strided 1x1 convolution over few channels, channels last, odd batch. Means
         # over single pixels leave them out, since a strided slice has a gradient in channels-first memory, which

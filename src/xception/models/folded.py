@@ -19,13 +19,17 @@ Position = tuple[Any, str]
 def with_folded_norms(network: Xception) -> Xception:
     """A copy in evaluation mode without the norms that directly follow a convolution.
 
-    Norms are folded in float64, so that only the final rounding differs.
+    Norms are folded in float64, so that only the final rounding differs. Shortcuts are strided convolutions, which
+    only training has to do without, see `Projection`.
     """
     copy = deepcopy(network).eval()
     for (owner, name), (slot, norm) in [*_pairs(copy)]:
         conv = fuse_conv_bn_eval(getattr(owner, name).double(), getattr(slot, norm).double())
         setattr(owner, name, conv.float())
         setattr(slot, norm, nn.Identity())
+    for module in copy.modules():
+        if isinstance(module, Projection):
+            module.conv.stride, module.stride = (module.stride, module.stride), 1
     return copy
 
 
