@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from xception.data.jpeg import JpegHeader, plain_header
 from xception.errors import DecodeError, MissingExtra, TooManyPixels, UnknownKind, UsageError
 from xception.extras import optional, require
 from xception.preprocess import Orientation
@@ -171,22 +172,27 @@ def photograph(
     if not simplejpeg or not data.startswith(JPEG_START):
         return None
     try:
-        with open_image(data) as image:
-            colorspace = TURBO_COLORSPACES.get(image.mode)
-            if not colorspace or image.format != "JPEG":
-                return None
-            if orientation == "upright" and _exif_orientation(image) != 1:
-                return None
-            if reduction:
-                _reduce(image, reduction, orientation)
-            if min(image.size) < MIN_TURBO_PX:
-                return None
-            # It raises at whatever libjpeg so much as warns of.
-            pixels = simplejpeg.decode_jpeg(data, colorspace, min_width=image.width, min_height=image.height)
-            return np.asarray(pixels.squeeze(), np.uint8)
+        header = plain_header(data) or _pillow_header(data, orientation)
+        if header is None:
+            return None
+        times = reduction(header.size) if reduction else 1
+        width, height = (-(-side // times) for side in header.size)
+        if min(width, height) < MIN_TURBO_PX:
+            return None
+        # It raises at whatever libjpeg so much as warns of.
+        pixels = simplejpeg.decode_jpeg(data, TURBO_COLORSPACES[header.mode], min_width=width, min_height=height)
+        return np.asarray(pixels.squeeze(), np.uint8)
     except Exception:
         # Of any kind, as in `decode`, which has the last word on whether this is an image, and on what is wrong.
         return None
+
+
+def _pillow_header(data: bytes, orientation: Orientation) -> JpegHeader | None:
+    with open_image(data) as image:
+        is_turned = orientation == "upright" and _exif_orientation(image) != 1
+        if image.mode not in TURBO_COLORSPACES or image.format != "JPEG" or is_turned:
+            return None
+        return JpegHeader(image.size, image.mode)
 
 
 def as_image(pixels: NDArray[np.uint8]) -> Image.Image:
