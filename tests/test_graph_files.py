@@ -1,12 +1,17 @@
+import contextlib
 from collections.abc import Callable
 
+import flatbuffers
 import numpy as np
 import onnx
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper, numpy_helper
 
+from xception.bundle import Bundle, unwritten_bundle
 from xception.errors import InputError
-from xception.graph_files import MAX_NESTED_GRAPHS, check_onnx_closed, check_openvino_closed
+from xception.forms import Form
+from xception.graph_files import MAX_NESTED_GRAPHS, check_litert_closed, check_onnx_closed, check_openvino_closed
 
 OPSET = helper.make_opsetid("", 17)
 
@@ -138,3 +143,67 @@ def test_openvino_graphs_of_its_own_operations_pass() -> None:
 def test_openvino_graphs_with_extensions_or_entities_are_refused(data: bytes, words: str) -> None:
     with pytest.raises(InputError, match=words):
         check_openvino_closed(data)
+
+
+def litert(bundle: Bundle, change: Callable[[schema.ModelT], None]) -> bytes:
+    """The file of a bundle after a change by the schema's own code."""
+    model = schema.ModelT.InitFromPackedBuf(bundle.main_file.read_bytes(), 0)
+    change(model)
+    builder = flatbuffers.Builder(0)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def as_custom(model: schema.ModelT) -> None:
+    code = model.operatorCodes[0]
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    code.customCode = "Evil"
+
+
+def as_loop(model: schema.ModelT) -> None:
+    model.operatorCodes[0].builtinCode = model.operatorCodes[0].deprecatedBuiltinCode = schema.BuiltinOperator.WHILE
+
+
+def with_external_values(model: schema.ModelT) -> None:
+    group = schema.ExternalBufferGroupT()
+    group.name = "weights.bin"
+    model.externalBufferGroups = [group]
+
+
+def test_litert_graphs_of_its_own_operations_pass(forms: dict[Form, Bundle]) -> None:
+    check_litert_closed(forms["litert"].main_file.read_bytes())
+    check_litert_closed(litert(forms["litert"], lambda _: None))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (as_custom, "'Evil' is from an extension"),
+        (as_loop, "holds a WHILE, which may never end"),
+        (with_external_values, "takes values from outside itself"),
+    ],
+)
+def test_litert_graphs_that_are_not_all_there_is_are_refused(
+    change: Callable[[schema.ModelT], None], words: str, forms: dict[Form, Bundle]
+) -> None:
+    changed = litert(forms["litert"], change)
+    with pytest.raises(InputError, match=words):
+        check_litert_closed(changed)
+    opened = unwritten_bundle(
+        forms["litert"].path, forms["litert"].model, forms["litert"].labels, {"model.tflite": changed}
+    )
+    with pytest.raises(InputError, match=f"model.tflite is refused: .*{words}"):
+        opened.content()
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00" * 8, b"\xff" * 64, b"\x08\x00\x00\x00TFL3" + b"\xff\x7f\x00\x00" * 9])
+def test_bytes_that_are_no_litert_file_are_refused(data: bytes) -> None:
+    with pytest.raises(InputError, match="damaged or not whole"):
+        check_litert_closed(data)
+
+
+def test_a_litert_file_that_is_cut_anywhere_is_refused_or_read(forms: dict[Form, Bundle]) -> None:
+    whole = forms["litert"].main_file.read_bytes()
+    for size in range(0, 4000, 7):
+        with contextlib.suppress(InputError):
+            check_litert_closed(whole[:size])

@@ -156,6 +156,7 @@ FORMS: Mapping[Form, FormFacts] = {
         layout="nhwc",
         taps="xception.export.litert:open_taps",
         ports="xception.backends.graphs:litert_ports",
+        closed="xception.graph_files:check_litert_closed",
         validator="xception.backends.validity:check_litert",
         identity="xception.identity.litert:write",
         int8=Int8(

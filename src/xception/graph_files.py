@@ -2,7 +2,8 @@
 
 A graph is taken only if it is all there is: an ONNX file may name other files on this disk, or even places in memory,
 from which a runtime takes weights that no hash covers; and operations of others run code that came from elsewhere.
-Numbers of fields are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
+Numbers of fields are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto and of
+https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs.
 """
 
 import io
@@ -10,7 +11,9 @@ import re
 from collections.abc import Callable, Iterator
 from xml.etree.ElementTree import ParseError, iterparse
 
+from xception.byte_span import ByteSpan, damaged
 from xception.errors import InputError
+from xception.flatbuffer import IDENTIFIER
 from xception.protobuf import content, fields, text
 
 MAX_FIELDS = 1_000_000
@@ -24,6 +27,12 @@ ONNX_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 
 ENDLESS = frozenset({"Loop", "Scan"})
 """Operations that a file can make run for ever, which no image classifier needs."""
+
+LITERT_CUSTOM, LITERT_WHILE = 32, 119
+"""Kinds of operations: one whose code comes along under a name, and a loop."""
+
+LITERT_EXTERNAL_FIELDS = (8, 9)
+"""Fields of a LiteRT model with the values that lie in other files."""
 
 OPENVINO_OPSET = re.compile(r"opset\d+")
 
@@ -59,6 +68,67 @@ def check_openvino_closed(data: bytes | memoryview) -> None:
     for name, version in _layers(bytes(data)):
         if not OPENVINO_OPSET.fullmatch(version):
             raise InputError(f"its operation {name!r} is from the extension {version!r}; {GET_ONE_FILE}")
+
+
+def check_litert_closed(data: bytes | memoryview) -> None:
+    """Refuse a LiteRT file that takes values from other files, or has operations of others or without an end.
+
+    Raises:
+        InputError: says which; also for a file that is no flatbuffer.
+    """
+    span = ByteSpan(memoryview(data))
+    if not span.starts_with(IDENTIFIER, 4):
+        raise damaged("it lacks the mark of a LiteRT file")
+    model = _Table(span, span.unpack("I", 0)[0])
+    if any(model.field(number) for number in LITERT_EXTERNAL_FIELDS):
+        raise InputError(f"it takes values from outside itself, which its hash does not cover; {GET_ONE_FILE}")
+    for code in model.tables(1):
+        # Older readers know the first of the two numbers, which ends at 127; the larger one holds.
+        kind = max(code.number(0, "b"), code.number(3, "i"))
+        if kind == LITERT_CUSTOM:
+            raise InputError(f"its operation {code.text(1)!r} is from an extension; {GET_ONE_FILE}")
+        if kind == LITERT_WHILE:
+            raise InputError(f"it holds a WHILE, which may never end; {GET_ONE_FILE}")
+
+
+class _Table:
+    """A table of a flatbuffer: its fields lie where a list of offsets says, which stands elsewhere in the file."""
+
+    def __init__(self, span: ByteSpan, start: int) -> None:
+        self._span, self._start = span, start
+        self._offsets = start - span.unpack("i", start)[0]
+
+    def field(self, number: int) -> int:
+        """The position of a field, 0 if the table has none of this number."""
+        place = 4 + 2 * number
+        if place + 2 > self._span.unpack("H", self._offsets)[0]:
+            return 0
+        offset = self._span.unpack("H", self._offsets + place)[0]
+        return self._start + offset if offset else 0
+
+    def number(self, number: int, layout: str) -> int:
+        position = self.field(number)
+        return int(self._span.unpack(layout, position)[0]) if position else 0
+
+    def text(self, number: int) -> str:
+        position = self.field(number)
+        if not position:
+            return ""
+        start, length = self._vector(position)
+        return bytes(self._span.take(start, length)).decode(errors="replace")
+
+    def tables(self, number: int) -> "Iterator[_Table]":
+        position = self.field(number)
+        if position:
+            start, length = self._vector(position)
+            self._span.take(start, 4 * length)
+            for place in range(start, start + 4 * length, 4):
+                yield _Table(self._span, place + self._span.unpack("I", place)[0])
+
+    def _vector(self, position: int) -> tuple[int, int]:
+        """The position of the first element, and how many there are."""
+        start = position + self._span.unpack("I", position)[0]
+        return start + 4, self._span.unpack("I", start)[0]
 
 
 def _layers(data: bytes) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import logging
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ import pytest
 from tests.cli.conftest import command_line
 from tests.support.samples import HANG_S, picture
 from xception.bundle import MANIFEST, Bundle
-from xception.cli.app import COMMANDS, GROUPS, run
+from xception.cli.app import COMMANDS, GROUPS, REMARKED, run
 from xception.errors import install_command
 
 
@@ -27,6 +28,20 @@ def complaint(capsys: pytest.CaptureFixture[str], code: int, *arguments: str | P
     lines = captured.err.splitlines()
     assert len(lines) == 1, captured.err
     return lines[0].removeprefix("xception: ")
+
+
+def test_a_program_that_calls_it_keeps_its_own_handlers() -> None:
+    logs = [logging.getLogger(name) for name in REMARKED]
+    own = logging.NullHandler()
+    before = [(log.handlers.copy(), log.level) for log in logs]
+    for log in logs:
+        log.addHandler(own)
+    try:
+        assert run(["list"]) == 0
+        assert [(log.handlers, log.level) for log in logs] == [([*handlers, own], level) for handlers, level in before]
+    finally:
+        for log in logs:
+            log.removeHandler(own)
 
 
 def test_help_lists_every_verb_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,10 +205,14 @@ def test_a_name_that_is_too_long_is_one_sentence(verb: str, capsys: pytest.Captu
 def test_a_remark_is_one_line_without_a_name(name: str) -> None:
     script = f"""
 import logging
-from xception.cli.app import run
-run(["list", "--json"])
-logging.getLogger({name!r}).warning("a remark")
-logging.getLogger("another.package").warning("nothing to say")
+from xception.cli import app
+
+def remarking(*_, **__):
+    logging.getLogger({name!r}).warning("a remark")
+    logging.getLogger("another.package").warning("nothing to say")
+
+app.build_app = lambda tokens: remarking
+app.run(["list"])
 """
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=HANG_S)
     assert done.stderr == "WARNING: a remark\n"

@@ -1,9 +1,13 @@
+import resource
+from pathlib import Path
+
 import numpy as np
 import openvino
 import pytest
 
 from tests.support.samples import drawn_tensors
 from xception.arch.variants import architecture
+from xception.errors import EnvironmentFault
 from xception.export.openvino import openvino_files
 from xception.export.program import GraphOptions, program
 from xception.preprocess import CenterCrop, Preprocess
@@ -35,3 +39,17 @@ def test_a_compiled_model_shows_only_the_outputs_own_names(options: GraphOptions
     compiled = core.compile_model(core.read_model(files["model.xml"], files["model.bin"]), "CPU")
     assert [output.any_name for output in compiled.outputs] == [output.name for output in made.outputs]
     assert [output.get_names() for output in compiled.outputs] == [{output.name} for output in made.outputs]
+
+
+def test_no_room_for_temporary_files_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = architecture("mini_xception", width=0.5)
+    made = program(spec, drawn_tensors(spec), PREPROCESS)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(EnvironmentFault, match=rf"cannot write its files to {tmp_path} .*make room there"):
+            openvino_files(made)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())

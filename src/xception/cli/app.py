@@ -5,7 +5,8 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from cyclopts import App, Parameter
@@ -102,10 +103,6 @@ def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code, see `EPILOGUE`."""
     debug = DEBUG in arguments
     tokens = _in_options([argument for argument in arguments if argument != DEBUG])
-    for name in REMARKED:
-        log = logging.getLogger(name)
-        log.handlers = [Remarks()]
-        log.setLevel(logging.WARNING)
     others = logging.StreamHandler()
     others.addFilter(lambda record: record.name not in REMARKED)
     level = logging.DEBUG if debug else logging.ERROR
@@ -116,7 +113,8 @@ def run(arguments: list[str]) -> int:
         prepare_streams()
         COMMAND.set(tuple(tokens))
         _heed_pixel_limit()
-        build_app(tokens)(tokens, exit_on_error=False, print_error=False)
+        with _remarks_shown():
+            build_app(tokens)(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output left, as `head` does; there is nobody to tell.
@@ -135,6 +133,23 @@ def run(arguments: list[str]) -> int:
 REMARKED = (inventory.LOG.name, "xception.backends")
 """Loggers whose warnings are for the person at the terminal; the second one is that of runtimes, which are imported
 only where one is used."""
+
+
+@contextmanager
+def _remarks_shown() -> Iterator[None]:
+    """Show the warnings of `REMARKED` for the time of a block; a program that calls `run` keeps its own handlers."""
+    remarks = Remarks()
+    logs = [logging.getLogger(name) for name in REMARKED]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.addHandler(remarks)
+        log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.removeHandler(remarks)
+            log.setLevel(level)
 
 
 def _in_options(tokens: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from xception import inputs
+from xception.errors import EnvironmentFault, first_line
 from xception.export.onnx import onnx_files
 from xception.export.program import Program
 from xception.extras import require
@@ -24,9 +25,24 @@ def openvino_files(program: Program) -> dict[str, bytes]:
     openvino = require("openvino", "openvino")
     compress = program.options.precision == "float16"
     (graph,) = onnx_files(replace(program, options=replace(program.options, precision="float32"))).values()
+    return saved_files(with_own_names(openvino.Core().read_model(graph)), compress=compress)
+
+
+def saved_files(model: Any, *, compress: bool = False) -> dict[str, bytes]:
+    """`model.xml` and `model.bin` of an `openvino.Model`, which OpenVINO only writes to a folder.
+
+    Raises:
+        EnvironmentFault: the folder for temporary files cannot hold them.
+    """
+    openvino = require("openvino", "openvino")
     with tempfile.TemporaryDirectory() as folder:
-        xml = Path(folder) / "model.xml"
-        openvino.save_model(with_own_names(openvino.Core().read_model(graph)), xml, compress_to_fp16=compress)
+        try:
+            openvino.save_model(model, Path(folder) / "model.xml", compress_to_fp16=compress)
+        except RuntimeError as error:
+            raise EnvironmentFault(
+                f"OpenVINO cannot write its files to {tempfile.gettempdir()} ({first_line(error)}); "
+                "make room there, or name another folder in TMPDIR"
+            ) from error
         return {name: inputs.read_bytes(Path(folder) / name, inputs.MODEL_LIMIT) for name in ("model.xml", "model.bin")}
 
 
