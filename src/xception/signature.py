@@ -107,9 +107,9 @@ def _key_errors(path: Path) -> Iterator[None]:
 
 def _hashing(bundle: Bundle) -> Any:
     """The way to hash a bundle: every file that belongs to it, and nothing that a file manager left next to them."""
-    beside = [path.name for path in bundle.path.iterdir() if path.name not in (*bundle.model.files, MANIFEST)]
+    others = [path.name for path in bundle.path.iterdir() if path.name not in (*bundle.model.files, MANIFEST)]
     config = require("model_signing.hashing", "sign").Config()
-    return config.set_ignored_paths(paths=[SIGNATURE, *beside], ignore_git_paths=False)
+    return config.set_ignored_paths(paths=[SIGNATURE, *others], ignore_git_paths=False)
 
 
 def _read_signature(bundle: Bundle) -> bytes:

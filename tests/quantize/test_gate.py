@@ -50,7 +50,8 @@ def test_an_undecided_test_passes_with_the_number_of_images_that_would_decide() 
 def test_the_verdict_is_a_sentence_with_percentages() -> None:
     assert judge(answered(900), answered(880)).sentence() == (
         "88.00% of 1000 held-out images against 90.00%, a loss of +2.00 points; "
-        "within 0.5 points with 95 % confidence: no; more than the 0.5 points allowed; 97.78% of the parent's accuracy, less than the 99% demanded; "
+        "within 0.5 points with 95 % confidence: no; more than the 0.5 points allowed; "
+        "97.78% of the parent's accuracy, less than the 99% demanded; "
         "shown to be worse"
     )
 
