@@ -13,11 +13,12 @@ from xception.adoption.weights import with_weights
 from xception.adoption.words import WORDS_HELP, preprocess_of
 from xception.bundle import Bundle, Graph, ensure_free_for_bundle
 from xception.cli.options import Json, Out, Overwrite
-from xception.cli.output import class_list, command, print_facts, print_json, propose, steps_sentence
+from xception.cli.output import class_list, command, print_facts, print_json, propose
 from xception.convert.readers import graph_form
 from xception.errors import InputError
 from xception.extras import require_all
 from xception.forms import Form, Layout
+from xception.identity.words import preprocess_words
 from xception.labels import read_labels
 from xception.metrics import Activation
 
@@ -99,7 +100,7 @@ def _report(bundle: Bundle, adoption: Adoption, *, json: bool) -> None:
         **({"changed": "; ".join(outline.notes)} if outline.notes else {}),
     }
     facts["classes"] = f"{class_list(bundle.labels.names)}, {adoption.notes['classes']}"
-    facts["images"] = steps_sentence(model.preprocess)
+    facts["images"] = preprocess_words(model.preprocess)
     print_facts(facts)
     propose(command("predict", bundle.path, "photo.jpg"), command("evaluate", bundle.path, "DATA"))
 

@@ -20,7 +20,6 @@ from xception.cli.output import (
     percent,
     print_facts,
     print_json,
-    steps_sentence,
 )
 from xception.cli.vendor_files import describe_vendor_files
 from xception.convert.diagnosis import Diagnosis, diagnose, published_as
@@ -30,7 +29,7 @@ from xception.errors import InputError, MissingExtra, install_command
 from xception.extras import require_all
 from xception.forms import FORMS, describable
 from xception.identity.identity import read_identity
-from xception.identity.words import properties
+from xception.identity.words import preprocess_words, properties
 from xception.report.drawing import write_drawing
 from xception.resolve import look_up, packages_to_get
 
@@ -143,7 +142,7 @@ def _own_words(path: Path) -> Described:
         "variant": model.network.title,
         "precision": model.precision,
         "classes": class_list(own.names),
-        "images": steps_sentence(model.preprocess),
+        "images": preprocess_words(model.preprocess),
         **{name: value for name, value in properties(model, ()).items() if name in ORIGIN and value},
         "written by": f"xception {own.version}",
     }
@@ -220,7 +219,7 @@ def _entry_facts(entry: WeightsRow) -> dict[str, str]:
         "fetched from": entry.reference,
         "checksum": entry.digest,
         "classes": f"{entry.num_classes} ({entry.labels})",
-        "preprocess": steps_sentence(entry.preprocess),
+        "preprocess": preprocess_words(entry.preprocess),
     }
     facts = {name: value or "unknown" for name, value in known.items()}
     for index, row in enumerate(entry.reported, 1):

@@ -12,7 +12,6 @@ from xception.data.inventory import inventory_of
 from xception.data.source import Item, Source
 from xception.errors import EnvironmentFault
 from xception.outputs import json_document
-from xception.preprocess import CropSquash, Preprocess, ShorterSide
 from xception.screen import escaped_json, one_line, printable
 
 if TYPE_CHECKING:
@@ -130,23 +129,6 @@ def head_sentence(model: "Model") -> str:
         return f"{network.pooling} pooling, no classifier"
     hidden = f", a hidden layer of {network.hidden_features}" if network.hidden_features else ""
     return f"{network.pooling} pooling{hidden}, {answers.get(model.activation, model.activation)}"
-
-
-def steps_sentence(preprocess: Preprocess) -> str:
-    """The way from an image to the network's input, for the screen."""
-    steps: list[str] = [preprocess.color]
-    if isinstance(preprocess.resize, ShorterSide):
-        steps.append(f"shorter side to {preprocess.resize.px} px (longer: {preprocess.resize.long_side})")
-    elif preprocess.resize:
-        before = "largest centred part, " if isinstance(preprocess.resize, CropSquash) else ""
-        steps.append(f"{before}squash to {preprocess.resize.width_px} x {preprocess.resize.height_px} px")
-    if preprocess.resize:
-        steps.append(f"{preprocess.interpolation} {'with' if preprocess.antialias else 'without'} antialias")
-        steps += ["fractions kept"] * preprocess.fractions
-    if preprocess.crop:
-        crop = preprocess.crop
-        steps.append(f"centre {crop.width_px} x {crop.height_px} px (margin: {crop.offset})")
-    return ", ".join((*steps, f"(x / {preprocess.divisor:g} - {preprocess.mean}) / {preprocess.std}"))
 
 
 @contextmanager

@@ -19,21 +19,20 @@ def summary(model: Model) -> str:
 
 
 def preprocess_words(preprocess: Preprocess) -> str:
-    """The way from an upright image to the network's input, in a sentence."""
+    """The way from an image to the network's input, in a sentence."""
     steps: list[str] = [f"{preprocess.color} image"]
     if isinstance(preprocess.resize, ShorterSide):
-        steps.append(f"shorter side to {preprocess.resize.px} px")
+        steps.append(f"shorter side to {preprocess.resize.px} px (longer: {preprocess.resize.long_side})")
     elif preprocess.resize:
         before = "largest centred part, " if isinstance(preprocess.resize, CropSquash) else ""
-        steps.append(f"{before}squashed to {preprocess.resize.width_px} x {preprocess.resize.height_px} px")
+        steps.append(f"{before}squash to {preprocess.resize.width_px} x {preprocess.resize.height_px} px")
     if preprocess.resize:
-        steps.append(
-            f"{preprocess.interpolation} interpolation {'with' if preprocess.antialias else 'without'} antialias"
-        )
+        steps.append(f"{preprocess.interpolation} {'with' if preprocess.antialias else 'without'} antialias")
+        steps += ["fractions kept"] * preprocess.fractions
     if preprocess.crop:
-        steps.append(f"centre {preprocess.crop.width_px} x {preprocess.crop.height_px} px")
-    numbers = f"(x / {preprocess.divisor:g} - {list(preprocess.mean)}) / {list(preprocess.std)}"
-    return ", ".join((*steps, numbers))
+        crop = preprocess.crop
+        steps.append(f"centre {crop.width_px} x {crop.height_px} px (margin: {crop.offset})")
+    return ", ".join((*steps, f"(x / {preprocess.divisor:g} - {preprocess.mean}) / {preprocess.std}"))
 
 
 def properties(model: Model, names: tuple[str, ...]) -> dict[str, str]:
