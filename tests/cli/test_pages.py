@@ -68,7 +68,7 @@ def workplace(demo: Path, hub: FileServer, tmp_path: Path) -> Path:
     return tmp_path
 
 
-QUICK = {"docs/reference/adoption.md", "docs/reference/evaluation.md"}
+QUICK = {"docs/reference/adoption.md", "docs/reference/evaluation.md", "docs/how-to/results-in-other-tools.md"}
 """Pages whose commands take little time; the others' are among the slow tests."""
 
 
