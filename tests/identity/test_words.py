@@ -18,7 +18,7 @@ def test_the_summary_names_parent_and_gate(onnx_bundle: Bundle) -> None:
 
 def test_preprocessing_is_said_in_the_order_in_which_it_happens() -> None:
     crop = Preprocess(resize=ShorterSide(px=333), crop=CenterCrop(width_px=299, height_px=299))
-    assert preprocess_words(crop).startswith("rgb image, shorter side to 333 px (longer: ")
+    assert preprocess_words(crop).startswith("rgb, shorter side to 333 px (longer: ")
     assert f"centre 299 x 299 px (margin: {crop.crop.offset}), (x / 255 - " in preprocess_words(crop)
     assert "largest centred part, squash to 10 x 12 px" in preprocess_words(
         Preprocess(resize=CropSquash(width_px=10, height_px=12))

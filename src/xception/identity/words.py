@@ -20,7 +20,7 @@ def summary(model: Model) -> str:
 
 def preprocess_words(preprocess: Preprocess) -> str:
     """The way from an image to the network's input, in a sentence."""
-    steps: list[str] = [f"{preprocess.color} image"]
+    steps: list[str] = [preprocess.color]
     if isinstance(preprocess.resize, ShorterSide):
         steps.append(f"shorter side to {preprocess.resize.px} px (longer: {preprocess.resize.long_side})")
     elif preprocess.resize:
