@@ -116,14 +116,17 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         angle, dx, dy, zoom, coin = (float(value) for value in rng.uniform(-1, 1, 5))
         if is_moved:
             shift = dx * self.translate * image.width, dy * self.translate * image.height
-            if not (self.rotate_degrees or self.zoom):
-                # Whole pixels keep the image as sharp as those that the network is judged on.
-                shift = round(shift[0]), round(shift[1])
-            matrix = _inverse_affine(
-                image.size, angle=radians(angle * self.rotate_degrees), shift=shift, scale=1 + zoom * self.zoom
-            )
-            image = image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+            image = self._moved(image, radians(angle * self.rotate_degrees), shift, 1 + zoom * self.zoom)
         return (_jittered(image, self.jitter, rng) if self.jitter else image), self.flip and coin < 0
+
+    def _moved(self, image: Image.Image, angle: float, shift: tuple[float, float], scale: float) -> Image.Image:
+        """The image turned, shifted and zoomed about its centre; black comes in from outside."""
+        if self.rotate_degrees or self.zoom:
+            matrix = _inverse_affine(image.size, angle=angle, shift=shift, scale=scale)
+            return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+        # Whole pixels keep the image as sharp as those that the network is judged on.
+        left, top = -round(shift[0]), -round(shift[1])
+        return image.crop((left, top, left + image.width, top + image.height))
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
