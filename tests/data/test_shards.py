@@ -1,14 +1,18 @@
 import gzip
 import io
 import tarfile
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from tests.data.forms import tar_bytes
 from tests.support.samples import encoded, picture
+from xception import platforms
 from xception.data.inventory import Inventory
 from xception.data.shards import expand_braces
+from xception.data.source import Lazy
 from xception.data.sources import open_source
 from xception.errors import InputError
 
@@ -226,3 +230,29 @@ def test_a_folder_of_compressed_shards_is_told_from_one_without_classes(tmp_path
     (tmp_path / "s-0.tar.gz").write_bytes(gzip.compress(WHOLE))
     with pytest.raises(InputError, match=r"s-0\.tar\.gz is compressed"):
         open_source(tmp_path)
+
+
+def test_samples_that_are_read_next_are_fetched_shard_by_shard_and_from_front_to_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        members = {f"{key}.{suffix}": data for key in "abcd" for suffix, data in (("jpg", b"x" * 700), ("cls", b"0"))}
+        (tmp_path / f"s-{number}.tar").write_bytes(tar_bytes(members))
+    source = open_source(f"{tmp_path}/s-{{0..1}}.tar")
+    fetched: list[list[tuple[int, int]]] = []
+    monkeypatch.setattr(platforms, "fetch_ahead", lambda _, spans: fetched.append(list(spans)))
+    assert isinstance(source, Lazy)
+    source.fetch_ahead([6, 1, 4, 3])
+    spans = [cast(partial[bytes], item.load).args[1:] for item in source]
+    assert fetched == [[spans[1], spans[3]], [spans[4], spans[6]]]
+
+
+def test_a_shard_that_is_gone_is_not_missed_before_it_is_read(tmp_path: Path) -> None:
+    shard = tmp_path / "s-0.tar"
+    shard.write_bytes(tar_bytes({"a.jpg": b"x", "a.cls": b"0"}))
+    source = open_source(str(shard))
+    assert isinstance(source, Lazy)
+    shard.unlink()
+    source.fetch_ahead([0])
+    with pytest.raises(OSError, match=r"s-0\.tar"):
+        source[0].load()

@@ -7,7 +7,7 @@ import torch
 
 from tests.support.samples import CLASSES, labelled
 from xception.data.augment import Augment
-from xception.data.source import Items
+from xception.data.source import Item, Items, Lazy
 from xception.errors import InputError
 from xception.preprocess import Preprocess, Squash
 from xception.train.assembly import make_batches
@@ -164,3 +164,15 @@ def test_a_single_image_that_is_left_joins_the_step_before_or_is_dropped(
         shown = [made.indices(epoch * made.per_epoch + step) for step in range(made.per_epoch)]
         assert [len(step) for step in shown] == sizes
         assert len(set(np.concatenate(shown).tolist())) == sum(sizes)
+
+
+def test_the_images_of_a_batch_are_fetched_together_before_the_first_is_read() -> None:
+    plain, seen = labelled(COUNT), []
+
+    def make(index: int) -> Item:
+        return dataclasses.replace(plain[index], load=lambda: seen.append("read") or plain[index].load())
+
+    source = Lazy(plain.name, plain.classes, range(COUNT), make, fetch=seen.append)
+    made = make_batches(recipe(), source)
+    made(1)
+    assert seen == [made.indices(1).tolist(), *["read"] * 4]

@@ -2,12 +2,13 @@
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal, Protocol
 
-from xception import inputs
+from xception import inputs, platforms
 
 HEIC_SUFFIXES = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
 """Suffixes of images that an optional package decodes."""
@@ -102,6 +103,11 @@ class LocalFiles:
 
     def span(self, name: str, start: int, length: int) -> bytes:
         return require_length(inputs.read_part(self.root / name, start, length), length, f"{self.place}/{name}")
+
+    def fetch_ahead(self, name: str, spans: Iterable[tuple[int, int]]) -> None:
+        """Let the system read these parts of a file, which are read next, into its cache all at once."""
+        with suppress(OSError), self.open(name) as file:  # whoever reads it says what is wrong
+            platforms.fetch_ahead(file.fileno(), spans)
 
     def open(self, name: str) -> BinaryIO:
         return inputs.open_file(self.root / name)

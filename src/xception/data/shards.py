@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from hashlib import sha256
-from itertools import chain, product
+from itertools import chain, groupby, product
 from math import prod
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from xception.data.classes import LABEL_COLUMNS, NO_LABEL, StatedClasses
-from xception.data.files import IMAGE_SUFFIXES, Files
+from xception.data.files import IMAGE_SUFFIXES, Files, LocalFiles
 from xception.data.inventory import Inventory, left_out
 from xception.data.locations import base_name, locate
 from xception.data.source import Item, Lazy
@@ -111,7 +111,7 @@ def index_shards(located: Iterable[tuple[Files, str]], name: str, *, labelled: b
 
     inventory = Inventory(left_out=left_out(others), repeated=copies.repeated(read))
     places = SamplePlaces(located, keys, shard_of, starts, lengths, targets)
-    return Lazy(name, classes, range(len(keys)), places.item, inventory)
+    return Lazy(name, classes, range(len(keys)), places.item, inventory, fetch=places.fetch_ahead)
 
 
 class SamplePlaces(NamedTuple):
@@ -131,6 +131,13 @@ class SamplePlaces(NamedTuple):
         files, shard = self.located[self.shard_of[index]]
         target = None if self.targets[index] == NO_LABEL else self.targets[index]
         return Item(self.keys[index], target, partial(files.span, shard, self.starts[index], self.lengths[index]))
+
+    def fetch_ahead(self, indices: Sequence[int]) -> None:
+        """Let the system fetch the samples with these numbers, shard by shard and from front to back."""
+        for number, own in groupby(sorted(indices), self.shard_of.__getitem__):
+            files, shard = self.located[number]
+            if isinstance(files, LocalFiles):
+                files.fetch_ahead(shard, [(self.starts[index], self.lengths[index]) for index in own])
 
 
 class CopiedShards:

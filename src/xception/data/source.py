@@ -1,6 +1,6 @@
 """Data sources: sequences of items that are read only when they are needed."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -100,6 +100,13 @@ class Lazy(_Described):
     """A column of further facts by its name: what it has for each index that `make` takes, in their order."""
     whole: "Lazy | None" = None
     """The undivided data that this is a part of."""
+    fetch: Callable[[Sequence[int]], None] | None = None
+    """Tells the system which items, by what `make` takes, are read next, where it can fetch them all at once."""
+
+    def fetch_ahead(self, places: Iterable[int]) -> None:
+        """Let the system fetch the items at these places, which are read next; it need not."""
+        if self.fetch:
+            self.fetch([self.indices[place] for place in places])
 
     def __len__(self) -> int:
         return len(self.indices)

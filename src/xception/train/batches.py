@@ -12,7 +12,7 @@ from PIL import Image
 
 from xception.data.augment import Augment, balanced_order, epoch_order, image_generator
 from xception.data.decode import loaded_image
-from xception.data.source import Item, Source
+from xception.data.source import Item, Lazy, Source
 from xception.data.subset import share
 from xception.data.training_images import ContentDigests
 from xception.errors import DecodeError, InputError
@@ -153,6 +153,8 @@ class Batches:
             InputError: one of its images cannot be read or decoded.
         """
         epoch, indices = step // self.per_epoch, self.own_indices(step)
+        if isinstance(self.source, Lazy):
+            self.source.fetch_ahead(self.places(step).tolist())
         items = [self._item(index) for index in indices]
         first, is_mirrored = self.images.levels(items[0], epoch, int(indices[0]))
         levels = np.empty((len(items), *first.shape), first.dtype)
