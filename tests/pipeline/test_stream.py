@@ -1,11 +1,12 @@
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.support.samples import HANG_S, OneAtATime, labelled, picture
-from xception.backends.base import Logits, Pixels, empty_batch
+from xception.backends.base import Logits, Pixels, SessionFacts, empty_batch
 from xception.data.source import Item
 from xception.pipeline import stream
 from xception.pipeline.cores import Cores
@@ -124,3 +125,22 @@ def test_every_worker_has_an_image_to_prepare_while_all_instances_compute() -> N
     for workers, batch_size in ((4, 1), (4, 3), (64, 8), (4, 512)):
         session = Means(instances=2)
         assert (stream.batches_under_way(session.facts, workers, batch_size) - 2) * batch_size >= workers
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+def test_a_session_that_takes_images_gets_them_in_the_order_of_memory_that_it_asked_for(layout: str) -> None:
+    class Images(Means):
+        input_values = "image"
+
+        @property
+        def facts(self) -> SessionFacts:
+            return replace(super().facts, input_shape=(3, 4, 4), input_layout=layout)
+
+        def __call__(self, pixels: Pixels, /) -> Logits:
+            assert pixels.dtype == np.uint8
+            assert pixels.transpose(0, 2, 3, 1).flags.c_contiguous == (layout == "nhwc")
+            return super().__call__(pixels)
+
+    for index, outcome in enumerate(run(Images(), labelled(9).items, 4)):
+        assert isinstance(outcome, Scored)
+        np.testing.assert_allclose(outcome.logits, SMALL.resized(picture(seed=index)).mean((1, 2)), rtol=1e-5)

@@ -159,7 +159,9 @@ class Lane:
             return self.preprocess.normalize(levels, row)
         if row is None:
             return levels
-        row[...] = levels
+        # To an array with another order of axes, numpy copies a whole image four times as slowly as its planes.
+        for written, plane in zip(row, levels, strict=True):
+            written[...] = plane
         return row
 
 
