@@ -6,13 +6,14 @@ STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.demo
 FLOORS := .venv-floors
 TOOLS := .venv-tools
+CLIENTS := .venv-clients
 SECURITY_TESTS := tests/attacks tests/data/test_archive.py tests/data/test_decode.py tests/data/test_parquet.py \
 	tests/data/test_remote.py tests/test_inputs.py tests/test_network.py tests/test_screen.py -m "not slow"
 # A process for each core, each with one thread of arithmetic that does not spin while it waits. Everyday tests go to
 # whichever process is free; of the slow ones, a file stays in one process, so that its demonstration is made once.
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist
 
-.PHONY: install demo test test-slow test-floors hashes sbom quick explore coverage check format pages parity fuzz siege bench peers gpu gpu-train wheel docs gallery clean
+.PHONY: install demo test test-slow test-floors hashes sbom quick explore coverage check format pages parity clients serving fuzz siege bench peers gpu gpu-train wheel docs gallery clean
 
 install: $(STAMP)
 
@@ -64,6 +65,16 @@ $(TOOLS)/.installed: Makefile
 	$(TOOLS)/bin/python -m pip install --quiet build==1.6.1 cyclonedx-bom==7.5.0 mkdocs-material==9.8.2 'mkdocstrings[python]==1.0.8' uv==0.13.9
 	touch $@
 
+# The server with Triton's, KServe's and MLPerf's clients, a browser and slow clients, in an environment of their own.
+# Of the system it takes chromium and slowhttptest; what needs one that is not installed is left out, and named.
+clients: $(STAMP) $(CLIENTS)/.installed
+	cd tests/clients && PACKAGE_PYTHON=$(abspath $(BIN)/python) $(abspath $(CLIENTS)/bin/python) -m pytest $(ARGS)
+
+$(CLIENTS)/.installed: tests/clients/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
 # The tests of what was changed since main, and the rules that hold for all code.
 quick: $(STAMP)
 	$(PYTEST) worksteal -m "not slow" $$($(BIN)/python -m tests.quick) $(ARGS)
@@ -107,6 +118,10 @@ bench: $(STAMP)
 peers: $(STAMP)
 	$(BIN)/python -m benchmarks.peers $(ARGS)
 
+# The server under ten times its load, with and without its admission: make serving ARGS="--seconds 20"
+serving: $(STAMP)
+	$(BIN)/python -m benchmarks.serving $(ARGS)
+
 # Where there is a GPU that torch can use; each takes ten minutes.
 gpu: $(STAMP)
 	$(BIN)/python -m benchmarks.gpu $(ARGS)
@@ -136,5 +151,5 @@ gallery: $(STAMP)
 	$(BIN)/python -m pages.gallery $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(FLOORS) $(TOOLS) demo build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(FLOORS) $(TOOLS) $(CLIENTS) demo build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,278 @@
+"""Measure `xception serve` on this machine: make serving ARGS="--seconds 60"
+
+The server has one half of the cores and the client the other, so that neither takes from the other. Requests of the
+overload are open loop: they come when they come, whether earlier ones were answered or not. A server that takes every
+request, whatever its queue, is measured too: it is what admission saves from.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import TypeVar
+
+import numpy as np
+
+from benchmarks.record import FOLDER, measured_on, save
+from benchmarks.run import untrained
+from tests.serve.running import free_port, is_open
+from tests.support.samples import encoded, picture
+from xception.data.memory import as_item
+from xception.data.source import Items
+from xception.export.export import export_bundle
+from xception.pipeline.engine import Engine
+from xception.speed.benchmark import benchmark
+
+T = TypeVar("T")
+
+CLIENTS = 32
+OVERLOAD = 10
+PHOTO_PX = (400, 300)
+RECOVERY_S = 2.0
+
+
+@dataclass
+class Tally:
+    """Replies by status, with the time that each took."""
+
+    seconds: dict[int, list[float]] = field(default_factory=dict)
+
+    def add(self, status: int, seconds: float) -> None:
+        self.seconds.setdefault(status, []).append(seconds)
+
+    def in_time(self, deadline_s: float) -> int:
+        return sum(value <= deadline_s for value in self.seconds.get(200, []))
+
+    def percentile(self, *statuses: int, percent: float = 99) -> float:
+        values = [value for status in statuses for value in self.seconds.get(status, [])]
+        return float(np.percentile(values, percent)) if values else float("nan")
+
+    @property
+    def counts(self) -> dict[int, int]:
+        return {status: len(values) for status, values in sorted(self.seconds.items())}
+
+
+@dataclass
+class Client:
+    """Connections to a server that are kept open and used again."""
+
+    port: int
+    request: bytes
+    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+
+    async def ask(self) -> None:
+        began = time.perf_counter()
+        try:
+            status = await self._ask()
+        except (OSError, asyncio.IncompleteReadError):
+            status = 0
+        self.tally.add(status, time.perf_counter() - began)
+
+    async def _ask(self) -> int:
+        reader, writer = self.idle.pop() if self.idle else await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(self.request)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        await reader.readexactly(length)
+        if b"connection: close" in head:
+            writer.close()
+        else:
+            self.idle.append((reader, writer))
+        return int(head.split()[1])
+
+    async def close(self) -> None:
+        for _, writer in self.idle:
+            writer.close()
+
+
+def photo_request(photo: bytes, timeout_s: float | None) -> bytes:
+    query = "" if timeout_s is None else f"?timeout_ms={round(1000 * timeout_s)}"
+    head = f"POST /v1/classify{query} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(photo)}\r\n\r\n"
+    return head.encode() + photo
+
+
+async def closed_loop(client: Client, clients: int, seconds: float) -> float:
+    """Requests per second of clients that ask again as soon as they are answered."""
+    end = time.perf_counter() + seconds
+
+    async def ask_again() -> None:
+        while time.perf_counter() < end:
+            await client.ask()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(ask_again() for _ in range(clients)))
+    return len(client.tally.seconds.get(200, [])) / (time.perf_counter() - began)
+
+
+async def open_loop(client: Client, rate: float, seconds: float, seed: int = 0) -> None:
+    """Requests at the times of a Poisson process."""
+    rng = np.random.default_rng(seed)
+    began, due, tasks = time.perf_counter(), 0.0, set()
+    while (due := due + rng.exponential(1 / rate)) < seconds:
+        await asyncio.sleep(max(0.0, began + due - time.perf_counter()))
+        task = asyncio.ensure_future(client.ask())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+    await asyncio.gather(*tasks)
+
+
+@dataclass(frozen=True)
+class Server:
+    """`xception serve` in processes of its own, on some cores."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+
+    def resident_mb(self) -> float:
+        """Memory of the process that holds the model."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in children]
+        return max(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@contextmanager
+def serving(bundle: Path, cores: set[int], *options: str) -> Iterator[Server]:
+    port = free_port()
+    command = [sys.executable, "-m", "xception", "serve", f"model={bundle}", "--port", str(port), *options]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )
+    try:
+        while not is_open(port):
+            time.sleep(0.1)
+            if process.poll() is not None:
+                raise SystemExit("the server did not start")
+        yield Server(process, port)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def run(ask: Callable[[Client], Awaitable[T]], port: int, request: bytes) -> tuple[Client, T]:
+    """What a client did, and what it found."""
+    client = Client(port, request)
+
+    async def session() -> T:
+        try:
+            return await ask(client)
+        finally:
+            await client.close()
+
+    return client, asyncio.run(session())
+
+
+def end_to_end(bundle: Path, photo: bytes, cores: set[int], images: int) -> float:
+    """The rate of `xception benchmark` on the same photo and the server's cores."""
+    everything = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        with Engine.open(bundle) as engine:
+            source = Items("photo", (), tuple(as_item(photo) for _ in range(8)))
+            return max(
+                run.end_to_end.images_per_second for run in benchmark(engine, source, batches=(8,), images=images).runs
+            )
+    finally:
+        os.sched_setaffinity(0, everything)
+
+
+def overload(server: Server, photo: bytes, capacity: float, seconds: float, deadline_s: float, *, tell: bool) -> dict:
+    """Ten times the capacity, and one client at a time afterwards."""
+    request = photo_request(photo, deadline_s if tell else None)
+    before, _ = run(lambda client: closed_loop(client, 1, RECOVERY_S), server.port, request)
+    memory = server.resident_mb()
+    crowd, _ = run(lambda client: open_loop(client, OVERLOAD * capacity, seconds), server.port, request)
+    grown = server.resident_mb() - memory
+    time.sleep(RECOVERY_S)
+    after, _ = run(lambda client: closed_loop(client, 1, RECOVERY_S), server.port, request)
+    return {
+        "offered_per_s": OVERLOAD * capacity,
+        "replies": crowd.tally.counts,
+        "answered_in_time_of_capacity": crowd.tally.in_time(deadline_s) / seconds / capacity,
+        "p99_accepted_s": crowd.tally.percentile(200),
+        "p99_refused_s": crowd.tally.percentile(503),
+        "memory_grown_mb": grown,
+        "latency_before_s": before.tally.percentile(200, percent=50),
+        "latency_after_s": after.tally.percentile(200, percent=50),
+    }
+
+
+def added_by_http(bundle: Path, server: Server, photo: bytes, cores: set[int]) -> dict[str, float]:
+    """Median time of one photo by HTTP and by the engine itself, one at a time."""
+    client, _ = run(lambda one: closed_loop(one, 1, 5.0), server.port, photo_request(photo, None))
+    everything = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        with Engine.open(bundle) as engine:
+            times = []
+            for _ in range(100):
+                began = time.perf_counter()
+                engine([as_item(photo)])
+                times.append(time.perf_counter() - began)
+    finally:
+        os.sched_setaffinity(0, everything)
+    by_http = client.tally.percentile(200, percent=50)
+    return {"by_http_s": by_http, "by_engine_s": median(times), "added_s": by_http - median(times)}
+
+
+def measure(bundle: Path, seconds: float, deadline_s: float) -> dict:
+    cores = sorted(os.sched_getaffinity(0))
+    half = len(cores) // 2 or 1
+    served, asking = set(cores[:half]), set(cores[half:] or cores)
+    os.sched_setaffinity(0, asking)
+    photo = encoded(picture(*PHOTO_PX), "JPEG", quality=90)
+    found: dict = {"deadline_s": deadline_s, "seconds": seconds, "photo_bytes": len(photo)}
+    with serving(bundle, served) as server:
+        found["latency"] = added_by_http(bundle, server, photo, served)
+        ask = photo_request(photo, None)
+        _, rate = run(lambda client: closed_loop(client, CLIENTS, min(10.0, seconds)), server.port, ask)
+        found["capacity_per_s"] = rate
+        found["benchmark_per_s"] = end_to_end(bundle, photo, served, images=64)
+        found["rate_of_benchmark"] = rate / found["benchmark_per_s"]
+        found["overload"] = overload(server, photo, rate, seconds, deadline_s, tell=True)
+    everything = ("--timeout-s", "100000", "--max-queued", "10000000", "--max-bodies-mb", "100000")
+    with serving(bundle, served, *everything) as server:
+        found["without_admission"] = overload(server, photo, rate, seconds, deadline_s, tell=False)
+    return found
+
+
+def table(found: dict) -> str:
+    rows = [f"{key}: {value}" for key, value in found.items() if not isinstance(value, dict)]
+    for name in ("latency", "overload", "without_admission"):
+        rows += ["", name, *(f"  {key}: {value}" for key, value in found[name].items())]
+    return "\n".join(rows) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bundle", type=Path, help="by default an untrained network in ONNX")
+    parser.add_argument("--variant", default="ppcls_xception41")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--deadline", type=float, default=1.0)
+    parser.add_argument("--out", type=Path, default=FOLDER / "serving")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        bundle = arguments.bundle
+        if bundle is None:
+            bundle = export_bundle(
+                untrained(arguments.variant, Path(name) / "weights"), "onnx", Path(name) / "onnx"
+            ).path
+        found = measured_on("onnxruntime", "granian") | measure(bundle, arguments.seconds, arguments.deadline)
+    print(table(found))
+    save(arguments.out, found, table(found))
+
+
+if __name__ == "__main__":
+    main()

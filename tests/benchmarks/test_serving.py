@@ -1,0 +1,42 @@
+"""The benchmark of the server counts what it sees."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks.serving import Tally, closed_loop, open_loop, photo_request, run, table
+from tests.serve.running import Running, opened, running
+from tests.support.samples import encoded, picture
+from xception.bundle import Bundle
+
+
+@pytest.fixture(scope="module")
+def server(onnx_bundle: Bundle) -> Iterator[Running]:
+    with running(opened({"small": onnx_bundle})) as found:
+        yield found
+
+
+def test_replies_are_counted_by_status_and_time() -> None:
+    tally = Tally()
+    for status, seconds in ((200, 0.1), (200, 3.0), (503, 0.01)):
+        tally.add(status, seconds)
+    assert (tally.in_time(1.0), tally.counts) == (1, {200: 2, 503: 1})
+    assert tally.percentile(503) == 0.01
+
+
+def test_clients_that_wait_and_clients_that_do_not_are_all_answered(server: Running) -> None:
+    request = photo_request(encoded(picture(), "JPEG"), 60.0)
+    waiting, rate = run(lambda client: closed_loop(client, 4, 0.1), server.port, request)
+    crowd, _ = run(lambda client: open_loop(client, rate=100.0, seconds=0.1), server.port, request)
+    assert set(waiting.tally.counts) == set(crowd.tally.counts) == {200}
+    assert rate > 0
+
+
+def test_a_server_that_refuses_is_counted_as_such(server: Running) -> None:
+    refused, _ = run(lambda client: closed_loop(client, 1, 0.01), server.port, photo_request(b"no image", None))
+    assert set(refused.tally.counts) == {400}
+
+
+def test_the_table_has_every_figure() -> None:
+    text = table({"seconds": 1, "latency": {"a": 1}, "overload": {"b": 2}, "without_admission": {"c": 3}})
+    assert all(words in text for words in ("seconds: 1", "a: 1", "b: 2", "c: 3"))
