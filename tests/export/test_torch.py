@@ -1,3 +1,4 @@
+import io
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ from xception.bundle import Bundle, open_bundle
 from xception.errors import CheckFailed
 from xception.export.export import export_bundle
 from xception.export.program import GraphOptions, program
-from xception.export.torch import ProgramModule, network_values, run_torchscript
+from xception.export.torch import ProgramModule, network_values, pt2_files, run_torchscript
 from xception.models.network import build
-from xception.preprocess import Preprocess
+from xception.preprocess import Preprocess, Squash
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -66,3 +67,10 @@ def test_a_file_that_does_not_run_fails_the_comparison(weights_bundle: Bundle, t
     exported = export_bundle(weights_bundle, "torchscript", tmp_path / "out", options=GraphOptions(class_maps=True))
     with pytest.raises(CheckFailed, match="the torchscript file does not run on five channels: "):
         run_torchscript(exported, {"five channels": np.zeros((1, 5, 32, 32), np.float32)})
+
+
+def test_an_exported_program_holds_the_operations_that_converters_read() -> None:
+    spec = architecture("tiny_xception", width=0.5, num_classes=4)
+    small = Preprocess(color="gray", resize=Squash(width_px=32, height_px=32), mean=(0.5,), std=(0.5,))
+    made = program(spec, drawn_tensors(spec), small, GraphOptions(fixed_batch=1))
+    assert torch.export.load(io.BytesIO(pt2_files(made)["model.pt2"])).dialect == "ATEN"

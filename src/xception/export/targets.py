@@ -92,7 +92,7 @@ EXPORT_TARGETS: Mapping[str, ExportTarget] = {
 
 BY_WAY_OF: Mapping[str, str] = {
     "tensorrt": "write onnx, and for int8 run xception quantize --signed; trtexec --onnx=model.onnx takes both",
-    "coreml": "write pt2, and run coremltools.convert(torch.export.load('model.pt2'))",
+    "coreml": "write pt2 with --fixed-batch 1, and run coremltools.convert(torch.export.load('model.pt2'))",
     "ncnn": "write onnx or torchscript, and run pnnx on it",
     "rknn": "write onnx with --fixed-batch 1, which RKNN-Toolkit2 loads",
     "tflite": "write litert, which is its name now",

@@ -38,7 +38,11 @@ EXAMPLES = 2
 def pt2_files(program: Program) -> dict[str, bytes]:
     """`model.pt2`, what `torch.export` makes of the program: ATen operations, free or fixed sizes as the program's."""
     file = io.BytesIO()
-    torch.export.save(_exported(program), file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's own copying of what it deprecates itself
+        # Into the operations that converters read: coremltools takes no others.
+        made = _exported(program).run_decompositions({})
+    torch.export.save(made, file)
     return {"model.pt2": file.getvalue()}
 
 
