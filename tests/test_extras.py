@@ -54,7 +54,7 @@ def installed_by(extra: str) -> set[str]:
     return found
 
 
-IMPORTED_AS = {"pyopenssl": "OpenSSL", "scikit-learn": "sklearn", "pyyaml": "yaml"}
+IMPORTED_AS = {"mlflow-skinny": "mlflow", "pyopenssl": "OpenSSL", "scikit-learn": "sklearn", "pyyaml": "yaml"}
 BROUGHT_ALONG = {"flatbuffers": "ai-edge-litert"}
 
 

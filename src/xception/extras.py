@@ -23,6 +23,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "jinja2": "report",
         "lightning_fabric": "torch",
         "matplotlib": "report",
+        "mlflow": "track",
         "model_signing": "sign",
         "nncf": "quantize",
         "onnx": "onnx",
@@ -40,6 +41,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "starlette": "serve",
         "tensorboard": "train",
         "torch": "torch",
+        "wandb": "track",
         "yaml": "vendors",
     }
 )
@@ -50,6 +52,8 @@ QUIET: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         # Its own function for this comes too late: importing it already writes an identifier into the user's cache.
         "onnxruntime": {"ORT_DISABLE_TELEMETRY": "1"},
+        "mlflow": {"MLFLOW_DISABLE_TELEMETRY": "true"},
+        "wandb": {"WANDB_ERROR_REPORTING": "false"},
     }
 )
 """Environment variables that keep a package from telling others of its use; it looks at them when it is imported."""

@@ -52,6 +52,7 @@ def test_a_run_ends_with_a_bundle_a_log_and_a_checkpoint(whole: Path, recipe: Re
         BUNDLE,
         CSV,
         EVENTS,
+        "events.out.tfevents.1.xception.steps",
         JSON_LINES,
         INDEX,
         RUN_FILE,

@@ -6,7 +6,7 @@ import os
 import sys
 from functools import partial
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -48,12 +48,12 @@ def train(
     workers: int | None = None,
     keep: int = 2,
     save_every: int | None = None,
+    track: tuple[Literal["wandb", "mlflow"], ...] = (),
 ) -> None:
     """Train a network from a recipe; a killed run continues with --resume and ends with the same weights.
 
     ```
     xception train photos/
-    xception train digits --out runs/digits
     xception train digits --out runs/digits --resume
     xception train digits --data photos/ --set optim.lr=0.002 --out runs/photos
     xception train finetune --from keras_xception.imagenet --data photos/
@@ -65,8 +65,7 @@ def train(
 
     Args:
         recipe: Name of a shipped recipe, or a TOML file; or a data set, for which recipe, epochs and batch are chosen.
-        out: Folder of the result, or a URL such as s3://bucket/run: checkpoints, logs, and at the end `bundle/` and
-            `report.html`. By default runs/RECIPE, or for a repeated run its folder's name with -again behind it.
+        out: Folder or URL, such as s3://bucket/run, of logs, `bundle/` and `report.html`; by default runs/RECIPE.
         data: Data set: to train on, instead of the recipe's; an image folder, or digits.
         from_: Model to start from, named as in every verb: its network, its preprocessing and its weights.
         fold: Part of the images to hold out for validation, such as 1/5 for the first of five; the five hold each once.
@@ -77,10 +76,11 @@ def train(
         dry_run: Print the plan, make two steps, and write nothing.
         workers: Processes that prepare batches, 0 for a thread; on a GPU all cores but two by default, else one.
         save_every: Epochs between two saved states; by default one, and a state in between every ten seconds.
+        track: Log to Weights & Biases or MLflow too, into the run's folder unless the environment names a server.
         keep: Number of last checkpoints to keep, in addition to the best.
     """
     _require_counts(workers, keep, save_every)
-    require_all(*TRAINING_PACKAGES, *(packages_to_get(from_) if from_ else ()), *packages_for(data))
+    require_all(*TRAINING_PACKAGES, *(packages_to_get(from_) if from_ else ()), *packages_for(data), *track)
     chosen: tuple[str, ...] = ()
     if recipe is not None and data is None and (found := _first_run(recipe, from_, fold)):
         out, data = out or f"runs/{base_name(recipe)}", recipe
@@ -91,7 +91,7 @@ def train(
         _dry_run(settings, workers, find_lr=find_lr)
         return
     options = {"find_lr": find_lr, "resume": resume, "workers": workers, "keep": keep, "save_every": save_every}
-    _train(settings, out or _place(recipe, rerun), like, **options)
+    _train(settings, out or _place(recipe, rerun), like, track, **options)
 
 
 def _require_counts(workers: int | None, keep: int, save_every: int | None) -> None:
@@ -149,9 +149,10 @@ def _read_rerun(place: str) -> "RunManifest":
     return manifest
 
 
-def _train(recipe: "Recipe", out: str, like: "RunManifest | None", **options: Any) -> None:
+def _train(recipe: "Recipe", out: str, like: "RunManifest | None", track: tuple[str, ...], **options: Any) -> None:
     from xception.cli.training_display import TrainingDisplay
     from xception.train.interruption import Stopped
+    from xception.train.trackers import TRACKERS
     from xception.train.trainer import train_network
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every process
@@ -163,7 +164,7 @@ def _train(recipe: "Recipe", out: str, like: "RunManifest | None", **options: An
             sys.exit(EXIT_INTERRUPTED)
         return
     with progress_bar() as progress:
-        bundle = train_here(callbacks=[TrainingDisplay(progress)], on_note=say)
+        bundle = train_here(callbacks=[TrainingDisplay(progress), *(TRACKERS[name]() for name in track)], on_note=say)
     _print_result(bundle, out, recipe)
 
 

@@ -2,9 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 
@@ -106,7 +106,8 @@ def write_logs(storage: Storage, history: Sequence[Epoch], started_at: float) ->
     """
     storage.write(JSON_LINES, msgspec.json.Encoder().encode_lines(list(history)))
     storage.write(CSV, _csv(history))
-    storage.write(EVENTS, _events(history, started_at))
+    points = (Scalars(started_at + row.seconds, row.steps, tagged(row)) for row in history)
+    storage.write(EVENTS, events(points, started_at))
 
 
 def _csv(history: Sequence[Epoch]) -> bytes:
@@ -117,21 +118,30 @@ def _csv(history: Sequence[Epoch]) -> bytes:
     return file.getvalue().encode()
 
 
-def _events(history: Sequence[Epoch], started_at: float) -> bytes:
+class Scalars(NamedTuple):
+    """Values by their tag at a step."""
+
+    at: float
+    """Seconds since 1970."""
+    step: int
+    values: dict[str, float]
+
+
+def tagged(row: Epoch) -> dict[str, float]:
+    """The figures of an epoch that there are, by TensorBoard's tags."""
+    values = ((tag, getattr(row, name)) for tag, name in TAGS.items())
+    return {tag: value for tag, value in values if value is not None}
+
+
+def events(points: Iterable[Scalars], started_at: float) -> bytes:
+    """A file of TensorBoard's events."""
     proto = require("tensorboard.compat.proto.event_pb2", "train")
+    summary = require("tensorboard.compat.proto.summary_pb2", "train").Summary
     file = io.BytesIO()
     writer = require("tensorboard.summary.writer.record_writer", "train").RecordWriter(file)
     writer.write(proto.Event(wall_time=started_at, file_version="brain.Event:2").SerializeToString())
-    for event in _scalars(history, started_at):
+    for point in points:
+        scalars = [summary.Value(tag=tag, simple_value=value) for tag, value in point.values.items()]
+        event = proto.Event(wall_time=point.at, step=point.step, summary=summary(value=scalars))
         writer.write(event.SerializeToString())
     return file.getvalue()
-
-
-def _scalars(history: Sequence[Epoch], started_at: float) -> Iterator[Any]:
-    """One event per epoch, at its last step."""
-    event = require("tensorboard.compat.proto.event_pb2", "train").Event
-    summary = require("tensorboard.compat.proto.summary_pb2", "train").Summary
-    for row in history:
-        values = ((tag, getattr(row, name)) for tag, name in TAGS.items())
-        scalars = [summary.Value(tag=tag, simple_value=value) for tag, value in values if value is not None]
-        yield event(wall_time=started_at + row.seconds, step=row.steps, summary=summary(value=scalars))

@@ -44,6 +44,7 @@ from xception.train.qat import FakeQuantized
 from xception.train.rate_finder import RATE_SEARCH, RateSearch, search_rate
 from xception.train.recipe import Recipe, load_recipe
 from xception.train.schedule import Moment
+from xception.train.step_events import StepEvents
 from xception.train.storage import Storage, open_storage
 from xception.train.validation import VALIDATION
 from xception.weights import weights_bytes
@@ -143,7 +144,7 @@ def _train_at(
         storage,
         _restored(storage, options.keep, parts, on_note),
         RunningTraining(recipe=recipe, course=parts.course, place=storage.place, state=parts.state, note=on_note),
-        own.callbacks,
+        (StepEvents(storage), *own.callbacks),
         options.workers,
         save_every=options.save_every,
         publishes_best=recipe.publish == "best",
