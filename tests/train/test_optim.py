@@ -348,6 +348,10 @@ def decayed(name: str) -> Counter[str]:
         ("mindcv", {"kernel": 75, "norm": 80, "bias": 1}, 1_281_167, 5004),
         # Paddle's L2Decay goes to all parameters; drop_last is False.
         ("ppcls_xception41", {"kernel": 75, "norm": 140, "bias": 1}, 1_281_167, 5005),
+        ("ppcls_xception65", {"kernel": 123, "norm": 236, "bias": 1}, 1_281_167, 5005),
+        ("ppcls_xception71", {"kernel": 133, "norm": 252, "bias": 1}, 1_281_167, 10_010),
+        # l2(0.01) stands at the two convolutions of the base only; steps_per_epoch is 0.8 of 35,887 faces over 32.
+        ("mini_xception", {"kernel": 2}, 28_709, 898),
     ],
 )
 def test_a_recipe_decays_and_counts_steps_as_its_source(

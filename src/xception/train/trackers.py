@@ -18,7 +18,7 @@ STEPS_PER_POINT = 10
 
 
 class _Tracker(Callback):
-    """The base of both: settings are logged at the start, then every tenth step and every epoch, at the end the bundle."""
+    """The base of both: settings are logged first, then every tenth step and every epoch, and the bundle at the end."""
 
     only_watches = True
 
