@@ -122,7 +122,7 @@ peers: $(STAMP)
 serving: $(STAMP)
 	$(BIN)/python -m benchmarks.serving $(ARGS)
 
-# Where there is a GPU that torch can use; each takes ten minutes.
+# Where there is a GPU that torch can use; each ends within five minutes.
 gpu: $(STAMP)
 	$(BIN)/python -m benchmarks.gpu $(ARGS)
 

@@ -38,7 +38,7 @@ from xception.tasks.evaluate import evaluate
 from xception.train.assembly import assemble, open_parts
 from xception.train.batch_augment import Batch
 from xception.train.callbacks import Callback, RunningTraining
-from xception.train.loader import default_workers, prepared, training_batches
+from xception.train.loader import default_workers, prepared_batches, training_batches
 from xception.train.logs import Epoch
 from xception.train.loop import Parts
 from xception.train.recipe import Recipe, load_recipe
@@ -231,7 +231,7 @@ def _batch_of(parts: Parts) -> Batch:
 def _loader_rate(parts: Parts, workers: int, steps: int) -> float:
     """Images per second that worker processes prepare, after their start."""
     skipped = 2 * workers
-    made = prepared(parts.batches, 0, skipped + steps, workers, pinned=parts.fabric.device.type == "cuda")
+    made = prepared_batches(parts.batches, 0, skipped + steps, workers, pinned=parts.fabric.device.type == "cuda")
     count, started = 0, 0.0
     for number, batch in enumerate(made):
         if number == skipped:

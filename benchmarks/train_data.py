@@ -28,7 +28,7 @@ from xception.machine import cores
 from xception.train.assembly import make_batches
 from xception.train.batch_augment import Batch
 from xception.train.batches import Batches
-from xception.train.loader import prepared
+from xception.train.loader import prepared_batches
 from xception.train.recipe import load_recipe
 
 IMAGES, PX = 4096, 32
@@ -88,7 +88,7 @@ def measure(batches: Batches, ways: Sequence[int], rounds: int, steps: int) -> R
 
 def _rate(batches: Batches, workers: int, steps: int) -> float:
     ahead = 3 * max(1, workers)
-    made = prepared(batches, 0, ahead + steps * max(1, workers), workers)
+    made = prepared_batches(batches, 0, ahead + steps * max(1, workers), workers)
     for _ in range(ahead):
         next(made)
     started = time.perf_counter()
@@ -114,7 +114,7 @@ def as_table(rates: Rates) -> str:
 def same_bits(batches: Batches, ways: Sequence[int], steps: int = 6) -> bool:
     """True if all ways give the same batches, from the first step and from one in the middle of an epoch."""
     expected = [batches(step) for step in range(steps)]
-    found = [list(prepared(batches, start, steps, workers)) for workers in ways for start in (0, steps // 2)]
+    found = [list(prepared_batches(batches, start, steps, workers)) for workers in ways for start in (0, steps // 2)]
     return all(_equal(one, other) for made in found for one, other in zip(made, expected[-len(made) :], strict=True))
 
 

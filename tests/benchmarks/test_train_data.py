@@ -23,11 +23,11 @@ def test_ways_are_measured_in_turn_and_set_beside_one_worker(batches: train_data
 
 def test_batches_that_differ_are_told(batches: train_data.Batches, monkeypatch: pytest.MonkeyPatch) -> None:
     assert train_data.same_bits(batches, [0, 1], steps=2)
-    prepared = train_data.prepared
+    prepare = train_data.prepared_batches
     monkeypatch.setattr(
         train_data,
-        "prepared",
-        lambda *given: (batch._replace(levels=batch.levels ^ 1) for batch in prepared(*given)),
+        "prepared_batches",
+        lambda *given: (batch._replace(levels=batch.levels ^ 1) for batch in prepare(*given)),
     )
     assert not train_data.same_bits(batches, [0], steps=2)
 

@@ -12,7 +12,7 @@ from xception.errors import InputError
 from xception.preprocess import Preprocess, Squash
 from xception.train.assembly import make_batches
 from xception.train.batches import Batches
-from xception.train.loader import prepared
+from xception.train.loader import prepared_batches
 from xception.train.recipe import Recipe
 from xception.train.settings import DataSettings, ModelSettings, ProgressiveStage
 
@@ -55,7 +55,7 @@ def test_a_batch_is_a_function_of_its_step() -> None:
 @pytest.mark.parametrize("workers", [0, 1, 3])
 @pytest.mark.parametrize("start", [0, 2, 5])
 def test_neither_the_start_nor_the_workers_change_a_batch(start: int, workers: int) -> None:
-    made = list(prepared(batches(), start, 6, workers))
+    made = list(prepared_batches(batches(), start, 6, workers))
     assert len(made) == 6 - start
     for step, batch in enumerate(made, start):
         expected = batches()(step)
@@ -82,7 +82,7 @@ def test_images_travel_in_8_bits_and_become_channels_last_and_float() -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_image_that_cannot_be_read_stops_the_training_by_name(workers: int) -> None:
     with pytest.raises(InputError, match=r"training image 002 cannot be used: .*; mend or remove it"):
-        list(prepared(batches(labelled(COUNT, broken=(2,))), 0, 3, workers))
+        list(prepared_batches(batches(labelled(COUNT, broken=(2,))), 0, 3, workers))
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])

@@ -12,7 +12,7 @@ from tests.train.test_batches import COUNT, batches
 from xception import platforms
 from xception.data.source import Item, Items
 from xception.errors import EnvironmentFault
-from xception.train.loader import default_workers, prepared
+from xception.train.loader import default_workers, prepared_batches
 
 STEPS = 6
 
@@ -33,14 +33,14 @@ def watched(source: Items, seen: list[int]) -> Items:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_images_are_read_by_the_workers_where_there_are_any(workers: int) -> None:
     seen: list[int] = []
-    assert len(list(prepared(batches(watched(labelled(COUNT), seen)), 0, STEPS, workers))) == STEPS
+    assert len(list(prepared_batches(batches(watched(labelled(COUNT), seen)), 0, STEPS, workers))) == STEPS
     assert bool(seen) is (workers == 0)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_images_that_workers_read_are_known_to_the_run(workers: int) -> None:
     made, expected = batches(), batches()
-    list(prepared(made, 0, made.per_epoch, workers))
+    list(prepared_batches(made, 0, made.per_epoch, workers))
     assert made.digests._is_known.all()
     assert np.array_equal(made.digests.all(), expected.digests.all())
 
@@ -59,11 +59,11 @@ def killing(source: Items) -> Items:
 
 def test_a_worker_that_is_killed_ends_the_run_in_a_sentence() -> None:
     with pytest.raises(EnvironmentFault, match=r"a process that prepares batches ended .* --workers 0, and --resume"):
-        list(prepared(batches(killing(labelled(COUNT))), 0, STEPS, 2))
+        list(prepared_batches(batches(killing(labelled(COUNT))), 0, STEPS, 2))
 
 
 def test_workers_leave_signals_to_the_run_and_end_with_it() -> None:
-    made = prepared(batches(), 0, 40, 2)
+    made = prepared_batches(batches(), 0, 40, 2)
     with closing(made):
         next(made)
         children = _children()
@@ -85,7 +85,7 @@ def _children() -> set[int]:
 def test_what_cannot_be_sent_to_another_process_is_prepared_by_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platforms, "PROCESS_START", "spawn")
     seen: list[int] = []
-    made = list(prepared(batches(watched(labelled(COUNT), seen)), 0, STEPS, 2))
+    made = list(prepared_batches(batches(watched(labelled(COUNT), seen)), 0, STEPS, 2))
     assert set(seen) == {os.getpid()}
     assert torch.equal(made[2].levels, batches()(2).levels)
 

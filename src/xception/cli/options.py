@@ -47,7 +47,9 @@ NotIn = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    Parameter(help="Worker threads (default: two per core); raise the number where reading is slow."),
+    Parameter(
+        help="Workers that prepare images: threads (default: two per core); raise the number where reading is slow."
+    ),
 ]
 
 

@@ -41,7 +41,7 @@ class Prepared(NamedTuple):
     fault: str = ""
 
 
-class Steps(Dataset[Prepared]):
+class BatchesOfSteps(Dataset[Prepared]):
     """The batches of a run as torch's loader takes them, by their step."""
 
     def __init__(self, batches: Batches) -> None:
@@ -56,7 +56,9 @@ class Steps(Dataset[Prepared]):
         return Prepared(batch, torch.from_numpy(digests.view(np.int64)))
 
 
-def prepared(batches: Batches, first: int, last: int, workers: int, *, pinned: bool = False) -> Generator[Batch]:
+def prepared_batches(
+    batches: Batches, first: int, last: int, workers: int, *, pinned: bool = False
+) -> Generator[Batch]:
     """Batches of the steps from `first` up to but not including `last`, in order, prepared ahead.
 
     Args:
@@ -82,7 +84,7 @@ def prepared(batches: Batches, first: int, last: int, workers: int, *, pinned: b
 
 def _loader(batches: Batches, steps: range, workers: int, *, pinned: bool) -> DataLoader[Prepared]:
     return DataLoader(
-        Steps(batches),
+        BatchesOfSteps(batches),
         batch_size=None,
         sampler=steps,
         num_workers=min(workers, len(steps)),
@@ -175,8 +177,8 @@ def _received(batch: Batch, copied: torch.cuda.Event) -> Batch:
 def training_batches(
     fabric: Fabric, batches: Batches, first: int, last: int, workers: int | None = None
 ) -> Generator[Batch]:
-    """Batches of the steps from `first` up to but not including `last`, on the device; see `prepared`."""
+    """Batches of the steps from `first` up to but not including `last`, on the device; see `prepared_batches`."""
     workers = default_workers(fabric.device.type) if workers is None else workers
-    made = prepared(batches, first, last, workers, pinned=fabric.device.type == "cuda")
+    made = prepared_batches(batches, first, last, workers, pinned=fabric.device.type == "cuda")
     with closing(made):
         yield from ahead(fabric, made)
