@@ -104,6 +104,7 @@ parity: $(STAMP)
 fuzz: $(STAMP)
 	$(BIN)/python tests/fuzz/fuzz_readers.py --cases 100000
 	$(BIN)/python -m tests.fuzz.fuzz_inputs --cases 10000
+	$(BIN)/python -m tests.fuzz.fuzz_server --requests 100000
 
 # Training runs that are killed, find the disk full or their checkpoints broken, and end as if nothing had been; and
 # writers of bundles and data that are killed, with the old or the new at its place each time.

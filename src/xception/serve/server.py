@@ -123,6 +123,7 @@ class Supervisor(Granian):  # type: ignore[misc, valid-type]
 def load_application(settings: ServerSettings) -> Front:
     """The application with its models loaded; called in a process of its own, which ends if that fails."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # its words on bad forms are told to the client
     try:
         service = open_service(settings)
         keyring = Keyring(settings.keys) if settings.keys else None
