@@ -32,7 +32,6 @@ import numpy as np
 import torch
 
 from benchmarks import device
-from benchmarks.experiments.separable import TILES
 from benchmarks.gpu_inference import correctness, files
 from benchmarks.gpu_inference.scale import Scale, difference, full, smoke
 from benchmarks.gpu_inference.ways import WAYS, Opened, Way
@@ -44,23 +43,22 @@ Row = dict[str, Any]
 COMPARED = (
     "xception",
     "xception, one thread",
-    "xception, three at once",
-    "xception, not pinned",
     "xception, graph alone",
+    "xception, products",
+    "xception, products, one thread",
     "timm, compiled",
     "timm, compiled, CUDA graph",
 )
-EXPERIMENTS = (
-    "xception, graph alone",
-    "pointwise by cuBLASLt",
-    *(f"that, depthwise by Triton, {tile}" for tile in TILES),
-)
-ALONE = ("xception, uncompiled", "timm, eager")
-FIRST_CHECKS = 4
-"""Checks that come before the kernels that are only tried."""
+EXPERIMENTS = ("xception, graph alone", "xception, depthwise by Triton, wide")
+ALONE = ("xception, not pinned", "xception, uncompiled", "timm, eager")
+FIRST_CHECKS = 5
+"""Checks that go on while other processes compile what is measured then; the others come when that is done."""
 
-MAX_AHEAD_S = 60
+MAX_AHEAD_S = 70
 """Seconds after which the processes that compile ahead are no longer waited for."""
+
+Ahead = tuple[str, subprocess.Popen[str], float]
+"""A way that is compiled, its process, and when that began."""
 
 
 def main() -> None:
@@ -73,24 +71,26 @@ def main() -> None:
         _compile_ahead(scale, *arguments.ahead.split(":"))
         return
     run = Measurement(scale, time.monotonic() + 60 * arguments.minutes, arguments.out)
+    largest = max(scale.batches)
     run.step("environment", device.environment)
-    if not arguments.smoke:
-        run.step("compiling ahead", lambda: ahead(_plan(scale)))
-    run.step("peak", lambda: run.set_peak(measured_peak(scale)))
-    for batch in reversed(scale.batches):
-        run.compare(COMPARED, "bfloat16", batch)
+    compiling = [] if arguments.smoke else start_ahead(_plan(scale))
     checks = [(f"check, {name}", partial(check, scale)) for name, check in correctness.CHECKS.items()]
     for name, check in checks[:FIRST_CHECKS]:
         run.step(name, check)
-    run.compare(EXPERIMENTS, "bfloat16", max(scale.batches))
+    run.step("compiled ahead", partial(wait_for, compiling))
+    run.step("peak", lambda: run.set_peak(measured_peak(scale)))
+    for batch in reversed(scale.batches):
+        run.compare(COMPARED, "bfloat16", batch)
     run.step("files", lambda: _files(scale))
-    for name, check in checks[FIRST_CHECKS:]:
+    run.compare(EXPERIMENTS, "bfloat16", largest)
+    for name, check in checks[FIRST_CHECKS:-1]:
         run.step(name, check)
-    run.compare(EXPERIMENTS, "bfloat16", 1)
     for way in ALONE:
-        run.compare((way,), "bfloat16", max(scale.batches))
+        run.compare((way,), "bfloat16", largest)
     for precision in ("float16", "tf32", "float32"):
-        run.compare(("xception", "timm, compiled"), precision, max(scale.batches))
+        run.compare(("xception", "timm, compiled"), precision, largest)
+    for name, check in checks[-1:]:
+        run.step(name, check)
 
 
 class Measurement:
@@ -210,22 +210,23 @@ def measured_peak(scale: Scale) -> Peak:
 
 def _plan(scale: Scale) -> list[str]:
     """What is to be compiled, the most important first; ways that compile the same need it once."""
-    largest, eight = max(scale.batches), correctness.BATCH
-    sizes = {"timm, compiled": (largest, 1), "xception, graph alone": (largest, 1, eight, *files.BATCHES)}
-    plan = [f"{way}:bfloat16:{batch}" for way, batches in sizes.items() for batch in batches]
-    plan += [f"{way}:bfloat16:{largest}" for way in EXPERIMENTS[1:]]
-    return plan + [f"xception, graph alone:{precision}:{eight}" for precision in ("float16", "float32", "tf32")]
+    ways = ("xception, graph alone", "xception, products, one thread", "timm, compiled")
+    plan = [f"{way}:bfloat16:{batch}" for batch in reversed(scale.batches) for way in ways]
+    return [*plan, f"{EXPERIMENTS[1]}:bfloat16:{max(scale.batches)}"]
 
 
-def ahead(plan: Sequence[str]) -> str:
+def start_ahead(plan: Sequence[str]) -> list[Ahead]:
     """Compile several ways in processes of their own, which keep what they made in the cache on disk."""
     environment = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "2", "OMP_NUM_THREADS": "1"}
     command = (sys.executable, "-m", "benchmarks.gpu", "--ahead")
-    began = time.monotonic()
     pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    started = [subprocess.Popen([*command, case], env=environment, **pipes) for case in plan]
+    return [(case, subprocess.Popen([*command, case], env=environment, **pipes), time.monotonic()) for case in plan]
+
+
+def wait_for(started: Sequence[Ahead]) -> str:
+    """Wait until what was started is compiled; tells what of it failed."""
     told = []
-    for case, process in zip(plan, started, strict=True):
+    for case, process, began in started:
         try:
             _, errors = process.communicate(timeout=max(1.0, MAX_AHEAD_S - (time.monotonic() - began)))
         except subprocess.TimeoutExpired:
@@ -234,7 +235,7 @@ def ahead(plan: Sequence[str]) -> str:
             told.append(f"{case} took too long")
             continue
         last = errors.strip().splitlines()[-1:] if process.returncode else []
-        told.append(f"{case} {time.monotonic() - began:.0f} s{' FAILED: ' + last[0] if last else ''}")
+        told.append(f"{case}{' FAILED: ' + last[0] if last else ''}")
     return "; ".join(told)
 
 

@@ -25,10 +25,10 @@ def precision(scale: Scale, name: InferPrecision) -> str:
     """Logits uncompiled, compiled, of fresh images, and of batches that are filled up."""
     images = scale.images(BATCH)
     truth, limit = scale.truth(images), TOLERANCES[name]
-    with closing(scale.session(name)) as session:
+    with closing(scale.session(name)) as session, remarks() as said:
         uncompiled = difference(session(images), truth)
         session.warm_up(BATCH, scale.px, scale.px)
-        require(bool(session._ready), "it was not compiled")
+        require(bool(session._ready), f"it was not compiled: {said}")
         compiled = session(images)
         errors = {"uncompiled": uncompiled, "compiled": difference(compiled, truth)}
         for count, seed in ((7, 1), (5, 2), (BATCH, 3)):
@@ -119,12 +119,12 @@ CHECKS: dict[str, Check] = {
     "bfloat16": lambda scale: precision(scale, "bfloat16"),
     "threads": threads,
     "compiling fails": compiling,
-    "memory lacks": memory,
     "wrong device": wrong_device,
-    "in the background": background,
+    "memory lacks": memory,
     "float16": lambda scale: precision(scale, "float16"),
     "float32": lambda scale: precision(scale, "float32"),
     "tf32": lambda scale: precision(scale, "tf32"),
+    "in the background": background,
 }
 
 

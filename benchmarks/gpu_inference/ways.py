@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from functools import partial
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from benchmarks.experiments.separable import TILES, with_own_kernels
 from benchmarks.gpu_inference.scale import VARIANT, Scale
-from xception.backends.base import InferPrecision
+from xception.backends import torch_compiled
+from xception.backends.base import GPU_INSTANCES, InferPrecision
 from xception.backends.torch_compiled import DTYPES, CompiledSession, NormalizedNetwork
 from xception.models.folded import with_folded_norms
 
@@ -34,11 +36,18 @@ class Opened(ExitStack):
     def __init__(self) -> None:
         super().__init__()
         self._sessions: dict[tuple[InferPrecision, int], CompiledSession] = {}
+        self._another: Opened | None = None
+
+    def another(self) -> "Opened":
+        """The same for sessions of another kind."""
+        if self._another is None:
+            self._another = self.enter_context(Opened())
+        return self._another
 
     def session(self, scale: Scale, precision: InferPrecision, batch: int) -> CompiledSession:
-        """The product's own session, compiled for a batch size, for three callers at once."""
+        """The product's own session, compiled for a batch size, for as many callers at once as by default."""
         if (precision, batch) not in self._sessions:
-            opened = scale.session(precision, 3)
+            opened = scale.session(precision, GPU_INSTANCES)
             self.callback(opened.close)
             opened.warm_up(batch, scale.px, scale.px)
             self._sessions[precision, batch] = opened
@@ -77,10 +86,16 @@ def replay(scale: Scale, precision: InferPrecision, batch: int, stack: Opened) -
     for _ in opened._instances:
         opened(scale.buffer(opened, batch))
     (prepared,) = opened._instances[0].prepared.values()
-    return Way(lambda: (prepared.run(), prepared.logits)[1], batch)
+    return Way(lambda: (prepared.run(), prepared.answer if prepared.logits is None else prepared.logits)[1], batch)
 
 
-def own_kernels(scale: Scale, precision: InferPrecision, batch: int, stack: Opened, *, tile: str | None) -> Way:
+def products(scale: Scale, precision: InferPrecision, batch: int, stack: Opened, *, at_once: int) -> Way:
+    """This toolkit's session with its pointwise convolutions as products."""
+    with patch.object(torch_compiled, "POINTWISE", "products"):
+        return session(scale, precision, batch, stack.another(), at_once=at_once)
+
+
+def own_kernels(scale: Scale, precision: InferPrecision, batch: int, stack: Opened, *, tile: str) -> Way:
     """The session's graph alone, with the operators of `benchmarks.experiments.separable` in its network."""
     opened = scale.session(precision, 1)
     stack.callback(opened.close)
@@ -89,7 +104,7 @@ def own_kernels(scale: Scale, precision: InferPrecision, batch: int, stack: Open
     opened.warm_up(batch, scale.px, scale.px)
     opened(scale.buffer(opened, batch))
     (prepared,) = opened._instances[0].prepared.values()
-    return Way(lambda: (prepared.run(), prepared.logits)[1], batch)
+    return Way(lambda: (prepared.run(), prepared.answer if prepared.logits is None else prepared.logits)[1], batch)
 
 
 def uncompiled(scale: Scale, precision: InferPrecision, batch: int, stack: Opened) -> Way:
@@ -122,13 +137,14 @@ def timm(scale: Scale, precision: InferPrecision, batch: int, stack: Opened, *, 
 
 
 WAYS: dict[str, Callable[[Scale, InferPrecision, int, Opened], Way]] = {
-    "xception": partial(session, at_once=2),
+    "xception": partial(session, at_once=GPU_INSTANCES),
+    "xception, two at once": partial(session, at_once=2),
     "xception, one thread": partial(session, at_once=1),
-    "xception, three at once": partial(session, at_once=3),
     "xception, not pinned": pageable,
     "xception, graph alone": replay,
-    "pointwise by cuBLASLt": partial(own_kernels, tile=None),
-    **{f"that, depthwise by Triton, {tile}": partial(own_kernels, tile=tile) for tile in TILES},
+    "xception, products": partial(products, at_once=3),
+    "xception, products, one thread": partial(products, at_once=1),
+    **{f"xception, depthwise by Triton, {tile}": partial(own_kernels, tile=tile) for tile in TILES},
     "xception, uncompiled": uncompiled,
     "xception, eager, pixels on the device": eager,
     "timm, eager": partial(timm, how="eager"),

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from threading import Lock
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from xception.errors import EnvironmentFault, first_line
 from xception.machine import cache_folder
 from xception.models.folded import with_folded_norms
 from xception.models.network import Xception
+from xception.models.products import with_products
 from xception.preprocess import Preprocess
 
 REMARKS = logging.getLogger("xception.backends")
@@ -43,8 +44,12 @@ MAX_FILLING = 4
 MAX_UNCOMPILED_S = 3.0
 """Seconds that a batch size is computed uncompiled before it is compiled in the background: about what that takes."""
 
-SPINNING_BATCH = 16
-"""Up to this many images a thread waits for the GPU at full speed, which answers 20 us sooner; else it sleeps."""
+MAX_STAGED = 16
+"""Most images whose copies are part of the recorded graph, and for which a thread waits at full speed: what both save
+are microseconds. More are copied by themselves, from where they lie, and waited for asleep."""
+
+POINTWISE: Literal["convolutions", "products"] = "convolutions"
+"""The operations of pointwise convolutions, see `models.products`."""
 
 MAX_COMPILED_SIZES = 64
 """Batch sizes and kinds of input that torch compiles the network for."""
@@ -99,13 +104,19 @@ class NormalizedNetwork(nn.Module):
 
 
 class ReadyNetwork(NamedTuple):
-    """A network compiled for one shape: its memory on the device, and how to run on that again."""
+    """A network compiled for one shape: its memory, and how to run on that again."""
 
-    batch: Tensor
+    given: Tensor
+    """The place of the images: in the memory of the host, if they are few, else in the device's."""
     run: Callable[[], object]
-    logits: Tensor
+    logits: Tensor | None
+    """The logits on the device, unless `run` copies them."""
     answer: Tensor
-    """The logits in the memory of the host."""
+    """The place of the logits in the memory of the host."""
+    batch: Tensor
+    """The images on the device."""
+    done: torch.cuda.Event | None
+    """Tells when the device is done; None on the CPU."""
 
 
 class Instance:
@@ -119,49 +130,61 @@ class Instance:
         self.prepared: dict[BatchShape, ReadyNetwork] = {}
         self._is_gpu = device.type == "cuda"
         self._stream = torch.cuda.Stream(device) if self._is_gpu else None  # type: ignore[no-untyped-call]
+        self._on_stream = torch.cuda.stream(self._stream)
         self._pool = torch.cuda.graph_pool_handle() if self._is_gpu else None
 
     def uncompiled(self, network: nn.Module, images: Tensor, rounding: Callable[[], Any]) -> Logits:
         """Logits of a batch, operation by operation."""
-        with torch.cuda.stream(self._stream), rounding():
+        with self._on_stream, rounding():
             logits = network(images.to(self.device, non_blocking=True))
             return logits.cpu().numpy()  # type: ignore[no-any-return]
 
     def replayed(self, shape: BatchShape, images: Tensor) -> Logits:
         """Logits of a batch of at most as many images as the prepared shape has."""
-        prepared, count = self.prepared[shape], len(images)
-        with torch.cuda.stream(self._stream):
-            prepared.batch[:count].copy_(images, non_blocking=True)
-            prepared.run()
-            prepared.answer[:count].copy_(prepared.logits[:count], non_blocking=True)
-            self._wait(count)
-        return prepared.answer[:count].numpy().copy()
+        ready, count = self.prepared[shape], images.shape[0]
+        with self._on_stream:
+            ready.given[:count].copy_(images, non_blocking=True)
+            ready.run()
+            if ready.logits is not None:
+                ready.answer[:count].copy_(ready.logits[:count], non_blocking=True)
+            if ready.done:
+                ready.done.record(self._stream)
+                ready.done.synchronize()
+        return ready.answer[:count].numpy().copy()
 
     def prepare(self, shape: BatchShape, network: Callable[[Tensor], Tensor], channels: int) -> None:
-        """Get ready for a shape: on a GPU, record the kernels of one call, which then start at once."""
-        with torch.cuda.stream(self._stream):
+        """Get ready for a shape: on a GPU, record the kernels of one call, which then start at once, with the copies
+        of few images and their logits."""
+        with self._on_stream:
             batch = _empty(shape, channels, self.device)
-            logits = network(batch)
-            run: Callable[[], object] = lambda: logits.copy_(network(batch))  # noqa: E731
-            if self._is_gpu:
-                network(batch)
-                run, logits = self._recorded(network, batch)
-            answer = torch.empty(logits.shape, pin_memory=self._is_gpu)
-        self.prepared[shape] = ReadyNetwork(batch, run, logits, answer)
+            answer = torch.empty(network(batch).shape, pin_memory=self._is_gpu)
+            given = _empty(shape, channels, torch.device("cpu")).pin_memory() if self._stages(shape) else batch
 
-    def _recorded(self, network: Callable[[Tensor], Tensor], batch: Tensor) -> tuple[Callable[[], object], Tensor]:
+            def call() -> Tensor:
+                if given is not batch:
+                    batch.copy_(given, non_blocking=True)
+                logits = network(batch)
+                return answer.copy_(logits, non_blocking=True) if self._stages(shape) else logits
+
+            run, logits, done = (
+                self._recorded(call, shape) if self._is_gpu else (lambda: answer.copy_(call()), None, None)
+            )
+        self.prepared[shape] = ReadyNetwork(given, run, logits, answer, batch, done)
+
+    def _stages(self, shape: BatchShape) -> bool:
+        return self._is_gpu and shape.images <= MAX_STAGED
+
+    def _recorded(
+        self, call: Callable[[], Tensor], shape: BatchShape
+    ) -> tuple[Callable[[], object], Tensor | None, torch.cuda.Event]:
+        call()
         torch.cuda.synchronize(self.device)
         graph = torch.cuda.CUDAGraph()
         # Other threads may go on meanwhile, on streams of their own.
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
-            logits = network(batch)
-        return graph.replay, logits
-
-    def _wait(self, count: int) -> None:
-        if self._is_gpu:
-            done = torch.cuda.Event(blocking=count > SPINNING_BATCH)  # type: ignore[no-untyped-call]
-            done.record()
-            done.synchronize()
+            logits = call()
+        done = torch.cuda.Event(blocking=shape.images > MAX_STAGED)  # type: ignore[no-untyped-call]
+        return graph.replay, None if self._stages(shape) else logits, done
 
     def close(self) -> None:
         """Free the graphs and their memory."""
@@ -183,9 +206,9 @@ class CompiledSession:
         _keep_compiled_code()
         self.device = torch.device(compute.device or "cpu")
         self._precision = compute.precision or "float32"
-        self.network = NormalizedNetwork(with_folded_norms(network), preprocess, DTYPES[self._precision]).to(
-            self.device
-        )
+        quick = with_folded_norms(network)
+        quick = with_products(quick) if POINTWISE == "products" else quick
+        self.network = NormalizedNetwork(quick, preprocess, DTYPES[self._precision]).to(self.device)
         self._instances = [Instance(self.device) for _ in range(compute.instances_at_once)]
         self._pool = HandlePool(self._instances)
         self._ready: tuple[BatchShape, ...] = ()
@@ -208,7 +231,7 @@ class CompiledSession:
         images = torch.from_numpy(pixels if min(pixels.strides, default=1) >= 0 else pixels.copy())
         rows, done = [], 0
         with torch.inference_mode():
-            while done < len(images):
+            while done < images.shape[0]:
                 part = images[done : done + self._most]
                 try:
                     rows.append(self._logits(part))
@@ -253,6 +276,8 @@ class CompiledSession:
 
     def _ready_for(self, shape: BatchShape) -> BatchShape | None:
         """The smallest ready shape that holds a batch without much filling."""
+        if shape in self._ready:
+            return shape
         fitting = [
             one for one in self._ready if one.kind == shape.kind and 1 <= one.images / shape.images <= MAX_FILLING
         ]

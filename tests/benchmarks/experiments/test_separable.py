@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.experiments.separable import Depthwise, Pointwise, with_own_kernels
+from benchmarks.experiments.separable import Depthwise, with_own_kernels
 from tests.support.samples import HANG_S, drawn_tensors
 from xception.arch.variants import architecture
 from xception.models.folded import with_folded_norms
@@ -36,20 +36,16 @@ def network(variant: str = "timm_xception") -> Xception:
     return with_folded_norms(build(spec, drawn_tensors(spec)))
 
 
-@pytest.mark.parametrize("tile", [None, "small"])
 @pytest.mark.parametrize("variant", ["timm_xception", "timm_xception65p", "keras_xception"])
-def test_the_network_computes_the_same_with_the_operators(tile: str | None, variant: str) -> None:
+def test_the_network_computes_the_same_with_the_operators(variant: str) -> None:
     usual = network(variant)
-    own = with_own_kernels(usual, tile)
-    assert sum(isinstance(module, Pointwise) for module in own.modules()) > 30
-    assert any(isinstance(module, Depthwise) for module in own.modules()) is (tile is not None)
+    own = with_own_kernels(usual, "small")
+    assert sum(isinstance(module, Depthwise) for module in own.modules()) > 5
     images = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32))
     images = images.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         truth = usual(images)
         assert float((own(images) - truth).abs().max() / truth.abs().max()) < 1e-5
-        compiled = torch.compile(own, backend="aot_eager", fullgraph=True)(images)
-        assert float((compiled - truth).abs().max() / truth.abs().max()) < 1e-5
 
 
 @pytest.mark.slow
