@@ -5,7 +5,6 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
 from xception.extras import require
 from xception.intervals import Interval
@@ -79,7 +78,7 @@ def page(template: str, **facts: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(percent=percent_text, megabytes=megabytes, rate=rate_text, png_uri=png_uri)
-    script = Script(files("xception.report").joinpath("templates/tables.js").read_text("utf-8"))
+    script = Script(environment.loader.get_source(environment, "tables.js")[0])
     html: str = environment.get_template(template).render(
         facts, script=script if facts.get("has_long_tables") else None
     )
