@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.conftest import PX
+from tests.support.samples import HANG_S
 from xception.arch.spec import Architecture
 from xception.backends import torch_compiled as module
 from xception.backends.base import Compute, InferPrecision, Logits, empty_batch, open_session
@@ -138,6 +139,14 @@ def test_a_size_that_is_computed_for_long_is_compiled_in_the_background(
     session._background.submit(lambda: None).result()
     assert session._ready == (BatchShape(torch.uint8, 3, PX, PX),)
     assert difference(session(images(2, 7)), expected(bundle, images(2, 7))) <= TOLERANCE
+
+
+def test_a_caller_that_holds_an_instance_does_not_wait_for_the_compiler(session: CompiledSession) -> None:
+    with torch.inference_mode(), session._pool.lend() as instance, session._rounding():
+        compiling = session._background.submit(session._prepare, BatchShape(torch.uint8, 1, PX, PX))
+        instance.uncompiled(session.network, torch.from_numpy(images(1)), session._rounding)
+    compiling.result(HANG_S)
+    assert session._ready
 
 
 def test_where_compiling_fails_it_stays_uncompiled_and_that_is_said_once(

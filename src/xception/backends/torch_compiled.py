@@ -2,9 +2,9 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from threading import Lock
 from time import perf_counter
 from typing import Any, Literal, NamedTuple
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from xception.backends.base import Compute, InferPrecision, Logits, SessionFacts, standardization
 from xception.backends.pool import HandlePool
+from xception.backends.torch_rounding import ROUNDING
 from xception.errors import EnvironmentFault, first_line
 from xception.machine import cache_folder
 from xception.models.folded import with_folded_norms
@@ -61,9 +62,6 @@ COMPILER = "inductor"
 COMPILE_OPTIONS: dict[str, Any] = {}
 """Torch's compiler and its settings. `max_autotune` stays off: its templates take minutes on depthwise layers and lose
 to cuDNN."""
-
-_ROUNDING = Lock()
-"""Held while torch's rounding of float32 products, which is the whole process', is set to a session's own."""
 
 
 class BatchShape(NamedTuple):
@@ -133,7 +131,9 @@ class Instance:
         self._on_stream = torch.cuda.stream(self._stream)
         self._pool = torch.cuda.graph_pool_handle() if self._is_gpu else None
 
-    def uncompiled(self, network: nn.Module, images: Tensor, rounding: Callable[[], Any]) -> Logits:
+    def uncompiled(
+        self, network: nn.Module, images: Tensor, rounding: Callable[[], AbstractContextManager[None]]
+    ) -> Logits:
         """Logits of a batch, operation by operation."""
         with self._on_stream, rounding():
             logits = network(images.to(self.device, non_blocking=True))
@@ -322,20 +322,11 @@ class CompiledSession:
                 for instance in [stack.enter_context(self._pool.lend()) for _ in self._instances]:
                     instance.prepare(shape, compiled, channels)
 
-    @contextmanager
-    def _rounding(self) -> Iterator[None]:
+    def _rounding(self) -> AbstractContextManager[None]:
         """Round the factors of float32 products as the precision says, while kernels are chosen."""
         if DTYPES[self._precision] != torch.float32:
-            yield
-            return
-        matrices, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
-        with _ROUNDING:
-            before = matrices.allow_tf32, convolutions.allow_tf32
-            matrices.allow_tf32 = convolutions.allow_tf32 = self._precision == "tf32"
-            try:
-                yield
-            finally:
-                matrices.allow_tf32, convolutions.allow_tf32 = before
+            return nullcontext()
+        return ROUNDING.held(tf32=self._precision == "tf32")
 
 
 def _empty(shape: BatchShape, channels: int, device: torch.device) -> Tensor:
