@@ -22,6 +22,7 @@ RULES = {
             "machine.py": "the system's own files",
             "quantize/processor.py": "the system's own files",
             "labels.py": "a table of the package",
+            "serve/page.py": "files of the package",
             "export/packs/verify.py": "goes with a pack, where the package is not",
             "data/tars.py": "a member of an archive",
             "data/prepare.py": "a member of an archive",
