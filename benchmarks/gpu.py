@@ -34,6 +34,7 @@ import torch
 from benchmarks import device
 from benchmarks.gpu_inference import correctness, files
 from benchmarks.gpu_inference.scale import Scale, difference, full, smoke
+from benchmarks.gpu_inference.table import page
 from benchmarks.gpu_inference.ways import WAYS, Opened, Way
 from benchmarks.roofline import Peak, kernels, seconds
 from xception.backends.base import InferPrecision
@@ -169,6 +170,7 @@ class Measurement:
 
     def _write(self) -> None:
         self.out.write_text(json.dumps(self.document, indent=1, default=str) + "\n", encoding="utf-8")
+        self.out.with_suffix(".md").write_text(page(self.document), encoding="utf-8")
 
 
 def _error(way: Way, truth: np.ndarray) -> float:

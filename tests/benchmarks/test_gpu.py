@@ -8,6 +8,7 @@ import torch
 from benchmarks import gpu
 from benchmarks.gpu_inference import correctness
 from benchmarks.gpu_inference.scale import Scale, smoke
+from benchmarks.gpu_inference.table import page
 from benchmarks.gpu_inference.ways import WAYS, Way
 from xception.backends import torch_compiled
 from xception.backends.base import InferPrecision
@@ -43,6 +44,27 @@ def test_what_finds_no_time_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     document = run(tmp_path / "gpu.json", 0, monkeypatch)
     assert {*document["steps"].values()} == {"no time is left"}
     assert document["rows"] == []
+
+
+def test_the_page_holds_what_was_measured() -> None:
+    row = {
+        "way": "xception",
+        "precision": "bfloat16",
+        "batch": 2,
+        "images_per_second": 1234.5,
+        "ms": 1.6,
+        "spread": 0.02,
+    }
+    rows = [
+        row | {"roofline": 0.6, "logit_error": 0.004},
+        {"way": "b", "precision": "tf32", "batch": 1, "reason": "no | kernel"},
+    ]
+    text = page({"steps": {"environment": {"gpu": "H100"}, "check, threads": "the same bits"}, "rows": rows})
+    assert "| xception | bfloat16 | 2 | 1,234 | 1.600 | 2.0% | 60% | 4.0e-03 |" in text
+    assert "| b | tf32 | 1 | no / kernel | | | | |" in text
+    assert "- threads: the same bits" in text
+    assert "gpu H100" in text
+    assert text.endswith("not measured\n")
 
 
 def test_a_step_that_fails_is_told_and_the_next_one_follows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
