@@ -22,7 +22,6 @@ from xception.export.program import GraphOptions
 from xception.forms import Form, quantizable
 from xception.identity.card import CARD
 from xception.pipeline.engine import Engine
-from xception.quantize import quantize
 from xception.quantize.quantize import Tuning, quantize_bundle
 from xception.quantize.record import RECORD, GateFailed, Quantization
 from xception.tasks.agreement import data_pixels
@@ -239,7 +238,7 @@ def test_a_method_that_is_not_available_is_noted_and_the_next_one_tried(
         raise InputError("not today")
 
     monkeypatch.setattr("xception.quantize.ladder.quantize_by_nncf", refuse)
-    monkeypatch.setattr(quantize, "LADDER", ("nncf", "max"))
+    monkeypatch.setattr("xception.quantize.ladder.LADDER", ("nncf", "max"))
     _, result = quantize_bundle(reader, TRAIN, tmp_path / "q", validation=HELD_OUT, images=100, tolerance=0.05)
     assert [(trial.method, trial.error) for trial in result.trials] == [("nncf", "not today"), ("max", None)]
     with pytest.raises(InputError, match="not today"):
