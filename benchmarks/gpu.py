@@ -45,8 +45,6 @@ COMPARED = (
     "xception",
     "xception, one thread",
     "xception, graph alone",
-    "xception, products",
-    "xception, products, one thread",
     "timm, compiled",
     "timm, compiled, CUDA graph",
 )
@@ -212,7 +210,7 @@ def measured_peak(scale: Scale) -> Peak:
 
 def _plan(scale: Scale) -> list[str]:
     """What is to be compiled, the most important first; ways that compile the same need it once."""
-    ways = ("xception, graph alone", "xception, products, one thread", "timm, compiled")
+    ways = ("xception, graph alone", "timm, compiled")
     plan = [f"{way}:bfloat16:{batch}" for batch in reversed(scale.batches) for way in ways]
     return [*plan, f"{EXPERIMENTS[1]}:bfloat16:{max(scale.batches)}"]
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from functools import partial
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from benchmarks.experiments.separable import TILES, with_own_kernels
 from benchmarks.gpu_inference.scale import VARIANT, Scale
-from xception.backends import torch_compiled
 from xception.backends.base import GPU_INSTANCES, InferPrecision
 from xception.backends.torch_compiled import DTYPES, CompiledSession, NormalizedNetwork
 from xception.models.folded import with_folded_norms
@@ -36,13 +34,6 @@ class Opened(ExitStack):
     def __init__(self) -> None:
         super().__init__()
         self._sessions: dict[tuple[InferPrecision, int], CompiledSession] = {}
-        self._another: Opened | None = None
-
-    def another(self) -> "Opened":
-        """The same for sessions of another kind."""
-        if self._another is None:
-            self._another = self.enter_context(Opened())
-        return self._another
 
     def session(self, scale: Scale, precision: InferPrecision, batch: int) -> CompiledSession:
         """The product's own session, compiled for a batch size, for as many callers at once as by default."""
@@ -87,12 +78,6 @@ def replay(scale: Scale, precision: InferPrecision, batch: int, stack: Opened) -
         opened(scale.buffer(opened, batch))
     (prepared,) = opened._instances[0].prepared.values()
     return Way(lambda: (prepared.run(), prepared.answer if prepared.logits is None else prepared.logits)[1], batch)
-
-
-def products(scale: Scale, precision: InferPrecision, batch: int, stack: Opened, *, at_once: int) -> Way:
-    """This toolkit's session with its pointwise convolutions as products."""
-    with patch.object(torch_compiled, "POINTWISE", "products"):
-        return session(scale, precision, batch, stack.another(), at_once=at_once)
 
 
 def own_kernels(scale: Scale, precision: InferPrecision, batch: int, stack: Opened, *, tile: str) -> Way:
@@ -142,8 +127,6 @@ WAYS: dict[str, Callable[[Scale, InferPrecision, int, Opened], Way]] = {
     "xception, one thread": partial(session, at_once=1),
     "xception, not pinned": pageable,
     "xception, graph alone": replay,
-    "xception, products": partial(products, at_once=3),
-    "xception, products, one thread": partial(products, at_once=1),
     **{f"xception, depthwise by Triton, {tile}": partial(own_kernels, tile=tile) for tile in TILES},
     "xception, uncompiled": uncompiled,
     "xception, eager, pixels on the device": eager,

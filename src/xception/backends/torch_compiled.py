@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from threading import Lock
 from time import perf_counter
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -48,9 +48,6 @@ MAX_UNCOMPILED_S = 3.0
 MAX_STAGED = 16
 """Most images whose copies are part of the recorded graph, and for which a thread waits at full speed: what both save
 are microseconds. More are copied by themselves, from where they lie, and waited for asleep."""
-
-POINTWISE: Literal["convolutions", "products"] = "convolutions"
-"""The operations of pointwise convolutions, see `models.products`."""
 
 MAX_COMPILED_SIZES = 64
 """Batch sizes and kinds of input that torch compiles the network for."""
@@ -206,8 +203,7 @@ class CompiledSession:
         _keep_compiled_code()
         self.device = torch.device(compute.device or "cpu")
         self._precision = compute.precision or "float32"
-        quick = with_folded_norms(network)
-        quick = with_products(quick) if POINTWISE == "products" else quick
+        quick = with_products(with_folded_norms(network))
         self.network = NormalizedNetwork(quick, preprocess, DTYPES[self._precision]).to(self.device)
         self._instances = [Instance(self.device) for _ in range(compute.instances_at_once)]
         self._pool = HandlePool(self._instances)
