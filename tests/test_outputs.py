@@ -402,3 +402,20 @@ def test_synced_files_are_brought_to_the_disk_with_their_folders(
     assert synced == [path.stat().st_ino for path in (tmp_path / "a", tmp_path / "b", tmp_path)]
     with pytest.raises(EnvironmentFault, match="it may not be whole"):
         sync_files([tmp_path / "none"])
+
+
+def test_a_lock_that_is_given_back_at_once_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / outputs.LOCK).touch()
+    held = (tmp_path / outputs.LOCK).open("ab")
+    assert platforms.lock(held.fileno())
+    pauses = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            held.close()
+
+    monkeypatch.setattr(outputs.time, "sleep", pause)
+    with alone_in(tmp_path, "training in"):
+        pass
+    assert pauses == [outputs.PAUSE_S] * 3

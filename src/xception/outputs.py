@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -21,6 +22,10 @@ PARTIAL = ".partial"
 
 LOCK, NEW, OLD = ".lock", "new", "old"
 """In a folder that is being written: its lock, what it is to become, and what it takes the place of."""
+
+PATIENCE_S, PAUSE_S = 2.0, 0.05
+"""Seconds for which a lock is waited for, and between two tries. A process that a killed one forked in its last moment
+has the lock until it runs for the first time."""
 
 MAX_NAME = 200
 """Characters of a place's name that the name of its folder in the making has."""
@@ -94,7 +99,7 @@ def alone_in(folder: Path, doing: str) -> Iterator[None]:
     place = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = _locked(place)
+        file = _locked_soon(place)
     except OSError as error:
         raise _cannot_write(folder, error, "nothing was changed") from error
     if file is None:
@@ -105,6 +110,14 @@ def alone_in(folder: Path, doing: str) -> Iterator[None]:
         finally:
             with suppress(OSError):  # Windows keeps the file, which means nothing without its lock.
                 place.unlink()
+
+
+def _locked_soon(place: Path) -> BinaryIO | None:
+    """The locked file, or None if somebody holds it for longer than a process takes to come to rest."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while (file := _locked(place)) is None and time.monotonic() < deadline_s:
+        time.sleep(PAUSE_S)
+    return file
 
 
 @contextmanager
