@@ -13,6 +13,7 @@ from xception.bundle import Bundle
 
 IMITATION = """
 import errno, os, sys, types
+import multiprocessing.connection, subprocess  # they take msvcrt for a sign of the real Windows
 
 real_open, real_fsync = os.open, os.fsync
 writable = set()

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,8 @@ NO_LINK_FLAG = getattr(os, "O_NOFOLLOW", 0)
 RENAMES_OPEN_FILES = os.name != "nt"
 """True where a file can be renamed while it is open."""
 
+REREAD_SIGNAL = getattr(signal, "SIGHUP", None)
+"""The signal by which a server is asked to read its files again; None where the system has none."""
 
 PROCESS_START = "fork" if sys.platform == "linux" else "spawn"
 """The way in which worker processes start: as copies of this one where that is safe, which macOS' own libraries are not

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from textwrap import shorten
 from threading import Lock
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -54,6 +55,9 @@ MAX_COMPILED_SIZES = 64
 
 NO_LIMIT = 2**62
 """Images at once, before the device was found to lack memory."""
+
+MAX_REASON = 200
+"""Characters of the reason for which a network cannot be compiled; torch's sentences may list all that it knows."""
 
 COMPILER = "inductor"
 COMPILE_OPTIONS: dict[str, Any] = {}
@@ -300,7 +304,7 @@ class CompiledSession:
                 REMARKS.warning(
                     "torch cannot compile the network for %s (%s); it is computed uncompiled, at about half the speed",
                     self.device,
-                    first_line(error),
+                    shorten(first_line(error), MAX_REASON, placeholder=" ..."),
                 )
             else:
                 self._ready = (*self._ready, shape)

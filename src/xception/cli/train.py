@@ -65,7 +65,7 @@ def train(
 
     Args:
         recipe: Name of a shipped recipe, or a TOML file; or a data set, for which recipe, epochs and batch are chosen.
-        out: Folder or URL, such as s3://bucket/run, of logs, `bundle/` and `report.html`; by default runs/RECIPE.
+        out: Folder of the result, or a URL such as s3://bucket/run: logs, bundle/, report.html (default: runs/RECIPE).
         data: Data set: to train on, instead of the recipe's; an image folder, or digits.
         from_: Model to start from, named as in every verb: its network, its preprocessing and its weights.
         fold: Part of the images to hold out for validation, such as 1/5 for the first of five; the five hold each once.

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import multiprocessing
 import os
-import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +24,7 @@ from xception.errors import InputError, XceptionError
 from xception.machine import peak_memory_bytes
 from xception.pipeline.cores import Cores
 from xception.pipeline.engine import Engine
+from xception.platforms import REREAD_SIGNAL
 from xception.screen import one_line
 from xception.serve.addresses import Tls, allowed_hosts, check_address_is_free, check_tls
 from xception.serve.app import application
@@ -109,8 +109,9 @@ class Supervisor(Granian):  # type: ignore[misc, valid-type]
 
     def signal_handler_reload(self, *_: object) -> None:
         """Let the processes read their keys again; Granian would start them anew, with the models twice in memory."""
-        for worker in self.wrks:
-            os.kill(worker.inner.pid, signal.SIGHUP)
+        if REREAD_SIGNAL:
+            for worker in self.wrks:
+                os.kill(worker.inner.pid, REREAD_SIGNAL)
 
     def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
         for index in workers:
@@ -131,8 +132,8 @@ def load_application(settings: ServerSettings) -> Front:
         _say(f"xception: {error}")
         sys.stderr.flush()
         os._exit(error.exit_code)
-    if keyring and hasattr(signal, "SIGHUP"):
-        asyncio.get_event_loop_policy().get_event_loop().add_signal_handler(signal.SIGHUP, _reload, keyring)
+    if keyring and REREAD_SIGNAL:
+        asyncio.get_event_loop_policy().get_event_loop().add_signal_handler(REREAD_SIGNAL, _reload, keyring)
     _say(memory_sentence(service))
     _say(f"ready: {', '.join(f'{model.name}@{model.version}' for model in service.models.values())}")
     return application(service, keyring, allowed_hosts(settings.address, settings.host_names))
