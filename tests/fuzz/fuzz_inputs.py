@@ -42,7 +42,7 @@ from xception.forms import Form
 from xception.labels import Labels, read_labels
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide
 from xception.train.manifest import DataFacts, PartFacts, RunManifest, manifest_at
-from xception.train.recipe import load_recipe, shipped
+from xception.train.recipe import CONTINUING, load_recipe, shipped
 
 PX = 32
 MEMORY_BYTES = 2 << 30
@@ -111,7 +111,7 @@ def run_graph(form: Form, name: str) -> Attempt:
 
 
 def recipes() -> tuple[bytes, ...]:
-    return tuple(path.read_bytes() for name, path in shipped().items() if "finetune" not in name)
+    return tuple(path.read_bytes() for name, path in shipped().items() if name not in CONTINUING)
 
 
 def open_recipe(data: bytes, folder: Path) -> None:

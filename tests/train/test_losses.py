@@ -1,4 +1,6 @@
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import get_args
 
 import msgspec
@@ -148,8 +150,12 @@ def test_weights_are_those_of_their_formulas() -> None:
         LossSettings(effective_beta=0.9, class_weights="balanced")
 
 
+def _losses_of(recipe: Path) -> dict[str, object]:
+    return tomllib.loads(recipe.read_text(encoding="utf-8")).get("loss", {})
+
+
 WEIGHING = {
-    **{name: load_recipe(name, ["model.start=", "model.variant=mini_xception"]).loss for name in shipped()},
+    **{name: msgspec.convert(_losses_of(path), LossSettings) for name, path in shipped().items()},
     **{f"{rule}, smoothed": LossSettings(class_weights=rule, label_smoothing=0.1) for rule in CLASS_WEIGHTS},
     "others": LossSettings(class_weights="balanced", label_smoothing=0.1, smoothing_over="others"),
 }
