@@ -150,6 +150,21 @@ def exchange(one: Path, other: Path) -> bool:
     raise OSError(number, os.strerror(number), str(other))
 
 
+@contextmanager
+def held_back(*signals: signal.Signals) -> Iterator[None]:
+    """Let signals to this thread wait for the time of a block, and to processes that are started in it until they
+    ignore or unblock them, so that none ends one before it is ready. On Windows nothing is held back."""
+    mask = getattr(signal, "pthread_sigmask", None)
+    if mask is None:
+        yield
+        return
+    before = mask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        mask(signal.SIG_SETMASK, before)
+
+
 AT_FDCWD = -100
 RENAME_EXCHANGE = RENAME_SWAP = 2
 _CANNOT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)

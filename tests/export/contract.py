@@ -148,7 +148,7 @@ def a_broken_file_is_refused(case: Case) -> None:
         logits(broken, probe_pixels(case.parent, 2), case.parent)
 
 
-SLOW_OPTIONS = {("pt2", name) for name in FORMS["pt2"].options if name != "image_input"}
+SLOW_OPTIONS = [("pt2", name) for name in sorted(FORMS["pt2"].options) if name != "image_input"]
 """Exports for which torch traces the network anew, and for a free size solves equations for ten seconds;
 `test_contract` has them among the slow tests."""
 

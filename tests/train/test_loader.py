@@ -12,6 +12,7 @@ from tests.train.test_batches import COUNT, batches
 from xception import platforms
 from xception.data.source import Item, Items
 from xception.errors import EnvironmentFault
+from xception.train import loader
 from xception.train.loader import default_workers, prepared_batches
 
 STEPS = 6
@@ -73,6 +74,15 @@ def test_workers_leave_signals_to_the_run_and_end_with_it() -> None:
         assert len([next(made) for _ in range(20)]) == 20
         assert _children() == children
     assert not _children() & children
+
+
+def test_a_worker_that_is_not_ready_yet_outlives_signals_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "_leave_signals_to_the_run", lambda _: None)
+    with closing(prepared_batches(batches(), 0, 40, 2)) as made:
+        next(made)
+        for child in _children():
+            os.kill(child, signal.SIGTERM)
+        assert len([next(made) for _ in range(20)]) == 20
 
 
 def _children() -> set[int]:

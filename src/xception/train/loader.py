@@ -24,6 +24,9 @@ from xception.train.batches import Batches
 MAX_WORKERS = 16
 """Worker processes at most that are chosen by themselves."""
 
+SIGNALS_OF_THE_RUN = (signal.SIGINT, signal.SIGTERM)
+"""Signals on which a run saves its state and ends; they often reach its workers too."""
+
 BATCHES_AHEAD = 2
 """Batches that each worker process holds ready."""
 
@@ -77,7 +80,8 @@ def prepared_batches(
         return
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This DataLoader will create")  # as many as were asked for
-        made = iter(_loader(batches, range(first, last), workers, pinned=pinned))
+        with platforms.held_back(*SIGNALS_OF_THE_RUN):
+            made = iter(_loader(batches, range(first, last), workers, pinned=pinned))
     with worker_ends_told():
         yield from _noted(batches, range(first, last), made)
 
@@ -126,7 +130,7 @@ def _leave_signals_to_the_run(_: int) -> None:
 
     It ends when the run closes it, and a few seconds after the run if that was killed.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS_OF_THE_RUN:
         signal.signal(number, signal.SIG_IGN)
 
 
