@@ -228,3 +228,11 @@ def test_torchs_own_compiler_gives_the_same_logits(
     session.warm_up(2, PX, PX)
     assert session._ready
     assert difference(session(images(2)), expected(bundle, images(2))) <= TOLERANCE
+
+
+def test_torchs_limits_on_compiling_do_not_end_it(session: CompiledSession) -> None:
+    """A program may open any number of sessions, whose networks torch counts together."""
+    with torch._dynamo.config.patch(recompile_limit=1, accumulated_recompile_limit=1):
+        for count in (1, 2, 3):
+            session.warm_up(count, PX, PX)
+    assert [shape.images for shape in session._ready] == [1, 2, 3]

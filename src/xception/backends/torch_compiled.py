@@ -50,8 +50,8 @@ MAX_STAGED = 16
 """Most images whose copies are part of the recorded graph, and for which a thread waits at full speed: what both save
 are microseconds. More are copied by themselves, from where they lie, and waited for asleep."""
 
-MAX_COMPILED_SIZES = 64
-"""Batch sizes and kinds of input that torch compiles the network for."""
+MAX_COMPILED = 4096
+"""Batch sizes and kinds of input that torch compiles networks for, in all sessions of the process together."""
 
 NO_LIMIT = 2**62
 """Images at once, before the device was found to lack memory."""
@@ -316,7 +316,8 @@ class CompiledSession:
             self.network, backend=COMPILER, fullgraph=True, dynamic=False, options=COMPILE_OPTIONS or None
         )
         channels = self.facts.input_shape[0]
-        with torch._dynamo.config.patch(recompile_limit=MAX_COMPILED_SIZES), self._rounding():
+        limits = {"recompile_limit": MAX_COMPILED, "accumulated_recompile_limit": MAX_COMPILED}
+        with torch._dynamo.config.patch(limits), self._rounding():
             compiled(_empty(shape, channels, self.device))
             with ExitStack() as stack:
                 for instance in [stack.enter_context(self._pool.lend()) for _ in self._instances]:
