@@ -11,14 +11,16 @@ from xception.cli.app import build_app
 from xception.cli.serve import Listening
 from xception.serve.limits import DEFAULT_LIMITS
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
-UNIT = (DEPLOY / "xception-serve.service").read_text("utf-8")
-CONTAINER = (DEPLOY / "Dockerfile").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+UNIT = (ROOT / "deploy/xception-serve.service").read_text("utf-8")
+CONTAINER = (ROOT / "Dockerfile").read_text("utf-8")
+SERVICE = CONTAINER.partition("\nFROM installed AS serve\n")[2].partition("\nFROM ")[0]
+"""The part of the container's file that makes the server's image."""
 
 
 def commands() -> list[list[str]]:
-    (unit,) = re.findall(r"^ExecStart=/opt/xception/bin/xception (.*)$", UNIT, re.MULTILINE)
-    parts = [json.loads(found) for found in re.findall(r"^(?:ENTRYPOINT|CMD) (\[.*\])$", CONTAINER, re.MULTILINE)]
+    (unit,) = re.findall(r"^ExecStart=/usr/local/bin/xception (.*)$", UNIT, re.MULTILINE)
+    parts = [json.loads(found) for found in re.findall(r"^(?:ENTRYPOINT|CMD) (\[.*\])$", SERVICE, re.MULTILINE)]
     return [shlex.split(unit), [*parts[0][1:], *parts[1]]]
 
 
