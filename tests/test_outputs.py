@@ -415,7 +415,7 @@ def test_a_lock_that_is_given_back_at_once_is_waited_for(tmp_path: Path, monkeyp
         if len(pauses) == 3:
             held.close()
 
-    monkeypatch.setattr("time.sleep", pause)
+    monkeypatch.setattr(outputs, "sleep", pause)
     with alone_in(tmp_path, "training in"):
         pass
     assert pauses == [outputs.PAUSE_S] * 3

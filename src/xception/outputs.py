@@ -5,11 +5,11 @@ import os
 import secrets
 import shutil
 import stat
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
+from time import monotonic, sleep
 from typing import BinaryIO
 
 import msgspec
@@ -114,9 +114,9 @@ def alone_in(folder: Path, doing: str) -> Iterator[None]:
 
 def _locked_soon(place: Path) -> BinaryIO | None:
     """The locked file, or None if somebody holds it for longer than a process takes to come to rest."""
-    deadline_s = time.monotonic() + PATIENCE_S
-    while (file := _locked(place)) is None and time.monotonic() < deadline_s:
-        time.sleep(PAUSE_S)
+    deadline_s = monotonic() + PATIENCE_S
+    while (file := _locked(place)) is None and monotonic() < deadline_s:
+        sleep(PAUSE_S)
     return file
 
 

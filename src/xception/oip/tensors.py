@@ -7,7 +7,7 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xception.inputs import parse_json
 from xception.oip.documents import InferRequest, InferResponse, OipError, Parameters, StatedTensor
 
+T = TypeVar("T")
 Array = NDArray[Any]
 
 STRINGS = "BYTES"
@@ -67,6 +68,13 @@ def split_message(body: bytes, header_length: str | None) -> tuple[bytes, memory
     return body[: int(header_length)], memoryview(body)[int(header_length) :]
 
 
+def _document(head: bytes, kind: type[T], otherwise: str) -> T:
+    try:
+        return parse_json(head, kind)
+    except msgspec.DecodeError as error:
+        raise OipError(f"{otherwise}: {error}") from error
+
+
 def parse_request(body: bytes, header_length: str | None) -> tuple[InferRequest, list[Array]]:
     """The document of a request, and the values of its inputs in their order.
 
@@ -74,10 +82,7 @@ def parse_request(body: bytes, header_length: str | None) -> tuple[InferRequest,
         OipError: it is not as the protocol says.
     """
     head, raw = split_message(body, header_length)
-    try:
-        request = parse_json(head, InferRequest)
-    except msgspec.DecodeError as error:
-        raise OipError(f"the request is no inference request: {error}") from error
+    request = _document(head, InferRequest, "the request is no inference request")
     return request, tensors_of(request.inputs, raw)
 
 
@@ -88,10 +93,7 @@ def parse_response(body: bytes, header_length: str | None) -> tuple[InferRespons
         OipError: it is not as the protocol says.
     """
     head, raw = split_message(body, header_length)
-    try:
-        response = parse_json(head, InferResponse)
-    except msgspec.DecodeError as error:
-        raise OipError(f"the answer is no inference response: {error}") from error
+    response = _document(head, InferResponse, "the answer is no inference response")
     names = [tensor.name for tensor in response.outputs]
     return response, dict(zip(names, tensors_of(response.outputs, raw), strict=True))
 

@@ -7,9 +7,8 @@ from math import isfinite
 
 import msgspec
 
-from xception import inputs
 from xception.data.source import Source
-from xception.errors import CheckFailed, InputError
+from xception.errors import CheckFailed
 from xception.train.assembly import assemble
 from xception.train.batch_augment import Batch
 from xception.train.distributed import summed
@@ -21,7 +20,7 @@ from xception.train.own_parts import NO_PARTS, OwnParts
 from xception.train.recipe import Recipe
 from xception.train.schedule import Course, LearningRate
 from xception.train.settings import ScheduleSettings
-from xception.train.storage import Storage
+from xception.train.storage import Storage, read_document
 
 RATE_SEARCH = "rate_search.json"
 """The search of a run, in its folder."""
@@ -149,9 +148,4 @@ def read_rate_search(storage: Storage) -> RateSearch | None:
     Raises:
         InputError: the file holds something else.
     """
-    try:
-        return inputs.parse_json(storage.read(RATE_SEARCH), RateSearch)
-    except FileNotFoundError:
-        return None
-    except msgspec.DecodeError as error:
-        raise InputError(f"{storage.place}/{RATE_SEARCH} holds no search for a rate: {error}; remove it") from error
+    return read_document(storage, RATE_SEARCH, RateSearch, "search for a rate")

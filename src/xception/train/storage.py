@@ -5,13 +5,17 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+import msgspec
 
 from xception import inputs
 from xception.bundle import MANIFEST, Bundle, open_bundle
 from xception.data.remote import filesystem, is_remote
 from xception.errors import EnvironmentFault, InputError
 from xception.outputs import FULL, LOCK, PARTIAL, alone_in, write_file
+
+T = TypeVar("T")
 
 
 class Storage(Protocol):
@@ -56,6 +60,26 @@ class Storage(Protocol):
     def published(self, name: str) -> Bundle | None:
         """A local copy of the bundle under `name`, if there is one."""
         ...
+
+
+def read_document(storage: Storage, name: str, kind: type[T], described: str) -> T | None:
+    """A document of a run, from JSON; None if the run left none.
+
+    Args:
+        storage: the run's folder.
+        name: the file.
+        kind: what it holds.
+        described: the same in words, for a message.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+    try:
+        return inputs.parse_json(storage.read(name), kind)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise InputError(f"{storage.place}/{name} holds no {described}: {error}; remove it") from error
 
 
 def open_storage(place: Path | str) -> Storage:

@@ -1,22 +1,19 @@
 """Validation over all processes: every image is counted once, and none is doubled to make shares even."""
 
-import msgspec
 import torch
 from lightning_fabric import Fabric
 from torch import distributed
 
-from xception import inputs
 from xception.backends.base import Compute
 from xception.backends.torch import TorchSession
 from xception.bundle import Bundle
 from xception.data.source import Source
-from xception.errors import InputError
 from xception.models.network import Xception
 from xception.pipeline.engine import Engine
 from xception.tasks.evaluate import count_outcomes
 from xception.tasks.evaluation import Evaluation
 from xception.train.distributed import ProcessShare, gathered
-from xception.train.storage import Storage
+from xception.train.storage import Storage, read_document
 
 VALIDATION = "validation.json"
 """The figures of the published weights on the validation part, in the run's folder."""
@@ -51,9 +48,4 @@ def read_validation(storage: Storage) -> Evaluation | None:
     Raises:
         InputError: the file holds something else.
     """
-    try:
-        return inputs.parse_json(storage.read(VALIDATION), Evaluation)
-    except FileNotFoundError:
-        return None
-    except msgspec.DecodeError as error:
-        raise InputError(f"{storage.place}/{VALIDATION} holds no evaluation: {error}; remove it") from error
+    return read_document(storage, VALIDATION, Evaluation, "evaluation")
