@@ -119,7 +119,7 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     orientation: Orientation = "upright"
     color: Literal["rgb", "bgr", "gray"] = "rgb"
     resize: ShorterSide | Squash | CropSquash | None = None
-    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bicubic"
+    interpolation: Literal["bilinear", "bicubic", "nearest"] = "bicubic"
     antialias: bool = True
     fractions: bool = False
     crop: CenterCrop | None = None

@@ -27,7 +27,7 @@ class _Images(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     resize_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    interpolation: Literal["bicubic", "bilinear"]
+    interpolation: Literal["bilinear", "bicubic"]
 
 
 class _Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -20,7 +20,7 @@ from xception.tasks.label_issues import with_label_issues
 from xception.tasks.provenance import FINGERPRINT_BITS
 from xception.tasks.tally import Tally
 
-ScoreMeaning = Literal["probabilities", "logits"]
+ScoreMeaning = Literal["logits", "probabilities"]
 
 BACKGROUND = "background"
 """Name of the class in front of the model's own, where results have one more value."""
