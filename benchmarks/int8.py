@@ -31,11 +31,11 @@ import msgspec
 import numpy as np
 import onnx
 import onnxruntime
-import openvino
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 from xception.arch.variants import architecture
+from xception.backends.openvino_core import openvino_core
 from xception.bundle import Bundle, open_bundle, write_bundle
 from xception.cli.app import run
 from xception.data.decode import loaded_image
@@ -357,8 +357,8 @@ def compiled(models: dict[str, onnx.ModelProto]) -> dict[str, Forward]:
             forms[f"litert {name.removesuffix(', unsigned')}"] = in_litert(int8_litert_files(model)["model.tflite"])
         for precision in ("f32", "bf16") if name == "float32" else ("f32",):
             try:
-                request = openvino.Core().compile_model(
-                    openvino.Core().read_model(data), "CPU", {"INFERENCE_PRECISION_HINT": precision}
+                request = openvino_core().compile_model(
+                    openvino_core().read_model(data), "CPU", {"INFERENCE_PRECISION_HINT": precision}
                 )
             except RuntimeError as error:
                 print(f"openvino refuses {name}: {str(error).strip().splitlines()[-1]}", file=sys.stderr)

@@ -19,6 +19,7 @@ import openvino
 from PIL import Image
 
 from benchmarks.contenders.serve import serve
+from xception.backends.openvino_core import openvino_core
 from xception.bundle import open_bundle
 from xception.machine import cores
 
@@ -112,7 +113,7 @@ class OpenVino(HandWritten):
         return sum(seen)
 
     def _compiled(self, batch: int) -> Any:
-        core = openvino.Core()
+        core = openvino_core()
         model = core.read_model(self.bundle.main_file)
         model.reshape([batch, *model.input(0).get_partial_shape()[1:]])
         hints = {"INFERENCE_PRECISION_HINT": self.precision, "PERFORMANCE_HINT": "THROUGHPUT"}

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-import openvino
 from PIL import Image
 
 from benchmarks.contenders.serve import Contender, serve
+from xception.backends.openvino_core import openvino_core
 from xception.bundle import open_bundle
 
 Forward = Callable[[np.ndarray], np.ndarray]
@@ -74,7 +74,7 @@ def _onnxruntime(file: str) -> Forward:
 
 
 def _openvino(file: str, precision: str) -> Forward:
-    compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+    compiled = openvino_core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": precision})
     return lambda pixels: compiled(pixels)[0]
 
 

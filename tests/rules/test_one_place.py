@@ -1,6 +1,7 @@
 """Each of these facts has one place in the package, which others ask."""
 
 import re
+from collections import defaultdict
 
 import pytest
 
@@ -15,6 +16,7 @@ PLACES = {
     "whether a file is there": (r"\.size\([^)]*\)\n *except FileNotFoundError", "data/files.py"),
     "the names of the splits": (r"Literal\[\"train\", \"validation\", \"test\"\]", "data/splits.py"),
     "the command that installs optional packages": (r"pip install '", "errors.py"),
+    "OpenVINO's core": (r"\bCore\(\)", "backends/openvino_core.py"),
     "the first bytes of a JPEG file": (r"\\xff\\xd8", "data/decode.py"),
 }
 
@@ -28,6 +30,7 @@ if "://" in place:
     except FileNotFoundError:
 Split = Literal["train", "validation", "test"]
 message = "run: pip install 'xception[torch]'"
+core = openvino.Core()
 START = b"\\xff\\xd8"
 """
 
@@ -45,3 +48,21 @@ def test_a_fact_has_one_place(fact: str) -> None:
 @pytest.mark.parametrize("fact", PLACES)
 def test_another_place_would_be_found(fact: str) -> None:
     assert re.search(PLACES[fact][0], PLANTED)
+
+
+LITERAL = re.compile(r"\bLiteral\[((?:\"[^\"]+\",? ?)+)\]")
+
+
+def orders_of_the_same_words(text: str) -> list[set[str]]:
+    """Literals with the same members in several orders: typing keeps the one that it meets first, for both."""
+    orders: dict[frozenset[str], set[str]] = defaultdict(set)
+    for words in LITERAL.findall(text):
+        orders[frozenset(words.split(", "))].add(words)
+    return [several for several in orders.values() if len(several) > 1]
+
+
+def test_literals_with_the_same_members_have_them_in_one_order() -> None:
+    assert orders_of_the_same_words("".join(path.read_text(encoding="utf-8") for path in FILES)) == []
+    assert orders_of_the_same_words('A = Literal["a", "b"]; B = Literal["b", "a"]; C = Literal["c"]') == [
+        {'"a", "b"', '"b", "a"'}
+    ]

@@ -17,7 +17,7 @@ from xception.adoption.outline import (
     refuse,
 )
 from xception.backends.graphs import port_name
-from xception.extras import require
+from xception.backends.openvino_core import openvino_core
 
 OPENVINO_CONTROL_FLOW = frozenset({"If", "Loop", "TensorIterator"})
 
@@ -29,12 +29,12 @@ def read_openvino(path: Path) -> GraphOutline:
         InputError: it is damaged, or has something that is not adopted; the sentence says what.
         MissingExtra: openvino is not installed.
     """
-    openvino = require("openvino", "openvino")
+    core = openvino_core()
     weights = path.with_suffix(".bin")
     if not weights.is_file():
         raise refuse(path, f"its weights, {weights.name}, are not there", "put that file next to it")
     try:
-        model = openvino.Core().read_model(path, weights)
+        model = core.read_model(path, weights)
     except RuntimeError as error:
         last = str(error).strip().splitlines()[-1]
         raise refuse(path, f"OpenVINO cannot read it without extensions ({last})", "export it again") from error

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from xception.backends.openvino_core import openvino_core
 from xception.backends.trial import try_litert
 from xception.bundle import Bundle
 from xception.errors import InputError, MissingExtra
@@ -75,7 +76,7 @@ def onnx_session_ports(session: Any) -> Ports:
 
 def openvino_ports(path: Path) -> Ports:
     """Inputs and outputs as OpenVINO names them."""
-    return openvino_model_ports(require("openvino", "openvino").Core().read_model(path))
+    return openvino_model_ports(openvino_core().read_model(path))
 
 
 def openvino_model_ports(model: Any, preferred: Collection[str] = ()) -> Ports:

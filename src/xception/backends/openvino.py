@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from xception.backends.base import Compute, InferPrecision, Session
 from xception.backends.graph_session import GraphSession
 from xception.backends.graphs import check_ports, nameless, openvino_model_ports
+from xception.backends.openvino_core import openvino_core
 from xception.backends.pool import HandlePool
 from xception.bundle import Bundle
 from xception.errors import InputError
-from xception.extras import require
 from xception.forms import FORMS
 
 HINTS: dict[InferPrecision, str] = {"float32": "f32", "bfloat16": "bf16"}
@@ -51,7 +51,7 @@ def open_session(bundle: Bundle, compute: Compute) -> Session:
         MissingExtra: openvino is not installed.
         InputError: OpenVINO refuses the file.
     """
-    openvino = require("openvino", "openvino")
+    core = openvino_core()
     settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": HINTS[compute.precision or "float32"],
         "NUM_STREAMS": compute.instances_at_once,
@@ -59,7 +59,6 @@ def open_session(bundle: Bundle, compute: Compute) -> Session:
     }
     contents = [bundle.content(name) for name in FORMS[bundle.model.form].files]
     try:
-        core = openvino.Core()
         compiled = core.compile_model(core.read_model(*contents), "CPU", settings)
     except RuntimeError as error:
         raise InputError(f"OpenVINO refuses {bundle.main_file}: {error}; export the bundle again") from error

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from xception.backends.openvino_core import openvino_core
 from xception.backends.trial import mark_as_tried
 from xception.errors import CheckFailed
 from xception.extras import require
@@ -42,7 +43,7 @@ def check_onnx(files: Mapping[str, bytes]) -> None:
 
 def check_openvino(files: Mapping[str, bytes]) -> None:
     """OpenVINO's reader, and inference of every type and shape."""
-    model = require("openvino", "openvino").Core().read_model(files["model.xml"], files["model.bin"])
+    model = openvino_core().read_model(files["model.xml"], files["model.bin"])
     model.validate_nodes_and_infer_types()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from xception import inputs
+from xception.backends.openvino_core import openvino_core
 from xception.errors import EnvironmentFault, first_line
 from xception.export.onnx import onnx_files
 from xception.export.program import Program
@@ -22,10 +23,9 @@ def openvino_files(program: Program) -> dict[str, bytes]:
     Raises:
         MissingExtra: openvino or onnx is not installed.
     """
-    openvino = require("openvino", "openvino")
     compress = program.options.precision == "float16"
     (graph,) = onnx_files(replace(program, options=replace(program.options, precision="float32"))).values()
-    return saved_files(with_own_names(openvino.Core().read_model(graph)), compress=compress)
+    return saved_files(with_own_names(openvino_core().read_model(graph)), compress=compress)
 
 
 def saved_files(model: Any, *, compress: bool = False) -> dict[str, bytes]:
@@ -65,7 +65,7 @@ def with_own_names(model: Any) -> Any:
 def open_taps(file: Path) -> "OpenVinoTaps":
     """A model that shows what it computes inside."""
     openvino = require("openvino", "openvino")
-    return OpenVinoTaps(openvino, openvino.Core().read_model(file))
+    return OpenVinoTaps(openvino, openvino_core().read_model(file))
 
 
 class OpenVinoTaps:
@@ -85,7 +85,7 @@ class OpenVinoTaps:
         names = self.names[:count]
         part = self._openvino.Model([self._ports[name] for name in names], self._model.get_parameters())
         settings = {"INFERENCE_PRECISION_HINT": "f32"}
-        results = self._openvino.Core().compile_model(part, "CPU", settings)(values)
+        results = openvino_core().compile_model(part, "CPU", settings)(values)
         return {name: results[index] for index, name in enumerate(names)}
 
 

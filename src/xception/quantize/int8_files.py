@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from xception.backends.openvino_core import openvino_core
 from xception.export.openvino import saved_files, with_own_names
-from xception.extras import require
 
 
 def int8_onnx_files(graph: Any) -> dict[str, bytes]:
@@ -17,6 +17,5 @@ def int8_openvino_files(graph: Any) -> dict[str, bytes]:
     Raises:
         MissingExtra: openvino is not installed.
     """
-    openvino = require("openvino", "openvino")
-    model = openvino.Core().read_model(int8_onnx_files(graph)["model.onnx"]) if hasattr(graph, "graph") else graph
+    model = openvino_core().read_model(int8_onnx_files(graph)["model.onnx"]) if hasattr(graph, "graph") else graph
     return saved_files(with_own_names(model))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from xception.arch.graph import INPUT
+from xception.backends.openvino_core import openvino_core
 from xception.errors import UsageError
 from xception.extras import require
 from xception.forms import FORMS, Form
@@ -197,7 +198,7 @@ class Quantizer:
         NNCF corrects no biases in OpenVINO's graphs of these networks, so the full correction takes the ONNX graph.
         """
         if self.target == "openvino" and correction != "full":
-            return require("openvino", "openvino").Core().read_model(self.model.SerializeToString())
+            return openvino_core().read_model(self.model.SerializeToString())
         copied = require("onnx", "quantize").ModelProto()
         copied.CopyFrom(self.model)
         return copied
