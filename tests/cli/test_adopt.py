@@ -61,7 +61,6 @@ def test_json_is_the_bundles_document(place: Path, tmp_path: Path, xception: Com
     assert document["lineage"][0]["verb"] == "adopt"
 
 
-@pytest.mark.slow
 def test_every_verb_takes_the_bundle(place: Path, bundle: Path, tmp_path: Path, xception: Command) -> None:
     photos = place / "photos"
     for arguments in (
