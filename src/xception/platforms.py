@@ -24,6 +24,9 @@ RENAMES_OPEN_FILES = os.name != "nt"
 REREAD_SIGNAL = getattr(signal, "SIGHUP", None)
 """The signal by which a server is asked to read its files again; None where the system has none."""
 
+LEAVE_SIGNAL = getattr(signal, "SIGUSR1", None)
+"""The signal by which a process of a server learns that it is about to be ended; None where the system has none."""
+
 PROCESS_START = "fork" if sys.platform == "linux" else "spawn"
 """The way in which worker processes start: as copies of this one where that is safe, which macOS' own libraries are not
 made for and Windows does not have."""

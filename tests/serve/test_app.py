@@ -84,6 +84,17 @@ def test_the_server_and_its_models_are_described(server: Running) -> None:
         assert server.get(path).json == {"name": "digits", "ready": True}
 
 
+def test_a_server_that_is_about_to_end_says_so_and_still_answers(server: Running, digit_files: list[Path]) -> None:
+    server.service.leaving.set()
+    try:
+        ready = server.get("/v2/health/ready")
+        answered = server.post("/v1/classify?model=digits", digit_files[0].read_bytes())
+    finally:
+        server.service.leaving.clear()
+    assert (ready.status, ready.json, answered.status) == (503, {"live": True, "ready": False}, 200)
+    assert server.get("/v2/health/ready").status == 200
+
+
 def test_four_encodings_give_the_logits_of_predict(server: Running, mapped: Bundle, digit_files: list[Path]) -> None:
     expected = logits_of(mapped, digit_files)
     pixels, files = pixels_of(mapped, digit_files), [path.read_bytes() for path in digit_files]

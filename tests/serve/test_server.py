@@ -9,14 +9,16 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
+from types import SimpleNamespace
 
 import pytest
+from granian import Granian
 
 from tests.serve.running import Running, free_port, is_open
 from tests.serve.test_keys import OTHER, write_keys
@@ -24,6 +26,8 @@ from tests.support.documents import PAGES
 from tests.support.samples import HANG_S
 from xception.bundle import Bundle
 from xception.cli.app import build_app, run
+from xception.cli.serve import bundles, unfolded
+from xception.serve import server
 from xception.serve.addresses import allowed_hosts, is_loopback
 from xception.serve.keys import new_key
 
@@ -199,6 +203,11 @@ def taken() -> Iterator[int]:
         (["{bundle}", "--tls-certificate", "{open_keys}", "--tls-key", "{open_keys}"], 3, "holds no key"),
         (["{bundle}", "--max-images", "0"], 2, "--max-images is 0"),
         (["{bundle}", "--backend", "nope"], 2, "unknown backend 'nope'"),
+        (["{bundle}", "--digest", "0123456789ab"], 3, "expected 0123456789ab; another bundle lies there"),
+        (["{bundle}", "--digest", "012"], 2, "--digest is '012'; expected 12 characters"),
+        (["{bundle}", "--shutdown-delay-s", "-1"], 2, "--shutdown-delay-s is -1"),
+        (["a={folder}"], 2, "is a folder of bundles, which have the names of their folders"),
+        (["{empty}"], 3, "empty"),
     ],
 )
 def test_what_cannot_be_served_is_said_in_a_sentence(
@@ -216,8 +225,11 @@ def test_what_cannot_be_served_is_said_in_a_sentence(
         content = file.read_bytes()
         is_graph = file.name == "model.onnx"
         (changed / file.name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if is_graph else content)
+    (tmp_path / "empty").mkdir()
     places = {
         "bundle": mapped.path,
+        "folder": mapped.path.parent,
+        "empty": tmp_path / "empty",
         "changed": changed,
         "taken": taken,
         "open_keys": write_keys(tmp_path, f"a {OTHER}", mode=0o644),
@@ -225,6 +237,51 @@ def test_what_cannot_be_served_is_said_in_a_sentence(
     assert run(["serve", *(argument.format(**places) for argument in arguments)]) == code
     (line,) = capsys.readouterr().err.splitlines()[-1:]
     assert words in line
+
+
+def test_a_folder_of_bundles_is_all_of_them(mapped: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "all" / "no bundle").mkdir(parents=True)
+    for name in ("b", "a"):
+        (tmp_path / "all" / name).symlink_to(mapped.path)
+    inside = [("a", str(tmp_path / "all" / "a")), ("b", str(tmp_path / "all" / "b"))]
+    assert unfolded(None, str(tmp_path / "all")) == inside
+    assert unfolded("x", str(tmp_path / "all" / "a")) == [("x", str(tmp_path / "all" / "a"))]
+    assert unfolded(None, "keras_xception.imagenet") == [(None, "keras_xception.imagenet")]
+
+
+def test_only_the_bundle_of_the_digest_is_served(mapped: Bundle) -> None:
+    digest = mapped.model.digest
+    assert bundles([("a", str(mapped.path))], [digest]) == {"a": mapped.path}
+    assert bundles([("a", str(mapped.path))], ["f" * 12, digest[:12]]) == {"a": mapped.path}
+
+
+def test_a_process_manager_is_told_to_wait_and_a_person_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent, ended, timers = [], [], []
+
+    class Timer:
+        def __init__(self, delay_s: float, end: Callable[[], None]) -> None:
+            timers.append((delay_s, end))
+
+        def start(self) -> None:
+            sent.append("timer")
+
+    monkeypatch.setattr(server, "Timer", Timer)
+    monkeypatch.setattr(os, "kill", lambda *signalled: sent.append(signalled))
+    monkeypatch.setattr(Granian, "signal_handler_interrupt", lambda *_: ended.append(True))
+    supervisor = server.Supervisor("xception", shutdown_delay_s=5)
+    supervisor.wrks = [SimpleNamespace(inner=SimpleNamespace(pid=1234))]
+
+    supervisor.signal_handler_interrupt(signal.SIGTERM, None)
+    assert (sent, ended) == ([(1234, signal.SIGUSR1), "timer"], [])
+    ((delay_s, end),) = timers
+    end()
+    assert (delay_s, ended) == (5, [True])
+    supervisor.signal_handler_interrupt(signal.SIGTERM, None)  # who asks twice is in a hurry
+    assert (len(timers), len(ended)) == (1, 2)
+
+    another = server.Supervisor("xception", shutdown_delay_s=5)
+    another.signal_handler_interrupt(signal.SIGINT, None)
+    assert (len(timers), len(ended)) == (1, 3)
 
 
 COMMANDS_OF_PAGES = [

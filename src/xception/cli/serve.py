@@ -7,17 +7,19 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from xception.bundle import Bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
 from xception.cli.models import open_model
 from xception.cli.options import MODEL_HELP, NoVerify
 from xception.cli.output import print_facts, say
-from xception.errors import UsageError
+from xception.errors import InputError, UsageError
 from xception.extras import require_all
 from xception.pipeline.requirements import packages_to_run
+from xception.resolve import bundle_folder
 from xception.serve.addresses import Tls, is_loopback
 from xception.serve.keys import NAME
 from xception.serve.limits import DEFAULT_LIMITS, Limits
-from xception.serve.model import served_name
+from xception.serve.model import VERSION_CHARACTERS, served_name
 
 PACKAGES = ("granian", "prometheus_client", "python_multipart", "starlette")
 
@@ -43,6 +45,9 @@ class Listening:
     """Key of the certificate, PEM."""
     tls_clients: Path | None = None
     """Certificates of authorities, PEM; only clients with a certificate of one of them are let in."""
+    shutdown_delay_s: float = 0.0
+    """Seconds after SIGTERM in which the server still answers and says that it is not ready, so that balancers turn
+    away from it before it ends."""
 
     def check(self) -> None:
         """Refuse to let strangers in by mistake.
@@ -50,6 +55,8 @@ class Listening:
         Raises:
             UsageError: an address of others without keys, half a certificate, or a port that is none.
         """
+        if not self.shutdown_delay_s >= 0:
+            raise UsageError(f"--shutdown-delay-s is {self.shutdown_delay_s:g}; expected seconds from 0")
         if not 0 < self.port < 65536:
             raise UsageError(f"--port is {self.port}; expected 1 to 65535")
         if self.open and self.api_keys:
@@ -79,6 +86,7 @@ def serve(
     listening: Listening = DEFAULT_LISTENING,
     engine: EngineOptions = DEFAULT_ENGINE,
     limits: Annotated[Limits, Parameter(name="*")] = DEFAULT_LIMITS,
+    digest: tuple[str, ...] = (),
     no_verify: NoVerify = False,
 ) -> None:
     """Answer over HTTP: the Open Inference Protocol v2 for programs, and /v1/classify for photos.
@@ -89,19 +97,24 @@ def serve(
     xception serve runs/digits/bundle --address 0.0.0.0 --api-keys keys.txt
     ```
 
-    A model may have a name in front of it, as in NAME=MODEL, under which it is asked; else it has its own.
+    A model may have a name in front of it, as in NAME=MODEL, under which it is asked; else it has its own. A folder of
+    bundles is all of them, under the names of their folders.
+
+    Args:
+        digest: Digest of a bundle, or its first 12 characters or more; a bundle with another is not served. May be
+            repeated.
     """
     listening.check()
     engine.check()
     if not models:
         raise UsageError("no model is named; expected one or more, as in xception serve keras_xception.imagenet")
-    references = [named_reference(model) for model in models]
+    references = [one for model in models for one in unfolded(*named_reference(model))]
     runtimes = {package for _, model in references for package in packages_to_run(model, engine.backend)}
     require_all(*PACKAGES, *sorted(runtimes))
     from xception.serve.server import ServerSettings, serve_bundles
 
     settings = ServerSettings(
-        bundles=_bundles(references, verify=not no_verify),
+        bundles=bundles(references, digest, verify=not no_verify),
         address=listening.address,
         port=listening.port,
         limits=limits,
@@ -114,6 +127,7 @@ def serve(
         keys=listening.api_keys,
         tls=listening.tls,
         host_names=frozenset(listening.host_name),
+        shutdown_delay_s=listening.shutdown_delay_s,
     )
     print_facts({name: f"{value:,}" for name, value in asdict(limits).items()})
     serve_bundles(settings, say)
@@ -125,13 +139,47 @@ def named_reference(text: str) -> tuple[str | None, str]:
     return (name, model) if sign and NAME.fullmatch(name) else (None, text)
 
 
-def _bundles(references: Sequence[tuple[str | None, str]], *, verify: bool) -> dict[str, Path]:
+def unfolded(name: str | None, model: str) -> list[tuple[str | None, str]]:
+    """A model with its name, or the models of a folder of bundles with the names of their folders.
+
+    Raises:
+        UsageError: one name is given to a folder of several.
+    """
+    folder = Path(model)
+    if not folder.is_dir() or bundle_folder(folder):
+        return [(name, model)]
+    inside = [(entry.name, str(entry)) for entry in sorted(folder.iterdir()) if bundle_folder(entry)]
+    if inside and name:
+        raise UsageError(f"{model} is a folder of bundles, which have the names of their folders; leave out {name}=")
+    return [*inside] or [(name, model)]
+
+
+def bundles(
+    references: Sequence[tuple[str | None, str]], digests: Sequence[str], *, verify: bool = True
+) -> dict[str, Path]:
     """The folders of the models' bundles, fetched and converted where needed, by the names to serve them under."""
     found: dict[str, Path] = {}
     for given, reference in references:
         opened = open_model(reference, verify=verify)
+        _check_digest(opened, digests)
         name = served_name(opened, given)
         if name in found:
             raise UsageError(f"two models are called {name!r}; put another name in front of one, as in NAME=MODEL")
         found[name] = opened.path
     return found
+
+
+def _check_digest(bundle: Bundle, expected: Sequence[str]) -> None:
+    """Refuse a bundle that has none of the digests.
+
+    Raises:
+        UsageError: what is expected is too short to be one bundle's.
+        InputError: it has another.
+    """
+    if short := [text for text in expected if len(text) < VERSION_CHARACTERS]:
+        raise UsageError(f"--digest is {short[0]!r}; expected {VERSION_CHARACTERS} characters or more of the digest")
+    if expected and not bundle.model.digest.startswith(tuple(expected)):
+        raise InputError(
+            f"the digest of {bundle.path} is {bundle.model.digest}; expected {' or '.join(expected)}; another bundle "
+            "lies there than the one that was to be served"
+        )

@@ -7,10 +7,12 @@ import asyncio
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import msgspec
@@ -24,7 +26,7 @@ from xception.errors import InputError, XceptionError
 from xception.machine import peak_memory_bytes
 from xception.pipeline.cores import Cores
 from xception.pipeline.engine import Engine
-from xception.platforms import REREAD_SIGNAL
+from xception.platforms import LEAVE_SIGNAL, REREAD_SIGNAL
 from xception.screen import one_line
 from xception.serve.addresses import Tls, allowed_hosts, check_address_is_free, check_tls
 from xception.serve.app import application
@@ -54,6 +56,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     keys: Path | None = None
     tls: Tls | None = None
     host_names: frozenset[str] = frozenset()
+    shutdown_delay_s: float = 0.0
+    """Time between the signal to end and the end, in which the service answers and says that it is not ready."""
 
 
 def serve_bundles(settings: ServerSettings, say: Say) -> None:
@@ -73,6 +77,7 @@ def serve_bundles(settings: ServerSettings, say: Say) -> None:
     limits = settings.limits
     server = Supervisor(
         "xception",
+        shutdown_delay_s=settings.shutdown_delay_s,
         address=settings.address,
         port=settings.port,
         interface="asgi",
@@ -104,8 +109,26 @@ def _tls_options(tls: Tls | None) -> dict[str, Any]:
 
 
 class Supervisor(Granian):  # type: ignore[misc, valid-type]
-    """Granian's main process, which also passes on the signal to read the keys again, and heeds the words with which a
-    process of models ends on purpose."""
+    """Granian's main process, which also passes on the signal to read the keys again, lets balancers see that the end
+    is near before it comes, and heeds the words with which a process of models ends on purpose."""
+
+    def __init__(self, *arguments: Any, shutdown_delay_s: float = 0.0, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._shutdown_delay_s = shutdown_delay_s
+        if LEAVE_SIGNAL:
+            signal.signal(LEAVE_SIGNAL, signal.SIG_IGN)  # processes inherit this, until they can heed it
+
+    def signal_handler_interrupt(self, *received: Any) -> None:
+        """End: at once, or after the delay where a process manager asks for the first time."""
+        delay_s, self._shutdown_delay_s = self._shutdown_delay_s, 0.0
+        if not (delay_s and LEAVE_SIGNAL and received[:1] == (signal.SIGTERM,)):
+            super().signal_handler_interrupt(*received)
+            return
+        for worker in self.wrks:
+            os.kill(worker.inner.pid, LEAVE_SIGNAL)
+        ending = Timer(delay_s, super().signal_handler_interrupt)
+        ending.daemon = True
+        ending.start()
 
     def signal_handler_reload(self, *_: object) -> None:
         """Let the processes read their keys again; Granian would start them anew, with the models twice in memory."""
@@ -132,8 +155,11 @@ def load_application(settings: ServerSettings) -> Front:
         _say(f"xception: {error}")
         sys.stderr.flush()
         os._exit(error.exit_code)
+    loop = asyncio.get_event_loop_policy().get_event_loop()
     if keyring and REREAD_SIGNAL:
-        asyncio.get_event_loop_policy().get_event_loop().add_signal_handler(REREAD_SIGNAL, _reload, keyring)
+        loop.add_signal_handler(REREAD_SIGNAL, _reload, keyring)
+    if LEAVE_SIGNAL:
+        loop.add_signal_handler(LEAVE_SIGNAL, service.leaving.set)
     _say(memory_sentence(service))
     _say(f"ready: {', '.join(f'{model.name}@{model.version}' for model in service.models.values())}")
     return application(service, keyring, allowed_hosts(settings.address, settings.host_names))

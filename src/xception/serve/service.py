@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 from xception.serve.batcher import Done
@@ -19,6 +20,8 @@ class Service:
 
     models: Mapping[str, ServedModel]
     limits: Limits
+    leaving: Event = field(default_factory=Event)
+    """Set when the service is about to end: it still answers, and says that it is not ready, so that nobody is sent."""
 
     def model(self, name: str | None, version: str | None = None) -> ServedModel:
         """A model by its name, which may be left out if there is only one.
@@ -38,8 +41,8 @@ class Service:
 
     @property
     def is_ready(self) -> bool:
-        """True while every model works."""
-        return all(model.is_ready for model in self.models.values())
+        """True while every model works, and the service is not about to end."""
+        return not self.leaving.is_set() and all(model.is_ready for model in self.models.values())
 
     def timeout_s(self, asked_s: float | None) -> float:
         """Time until the deadline of a request that asks for some."""
