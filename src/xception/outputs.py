@@ -63,7 +63,7 @@ def write_file(path: Path, content: bytes, *, sync: bool = True, then: str = "")
         else:
             _replace_file(path.resolve() if path.is_symlink() else path, content, sync)
     except OSError as error:
-        raise _cannot_write(path, error, "what was there is unchanged", then) from error
+        raise cannot_write(path, error, "what was there is unchanged", then) from error
 
 
 def sync_files(paths: Iterable[Path]) -> None:
@@ -77,7 +77,7 @@ def sync_files(paths: Iterable[Path]) -> None:
         try:
             _sync(path)
         except OSError as error:
-            raise _cannot_write(path, error, "it may not be whole", "run the same again") from error
+            raise cannot_write(path, error, "it may not be whole", "run the same again") from error
         folders.add(path.parent)
     for folder in folders:
         platforms.sync_folder(folder)
@@ -101,7 +101,7 @@ def alone_in(folder: Path, doing: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = _locked_soon(place)
     except OSError as error:
-        raise _cannot_write(folder, error, "nothing was changed") from error
+        raise cannot_write(folder, error, "nothing was changed") from error
     if file is None:
         raise EnvironmentFault(f"another process is {doing} {folder}; wait until it has ended, or choose another place")
     with file, platforms.kept_from_children(file.fileno()):
@@ -137,7 +137,7 @@ def staged_file(path: Path) -> Iterator[Path]:
         partial.replace(path)
         platforms.sync_folder(path.parent)
     except OSError as error:
-        raise _cannot_write(path, error, "what was there is unchanged") from error
+        raise cannot_write(path, error, "what was there is unchanged") from error
     finally:
         with suppress(OSError):  # renamed already, or never made
             partial.unlink()
@@ -205,7 +205,7 @@ def staged_folder(path: Path, check: Callable[[], None] = lambda: None) -> Itera
         check()
         _put(folder, place, holder / OLD)
     except OSError as error:
-        raise _cannot_write(path, error, kept) from error
+        raise cannot_write(path, error, kept) from error
     finally:
         lock.close()
         shutil.rmtree(holder, ignore_errors=True)
@@ -271,7 +271,7 @@ def _locked(path: Path) -> BinaryIO | None:
     while True:
         file = path.open("ab", buffering=0)
         try:
-            if not _has_lock(file):
+            if not has_lock(file):
                 file.close()
                 return None
             # Whoever had the lock before may have renamed or removed the file that was opened.
@@ -284,7 +284,8 @@ def _locked(path: Path) -> BinaryIO | None:
         file.close()
 
 
-def _has_lock(file: BinaryIO) -> bool:
+def has_lock(file: BinaryIO) -> bool:
+    """Take the lock of an open file, which ends with the file; False if another process has it."""
     try:
         return platforms.lock(file.fileno())
     except OSError:
@@ -321,7 +322,7 @@ def _replace_file(path: Path, content: bytes, sync: bool) -> None:
     with file:
         try:
             file.truncate(0)
-            _fill(file, content, sync)
+            fill_file(file, content, sync)
             _keep_mode(path, partial)
             if not platforms.RENAMES_OPEN_FILES:
                 file.close()
@@ -334,7 +335,8 @@ def _replace_file(path: Path, content: bytes, sync: bool) -> None:
         platforms.sync_folder(path.parent)
 
 
-def _fill(file: BinaryIO, content: bytes, sync: bool) -> None:
+def fill_file(file: BinaryIO, content: bytes, sync: bool) -> None:
+    """Write all of a content to a file, and wait until it is on the disk if it is to `sync`."""
     left = memoryview(content)
     while left:
         left = left[file.write(left) or 0 :]
@@ -349,7 +351,8 @@ def _keep_mode(path: Path, partial: Path) -> None:
         platforms.keep_owner(partial, found)
 
 
-def _cannot_write(path: Path, error: OSError, state: str, then: str = "") -> EnvironmentFault:
+def cannot_write(path: Path, error: OSError, state: str, then: str = "") -> EnvironmentFault:
+    """The error of a place that cannot be written, with the `state` that it is left in."""
     after = f" and {then}" if then else ""
     hint = f"make room{after}" if error.errno in FULL else "choose a place you may write to"
     return EnvironmentFault(f"cannot write {path}: {error.strerror}; {state}; {hint}")
