@@ -61,13 +61,13 @@ def open_batches(data: str) -> Batches:
     return make_batches(load_recipe("cifar10", changes), open_source(data))
 
 
-def write_shard(path: Path, images: int = IMAGES) -> str:
+def write_shard(path: Path, images: int = IMAGES, px: int = PX, seed: int = 0) -> str:
     """Write noise as JPEG files of ten classes into a shard; returns its path."""
-    rng = np.random.Generator(np.random.PCG64(0))
+    rng = np.random.Generator(np.random.PCG64(seed))
     with tarfile.open(path, "w") as shard:
         for index in range(images):
             # Coarse noise compresses as photographs do.
-            picture = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).resize((PX, PX))
+            picture = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).resize((px, px))
             file = io.BytesIO()
             picture.save(file, "JPEG", quality=95)
             for suffix, content in (("jpg", file.getvalue()), ("cls", str(index % 10).encode())):

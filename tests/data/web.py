@@ -13,6 +13,7 @@ class WebServer(ThreadingHTTPServer):
 
     def __init__(self, root: Path) -> None:
         super().__init__(("127.0.0.1", 0), partial(Handler, directory=str(root)))
+        self.root = root
         self.requests: list[tuple[str, str, str | None]] = []
         self.takes_ranges = True
         self.status = 0

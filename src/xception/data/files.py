@@ -143,6 +143,22 @@ class Below:
         return self.files.open(self.folder + name)
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The call that reads a file, or with a length, a part of one."""
+
+    files: Files
+    name: str
+    start: int = 0
+    length: int | None = None
+
+    def __call__(self) -> bytes:
+        """Read it; an OSError if that fails."""
+        if self.length is None:
+            return self.files.read(self.name)
+        return self.files.span(self.name, self.start, self.length)
+
+
 class Spans(io.RawIOBase):
     """A file that can be sought in and is read in spans."""
 

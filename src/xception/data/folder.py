@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from xception.data.files import IMAGE_SUFFIXES, Files, is_image
+from xception.data.files import IMAGE_SUFFIXES, Files, Stored, is_image
 from xception.data.inventory import Inventory, announce, left_out
 from xception.data.locations import is_folder, locate, open_files
 from xception.data.memory import ImageLike, TorchTensor, as_item
@@ -56,7 +56,7 @@ def image_folder(files: Files, name: str) -> Lazy:
 
 def folder_item(files: Files, keys: Sequence[str], targets: Sequence[int | None], index: int) -> Item:
     """The file of a folder with this number, by the names and classes of all; a function of data that can be sent."""
-    return Item(as_text(keys[index]), targets[index], partial(files.read, keys[index]))
+    return Item(as_text(keys[index]), targets[index], Stored(files, keys[index]))
 
 
 def _refuse_parts(keys: Iterable[str], place: str) -> None:
@@ -117,7 +117,7 @@ def as_items(images: ImageLike | Iterable[ImageLike]) -> Iterable[Item]:
 def _remote_or_here(image: ImageLike) -> Item:
     if isinstance(image, str) and is_remote(image):
         files, name = locate(image)
-        return Item(without_credentials(image), None, partial(files.read, name))
+        return Item(without_credentials(image), None, Stored(files, name))
     return as_item(image)
 
 
@@ -129,11 +129,11 @@ def _expand(place: str, others: list[str]) -> Iterator[Item]:
         names, shown = list(files.names()), without_credentials(as_text(folder))
         others.extend(name for name in names if not is_image(name))
         images = filter(is_image, names)
-        return (Item(f"{shown}/{as_text(name)}", None, partial(files.read, name)) for name in images)
+        return (Item(f"{shown}/{as_text(name)}", None, Stored(files, name)) for name in images)
     if not is_remote(place) and not Path(place).exists():
         raise InputError(f"{place} does not exist; expected an image or a folder of images")
     files, name = locate(place)
-    return iter([Item(without_credentials(as_text(place)), None, partial(files.read, name))])
+    return iter([Item(without_credentials(as_text(place)), None, Stored(files, name))])
 
 
 def _is_folder(place: str) -> bool:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from xception.data.classes import CLASS_INDEX, LABEL_COLUMNS, StatedClasses, imagenet_classes, is_class, read_text
-from xception.data.files import Files, exists, is_image
+from xception.data.files import Files, Stored, exists, is_image
 from xception.data.inventory import Inventory
 from xception.data.locations import locate
 from xception.data.source import Item, Lazy
@@ -91,7 +91,7 @@ def list_file(data: str, split: Split | None) -> Lazy:
 
 
 def _item(files: Files, root: str, paths: Sequence[str], targets: Sequence[int], index: int) -> Item:
-    return Item(paths[index], targets[index], partial(files.read, root + paths[index]))
+    return Item(paths[index], targets[index], Stored(files, root + paths[index]))
 
 
 def classes_of_rows(rows: Sequence[ListRow], *places: Files) -> tuple["array[int]", tuple[str, ...]]:

@@ -4,7 +4,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from itertools import chain, groupby, product
 from math import prod
@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from xception.data.classes import LABEL_COLUMNS, NO_LABEL, StatedClasses
-from xception.data.files import IMAGE_SUFFIXES, Files, LocalFiles
+from xception.data.files import IMAGE_SUFFIXES, Files, LocalFiles, Stored
 from xception.data.inventory import Inventory, left_out
 from xception.data.locations import base_name, locate
+from xception.data.read_ahead import is_far
 from xception.data.source import Item, Lazy
 from xception.data.splits import Split, split_part
 from xception.data.tars import TarEntry, entries
@@ -32,6 +33,9 @@ RECORD_SUFFIX = ".json"
 
 MAX_FILES = 1_000_000
 """Files that the ranges of one name may stand for together."""
+
+SHARDS_AT_ONCE = 8
+"""Shards behind URLs that are looked through at a time, each by way of one buffer."""
 
 MAX_DIGITS = 18
 """Digits of a range's numbers."""
@@ -92,9 +96,11 @@ def index_shards(located: Iterable[tuple[Files, str]], name: str, *, labelled: b
     shard_of, starts, lengths, stated = array("i"), array("q"), array("q"), StatedClasses()
     copies = CopiedShards()
     others: list[str] = []
-    for number, (files, shard) in enumerate(located):
+    for number, (found, hidden) in enumerate(_read_through(located, labelled=labelled)):
+        files, shard = located[number]
         stem = shard.removesuffix(SHARD_SUFFIX)
-        for sample in samples(files, shard, others, labelled=labelled):
+        others += hidden
+        for sample in found:
             copies.add(number, sample)
             keys.append(f"{stem}/{sample.key}")
             shard_of.append(number)
@@ -114,6 +120,23 @@ def index_shards(located: Iterable[tuple[Files, str]], name: str, *, labelled: b
     return Lazy(name, classes, range(len(keys)), places.item, inventory, fetch=places.fetch_ahead)
 
 
+def _read_through(
+    located: Sequence[tuple[Files, str]], *, labelled: bool
+) -> Iterator[tuple[list[ShardSample], list[str]]]:
+    """The samples of each shard, and the names of its hidden files. Of shards behind URLs, several are read at once."""
+
+    def read(place: tuple[Files, str]) -> tuple[list[ShardSample], list[str]]:
+        others: list[str] = []
+        return list(samples(*place, others, labelled=labelled)), others
+
+    if not any(is_far(Stored(files, name)) for files, name in located):
+        yield from map(read, located)
+        return
+    with ThreadPoolExecutor(SHARDS_AT_ONCE) as threads:
+        for first in range(0, len(located), SHARDS_AT_ONCE):
+            yield from threads.map(read, located[first : first + SHARDS_AT_ONCE])
+
+
 class SamplePlaces(NamedTuple):
     """The samples of shards, by their number."""
 
@@ -130,7 +153,7 @@ class SamplePlaces(NamedTuple):
         """The sample with this number."""
         files, shard = self.located[self.shard_of[index]]
         target = None if self.targets[index] == NO_LABEL else self.targets[index]
-        return Item(self.keys[index], target, partial(files.span, shard, self.starts[index], self.lengths[index]))
+        return Item(self.keys[index], target, Stored(files, shard, self.starts[index], self.lengths[index]))
 
     def fetch_ahead(self, indices: Sequence[int]) -> None:
         """Let the system fetch the samples with these numbers, shard by shard and from front to back."""

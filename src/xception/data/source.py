@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
 from xception.arguments import require_type
 from xception.data.inventory import EMPTY, Inventory
+from xception.data.read_ahead import ReadAhead, is_far
 from xception.errors import InputError
 
 
@@ -51,6 +53,19 @@ def require_source(source: object) -> None:
     )
 
 
+def in_order(items: Callable[[], Iterator[Item]]) -> Iterator[Item]:
+    """Items that will be loaded in the order in which `items` makes them: of those behind a URL, loading one begins to
+    fetch the next ones."""
+    ahead = ReadAhead(item.load for item in items())
+    for place, item in enumerate(items()):
+        yield Item(item.key, item.target, partial(ahead.load, place, item.load)) if is_far(item.load) else item
+
+
+def part_in_order(source: Source, indices: Iterable[int]) -> Iterator[Item]:
+    """Some items of a source, to be loaded in this order; see `in_order`. `indices` can be gone through again."""
+    return in_order(lambda: (source[index] for index in indices))
+
+
 class _Described:
     """A source that tells its name and sizes when it is printed."""
 
@@ -74,7 +89,7 @@ class Items(_Described):
         return self.items[index]
 
     def __iter__(self) -> Iterator[Item]:
-        return iter(self.items)
+        return in_order(lambda: iter(self.items))
 
 
 def _no_column(name: str) -> Sequence[Hashable]:
@@ -115,4 +130,4 @@ class Lazy(_Described):
         return self.make(self.indices[index])
 
     def __iter__(self) -> Iterator[Item]:
-        return map(self.make, self.indices)
+        return in_order(lambda: map(self.make, self.indices))
