@@ -131,9 +131,9 @@ class Patience:
         return now() - self._began > self.deadline_s
 
 
-def patiently(ask: Callable[[], T]) -> T:
+def patiently(ask: Callable[[], T], pauses_s: tuple[float, ...] | None = None) -> T:
     """Ask a server, and again after a pause where the failure may pass by itself; the last failure is raised."""
-    patience = Patience()
+    patience = Patience(pauses_s=pauses_s)
     while True:
         try:
             return ask()
@@ -145,9 +145,10 @@ def patiently(ask: Callable[[], T]) -> T:
 def is_passing(error: BaseException) -> bool:
     """Tell whether the failure of a request may pass by itself: a server in trouble, or a connection that broke.
 
-    The client libraries' errors share no base, so that they are known by their names and by the status they hold.
+    The client libraries' errors share no base, so that they are known by their names and by the status they hold, or
+    that the error holds which they were made of.
     """
-    status = getattr(error, "status", None) or _http_status(getattr(error, "response", None))
+    status = _http_status(error) or _http_status(error.__cause__)
     if isinstance(status, int):
         return status == 429 or status in (500, 502, 503, 504)
     names = {kind.__name__ for kind in type(error).__mro__}
@@ -157,15 +158,17 @@ def is_passing(error: BaseException) -> bool:
 PASSING = frozenset(
     {
         *("ClientConnectionError", "ClientPayloadError"),  # aiohttp
-        *("ConnectionError", "HTTPClientError", "IncompleteReadError"),  # botocore
+        *("ConnectionError", "HTTPClientError", "IncompleteReadError", "ResponseParserError"),  # botocore
         "TransportError",  # httpx
     }
 )
 """Names of the client libraries' errors of connections that broke or never were."""
 
 
-def _http_status(response: object) -> object:
-    return response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
+def _http_status(error: BaseException | None) -> object:
+    response = getattr(error, "response", None)
+    told = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
+    return getattr(error, "status", None) or told
 
 
 async def bounded_client(**options: Any) -> "aiohttp.ClientSession":

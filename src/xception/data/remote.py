@@ -12,7 +12,9 @@ from xception.screen import without_credentials
 
 T = TypeVar("T")
 
-PROTOCOLS = ("s3", "s3a", *WEB, "gs", "gcs", "az", "abfs", "file")
+S3 = ("s3", "s3a")
+
+PROTOCOLS = (*S3, *WEB, "gs", "gcs", "az", "abfs", "file")
 """The kinds of URLs that are read, and written where they are storage."""
 
 UNQUOTED = "/?&=+:%~,@!$'()*;[]"
@@ -54,14 +56,23 @@ def filesystem(url: str, verb: str) -> tuple[Any, str]:
         check_address(url)
     core = require("fsspec.core", "cloud")
     try:
-        fs, root = core.url_to_fs(url, **({"get_client": bounded_client} if protocol in WEB else {}))
+        fs, root = core.url_to_fs(url, **_options(protocol))
     except ImportError as error:
         raise EnvironmentFault(
             f"cannot {verb} {shown}: {error}; for s3 and http, run: {install_command('cloud')}"
         ) from error
     except ValueError as error:
         raise UsageError(f"cannot {verb} {shown}: {error}; expected a URL such as s3://bucket/folder") from error
+    if protocol in S3:
+        fs.retries = 1
     return fs, root
+
+
+def _options(protocol: str) -> dict[str, Any]:
+    """Settings of a file system that make `patiently` the only one that asks a server again."""
+    if protocol in WEB:
+        return {"get_client": bounded_client}
+    return {"config_kwargs": {"retries": {"total_max_attempts": 1}}} if protocol in S3 else {}
 
 
 class RemoteFiles:
