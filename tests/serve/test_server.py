@@ -91,10 +91,11 @@ def serving(*arguments: str | Path) -> Iterator[Command]:
 def test_signals_reload_the_keys_restart_the_models_and_end_the_service(
     mapped: Bundle, digit_files: list[Path], tmp_path: Path
 ) -> None:
-    """One process for three signals, since it takes seconds to start."""
+    """One process for all signals, since it takes seconds to start."""
     keys = write_keys(tmp_path, f"a {OTHER}")
     photo = digit_files[0].read_bytes()
-    with serving(f"digits={mapped.path}", "--api-keys", keys) as command:
+    # The first signal to end lets balancers turn away for ten minutes, and the second does not wait.
+    with serving(f"digits={mapped.path}", "--api-keys", keys, "--shutdown-delay-s", "600") as command:
         assert any(re.search(r"memory: [\d,]+ MiB with the models, and at most", line) for line in command.seen)
         assert command.client.post("/v1/classify", photo, Authorization="Bearer other").status == 200
 
@@ -128,10 +129,17 @@ def test_signals_reload_the_keys_restart_the_models_and_end_the_service(
             for _ in range(20):
                 command.wait_for('"route":"classify"')
             command.process.terminate()
+            while command.client.get("/v2/health/ready").status == 200:
+                assert command.process.poll() is None
+            refused = command.client.get("/v2/models/digits/ready", Authorization=f"Bearer {key}")
+            during = command.client.post("/v1/classify", photo, Authorization=f"Bearer {key}")
+            command.process.terminate()
             code = command.process.wait(HANG_S)
             stop.set()
             answers = [answer for future in asked for answer in future.result(HANG_S)]
     assert code == 0
+    assert (refused.status, refused.json) == (503, {"name": "digits", "ready": False})
+    assert (during.status, during.headers["connection"]) == (200, "close")
     # A connection that the system had taken and the server had not is reset; one that the server took is answered.
     assert set(answers) <= {200, "BrokenPipeError", "ConnectionResetError", "RemoteDisconnected"}
     assert answers.count(200) >= 20

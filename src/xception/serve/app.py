@@ -98,7 +98,7 @@ class Api:
         return _json({"live": True})
 
     async def ready(self, _: Request) -> Response:
-        """True while all models work."""
+        """True while all models work and the service is to stay."""
         is_ready = self.service.is_ready
         return _json({"live": True, "ready": is_ready}, 200 if is_ready else 503)
 
@@ -107,9 +107,10 @@ class Api:
         return _json(model_metadata(self._asked(request)))
 
     async def model_ready(self, request: Request) -> Response:
-        """True while a model works."""
+        """True while a model works and the service is to stay."""
         model = self._asked(request)
-        return _json({"name": model.name, "ready": model.is_ready}, 200 if model.is_ready else 503)
+        is_ready = self.service.takes(model)
+        return _json({"name": model.name, "ready": is_ready}, 200 if is_ready else 503)
 
     async def infer(self, request: Request) -> Response:
         """The protocol's inference."""

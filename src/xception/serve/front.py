@@ -124,6 +124,7 @@ class Front:
             REQUEST_ID_HEADER: scope[REQUEST],
             MODEL_HEADER: ", ".join(f"{model.name}@{model.digest}" for model in models),
             PREPROCESS_HEADER: ", ".join(model.preprocess_id for model in models),
+            **({"connection": "close"} if self.service.leaving.is_set() else {}),
         }
         names = {name.lower() for name, _ in given}
         return [(name.encode(), value.encode()) for name, value in own.items() if name.encode() not in names]

@@ -42,7 +42,11 @@ class Service:
     @property
     def is_ready(self) -> bool:
         """True while every model works, and the service is not about to end."""
-        return not self.leaving.is_set() and all(model.is_ready for model in self.models.values())
+        return all(map(self.takes, self.models.values()))
+
+    def takes(self, model: ServedModel) -> bool:
+        """Tell whether requests to a model should be sent here."""
+        return model.is_ready and not self.leaving.is_set()
 
     def timeout_s(self, asked_s: float | None) -> float:
         """Time until the deadline of a request that asks for some."""
