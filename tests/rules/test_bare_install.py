@@ -110,6 +110,7 @@ def every_verb(files: dict[str, str], out: Path) -> dict[str, list[str]]:
     hub = {f"{verb} of a hub": [verb, "hf-hub:a/b", *more] for verb, more in AFTER_THE_MODEL.items()}
     targets = ("openvino", "litert", "pt2", "torchscript", "triton", "ascend", "vastai")
     exports = {f"export {to}": ["export", weights, "--to", to, "--out", f"{new}/{to}"] for to in targets}
+    exports["export kserve"] = ["export", onnx, "--to", "kserve", "--out", f"{new}/kserve", "--storage-uri", "s3://a/b"]
     return commands | forms | checkpoint | hub | exports
 
 

@@ -16,6 +16,7 @@ from xception.export.program import GraphOptions
 from xception.export.request import PACK_INPUTS, ExportRequest, check_taken
 from xception.export.targets import ExportTarget, export_target, targets_sentence, write_export
 from xception.extras import require_all
+from xception.pipeline.requirements import packages_to_run
 from xception.quantize.parent import holds_int8_parent
 from xception.resolve import packages_to_get
 
@@ -42,6 +43,23 @@ class PackOptions:
 NO_PACK = PackOptions()
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ClusterOptions:
+    """Options of services in a cluster."""
+
+    storage_uri: str | None = None
+    """Place of the bundle for a cluster, such as s3://BUCKET/FOLDER or pvc://CLAIM/FOLDER."""
+    image: str | None = None
+    """Image of the server for a cluster; named by the service and the bundle by default."""
+    prometheus: str | None = None
+    """Address at which a cluster's Prometheus is asked for the time that images wait; that of its own operator by
+    default."""
+
+
+NO_CLUSTER = ClusterOptions()
+
+
 def export(
     model: ModelOption,
     /,
@@ -51,6 +69,7 @@ def export(
     data: str | None = None,
     upstream_python: UpstreamPython = None,
     pack: PackOptions = NO_PACK,
+    cluster: ClusterOptions = NO_CLUSTER,
     options: Annotated[GraphOptions, Parameter(name="*")] = PLAIN,
     no_verify: NoVerify = False,
     overwrite: Overwrite = False,
@@ -68,16 +87,19 @@ def export(
     xception export xception41 --to timm --out timm-folder
     xception export xception41 --to ascend --calibration photos/train \
         --data photos/val --out ascend-pack
+    xception export xception41 --to kserve --out flowers \
+        --storage-uri s3://models/flowers
     ```
 
     Args:
         data: Data set: to compare on, in addition to black, white, gray and noise; for a pack with labels.
     """
     target = export_target(to)
-    given = {"data": data, "calibration": pack.calibration, "inputs": pack.inputs, "upstream_python": upstream_python}
+    given = {"data": data, **vars(pack), **vars(cluster), "upstream_python": upstream_python}
     # Before the data are opened, which may take long.
     check_taken(to, {name for name, value in given.items() if value is not None}, target.takes)
-    require_all(*packages_to_get(model), *target.packages, *packages_for(data, pack.calibration))
+    getting = packages_to_run(model) if target.takes_any else packages_to_get(model)
+    require_all(*getting, *target.packages, *packages_for(data, pack.calibration))
     request = ExportRequest(
         bundle=open_model(model, verify=not no_verify),
         to=to,
@@ -87,6 +109,7 @@ def export(
         calibration=open_undivided(pack.calibration, "train") if pack.calibration else None,
         inputs=PACK_INPUTS if pack.inputs is None else pack.inputs,
         upstream_python=upstream_python,
+        **vars(cluster),
         overwrite=overwrite,
     )
     path = write_export(request)

@@ -37,6 +37,12 @@ class ExportRequest:
     """Images of `data` that a pack prepares for the chip, balanced over the classes."""
     upstream_python: str | None = None
     """Interpreter of an environment that has the form's framework, where this environment cannot hold it."""
+    storage_uri: str | None = None
+    """The place of the bundle for a cluster, such as s3://BUCKET/FOLDER."""
+    image: str | None = None
+    """The container's image for a cluster; None names it by the service and the bundle."""
+    prometheus: str | None = None
+    """Address at which a cluster's Prometheus is asked; None is that of its own operator."""
     overwrite: bool = False
     """Replace an earlier export at `out`."""
 

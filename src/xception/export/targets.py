@@ -32,6 +32,8 @@ class ExportTarget:
     """Fields of `ExportRequest` and of its `GraphOptions` that it has a use for."""
     next: str = ""
     """A sensible next command, with `{out}` and `{parent}` for its folder and the one that holds it."""
+    takes_any: bool = False
+    """Every bundle can be written for it, since it is carried along as it is."""
     takes_graphs: bool = False
     """A finished ONNX graph, int8 or adopted, can be written for it too, not only weights."""
     packages: tuple[str, ...] = ()
@@ -73,6 +75,14 @@ EXPORT_TARGETS: Mapping[str, ExportTarget] = {
         next="tritonserver --model-repository {parent}, or here: xception evaluate {out}/1 DATA",
         packages=("torch", "onnx", "onnxruntime"),
     ),
+    "kserve": ExportTarget(
+        kind="folder",
+        module="xception.export.kserve",
+        takes=frozenset({"storage_uri", "image", "prometheus"}),
+        takes_any=True,
+        next="kubectl apply -f {out}/runtime.yaml -f {out}/service.yaml, after what {out}/README.md says",
+        packages=("granian", "prometheus_client", "starlette", "yaml"),
+    ),
     "ascend": ExportTarget(
         kind="pack",
         module="xception.export.packs.ascend",
@@ -99,6 +109,10 @@ BY_WAY_OF: Mapping[str, str] = {
     "safetensors": "write timm, or take weights.safetensors out of the bundle",
 }
 """The way to formats of others, by names that users try."""
+
+
+OPTIONAL_PARTS = ("data", "calibration", "upstream_python", "storage_uri", "image", "prometheus")
+"""Fields of `ExportRequest` that not every target has a use for, None where they are not given."""
 
 
 def export_target(to: str) -> ExportTarget:
@@ -132,8 +146,9 @@ def write_export(request: ExportRequest) -> Path:
         CheckFailed: what was written is not the bundle's network; nothing is left behind.
     """
     target = export_target(request.to)
-    check_exportable(request.bundle, takes_graphs=target.takes_graphs)
-    parts = {name for name in ("data", "calibration", "upstream_python") if getattr(request, name) is not None}
+    if not target.takes_any:
+        check_exportable(request.bundle, takes_graphs=target.takes_graphs)
+    parts = {name for name in OPTIONAL_PARTS if getattr(request, name) is not None}
     check_taken(request.to, graph_departures(request.options).keys() | parts, target.takes)
     written: Path = import_module(target.module).write(request)
     return written

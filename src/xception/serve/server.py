@@ -187,11 +187,15 @@ def open_service(settings: ServerSettings) -> Service:
     return Service(models=models, limits=settings.limits)
 
 
+def memory_bytes(service: Service) -> tuple[int, int]:
+    """The memory that this process took until now, and the most that requests may take."""
+    threads = sum(model.batcher.calls_at_once for model in service.models.values())
+    return peak_memory_bytes() or 0, service.limits.memory_bytes(threads)
+
+
 def memory_sentence(service: Service) -> str:
     """The most memory that this process may take, for the person who gives it some."""
-    now = peak_memory_bytes() or 0
-    threads = sum(model.batcher.calls_at_once for model in service.models.values())
-    requests = service.limits.memory_bytes(threads)
+    now, requests = memory_bytes(service)
     return (
         f"memory: {now // MIB:,} MiB with the models, and at most {requests // MIB:,} MiB for requests; "
         f"{(now + requests) // MIB:,} MiB in all"
