@@ -22,7 +22,7 @@ def engine(onnx_bundle: Bundle) -> Iterator[Engine]:
 
 
 def predict_to_file(engine: Engine, source: Items, out: Path, **options: object) -> BatchSummary:
-    return batch.predict_to_file(engine, source, out, images_per_part=4, **options)
+    return batch.predict_to_file(engine, source, out, images_per_shard=4, **options)
 
 
 class Killed(Exception):
@@ -39,7 +39,7 @@ def dying(source: Items, at: int) -> Items:
     return Items(source.name, source.classes, items)
 
 
-@pytest.mark.parametrize("form", ["parquet", "jsonl", "csv"])
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "jsonl.gz", "csv"])
 def test_a_run_that_is_killed_twice_is_continued_and_has_every_image_once(
     form: str, engine: Engine, tmp_path: Path
 ) -> None:
@@ -80,9 +80,9 @@ def test_parts_of_another_job_are_refused(engine: Engine, tmp_path: Path) -> Non
     out = tmp_path / "a.jsonl"
     with pytest.raises(Killed):
         predict_to_file(engine, dying(labelled(9), 7), out)
-    with pytest.raises(InputError, match="parts of another job"):
+    with pytest.raises(InputError, match="another plan"):
         predict_to_file(engine, labelled(9), out, top=2)
-    with pytest.raises(InputError, match="parts of another job"):
+    with pytest.raises(InputError, match="another plan"):
         predict_to_file(engine, labelled(10), out)
     predict_to_file(engine, labelled(9), out)
     with pytest.raises(InputError, match="is there already"):

@@ -66,5 +66,5 @@ def test_what_holds_no_results_is_refused(name: str, content: bytes, tmp_path: P
 
 def test_other_endings_are_refused() -> None:
     assert table_format(Path("a.CSV")) == "csv"
-    with pytest.raises(UsageError, match=r"expected \.parquet, \.jsonl, \.csv"):
+    with pytest.raises(UsageError, match=r"expected \.parquet, \.jsonl, \.jsonl\.gz, \.csv"):
         table_format(Path("a.xlsx"))

@@ -117,7 +117,15 @@ def index_shards(located: Iterable[tuple[Files, str]], name: str, *, labelled: b
 
     inventory = Inventory(left_out=left_out(others), repeated=copies.repeated(read))
     places = SamplePlaces(located, keys, shard_of, starts, lengths, targets)
-    return Lazy(name, classes, range(len(keys)), places.item, inventory, fetch=places.fetch_ahead)
+    return Lazy(
+        name,
+        classes,
+        range(len(keys)),
+        places.item,
+        inventory,
+        fetch=places.fetch_ahead,
+        bytes_of=lengths.__getitem__,
+    )
 
 
 def _read_through(

@@ -117,11 +117,17 @@ class Lazy(_Described):
     """The undivided data that this is a part of."""
     fetch: Callable[[Sequence[int]], None] | None = None
     """Tells the system which items, by what `make` takes, are read next, where it can fetch them all at once."""
+    bytes_of: Callable[[int], int] | None = None
+    """The size of an encoded image, by what `make` takes, where the listing knows it."""
 
     def fetch_ahead(self, places: Iterable[int]) -> None:
         """Let the system fetch the items at these places, which are read next; it need not."""
         if self.fetch:
             self.fetch([self.indices[place] for place in places])
+
+    def size_of(self, place: int) -> int | None:
+        """The bytes of the encoded image at a place, where the listing knows them."""
+        return self.bytes_of(self.indices[place]) if self.bytes_of else None
 
     def __len__(self) -> int:
         return len(self.indices)

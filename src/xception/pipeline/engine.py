@@ -239,9 +239,16 @@ class Engine:
             outcomes = stream_lanes([self.lane], arrivals, size, workers=self.workers, on_done=arrivals.wake)
             yield from _of_one(outcomes)
 
-    def run(self, items: Iterable[Item]) -> Generator[Scored | Failure, None, None]:
-        """Logits or a failure for every item of a data set, in whole batches: a stream that waits for them."""
-        return self.stream(items, max_wait_s=None)
+    def run(self, items: Iterable[Item], *, share_the_end: bool = True) -> Generator[Scored | Failure, None, None]:
+        """Logits or a failure for every item of a data set, in whole batches: a stream that waits for them.
+
+        Args:
+            items: the data set.
+            share_the_end: share the last images out among the instances; otherwise the same items make the same batches
+                on any number of them.
+        """
+        lanes = run_lanes([self.lane], items, self.batch_size, workers=self.workers, share_the_end=share_the_end)
+        return _of_one(lanes)
 
     def predict(
         self, images: ImageLike | Iterable[ImageLike], *, top: int = 5, max_wait_s: float | None = MAX_WAIT_S

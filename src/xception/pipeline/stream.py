@@ -21,16 +21,17 @@ OutcomePerLane = tuple[Scored | Failure, ...]
 
 
 def run_lanes(
-    lanes: Sequence[Lane], items: Iterable[Item], batch_size: int, *, workers: int
+    lanes: Sequence[Lane], items: Iterable[Item], batch_size: int, *, workers: int, share_the_end: bool = True
 ) -> Generator[OutcomePerLane, None, None]:
     """The outcomes of some lanes for every item of a data set, in the order of the items; see `stream_lanes`.
 
-    The same items always make the same batches. The last ones are smaller where instances would otherwise have nothing
-    left to do while one of them computes a whole batch.
+    The same items always make the same batches. If they are to `share_the_end`, the last ones are smaller where
+    instances would otherwise have nothing left to do while one of them computes a whole batch; if not, batches do not
+    depend on the number of instances.
     """
     facts = lanes[0].session.facts
     # A graph has the size that it has, and one device computes a whole batch faster than its parts.
-    at_once = facts.instances if facts.threads and not facts.batch_size else 1
+    at_once = facts.instances if share_the_end and facts.threads and not facts.batch_size else 1
     return stream_lanes(lanes, batched(items, batch_size, at_once), batch_size, workers=workers)
 
 

@@ -1,6 +1,7 @@
 """Results image by image, as Parquet, JSON Lines or CSV: written in parts, put together, and read again."""
 
 import csv
+import gzip
 import io
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +19,7 @@ from xception.metrics import Activation, probabilities, top_k
 from xception.outputs import staged_file
 from xception.pipeline.lane import Failure, Scored
 
-TableFormat = Literal["parquet", "jsonl", "csv"]
+TableFormat = Literal["parquet", "jsonl", "jsonl.gz", "csv"]
 TABLE_FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
 
 ROWS_PER_READ = 4096
@@ -99,10 +100,15 @@ def table_format(path: Path) -> TableFormat:
     Raises:
         UsageError: it has none of the known endings.
     """
-    ending = path.suffix.removeprefix(".").lower()
-    if ending not in TABLE_FORMATS:
+    found = find_table_format(path.name)
+    if found is None:
         raise UsageError(f"{path} has the ending {path.suffix!r}; expected .{', .'.join(TABLE_FORMATS)}")
-    return ending
+    return found
+
+
+def find_table_format(name: str) -> TableFormat | None:
+    """The format of a file of results, by the ending of its name; None if it has none of the known endings."""
+    return next((form for form in TABLE_FORMATS if name.lower().endswith(f".{form}")), None)
 
 
 def packages_for_table(path: Path | None) -> tuple[str, ...]:
@@ -112,8 +118,10 @@ def packages_for_table(path: Path | None) -> tuple[str, ...]:
 
 def part_bytes(rows: Sequence[ImageResult], form: TableFormat) -> bytes:
     """Some rows in a format, without what a file has around them."""
-    if form == "jsonl":
-        return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+    if form in ("jsonl", "jsonl.gz"):
+        lines = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+        # Without the time, so that the same rows are the same bytes; such files may follow one another.
+        return lines if form == "jsonl" else gzip.compress(lines, mtime=0)
     if form == "csv":
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(map(_cells, rows))
@@ -222,10 +230,10 @@ def read_image_results(path: Path) -> Iterator[ImageResult]:
         InputError: it cannot be read, or is no such file.
     """
     form = table_format(path)
-    read = {"parquet": _read_parquet, "jsonl": _read_jsonl, "csv": _read_csv}[form]
+    read = {"parquet": _read_parquet, "jsonl": _read_jsonl, "jsonl.gz": _read_jsonl, "csv": _read_csv}[form]
     try:
         yield from read(path)
-    except (OSError, ValueError, csv.Error, msgspec.MsgspecError) as error:
+    except (OSError, EOFError, ValueError, csv.Error, msgspec.MsgspecError) as error:
         raise InputError(
             f"{path} holds no results image by image: {error}; expected what evaluate --predictions or predict --out "
             "wrote"
@@ -240,8 +248,8 @@ def _read_parquet(path: Path) -> Iterator[ImageResult]:
 
 def _read_jsonl(path: Path) -> Iterator[ImageResult]:
     decoder = msgspec.json.Decoder(ImageResult)
-    with open_file(path) as stream:
-        yield from (decoder.decode(line) for line in stream if line.strip())
+    with open_file(path) as stream, gzip.open(stream) if path.suffix.lower() == ".gz" else stream as lines:
+        yield from (decoder.decode(line) for line in lines if line.strip())
 
 
 def _read_csv(path: Path) -> Iterator[ImageResult]:

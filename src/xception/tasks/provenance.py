@@ -128,7 +128,7 @@ def provenance_of(
         fingerprint_of_data: the one that watched its items.
         options: those of the task that change a figure.
     """
-    models = tuple(map(_model_facts, engines))
+    models = tuple(map(model_facts, engines))
     data = JudgedData(name=source.name, images=len(source), fingerprint=str(fingerprint_of_data))
     packages = {BACKENDS[model.backend].package for model in models if model.backend in BACKENDS}
     return _provenance(models, data, options, sorted(packages))
@@ -161,7 +161,8 @@ def _provenance(
     )
 
 
-def _model_facts(engine: Engine) -> JudgedModel:
+def model_facts(engine: Engine) -> JudgedModel:
+    """The model of an engine, as it runs."""
     model, backend = engine.bundle.model, engine.session.facts.name
     return JudgedModel(
         name=model.name,

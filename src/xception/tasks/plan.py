@@ -1,0 +1,212 @@
+"""The documents of predictions in shards: the plan, a report for each shard, and the manifest of them all."""
+
+import hashlib
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from xception.data.source import Source
+from xception.data.store import Store
+from xception.errors import InputError
+from xception.inputs import parse_json
+from xception.outputs import json_document
+from xception.pipeline.engine import Engine
+from xception.pipeline.lane import Damage
+from xception.tasks.image_results import TableFormat
+from xception.tasks.provenance import JudgedModel, model_facts
+from xception.version import __version__
+
+PLAN, MANIFEST = "plan.json", "manifest.json"
+
+IMAGES_PER_SHARD = 1000
+"""Images of a shard by default: all that a killed process has to do again."""
+
+T = TypeVar("T")
+
+
+class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """The work of a run, and everything that its result depends on: whoever has the same plan may take part in it.
+
+    A shard is a slice of the listing, of whatever form the data are: images in tar files are read one by one, so that
+    the borders of those files mean nothing.
+    """
+
+    version: str
+    """The version of this package."""
+    model: JudgedModel
+    device: str
+    """The kind of device that computes, `cpu` or `cuda`."""
+    damage: Damage
+    """Treatment of JPEG files whose data are broken."""
+    listing: str
+    """SHA-256 of the name, the class and, where the listing knows it, the size of every image, in their order."""
+    images: int
+    images_per_shard: int
+    top: int
+    logits: bool
+    table: TableFormat
+
+    @property
+    def shards(self) -> range:
+        """The numbers of all shards."""
+        return range(-(-self.images // self.images_per_shard))
+
+    def images_of(self, shard: int) -> range:
+        """The images of a shard, by their place in the source."""
+        first = shard * self.images_per_shard
+        return range(first, min(first + self.images_per_shard, self.images))
+
+    def rows_name(self, shard: int) -> str:
+        """Name of the object that holds the rows of a shard."""
+        return f"shard-{shard:08d}.{self.table}"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the plan's document."""
+        return hashlib.sha256(json_document(self)).hexdigest()
+
+
+class ShardReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A shard that is done; it is written behind the rows, so that the shard counts from then on."""
+
+    plan: str
+    """Digest of the plan."""
+    file: str
+    seen: int
+    failed: int
+    bytes: int
+    sha256: str
+    fingerprint: str
+    """Fingerprint of the images' content and classes; those of all shards add up to that of the data set."""
+
+
+class BatchManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The document of a whole result, written last: what is not in it is no part of the result.
+
+    `seen + failed = total`, and each shard is counted once.
+    """
+
+    plan: str
+    total: int
+    seen: int
+    failed: int
+    shards: tuple[ShardReport, ...]
+
+
+def report_name(shard: int) -> str:
+    """Name of a shard's report."""
+    return f"shard-{shard:08d}.json"
+
+
+def make_plan(
+    engine: Engine,
+    source: Source,
+    *,
+    table: TableFormat,
+    images_per_shard: int = IMAGES_PER_SHARD,
+    top: int = 5,
+    logits: bool = False,
+) -> BatchPlan:
+    """The plan of answering every image of a source."""
+    return BatchPlan(
+        version=__version__,
+        model=model_facts(engine),
+        device=engine.session.facts.device.partition(":")[0],
+        damage=engine.lane.damage,
+        listing=_listing_digest(source),
+        images=len(source),
+        images_per_shard=images_per_shard,
+        top=top,
+        logits=logits,
+        table=table,
+    )
+
+
+def _listing_digest(source: Source) -> str:
+    digest = hashlib.sha256("\0".join(source.classes).encode("utf-8", "surrogateescape"))
+    size_of: Callable[[int], int | None] = getattr(source, "size_of", lambda _: None)
+    for place, item in enumerate(source):
+        facts = f"\n{item.key}\0{item.target}\0{size_of(place)}"
+        digest.update(facts.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def settle_plan(store: Store, plan: BatchPlan) -> None:
+    """Write the plan as the first object of a store, or check that the one which is there is the same.
+
+    Raises:
+        InputError: the store holds the result of another plan.
+        EnvironmentFault: it cannot be used.
+    """
+    if store.create(PLAN, json_document(plan)):
+        return
+    begun = read_plan(store)
+    if differing := [name for name in BatchPlan.__struct_fields__ if getattr(begun, name) != getattr(plan, name)]:
+        raise InputError(
+            f"{store.place} holds a result of another plan: {'; '.join(_differences(begun, plan, differing))}; run "
+            "what began it, or choose another place"
+        )
+
+
+def _differences(begun: BatchPlan, plan: BatchPlan, names: list[str]) -> list[str]:
+    return [text for name in names for text in _difference(name, getattr(begun, name), getattr(plan, name))]
+
+
+def _difference(name: str, there: object, here: object) -> list[str]:
+    if isinstance(there, JudgedModel) and isinstance(here, JudgedModel):
+        fields = [field for field in JudgedModel.__struct_fields__ if getattr(there, field) != getattr(here, field)]
+        return [
+            text
+            for field in fields
+            for text in _difference(f"{name}.{field}", getattr(there, field), getattr(here, field))
+        ]
+    if name == "listing":
+        return ["other images, or in another order"]
+    return [f"{name} is {_shown(there)} there and {_shown(here)} here"]
+
+
+MAX_VALUE_CHARACTERS = 60
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[:MAX_VALUE_CHARACTERS]}..."
+
+
+def read_plan(store: Store) -> BatchPlan:
+    """The plan that a store begins with.
+
+    Raises:
+        InputError: there is none, or it is none of this version.
+    """
+    return _read(store, PLAN, BatchPlan, "run the same without --finish first, or name the folder of a sharded result")
+
+
+def read_batch_manifest(store: Store) -> BatchManifest:
+    """The manifest of a finished result.
+
+    Raises:
+        InputError: there is none, so that the result is not whole.
+    """
+    return _read(store, MANIFEST, BatchManifest, "its shards are not all done: finish the run with `xception predict`")
+
+
+def read_report(store: Store, plan: BatchPlan, shard: int) -> ShardReport | None:
+    """The report of a shard; None if it is not done, or was done for another plan."""
+    try:
+        report = parse_json(store.read(report_name(shard)), ShardReport)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+    return report if (report.plan, report.file) == (plan.digest, plan.rows_name(shard)) else None
+
+
+def _read(store: Store, name: str, kind: type[T], advice: str) -> T:
+    try:
+        return parse_json(store.read(name), kind)
+    except FileNotFoundError as error:
+        raise InputError(f"{store.place} holds no {name}; {advice}") from error
+    except msgspec.MsgspecError as error:
+        raise InputError(
+            f"{store.place}/{name} is none that this version wrote: {error}; choose another place for a new result"
+        ) from error

@@ -1,0 +1,49 @@
+"""Images that kill the process which prepares them, found in processes that may die."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing import get_context
+from typing import Any
+
+from xception.data.damage import libjpeg_warning
+from xception.data.pixels import Mode, pixels
+from xception.data.source import Item
+from xception.pipeline.lane import Damage, Lane
+from xception.platforms import PROCESS_START
+from xception.preprocess import Preprocess
+
+
+def deadly_images(lane: Lane, items: Sequence[Item], first: int = 0) -> frozenset[int]:
+    """The places of the images that no process survives preparing: all are tried in one, and those of one that died by
+    halves.
+
+    Args:
+        lane: the way of the images, of which no runtime is called.
+        items: the images.
+        first: the place of the first one.
+    """
+    if not items or _survives(lane, items):
+        return frozenset()
+    if len(items) == 1:
+        return frozenset({first})
+    half = len(items) // 2
+    return deadly_images(lane, items[:half], first) | deadly_images(lane, items[half:], first + half)
+
+
+def _survives(lane: Lane, items: Sequence[Item]) -> bool:
+    # mypy knows no context whose name is found out while it runs.
+    context: Any = get_context(PROCESS_START)
+    child = context.Process(target=_prepare, args=(items, lane.preprocess, lane.mode, lane.damage))
+    child.start()
+    child.join()
+    return bool(child.exitcode == 0)
+
+
+def _prepare(items: Sequence[Item], preprocess: Preprocess, mode: Mode, damage: Damage) -> None:
+    for item in items:
+        # Whoever prepares it in earnest says what is wrong with it.
+        with suppress(Exception):
+            loaded = item.load()
+            if damage != "ignored" and isinstance(loaded, bytes):
+                libjpeg_warning(loaded)
+            pixels(loaded, preprocess, mode)
