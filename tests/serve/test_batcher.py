@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from tests.support.samples import HANG_S
-from xception.serve.batcher import MAX_FAULTS, Batcher, Done, Ticket
+from xception.serve.batcher import ARRIVAL_S, MAX_FAULTS, Batcher, Done, Ticket
 from xception.serve.refusal import Refusal
 
 
@@ -100,6 +100,41 @@ def test_a_request_that_would_be_late_is_refused_before_it_waits() -> None:
     batches.answer(batch)
     assert answer_all(batches) == [2]
     assert outcomes(running) == [2, 4]
+
+
+def test_bodies_that_come_have_places_in_the_queue() -> None:
+    clock = Clock()
+    batches = batcher(clock, max_queued=2)
+    with batches.arriving(60.0) as first, batches.arriving(60.0):
+        with pytest.raises(Refusal) as found, batches.arriving(60.0):
+            pass
+        assert (found.value.status, found.value.reason) == (503, "saturated")
+        ticket = batches.admit([1], 60.0, first)  # whose place is its own
+        with pytest.raises(Refusal):
+            batches.admit([2], 60.0)
+    batches.admit([3], 60.0)
+    assert answer_all(batches) == [2]
+    assert outcomes(ticket) == [2]
+
+
+def test_slow_bodies_lose_their_places() -> None:
+    clock = Clock()
+    batches = batcher(clock, max_queued=2)
+    with batches.arriving(60.0) as slow, batches.arriving(60.0):
+        clock.now_s += ARRIVAL_S + 0.1
+        with batches.arriving(60.0):
+            batches.admit([1], 60.0, slow)
+            with pytest.raises(Refusal):
+                batches.admit([2], 60.0)
+
+
+def test_a_crowd_whose_bodies_come_is_counted_in_the_expected_time() -> None:
+    clock = Clock()
+    batches = batcher(clock, seconds=1.0)
+    batches.admit([1], 60.0)
+    answer_all(batches)
+    with batches.arriving(2.0), pytest.raises(Refusal, match="1 more images would take 2 s"), batches.arriving(2.0):
+        pass
 
 
 def test_an_idle_model_takes_any_request_whatever_the_last_one_took() -> None:

@@ -120,13 +120,12 @@ class Api:
             raise Refusal(
                 415, "media type", f"the media type {media_type!r:.60} is not taken; expected application/json"
             )
-        with self.budget.holding() as held:
-            model.batcher.check(1, self.service.limits.timeout_s)
+        with self.budget.holding() as held, model.batcher.arriving(self.service.limits.timeout_s) as arrival:
             body = await read_body(_chunks(request), request.headers, self.service.limits, held)
             asked = parse_inference(model, body, request.headers.get(HEADER_LENGTH), self.service.limits)
             del body
             timeout_s = self.service.timeout_s(asked.timeout_s)
-            outcomes = await self.service.outcomes(model, asked.works, timeout_s, _departure(request))
+            outcomes = await self.service.outcomes(model, asked.works, timeout_s, arrival, _departure(request))
             self.measures.count_images(model, outcomes)
             content, length = infer_response(model, asked, outcomes)
         if length is None:
@@ -144,16 +143,15 @@ class Api:
                 "media type",
                 f"the media type {media_type!r:.60} is no image; send the bytes of an image, or a form",
             )
-        with self.budget.holding() as held:
-            deadline_s = self.service.timeout_s(timeout_s)
-            model.batcher.check(1, deadline_s)
+        deadline_s = self.service.timeout_s(timeout_s)
+        with self.budget.holding() as held, model.batcher.arriving(deadline_s) as arrival:
             body = await read_body(_chunks(request), request.headers, self.service.limits, held)
             is_form = media_type == "multipart/form-data"
             files = parts_of(body, _boundary(request), self.service.limits) if is_form else [body]
             if is_form and not files:
                 raise Refusal(400, "request", "the form has no file; send images as files, in fields of any name")
             photos = [SentPhoto(data, shown=wishes.shown) for data in files]
-            outcomes = await self.service.outcomes(model, photos, deadline_s, _departure(request))
+            outcomes = await self.service.outcomes(model, photos, deadline_s, arrival, _departure(request))
             self.measures.count_images(model, outcomes)
         if not is_form and isinstance(outcomes[0], Refusal):
             raise outcomes[0]

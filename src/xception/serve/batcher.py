@@ -7,8 +7,9 @@ A request whose deadline would pass in the queue is refused at once instead.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Condition, Thread
 from typing import Any, Generic, TypeVar
@@ -23,6 +24,9 @@ R = TypeVar("R")
 
 HEADROOM = 0.8
 """Share of the time until its deadline within which a request has to be expected to be done, since paces vary."""
+
+ARRIVAL_S = 0.5
+"""Time for which a request whose body comes has a place in the queue; those of slow clients would fill it."""
 
 PACE_SMOOTHING = 0.2
 """Weight of the last batch in the pace."""
@@ -58,6 +62,13 @@ class Ticket(Generic[R]):
     def leave(self) -> None:
         """Drop the images that are still in the queue."""
         self.left = True
+
+
+@dataclass(frozen=True, eq=False)
+class Arrival:
+    """A request whose body comes."""
+
+    since_s: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +123,7 @@ class Batcher(Generic[W, R]):
         self.pace_s: float | None = None
         """Seconds per image with all threads at work; None before the first batch."""
         self._queue: deque[_Job[W]] = deque()
+        self._arrivals: dict[Arrival, None] = {}  # in their order
         self._running = self._busy = self._faults = 0
         self._closed = False
         self._changed = Condition()
@@ -146,11 +158,10 @@ class Batcher(Generic[W, R]):
         for thread in self._threads:
             thread.join()
 
-    def expected_s(self, images: int) -> float:
-        """Seconds until that many more images would be done."""
+    def expected_s(self, waiting: int) -> float:
+        """Seconds until all images would be done if that many waited."""
         if self.pace_s is None:
             return 0.0
-        waiting = len(self._queue) + images
         last_batch = min(self.batch_size, waiting)
         return self.pace_s * (self._running + waiting - last_batch + last_batch * self.calls_at_once)
 
@@ -162,10 +173,10 @@ class Batcher(Generic[W, R]):
         """
         if self._closed:
             raise Refusal(503, "draining", "the server is shutting down; ask another one", retry_after_s=1, closes=True)
-        queued = len(self._queue)
+        queued = len(self._queue) + self._arriving()
         if not queued and self._busy < self.calls_at_once and images <= self.max_queued:
             return
-        expected = self.expected_s(images)
+        expected = self.expected_s(queued + images)
         if queued + images > self.max_queued:
             sentence = f"{queued} images wait, and {self.max_queued} may; ask again later"
             raise Refusal(503, "saturated", sentence, retry_after_s=expected)
@@ -176,13 +187,47 @@ class Batcher(Generic[W, R]):
             )
             raise Refusal(503, "saturated", sentence, retry_after_s=expected - HEADROOM * timeout_s)
 
-    def admit(self, works: Sequence[W], timeout_s: float) -> Ticket[R]:
-        """Put a request's images into the queue.
+    @contextmanager
+    def arriving(self, timeout_s: float) -> Iterator[Arrival]:
+        """A request of one image or more for the time in which its body comes, until it is admitted.
+
+        It has a place in the queue meanwhile, so that of a crowd those are refused at once, with their bodies unread,
+        whom the others leave none.
 
         Raises:
             Refusal: see `check`.
         """
         with self._changed:
+            self.check(1, timeout_s)
+            arrival = Arrival(self._clock())
+            self._arrivals[arrival] = None
+        try:
+            yield arrival
+        finally:
+            with self._changed:
+                self._arrivals.pop(arrival, None)
+
+    def _arriving(self) -> int:
+        """Requests whose bodies come, and have not for long."""
+        now = self._clock()
+        while self._arrivals and (first := next(iter(self._arrivals))).since_s < now - ARRIVAL_S:
+            del self._arrivals[first]
+        return len(self._arrivals)
+
+    def admit(self, works: Sequence[W], timeout_s: float, arrival: Arrival | None = None) -> Ticket[R]:
+        """Put a request's images into the queue.
+
+        Args:
+            works: the images.
+            timeout_s: time until the deadline.
+            arrival: the place that the request has already.
+
+        Raises:
+            Refusal: see `check`.
+        """
+        with self._changed:
+            if arrival:
+                self._arrivals.pop(arrival, None)
             self.check(len(works), timeout_s)
             now = self._clock()
             ticket: Ticket[R] = Ticket(now + timeout_s, Future(), [None] * len(works), len(works))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
 
-from xception.serve.batcher import Done
+from xception.serve.batcher import Arrival, Done
 from xception.serve.limits import Limits
 from xception.serve.model import Answer, ServedModel, Work
 from xception.serve.refusal import Refusal
@@ -53,7 +53,12 @@ class Service:
         return min(asked_s or self.limits.timeout_s, self.limits.timeout_s)
 
     async def outcomes(
-        self, model: ServedModel, works: Sequence[Work], timeout_s: float, gone: Awaitable[Any] | None = None
+        self,
+        model: ServedModel,
+        works: Sequence[Work],
+        timeout_s: float,
+        arrival: Arrival | None = None,
+        gone: Awaitable[Any] | None = None,
     ) -> list[PhotoOutcome]:
         """The outcome of every image of a request, in their order.
 
@@ -61,12 +66,13 @@ class Service:
             model: the one that is asked.
             works: the images.
             timeout_s: time until the deadline.
+            arrival: the place in the queue that the request has already.
             gone: ends when nobody waits for the answer any more.
 
         Raises:
             Refusal: the request is not taken, its deadline passed, or its client is gone.
         """
-        ticket = model.batcher.admit(works, timeout_s)
+        ticket = model.batcher.admit(works, timeout_s, arrival)
         answered = asyncio.wrap_future(ticket.future)
         waited = [answered] if gone is None else [answered, asyncio.ensure_future(gone)]
         try:
