@@ -4,6 +4,7 @@
 int8 ONNX bundle to the other targets, and writes `docs/explanation/int8-matrix.json`. `make pages` makes a table of it.
 """
 
+import argparse
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.support.reader import HELD_OUT, weights_of_digits
 from xception.bundle import Bundle, open_bundle
 from xception.data.digits import digits
 from xception.errors import XceptionError
+from xception.export.packs import verify
 from xception.export.program import GraphOptions
 from xception.export.request import ExportRequest
 from xception.export.targets import EXPORT_TARGETS, write_export
@@ -59,21 +61,26 @@ ROWS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 """Options of the command line, with those of the graph and of quantization."""
 
-EXPORTED = tuple(to for to in EXPORT_TARGETS if to not in ("mindir",))
-"""Targets that need no other interpreter."""
+EXPORTED = tuple(to for to, target in EXPORT_TARGETS.items() if to != "mindir" and not target.takes_any)
+"""Targets that need no other interpreter, and are made of a bundle rather than hold it as it is."""
 
 
 def main() -> None:
+    """Measure all of it, or with --exports the exports alone."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--exports", action="store_true", help="keep what is known of quantization")
+    only_exports = parser.parse_args().exports
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weights = weights_of_digits(folder / "weights")
-        rows = {}
-        for index, (row, (options, tuning)) in enumerate(ROWS.items()):
+        rows = msgspec.json.decode(RESULT.read_bytes())["quantize"] if only_exports else {}
+        for index, (row, (options, tuning)) in enumerate(() if only_exports else ROWS.items()):
             place = folder / str(index)
             place.mkdir()
             rows[row] = {to: quantized(weights, to, options, tuning, place / to) for to in quantizable()}
             print(row, rows[row], flush=True)
-        plain = open_bundle(folder / "0/onnx")
+        quantized(weights, "onnx", {}, {}, folder / "plain")
+        plain = open_bundle(folder / "plain")
         exports = {to: exported(plain, to, folder / "exported" / to) for to in EXPORTED}
     write_file(RESULT, json_document({"quantize": rows, "export": exports}))
 
@@ -101,13 +108,24 @@ def quantized(weights: Bundle, to: Form, options: dict[str, Any], tuning: dict[s
 
 def exported(int8: Bundle, to: str, out: Path) -> dict[str, Any]:
     """Agreement of an int8 bundle's export with it, or the sentence that refuses."""
+    data = HELD_OUT if EXPORT_TARGETS[to].kind == "pack" else None
     try:
-        path = write_export(ExportRequest(bundle=int8, to=to, out=out))
+        path = write_export(ExportRequest(bundle=int8, to=to, out=out, data=data))
     except XceptionError as error:
         return {"refused": sentence(error, int8)}
-    written = open_bundle(path / "1" if to == "triton" else path)
-    found: dict[str, Any] = msgspec.to_builtins(written.model.agreement)
+    found = agreement_in_pack(path) if EXPORT_TARGETS[to].kind == "pack" else agreement_in_bundle(path, to)
     return {name: found[name] for name in ("top1_agreement", "relative_diff")}
+
+
+def agreement_in_bundle(path: Path, to: str) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(open_bundle(path / "1" if to == "triton" else path).model.agreement)
+    return found
+
+
+def agreement_in_pack(path: Path) -> dict[str, Any]:
+    """Agreement of the graph of batch 1, on the pack's inputs."""
+    graphs: dict[str, dict[str, Any]] = verify.read_manifest(path / verify.MANIFEST)["agreement"]
+    return next(iter(graphs.values()))
 
 
 def sentence(error: XceptionError, bundle: Bundle) -> str:

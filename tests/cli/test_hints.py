@@ -1,13 +1,15 @@
 """The commands that commands propose: each is run as it is printed, on data that fit the model."""
 
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.adoption.graphs import PX, TF2ONNX, Style, write_onnx
 from tests.convert.checkpoints import drawn, write_keras
-from tests.support.samples import CLASSES, picture, write_folder
+from tests.support.samples import CLASSES, HANG_S, picture, write_folder
 from xception.bundle import Bundle
 from xception.cli.app import run
 from xception.data.decode import loaded_image
@@ -46,6 +48,26 @@ def test_what_an_export_proposes_works(
     is_parent_of_int8 = "--to onnx" in EXPORTS[name] and name not in ("half precision", "an old opset")
     assert command[0] == ("quantize" if is_parent_of_int8 else "evaluate")
     assert run(command) == 0, capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["weights", "int8"])
+def test_what_a_pack_proposes_works(
+    form: str, reader_weights: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, out = str(reader_weights.path), tmp_path / "my pack"
+    if form == "int8":
+        made = ["--calibration", "digits", "--method", "max", "--tolerance", "0.05", "--out", str(tmp_path / "int8")]
+        assert run(["quantize", model, *made]) == 0
+        model = str(tmp_path / "int8")
+    capsys.readouterr()
+    assert run(["export", model, "--to", "ascend", "--out", str(out)]) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("next: ")]
+    check, _, read = line.removeprefix("next: ").partition(", then ")
+    python, *arguments = shlex.split(check)
+    assert python == "python3"
+    subprocess.run([sys.executable, *arguments], check=True, timeout=HANG_S)
+    assert Path(shlex.split(read)[0]).is_file()
 
 
 @pytest.mark.slow

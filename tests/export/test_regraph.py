@@ -65,7 +65,7 @@ def test_a_float_graph_goes_to_other_forms_too(reader: Bundle, tmp_path: Path) -
 
 
 def test_what_only_weights_can_become_is_refused(int8: Bundle, tmp_path: Path) -> None:
-    for to in ("torchscript", "timm", "ascend"):
+    for to in ("torchscript", "timm"):
         with pytest.raises(UsageError, match="export from the bundle of weights"):
             export_to(int8, to, tmp_path / "out")
     with pytest.raises(UsageError, match="a finished graph as onnx has no --image-input"):

@@ -70,3 +70,18 @@ def test_a_configuration_without_one_of_its_operations_says_nothing(operation: s
     dataset["process_ops"] = [row for row in dataset["process_ops"] if row["type"] != operation]
     with pytest.raises(InputError, match="does not say how"):
         vamc.vamc_preprocess(config)
+
+
+@pytest.mark.parametrize(
+    ("method", "mode"),
+    [
+        ("max", "max"),
+        ("equalized", "max"),
+        ("trained", "max"),
+        ("percentile-99.9", "percentile"),
+        ("entropy", "kl_divergence"),
+        ("mse", "mse"),
+    ],
+)
+def test_each_method_has_a_nearest_way_of_the_compiler(method: str, mode: str) -> None:
+    assert vamc.nearest_calibrate_mode(method) == mode

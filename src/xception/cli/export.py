@@ -16,6 +16,7 @@ from xception.export.program import GraphOptions
 from xception.export.request import PACK_INPUTS, ExportRequest, check_taken
 from xception.export.targets import ExportTarget, export_target, targets_sentence, write_export
 from xception.extras import require_all
+from xception.interchange.vamc import CalibrateMode
 from xception.pipeline.requirements import packages_to_run
 from xception.quantize.parent import holds_int8_parent
 from xception.resolve import packages_to_get
@@ -30,6 +31,10 @@ class PackOptions:
 
     calibration: Annotated[
         str | None, Parameter(help="Images to calibrate int8 on: for a pack, none of which may be among --data.")
+    ] = None
+    calibrate_mode: Annotated[
+        CalibrateMode | None,
+        Parameter(help="Way in which VastAI's compiler chooses ranges for int8; max by default."),
     ] = None
     inputs: Annotated[
         int | None,
@@ -107,6 +112,7 @@ def export(
         options=options,
         data=open_source(data) if data else None,
         calibration=open_undivided(pack.calibration, "train") if pack.calibration else None,
+        calibrate_mode=pack.calibrate_mode,
         inputs=PACK_INPUTS if pack.inputs is None else pack.inputs,
         upstream_python=upstream_python,
         **vars(cluster),

@@ -74,7 +74,7 @@ def export_bundle(
         raise UnknownName("form to export", to, exportable())
     bundle, out = as_bundle(bundle), as_path(out, "a new bundle")
     options = options or GraphOptions()
-    check_exportable(bundle, takes_graphs=FORMS[form].int8 is not None)
+    check_exportable(bundle, graphs=("float32", "int8") if FORMS[form].int8 else ())
     check_taken(to, set(graph_departures(options)), FORMS[form].options)
     _check_interpreter(form, upstream_python)
     ensure_free_for_bundle(out, overwrite=overwrite)

@@ -1,13 +1,15 @@
 """The one request that every export target takes."""
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xception.bundle import Bundle
+from xception.bundle import Bundle, Precision
 from xception.data.source import Source
 from xception.errors import UsageError
 from xception.export.program import GraphOptions
 from xception.forms import QUANTIZABLE_FROM, Form
+from xception.interchange.vamc import CalibrateMode
 
 ADOPTED = "adopt"
 """First step in the history of a graph that somebody else exported."""
@@ -20,7 +22,7 @@ PACK_INPUTS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class ExportRequest:
-    """A bundle of weights, the target that it is written for, and the place."""
+    """A bundle, the target that it is written for, and the place."""
 
     bundle: Bundle
     to: str
@@ -33,6 +35,8 @@ class ExportRequest:
     """Images to compare on; labelled ones for a pack, which takes its inputs from them and evaluates on them."""
     calibration: Source | None = None
     """Images for a pack to calibrate int8 on, none of which may be among `data`."""
+    calibrate_mode: CalibrateMode | None = None
+    """The way in which VastAI's compiler chooses ranges for int8; by default `max`."""
     inputs: int = PACK_INPUTS
     """Images of `data` that a pack prepares for the chip, balanced over the classes."""
     upstream_python: str | None = None
@@ -75,13 +79,13 @@ def check_weights(bundle: Bundle) -> None:
     )
 
 
-def check_exportable(bundle: Bundle, *, takes_graphs: bool) -> None:
-    """Refuse a bundle that a target cannot be made of: weights always can, an ONNX graph where the target takes it.
+def check_exportable(bundle: Bundle, *, graphs: Container[Precision]) -> None:
+    """Refuse a bundle that a target cannot be made of: weights always can, ONNX graphs of some precisions.
 
     Raises:
         UsageError: it holds a graph that the target does not take.
     """
-    if not (takes_graphs and is_finished_graph(bundle)):
+    if not (is_finished_graph(bundle) and bundle.model.precision in graphs):
         check_weights(bundle)
 
 

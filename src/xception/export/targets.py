@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from xception.backends.base import BACKENDS
+from xception.bundle import Bundle, Precision
 from xception.errors import UnknownName, UsageError
 from xception.export.request import ExportRequest, check_exportable, check_taken, graph_departures
 from xception.forms import FORMS, HEAD_OPTIONS, NAME_OPTIONS, SIZE_OPTIONS, exportable
+from xception.interchange.vamc import nearest_calibrate_mode
 
 TargetKind = Literal["bundle", "folder", "pack"]
 
@@ -34,10 +36,15 @@ class ExportTarget:
     """A sensible next command, with `{out}` and `{parent}` for its folder and the one that holds it."""
     takes_any: bool = False
     """Every bundle can be written for it, since it is carried along as it is."""
-    takes_graphs: bool = False
-    """A finished ONNX graph, int8 or adopted, can be written for it too, not only weights."""
+    graphs: frozenset[Precision] = frozenset()
+    """Precisions of the finished ONNX graphs, ours or adopted, that can be written for it, not only weights."""
+    own_quantizer: str = ""
+    """The vendor's compiler, where it makes int8 of float graphs itself and reads no int8 graph."""
     packages: tuple[str, ...] = ()
     """The packages that writing and comparing it need."""
+
+
+GRAPHS: frozenset[Precision] = frozenset({"float32", "int8"})
 
 
 def _bundle_targets() -> Iterator[tuple[str, ExportTarget]]:
@@ -53,7 +60,7 @@ def _bundle_targets() -> Iterator[tuple[str, ExportTarget]]:
                 module=module,
                 takes=takes,
                 next="xception evaluate {out} DATA" if facts.backends else "",
-                takes_graphs=facts.int8 is not None,
+                graphs=GRAPHS if facts.int8 else frozenset(),
                 packages=("torch", *backends, *(tool.replace("-", "_") for tool in facts.tools)),
             ),
         )
@@ -71,7 +78,7 @@ EXPORT_TARGETS: Mapping[str, ExportTarget] = {
         kind="folder",
         module="xception.export.triton",
         takes=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"precision", "opset"},
-        takes_graphs=True,
+        graphs=GRAPHS,
         next="tritonserver --model-repository {parent}, or here: xception evaluate {out}/1 DATA",
         packages=("torch", "onnx", "onnxruntime"),
     ),
@@ -87,13 +94,15 @@ EXPORT_TARGETS: Mapping[str, ExportTarget] = {
         kind="pack",
         module="xception.export.packs.ascend",
         takes=frozenset({"data", "calibration", "inputs"}),
+        graphs=frozenset({"int8"}),
         next="python3 {out}/verify.py, then {out}/README.md",
         packages=("torch", "onnx", "onnxruntime"),
     ),
     "vastai": ExportTarget(
         kind="pack",
         module="xception.export.packs.vastai",
-        takes=frozenset({"data", "calibration", "inputs"}),
+        takes=frozenset({"data", "calibration", "calibrate_mode", "inputs"}),
+        own_quantizer="vamc",
         next="python3 {out}/verify.py, then {out}/README.md",
         packages=("torch", "onnx", "onnxruntime", "yaml"),
     ),
@@ -111,7 +120,7 @@ BY_WAY_OF: Mapping[str, str] = {
 """The way to formats of others, by names that users try."""
 
 
-OPTIONAL_PARTS = ("data", "calibration", "upstream_python", "storage_uri", "image", "prometheus")
+OPTIONAL_PARTS = ("data", "calibration", "calibrate_mode", "upstream_python", "storage_uri", "image", "prometheus")
 """Fields of `ExportRequest` that not every target has a use for, None where they are not given."""
 
 
@@ -140,15 +149,28 @@ def write_export(request: ExportRequest) -> Path:
 
     Raises:
         UnknownName: there is no such target.
-        UsageError: the bundle holds no weights, or the request does not fit the bundle or the target.
+        UsageError: the target is not made of such a bundle, or the request does not fit the bundle or the target.
         InputError: the place is taken, or images cannot be read.
         EnvironmentFault: the place cannot be written, or another interpreter does not work.
         CheckFailed: what was written is not the bundle's network; nothing is left behind.
     """
     target = export_target(request.to)
+    _check_quantizer(request.bundle, target)
     if not target.takes_any:
-        check_exportable(request.bundle, takes_graphs=target.takes_graphs)
+        check_exportable(request.bundle, graphs=target.graphs)
     parts = {name for name in OPTIONAL_PARTS if getattr(request, name) is not None}
     check_taken(request.to, graph_departures(request.options).keys() | parts, target.takes)
     written: Path = import_module(target.module).write(request)
     return written
+
+
+def _check_quantizer(bundle: Bundle, target: ExportTarget) -> None:
+    """Refuse an int8 graph where the vendor's compiler quantizes by itself, and say how to ask it for the same."""
+    model, compiler = bundle.model, target.own_quantizer
+    if compiler and model.precision == "int8":
+        methods = [str(step.settings["method"]) for step in model.lineage if "method" in step.settings]
+        mode = nearest_calibrate_mode(methods[-1]) if methods else "max"
+        raise UsageError(
+            f"{bundle.path} is int8, and {compiler} reads no int8 graph but quantizes float ones itself; export the "
+            f"bundle of weights that it was made from, with --calibration DATA --calibrate-mode {mode}"
+        )

@@ -13,6 +13,16 @@ from xception.preprocess import CenterCrop, Preprocess, Squash
 VamcConfig = Mapping[str, object]
 
 CalibrateMode = Literal["max", "percentile", "kl_divergence", "mse"]
+"""Methods by which the compiler chooses ranges of activations."""
+
+
+def nearest_calibrate_mode(method: str) -> CalibrateMode:
+    """The compiler's way that is nearest to a method of `xception quantize`."""
+    if method == "entropy":
+        return "kl_divergence"
+    if method == "mse":
+        return "mse"
+    return "percentile" if method.startswith("percentile") else "max"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,7 +62,7 @@ def test_the_pack_holds_labels_calibration_and_commands(packs: dict[str, Path]) 
     assert len(list((pack / "calibration").glob("*.bin"))) == 21
     script = (pack / "compile.sh").read_text()
     assert '--input_shape="image:32,3,32,32" --log=error --soc_version="$soc" $aipp' in script
-    assert script.count("atc --framework=5") == 5
+    assert script.count("atc --framework=5 --model=onnx/") == 5
     manifest = json.loads((pack / "pack.json").read_bytes())
     assert manifest["inputs"]["unreadable"] == ["ant/broken.png"]
     expected = manifest["expected"]["photos"]

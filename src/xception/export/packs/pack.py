@@ -24,7 +24,7 @@ from xception.errors import CheckFailed, DecodeError, InputError
 from xception.export.export import export_bundle
 from xception.export.packs import verify
 from xception.export.program import GraphOptions
-from xception.export.request import ExportRequest, check_weights
+from xception.export.request import ExportRequest
 from xception.intervals import Interval
 from xception.outputs import ensure_free, staged_folder
 from xception.pipeline.engine import Engine
@@ -91,11 +91,10 @@ def write_pack(request: ExportRequest, contents: Contents) -> Path:
     """Write a whole pack next to its place, let it check itself, and rename it into place.
 
     Raises:
-        UsageError: a bundle without weights or classes, or one that the vendor's tools cannot take.
+        UsageError: a bundle without classes, or one that the vendor's tools cannot take.
         InputError: the place holds something else, or the data sets share an image.
         CheckFailed: a graph differs from the weights; nothing is written.
     """
-    check_weights(request.bundle)
     check_classes(request.bundle)
     ensure = partial(ensure_free, request.out, "a pack", marker=verify.MANIFEST, overwrite=request.overwrite)
     ensure()
@@ -248,6 +247,7 @@ def _facts(request: ExportRequest, sample: Sample, expected: Expected) -> dict[s
         "model": {
             "name": model.name,
             "variant": model.network.variant,
+            "precision": model.precision,
             "digest": model.digest,
             "num_classes": model.network.num_classes,
         },

@@ -22,8 +22,7 @@ needs Python 3.7 and NumPy. `pack.json` holds the hash of every file.
 ## What was run, and what was not
 
 {agreement}
-- Run: the graphs were written with the operators of ONNX opset {opset}, checked, run by ONNX Runtime, and compared with
-  the weights; the golden logits were computed from the weights.
+- Run: {run}
 - Not run: {not_run}
   Nothing here says what these tools make of the graph; what the chip returns can be checked with `verify.py`.
 
@@ -36,6 +35,13 @@ needs Python 3.7 and NumPy. `pack.json` holds the hash of every file.
 {inputs}
 
 """
+
+RUN = f"""the graphs were written with the operators of ONNX opset {OPSET}, checked, run by ONNX Runtime, and
+  compared with the weights; the golden logits were computed from the weights."""
+
+RUN_INT8 = """the graphs are those of the int8 bundle without the grids that AMCT does not adapt; they were checked, run
+  by ONNX Runtime on the inputs, and compared with the int8 bundle, of which the golden logits are. They differ from it
+  since values that are not in front of a layer are not rounded."""
 
 
 def ascend_readme(request: ExportRequest, sample: Sample, expected: Expected, said: Mapping[str, object]) -> str:
@@ -51,7 +57,7 @@ def ascend_readme(request: ExportRequest, sample: Sample, expected: Expected, sa
     )
     return (
         text
-        + _calibration(said, "normalised tensors in `calibration/*.bin`, for AMCT")
+        + _ascend_int8(request, said)
         + f"""
 ## Compile
 
@@ -59,7 +65,7 @@ def ascend_readme(request: ExportRequest, sample: Sample, expected: Expected, sa
 source /usr/local/Ascend/ascend-toolkit/set_env.sh
 SOC=Ascend310P3 sh compile.sh          # float tensors from inputs/
 SOC=Ascend310P3 AIPP=1 sh compile.sh   # 8-bit {_images(request)} (H, W, C) from inputs_uint8/, normalised on the chip
-```
+{_int8_command(said)}```
 
 Normalisation on the chip is in half precision, to which it rounds the constants in `aipp.cfg`.{_order(request)}
 
@@ -128,6 +134,22 @@ done
     )
 
 
+def _ascend_int8(request: ExportRequest, said: Mapping[str, object]) -> str:
+    if request.bundle.model.precision == "int8":
+        return (
+            "\n## int8\n\nThe graphs are int8 already: `amct_onnx convert` in `compile.sh` makes"
+            "\ninteger layers of them, with their own ranges.\n"
+            "Dense layers with a scale for each channel stay in float, as it demands.\n"
+        )
+    return _calibration(said, "normalised tensors in `calibration/*.bin`, for AMCT")
+
+
+def _int8_command(said: Mapping[str, object]) -> str:
+    """The command that has AMCT quantize the float graph, where there are images to calibrate on."""
+    command = "SOC=Ascend310P3 INT8=1 sh compile.sh   # and om/*_bs1_int8.om, which AMCT calibrates on calibration/\n"
+    return command if said["calibration_images"] else ""
+
+
 def _images(request: ExportRequest) -> str:
     return "gray images" if request.bundle.model.preprocess.channels == 1 else "RGB images"
 
@@ -157,7 +179,7 @@ def _common(
         classes=model.network.num_classes,
         digest=model.digest[:16],
         agreement=_agreements(said),
-        opset=OPSET,
+        run=RUN_INT8 if model.precision == "int8" else RUN,
         not_run=not_run,
         expected=_expected(expected),
         inputs=f"{len(sample.names)} images"

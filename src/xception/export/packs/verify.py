@@ -26,7 +26,7 @@ import numpy as np
 FORMAT_VERSION = 1
 MANIFEST = "pack.json"
 TOP = 5
-WORK = ("om", "deploy_weights", "results", "result", "kernel_meta", "fusion_result.json")
+WORK = ("om", "amct", "amct_log", "deploy_weights", "results", "result", "kernel_meta", "fusion_result.json")
 """The entries of the folder that compilers and runs make by the README's commands."""
 MAX_ERROR = 0.25
 """Root mean square of the scores' differences over the deviation of the goldens; int8 that keeps its accuracy stays
