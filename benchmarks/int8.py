@@ -375,8 +375,8 @@ def images(case: Case, picture: Path | None) -> None:
     print("| ---: | ---: | ---: | ---: | ---: |")
     for count, verdict in verdicts(case):
         print(f"| {count} | {columns(verdict)} |", flush=True)
-        if verdict.drop is not None:
-            rows.append((count, -100 * verdict.drop, 100 * verdict.top1_agreement, verdict.logit_error))
+        if verdict.difference is not None:
+            rows.append((count, 100 * verdict.difference.value, 100 * verdict.top1_agreement, verdict.logit_error))
     if picture:
         draw(rows, picture)
 

@@ -21,7 +21,8 @@ def answered(hits: int, total: int = 1000, classes: int = 2, labels: bool = True
 def test_a_loss_up_to_and_including_the_tolerance_passes(candidate: int, passed: bool) -> None:
     verdict = judge(answered(900), answered(candidate))
     assert verdict.tolerance == TOLERANCE
-    assert verdict.drop == pytest.approx((900 - candidate) / 1000)
+    assert verdict.difference
+    assert verdict.difference.value == pytest.approx((candidate - 900) / 1000)
     assert verdict.passed is passed
     assert bool(verdict.reasons) is not passed
 
@@ -33,7 +34,8 @@ def test_the_tolerance_may_be_chosen() -> None:
 
 def test_less_than_99_percent_of_the_parents_accuracy_fails_even_within_the_tolerance() -> None:
     verdict = judge(answered(200), answered(196))
-    assert verdict.drop == pytest.approx(0.004)
+    assert verdict.difference
+    assert verdict.difference.value == pytest.approx(-0.004)
     assert verdict.reasons == ("98.00% of the parent's accuracy, less than the 99% demanded",)
 
 
@@ -49,8 +51,8 @@ def test_an_undecided_test_passes_with_the_number_of_images_that_would_decide() 
 
 def test_the_verdict_is_a_sentence_with_percentages() -> None:
     assert judge(answered(900), answered(880)).sentence() == (
-        "88.00% of 1000 held-out images against 90.00%, a loss of +2.00 points; "
-        "within 0.5 points with 95 % confidence: no; more than the 0.5 points allowed; "
+        "88.00% of 1000 held-out images against 90.00%, a difference of -2.00 points; "
+        "within 0.5 points with 95 % confidence: no; worse by more than the 0.5 points allowed; "
         "97.78% of the parent's accuracy, less than the 99% demanded; "
         "shown to be worse"
     )
@@ -68,7 +70,7 @@ def test_without_labels_the_parents_classes_count(changed: int, passed: bool) ->
     verdict = judge(answered(1000, labels=False), answered(1000 - changed, labels=False))
     assert verdict.top1_agreement == pytest.approx(1 - changed / 1000)
     assert MIN_AGREEMENT == 0.98
-    assert (verdict.drop, verdict.non_inferiority) == (None, None)
+    assert (verdict.difference, verdict.non_inferiority) == (None, None)
     assert ("less than the agreement of 98% demanded" not in verdict.reasons) is passed
 
 

@@ -36,8 +36,8 @@ def test_int8_within_the_tolerance_is_written_with_its_record(reader: Bundle, tm
     verdict = result.verdict
     assert verdict
     assert verdict.candidate.total == verdict.parent.total == len(HELD_OUT)
-    assert verdict.drop is not None
-    assert verdict.drop <= 0.005
+    assert verdict.difference
+    assert verdict.difference.value >= -0.005
     assert written.model.metrics == {HELD_OUT.name: verdict.candidate}
     assert written.model.agreement
     assert 0.95 <= written.model.agreement.top1_agreement == verdict.top1_agreement
@@ -54,12 +54,12 @@ def test_blown_up_ranges_ruin_the_naive_method_and_the_ladder_recovers_them(blow
         quantize_bundle(blown_up, TRAIN, tmp_path / "naive", validation=HELD_OUT, method="per-tensor", images=100)
     lost = naive.value.quantization.verdict
     assert lost
-    assert lost.drop is not None
-    assert lost.drop > 0.2
+    assert lost.difference
+    assert lost.difference.value < -0.2
     _, result = quantize_bundle(blown_up, TRAIN, tmp_path / "int8", validation=HELD_OUT, images=100)
     assert result.verdict
-    assert result.verdict.drop is not None
-    assert result.verdict.drop <= 0.005
+    assert result.verdict.difference
+    assert result.verdict.difference.value >= -0.005
     assert [trial.passed for trial in result.trials] == [False] * (len(result.trials) - 1) + [True]
     assert len(result.trials) > 1
 
@@ -133,7 +133,7 @@ def test_images_without_labels_are_judged_by_agreement(reader: Bundle, tmp_path:
     bare = Items("bare", (), tuple(replace(item, target=None) for item in TRAIN.items[:300]))
     _, result = quantize_bundle(reader, bare, tmp_path / "q", images=60, method="equalized")
     assert result.verdict
-    assert (result.verdict.drop, result.verdict.candidate.top1, result.calibration.classes) == (None, None, None)
+    assert (result.verdict.difference, result.verdict.candidate.top1, result.calibration.classes) == (None, None, None)
     assert result.verdict.candidate.seen == 240
     assert result.verdict.top1_agreement >= 0.98
     assert written_metrics(tmp_path / "q") == {"bare": result.verdict.candidate}

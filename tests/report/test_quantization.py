@@ -21,7 +21,6 @@ VERDICT = Verdict(
     data="digits",
     parent=SCORE,
     candidate=SCORE,
-    drop=0.0,
     difference=TOP1,
     p_value=1.0,
     non_inferiority=None,

@@ -14,7 +14,7 @@ from xception.cli.engine import DEFAULT_RUNTIME, RuntimeOptions
 from xception.cli.models import open_model
 from xception.cli.options import Html, Json, ModelOption, NoVerify, VendorOption, page_packages
 from xception.cli.origin import made_here
-from xception.cli.output import percent, print_facts, print_json, print_line, print_rows, progress_bar, say
+from xception.cli.output import explain, percent, print_facts, print_json, print_line, print_rows, progress_bar, say
 from xception.data.source import Source
 from xception.data.sources import open_source, packages_for
 from xception.data.synthetic import noise_source
@@ -278,11 +278,16 @@ def _print_times(result: Benchmark) -> None:
 
 
 def _explain(result: Benchmark) -> None:
-    say(
-        "images/s: median [slowest, fastest round] of the stage by itself, and of all from end to end; "
-        "bound: the most that the stages allow together; efficiency: end to end over the bound [lowest, highest "
-        "round]; ms: p50 / p90 / p99 of a batch in the runtime, and of an image from its read to its answer; busy + "
-        f"waiting: shares of the time of {result.workers} workers, for infer of {result.instances} instances"
+    explain(
+        {
+            "images/s": "median [slowest, fastest round] of the stage by itself, and of all stages from end to end",
+            "bound": "the most images per second that the stages allow together",
+            "efficiency": "end to end over the bound [lowest, highest round]",
+            "runtime ms": "p50 / p90 / p99 of a batch in the runtime",
+            "answer ms": "p50 / p90 / p99 of an image, from its read to its answer",
+            "busy": f"share of the time that {result.workers} workers (for infer: {result.instances} instances) work, "
+            "+ share that they wait",
+        }
     )
     above = [f"{one.batch}" for one in result.runs if one.efficiency > 1]
     if above:
@@ -290,7 +295,7 @@ def _explain(result: Benchmark) -> None:
             f"an efficiency above 1 (batch {', '.join(above)}) means that the machine was faster during the whole run "
             "than during its stages; compare its range, or repeat with more --repeats on a quieter machine"
         )
-    say(", ".join(f"{name} {value}" for name, value in result.environment.items()))
+    explain({"machine": ", ".join(f"{name} {value}" for name, value in result.environment.items())})
     for failure in result.failures:
         say(f"failed, and in no rate: {failure.path}: {failure.reason}")
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from xception.cli.options import Overwrite
-from xception.cli.output import percent, print_facts, say
+from xception.cli.output import percent, print_facts, print_rows, say
 from xception.demo import SPEED_WORDS, DemoResult, FormResult, run_demo
 
 
@@ -18,16 +18,15 @@ def demo(*, out: Path = Path("demo"), overwrite: Overwrite = False) -> None:
     Args:
         out: Folder of the result: `report.html`, `demo.json`, and below `bundles/` a bundle for each form.
     """
-    print_facts(_facts(run_demo(out, overwrite=overwrite, on_note=say)))
+    _print(run_demo(out, overwrite=overwrite, on_note=say))
 
 
-def _facts(result: DemoResult) -> dict[str, str]:
-    heading = {"form": "size  top-1 on held-out digits  agreement  images/s"}
-    rows = {form.name: _row(form) for form in result.forms}
-    return {**heading, **rows, SPEED_WORDS: result.int8_speed.sentence(), "report": result.report}
+def _print(result: DemoResult) -> None:
+    print_rows(("form", "bytes", "top-1 on held-out digits", "agreement", "images/s"), map(_row, result.forms))
+    print_facts({SPEED_WORDS: result.int8_speed.sentence(), "report": result.report})
 
 
-def _row(form: FormResult) -> str:
+def _row(form: FormResult) -> tuple[str, ...]:
     agreed = f"{form.agreement.relative_diff:.1e}" if form.agreement else "-"
-    accuracy = percent(form.evaluation.top1)
-    return f"{form.size_bytes:>9,} bytes  {accuracy}  {agreed:>7}  {form.images_per_second:>7,.0f}"
+    accuracy, speed = percent(form.evaluation.top1), f"{form.images_per_second:,.0f}"
+    return form.name, f"{form.size_bytes:,}", accuracy, agreed, speed

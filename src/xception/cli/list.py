@@ -125,7 +125,7 @@ def describe_entry(entry: WeightsEntry) -> WeightsRow:
 
 
 def _print_variants(rows: list[VariantRow], convention: FlopsConvention) -> None:
-    other = [] if convention == "macs" else [f"FLOPs ({convention})"]
+    other = [] if convention == "macs" else ["FLOPs"]
     print_rows(
         ("variant", "source", "input", "parameters", "MACs", *other),
         [
@@ -140,6 +140,8 @@ def _print_variants(rows: list[VariantRow], convention: FlopsConvention) -> None
             for row in rows
         ],
     )
+    if other:
+        print_line(f"FLOPs: as {convention} counts them")
 
 
 def _print_weights(rows: list[WeightsRow]) -> None:
@@ -157,6 +159,7 @@ def _print_weights(rows: list[WeightsRow]) -> None:
             )
             for row in rows
         ],
+        prose=True,
     )
 
 

@@ -38,7 +38,7 @@ def oip_check(
         print_json({"url": url, "model": model, "rules": findings, "passed": not broken})
     else:
         rows = [(one.rule, one.verdict, one.reason or one.words) for one in findings]
-        print_rows(("rule", "verdict", "because"), rows)
+        print_rows(("rule", "verdict", "because"), rows, prose=True)
     if broken:
         raise CheckFailed(f"{len(broken)} of {len(findings)} rules are broken: {', '.join(one.rule for one in broken)}")
     say(f"{url} keeps the {sum(one.verdict == 'kept' for one in findings)} rules that could be asked")

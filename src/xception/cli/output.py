@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from xception.cli.layout import fact_lines, screen_columns, table_lines, wrapped
 from xception.data.inventory import inventory_of
 from xception.data.source import Item, Source
 from xception.errors import EnvironmentFault
 from xception.outputs import json_document
-from xception.screen import escaped_json, one_line, printable
+from xception.screen import escaped_json, one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -37,33 +38,47 @@ def class_list(names: Sequence[str], most: int = 3) -> str:
     return f"{len(names)} ({', '.join(map(repr, names[:most]))}{more})"
 
 
-def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on stdout: first column left-aligned, the others to the right."""
-    table = [list(map(printable, row)) for row in (header, *rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    for row in table:
-        cells = (
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        print_line("  ".join(cells).rstrip())
+def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]], *, prose: bool = False) -> None:
+    """A table on stdout, laid out for its width; with `prose` the last column holds sentences."""
+    shown = [list(map(one_line, row)) for row in rows]
+    _write(table_lines(header, shown, screen_columns(), prose=prose))
 
 
 def print_facts(facts: Mapping[str, str]) -> None:
-    """Names and values on stdout, a line each."""
-    width = max(map(len, facts), default=0)
-    for name, value in facts.items():
-        print_line(f"{name.ljust(width)}  {value}")
+    """Names and values on stdout, laid out for its width."""
+    _write(fact_lines(_shown(facts), screen_columns()))
 
 
 def print_line(text: str = "") -> None:
-    """A line on stdout; see `one_line` for what is not shown as it is."""
-    sys.stdout.write(one_line(text) + "\n")
+    """A line on stdout, which ends between words where it is too long for the screen."""
+    indent = " " * (len(text) - len(text.lstrip()))
+    _write(wrapped(one_line(text.lstrip()), screen_columns(), indent))
+
+
+def _shown(facts: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(one_line(name), one_line(value)) for name, value in facts.items()]
+
+
+def _write(lines: Iterable[str]) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 def say(text: str) -> None:
-    """A line on stderr for the person at the terminal, like `print_line`."""
+    """A line on stderr for the person at the terminal; see `one_line` for what is not shown as it is."""
     sys.stderr.write(one_line(text) + "\n")
+
+
+def explain(terms: Mapping[str, str]) -> None:
+    """Say on stderr what terms above mean, laid out for its width."""
+    sys.stderr.write("".join(f"{line}\n" for line in fact_lines(_shown(terms), screen_columns(sys.stderr))))
+
+
+class Screen(io.TextIOBase):
+    """Standard output as a stream of whole lines, each shown by `print_line`."""
+
+    def write(self, text: str) -> int:
+        print_line(text.removesuffix("\n"))
+        return len(text)
 
 
 def command(*words: object) -> str:

@@ -19,7 +19,7 @@ from xception.cli.options import (
     check_failed,
 )
 from xception.cli.origin import made_here
-from xception.cli.output import Watched, print_facts, progress_bar, say
+from xception.cli.output import Screen, Watched, print_facts, progress_bar, say
 from xception.data.images import open_images
 from xception.data.inventory import inventory_of
 from xception.data.source import Source
@@ -78,7 +78,7 @@ def predict(
     network = opened.model.network
     csv_writer = partial(write_csv, features=0 if network.num_classes else network.num_outputs)
     json_writer = partial(write_json, inventory=inventory_of(source))
-    write = json_writer if json else csv_writer if csv else write_table
+    write = json_writer if json else csv_writer if csv else partial(write_table, stream=Screen())
     tally = Counted()
     with engine.open(opened, source) as runner, progress_bar() as progress:
         watched = Watched(source, progress, "predicting")

@@ -93,4 +93,6 @@ def _print(proof: Proof) -> None:
     ]
     print_rows(("golden", "answers differ by", "input by", "class"), rows)
     if proof.lineage:
-        print_rows(("step", "link", "because"), [(link.verb, link.status, link.reason) for link in proof.lineage])
+        print_rows(
+            ("step", "link", "because"), [(link.verb, link.status, link.reason) for link in proof.lineage], prose=True
+        )

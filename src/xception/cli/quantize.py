@@ -13,7 +13,7 @@ from xception.bundle import Bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
 from xception.cli.models import open_model
 from xception.cli.options import Html, Json, ModelOption, NoVerify, Out, Overwrite, page_packages
-from xception.cli.output import command, percent, print_facts, print_json, print_rows, propose
+from xception.cli.output import command, percent, points, print_facts, print_json, print_rows, propose
 from xception.data.files import is_image
 from xception.data.folder import image_files
 from xception.data.source import Source
@@ -194,7 +194,7 @@ def _page(parent: Bundle, held_out: Source, result: Quantization) -> str:
 
 
 def _print(result: Quantization) -> None:
-    print_rows(("method", "top-1", "loss", "agreement", "seconds", "gate"), map(_row, result.trials))
+    print_rows(("method", "top-1", "difference", "agreement", "seconds", "gate"), map(_row, result.trials), prose=True)
     if result.passed and result.bundle:
         speed = {"speed": result.speed.sentence()} if result.speed else {}
         print_facts({"bundle": result.bundle, "gate": f"passed, {result.sentence()}", **speed})
@@ -204,6 +204,5 @@ def _row(trial: Trial) -> tuple[str, ...]:
     verdict, seconds = trial.verdict, f"{trial.seconds:.1f}"
     if verdict is None:
         return trial.method, "-", "-", "-", seconds, f"not tried: {trial.error}"
-    loss = "-" if verdict.drop is None else f"{100 * verdict.drop:+.2f}"
     agreement, gate = f"{verdict.top1_agreement:.2%}", "passed" if verdict.passed else "failed"
-    return trial.method, percent(verdict.candidate.top1), loss, agreement, seconds, gate
+    return trial.method, percent(verdict.candidate.top1), points(verdict.difference), agreement, seconds, gate

@@ -27,10 +27,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     data: str
     parent: Score
     candidate: Score
-    drop: float | None
-    """Parent's top-1 less the candidate's; negative where the candidate is better. None without labels."""
     difference: Interval | None
-    """The candidate's top-1 less the parent's, with its paired 95 % interval."""
+    """The candidate's top-1 less the parent's, with its paired 95 % interval: negative where the candidate is worse.
+    None without labels."""
     p_value: float | None
     """P-value of McNemar's exact test that the two are equally accurate."""
     non_inferiority: NonInferiority | None
@@ -42,7 +41,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """The verdict in words, with percentages."""
-        if self.candidate.top1 is None or self.parent.top1 is None or self.drop is None or not self.non_inferiority:
+        if self.candidate.top1 is None or self.parent.top1 is None or not (self.difference and self.non_inferiority):
             words = (
                 f"the parent's class on {self.top1_agreement:.2%} of {self.candidate.seen} held-out images without "
                 f"labels, with a logit error of {self.logit_error:.3f}"
@@ -50,7 +49,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         else:
             words = (
                 f"{self.candidate.top1.value:.2%} of {self.candidate.seen} held-out images against "
-                f"{self.parent.top1.value:.2%}, a loss of {self.drop * 100:+.2f} points; "
+                f"{self.parent.top1.value:.2%}, a difference of {self.difference.value * 100:+.2f} points; "
                 f"{self.non_inferiority.sentence()}"
             )
         return "; ".join((words, *self.reasons))
@@ -70,18 +69,17 @@ def judge(parent: Outputs, candidate: Outputs, tolerance: float = TOLERANCE, *, 
     seen, is_labelled = len(parent.logits), parent.targets is not None
     test = non_inferiority(first, second, seen, tolerance) if is_labelled else None
     agreement, error = float((parent.predicted == candidate.predicted).mean()), _logit_error(parent, candidate)
-    drop = (first - second) / seen
-    if test:
+    difference = paired_difference(first, second, seen) if is_labelled else None
+    if test and difference:
         kept = float(candidate.is_right.sum() / max(1, parent.is_right.sum()))
-        reasons = _labelled_reasons(drop, kept, test, tolerance, is_strict=is_strict)
+        reasons = _labelled_reasons(difference.value, kept, test, tolerance, is_strict=is_strict)
     else:
         reasons = _unlabelled_reasons(agreement, error)
     return Verdict(
         data=parent.data,
         parent=parent.score(),
         candidate=candidate.score(),
-        drop=drop if is_labelled else None,
-        difference=paired_difference(first, second, seen) if is_labelled else None,
+        difference=difference,
         p_value=mcnemar(first, second) if is_labelled else None,
         non_inferiority=test,
         top1_agreement=agreement,
@@ -113,11 +111,11 @@ def check_parent(parent: Outputs) -> None:
 
 
 def _labelled_reasons(
-    drop: float, kept: float, test: NonInferiority, tolerance: float, *, is_strict: bool
+    difference: float, kept: float, test: NonInferiority, tolerance: float, *, is_strict: bool
 ) -> tuple[str, ...]:
     reasons = []
-    if drop > tolerance:
-        reasons.append(f"more than the {tolerance * 100:g} points allowed")
+    if -difference > tolerance:
+        reasons.append(f"worse by more than the {tolerance * 100:g} points allowed")
     if kept < MIN_SHARE:
         reasons.append(f"{kept:.2%} of the parent's accuracy, less than the {MIN_SHARE:.0%} demanded")
     if test.verdict == "no" or (is_strict and test.verdict != "yes"):

@@ -83,7 +83,7 @@ class _Attempt:
     def rank(self) -> tuple[float, float]:
         """Higher is better: the accuracy, then the agreement."""
         verdict = self.trial.verdict
-        return (-(verdict.drop or 0), verdict.top1_agreement) if verdict else (-2, 0)
+        return (verdict.difference.value if verdict.difference else 0, verdict.top1_agreement) if verdict else (-2, 0)
 
 
 @dataclass(frozen=True)
@@ -361,7 +361,7 @@ def _child(job: _Job, method: Method, verdict: Verdict, calibration: Provenance)
         calibration_classes=calibration.classes,
         calibration_digest=calibration.digest,
         tolerance=verdict.tolerance,
-        drop=verdict.drop,
+        top1_difference=verdict.difference.value if verdict.difference else None,
         top1_agreement=verdict.top1_agreement,
         non_inferiority=test.verdict if test else None,
         images_needed=test.images_needed if test else None,

@@ -4,6 +4,7 @@ import csv
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import TextIOBase
 from typing import TextIO
 
 import msgspec
@@ -35,7 +36,7 @@ class Counted:
             yield outcome
 
 
-def write_table(outcomes: Outcomes, stream: TextIO | None = None) -> None:
+def write_table(outcomes: Outcomes, stream: TextIO | TextIOBase | None = None) -> None:
     """A line per image: its path, and each class with its probability, or the start of its embedding; failures name
     their reason.
 
