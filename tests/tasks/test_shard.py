@@ -10,9 +10,10 @@ from tests.support.samples import labelled
 from tests.support.shards import content, in_child, killing, planned, whole_run
 from xception.backends.base import Compute
 from xception.bundle import Bundle
+from xception.data.remote import Unreachable
 from xception.data.source import Item, Items
 from xception.data.store import LocalStore
-from xception.errors import InputError
+from xception.errors import EnvironmentFault, InputError
 from xception.forms import Form
 from xception.pipeline.engine import Engine
 from xception.tasks import shard
@@ -138,3 +139,16 @@ def test_an_interrupted_shard_is_no_attempt(engine: Engine, tmp_path: Path) -> N
     with pytest.raises(KeyboardInterrupt):
         predict_shard(engine, Items("a", source.classes, items), plan, 0, store)
     assert list(content(store)) == [PLAN]
+
+
+def test_a_server_that_does_not_answer_ends_the_shard_and_fails_no_image(engine: Engine, tmp_path: Path) -> None:
+    def unreachable() -> bytes:
+        raise Unreachable("cannot read s3://images/a.png: Service Unavailable; check the address")
+
+    store, sound = LocalStore(tmp_path / "out"), labelled(6)
+    plan = planned(engine, sound, store)
+    source = Items(sound.name, sound.classes, (*sound.items[:3], replace(sound[3], load=unreachable), *sound.items[4:]))
+    with pytest.raises(EnvironmentFault, match="Service Unavailable"):
+        predict_shard(engine, source, plan, 0, store)
+    assert missing_shards(store, plan) == [0]
+    assert predict_shard(engine, sound, plan, 0, store).failed == 0

@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote
 from xception.data.files import buffered, require_length
 from xception.errors import EnvironmentFault, UsageError, XceptionError, install_command
 from xception.extras import require
-from xception.network import WEB, bounded_client, check_address, patiently, refuse_offline
+from xception.network import WEB, bounded_client, check_address, is_passing, patiently, refuse_offline
 from xception.screen import without_credentials
 
 T = TypeVar("T")
@@ -23,6 +23,10 @@ UNQUOTED = "/?&=+:%~,@!$'()*;[]"
 ERROR_HINTS = {
     "NoCredentialsError": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or FSSPEC_S3_ANON=true where all may"
 }
+
+
+class Unreachable(OSError):
+    """A server that gave no answer to any attempt, whatever it has."""
 
 
 def is_remote(place: str) -> bool:
@@ -144,4 +148,5 @@ def _asked(place: str, ask: Callable[[], T]) -> T:
     except Exception as error:
         hint = ERROR_HINTS.get(type(error).__name__, "check the address, the network and the credentials")
         said = without_credentials(str(error)) or type(error).__name__
-        raise OSError(f"cannot read {place}: {said}; {hint}") from error
+        kind = Unreachable if is_passing(error) else OSError
+        raise kind(f"cannot read {place}: {said}; {hint}") from error

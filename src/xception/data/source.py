@@ -10,7 +10,8 @@ from PIL import Image
 from xception.arguments import require_type
 from xception.data.inventory import EMPTY, Inventory
 from xception.data.read_ahead import ReadAhead, is_far
-from xception.errors import InputError
+from xception.data.remote import Unreachable
+from xception.errors import EnvironmentFault, InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,19 @@ def in_order(items: Callable[[], Iterator[Item]]) -> Iterator[Item]:
 def part_in_order(source: Source, indices: Iterable[int]) -> Iterator[Item]:
     """Some items of a source, to be loaded in this order; see `in_order`. `indices` can be gone through again."""
     return in_order(lambda: (source[index] for index in indices))
+
+
+def insisting(item: Item) -> Item:
+    """The same item, whose server has to answer: a server in trouble says nothing about the image, and whoever waits
+    longer gets another result. Loading it raises an EnvironmentFault then."""
+
+    def load() -> bytes | Image.Image:
+        try:
+            return item.load()
+        except Unreachable as error:
+            raise EnvironmentFault(str(error)) from error
+
+    return Item(item.key, item.target, load)
 
 
 class _Described:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import count
 from typing import NoReturn
 
-from xception.data.source import Source
+from xception.data.source import Source, insisting, part_in_order
 from xception.data.store import Store
 from xception.errors import DecodeError, InputError
 from xception.outputs import json_document
@@ -53,7 +53,7 @@ def predict_shard(
         on_images: is told how many more images are done.
 
     Raises:
-        EnvironmentFault: the store cannot be used; what is done is kept.
+        EnvironmentFault: the store cannot be used, or the images' server does not answer; what is done is kept.
     """
     done = read_report(store, plan, shard)
     if done is not None:
@@ -94,7 +94,7 @@ def _rows(
     bundle, fingerprint = engine.bundle, DataFingerprint()
     maker = ResultMaker(bundle.labels.names, bundle.model.activation, top=plan.top, logits=plan.logits)
     targets = _targets(engine, source)
-    items = (source[place] for place in plan.images_of(shard))
+    items = map(insisting, part_in_order(source, plan.images_of(shard)))
     spared = (replace(item, load=_refuse) if place in deadly else item for place, item in enumerate(items))
     rows = []
     for place, outcome in zip(
