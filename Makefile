@@ -7,13 +7,14 @@ DEMO_STAMP := $(VENV)/.demo
 FLOORS := .venv-floors
 TOOLS := .venv-tools
 CLIENTS := .venv-clients
+CLUSTER := .venv-cluster
 SECURITY_TESTS := tests/attacks tests/data/test_archive.py tests/data/test_decode.py tests/data/test_parquet.py \
 	tests/data/test_remote.py tests/test_inputs.py tests/test_network.py tests/test_screen.py -m "not slow"
 # A process for each core, each with one thread of arithmetic that does not spin while it waits. Everyday tests go to
 # whichever process is free; of the slow ones, a file stays in one process, so that its demonstration is made once.
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist
 
-.PHONY: install demo test test-slow test-floors hashes sbom quick explore coverage check format pages parity clients serving fuzz siege bench peers gpu gpu-train wheel docs gallery clean
+.PHONY: install demo test test-slow test-floors hashes sbom quick explore coverage check format pages parity clients cluster serving fuzz siege bench peers gpu gpu-train wheel docs gallery clean
 
 install: $(STAMP)
 
@@ -73,6 +74,15 @@ clients: $(STAMP) $(CLIENTS)/.installed
 $(CLIENTS)/.installed: tests/clients/requirements.txt
 	$(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
+# Predictions on a Ray cluster of two nodes and in object storage, through failures of both, in an environment of their own.
+cluster: $(STAMP) $(CLUSTER)/.installed
+	cd tests/cluster && PACKAGE_PYTHON=$(abspath $(BIN)/python) $(abspath $(CLUSTER)/bin/python) -m pytest $(ARGS)
+
+$(CLUSTER)/.installed: tests/cluster/requirements.txt pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(CLUSTER)
+	$(CLUSTER)/bin/python -m pip install --quiet --constraint constraints.txt --requirement $< --editable '.[cloud,onnx,ray]'
 	touch $@
 
 # The tests of what was changed since main, and the rules that hold for all code.
@@ -152,5 +162,5 @@ gallery: $(STAMP)
 	$(BIN)/python -m pages.gallery $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(FLOORS) $(TOOLS) $(CLIENTS) demo build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(FLOORS) $(TOOLS) $(CLIENTS) $(CLUSTER) demo build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

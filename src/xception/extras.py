@@ -35,6 +35,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "prometheus_client": "serve",
         "pyarrow": "data",
         "python_multipart": "serve",
+        "ray": "ray",
         "scipy": "data",
         "simplejpeg": "fast",
         "sklearn": "train",
@@ -53,6 +54,7 @@ QUIET: Mapping[str, Mapping[str, str]] = MappingProxyType(
         # Its own function for this comes too late: importing it already writes an identifier into the user's cache.
         "onnxruntime": {"ORT_DISABLE_TELEMETRY": "1"},
         "mlflow": {"MLFLOW_DISABLE_TELEMETRY": "true"},
+        "ray": {"RAY_USAGE_STATS_ENABLED": "0"},
         "wandb": {"WANDB_ERROR_REPORTING": "false"},
     }
 )

@@ -35,6 +35,8 @@ class FaultyStorage(ThreadingHTTPServer):
         self.upstream = upstream.removeprefix("http://")
         self.rate, self.seed, self.kinds = rate, seed, kinds
         self.faults: Counter[str] = Counter()
+        self.versions: dict[str, set[bytes]] = {}
+        """All contents that an object ever had and anybody could see, by its path."""
         self._asked: Counter[str] = Counter()
         self._lock = Lock()
 
@@ -92,7 +94,10 @@ class Door(BaseHTTPRequestHandler):
         if fault in ("500", "503"):
             self._refuse(int(fault))
             return
-        status, headers, content = self._passed_on(body)
+        status, headers, content = self._passed_on(self.command, body)
+        if self.command == "PUT" and status == 200:
+            path = self.path.partition("?")[0]
+            self.server.versions.setdefault(path, set()).add(self._passed_on("GET", b"")[2])
         if fault == "reset before the answer":
             self._reset()
             return
@@ -121,10 +126,10 @@ class Door(BaseHTTPRequestHandler):
                 pass
         return b"".join(parts)
 
-    def _passed_on(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+    def _passed_on(self, method: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         connection = http.client.HTTPConnection(self.server.upstream)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
-        connection.request(self.command, self.path, body or None, headers)
+        connection.request(method, self.path, body if method == "PUT" else body or None, headers)
         answer = connection.getresponse()
         content = answer.read()
         connection.close()

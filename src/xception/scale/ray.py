@@ -1,0 +1,234 @@
+"""Shards of predictions on a Ray cluster: a pool of actors, each with an engine of its own.
+
+Who gets which shard, what is done again when an actor or a node is lost, and how many actors there are: all that is
+Ray's. That no image is lost or comes twice is not; see `predict_shard`.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+from typing import Any, TypeVar
+
+import msgspec
+
+from xception.data.remote_store import open_store
+from xception.data.source import Source
+from xception.errors import EnvironmentFault, InputError, UsageError, XceptionError, first_line
+from xception.extras import require
+from xception.inputs import parse_json
+from xception.pipeline.engine import Engine
+from xception.tasks.plan import BatchPlan, ShardReport, make_plan, settle_plan
+from xception.tasks.shard import predict_shard
+
+T = TypeVar("T")
+
+Opener = Callable[[], AbstractContextManager[tuple[Engine, Source]]]
+"""Opens the model and the images of a plan in another process, to which it is pickled."""
+
+CONNECT_S = 10.0
+"""Time in which the head of a cluster has to take a connection."""
+
+MAX_BLOCKS = 10_000
+"""Tasks that Ray is given at most; where there are more shards, one task does several."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A Ray cluster, and the part of it that a run may use."""
+
+    address: str
+    """HOST:PORT of its head; `auto` for the one that this machine belongs to; `local` for one of only this machine,
+    for the time of the run."""
+    actors: int | None = None
+    """Actors at most; by default as many as there is room for."""
+    cpus_per_actor: float = 1
+    """Cores that Ray reserves for each."""
+    gpus_per_actor: float = 0
+    """GPUs that Ray reserves for each; a fraction lets actors share one."""
+    patience_s: float = 1800
+    """Time without a finished shard after which the run is given up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayWork:
+    """All that an actor needs: it has no command line, and its own working directory."""
+
+    opener: Opener
+    """Opens the model and the images, in each actor."""
+    plan: BatchPlan
+    store: str
+    """Folder or URL of the result, which all nodes reach under this name."""
+    folder: str
+    """The working directory of whoever named the images and the model."""
+
+
+class ShardPredictor:
+    """An actor: it opens the model once, and does one shard after the other.
+
+    What goes wrong on purpose is returned, since Ray would take an exception for the end of the whole run and show its
+    traces.
+    """
+
+    def __init__(self, work: Any) -> None:
+        """Take a reference to the `RayWork`."""
+        self._work: RayWork = require("ray", "ray").get(work)
+        self._open = ExitStack()
+
+    def __call__(self, row: dict[str, int]) -> dict[str, str]:
+        """The report on a shard as JSON, or the sentence on what failed."""
+        try:
+            engine, source = self._opened
+            report = predict_shard(engine, source, self._work.plan, row["shard"], open_store(self._work.store))
+        except XceptionError as error:
+            return {"report": "", "fault": f"{error} (on the node {socket.gethostname()})"}
+        return {"report": msgspec.json.encode(report).decode(), "fault": ""}
+
+    @cached_property
+    def _opened(self) -> tuple[Engine, Source]:
+        """The model and the images, which stay open as long as the actor lives."""
+        plan, folder = self._work.plan, self._work.folder
+        if not Path(folder).is_dir():
+            raise InputError(f"{folder} does not exist; run from a folder that all nodes have")
+        os.chdir(folder)
+        engine, source = self._open.enter_context(self._work.opener())
+        here = make_plan(
+            engine,
+            source,
+            table=plan.table,
+            images_per_shard=plan.images_per_shard,
+            top=plan.top,
+            logits=plan.logits,
+        )
+        # A node with another bundle, other images or another version is found out before it does a shard.
+        settle_plan(open_store(self._work.store), here)
+        return engine, source
+
+
+def predict_on_ray(
+    work: RayWork, shards: Sequence[int], cluster: Cluster, on_shard: Callable[[ShardReport], object] = lambda _: None
+) -> None:
+    """Do some shards on a Ray cluster.
+
+    Args:
+        work: the engine, the images, the plan and the place of the result.
+        shards: their numbers.
+        cluster: where, and how much of it.
+        on_shard: is told of each shard that is done.
+
+    Raises:
+        UsageError: no address of a cluster.
+        EnvironmentFault: the cluster cannot be reached, has another version or no room, or no shard ended in time.
+        InputError: a node lacks the model, the images or the place of the result.
+    """
+    if not shards:
+        return
+    with _connected(cluster) as ray:
+        _require_room(ray, cluster)
+        rows = [{"shard": shard} for shard in shards]
+        done = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).map(
+            ShardPredictor,
+            fn_constructor_args=(ray.put(work),),
+            compute=ray.data.ActorPoolStrategy(
+                min_size=1, max_size=cluster.actors or len(rows), max_tasks_in_flight_per_actor=1
+            ),
+            num_cpus=cluster.cpus_per_actor,
+            num_gpus=cluster.gpus_per_actor or None,
+        )
+        for row in _in_time(done.iter_rows(), cluster.patience_s, lambda: _stuck(ray, cluster)):
+            if row["fault"]:
+                raise EnvironmentFault(row["fault"])
+            on_shard(parse_json(row["report"].encode(), ShardReport))
+
+
+@contextmanager
+def _connected(cluster: Cluster) -> Iterator[Any]:
+    """Ray, as a driver on a cluster."""
+    host, _, port = cluster.address.rpartition(":")
+    if cluster.address not in ("auto", "local") and not (host and "/" not in host and port.isdigit()):
+        raise UsageError(f"{cluster.address!r} is no address of a Ray cluster; expected HOST:PORT, auto or local")
+    ray = require("ray", "ray")
+    require("ray.data", "ray")
+    try:
+        if host:
+            socket.create_connection((host, int(port)), CONNECT_S).close()
+        ray.init(
+            None if cluster.address == "local" else cluster.address,
+            include_dashboard=False if cluster.address == "local" else None,
+            configure_logging=True,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
+    except (OSError, RuntimeError) as error:
+        raise _no_connection(cluster, error) from error
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _no_connection(cluster: Cluster, error: Exception) -> EnvironmentFault:
+    if "mismatch" in str(error):
+        return EnvironmentFault(
+            f"the Ray cluster at {cluster.address} does not fit: {' '.join(str(error).split())}; install the same "
+            "versions of Python and Ray on all nodes"
+        )
+    return EnvironmentFault(
+        f"no Ray cluster answers at {cluster.address}: {first_line(error)}; start one with `ray start --head`, or "
+        "check the address and the network"
+    )
+
+
+def _require_room(ray: Any, cluster: Cluster) -> None:
+    """Refuse a cluster of which no node could ever hold an actor, since Ray would wait for one that can."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    need = {"CPU": cluster.cpus_per_actor, "GPU": cluster.gpus_per_actor}
+    if not any(all(node.get(kind, 0) >= amount for kind, amount in need.items()) for node in nodes):
+        there = "; ".join(f"{node.get('CPU', 0):g} cores and {node.get('GPU', 0):g} GPUs" for node in nodes)
+        raise EnvironmentFault(
+            f"the Ray cluster has no room for one actor: it needs {need['CPU']:g} cores and {need['GPU']:g} GPUs on "
+            f"one node, and the nodes have {there}; start a larger node, or ask for less with --cpus-per-actor and "
+            "--gpus-per-actor"
+        )
+
+
+def _in_time(rows: Iterable[T], patience_s: float, stuck: Callable[[], EnvironmentFault]) -> Iterator[T]:
+    """The rows, each within a time after the one before; Ray itself would wait for ever."""
+    arrived: Queue[tuple[str, Any]] = Queue()
+
+    def fetch() -> None:
+        try:
+            for row in rows:
+                arrived.put(("row", row))
+            arrived.put(("end", None))
+        except BaseException as error:
+            arrived.put(("error", error))
+
+    Thread(target=fetch, name="ray-rows", daemon=True).start()
+    while True:
+        try:
+            kind, value = arrived.get(timeout=patience_s)
+        except Empty:
+            raise stuck() from None
+        if kind == "end":
+            return
+        if kind == "error":
+            raise value
+        yield value
+
+
+def _stuck(ray: Any, cluster: Cluster) -> EnvironmentFault:
+    free = ray.available_resources()
+    return EnvironmentFault(
+        f"no shard ended in {cluster.patience_s:g} s on the Ray cluster: an actor needs {cluster.cpus_per_actor:g} "
+        f"cores and {cluster.gpus_per_actor:g} GPUs, and {free.get('CPU', 0):g} cores and {free.get('GPU', 0):g} GPUs "
+        "are free; what is done is kept, so run the same again once there is room"
+    )

@@ -1,0 +1,81 @@
+"""One process that predicts all shards of a result, by itself or as the driver on a Ray cluster:
+
+    python -m tests.cluster.drive BUNDLE SOURCE OUT [--ray ADDRESS] [--careless]
+
+With --careless, an object is first written by half: what a commit that is not atomic does.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from tests.cluster.sizes import IMAGES_PER_SHARD
+from xception.data.images import open_images
+from xception.data.remote_store import RemoteStore, open_store
+from xception.data.source import Source
+from xception.errors import XceptionError
+from xception.pipeline.engine import Engine
+from xception.scale.ray import Cluster, RayWork, predict_on_ray
+from xception.tasks.batch import finish, missing_shards, predict_shards
+from xception.tasks.plan import make_plan, settle_plan
+
+
+def main() -> int:
+    arguments = _arguments()
+    if arguments.careless:
+        _be_careless()
+    try:
+        _predict(arguments)
+    except XceptionError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    opener, store = partial(_opened, arguments.bundle, arguments.source), open_store(arguments.out)
+    with opener() as (engine, source):
+        plan = make_plan(engine, source, table="jsonl", images_per_shard=IMAGES_PER_SHARD)
+        settle_plan(store, plan)
+        missing = missing_shards(store, plan)
+        if arguments.ray:
+            work = RayWork(opener=opener, plan=plan, store=arguments.out, folder=str(Path.cwd()))
+            cluster = Cluster(address=arguments.ray, actors=2, cpus_per_actor=arguments.cpus, patience_s=120)
+            predict_on_ray(work, missing, cluster, lambda report: print("done", report.file, flush=True))
+        else:
+            predict_shards(engine, source, plan, store, missing)
+        finish(store, plan)
+
+
+@contextmanager
+def _opened(bundle: str, source: str) -> Iterator[tuple[Engine, Source]]:
+    with Engine.open(bundle) as engine:
+        yield engine, open_images([source])
+
+
+def _be_careless() -> None:
+    put = RemoteStore.put
+
+    def by_half_first(self: RemoteStore, name: str, content: bytes) -> None:
+        put(self, name, content[: len(content) // 2])
+        put(self, name, content)
+
+    RemoteStore.put = by_half_first  # type: ignore[method-assign]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle")
+    parser.add_argument("source")
+    parser.add_argument("out")
+    parser.add_argument("--ray")
+    parser.add_argument("--cpus", type=float, default=1)
+    parser.add_argument("--careless", action="store_true")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
