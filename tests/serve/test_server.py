@@ -5,7 +5,6 @@ import re
 import shlex
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from granian import Granian
 
 from tests.serve.running import Running, free_port, is_open
 from tests.serve.test_keys import OTHER, write_keys
+from tests.support.certificates import certificates
 from tests.support.documents import PAGES
 from tests.support.samples import HANG_S
 from xception.bundle import Bundle
@@ -145,41 +145,45 @@ def test_signals_reload_the_keys_restart_the_models_and_end_the_service(
     assert answers.count(200) >= 20
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 and its key."""
-    import datetime as dt
-    import ipaddress
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    start = dt.datetime(2020, 1, 1)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), start, start.replace(2100))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "key.pem").write_bytes(pem)
-    return folder / "cert.pem", folder / "key.pem"
-
-
-def test_a_certificate_makes_the_service_an_encrypted_one(mapped: Bundle, certificate: tuple[Path, Path]) -> None:
-    cert, key = certificate
-    with serving(mapped.path, "--tls-certificate", cert, "--tls-key", key) as command:
-        trust = ssl.create_default_context(cafile=cert)
-        with (
-            socket.create_connection(("127.0.0.1", command.port), timeout=HANG_S) as plain,
-            trust.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+def test_certificates_of_ones_own_let_in_those_who_have_one(
+    mapped: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = certificates(tmp_path)
+    authority, server, client = made["authority"], made["server"], made["client"]
+    options = ["--tls-certificate", server.path, "--tls-key", server.key, "--tls-clients", authority.path]
+    trusted = ["--tls-authority", str(authority.path)]
+    own = [*trusted, "--client-certificate", str(client.path), "--client-key", str(client.key)]
+    with serving(f"digits={mapped.path}", *options) as command:
+        url = f"https://127.0.0.1:{command.port}"
+        check, prove = ["oip-check", url, "--model", "digits"], ["prove", url, "--as", str(mapped.path)]
+        assert run([*check, *own]) == 0
+        assert run([*prove, "--model", "digits", *own]) == 0
+        for arguments, words in (
+            ([], "is not trusted: unable to get local issuer certificate; pass its authority's"),
+            (trusted, "does it ask clients for a certificate?"),
         ):
-            connection.sendall(b"GET /v2/health/ready HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-            assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+            capsys.readouterr()
+            assert run([*check, *arguments]) == 3
+            assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["https://127.0.0.1:1", "--client-key", "k"], 2, "pass both --client-certificate and --client-key"),
+        (["http://127.0.0.1:1", "--tls-authority", "{page}"], 2, "begins with https://"),
+        (["https://127.0.0.1:1", "--tls-authority", "{page}"], 3, "is no certificate: "),
+        (["https://127.0.0.1:1", "--tls-authority", "nowhere"], 3, "nowhere is no certificate: "),
+        (["https://127.0.0.1:1", "--client-certificate", "{page}", "--client-key", "{page}"], 3, "goes with"),
+    ],
+)
+def test_files_that_are_no_certificates_are_refused(
+    options: Sequence[str], code: int, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page"
+    page.write_text("no certificate")
+    assert run(["oip-check", "--model", "a", *(option.format(page=page) for option in options)]) == code
+    assert words in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ from cyclopts import Parameter
 
 from xception.cli.options import Json
 from xception.cli.output import print_json, print_rows, say
-from xception.cli.servers import KeyFile, ServedTensor, bearer_key
+from xception.cli.servers import DEFAULT_ACCESS, ServedTensor, ServerAccess
 from xception.errors import CheckFailed
-from xception.oip.client import OipClient
 from xception.oip.conformance import check_server
 from xception.oip.subject import Subject
 
@@ -19,7 +18,7 @@ def oip_check(
     *,
     model: Annotated[str, Parameter(help="Name of the model on the server (needed).")],
     tensor: ServedTensor = None,
-    key_file: KeyFile = None,
+    access: ServerAccess = DEFAULT_ACCESS,
     json: Json = False,
 ) -> None:
     """Check any server of the Open Inference Protocol v2 over HTTP, rule by rule; exit code 1 if one is broken.
@@ -31,7 +30,7 @@ def oip_check(
     Args:
         url: Address of the server, up to and without /v2.
     """
-    subject = Subject(OipClient(url, bearer_key(key_file)), model, tensor)
+    subject = Subject(access.client(url), model, tensor)
     findings = list(check_server(subject))
     broken = [finding for finding in findings if finding.verdict == "broken"]
     if json:

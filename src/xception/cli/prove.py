@@ -8,9 +8,8 @@ from cyclopts import Parameter
 from xception.bundle import Precision, open_bundle
 from xception.cli.options import Json, VendorOption
 from xception.cli.output import print_facts, print_json, print_rows, say
-from xception.cli.servers import KeyFile, ServedModelName, ServedTensor, bearer_key
+from xception.cli.servers import DEFAULT_ACCESS, ServedModelName, ServedTensor, ServerAccess
 from xception.errors import CheckFailed, UsageError
-from xception.oip.client import OipClient
 from xception.proof import Proof, prove_candidate, prove_server, write_golden_images
 
 SERVERS = ("http://", "https://")
@@ -26,7 +25,7 @@ def prove(
     computed_in: Precision | None = None,
     model: ServedModelName = None,
     tensor: ServedTensor = None,
-    key_file: KeyFile = None,
+    access: ServerAccess = DEFAULT_ACCESS,
     write_images: Path | None = None,
     json: Json = False,
 ) -> None:
@@ -59,7 +58,7 @@ def prove(
         return
     between = [open_bundle(path) for path in via]
     if candidate.startswith(SERVERS):
-        client = OipClient(candidate.rstrip("/").removesuffix("/v2"), bearer_key(key_file))
+        client = access.client(candidate.rstrip("/").removesuffix("/v2"))
         name = model or reference.model.name
         proofs: tuple[Proof, ...] = (prove_server(client, name, reference, tensor=tensor, precision=computed_in),)
     else:

@@ -1,17 +1,15 @@
 """The options of verbs that ask a server."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from xception.errors import InputError
+from xception.errors import InputError, UsageError
 from xception.inputs import DOCUMENT_LIMIT, read_utf8
-
-KeyFile = Annotated[
-    Path | None,
-    Parameter(help="File that holds the key which the server asks for, so that it stands in no list of processes."),
-]
+from xception.oip.client import OipClient, trusting
+from xception.screen import without_credentials
 
 ServedModelName = Annotated[
     str | None, Parameter(name="--model", help="Name of the model on the server (default: the bundle's own).")
@@ -20,6 +18,40 @@ ServedTensor = Annotated[
     str | None,
     Parameter(name="--tensor", help="Input to send, of a model with several that may take each other's place."),
 ]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ServerAccess:
+    """The trust between this client and the server."""
+
+    key_file: Path | None = None
+    """File that holds the key which the server asks for, so that it stands in no list of processes."""
+    tls_authority: Path | None = None
+    """Certificates of the authorities that vouch for an https server, PEM; by default those that the system knows."""
+    client_certificate: Path | None = None
+    """Certificate of this client, PEM, for an https server that asks for one."""
+    client_key: Path | None = None
+    """Key of the client's certificate, PEM, not encrypted."""
+
+    def client(self, url: str) -> OipClient:
+        """The client of a server.
+
+        Raises:
+            UsageError: no address of a server, half a certificate, or certificates without encryption.
+            InputError: a file is not what it is passed as.
+        """
+        files = (self.tls_authority, self.client_certificate, self.client_key)
+        if (self.client_certificate is None) != (self.client_key is None):
+            raise UsageError("a certificate goes with its key; pass both --client-certificate and --client-key")
+        if any(files) and not url.startswith("https://"):
+            raise UsageError(
+                f"certificates go with an address that begins with https://; it is {without_credentials(url)}"
+            )
+        return OipClient(url, bearer_key(self.key_file), trust=trusting(*files) if any(files) else None)
+
+
+DEFAULT_ACCESS = ServerAccess()
 
 
 def bearer_key(path: Path | None) -> str | None:

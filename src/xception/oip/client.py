@@ -2,11 +2,13 @@
 
 import http.client
 import ipaddress
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from xception.errors import EnvironmentFault, InputError, UsageError
+from xception.errors import EnvironmentFault, InputError, UsageError, first_line
 from xception.inputs import parse_json
 from xception.network import READ_TIMEOUT_S, check_address, refuse_offline
 from xception.oip.documents import ErrorDocument, InferRequest, InferResponse, ModelMetadata, Parameters, WantedOutput
@@ -41,6 +43,8 @@ class OipClient:
 
     url: str
     key: str | None = field(default=None, repr=False)
+    trust: ssl.SSLContext | None = field(default=None, repr=False)
+    """The authorities whose word counts for the server, see `trusting`; None leaves that to the system."""
     timeout_s: float = READ_TIMEOUT_S
 
     def __post_init__(self) -> None:
@@ -54,17 +58,14 @@ class OipClient:
         Raises:
             EnvironmentFault: nothing comes, or what comes is no HTTP.
         """
-        parts = urlsplit(self.url)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        try:
-            connection = kind(parts.hostname or "", parts.port, timeout=self.timeout_s)
-        except ValueError as error:
-            raise UsageError(f"{without_credentials(self.url)} is no address of a server: {error}") from error
+        parts, connection = urlsplit(self.url), self._connection()
         own = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         try:
             connection.request(method, parts.path.rstrip("/") + path, body, {**own, **(headers or {})})
             response = connection.getresponse()
             content = response.read(MAX_REPLY_BYTES + 1)
+        except ssl.SSLError as error:
+            raise EnvironmentFault(self._untrusted(error)) from error
         except (OSError, http.client.HTTPException) as error:
             words = (
                 error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
@@ -77,6 +78,26 @@ class OipClient:
         if len(content) > MAX_REPLY_BYTES:
             raise InputError(f"{without_credentials(self.url)} sends more than {MAX_REPLY_BYTES:,} bytes")
         return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
+
+    def _connection(self) -> http.client.HTTPConnection:
+        parts = urlsplit(self.url)
+        try:
+            if parts.scheme == "https":
+                trust = self.trust or ssl.create_default_context()
+                return http.client.HTTPSConnection(
+                    parts.hostname or "", parts.port, timeout=self.timeout_s, context=trust
+                )
+            return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=self.timeout_s)
+        except ValueError as error:
+            raise UsageError(f"{without_credentials(self.url)} is no address of a server: {error}") from error
+
+    def _untrusted(self, error: ssl.SSLError) -> str:
+        """The sentence about an encrypted connection that did not come about."""
+        url = without_credentials(self.url)
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"the certificate of {url} is not trusted: {error.verify_message}; pass its authority's"
+        reason = (error.reason or str(error)).lower().replace("_", " ")
+        return f"{url} and this client agree on no encryption: {reason}; does it ask clients for a certificate?"
 
     def model(self, name: str) -> ModelMetadata:
         """A model's metadata.
@@ -124,6 +145,31 @@ class OipClient:
             OipError: it is not as the protocol says.
         """
         return parse_response(reply.body, reply.headers.get(HEADER_LENGTH.lower()))
+
+
+def trusting(authorities: Path | None, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+    """The trust in a server by its authorities' certificates, and a certificate of this client's own; all PEM.
+
+    Args:
+        authorities: those whose word counts; None leaves that to the system.
+        certificate: the client's, with those between it and its authority.
+        key: the certificate's, not encrypted.
+
+    Raises:
+        InputError: a file is missing, or something else.
+    """
+    try:
+        context = ssl.create_default_context(cafile=authorities)
+    except (ssl.SSLError, OSError) as error:
+        raise InputError(f"{authorities} is no certificate: {first_line(error)}; expected a PEM file") from error
+    if certificate and key:
+        try:
+            context.load_cert_chain(certificate, key, password="")
+        except (ssl.SSLError, OSError) as error:
+            raise InputError(
+                f"{certificate} is no certificate that goes with {key}: {first_line(error)}; expected PEM files"
+            ) from error
+    return context
 
 
 def _check(reply: Reply, what: str) -> None:
