@@ -67,7 +67,7 @@ $(TOOLS)/.installed: Makefile
 	touch $@
 
 # The server with Triton's, KServe's and MLPerf's clients, a browser and slow clients, in an environment of their own.
-# Of the system it takes chromium and slowhttptest; what needs one that is not installed is left out, and named.
+# Of the system it takes chromium, haproxy and slowhttptest; what needs one that is not installed is left out, and named.
 clients: $(STAMP) $(CLIENTS)/.installed
 	cd tests/clients && PACKAGE_PYTHON=$(abspath $(BIN)/python) $(abspath $(CLIENTS)/bin/python) -m pytest $(ARGS)
 

@@ -21,7 +21,15 @@ PYTHON = os.environ.get("PACKAGE_PYTHON", str(ROOT / ".venv/bin/python"))
 ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-NEEDS = {"check_page.py": (CHROMIUM, "chromium"), "check_slow.py": (shutil.which("slowhttptest"), "slowhttptest")}
+HAPROXY = shutil.which("haproxy", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+UNSHARE = shutil.which("unshare")
+HAS_MOUNTS = UNSHARE and not subprocess.run([UNSHARE, "-rm", "true"], capture_output=True, check=False).returncode
+NEEDS = {
+    "check_mounted.py": (HAS_MOUNTS, "unshare, or the right to use it,"),
+    "check_haproxy.py": (HAPROXY, "haproxy"),
+    "check_page.py": (CHROMIUM, "chromium"),
+    "check_slow.py": (shutil.which("slowhttptest"), "slowhttptest"),
+}
 """Programs of the system that some checks need; where one is missing they are left out, and named."""
 
 collect_ignore = [name for name, (found, _) in NEEDS.items() if not found]
@@ -62,9 +70,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     rows = folder / "rows.jsonl"
     package("-m", "xception", "predict", str(folder / "digits"), str(folder / "photos"), "--out", str(rows), "--logits")
     answers = [json.loads(line) for line in rows.read_text().splitlines()]
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        port = trial.getsockname()[1]
+    port = free_port()
     command = [
         PYTHON,
         "-m",
@@ -79,9 +85,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert process.stderr
     assert any(line.startswith("ready:") for line in process.stderr)
-    while not _is_open(port):
+    while not is_open(port):
         assert process.poll() is None
-    _drain(process)
+    log_read(process)
     photos = tuple(sorted((folder / "photos").iterdir()))
     yield Served(
         host=f"127.0.0.1:{port}",
@@ -101,7 +107,13 @@ def _pixels(path: Path) -> np.ndarray:
     return ((np.asarray(image, np.float32) / 255 - 0.5) / 0.5)[None]
 
 
-def _is_open(port: int) -> bool:
+def free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return trial.getsockname()[1]
+
+
+def is_open(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port)).close()
     except OSError:
@@ -109,7 +121,7 @@ def _is_open(port: int) -> bool:
     return True
 
 
-def _drain(process: "subprocess.Popen[str]") -> None:
+def log_read(process: "subprocess.Popen[str]") -> None:
     """Read the log, so that it fills no pipe."""
     import threading
 
