@@ -72,6 +72,7 @@ class Load:
     port: int
     photo: bytes
     outcomes: list[Outcome] = field(default_factory=list)
+    answered: threading.Condition = field(default_factory=threading.Condition)
 
     def ask(self) -> None:
         began_s, status = time.monotonic(), "none"
@@ -85,7 +86,9 @@ class Load:
             status = type(error).__name__
         finally:
             connection.close()
-            self.outcomes.append(Outcome(began_s, status))
+            with self.answered:
+                self.outcomes.append(Outcome(began_s, status))
+                self.answered.notify_all()
 
     def capacity(self) -> float:
         """Requests per second that sixteen clients get answered, each with one at a time."""
@@ -122,8 +125,8 @@ class Load:
     def settle(self) -> None:
         """Wait until many more requests have been answered."""
         enough = len(self.outcomes) + SETTLED
-        while len(self.outcomes) < enough:
-            time.sleep(0.05)
+        with self.answered:
+            self.answered.wait_for(lambda: len(self.outcomes) >= enough)
 
 
 @contextmanager
@@ -139,7 +142,7 @@ def balanced(configuration: str, ports: list[int], folder: Path) -> Iterator[int
         while not is_open(port):
             assert process.poll() is None
         while _status(port) != 200:
-            time.sleep(0.1)
+            assert process.poll() is None
         yield port
     finally:
         process.terminate()
