@@ -79,8 +79,8 @@ def test_the_exceptions_are_needed(relative: str) -> None:
     assert not (TESTS / Path(relative).parent / f"test_{Path(relative).name}").exists()
 
 
-# They run as long as one likes, and print how long it took.
-TIMED_SCRIPTS = {"fuzz_inputs.py", "fuzz_readers.py", "kill_training.py", "kill_writing.py"}
+# They run as long as one likes, and print how long it took; or send requests at random moments.
+TIMED_SCRIPTS = {"check_haproxy.py", "fuzz_inputs.py", "fuzz_readers.py", "kill_training.py", "kill_writing.py"}
 
 
 def test_no_test_sleeps_is_skipped_or_looks_at_the_clock() -> None:
