@@ -37,6 +37,7 @@ from benchmarks.gpu_inference.scale import Scale, difference, full, smoke
 from benchmarks.gpu_inference.table import page
 from benchmarks.gpu_inference.ways import WAYS, Opened, Way
 from benchmarks.roofline import Peak, kernels, seconds
+from xception import machine
 from xception.backends.base import InferPrecision
 
 Row = dict[str, Any]
@@ -246,10 +247,14 @@ def _compile_ahead(scale: Scale, way: str, precision: InferPrecision, batch: str
 
 
 def _files(scale: Scale) -> Row:
-    found, took = files.measured(scale)
-    for line in files.lines(found, took):
-        print("   ", line, flush=True)
-    return {"seconds": took, "benchmark": msgspec.to_builtins(found)}
+    row: Row = {}
+    for prepared_by, processes in (("threads", 0), ("processes", machine.cores())):
+        found, took = files.measured(scale, processes)
+        print(f"    prepared by {prepared_by}")
+        for line in files.lines(found, took):
+            print("   ", line, flush=True)
+        row[prepared_by] = {"seconds": took, "benchmark": msgspec.to_builtins(found)}
+    return row
 
 
 def _text(found: Any) -> str:

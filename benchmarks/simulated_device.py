@@ -3,15 +3,16 @@
     python -m benchmarks.simulated_device --photos FOLDER
 
 A session that sleeps for as long as a GPU would compute, with two batches at once, takes 8-bit images from JPEG files
-through the engine, on one core and on two. In turn with it, as many threads as cores do nothing but read, decode and
-resize the same files. The ratio of the two rates tells what the pipeline costs; `arrays` are the batches that it held
-in memory at most.
+through the engine, on one core and on two, prepared by threads and by processes. In turn with it, as many threads as
+cores do nothing but read, decode and resize the same files. The ratio of the rates to theirs tells what the pipeline
+costs; `arrays` are the batches that it held in memory at most.
 """
 
 import argparse
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -65,11 +66,11 @@ def main() -> None:
     usable = sorted(os.sched_getaffinity(0))
     for count in arguments.cores:
         os.sched_setaffinity(0, usable[:count])
-        print(_line(count, items, preprocess, arguments), flush=True)
+        print(_lines(count, items, preprocess, arguments), flush=True)
         os.sched_setaffinity(0, usable)
 
 
-def _line(count: int, items: tuple[Item, ...], preprocess: Preprocess, arguments: argparse.Namespace) -> str:
+def _lines(count: int, items: tuple[Item, ...], preprocess: Preprocess, arguments: argparse.Namespace) -> str:
     made: list[int] = []
 
     def counted(facts: SessionFacts, images: int, *rest: Any) -> np.ndarray:
@@ -78,21 +79,26 @@ def _line(count: int, items: tuple[Item, ...], preprocess: Preprocess, arguments
 
     # The stream asks for its arrays here.
     vars(stream)["empty_batch"] = counted
-    lane = Lane.of(Device(arguments.rate), preprocess, cores=Cores(count))
-    work: dict[str, Callable[[], float]] = {
-        "decoding": lambda: _cpu_s(lambda: _decode(items, preprocess, count)),
-        "pipeline": lambda: _cpu_s(lambda: _classify(items, lane, arguments.batch, WORKERS_PER_CORE * count)),
-    }
+    cores = {"threads": Cores(count), "processes": Cores(processes=count)}
+    lanes = {name: Lane.of(Device(arguments.rate), preprocess, cores=of) for name, of in cores.items()}
+    work: dict[str, Callable[[], float]] = {"decoding alone": lambda: _cpu_s(lambda: _decode(items, preprocess, count))}
+    for name, lane in lanes.items():
+        classify = partial(_classify, items, lane, arguments.batch, WORKERS_PER_CORE * count)
+        work[name] = partial(_cpu_s, classify)
     rounds = interleaved(work, warmup=1, repeats=arguments.repeats)
+    cores["processes"].close()
     rates = {name: [len(items) / one.seconds for one in found] for name, found in rounds.items()}
-    ratios = [ours / alone for ours, alone in zip(rates["pipeline"], rates["decoding"], strict=True)]
     cpu_ms = {name: 1000 * median(one.result for one in found) / len(items) for name, found in rounds.items()}
-    return (
-        f"{count} cores, batch {arguments.batch}: pipeline {median(rates['pipeline']):,.0f} images/s, decoding alone "
-        f"{median(rates['decoding']):,.0f}; ratio {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); "
-        f"{cpu_ms['pipeline']:.2f} and {cpu_ms['decoding']:.2f} ms of processor time per image; "
-        f"{len(made) // (1 + arguments.repeats)} arrays of {max(made)} images"
-    )
+    lines = [
+        f"{count} cores, batch {arguments.batch}, {len(made) // 2 // (1 + arguments.repeats)} arrays of {max(made)} images"
+    ]
+    for name, found in rates.items():
+        ratios = [rate / alone for rate, alone in zip(found, rates["decoding alone"], strict=True)]
+        lines.append(
+            f"  {name}: {median(found):,.0f} images/s, ratio {median(ratios):.2f} ({min(ratios):.2f} to "
+            f"{max(ratios):.2f}), {cpu_ms[name]:.2f} ms of this process' processor time per image"
+        )
+    return "\n".join(lines)
 
 
 def _cpu_s(do: Callable[[], object]) -> float:

@@ -22,15 +22,16 @@ BATCHES = (64, 128)
 REPEATS = 3
 
 
-def measured(scale: Scale) -> tuple[Benchmark, float]:
-    """What `xception benchmark` measures of photographs, and the seconds that it took."""
+def measured(scale: Scale, processes: int) -> tuple[Benchmark, float]:
+    """What `xception benchmark` measures of photographs that threads prepare, or processes, and the seconds that it
+    took."""
     batches = BATCHES if scale.device != "cpu" else (2,)
     with tempfile.TemporaryDirectory() as folder:
         photos = _photos(Path(folder) / "photos", scale.photos)
         bundle = _bundle(Path(folder) / "bundle", scale)
         start = perf_counter()
         compute = Compute(device=scale.device, precision="bfloat16")
-        with Engine.open(bundle, compute=compute) as engine:
+        with Engine.open(bundle, compute=compute, processes=processes) as engine:
             source = image_files([str(photos)])
             found = benchmark(engine, source, batches=batches, images=scale.photos, repeats=REPEATS)
         return found, perf_counter() - start

@@ -51,15 +51,22 @@ def _files(found: Any) -> Iterator[str]:
     if isinstance(found, str):
         yield found
         return
-    benchmark = found["benchmark"]
-    yield (
-        f"`xception benchmark` on JPEG files of 500 x 375 px took {found['seconds']:.0f} s; {benchmark['instances']} "
-        f"inferences at once, {benchmark['workers']} workers, {benchmark['environment']['cores']} cores."
-    )
-    yield ""
+    for way, one in found.items():
+        benchmark = one["benchmark"]
+        yield (
+            f"Prepared by {way}: `xception benchmark` on JPEG files of 500 x 375 px took {one['seconds']:.0f} s; "
+            f"{benchmark['instances']} inferences at once, {benchmark['workers']} workers, "
+            f"{benchmark['environment']['cores']} cores."
+        )
+        yield ""
+        yield from _stages(benchmark["runs"])
+        yield ""
+
+
+def _stages(runs: list[Mapping[str, Any]]) -> Iterator[str]:
     yield "| batch | end to end, images/s | read | preprocess | infer | postprocess | bottleneck |"
     yield "| ---: | ---: | ---: | ---: | ---: | ---: | --- |"
-    for run in benchmark["runs"]:
+    for run in runs:
         whole, stages = run["end_to_end"], run["stages"]
         rates = " | ".join(f"{stage['images_per_second']:,.0f}" for stage in stages.values())
         total = f"{whole['images_per_second']:,.0f} [{whole['low']:,.0f}, {whole['high']:,.0f}]"

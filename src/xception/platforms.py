@@ -90,6 +90,15 @@ def fetch_ahead(descriptor: int, spans: Iterable[tuple[int, int]]) -> None:
             os.posix_fadvise(descriptor, start, length, os.POSIX_FADV_WILLNEED)
 
 
+def widen_pipe(descriptor: int, size_bytes: int) -> None:
+    """Give a pipe more room, where the system has a call for that and allows it."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with suppress(OSError):
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, size_bytes)
+
+
 def sync_folder(folder: Path) -> None:
     """Bring a renaming to the disk too, where the system can open folders, which Windows cannot."""
     try:

@@ -16,7 +16,7 @@ from xception.data.source import Items
 from xception.data.synthetic import noise_source
 from xception.errors import CheckFailed, InputError, UsageError
 from xception.machine import cores
-from xception.pipeline import lane
+from xception.pipeline import prepare
 from xception.pipeline.cores import Cores
 from xception.pipeline.engine import Engine
 from xception.pipeline.lane import STAGES, Scored
@@ -142,7 +142,7 @@ def measured_by_hand(
         after_round()
         session.image_s = seconds["infer"]
 
-    monkeypatch.setattr(lane, "pixels", slow_pixels)
+    monkeypatch.setattr(prepare, "pixels", slow_pixels)
     monkeypatch.setattr(workload, "finite_logits", slow_finite)
     source = slow_to_read(8, clock, lambda: seconds["read"])
     engine = Engine.of(bundle, session, workers=1, mode="reference").with_lane(cores=Cores(1))

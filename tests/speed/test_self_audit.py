@@ -9,7 +9,7 @@ from xception.data.pixels import pixels
 from xception.data.source import Item, Items
 from xception.errors import InputError, UsageError
 from xception.intervals import Interval
-from xception.pipeline import lane
+from xception.pipeline import prepare
 from xception.pipeline.engine import Engine
 from xception.speed.benchmark import workload
 from xception.speed.self_audit import Audit, self_audit
@@ -51,7 +51,7 @@ def audited(bundle: Bundle, session: Paced, source: Items, monkeypatch: pytest.M
         session._clock.move(0.05)
         return decoded(*arguments)
 
-    monkeypatch.setattr(lane, "pixels", slow_pixels)
+    monkeypatch.setattr(prepare, "pixels", slow_pixels)
     return self_audit(audit_workload(bundle, session, source), repeats=4)
 
 
@@ -86,7 +86,7 @@ def test_a_preprocessing_that_caches_is_caught(onnx_bundle: Bundle, monkeypatch:
         clock.move(0.001)
         return known[loaded]
 
-    monkeypatch.setattr(lane, "pixels", remembered)
+    monkeypatch.setattr(prepare, "pixels", remembered)
     audit = self_audit(audit_workload(onnx_bundle, Paced(clock, 0.001), labelled(8)), repeats=4)
     assert audit.caching == ("preprocess", "end_to_end")
 

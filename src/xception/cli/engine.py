@@ -33,6 +33,14 @@ class RuntimeOptions:
         ),
     ] = None
     workers: Workers = None
+    processes: Annotated[
+        int | None,
+        Parameter(
+            help="Processes that prepare images in place of the threads: more than four cores are used, and a file on "
+            "which a decoder crashes spoils nothing else (default: one per core for thousands of images on more than "
+            "four cores, else 0)."
+        ),
+    ] = None
     instances: Annotated[
         int | None, Parameter(help="Inferences at once (default: one per core, fewer for few images).")
     ] = None
@@ -70,7 +78,7 @@ class RuntimeOptions:
             UnknownName: no such backend.
         """
         check_at_least_one(workers=self.workers, instances=self.instances, threads=self.threads)
-        check_options(self.backend, self.compute)
+        check_options(self.backend, self.compute, processes=self.processes)
 
     def open(self, bundle: Bundle, source: Source, *, batch: int | None = None) -> Engine:
         """An engine for the images of a source.
@@ -85,6 +93,7 @@ class RuntimeOptions:
             mode=self.pixels,
             batch_size=batch,
             workers=self.workers,
+            processes=self.processes,
             source=source,
         )
         if engine.choice:

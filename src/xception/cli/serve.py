@@ -123,6 +123,7 @@ def serve(
         mode=engine.pixels,
         batch_size=engine.batch,
         workers=engine.workers,
+        processes=engine.processes or 0,
         verify=not no_verify,
         keys=listening.api_keys,
         tls=listening.tls,

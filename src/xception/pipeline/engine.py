@@ -32,6 +32,7 @@ from xception.machine import cores
 from xception.metrics import probabilities, top_k
 from xception.pipeline.autotune import Choice, autotune
 from xception.pipeline.batches import Arrivals
+from xception.pipeline.cores import Cores, processes_for
 from xception.pipeline.lane import WORKERS_PER_CORE, Failure, Lane, Scored
 from xception.pipeline.stream import OutcomePerLane, run_lanes, stream_lanes
 
@@ -131,6 +132,7 @@ class Engine:
         mode: Mode | None = None,
         batch_size: int | None = None,
         workers: int | None = None,
+        processes: int | None = None,
         source: Source | None = None,
     ) -> Self:
         """Load a bundle into a runtime.
@@ -144,8 +146,10 @@ class Engine:
             mode: see `Mode`; by default `reference` where answers are judged and `exact` where they are used.
             batch_size: images per inference, by default 8; a graph's own, where that is fixed, goes before.
             workers: threads of a stream, by default two per core; more help where reading is slow.
-            source: the images that are to come, if they are known: their number decides on the instances, and `auto`
-                tries on them.
+            processes: processes that prepare images in place of the threads, which only read them then; by default
+                none up to 4 cores or for few images, else one per core. 0 for threads.
+            source: the images that are to come, if they are known: their number decides on the instances and the
+                processes, and `auto` tries on them.
 
         Raises:
             InputError: no bundle, or the runtime refuses its file.
@@ -153,7 +157,7 @@ class Engine:
             UsageError: options that do not fit together, the machine or the bundle.
             MissingExtra: the runtime is not installed.
         """
-        check_options(backend, compute, batch_size, workers)
+        check_options(backend, compute, batch_size, workers, processes)
         opened = as_bundle(bundle)
         choice = None
         if backend == AUTO:
@@ -165,7 +169,10 @@ class Engine:
             instances = _instances(compute, images, batch_size, on_gpu=device_of(name, compute) != "cpu")
             compute = msgspec.structs.replace(compute, instances=instances)
         session = open_session(opened, backend, compute)
-        engine = cls.of(opened, session, mode=mode, batch_size=batch_size, workers=workers)
+        if processes is None:
+            processes = processes_for(None if source is None else len(source))
+        cores = Cores(processes=processes)
+        engine = cls.of(opened, session, mode=mode, batch_size=batch_size, workers=workers, cores=cores)
         return replace(engine, precision=compute.precision or engine.precision, choice=choice)
 
     @classmethod
@@ -177,9 +184,10 @@ class Engine:
         mode: Mode | None = None,
         batch_size: int | None = None,
         workers: int | None = None,
+        cores: Cores | None = None,
     ) -> Self:
-        """An engine for a session that is open already, which it will close."""
-        lane = Lane.of(session, bundle.model.preprocess, mode=mode or "exact")
+        """An engine for a session that is open already, which it will close, as it will processes of the cores."""
+        lane = Lane.of(session, bundle.model.preprocess, mode=mode or "exact", cores=cores)
         default = BATCH_SIZE if session.facts.device == "cpu" else GPU_BATCH_SIZE
         return cls(
             bundle=bundle,
@@ -265,8 +273,9 @@ class Engine:
             yield outcome if isinstance(outcome, Failure) else prediction(outcome, self.bundle, top)
 
     def close(self) -> None:
-        """Free the runtime."""
+        """Free the runtime, and end the processes that prepare images."""
         self.session.close()
+        self.lane.cores.close()
 
     def __enter__(self) -> Self:
         return self
@@ -297,7 +306,11 @@ def run_side_by_side(engines: Sequence[Engine], items: Iterable[Item]) -> Genera
 
 
 def check_options(
-    backend: str | None, compute: Compute, batch_size: int | None = None, workers: int | None = None
+    backend: str | None,
+    compute: Compute,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    processes: int | None = None,
 ) -> None:
     """Refuse options that do not fit together or the machine, before any work is done.
 
@@ -308,6 +321,8 @@ def check_options(
     for name, value in (("batch_size", batch_size), ("workers", workers)):
         if value is not None and value < 1:
             raise UsageError(f"{name} is {value}; expected at least 1")
+    if processes is not None and processes < 0:
+        raise UsageError(f"processes is {processes}; expected 0 for threads, or the number of processes")
     instances, threads = compute.instances or 1, compute.threads or 1
     if instances * threads > cores():
         raise UsageError(

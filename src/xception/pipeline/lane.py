@@ -3,22 +3,22 @@
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import repeat
 from threading import Semaphore
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from xception.backends.base import Logits, Pixels, Session, run_in_batches
-from xception.data.damage import libjpeg_warning
 from xception.data.pixels import Mode, pixels
 from xception.data.source import Item
 from xception.errors import DecodeError
 from xception.pipeline.buffers import Buffers
 from xception.pipeline.cores import Cores
 from xception.pipeline.overlap import overlap
+from xception.pipeline.prepare import Damage, Preparation
 from xception.pipeline.stopwatch import Stopwatch
 from xception.preprocess import Levels, Preprocess
 
@@ -52,10 +52,6 @@ class Ready:
 
     item: Item
     pixels: Pixels
-
-
-Damage = Literal["ignored", "noted", "refused"]
-"""Treatment of JPEG files that can be decoded and of which libjpeg warns."""
 
 
 @dataclass(frozen=True)
@@ -143,16 +139,16 @@ class Lane:
         try:
             with self.clocks["read"].measure():
                 loaded = item.load()
-            with self.clocks["preprocess"].entering(self.cores.lend()), self.clocks["preprocess"].measure():
-                warning = self._warning(loaded)
-                if warning and self.damage == "refused":
-                    return Failure(item.key, warning)
-                return _Entry(self._input(pixels(loaded, self.preprocess, self.mode), row), warning)
+            clock = self.clocks["preprocess"]
+            with clock.entering(self.cores.lend()) as prepare, clock.measure():
+                levels, warning = prepare(loaded, self._way)
+                return _Entry(self._input(levels, row), warning)
         except (DecodeError, OSError) as error:
             return _failure(item, error)
 
-    def _warning(self, loaded: bytes | Image.Image) -> str | None:
-        return libjpeg_warning(loaded) if self.damage != "ignored" and isinstance(loaded, bytes) else None
+    @cached_property
+    def _way(self) -> Preparation:
+        return Preparation(preprocess=self.preprocess, mode=self.mode, damage=self.damage)
 
     def _input(self, levels: Levels, row: NDArray[Any] | None) -> NDArray[Any]:
         if not self.session.facts.takes_images_of(self.preprocess):

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 from time import perf_counter
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Stopwatch:
@@ -29,11 +32,11 @@ class Stopwatch:
                 self.images += images
 
     @contextmanager
-    def entering(self, resource: AbstractContextManager[object]) -> Iterator[None]:
+    def entering(self, resource: AbstractContextManager[T]) -> Iterator[T]:
         """Hold something for the time of a block, and count how long it was waited for."""
         start = perf_counter()
-        with resource:
+        with resource as held:
             elapsed = perf_counter() - start
             with self._lock:
                 self.waiting_s += elapsed
-            yield
+            yield held

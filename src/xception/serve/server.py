@@ -52,6 +52,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode | None = None
     batch_size: int | None = None
     workers: int | None = None
+    processes: int = 0
     verify: bool = True
     keys: Path | None = None
     tls: Tls | None = None
@@ -172,7 +173,7 @@ def open_service(settings: ServerSettings) -> Service:
         InputError: a bundle is not whole, or its runtime refuses it.
         EnvironmentFault: the model fails at an image.
     """
-    cores = Cores()
+    cores = Cores(processes=settings.processes)
     models = {}
     for name, path in settings.bundles.items():
         engine = Engine.open(

@@ -58,8 +58,8 @@ class Workload:
 
     def around(self, session: "NullSession") -> Engine:
         """The same engine in front of a session that answers at once."""
-        mode, preprocess = self.engine.lane.mode, self.engine.lane.preprocess
-        return replace(self.engine, lane=Lane.of(session, preprocess, mode=mode))
+        lane = self.engine.lane
+        return replace(self.engine, lane=Lane.of(session, lane.preprocess, mode=lane.mode, cores=lane.cores))
 
 
 class NullSession:

@@ -12,7 +12,8 @@ from xception.data.training_images import Recognised, training_images
 from xception.extras import is_installed
 from xception.metrics import check_probabilities
 from xception.pipeline.engine import Engine, require_engine
-from xception.pipeline.lane import Damage, Failure, Scored
+from xception.pipeline.lane import Failure, Scored
+from xception.pipeline.prepare import Damage
 from xception.pipeline.sessions import VIEWS, Averaged, Restricted, Tta
 from xception.tasks.binary import two_classes
 from xception.tasks.evaluation import Evaluation
