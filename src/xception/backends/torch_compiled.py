@@ -153,7 +153,13 @@ class Instance:
                 ready.done.synchronize()
         return ready.answer[:count].numpy().copy()
 
-    def prepare(self, shape: BatchShape, network: Callable[[Tensor], Tensor], channels: int) -> None:
+    def prepare(
+        self,
+        shape: BatchShape,
+        network: Callable[[Tensor], Tensor],
+        channels: int,
+        rounding: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         """Get ready for a shape: on a GPU, record the kernels of one call, which then start at once, with the copies
         of few images and their logits."""
         with self._on_stream:
@@ -167,9 +173,12 @@ class Instance:
                 logits = network(batch)
                 return answer.copy_(logits, non_blocking=True) if self._stages(shape) else logits
 
-            run, logits, done = (
-                self._recorded(call, shape) if self._is_gpu else (lambda: answer.copy_(call()), None, None)
-            )
+            def again() -> Tensor:
+                # Under another rounding than it was compiled for, torch would compile anew.
+                with rounding():
+                    return answer.copy_(call())
+
+            run, logits, done = self._recorded(call, shape) if self._is_gpu else (again, None, None)
         self.prepared[shape] = ReadyNetwork(given, run, logits, answer, batch, done)
 
     def _stages(self, shape: BatchShape) -> bool:
@@ -321,7 +330,7 @@ class CompiledSession:
             compiled(_empty(shape, channels, self.device))
             with ExitStack() as stack:
                 for instance in [stack.enter_context(self._pool.lend()) for _ in self._instances]:
-                    instance.prepare(shape, compiled, channels)
+                    instance.prepare(shape, compiled, channels, self._rounding)
 
     def _rounding(self) -> AbstractContextManager[None]:
         """Round the factors of float32 products as the precision says, while kernels are chosen."""
