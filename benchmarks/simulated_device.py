@@ -89,9 +89,8 @@ def _lines(count: int, items: tuple[Item, ...], preprocess: Preprocess, argument
     cores["processes"].close()
     rates = {name: [len(items) / one.seconds for one in found] for name, found in rounds.items()}
     cpu_ms = {name: 1000 * median(one.result for one in found) / len(items) for name, found in rounds.items()}
-    lines = [
-        f"{count} cores, batch {arguments.batch}, {len(made) // 2 // (1 + arguments.repeats)} arrays of {max(made)} images"
-    ]
+    arrays = len(made) // 2 // (1 + arguments.repeats)
+    lines = [f"{count} cores, batch {arguments.batch}, {arrays} arrays of {max(made)} images"]
     for name, found in rates.items():
         ratios = [rate / alone for rate, alone in zip(found, rates["decoding alone"], strict=True)]
         lines.append(
