@@ -32,7 +32,7 @@ PIPE_BYTES = 1 << 20
 """Size of a pipe, so that an image needs few turns of writer and reader."""
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The first part of a request, behind which the file follows."""
 
     way: Preparation
@@ -137,12 +137,12 @@ def _image(about: AboutImage, levels: bytes) -> PreparedImage:
 
 @lru_cache(maxsize=16)
 def _encoded(way: Preparation, max_pixels: int | None) -> bytes:
-    return msgspec.msgpack.encode(Request(way=way, max_pixels=max_pixels))
+    return msgspec.msgpack.encode(ImageRequest(way=way, max_pixels=max_pixels))
 
 
 @lru_cache(maxsize=16)
-def _decoded(request: bytes) -> Request:
-    return msgspec.msgpack.decode(request, type=Request)
+def _decoded(request: bytes) -> ImageRequest:
+    return msgspec.msgpack.decode(request, type=ImageRequest)
 
 
 def _send(pipe: IO[bytes], about: bytes, content: bytes | memoryview) -> None:

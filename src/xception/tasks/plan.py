@@ -12,7 +12,7 @@ from xception.errors import InputError
 from xception.inputs import parse_json
 from xception.outputs import json_document
 from xception.pipeline.engine import Engine
-from xception.pipeline.lane import Damage
+from xception.pipeline.prepare import Damage
 from xception.tasks.image_results import TableFormat
 from xception.tasks.provenance import JudgedModel, model_facts
 from xception.version import __version__

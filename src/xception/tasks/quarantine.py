@@ -8,7 +8,8 @@ from typing import Any
 from xception.data.damage import libjpeg_warning
 from xception.data.pixels import Mode, pixels
 from xception.data.source import Item
-from xception.pipeline.lane import Damage, Lane
+from xception.pipeline.lane import Lane
+from xception.pipeline.prepare import Damage
 from xception.platforms import PROCESS_START
 from xception.preprocess import Preprocess
 
