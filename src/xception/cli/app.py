@@ -6,7 +6,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
 from cyclopts import App, Parameter
@@ -15,6 +15,7 @@ from xception.cli.failures import UNWRITABLE, ending_of
 from xception.cli.help import Formatter
 from xception.cli.origin import COMMAND
 from xception.cli.output import prepare_streams, say
+from xception.cli.progress import sign_of_life
 from xception.data import inventory
 from xception.version import __version__
 
@@ -113,7 +114,7 @@ def run(arguments: list[str]) -> int:
         prepare_streams()
         COMMAND.set(tuple(tokens))
         _heed_pixel_limit()
-        with _remarks_shown():
+        with _remarks_shown(), _sign_of_life(tokens):
             build_app(tokens)(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -160,6 +161,12 @@ def _in_options(tokens: list[str]) -> list[str]:
         case ["version"]:
             return ["--version"]
     return tokens
+
+
+def _sign_of_life(tokens: Sequence[str]) -> AbstractContextManager[None]:
+    """A sign of life for the verb, but for a server, which waits by design and says what it does."""
+    verb = next((name for name in COMMANDS if list(tokens[: len(name.split())]) == name.split()), None)
+    return nullcontext() if verb in (None, "serve") else sign_of_life(f"{verb}: at work")
 
 
 class Remarks(logging.Handler):

@@ -14,7 +14,8 @@ from xception.cli.engine import DEFAULT_RUNTIME, RuntimeOptions
 from xception.cli.models import open_model
 from xception.cli.options import Html, Json, ModelOption, NoVerify, VendorOption, page_packages
 from xception.cli.origin import made_here
-from xception.cli.output import explain, percent, print_facts, print_json, print_line, print_rows, progress_bar, say
+from xception.cli.output import explain, percent, print_facts, print_json, print_line, print_rows, say
+from xception.cli.progress import progress_bar
 from xception.data.source import Source
 from xception.data.sources import open_source, packages_for
 from xception.data.synthetic import noise_source

@@ -8,7 +8,8 @@ from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions
 from xception.cli.models import open_model
 from xception.cli.options import Html, Json, ModelOption, NoVerify, OptionalData, page_packages
 from xception.cli.origin import made_here
-from xception.cli.output import Watched, percent, points, print_facts, print_json, progress_bar, say
+from xception.cli.output import Watched, percent, points, print_facts, print_json, say
+from xception.cli.progress import progress_bar
 from xception.data.source import Source
 from xception.data.sources import open_source, packages_for
 from xception.errors import CheckFailed, UsageError

@@ -11,7 +11,8 @@ from xception.checks.findings import FINDING_KINDS, Finding
 from xception.checks.survey import survey
 from xception.cli.options import Data, Html, Json, NotIn, Unlabelled, Workers, check_at_least_one, page_packages
 from xception.cli.origin import made_here
-from xception.cli.output import Watched, print_facts, print_json, print_line, progress_bar
+from xception.cli.output import Watched, print_facts, print_json, print_line
+from xception.cli.progress import progress_bar
 from xception.data.folder import image_files
 from xception.data.source import Source
 from xception.data.sources import open_source, packages_for

@@ -6,7 +6,8 @@ from cyclopts import Parameter
 
 from xception.cli.models import open_model
 from xception.cli.options import Data, MaxFailed, ModelOption, NoVerify, Out, Unlabelled, check_failed
-from xception.cli.output import Watched, print_facts, progress_bar, say
+from xception.cli.output import Watched, print_facts, say
+from xception.cli.progress import progress_bar
 from xception.data.folder import image_files
 from xception.data.sources import open_source, packages_for
 from xception.extras import require_all

@@ -8,7 +8,8 @@ from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
 from xception.cli.models import open_model
 from xception.cli.options import Data, Json, ModelOption, NoVerify, Unlabelled
 from xception.cli.origin import made_here
-from xception.cli.output import Watched, percent, points, print_json, print_rows, progress_bar, say
+from xception.cli.output import Watched, percent, points, print_json, print_rows, say
+from xception.cli.progress import progress_bar
 from xception.data.folder import image_files
 from xception.data.sources import open_source, packages_for
 from xception.extras import require_all

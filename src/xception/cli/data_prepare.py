@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from xception.cli.options import Json, NotIn, Out
-from xception.cli.output import command, print_facts, print_json, progress_bar, propose, say
+from xception.cli.output import command, print_facts, print_json, propose, say
+from xception.cli.progress import progress_bar
 from xception.data.calibration import CalibrationSet, write_sample
 from xception.data.prepare import PreparedFolder, prepare_imagenet
 from xception.data.sources import open_source, packages_for

@@ -29,7 +29,8 @@ from xception.cli.options import (
     page_packages,
 )
 from xception.cli.origin import made_here
-from xception.cli.output import Watched, command, percent, print_facts, print_json, progress_bar, propose, say
+from xception.cli.output import Watched, command, percent, print_facts, print_json, propose, say
+from xception.cli.progress import progress_bar
 from xception.cli.vendor_results import NO_RESULTS, VendorResults, score, warn
 from xception.data.source import Items, Source
 from xception.data.sources import open_source, packages_for

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from xception import resolve
 from xception.bundle import Bundle, unverified_sentence
-from xception.cli.output import progress_bar, say
+from xception.cli.output import say
+from xception.cli.progress import progress_bar
 from xception.resolve import ModelPlace, resolve_model
 
 

@@ -1,14 +1,14 @@
-"""Output that all verbs share: JSON and tables on stdout, progress and hints on stderr."""
+"""Output that all verbs share: JSON and tables on stdout, hints on stderr."""
 
 import io
 import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from xception.cli.layout import fact_lines, screen_columns, table_lines, wrapped
+from xception.cli.progress import clear_display
 from xception.data.inventory import inventory_of
 from xception.data.source import Item, Source
 from xception.errors import EnvironmentFault
@@ -29,6 +29,7 @@ NUMBERS = re.compile(r"\[\n\s+((?:[-+.\deE]+,\n\s+)*[-+.\deE]+)\n\s+\]")
 def print_json(document: object) -> None:
     """One JSON document on stdout; arrays of numbers are written in a row, so that a matrix looks like one."""
     text = escaped_json(json_document(document).decode())
+    clear_display()
     sys.stdout.write(NUMBERS.sub(lambda numbers: f"[{' '.join(numbers[1].split())}]", text))
 
 
@@ -60,6 +61,7 @@ def _shown(facts: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _write(lines: Iterable[str]) -> None:
+    clear_display()
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
@@ -144,31 +146,6 @@ def head_sentence(model: "Model") -> str:
         return f"{network.pooling} pooling, no classifier"
     hidden = f", a hidden layer of {network.hidden_features}" if network.hidden_features else ""
     return f"{network.pooling} pooling{hidden}, {answers.get(model.activation, model.activation)}"
-
-
-@contextmanager
-def progress_bar() -> Iterator["Progress"]:
-    """A progress display on stderr, shown on a terminal only."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield progress
 
 
 class Watched:

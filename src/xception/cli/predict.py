@@ -19,7 +19,8 @@ from xception.cli.options import (
     check_failed,
 )
 from xception.cli.origin import made_here
-from xception.cli.output import Screen, Watched, print_facts, progress_bar, say
+from xception.cli.output import Screen, Watched, print_facts, say
+from xception.cli.progress import progress_bar
 from xception.data.images import open_images
 from xception.data.inventory import inventory_of
 from xception.data.source import Source

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from xception.cli.failures import EXIT_INTERRUPTED
-from xception.cli.output import command, percent, print_facts, progress_bar, propose, say
+from xception.cli.output import command, percent, print_facts, propose, say
+from xception.cli.progress import progress_bar
 from xception.data.locations import base_name
 from xception.data.remote import is_remote
 from xception.data.sources import packages_for
