@@ -1,88 +1,54 @@
-"""Pictures of the pages that commands write, taken by Chromium: `make gallery` renews docs/gallery.md and its pictures.
-
-    python -m pages.gallery --browser chromium
+"""Pictures of the pages of results, taken by Chromium: `make gallery` renews docs/gallery.md and its pictures.
 
 The pages are made on handwritten digits by the commands that the gallery shows, some minutes of work on two cores.
+It runs in the environment of the browser's driver; PACKAGE_PYTHON is the interpreter of the package's environment.
 """
 
 import argparse
-import shlex
+import io
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 
 from pages.markdown import ROOT
+from pages.result_pages import RESULT_PAGES, SERVE_COMMAND, ResultPage, served, write_digit, write_result_pages
 
 PAGE = ROOT / "docs/gallery.md"
 PICTURES = ROOT / "docs/pictures"
-COLOURS = 96
+COLOURS = 64
 """Colours of a picture: pages have few, and the files stay small."""
 
-LIGHT, DARK = 1, 0
-"""Chromium's numbers of the colour schemes that a page may ask for."""
-
-VIEWS = {
-    "light": ("1280,1500", LIGHT),
-    "dark": ("1280,1500", DARK),
-    "phone": ("390,844", LIGHT),
-}
-"""Sizes of the window in pixels, and colour schemes."""
+SERVER = ResultPage("server", SERVE_COMMAND, "", "The page of a server, for whoever has a photo and no program")
 
 
-class Shown(NamedTuple):
-    """A page of the gallery: how a reader gets it, and what it is for."""
+class View(NamedTuple):
+    """A window: its size in pixels, and the colours that its reader prefers."""
 
-    name: str
-    command: str
-    page: str
-    words: str
+    width: int
+    height: int
+    scheme: str
+
+    @property
+    def device(self) -> str:
+        return "phone" if self.width < 640 else "desktop"
+
+    @property
+    def name(self) -> str:
+        return f"{self.device}-{self.scheme}"
 
 
-SHOWN = (
-    Shown("demo", "xception demo", "demo/report.html", "Everything about one small network, from training to int8."),
-    Shown(
-        "training",
-        "xception train digits --set epochs=6 --out runs/digits",
-        "runs/digits/report.html",
-        "Curves, a batch as the network saw it, figures per class, and mistakes.",
-    ),
-    Shown(
-        "evaluation",
-        "xception evaluate demo/bundles/onnx digits:test --html evaluation.html",
-        "evaluation.html",
-        "Accuracy with its interval, calibration, confusion, and the most confident mistakes.",
-    ),
-    Shown(
-        "comparison",
-        "xception compare demo/bundles/onnx demo/bundles/onnx-int8 digits:test --html comparison.html",
-        "comparison.html",
-        "Two models on the same images, with a test and a verdict.",
-    ),
-    Shown(
-        "int8",
-        "xception quantize demo/bundles/onnx --calibration digits --out digits-int8 --sensitivity --html int8.html",
-        "int8.html",
-        "What int8 costs, layer by layer.",
-    ),
-    Shown(
-        "benchmark",
-        "xception benchmark demo/bundles/onnx digits:test --batch 1,8 --html benchmark.html",
-        "benchmark.html",
-        "The speed of each stage and of the whole, and the most that the machine allows.",
-    ),
-    Shown(
-        "data",
-        "xception data check digits:train --not-in digits:test --html data.html",
-        "data.html",
-        "Broken files, copies, leaks and doubtful labels.",
-    ),
-)
+VIEWS = tuple(View(*size, scheme) for size in ((1200, 1000), (390, 844)) for scheme in ("light", "dark"))
+
+HEAD = """# Gallery
+
+Every page of results is one file without any outside reference, light or dark as the reader's screen is.
+`make gallery` makes the pages by the commands shown, and takes the pictures anew.
+"""
 
 
 def main() -> None:
@@ -94,43 +60,61 @@ def main() -> None:
         sys.exit("no browser; expected Chromium on the path, or --browser with its name")
     PICTURES.mkdir(exist_ok=True)
     with TemporaryDirectory() as folder:
-        for shown in SHOWN:
-            _make(shown, Path(folder))
-            for view in VIEWS:
-                _take(browser, Path(folder, shown.page), view, PICTURES / f"{shown.name}-{view}.png")
+        take_pictures(browser, Path(folder))
     PAGE.write_text(gallery(), encoding="utf-8")
 
 
 def gallery() -> str:
-    """The page with all pictures."""
-    head = (
-        "# Gallery\n\nEvery page is one file without any outside reference, light or dark as the reader's screen is.\n"
-    )
-    return head + "".join(f"\n{text}" for shown in SHOWN for text in _entry(shown))
+    """The text of the gallery."""
+    return HEAD + "".join(f"\n{text}" for shown in (*RESULT_PAGES, SERVER) for text in _entry(shown))
 
 
-def _entry(shown: Shown) -> Iterator[str]:
-    yield f"## {shown.words.rstrip('.')}\n"
+def _entry(shown: ResultPage) -> Iterator[str]:
+    yield f"## {shown.purpose}\n"
     yield f"```text\n{shown.command}\n```\n"
-    yield "".join(f"![{shown.words} ({view})](pictures/{shown.name}-{view}.png)\n" for view in VIEWS)
+    for view in VIEWS:
+        alt = f"The {shown.name} page, {view.device}, {view.scheme}"
+        yield f"![{alt}](pictures/{shown.name}-{view.name}.png){{ width={_shown_px(view)} }}\n"
 
 
-def _make(shown: Shown, folder: Path) -> None:
-    command = [sys.executable, "-m", "xception", *shlex.split(shown.command)[1:]]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if ended.returncode not in (0, 1):
-        sys.exit(f"{shown.command} ended with {ended.returncode}: {ended.stderr}")
+def _shown_px(view: View) -> int:
+    return view.width * 3 // 5
 
 
-def _take(browser: str, page: Path, view: str, picture: Path) -> None:
-    """Take a picture of the page's top."""
-    size, scheme = VIEWS[view]
-    options = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=2000")
-    where = (f"--window-size={size}", f"--blink-settings=preferredColorScheme={scheme}", f"--screenshot={picture}")
-    subprocess.run([browser, *options, *where, page.as_uri()], capture_output=True, check=True)
-    with Image.open(picture) as image:
+def take_pictures(browser: str, folder: Path) -> None:
+    """Make all pages in a folder, and write the pictures of each."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        for shown, file in write_result_pages(folder):
+            for view in VIEWS:
+                _write_picture(_opened(chromium, file.as_uri(), view), shown, view)
+        digit = write_digit(folder / "digit.png")
+        with served(folder) as address:
+            for view in VIEWS:
+                _write_picture(_answered(_opened(chromium, address, view), digit), SERVER, view)
+        chromium.close()
+
+
+def _opened(chromium: Any, address: str, view: View) -> Any:
+    page = chromium.new_page(viewport={"width": view.width, "height": view.height}, color_scheme=view.scheme)
+    page.goto(address)
+    return page
+
+
+def _answered(page: Any, photo: Path) -> Any:
+    page.set_input_files("#files", photo)
+    page.get_by_text("Done.").wait_for()
+    return page
+
+
+def _write_picture(page: Any, shown: ResultPage, view: View) -> None:
+    """Write the picture of the page's top."""
+    with Image.open(io.BytesIO(page.screenshot())) as image:
         small = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-    small.save(picture, optimize=True)
+    small.save(PICTURES / f"{shown.name}-{view.name}.png", optimize=True)
+    page.close()
 
 
 if __name__ == "__main__":

@@ -21,11 +21,13 @@ from xception.quantize.speed import Int8Speed, drawn_network_speed
 from xception.speed.benchmark import Benchmark, benchmark
 from xception.tasks.evaluate import evaluate
 from xception.tasks.evaluation import Evaluation
+from xception.tasks.provenance import CommandRun, run_now
 from xception.train.logs import Epoch, read_history
 from xception.train.storage import open_storage
 
 if TYPE_CHECKING:
-    from xception.report.document import Card, MistakeCard
+    from xception.report.document import MistakeCard
+    from xception.report.heading import Card
 
 RECIPE = "digits"
 BATCHES = (1, 8)
@@ -93,13 +95,20 @@ class Steps:
         self.seconds[name] = round(perf_counter() - start, 3)
 
 
-def run_demo(out: Path, *, overwrite: bool = False, on_note: Callable[[str], None] = lambda _: None) -> DemoResult:
+def run_demo(
+    out: Path,
+    *,
+    overwrite: bool = False,
+    on_note: Callable[[str], None] = lambda _: None,
+    run: CommandRun | None = None,
+) -> DemoResult:
     """Train mini-XCEPTION on handwritten digits, export, quantize and measure it, and write all of that to a folder.
 
     Args:
         out: folder for `report.html`, `demo.json`, `training/`, and `bundles/` with one bundle per form.
         overwrite: replace an earlier demonstration in that folder.
         on_note: told in a sentence how the work goes on.
+        run: the command that runs it; by default a program, now.
 
     Raises:
         MissingExtra: a package that one of the steps needs is not installed.
@@ -122,7 +131,7 @@ def run_demo(out: Path, *, overwrite: bool = False, on_note: Callable[[str], Non
         int8_speed=int8_speed,
         report=str(out / "report.html"),
     )
-    _write(out, result, bundles, test)
+    _write(out, result, bundles, test, run or run_now())
     return result
 
 
@@ -180,50 +189,68 @@ def _measure(name: str, bundle: Bundle, test: Source, steps: Steps) -> FormResul
         )
 
 
-def _write(out: Path, result: DemoResult, bundles: Mapping[str, Bundle], test: Source) -> None:
+def _write(out: Path, result: DemoResult, bundles: Mapping[str, Bundle], test: Source, run: CommandRun) -> None:
     from xception.report.document import FormRow, Report
+    from xception.report.heading import Heading, origin
     from xception.report.html import render
 
-    report = Report(
+    environment = {key: value for form in result.forms for key, value in form.benchmark.environment.items()}
+    heading = Heading(
         title="mini-XCEPTION on handwritten digits",
-        subtitle=f"Trained, judged on {len(test)} held-out images, exported, quantized and measured on this machine.",
+        conclusion=_conclusion(result),
+        conditions=f"Trained, judged on {len(test)} held-out images, exported, quantized and measured on this machine.",
+        origin=origin(run, environment),
         cards=_cards(result),
+    )
+    report = Report(
+        heading=heading,
         history=result.history,
         forms=tuple(
             FormRow(name=form.name, bundle=bundles[form.name], evaluation=form.evaluation, run=form.benchmark.runs[-1])
             for form in result.forms
         ),
         mistakes=tuple(_mistakes(bundles["weights"], result.forms[0].evaluation, test)),
-        environment={key: value for form in result.forms for key, value in form.benchmark.environment.items()},
+        environment=environment,
     )
     write_file(out / "report.html", render(report).encode())
     write_file(out / "demo.json", json_document(result))
 
 
-def _cards(result: DemoResult) -> "tuple[Card, ...]":
-    """The headline figures of the page."""
-    from xception.report.document import Card
-    from xception.report.evaluation import accuracy_card
-
-    first, int8 = result.forms[0], result.forms[-1]
-    worst = max(form.agreement.relative_diff for form in result.forms if form.agreement and form.precision == "float32")
+def _conclusion(result: DemoResult) -> str:
+    """The agreement of the exports, and the verdicts on int8."""
+    int8 = result.forms[-1]
     return (
-        accuracy_card("Test accuracy", first.evaluation.top1, f", {first.evaluation.total} images"),
-        accuracy_card("int8 accuracy", int8.evaluation.top1, ", gate passed"),
-        Card(label="Export agreement", value=f"{worst:.1e}", note="largest relative logit difference in float32"),
-        _speed_card(result.int8_speed),
-        Card(label="int8 size", value=f"{int8.size_bytes / first.size_bytes:.0%}", note="of the float32 weights"),
-        Card(label="Training", value=f"{result.seconds['train']:.0f} s", note=f"{len(result.history)} epochs"),
+        f"The exported files compute what was trained, relative difference at most {_difference(result):.1e}. "
+        f"The int8 file {'passed' if int8.passed_gate else 'failed'} the gate on accuracy. For {SPEED_WORDS}, "
+        f"{result.int8_speed.sentence()}."
     )
 
 
-def _speed_card(speed: Int8Speed) -> "Card":
-    """A factor where the interval decides, and no verdict where it does not."""
-    from xception.report.document import Card
+def _difference(result: DemoResult) -> float:
+    """The largest relative difference of logits in float32."""
+    return max(form.agreement.relative_diff for form in result.forms if form.agreement and form.precision == "float32")
 
-    low, high = (f"{bound:.2f}" for bound in (speed.ratio.low, speed.ratio.high))
-    value = "no verdict" if speed.verdict == "undecided" else f"x {speed.ratio.value:.2f}, {speed.verdict}"
-    return Card(label="int8 speed", value=value, note=f"of float32 [{low}, {high}], {SPEED_WORDS}")
+
+def _cards(result: DemoResult) -> "tuple[Card, ...]":
+    """The headline figures of the page."""
+    from xception.report.evaluation import accuracy_card
+    from xception.report.heading import Card
+    from xception.report.quantization import speed_card
+
+    first, int8 = result.forms[0], result.forms[-1]
+    difference = "largest relative logit difference in float32"
+    return (
+        accuracy_card("Test accuracy", first.evaluation.top1, f", {first.evaluation.total} images"),
+        accuracy_card("int8 accuracy", int8.evaluation.top1, ", gate passed"),
+        Card(
+            label="Export agreement",
+            value=f"{_difference(result):.1e}",
+            note=difference,
+        ),
+        speed_card(result.int8_speed, f", {SPEED_WORDS}"),
+        Card(label="int8 size", value=f"{int8.size_bytes / first.size_bytes:.0%}", note="of the float32 weights"),
+        Card(label="Training", value=f"{result.seconds['train']:.0f} s", note=f"{len(result.history)} epochs"),
+    )
 
 
 def _mistakes(bundle: Bundle, evaluation: Evaluation, test: Source) -> "Iterator[MistakeCard]":

@@ -10,7 +10,8 @@ from xception.intervals import wilson
 from xception.labels import Labels
 from xception.pipeline.timing import Latency, Rate, bound
 from xception.preprocess import Preprocess
-from xception.report.document import Card, FormRow, MistakeCard, Report
+from xception.report.document import FormRow, MistakeCard, Report
+from xception.report.heading import Card, Heading, Origin
 from xception.speed.benchmark import Run, Stage
 from xception.tasks.evaluation import Evaluation, FailedImage
 from xception.train.logs import Epoch
@@ -203,16 +204,19 @@ def mistake(key: str, label: str = "9", predicted: str = "3", probability: float
 
 def sample() -> Report:
     return Report(
-        title="tiny_xception on handwritten digits",
-        subtitle=(
-            "Trained for 24 epochs on 1,078 images and evaluated on 360 held-out ones; exported, quantized to int8 and "
-            "measured on the machine described below. Every figure stands for the very files whose digests are given."
-        ),
-        cards=(
-            Card(label="Test accuracy", value="98.89 %", note="97.18 to 99.57 %, 360 images"),
-            Card(label="int8 accuracy", value="98.33 %", note="gate passed, at most 1 point lost"),
-            Card(label="Best rate", value="4,320 /s", note="ONNX int8, end to end"),
-            Card(label="Size", value="0.69 MB", note="int8, from 2.48 MB"),
+        heading=Heading(
+            title="tiny_xception on handwritten digits",
+            conclusion=(
+                "Trained for 24 epochs on 1,078 images and evaluated on 360 held-out ones; exported, quantized to int8 "
+                "and measured on the machine described below. Every figure stands for the files with the digests given."
+            ),
+            cards=(
+                Card(label="Test accuracy", value="98.89 %", note="97.18 to 99.57 %, 360 images"),
+                Card(label="int8 accuracy", value="98.33 %", note="gate passed, at most 1 point lost"),
+                Card(label="Best rate", value="4,320 /s", note="ONNX int8, end to end"),
+                Card(label="Size", value="0.69 MB", note="int8, from 2.48 MB"),
+            ),
+            origin=Origin(versions={"xception": "0.2.0"}, date="2026-11-27T02:34:00+00:00", command="xception demo"),
         ),
         history=training_log(),
         forms=form_rows(),

@@ -10,7 +10,8 @@ from tests.report.pages import evaluation, mistake, with_evaluation
 from xception.bundle import Bundle
 from xception.errors import MissingExtra
 from xception.intervals import Interval
-from xception.report.document import Card, Report
+from xception.report.document import Report
+from xception.report.heading import Card, Heading, Origin
 from xception.report.html import MAX_FAILURES, megabytes, percent_text, rate_text, render, strips
 from xception.tasks.evaluation import FailedImage
 
@@ -33,7 +34,7 @@ def test_a_reference_to_the_outside_would_be_noticed(html: str, leak: str) -> No
 def test_the_same_report_gives_the_same_text_and_another_does_not(brief: Report) -> None:
     html = render(brief)
     assert render(brief) == html
-    assert render(replace(brief, title="another")) != html
+    assert render(replace(brief, heading=replace(brief.heading, title="another"))) != html
 
 
 def test_ids_are_unique_and_labels_refer_to_them(html: str) -> None:
@@ -82,7 +83,7 @@ def test_every_figure_of_every_form_is_on_the_page(report: Report, html: str) ->
 
 def test_cards_epochs_mistakes_and_environment_are_on_the_page(report: Report, html: str) -> None:
     text = Page(html).text
-    for card in report.cards:
+    for card in report.heading.cards:
         assert f"{card.label}{card.value}{card.note}" in text
     for point in report.history:
         figures = f"{point.epoch}{point.train_loss:.4f}{point.validation_loss:.4f}{percent_text(point.validation_top1)}"
@@ -107,16 +108,20 @@ def test_hostile_texts_are_shown_and_not_run(brief: Report) -> None:
     failed = (FailedImage(path=HOSTILE, reason=HOSTILE),)
     page = replace(
         with_evaluation(brief, evaluation({(0, 1): 1}, (HOSTILE, "b"), failed)),
-        title=HOSTILE,
-        subtitle=HOSTILE,
-        cards=(Card(label=HOSTILE, value=HOSTILE, note=HOSTILE),),
+        heading=Heading(
+            title=HOSTILE,
+            conclusion=HOSTILE,
+            conditions=HOSTILE,
+            origin=Origin(versions={HOSTILE: HOSTILE}, date=HOSTILE, command=HOSTILE),
+            cards=(Card(label=HOSTILE, value=HOSTILE, note=HOSTILE),),
+        ),
         mistakes=(replace(mistake("0001"), key='" onerror="alert(1)', label=HOSTILE, predicted="{{ 7 * 7 }}"),),
         environment={HOSTILE: HOSTILE},
     )
     html = render(page)
     parsed = Page(html)
     assert not [attrs for tag, attrs in parsed.elements if tag == "script" or "onerror" in attrs]
-    assert parsed.text.count(HOSTILE) >= 11
+    assert parsed.text.count(HOSTILE) >= 15
     assert "{{ 7 * 7 }}" in parsed.text
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from xception.cli.options import Overwrite
+from xception.cli.origin import this_run
 from xception.cli.output import percent, print_facts, print_rows, say
 from xception.demo import SPEED_WORDS, DemoResult, FormResult, run_demo
 
@@ -18,7 +19,7 @@ def demo(*, out: Path = Path("demo"), overwrite: Overwrite = False) -> None:
     Args:
         out: Folder of the result: `report.html`, `demo.json`, and below `bundles/` a bundle for each form.
     """
-    _print(run_demo(out, overwrite=overwrite, on_note=say))
+    _print(run_demo(out, overwrite=overwrite, on_note=say, run=this_run()))
 
 
 def _print(result: DemoResult) -> None:

@@ -1,8 +1,6 @@
 """The command that is running, as the provenance of its result names it."""
 
 from contextvars import ContextVar
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,7 +8,7 @@ import msgspec
 from xception.screen import without_credentials
 
 if TYPE_CHECKING:
-    from xception.tasks.provenance import ResultProvenance
+    from xception.tasks.provenance import CommandRun, ResultProvenance
 
 COMMAND: ContextVar[tuple[str, ...]] = ContextVar("COMMAND", default=())
 """The words of the command, without the program's name."""
@@ -18,11 +16,11 @@ COMMAND: ContextVar[tuple[str, ...]] = ContextVar("COMMAND", default=())
 
 def made_here(provenance: "ResultProvenance") -> "ResultProvenance":
     """The provenance with the date, the folder and the command of this run, which shows no credentials."""
-    from xception.tasks.provenance import CommandRun
+    return msgspec.structs.replace(provenance, run=this_run())
 
-    run = CommandRun(
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        folder=str(Path.cwd()),
-        command=("xception", *map(without_credentials, COMMAND.get())),
-    )
-    return msgspec.structs.replace(provenance, run=run)
+
+def this_run() -> "CommandRun":
+    """The command that is running, without credentials."""
+    from xception.tasks.provenance import run_now
+
+    return run_now(("xception", *map(without_credentials, COMMAND.get())))

@@ -13,6 +13,7 @@ from xception.bundle import Bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
 from xception.cli.models import open_model
 from xception.cli.options import Html, Json, ModelOption, NoVerify, Out, Overwrite, page_packages
+from xception.cli.origin import this_run
 from xception.cli.output import command, percent, points, print_facts, print_json, print_rows, propose
 from xception.data.files import is_image
 from xception.data.folder import image_files
@@ -190,7 +191,7 @@ def _page(parent: Bundle, held_out: Source, result: Quantization) -> str:
     from xception.report.quantization import render_quantization
 
     pictures = thumbnails(held_out, (flip.path for flip in result.flips), parent.model.preprocess)
-    return render_quantization(result, parent, pictures)
+    return render_quantization(result, parent, pictures, this_run())
 
 
 def _print(result: Quantization) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from xception.cli.failures import EXIT_INTERRUPTED
+from xception.cli.origin import this_run
 from xception.cli.output import command, percent, print_facts, propose, say
 from xception.cli.progress import progress_bar
 from xception.data.locations import base_name
@@ -209,7 +210,7 @@ def _write_page(bundle: "Bundle", storage: "Storage") -> str:
     from xception.report.training import write_page
 
     try:
-        return write_page(storage, bundle)
+        return write_page(storage, bundle, this_run())
     except MissingExtra as error:
         say(f"no page was written: {error}")
         return "-"

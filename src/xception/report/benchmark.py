@@ -1,10 +1,9 @@
 """The page of a benchmark."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from xception.report.document import Card
 from xception.report.evaluation import accuracy_card
+from xception.report.heading import Card, Heading, model_names, result_origin
 from xception.report.html import megabytes, page, percent_text, rate_text
 from xception.report.plots import throughput
 from xception.speed.benchmark import Benchmark
@@ -17,16 +16,35 @@ def render_benchmark(benchmark: Benchmark) -> str:
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
     """
+    (name,) = model_names(benchmark.provenance, (benchmark.bundle,))
+    heading = Heading(
+        title=f"Speed of {name} on {benchmark.data}",
+        conclusion=" ".join(_conclusion(benchmark)),
+        conditions=_conditions(benchmark),
+        origin=result_origin(benchmark.provenance),
+        cards=tuple(_cards(benchmark)),
+    )
     return page(
         "benchmark.html.j2",
+        heading=heading,
         result=benchmark,
-        name=Path(benchmark.bundle).name,
-        conditions=_conditions(benchmark),
-        cards=tuple(_cards(benchmark)),
         throughput=throughput([(run.backend, run) for run in benchmark.runs]),
         stages=tuple(benchmark.runs[0].stages),
         provenance=flat(benchmark.provenance) if benchmark.provenance else None,
     )
+
+
+def _conclusion(benchmark: Benchmark) -> Iterator[str]:
+    """The fastest batch size, if the rounds tell it from the others, its limit, and the verdict of each race."""
+    best = max(benchmark.runs, key=lambda run: run.end_to_end.images_per_second)
+    alike = [run for run in benchmark.runs if run is not best and run.end_to_end.high >= best.end_to_end.low]
+    rate = f"{rate_text(best.end_to_end.images_per_second)} images per second from file to answer at batch {best.batch}"
+    yield f"{rate}; {best.bottleneck} limits it."
+    if alike:
+        sizes = " and ".join(str(run.batch) for run in alike)
+        yield f"Batch {sizes} is not slower by more than the rounds differ."
+    for race in benchmark.races:
+        yield f"Batch {race.batch}: {race.sentence()}."
 
 
 def _conditions(benchmark: Benchmark) -> str:

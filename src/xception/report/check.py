@@ -8,7 +8,7 @@ from PIL import Image
 
 from xception.checks.check import Check
 from xception.checks.findings import FINDING_KINDS, Finding, Severity
-from xception.report.document import Card
+from xception.report.heading import Card, Heading, result_origin
 from xception.report.html import page
 from xception.tasks.provenance import flat
 
@@ -54,10 +54,17 @@ def render_check(check: Check, pictures: Mapping[str, Image.Image]) -> str:
     Raises:
         MissingExtra: jinja2 is not installed.
     """
+    heading = Heading(
+        title=f"Check of {check.data}",
+        conclusion=_conclusion(check),
+        conditions=f"Every file was read, decoded and compared with {_others(check)}.",
+        origin=result_origin(check.provenance),
+        cards=tuple(_cards(check)),
+    )
     return page(
         "check.html.j2",
+        heading=heading,
         check=check,
-        cards=tuple(_cards(check)),
         groups=groups(check),
         most_pictures=MAX_PICTURES,
         classes=check.classes if len(check.classes) <= MAX_CLASSES_LISTED else {},
@@ -65,6 +72,20 @@ def render_check(check: Check, pictures: Mapping[str, Image.Image]) -> str:
         pictures=pictures,
         provenance=flat(check.provenance) if check.provenance else None,
     )
+
+
+def _conclusion(check: Check) -> str:
+    """The outcome, and the kinds of findings that decided it."""
+    if not check.findings:
+        return "Nothing is wrong with this data set."
+    worst: Severity = "error" if check.errors else "warning" if check.of("warning") else "note"
+    kinds = dict.fromkeys(group.title for group in groups(check) if group.severity == worst)
+    found = f"{check.of(worst):,} {worst}{'s' if check.of(worst) > 1 else ''}: {', '.join(kinds)}."
+    return found if check.errors else f"No errors. {found}"
+
+
+def _others(check: Check) -> str:
+    return "all others" + (f" and with those of {' and '.join(check.not_in)}" if check.not_in else "")
 
 
 def groups(check: Check) -> tuple[Group, ...]:

@@ -1,13 +1,12 @@
 """The page of a comparison."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from PIL import Image
 
 from xception.intervals import Interval
-from xception.report.document import Card
 from xception.report.evaluation import accuracy_card
+from xception.report.heading import Card, Heading, model_names, result_origin
 from xception.report.html import page, strips
 from xception.tasks.compare import Comparison
 from xception.tasks.provenance import flat
@@ -24,12 +23,19 @@ def render_comparison(comparison: Comparison, pictures: Mapping[str, Image.Image
         MissingExtra: jinja2 is not installed.
     """
     sides = (comparison.first, comparison.second)
+    names = model_names(comparison.provenance, tuple(side.bundle for side in sides))
+    heading = Heading(
+        title=f"{names[1]} compared with {names[0]} on {comparison.data}",
+        conclusion=_conclusion(comparison, *names),
+        origin=result_origin(comparison.provenance),
+        cards=tuple(_cards(comparison)),
+    )
     return page(
         "comparison.html.j2",
+        heading=heading,
+        names=names,
         result=comparison,
         provenance=flat(comparison.provenance) if comparison.provenance else None,
-        title=" and ".join(Path(side.bundle).name for side in sides),
-        cards=tuple(_cards(comparison)),
         sides=sides,
         strips=strips([side.score.top1 for side in sides]),
         difference=points_and_bounds(comparison.difference),
@@ -37,6 +43,18 @@ def render_comparison(comparison: Comparison, pictures: Mapping[str, Image.Image
         failures=comparison.failures,
         pictures=pictures,
     )
+
+
+def _conclusion(comparison: Comparison, first: str, second: str) -> str:
+    """The verdict on the second model, or the number of images that would decide."""
+    test = comparison.non_inferiority
+    within, sure = f"within {100 * test.margin:g} points of top-1 accuracy", "with 95 % confidence"
+    if test.verdict == "yes":
+        return f"{second} is as good as {first}, {within}, {sure}."
+    if test.verdict == "no":
+        return f"{second} is worse than {first} by more than {100 * test.margin:g} points of top-1 accuracy, {sure}."
+    needed = f"about {test.images_needed:,} would" if test.images_needed else "more images of this kind would hardly"
+    return f"Undecided: {test.images:,} images do not tell whether {second} is as good as {first}, {within}; {needed}."
 
 
 def points_and_bounds(difference: Interval | None) -> tuple[str, str]:

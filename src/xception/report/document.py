@@ -9,18 +9,10 @@ from PIL import Image
 
 from xception.bundle import Bundle
 from xception.errors import UsageError
+from xception.report.heading import Heading
 from xception.speed.benchmark import Run
 from xception.tasks.evaluation import Evaluation
 from xception.train.logs import Epoch
-
-
-@dataclass(frozen=True, kw_only=True)
-class Card:
-    """A headline figure in words: its label, the figure, and a note that qualifies it."""
-
-    label: str
-    value: str
-    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +58,7 @@ class Report:
         UsageError: there is no form to report on.
     """
 
-    title: str
-    subtitle: str
-    cards: tuple[Card, ...]
+    heading: Heading
     history: tuple[Epoch, ...]
     """Log of the training; empty for a model that was not trained here."""
     forms: tuple[FormRow, ...]

@@ -3,13 +3,12 @@
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from PIL import Image
 
 from xception.intervals import Interval
 from xception.report.confusion import MAX_CLASSES_DRAWN, shown
-from xception.report.document import Card
+from xception.report.heading import Card, Heading, model_names, result_origin
 from xception.report.html import LONG_TABLE_ROWS, page, percent_text
 from xception.report.plots import reliability, score_curves
 from xception.tasks.evaluation import ClassAverages, ClassScore, Evaluation
@@ -43,18 +42,42 @@ def render_evaluation(evaluation: Evaluation, pictures: Mapping[str, Image.Image
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
     """
+    (name,) = model_names(evaluation.provenance, (evaluation.bundle,))
+    heading = Heading(
+        title=f"{name} on {evaluation.data}",
+        conclusion=" ".join(conclusion(evaluation)),
+        conditions=_conditions(evaluation),
+        origin=result_origin(evaluation.provenance),
+        cards=tuple(_cards(evaluation)),
+    )
     return page(
         "evaluation.html.j2",
+        heading=heading,
         provenance=flat(evaluation.provenance) if evaluation.provenance else None,
-        name=Path(evaluation.bundle).name,
-        conditions=_conditions(evaluation),
-        cards=tuple(_cards(evaluation)),
+        name=name,
         reliability=reliability(evaluation.calibration) if evaluation.seen else "",
         score_curves=score_curves(evaluation.curves) if evaluation.curves else "",
         failures=evaluation.failures,
         pictures=pictures,
         **judged(evaluation),
     )
+
+
+def conclusion(evaluation: Evaluation) -> Iterator[str]:
+    """Sentences on the accuracy, on whether it may be that of guessing, and on the most frequent confusion."""
+    top1, classes = evaluation.top1, len(evaluation.labels)
+    if top1 is None:
+        yield f"None of the {evaluation.total:,} images could be judged."
+        return
+    bounds = f"between {percent_text(top1.low)} and {percent_text(top1.high)} with 95 % confidence"
+    yield f"{percent_text(top1.value)} of {evaluation.seen:,} images get their true class, {bounds}."
+    if classes > 1 and top1.low <= 1 / classes:
+        yield f"Guessing among {classes} classes may reach that, too."
+    if evaluation.confused:
+        pair = evaluation.confused[0]
+        yield f"Most frequent confusion: {pair.label} as {pair.predicted}, {pair.count} of {pair.support} images."
+    if evaluation.failed:
+        yield f"{evaluation.failed:,} images could not be read and are not among them."
 
 
 def judged(evaluation: Evaluation) -> dict[str, object]:

@@ -48,6 +48,7 @@ def render(report: Report) -> str:
     evaluation = report.forms[0].evaluation
     return page(
         "report.html.j2",
+        heading=report.heading,
         report=report,
         result=evaluation,
         name=report.forms[0].name,

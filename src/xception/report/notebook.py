@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from functools import singledispatch
 from html import escape
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from xception.errors import UsageError
 from xception.outputs import write_file
@@ -13,6 +16,9 @@ from xception.report.evaluation import render_evaluation
 from xception.speed.benchmark import Benchmark
 from xception.tasks.compare import Comparison
 from xception.tasks.evaluation import Evaluation
+from xception.tasks.provenance import run_now
+
+Result = TypeVar("Result", Evaluation, Comparison, Benchmark)
 
 HEIGHT_PX = 640
 
@@ -52,6 +58,14 @@ def result_page(result: Evaluation | Comparison | Benchmark) -> ResultPage:
     return ResultPage(html=_html(result))
 
 
+def _dated(result: Result) -> Result:
+    """The result with this moment as its date, where no command has given it one."""
+    provenance = result.provenance
+    if provenance is None or provenance.run:
+        return result
+    return msgspec.structs.replace(result, provenance=msgspec.structs.replace(provenance, run=run_now()))
+
+
 @singledispatch
 def _html(result: object) -> str:
     raise UsageError(f"a {type(result).__name__} has no page; expected an Evaluation, a Comparison or a Benchmark")
@@ -59,14 +73,14 @@ def _html(result: object) -> str:
 
 @_html.register
 def _(result: Evaluation) -> str:
-    return render_evaluation(result, {})
+    return render_evaluation(_dated(result), {})
 
 
 @_html.register
 def _(result: Comparison) -> str:
-    return render_comparison(result, {})
+    return render_comparison(_dated(result), {})
 
 
 @_html.register
 def _(result: Benchmark) -> str:
-    return render_benchmark(result)
+    return render_benchmark(_dated(result))

@@ -7,18 +7,26 @@ from PIL import Image
 from xception.bundle import Bundle
 from xception.intervals import Interval
 from xception.quantize.record import Quantization, Trial
-from xception.report.document import Card
+from xception.quantize.speed import Int8Speed
+from xception.report.heading import Card, Heading, origin
 from xception.report.html import page, strips
 from xception.report.plots import layer_error_plot
+from xception.tasks.provenance import CommandRun
 
 
-def render_quantization(result: Quantization, parent: Bundle, pictures: Mapping[str, Image.Image]) -> str:
+def render_quantization(
+    result: Quantization,
+    parent: Bundle,
+    pictures: Mapping[str, Image.Image],
+    run: CommandRun | None = None,
+) -> str:
     """The HTML document.
 
     Args:
         result: the methods that were tried, and what came of the chosen one.
         parent: the float bundle.
         pictures: images by the path of their flip; one that is missing is named without its picture.
+        run: the command that quantized.
 
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
@@ -26,19 +34,50 @@ def render_quantization(result: Quantization, parent: Bundle, pictures: Mapping[
     verdict = result.verdict
     parent_top1 = verdict.parent.top1 if verdict else None
     layers, sensitivity = ({row.name: row.error for row in rows} for rows in (result.layers, result.sensitivity))
+    heading = Heading(
+        title=f"{parent.model.name} in int8",
+        conclusion=" ".join(_conclusion(result)),
+        conditions=f"{result.sentence()}.",
+        origin=origin(run, {}),
+        cards=tuple(_cards(result, parent)),
+    )
     return page(
         "quantization.html.j2",
+        heading=heading,
         result=result,
-        title=parent.model.name,
         parent_top1=parent_top1,
         changed=round((1 - verdict.top1_agreement) * verdict.candidate.seen) if verdict else 0,
-        cards=tuple(_cards(result, parent)),
         outcome=outcome,
         pictures=pictures,
         strips=strips([parent_top1, *map(_top1, result.trials)]),
         ranges=_ranges(result.trials),
         chart=layer_error_plot(layers, sensitivity) if layers else "",
     )
+
+
+def _conclusion(result: Quantization) -> Iterator[str]:
+    """The gate's word, how far it is certain, and the verdict on speed."""
+    if not result.passed:
+        yield "No method kept the accuracy: the gate failed."
+        return
+    yield f"int8 by {result.chosen} passed the gate."
+    test = result.verdict.non_inferiority if result.verdict else None
+    if test and test.verdict == "yes":
+        yield f"It loses less than {100 * test.margin:g} points of top-1 accuracy, with 95 % confidence."
+    elif test:
+        needed = f", where about {test.images_needed:,} would" if test.images_needed else ""
+        yield f"{test.images:,} images do not show that it loses less than {100 * test.margin:g} points{needed}."
+    if result.speed:
+        sentence = result.speed.sentence()
+        yield f"{sentence[0].upper()}{sentence[1:]}." if result.speed.verdict == "undecided" else f"{sentence}."
+
+
+def speed_card(speed: Int8Speed, where: str = "") -> Card:
+    """A factor where the interval decides, and no verdict where it does not."""
+    low, high = (f"{bound:.2f}" for bound in (speed.ratio.low, speed.ratio.high))
+    value = "no verdict" if speed.verdict == "undecided" else f"{speed.ratio.value:.2f} \u00d7"
+    note = f"{speed.verdict} here: {low} to {high} times the images per second of float"
+    return Card(label="int8 speed", value=value, note=f"{note}{where}")
 
 
 def outcome(trial: Trial) -> str:
@@ -57,6 +96,8 @@ def _cards(result: Quantization, parent: Bundle) -> Iterator[Card]:
     chosen = next((trial for trial in result.trials if trial.method == result.chosen), None)
     if chosen and chosen.size_bytes:
         yield Card(label="Size", value=f"{chosen.size_bytes / parent.size_bytes:.0%}", note="of float32")
+    if result.speed:
+        yield speed_card(result.speed)
 
 
 def _ranges(trials: Sequence[Trial]) -> str:

@@ -8,12 +8,13 @@ from PIL import Image
 
 from xception.bundle import Bundle, Score
 from xception.errors import InputError
-from xception.report.document import Card
-from xception.report.evaluation import accuracy_card, judged
+from xception.report.evaluation import accuracy_card, conclusion, judged
+from xception.report.heading import Card, Heading, origin
 from xception.report.html import page
 from xception.report.pictures import as_seen, thumbnails
 from xception.report.plots import rate_search_curve, training_curves
 from xception.tasks.evaluation import Evaluation
+from xception.tasks.provenance import CommandRun, run_now
 from xception.train.logs import Epoch, median_speed
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def render_training(
     validation: Evaluation | None = None,
     pictures: Pictures = NO_PICTURES,
     search: "RateSearch | None" = None,
+    run: CommandRun | None = None,
 ) -> str:
     """The page as an HTML document.
 
@@ -56,18 +58,24 @@ def render_training(
         validation: the figures of the bundle on the validation part.
         pictures: images of both parts.
         search: the search for the learning rate, if there was one.
+        run: the command that trained.
 
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.
     """
     from xception.train.manifest import settings_of
 
+    heading = Heading(
+        title=f"Training of {bundle.model.name}",
+        conclusion=" ".join(_conclusion(bundle, history, validation)),
+        conditions=f"Bundle {bundle.model.digest[:12]}, made from the recipe below.",
+        origin=origin(run, manifest.environment),
+        cards=tuple(_cards(bundle, history)),
+    )
     return page(
         "training.html.j2",
-        title=f"Training of {bundle.model.name}",
+        heading=heading,
         name=bundle.model.name,
-        bundle=bundle,
-        cards=tuple(_cards(bundle, history)),
         curves=training_curves(history),
         search=search,
         rates=rate_search_curve(search) if search else "",
@@ -81,7 +89,7 @@ def render_training(
     )
 
 
-def write_page(storage: "Storage", bundle: Bundle) -> str:
+def write_page(storage: "Storage", bundle: Bundle, run: CommandRun | None = None) -> str:
     """Write the page of a finished run into its folder; returns its place.
 
     Pictures come from the run's data, and are left out where these cannot be read any more.
@@ -96,9 +104,22 @@ def write_page(storage: "Storage", bundle: Bundle) -> str:
 
     manifest, validation = manifest_at(storage.place), read_validation(storage)
     pictures = _pictures(manifest, validation)
-    html = render_training(bundle, read_history(storage), manifest, validation, pictures, read_rate_search(storage))
+    search = read_rate_search(storage)
+    html = render_training(bundle, read_history(storage), manifest, validation, pictures, search, run or run_now())
     storage.write(PAGE, html.encode())
     return f"{storage.place}/{PAGE}"
+
+
+def _conclusion(bundle: Bundle, history: Sequence[Epoch], validation: Evaluation | None) -> Iterator[str]:
+    """The accuracy on images that were held out; without any, the last training loss, which judges nothing."""
+    if validation and validation.seen:
+        yield "On images that were held out:"
+        yield from conclusion(validation)
+    elif history:
+        yield f"Training ended with a loss of {history[-1].train_loss:.4f}; no figures of held-out images say how good"
+        yield f"{bundle.model.name} is."
+    else:
+        yield "No epoch was recorded."
 
 
 def _pictures(manifest: "RunManifest", validation: Evaluation | None) -> Pictures:

@@ -3,6 +3,8 @@
 import hashlib
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -59,6 +61,13 @@ class CommandRun(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     """The folder that the paths in the command start from."""
     command: tuple[str, ...]
+    """Empty for a program."""
+
+
+def run_now(command: Iterable[str] = ()) -> CommandRun:
+    """The run of a command, or of a program, at this moment in this folder."""
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    return CommandRun(date=date, folder=str(Path.cwd()), command=tuple(command))
 
 
 class ResultProvenance(msgspec.Struct, frozen=True, kw_only=True):
