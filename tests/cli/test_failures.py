@@ -1,9 +1,10 @@
 import errno
+from pathlib import Path
 
 import pytest
 
-from xception.cli.app import run
-from xception.cli.failures import EXIT_FAULT, EXIT_INTERRUPTED, ending_of
+from xception.cli.app import COMMANDS, run
+from xception.cli.failures import EXIT_FAULT, EXIT_INTERRUPTED, VERBS_ELSEWHERE, ending_of
 from xception.errors import CheckFailed, DecodeError, UnknownName
 
 
@@ -43,3 +44,35 @@ def test_an_unforeseen_error_is_one_printable_sentence_and_no_verdict(
     assert "--debug" in errors
     assert "secret" not in errors
     assert errors.rstrip().isprintable()
+
+
+@pytest.mark.parametrize(
+    ("words", "suggested"),
+    [
+        (("predct", "a"), "did you mean predict?"),
+        (("classify", "a"), "did you mean predict?"),
+        (("data", "chek"), "did you mean data check?"),
+        (("nonsense",), "expected one of list, info, convert"),
+        (("photo.jpg",), "xception predict keras_xception.imagenet photo.jpg"),
+        (("predict", "photo.jpg"), "xception predict keras_xception.imagenet photo.jpg"),
+        (("predict", "photo.jpg", "a-model"), "xception predict a-model photo.jpg"),
+        (("folder",), "xception info folder"),
+    ],
+)
+def test_what_was_meant_is_suggested(
+    words: tuple[str, ...],
+    suggested: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo.jpg").touch()
+    (tmp_path / "folder").mkdir()
+    assert run(list(words)) == 2
+    assert suggested in capsys.readouterr().err
+
+
+def test_every_verb_that_is_suggested_exists() -> None:
+    assert set(VERBS_ELSEWHERE.values()) <= set(COMMANDS)
+    assert not set(VERBS_ELSEWHERE) & set(COMMANDS)

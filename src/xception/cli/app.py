@@ -125,7 +125,7 @@ def run(arguments: list[str]) -> int:
             _discard_output()
         if debug:
             traceback.print_exc()
-        ending = ending_of(error, tokens)
+        ending = ending_of(error, tokens, tuple(COMMANDS))
         say(f"xception: {ending.sentence}")
         return ending.code
     return 0

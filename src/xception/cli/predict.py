@@ -19,8 +19,9 @@ from xception.cli.options import (
     check_failed,
 )
 from xception.cli.origin import made_here
-from xception.cli.output import Screen, Watched, print_facts, say
+from xception.cli.output import Screen, Watched, command, print_facts, say
 from xception.cli.progress import progress_bar
+from xception.data.files import is_image
 from xception.data.images import open_images
 from xception.data.inventory import inventory_of
 from xception.data.source import Source
@@ -70,6 +71,7 @@ def predict(
         out: Folder of the result: with --vendor; else a file, .parquet, .jsonl or .csv.
     """
     table = None if vendor else out
+    _check_order(model, sources)
     _check(sources, vendor, out, one_form=json + csv + bool(out), logits=logits)
     check_at_least_one(top=top)
     require_all(*packages_to_run(model, engine.backend), *packages_for(*sources), *packages_for_table(table))
@@ -95,6 +97,19 @@ def predict(
     if vendor and out:
         _report(out, written)
     check_failed(tally.seen, tally.failed, max_failed)
+
+
+def _check_order(model: str, sources: tuple[str, ...]) -> None:
+    """Refuse an image in the place of the model.
+
+    Raises:
+        UsageError: the first operand is an image.
+    """
+    if is_image(model) and Path(model).is_file():
+        first, others = sources[:1] or ("keras_xception.imagenet",), sources[1:]
+        raise UsageError(
+            f"{model} is an image, and the model comes first: {command('predict', *first, model, *others)}"
+        )
 
 
 def _check(sources: tuple[str, ...], vendor: str | None, out: Path | None, *, one_form: int, logits: bool) -> None:
