@@ -20,7 +20,6 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,6 +30,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks import device
+from benchmarks.loader_rates import fed_rate, first_batch, loader_rate
 from benchmarks.training_steps import FULL, SMOKE, STEPS, CompilingAhead, Row, Scale, blank, noise, plain_recipe, timed
 from xception.errors import EnvironmentFault
 from xception.pipeline.engine import Engine
@@ -38,9 +38,8 @@ from xception.tasks.evaluate import evaluate
 from xception.train.assembly import assemble, open_parts
 from xception.train.batch_augment import Batch
 from xception.train.callbacks import Callback, RunningTraining
-from xception.train.loader import default_workers, prepared_batches, training_batches
+from xception.train.loader import default_workers
 from xception.train.logs import Epoch
-from xception.train.loop import Parts
 from xception.train.recipe import Recipe, load_recipe
 from xception.train.trainer import train_network
 from xception.train.validation import validate
@@ -212,48 +211,15 @@ def files(task: Task) -> Row:
     recipe = _cifar10(task, 10)
     parts = assemble(recipe)
     parts.state.network.train()
-    alone = timed(lambda batch: parts.stepper(parts.state, batch), _batch_of(parts), task.scale)
+    alone = timed(lambda batch: parts.stepper(parts.state, batch), first_batch(parts), task.scale)
     task.say(f"   step: {alone}")
     figures: Row = {"step": alone}
     for workers in sorted({1, task.workers // 2 or 1, task.workers}):
-        figures[f"loader, {workers} workers"] = _loader_rate(parts, workers, min(task.scale.fed_steps, 6 * workers))
+        figures[f"loader, {workers} workers"] = loader_rate(parts, workers, min(task.scale.fed_steps, 6 * workers))
         task.say(f"   loader, {workers} workers: {figures[f'loader, {workers} workers']:.0f} images/s")
-    figures["from_files"] = _fed_rate(parts, task.workers, task.scale.fed_steps)
+    figures["from_files"] = fed_rate(parts, task.workers, task.scale.fed_steps)
     figures["from_files_over_step"] = figures["from_files"] / alone["images_per_second"]
     return figures
-
-
-def _batch_of(parts: Parts) -> Batch:
-    """A batch of the run on its device."""
-    return next(training_batches(parts.fabric, parts.batches, 0, 1, 0))
-
-
-def _loader_rate(parts: Parts, workers: int, steps: int) -> float:
-    """Images per second that worker processes prepare, after their start."""
-    skipped = 2 * workers
-    made = prepared_batches(parts.batches, 0, skipped + steps, workers, pinned=parts.fabric.device.type == "cuda")
-    count, started = 0, 0.0
-    for number, batch in enumerate(made):
-        if number == skipped:
-            started = time.perf_counter()
-        elif number > skipped:
-            count += len(batch.levels)
-    return count / max(1e-9, time.perf_counter() - started)
-
-
-def _fed_rate(parts: Parts, workers: int, steps: int) -> float:
-    """Images per second of training from files, after the start of the workers."""
-    skipped = min(16, steps // 2)
-    made = training_batches(parts.fabric, parts.batches, 0, skipped + steps, workers)
-    for batch in islice(made, skipped):
-        parts.stepper(parts.state, batch)
-    device.wait()
-    started, count = time.perf_counter(), 0
-    for batch in made:
-        parts.stepper(parts.state, batch)
-        count += len(batch.levels)
-    device.wait()
-    return count / (time.perf_counter() - started)
 
 
 class Rows(Callback):
@@ -323,14 +289,14 @@ def _affordable_epochs(task: Task) -> tuple[int, Row]:
     started = time.monotonic()
     parts = assemble(_cifar10(task, 10))
     parts.state.network.train()
-    batch = _batch_of(parts)
+    batch = first_batch(parts)
     parts.stepper(parts.state, batch)
     device.wait()
     once_s = time.monotonic() - started
     if task.compiling:
         task.compiling.wait(COMPILING_S)  # they would slow the measurement down
     rate = timed(lambda batch: parts.stepper(parts.state, batch), batch, task.scale)
-    loader = _loader_rate(parts, task.workers, 3 * task.workers) if task.workers else None
+    loader = loader_rate(parts, task.workers, 3 * task.workers) if task.workers else None
     begun = time.monotonic()
     validate(parts.fabric, parts.bundle, parts.state.published, parts.validation, batch_size=512)
     validation_s = time.monotonic() - begun

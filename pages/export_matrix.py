@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from pages.markdown import ROOT, markdown_table, with_tables
+from pages.markdown import ROOT, markdown_table, measured, with_tables
 from xception.arch.variants import VARIANTS
 from xception.forms import FORMS, exportable
 
@@ -22,11 +20,6 @@ NARROW = "\\*"
 def generated() -> Mapping[Path, str]:
     """The page with the tables of what was measured."""
     return {PAGE: updated(PAGE.read_text(encoding="utf-8"))}
-
-
-def measured() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = msgspec.json.decode(DATA.read_bytes())
-    return found
 
 
 def tables(data: dict[str, dict[str, Any]]) -> dict[str, str]:
@@ -93,5 +86,5 @@ def _variants(names: list[str], data: dict[str, dict[str, Any]]) -> str:
 
 
 def updated(text: str) -> str:
-    found = {name: f"\n{table}\n" for name, table in tables(measured()).items()}
+    found = {name: f"\n{table}\n" for name, table in tables(measured(DATA)).items()}
     return with_tables(text, found)

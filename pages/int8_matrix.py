@@ -4,9 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from pages.markdown import ROOT, markdown_table, with_tables
+from pages.markdown import ROOT, markdown_table, measured, with_tables
 from xception.forms import FORMS, quantizable
 
 PAGE = ROOT / "docs/explanation/int8.md"
@@ -18,11 +16,6 @@ Cells = dict[str, dict[str, Any]]
 def generated() -> Mapping[Path, str]:
     """The page with the tables of what was measured."""
     return {PAGE: updated(PAGE.read_text(encoding="utf-8"))}
-
-
-def measured() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = msgspec.json.decode(DATA.read_bytes())
-    return found
 
 
 def tables(data: dict[str, dict[str, Any]]) -> dict[str, str]:
@@ -64,4 +57,4 @@ def _refusals(rows: Mapping[str, Cells]) -> Iterator[str]:
 
 def updated(text: str) -> str:
     """The page with tables of the present measurements."""
-    return with_tables(text, tables(measured()))
+    return with_tables(text, tables(measured(DATA)))

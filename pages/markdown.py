@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,3 +25,9 @@ def with_tables(text: str, tables: Mapping[str, str]) -> str:
             raise ValueError(f"the page has no place for the table {name!r}; expected {start.strip()} and {end} in it")
         text = before + start + table + end + after
     return text
+
+
+def measured(data: Path) -> dict[str, dict[str, Any]]:
+    """The document with the measurements that a page shows."""
+    found: dict[str, dict[str, Any]] = msgspec.json.decode(data.read_bytes())
+    return found

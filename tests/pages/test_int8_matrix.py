@@ -6,7 +6,8 @@ from typing import cast
 import pytest
 
 from benchmarks.int8_matrix import EXPORTED, ROWS
-from pages.int8_matrix import measured, tables
+from pages.int8_matrix import DATA, tables
+from pages.markdown import measured
 from xception.export.targets import EXPORT_TARGETS
 from xception.forms import FORMS, OLDEST_INT8_OPSET, Form, quantizable
 
@@ -15,7 +16,7 @@ from xception.forms import FORMS, OLDEST_INT8_OPSET, Form, quantizable
 def test_what_was_refused_is_what_the_forms_refuse(to: Form) -> None:
     int8 = FORMS[to].int8
     assert int8
-    cells = measured()["quantize"]
+    cells = measured(DATA)["quantize"]
     assert list(cells) == list(ROWS), "run python -m benchmarks.int8_matrix, then make pages"
     for row, (options, tuning) in ROWS.items():
         opset = cast(int, options.get("opset", OLDEST_INT8_OPSET))
@@ -27,14 +28,14 @@ def test_what_was_refused_is_what_the_forms_refuse(to: Form) -> None:
 
 
 def test_int8_bundles_were_exported_to_all_targets_that_take_graphs() -> None:
-    cells = measured()["export"]
+    cells = measured(DATA)["export"]
     assert list(cells) == list(EXPORTED)
     for to, cell in cells.items():
         assert ("refused" not in cell) == ("int8" in EXPORT_TARGETS[to].graphs), to
 
 
 def test_another_number_would_change_the_page() -> None:
-    data = copy.deepcopy(measured())
+    data = copy.deepcopy(measured(DATA))
     before = tables(data)
     data["quantize"]["none"]["onnx"]["logit_error"] = 0.5
     assert tables(data)["int8-options"] != before["int8-options"]
