@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.support.keys import write_keys
+from tests.support.keys import write_keys, write_two_pairs
 from xception.bundle import SIGNATURE, Bundle, open_bundle, write_bundle
 from xception.errors import CheckFailed, InputError, UsageError
 from xception.signature import sign_bundle, verify_signature
@@ -17,10 +17,7 @@ from xception.signature import sign_bundle, verify_signature
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the key pairs `private.pem` and `public.pem`, and `other-private.pem` and `other-public.pem`."""
-    folder = tmp_path_factory.mktemp("keys")
-    write_keys(folder)
-    write_keys(folder, "other-")
-    return folder
+    return write_two_pairs(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.keys import write_keys
+from tests.support.keys import write_two_pairs
 from xception.bundle import SIGNATURE, Bundle, open_bundle
 from xception.cli.app import run
 from xception.signature import sign_bundle
@@ -12,10 +12,7 @@ from xception.signature import sign_bundle
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("keys")
-    write_keys(folder)
-    write_keys(folder, "other-")
-    return folder
+    return write_two_pairs(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture

@@ -15,3 +15,10 @@ def write_keys(folder: Path, start: str = "", *, is_rsa: bool = False, password:
     public = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
     (folder / f"{start}private.pem").write_bytes(private)
     (folder / f"{start}public.pem").write_bytes(public)
+
+
+def write_two_pairs(folder: Path) -> Path:
+    """`private.pem` and `public.pem`, and `other-private.pem` and `other-public.pem`, in the folder that comes back."""
+    write_keys(folder)
+    write_keys(folder, "other-")
+    return folder
