@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from tests.fuzz.litert_trials import forked_trials
 from xception.backends import trial
 from xception.backends.base import open_session
 from xception.backends.trial import mark_as_tried, try_litert
@@ -46,6 +47,16 @@ def test_a_file_that_crashes_the_runtime_is_refused(forms: dict[str, Bundle], de
     bundle = write_bundle(tmp_path / "deadly", whole.model, whole.labels, {"model.tflite": deadly})
     with pytest.raises(InputError, match=r"LiteRT crashes on .*model.tflite .*ended with -?\d+.* get the model"):
         open_session(bundle)
+
+
+def test_forks_find_what_processes_find(sound: bytes, deadly: bytes, tmp_path: Path) -> None:
+    """The fuzzer's trials of many files, against one process each."""
+    with forked_trials() as forked:
+        for content in (sound, b"no graph", deadly, sound):
+            (tmp_path / "model.tflite").write_bytes(content)
+            found = forked(tmp_path / "model.tflite")
+            assert found == trial.exit_status(tmp_path / "model.tflite")
+            assert bool(found) == (content is deadly)
 
 
 def test_a_sound_file_is_tried_once(sound: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

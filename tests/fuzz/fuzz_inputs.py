@@ -21,6 +21,7 @@ from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
+from unittest import mock
 
 import msgspec
 import numpy as np
@@ -28,7 +29,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.fuzz.fuzz_readers import Tally, guarded, mutate, report
+from tests.fuzz.litert_trials import forked_trials
 from tests.support.samples import CLASSES, drawn_tensors, encoded, picture
+from xception.backends import trial
 from xception.backends.base import open_session
 from xception.bundle import MANIFEST, Bundle, Graph, Model, Network, open_bundle, write_bundle
 from xception.data.decode import decode
@@ -266,13 +269,14 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp())
     print(f"whatever fails is kept in {folder}", file=sys.stderr)
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")  # what is remembered of mutated files is of no use to anybody
-    for target in [options.target] if options.target else TARGETS:
-        fuzz(target, range(20), options.seed + 1, folder)  # imports what it needs, and its threads
-        in_use_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (in_use_bytes + MEMORY_BYTES, hard))
-        print(report(target, fuzz(target, range(options.cases), options.seed, folder)), flush=True)
-        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    with forked_trials() as exit_status, mock.patch.object(trial, "exit_status", exit_status):
+        for target in [options.target] if options.target else TARGETS:
+            fuzz(target, range(20), options.seed + 1, folder)  # imports what it needs, and its threads
+            in_use_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            _, hard = resource.getrlimit(resource.RLIMIT_AS)
+            resource.setrlimit(resource.RLIMIT_AS, (in_use_bytes + MEMORY_BYTES, hard))
+            print(report(target, fuzz(target, range(options.cases), options.seed, folder)), flush=True)
+            resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,22 @@
 """A short run over every target in every test run; `fuzz_inputs.py` itself runs as long as one likes."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.fuzz.fuzz_inputs import TARGETS, Target, case, fuzz
+from tests.fuzz.litert_trials import forked_trials
+from xception.backends import trial
 
 CASES_PER_TARGET = 40
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_trials() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch, forked_trials() as exit_status:
+        patch.setattr(trial, "exit_status", exit_status)
+        yield
 
 
 @pytest.mark.parametrize("target", TARGETS)

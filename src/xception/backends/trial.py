@@ -27,25 +27,31 @@ def try_litert(content: bytes, path: Path) -> None:
     """
     if _mark(content).exists():
         return
-    import subprocess  # which most calls do without
-
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "model.tflite"
         copy.write_bytes(content)
-        command = [sys.executable, litert_trial.__file__, str(copy)]
-        try:
-            done = subprocess.run(command, check=False, capture_output=True, timeout=MAX_TRIAL_S)  # noqa: S603
-        except subprocess.TimeoutExpired as error:
-            raise InputError(
-                f"LiteRT was still busy with one image of {path} after {MAX_TRIAL_S} s; get the model from its source "
-                "again"
-            ) from error
-    if done.returncode:
+        status = exit_status(copy)
+    if status is None:
         raise InputError(
-            f"LiteRT crashes on {path} (its process ended with {done.returncode}): the file is damaged or made to do "
+            f"LiteRT was still busy with one image of {path} after {MAX_TRIAL_S} s; get the model from its source again"
+        )
+    if status:
+        raise InputError(
+            f"LiteRT crashes on {path} (its process ended with {status}): the file is damaged or made to do "
             "so; get the model from its source again"
         )
     mark_as_tried(content)
+
+
+def exit_status(file: Path) -> int | None:
+    """The status with which a process ends that runs a file; None where it does not end in time."""
+    import subprocess  # which most calls do without
+
+    command = [sys.executable, litert_trial.__file__, str(file)]
+    try:
+        return subprocess.run(command, check=False, capture_output=True, timeout=MAX_TRIAL_S).returncode  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def mark_as_tried(content: bytes) -> None:
