@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,8 @@ def _command(pid: int) -> str:
         return ""
 
 
-@pytest.fixture(scope="session")
-def door() -> Iterator[FaultyStorage]:
+@contextmanager
+def opened_door() -> Iterator[FaultyStorage]:
     """The storage as all processes reach it; it has no faults until a check wants some."""
     import boto3
 
@@ -104,8 +105,14 @@ def door() -> Iterator[FaultyStorage]:
 
 
 @pytest.fixture(scope="session")
-def nodes(door: FaultyStorage) -> Iterator[Nodes]:
-    """The one cluster of all checks; its actors find the storage behind the door."""
+def door() -> Iterator[FaultyStorage]:
+    with opened_door() as made:
+        yield made
+
+
+@contextmanager
+def opened_nodes() -> Iterator[Nodes]:
+    """A cluster; its actors find the storage behind the door that is there already."""
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": Nodes.CPUS, "object_store_memory": 90 << 20, "include_dashboard": False}
@@ -115,6 +122,13 @@ def nodes(door: FaultyStorage) -> Iterator[Nodes]:
     made.cluster.shutdown()
 
 
+@pytest.fixture(scope="session")
+def nodes(door: FaultyStorage) -> Iterator[Nodes]:
+    """The one cluster of all checks."""
+    with opened_nodes() as made:
+        yield made
+
+
 @dataclass(frozen=True)
 class Data:
     """A bundle and images, and the result of one process that nobody disturbed."""
@@ -122,9 +136,6 @@ class Data:
     bundle: Path
     images: Path
     expected: dict[str, bytes]
-
-
-Start = Callable[..., "subprocess.Popen[str]"]
 
 
 def start(bundle: Path, source: Path | str, out: Path | str, *options: str) -> "subprocess.Popen[str]":
@@ -142,9 +153,13 @@ def ended(run: "subprocess.Popen[str]", status: int = 0) -> str:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory, door: FaultyStorage) -> Data:
+    return prepared(tmp_path_factory.mktemp("data"))
+
+
+def prepared(folder: Path) -> Data:
+    """The data in a folder, and their images in the storage too."""
     import boto3
 
-    folder = tmp_path_factory.mktemp("data")
     python = os.environ.get("PACKAGE_PYTHON", str(ROOT / ".venv/bin/python"))
     subprocess.run([python, "-m", "tests.cluster.make_data", str(folder)], check=True, cwd=ROOT)
     for shard in (folder / "images").iterdir():
