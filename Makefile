@@ -129,9 +129,9 @@ bench: $(STAMP)
 peers: $(STAMP)
 	$(BIN)/python -m benchmarks.peers $(ARGS)
 
-# The server under ten times its load, with and without its admission: make serving ARGS="--seconds 20"
+# The server judged part by part, under ten times its load among others: make serving ARGS="--only overload --seconds 20"
 serving: $(STAMP)
-	$(BIN)/python -m benchmarks.serving $(ARGS)
+	$(BIN)/python -m benchmarks.serving_acceptance $(ARGS)
 
 # Where there is a GPU that torch can use; each ends within five minutes.
 gpu: $(STAMP)

@@ -1,17 +1,13 @@
-"""Measure `xception serve` on this machine: make serving ARGS="--seconds 60"
+"""A server in processes of its own, clients that count what it answers, and what both are measured by.
 
-The server has one half of the cores and the client the other, so that neither takes from the other. Requests of the
-overload are open loop: they come when they come, whether earlier ones were answered or not. A server that takes every
-request, whatever its queue, is measured too: it is what admission saves from.
+Requests of the overload are open loop: they come when they come, whether earlier ones were answered or not.
 """
 
-import argparse
 import asyncio
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -22,13 +18,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from benchmarks.record import FOLDER, measured_on, save
-from benchmarks.run import untrained
 from tests.serve.running import free_port, is_open
-from tests.support.samples import encoded, picture
 from xception.data.memory import as_item
 from xception.data.source import Items
-from xception.export.export import export_bundle
 from xception.pipeline.engine import Engine
 from xception.speed.benchmark import benchmark
 
@@ -114,6 +106,17 @@ async def closed_loop(client: Client, clients: int, seconds: float) -> float:
     return len(client.tally.seconds.get(200, [])) / (time.perf_counter() - began)
 
 
+async def counted_loop(client: Client, clients: int, requests: int) -> None:
+    """That many requests by clients that ask again as soon as they are answered."""
+    left = iter(range(requests))
+
+    async def ask_again() -> None:
+        for _ in left:
+            await client.ask()
+
+    await asyncio.gather(*(ask_again() for _ in range(clients)))
+
+
 async def open_loop(client: Client, rate: float, seconds: float, seed: int = 0) -> None:
     """Requests at the times of a Poisson process."""
     rng = np.random.default_rng(seed)
@@ -133,11 +136,18 @@ class Server:
     process: "subprocess.Popen[bytes]"
     port: int
 
+    def worker(self) -> int:
+        """The process that holds the model."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return max(map(int, children), key=_pages)
+
     def resident_mb(self) -> float:
         """Memory of the process that holds the model."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in children]
-        return max(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return _pages(self.worker()) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _pages(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
 
 
 @contextmanager
@@ -225,54 +235,3 @@ def added_by_http(bundle: Path, server: Server, photo: bytes, cores: set[int]) -
         os.sched_setaffinity(0, everything)
     by_http = client.tally.percentile(200, percent=50)
     return {"by_http_s": by_http, "by_engine_s": median(times), "added_s": by_http - median(times)}
-
-
-def measure(bundle: Path, seconds: float, deadline_s: float) -> dict:
-    cores = sorted(os.sched_getaffinity(0))
-    half = len(cores) // 2 or 1
-    served, asking = set(cores[:half]), set(cores[half:] or cores)
-    os.sched_setaffinity(0, asking)
-    photo = encoded(picture(*PHOTO_PX), "JPEG", quality=90)
-    found: dict = {"deadline_s": deadline_s, "seconds": seconds, "photo_bytes": len(photo)}
-    with serving(bundle, served) as server:
-        found["latency"] = added_by_http(bundle, server, photo, served)
-        ask = photo_request(photo, None)
-        _, rate = run(lambda client: closed_loop(client, CLIENTS, min(10.0, seconds)), server.port, ask)
-        found["capacity_per_s"] = rate
-        found["benchmark_per_s"] = end_to_end(bundle, photo, served, images=64)
-        found["rate_of_benchmark"] = rate / found["benchmark_per_s"]
-        found["overload"] = overload(server, photo, rate, seconds, deadline_s, tell=True)
-    everything = ("--timeout-s", "100000", "--max-queued", "10000000", "--max-bodies-mb", "100000")
-    with serving(bundle, served, *everything) as server:
-        found["without_admission"] = overload(server, photo, rate, seconds, deadline_s, tell=False)
-    return found
-
-
-def table(found: dict) -> str:
-    rows = [f"{key}: {value}" for key, value in found.items() if not isinstance(value, dict)]
-    for name in ("latency", "overload", "without_admission"):
-        rows += ["", name, *(f"  {key}: {value}" for key, value in found[name].items())]
-    return "\n".join(rows) + "\n"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bundle", type=Path, help="by default an untrained network in ONNX")
-    parser.add_argument("--variant", default="ppcls_xception41")
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--deadline", type=float, default=1.0)
-    parser.add_argument("--out", type=Path, default=FOLDER / "serving")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        bundle = arguments.bundle
-        if bundle is None:
-            bundle = export_bundle(
-                untrained(arguments.variant, Path(name) / "weights"), "onnx", Path(name) / "onnx"
-            ).path
-        found = measured_on("onnxruntime", "granian") | measure(bundle, arguments.seconds, arguments.deadline)
-    print(table(found))
-    save(arguments.out, found, table(found))
-
-
-if __name__ == "__main__":
-    main()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.serving import Tally, closed_loop, open_loop, photo_request, run, table
+from benchmarks.serving import Tally, closed_loop, counted_loop, open_loop, photo_request, run
 from tests.serve.running import Running, opened, running
 from tests.support.samples import encoded, picture
 from xception.bundle import Bundle
@@ -37,6 +37,7 @@ def test_a_server_that_refuses_is_counted_as_such(server: Running) -> None:
     assert set(refused.tally.counts) == {400}
 
 
-def test_the_table_has_every_figure() -> None:
-    text = table({"seconds": 1, "latency": {"a": 1}, "overload": {"b": 2}, "without_admission": {"c": 3}})
-    assert all(words in text for words in ("seconds: 1", "a: 1", "b: 2", "c: 3"))
+def test_so_many_requests_are_asked_as_are_wanted(server: Running) -> None:
+    request = photo_request(encoded(picture(), "JPEG"), 60.0)
+    asked, _ = run(lambda client: counted_loop(client, 3, 10), server.port, request)
+    assert asked.tally.counts == {200: 10}
