@@ -271,7 +271,7 @@ def saved(items: Iterable[Item], classes: Sequence[str], folder: Path, preproces
             pixels = np.asarray(image) / preprocess.divisor
             normal = (pixels - np.array(preprocess.mean)) / np.array(preprocess.std)
             image = Image.fromarray(np.uint8(np.clip(normal, 0, 1) * 255))
-        place = folder / classes[item.target or 0]
+        place = folder / classes[item.class_index or 0]
         place.mkdir(parents=True, exist_ok=True)
         image.save(place / f"{item.key.replace('/', '-')}.png")
     return folder

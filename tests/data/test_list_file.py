@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.samples import encoded, picture
-from xception.data.list_file import parse_rows
 from xception.data.sources import open_source
 from xception.errors import InputError
 from xception.labels import Labels, imagenet1k
@@ -25,29 +24,6 @@ def test_a_path_may_hold_spaces_and_lines_may_end_as_they_like(tmp_path: Path) -
     assert [(item.key, item.target) for item in source] == [("a b/c d.png", 1), ("e.png", 0)]
     assert source[1].load() == encoded(picture(seed=1))
     assert source.name == "list.txt"
-
-
-@pytest.mark.parametrize(
-    ("line", "number"),
-    [
-        ("a.png", 2),
-        ("a.png -1", 2),
-        ("a.png 1.5", 2),
-        ("a.png cat", 2),
-        ("7", 2),
-        ("a.png ٣", 2),
-        ("a 99999999", 2),
-        ("a\0b 1", 2),
-    ],
-)
-def test_a_line_of_another_form_is_named_by_its_number(line: str, number: int) -> None:
-    with pytest.raises(InputError, match=rf"line {number} of L is .*expected a path, a space and a class index"):
-        parse_rows(f"ok.png 1\n{line}\n", "L")
-
-
-def test_an_empty_list_is_refused() -> None:
-    with pytest.raises(InputError, match="L is empty"):
-        parse_rows(" \n\n", "L")
 
 
 def test_classes_are_named_by_labels_beside_the_list_or_else_by_index(tmp_path: Path) -> None:

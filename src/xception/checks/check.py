@@ -13,7 +13,7 @@ from xception.checks.findings import ORDER, Finding, Severity, finding
 from xception.checks.inspection import Inspection, inspect
 from xception.data.inventory import EMPTY, Inventory, inventory_of
 from xception.data.look_alikes import Fingerprint, image_fingerprint, look_alikes
-from xception.data.source import Item, Source
+from xception.data.source import Item, Source, Target, indices_of
 from xception.errors import DecodeError
 from xception.machine import cores
 from xception.pipeline.lane import WORKERS_PER_CORE
@@ -66,7 +66,7 @@ class _ImageFacts:
     """Facts that are kept of an image: some two hundred bytes, and not the image."""
 
     key: str
-    target: int | None
+    target: Target | None
     digest: bytes
     fingerprint: Fingerprint | None
     findings: tuple[Finding, ...]
@@ -197,8 +197,14 @@ def _copies(images: Iterable[_ImageFacts], classes: Sequence[str]) -> Iterator[F
 
 
 def _labels(group: Iterable[_ImageFacts], classes: Sequence[str]) -> str:
-    names = sorted({"no label" if each.target is None else classes[each.target] for each in group})
+    names = sorted({_named(each.target, classes) for each in group})
     return f"labelled {' and '.join(names)}"
+
+
+def _named(target: Target | None, classes: Sequence[str]) -> str:
+    if target is None:
+        return "no label"
+    return " + ".join(classes[index] for index in indices_of(target)) or "no class"
 
 
 def _leaks(images: Iterable[_ImageFacts], others: Sequence[_ImageFacts]) -> Iterator[Finding]:
@@ -248,5 +254,5 @@ def _classes(images: Iterable[_ImageFacts], classes: Sequence[str]) -> Iterator[
 
 
 def _per_class(images: Iterable[_ImageFacts], classes: Sequence[str]) -> dict[str, int]:
-    counts = Counter(each.target for each in images)
+    counts = Counter(target for each in images for target in indices_of(each.target))
     return {name: counts[target] for target, name in enumerate(classes)}

@@ -8,9 +8,9 @@ from functools import partial
 from xception.checks.findings import Finding, finding
 from xception.data.classes import class_names, imagenet_classes
 from xception.data.files import Below, Files, is_image
-from xception.data.ground_truth import image_stem
-from xception.data.list_file import LIST_SUFFIXES, BadLine, ListRow, classes_of_rows, find_root, parse_lines
-from xception.data.source import Item, Lazy
+from xception.data.list_file import LIST_SUFFIXES, classes_of_rows, find_root, with_suffixes
+from xception.data.list_rows import BadLine, ListRow, parse_lines
+from xception.data.source import Item, Lazy, Target
 from xception.errors import InputError
 from xception.labels import index_classes
 
@@ -22,11 +22,11 @@ def survey_list(name: str, text: str, files: Files) -> tuple[Lazy, list[Finding]
         OSError: the files next to the list cannot be read.
         InputError: an empty list, or a label file that is no text.
     """
-    rows, bad = parse_lines(text)
+    rows, bad = parse_lines(text, class_names([files], 0) or ())
     if not rows and not bad:
         raise InputError(f"the list {name} is empty; expected one line per image, with a path and a class index")
     images = _images(files, rows)
-    rows = _with_suffixes(rows, images)
+    rows = with_suffixes(rows, images)
     paths = [row.path for row in rows]
     targets, classes = _classes(files, rows)
     found = [
@@ -38,12 +38,15 @@ def survey_list(name: str, text: str, files: Files) -> tuple[Lazy, list[Finding]
     return _source(name, paths, targets, classes, images), found
 
 
-def _source(name: str, paths: Sequence[str], targets: Sequence[int], classes: tuple[str, ...], images: Files) -> Lazy:
+def _source(
+    name: str, paths: Sequence[str], targets: Sequence[Target], classes: tuple[str, ...], images: Files
+) -> Lazy:
     """All images of a list; one whose index has no class has no label."""
 
     def item(index: int) -> Item:
         path, target = paths[index], targets[index]
-        return Item(path, target if target < len(classes) else None, partial(images.read, path))
+        is_known = isinstance(target, tuple) or target < len(classes)
+        return Item(path, target if is_known else None, partial(images.read, path))
 
     return Lazy(name, classes, range(len(paths)), item)
 
@@ -64,10 +67,10 @@ def _out_of_range(rows: Sequence[ListRow], classes: tuple[str, ...]) -> Iterator
             yield finding("index_out_of_range", [row.path], detail)
 
 
-def _classes(files: Files, rows: Sequence[ListRow]) -> tuple[Sequence[int], tuple[str, ...]]:
+def _classes(files: Files, rows: Sequence[ListRow]) -> tuple[Sequence[Target], tuple[str, ...]]:
     """The class index of each row, and the classes: those that the list names, or the names in the label file, else
     ImageNet's ids for its images, or one class for each index in use."""
-    if rows and rows[0].target < 0:
+    if rows and any(row.target < 0 for row in rows):
         return classes_of_rows(rows, files)
     named = class_names([files], 0) or imagenet_classes([row.path for row in rows], ())
     targets = [row.target for row in rows]
@@ -79,14 +82,6 @@ def _images(files: Files, rows: Sequence[ListRow]) -> Files:
     with suppress(OSError):
         return Below(files, folder) if (folder := find_root(files, rows)) else files
     return files
-
-
-def _with_suffixes(rows: list[ListRow], images: Files) -> list[ListRow]:
-    """The rows with whole file names, where the list has them without a suffix."""
-    if all(is_image(row.path) for row in rows):
-        return rows
-    by_stem = {image_stem(entry): entry for entry in images.entries() if is_image(entry)}
-    return [row if is_image(row.path) else row._replace(path=by_stem.get(row.path, row.path)) for row in rows]
 
 
 def _listed_twice(paths: Iterable[str]) -> Iterator[Finding]:

@@ -129,9 +129,10 @@ def _is_readable(item: Item) -> bool:
 
 
 def _write(item: Item, classes: tuple[str, ...], folder: Path) -> DrawnImage:
-    if item.target is None:
+    index = item.class_index
+    if index is None:
         raise InputError(f"{item.key} has no label; expected a labelled data set")
-    label = classes[item.target]
+    label = classes[index]
     if Path(label).name != label or label.startswith("."):
         raise InputError(f"the class {label!r} cannot be a folder's name; rename it in the data's labels")
     data, suffix = _encoded(item)

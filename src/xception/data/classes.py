@@ -1,8 +1,9 @@
-"""The names of classes that data know only by index."""
+"""The classes of data: as samples state them, by an index or a name, one or several each, and their names."""
 
 import re
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import overload
 
 from xception.data.files import Files
 from xception.errors import InputError
@@ -17,6 +18,9 @@ LABEL_FILES = ("labels.txt", "classes.txt")
 """Names of the files with class names, one per line, that may lie next to the data."""
 
 
+SET_COLUMNS = ("tags", "finding labels", "finding_labels", "label_set", "classes", "categories")
+"""Names under which tables and records hold all classes of an image, best first."""
+
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "class_id", "class_name", "cls", "target", "category")
 """Names under which tables and records hold a class, best first."""
 
@@ -28,21 +32,75 @@ CLASS_INDEX = re.compile(f"[0-9]{{1,{MAX_INDEX_DIGITS}}}")
 NO_LABEL = -1
 """Class index of a sample that has none."""
 
+SEPARATOR = "|"
+"""Character between the classes of one image, which thus is in no class's name."""
+
+Stated = str | tuple[str, ...]
+"""The class of a sample as text, an index or a name; or all its classes, which may be none."""
+
+
+class LabelSets(Sequence[int | tuple[int, ...]]):
+    """The class indices of each sample of multi-label data, in two flat arrays; `NO_LABEL` of one that has no label.
+
+    Args:
+        indices: those of all samples, one after the other.
+        ends: for each sample the number of indices up to and with its own.
+    """
+
+    def __init__(self, indices: "array[int]", ends: Sequence[int]) -> None:
+        self.indices, self._ends = indices, ends
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, place: int, /) -> int | tuple[int, ...]: ...
+
+    @overload
+    def __getitem__(self, place: slice, /) -> list[int | tuple[int, ...]]: ...
+
+    def __getitem__(self, place: int | slice, /) -> int | tuple[int, ...] | list[int | tuple[int, ...]]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        end = self._ends[place]
+        own = self.indices[self._ends[place - 1] if place % len(self) else 0 : end]
+        return NO_LABEL if NO_LABEL in own else tuple(sorted(own))
+
+
+Targets = Sequence[int | tuple[int, ...]]
+"""The class index of each sample, or the set of them; `NO_LABEL` of one that has none."""
+
 
 class StatedClasses:
-    """The classes of samples that state them as text: all by an index, counted from 0, or all by a name."""
+    """The classes of samples that state them as text: all by an index, counted from 0, or all by a name.
+
+    Where a sample states a set of classes, as a tuple or with `SEPARATOR` between them, the data are multi-label.
+    """
 
     def __init__(self) -> None:
         self._targets = array("q")
+        self._ends: array[int] | None = None
         self._names: dict[str, int] = {}
         self._first: tuple[str, str] | None = None
 
-    def add(self, text: str | None, place: str) -> None:
-        """Note the class of the next sample, `place` in messages; None of one without a class.
+    def add(self, stated: Stated | None, place: str) -> None:
+        """Note the class or the classes of the next sample, `place` in messages; None of one without a label.
 
         Raises:
             InputError: text that can be no class, or a name among indices.
         """
+        if isinstance(stated, str) and SEPARATOR in stated:
+            stated = split_classes(stated, SEPARATOR)
+        if isinstance(stated, tuple):
+            self._ends = array("q", range(1, len(self._targets) + 1)) if self._ends is None else self._ends
+            for text in dict.fromkeys(stated):
+                self._add(text, place)
+        else:
+            self._add(stated, place)
+        if self._ends is not None:
+            self._ends.append(len(self._targets))
+
+    def _add(self, text: str | None, place: str) -> None:
         if text is None:
             self._targets.append(NO_LABEL)
             return
@@ -70,8 +128,13 @@ class StatedClasses:
         """True if the classes are stated by name."""
         return bool(self._names)
 
-    def finish(self, places: Iterable[Files]) -> tuple["array[int]", tuple[str, ...]]:
-        """The class index of each sample, and the classes by their names.
+    @property
+    def highest(self) -> int:
+        """The highest index in use; `NO_LABEL` where no sample has a class."""
+        return max(self._targets, default=NO_LABEL)
+
+    def finish(self, places: Iterable[Files]) -> tuple[Targets, tuple[str, ...]]:
+        """The class index, or the set of them, of each sample, and the classes by their names.
 
         Names have the order of a label file in one of the places, and without one that of the alphabet.
 
@@ -80,7 +143,7 @@ class StatedClasses:
             InputError: it names fewer classes than are in use, or not all names.
         """
         if not self._names:
-            return self._targets, classes_of_indices(places, self._targets)
+            return self._arranged(self._targets), classes_of_indices(places, self._targets)
         classes = class_names(places, 0) or tuple(sorted(self._names))
         index = {name: place for place, name in enumerate(classes)}
         missing = sorted(self._names.keys() - index.keys())
@@ -90,7 +153,16 @@ class StatedClasses:
                 "add it"
             )
         order = [index[name] for name in self._names]
-        return array("q", (target if target == NO_LABEL else order[target] for target in self._targets)), classes
+        targets = array("q", (target if target == NO_LABEL else order[target] for target in self._targets))
+        return self._arranged(targets), classes
+
+    def _arranged(self, targets: "array[int]") -> Targets:
+        return targets if self._ends is None else LabelSets(targets, self._ends)
+
+
+def split_classes(text: str, separator: str | None) -> tuple[str, ...]:
+    """The classes in a text, each once, with white space between them if there is no `separator`."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(separator) if part.strip()))
 
 
 def is_class(text: str) -> bool:

@@ -9,7 +9,8 @@ from typing import IO, BinaryIO, NamedTuple, cast
 
 from xception.data.classes import DEVKIT, imagenet_classes, read_text
 from xception.data.files import Files, sentence
-from xception.data.list_file import classes_of_rows, parse_rows
+from xception.data.list_file import classes_of_rows
+from xception.data.list_rows import parse_rows
 from xception.data.locations import locate, open_files
 from xception.data.matlab import read_structures
 from xception.data.tars import Bounded
@@ -93,8 +94,13 @@ def listed_truth(text: str, place: str) -> Truth:
         InputError: a line of another form, or an image that comes twice.
     """
     rows = parse_rows(text, place)
+    if any(row.is_set for row in rows):
+        raise InputError(
+            f"{place} states several classes for an image; expected one per image in the label file of a folder, or as "
+            "data the list itself, which may state several"
+        )
     indices, classes = classes_of_rows(rows)
-    targets = {image_stem(row.path): index for row, index in zip(rows, indices, strict=True)}
+    targets = {image_stem(row.path): index for row, index in zip(rows, indices, strict=True) if isinstance(index, int)}
     if len(targets) < len(rows):
         raise InputError(f"{place} lists {len(rows) - len(targets)} images twice; expected one line per image")
     names = classes if rows[0].target < 0 else imagenet_classes(targets, targets.values())

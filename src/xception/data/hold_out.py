@@ -1,5 +1,7 @@
 """The part of undivided data that is held out of training: stratified by class, in folds, or by whole groups.
 
+Multi-label data are stratified for all their classes at once, see `stratified_parts`.
+
 The choice depends on nothing but the items' keys, classes and groups: it is the same wherever the data lie.
 """
 
@@ -13,8 +15,10 @@ from math import ceil
 from typing import Annotated, NamedTuple
 
 import msgspec
+import numpy as np
 
-from xception.data.source import Lazy
+from xception.data.source import Lazy, Target, indices_of
+from xception.data.stratify import stratified_parts
 from xception.errors import InputError, UsageError
 
 MAX_SHARE_FOR_MINIMUM = 1 / 5
@@ -22,11 +26,11 @@ MAX_SHARE_FOR_MINIMUM = 1 / 5
 
 FOLD = re.compile(r"([1-9]\d{0,3})/([1-9]\d{0,3})")
 
-Targets = Sequence[int | None]
-"""The class index of each item; None without a label, which counts as a class of its own here."""
+Targets = Sequence[Target | None]
+"""The class index, or the set of them, of each item; None without a label, which counts as a class of its own here."""
 
 Counts = Mapping[int | None, int]
-"""Items of each class."""
+"""Items of each class, where None counts those without any."""
 
 
 class HoldOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,7 +92,12 @@ def divide(source: Lazy, settings: HoldOut = DEFAULT) -> Halves:
         keys.append(item.key)
         targets.append(item.target)
     groups = _groups(source, keys, settings)
-    held_out = _chosen_groups(targets, groups, settings) if groups else _chosen_items(targets, keys, settings)
+    if groups:
+        held_out = _chosen_groups(targets, groups, settings)
+    elif any(isinstance(target, tuple) for target in targets):
+        held_out = _chosen_of_sets([indices_of(target) for target in targets], keys, len(source.classes), settings)
+    else:
+        held_out = _chosen_items(targets, keys, settings)
     _check_classes(source, targets, held_out)
     indices = [array("q"), array("q")]
     for index, is_held_out in zip(source.indices, held_out, strict=True):
@@ -103,19 +112,39 @@ def divide(source: Lazy, settings: HoldOut = DEFAULT) -> Halves:
 
 def _chosen_items(targets: Targets, keys: Sequence[str], settings: HoldOut) -> list[bool]:
     """True for each item that is held out, class by class in the order of the keys' hashes."""
-    by_class: dict[int | None, list[int]] = defaultdict(list)
-    for place in sorted(range(len(keys)), key=lambda place: _order(keys[place])):
+    by_class: dict[Target | None, list[int]] = defaultdict(list)
+    for place in _by_hash(keys):
         by_class[targets[place]].append(place)
     chosen = [False] * len(keys)
     fold, folds = settings.place_and_count
     before = 0
-    for target in sorted(by_class, key=lambda target: -1 if target is None else target):
+    for target in sorted(by_class, key=lambda target: target if isinstance(target, int) else -1):
         places = by_class[target]
         # Each class goes on with the fold after the last class's, so that folds have equal sizes.
         own = places[(fold - 1 - before) % folds :: folds] if fold else places[: _held_out_count(len(places), settings)]
         before += len(places)
         for place in own if len(places) > 1 else ():
             chosen[place] = True
+    return chosen
+
+
+def _chosen_of_sets(
+    sets: Sequence[tuple[int, ...]], keys: Sequence[str], classes: int, settings: HoldOut
+) -> list[bool]:
+    """True for each item of multi-label data that is held out, in the order of the keys' hashes."""
+    order = _by_hash(keys)
+    counts = np.bincount([target for own in sets for target in own], minlength=classes)
+    fold, folds = settings.place_and_count
+    if fold:
+        wanted, parts = np.tile(counts / folds, (folds, 1)), np.full(folds, len(sets) / folds)
+    else:
+        out = np.array([_held_out_count(int(count), settings) if count else 0 for count in counts])
+        size = len(sets) * settings.share
+        wanted, parts = np.stack([counts - out, out]), np.array([len(sets) - size, size])
+    found = stratified_parts([sets[place] for place in order], parts, wanted)
+    chosen = [False] * len(keys)
+    for place, part in zip(order, found, strict=True):
+        chosen[place] = part == (fold - 1 if fold else 1)
     return chosen
 
 
@@ -163,14 +192,15 @@ def _chosen_groups(targets: Targets, groups: Sequence[Hashable], settings: HoldO
         return [False] * len(groups)
     contents: dict[Hashable, Counter[int | None]] = defaultdict(Counter)
     for target, group in zip(targets, groups, strict=True):
-        contents[group][target] += 1
+        contents[group].update(indices_of(target) or (None,))
+    totals = sum(contents.values(), Counter[int | None]())
     if fold and folds > len(contents):
         raise InputError(
             f"{folds} folds cannot be made of {len(contents)} groups, which stay whole; expected fewer folds"
         )
     count = folds or min(len(contents), max(2, round(1 / settings.share)))
-    parts = _balanced_parts(contents, Counter(targets), count)
-    chosen = parts[fold - 1] if fold else _best_part(parts, contents, Counter(targets), settings.share)
+    parts = _balanced_parts(contents, totals, count)
+    chosen = parts[fold - 1] if fold else _best_part(parts, contents, totals, settings.share)
     return [group in chosen for group in groups]
 
 
@@ -206,13 +236,18 @@ def _best_part(
 
 
 def _check_classes(source: Lazy, targets: Targets, held_out: Sequence[bool]) -> None:
-    left = {target for target, out in zip(targets, held_out, strict=True) if not out}
-    lost = sorted({target for target in targets if target is not None} - left)
+    left = {index for target, out in zip(targets, held_out, strict=True) if not out for index in indices_of(target)}
+    lost = sorted({index for target in targets for index in indices_of(target)} - left)
     if lost:
         raise InputError(
             f"all images of {source.classes[lost[0]]!r} in {source.name} would be held out, since they are of groups "
-            "that stay whole; expected a class to be in two groups at least: hold out fewer, or add images"
+            "that stay whole, or rare; expected a class to be in two groups at least: hold out fewer, or add images"
         )
+
+
+def _by_hash(keys: Sequence[str]) -> list[int]:
+    """The places of all keys in the order of the keys' hashes."""
+    return sorted(range(len(keys)), key=lambda place: _order(keys[place]))
 
 
 def _order(name: str) -> bytes:

@@ -1,18 +1,17 @@
 """List files: a path and a class per line, as PaddleClas' train_list.txt or Ascend's val_label.txt hold them, or in the
 columns of a table."""
 
-import csv
-import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from pathlib import PurePosixPath
 
-from xception.data.classes import CLASS_INDEX, LABEL_COLUMNS, StatedClasses, imagenet_classes, is_class, read_text
+from xception.data.classes import StatedClasses, Targets, class_names, imagenet_classes, read_text
 from xception.data.files import Files, Stored, exists, is_image
 from xception.data.inventory import Inventory
+from xception.data.list_rows import ListRow, parse_rows
 from xception.data.locations import locate
-from xception.data.source import Item, Lazy
+from xception.data.source import Item, Lazy, Target
 from xception.data.splits import Split, split_part
 from xception.errors import InputError
 
@@ -23,41 +22,6 @@ ROOTS = ("", "val/")
 
 ROOT_SAMPLE = 20
 """Number of a list's first paths that are looked for in those folders."""
-
-SEPARATED = re.compile(r"\s*(\S|\S.*?\S)(?:[ \t]*[,;\t][ \t]*|[ \t]+)([0-9]{1,7})\s*")
-"""A path, which may hold spaces, and an index behind the last of them, or behind a comma, a semicolon or a tab."""
-
-NAMED = re.compile(r"\s*(\S|\S.*\S)[ \t]*[,;\t][ \t]*([^,;\t]+)")
-"""A path and the name of a class behind a comma, a semicolon or a tab."""
-
-SPACE = re.compile(r"[ \t]+")
-
-PATH_COLUMNS = ("path", "file_name", "filename", "file", "filepath", "image_path", "image", "img", "key")
-"""Names of the column of paths in a table with a head, best first."""
-
-DELIMITERS = (",", "\t", ";")
-
-MAX_SHOWN_CHARACTERS = 80
-"""Characters of a faulty line that messages show."""
-
-
-class ListRow(NamedTuple):
-    """A line of a list file: a path and a class, by its index or its name."""
-
-    path: str
-    label: str
-
-    @property
-    def target(self) -> int:
-        """The class index that the line states; -1 where it states a name."""
-        return int(self.label) if CLASS_INDEX.fullmatch(self.label) else -1
-
-
-class BadLine(NamedTuple):
-    """Number, from 1, and text of a line that holds something else, cut after `MAX_SHOWN_CHARACTERS` characters."""
-
-    number: int
-    text: str
 
 
 def list_file(data: str, split: Split | None) -> Lazy:
@@ -75,7 +39,7 @@ def list_file(data: str, split: Split | None) -> Lazy:
     text = read_text(files, name)
     if text is None:
         raise InputError(f"{data} does not exist; expected a list file with a path and a class per line")
-    rows = parse_rows(text, data)
+    rows = with_suffixes(parse_rows(text, data, class_names([files], 0) or ()), files)
     root = find_root(files, rows)
     if root is None:
         raise InputError(
@@ -90,12 +54,13 @@ def list_file(data: str, split: Split | None) -> Lazy:
     return split_part(Lazy(name, classes, range(len(rows)), make, inventory), split)
 
 
-def _item(files: Files, root: str, paths: Sequence[str], targets: Sequence[int], index: int) -> Item:
+def _item(files: Files, root: str, paths: Sequence[str], targets: Sequence[Target], index: int) -> Item:
     return Item(paths[index], targets[index], Stored(files, root + paths[index]))
 
 
-def classes_of_rows(rows: Sequence[ListRow], *places: Files) -> tuple["array[int]", tuple[str, ...]]:
-    """The class index of each row of a list, and the classes, whose names may lie in a file in one of the places.
+def classes_of_rows(rows: Sequence[ListRow], *places: Files) -> tuple[Targets, tuple[str, ...]]:
+    """The class index or indices of each row of a list, and the classes, whose names may lie in a file in one of the
+    places.
 
     Raises:
         OSError: the label file cannot be read.
@@ -104,85 +69,10 @@ def classes_of_rows(rows: Sequence[ListRow], *places: Files) -> tuple["array[int
     stated = StatedClasses()
     for row in rows:
         stated.add(row.label, row.path)
-    imagenet = imagenet_classes([row.path for row in rows], [row.target for row in rows])
-    if imagenet:
-        return array("q", (row.target for row in rows)), imagenet
+    by_index = all(row.target >= 0 for row in rows)
+    if by_index and imagenet_classes([row.path for row in rows], [row.target for row in rows]):
+        return array("q", (row.target for row in rows)), imagenet_classes([row.path for row in rows], ())
     return stated.finish(places)
-
-
-def parse_lines(text: str) -> tuple[list[ListRow], list[BadLine]]:
-    """Split a list file into its rows and the lines that have another form; empty lines are neither.
-
-    All rows state their classes in one way, by index or by name: that of most lines, and the others are of another
-    form.
-    """
-    read = list(_table_lines(text)) or list(_plain_lines(text))
-    found = [row for _, _, row in read if row]
-    by_index = 2 * sum(row.target >= 0 for row in found) >= len(found)
-    rows = [row for row in found if (row.target >= 0) == by_index]
-    bad = [
-        BadLine(number, line.strip()[:MAX_SHOWN_CHARACTERS])
-        for number, line, row in read
-        if row is None or (row.target >= 0) != by_index
-    ]
-    return rows, bad
-
-
-Line = tuple[int, str, ListRow | None]
-"""Number, from 1, and text of a line, and what it says, if that can be told."""
-
-
-def _table_lines(text: str) -> Iterator[Line]:
-    """The lines of a table whose head names a column of paths and one of classes; none of any other text."""
-    lines = text.split("\n")
-    for delimiter in DELIMITERS:
-        head = [cell.strip().lower() for cell in next(csv.reader(lines[:1], delimiter=delimiter), [])]
-        path = next((name for name in PATH_COLUMNS if name in head), None)
-        label = next((name for name in LABEL_COLUMNS if name in head and name != path), None)
-        if path and label:
-            for number, line in enumerate(lines[1:], 2):
-                if line.strip():
-                    cells = dict(zip(head, next(csv.reader([line], delimiter=delimiter), []), strict=False))
-                    yield number, line, _row(cells.get(path, ""), cells.get(label, ""))
-            return
-
-
-def _plain_lines(text: str) -> Iterator[Line]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield number, line, _plain_row(line)
-
-
-def _plain_row(line: str) -> ListRow | None:
-    match = SEPARATED.fullmatch(line) or NAMED.fullmatch(line)
-    if match:
-        return _row(match[1].strip("\"'"), match[2].strip().strip("\"'"))
-    # A name behind a space: the path ends where an image's name does.
-    ends = (gap for gap in SPACE.finditer(line.strip()) if is_image(line.strip()[: gap.start()]))
-    gap = next(ends, None)
-    return _row(line.strip()[: gap.start()], line.strip()[gap.end() :]) if gap else None
-
-
-def _row(path: str, label: str) -> ListRow | None:
-    path, label = path.strip(), label.strip()
-    return ListRow(path, label) if path and is_class(label) and "\0" not in path else None
-
-
-def parse_rows(text: str, place: str) -> list[ListRow]:
-    """Read all rows of a list file, `place` in messages.
-
-    Raises:
-        InputError: no rows, or the number of the first line that has another form.
-    """
-    rows, bad = parse_lines(text)
-    if bad:
-        raise InputError(
-            f"line {bad[0].number} of {place} is {bad[0].text!r}; expected a path, a space and a class index from 0, "
-            "or the name of a class on every line"
-        )
-    if not rows:
-        raise InputError(f"{place} is empty; expected one line per image, with a path and a class")
-    return rows
 
 
 def find_root(files: Files, rows: Sequence[ListRow]) -> str | None:
@@ -193,3 +83,14 @@ def find_root(files: Files, rows: Sequence[ListRow]) -> str | None:
     """
     first = rows[:ROOT_SAMPLE]
     return next((root for root in ROOTS if any(exists(files, root + row.path) for row in first)), None)
+
+
+def with_suffixes(rows: list[ListRow], files: Files) -> list[ListRow]:
+    """The rows with whole file names, where the list has them without a suffix, as Planet's and ImageNet's have."""
+    if all(is_image(row.path) for row in rows):
+        return rows
+    try:
+        by_stem = {PurePosixPath(entry).stem: entry for entry in files.entries() if is_image(entry)}
+    except OSError:
+        return rows
+    return [row if is_image(row.path) else row._replace(path=by_stem.get(row.path, row.path)) for row in rows]

@@ -1,6 +1,6 @@
 """A data source of images in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from xception import inputs
-from xception.data.source import Item, Lazy
+from xception.data.source import Item, Lazy, Target, indices_of
 from xception.errors import InputError
 
 
@@ -71,7 +71,7 @@ def _channels_last(tensor: TorchTensor) -> NDArray[np.uint8]:
 
 def in_memory(
     images: Sequence[Image.Image | NDArray[np.uint8]],
-    targets: Sequence[int] | NDArray[np.integer],
+    targets: Sequence[int] | Sequence[Collection[int]] | NDArray[np.integer],
     classes: Sequence[str],
     name: str = "memory",
 ) -> Lazy:
@@ -79,7 +79,8 @@ def in_memory(
 
     Args:
         images: Pillow's, or 8-bit arrays, each (H, W) or (H, W, 3); one array (N, H, W[, 3]) is such a sequence too.
-        targets: for each image the place of its class in `classes`.
+        targets: for each image the place of its class in `classes`; of multi-label data a set of them, or a row of an
+            array (N, K) of zeros and ones.
         classes: the names, or for the model's own indices `xception.labels.index_classes(count)`.
         name: name of the data in results.
 
@@ -88,17 +89,31 @@ def in_memory(
     """
     if len(images) != len(targets):
         raise InputError(f"{len(images)} images came with {len(targets)} targets; expected one for each")
-    wrong = [int(target) for target in targets if not 0 <= target < len(classes)]
+    own = _own_targets(targets, len(classes))
+    wrong = [index for target in own for index in indices_of(target) if not 0 <= index < len(classes)]
     if wrong:
         raise InputError(f"the target {wrong[0]} is none of {len(classes)} classes; expected 0 to {len(classes) - 1}")
 
-    return Lazy(name, tuple(classes), range(len(images)), partial(_item, images, targets))
+    return Lazy(name, tuple(classes), range(len(images)), partial(_item, images, own))
 
 
-def _item(
-    images: Sequence[Image.Image | NDArray[np.uint8]], targets: Sequence[int] | NDArray[np.integer], index: int
-) -> Item:
-    return Item(f"{index:09d}", int(targets[index]), partial(_image, images[index]))
+def _own_targets(
+    targets: Sequence[int] | Sequence[Collection[int]] | NDArray[np.integer], classes: int
+) -> Sequence[Target]:
+    if isinstance(targets, np.ndarray) and targets.ndim == 2:
+        if targets.shape[1] != classes or not np.isin(targets, (0, 1)).all():
+            raise InputError(
+                f"targets of the shape {targets.shape} came with {classes} classes; expected (N, {classes}) zeros and "
+                "ones, or one class per image, (N,)"
+            )
+        return [tuple(map(int, np.flatnonzero(row))) for row in targets]
+    return [
+        tuple(sorted(set(map(int, target)))) if isinstance(target, Collection) else int(target) for target in targets
+    ]
+
+
+def _item(images: Sequence[Image.Image | NDArray[np.uint8]], targets: Sequence[Target], index: int) -> Item:
+    return Item(f"{index:09d}", targets[index], partial(_image, images[index]))
 
 
 def _image(image: Image.Image | NDArray[np.uint8]) -> Image.Image:

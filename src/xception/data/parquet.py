@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from threading import Lock
 from typing import Any, NamedTuple
 
-from xception.data.classes import LABEL_COLUMNS, NO_LABEL, StatedClasses
+from xception.data.classes import LABEL_COLUMNS, NO_LABEL, SET_COLUMNS, Stated, StatedClasses, Targets
 from xception.data.files import Files
 from xception.data.locations import base_name, locate
 from xception.data.shards import expand_braces
@@ -22,8 +22,11 @@ from xception.extras import require
 
 PARQUET_SUFFIX = ".parquet"
 
-COLUMN_NAMES = {"Image": ("image", "img"), "ClassLabel": LABEL_COLUMNS}
+COLUMN_NAMES = {"Image": ("image", "img"), "ClassLabel": (*LABEL_COLUMNS, *SET_COLUMNS)}
 """Names of the column of each kind, best first, where the metadata name none or several."""
+
+LIST_FEATURES = ("Sequence", "List", "LargeList")
+"""Kinds of columns of lists, in the metadata."""
 
 MAX_ROWS = 50_000_000
 """Rows of a data set; ImageNet has 14 million."""
@@ -70,8 +73,9 @@ def parquet_rows(located: list[tuple[Files, str]], name: str, *, labelled: bool 
 
     An item's key is its image's path, where the rows have one and no other has the same; else `FILE/ROW`, counted from
     0. Images are a column of encoded files, or of structures with these in a field `bytes` and their path in `path`;
-    labels one of class indices, whose names the metadata may hold, or of names. If they need not be `labelled`, that
-    column may be missing. A few groups of rows are in memory at any time, so reading in order is quick.
+    labels one of class indices, whose names the metadata may hold, or of names, or of lists of either. If they need not
+    be `labelled`, that column may be missing. A few groups of rows are in memory at any time, so reading in order is
+    quick.
 
     Raises:
         OSError: a file cannot be read.
@@ -103,8 +107,10 @@ def parquet_rows(located: list[tuple[Files, str]], name: str, *, labelled: bool 
         )
     targets, classes = stated.finish([files for files, _ in located[:1]])
     classes = classes if stated.by_name else next(iter(named), ()) or classes
-    if max(targets, default=NO_LABEL) >= len(classes):
-        raise InputError(f"{name} uses class {max(targets)}, but names {len(classes)} classes; expected lower indices")
+    if stated.highest >= len(classes):
+        raise InputError(
+            f"{name} uses class {stated.highest}, but names {len(classes)} classes; expected lower indices"
+        )
 
     keys = _keys(paths, firsts)
 
@@ -112,7 +118,7 @@ def parquet_rows(located: list[tuple[Files, str]], name: str, *, labelled: bool 
     return Lazy(name, classes, range(len(targets)), make, column=partial(_column_of_all, located))
 
 
-def _item(rows: "ImageRows", keys: Sequence[str], targets: Sequence[int], index: int) -> Item:
+def _item(rows: "ImageRows", keys: Sequence[str], targets: Targets, index: int) -> Item:
     target = None if targets[index] == NO_LABEL else targets[index]
     return Item(keys[index], target, partial(rows.image, index))
 
@@ -258,7 +264,16 @@ def _features(metadata: Mapping[bytes, bytes]) -> dict[str, dict[str, Any]]:
         features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
-    return {name: row for name, row in features.items() if isinstance(row, dict)} if isinstance(features, dict) else {}
+    rows = {name: _element(row) for name, row in features.items()} if isinstance(features, dict) else {}
+    return {name: row for name, row in rows.items() if isinstance(row, dict)}
+
+
+def _element(feature: Any) -> Any:
+    """The notes on the elements of a column of lists; on those of any other column as they are."""
+    if isinstance(feature, list):
+        return feature[0] if feature else None
+    is_list = isinstance(feature, dict) and feature.get("_type") in LIST_FEATURES
+    return feature.get("feature") if is_list else feature
 
 
 def _class_names(feature: Mapping[str, Any]) -> tuple[str, ...]:
@@ -269,12 +284,13 @@ def _class_names(feature: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
-def _facts(opened: Any, columns: Columns, place: str) -> Iterator[tuple[str | None, str | None]]:
+def _facts(opened: Any, columns: Columns, place: str) -> Iterator[tuple[str | None, Stated | None]]:
     """The path and the class of each row in their order, some at a time: a run of equal ones takes no room in the
     file."""
     arrow = require("pyarrow", "data")
     if columns.label:
         kind = opened.schema_arrow.field(columns.label).type
+        kind = kind.value_type if arrow.types.is_list(kind) or arrow.types.is_large_list(kind) else kind
         if not (arrow.types.is_integer(kind) or arrow.types.is_string(kind) or arrow.types.is_large_string(kind)):
             raise InputError(f"the column {columns.label} of {place} holds {kind}; expected class indices or names")
     asked = [column for column in (columns.path, columns.label) if column]
@@ -290,6 +306,8 @@ def _paths(batch: Any) -> list[str | None]:
     return found
 
 
-def _label(value: str | int | None) -> str | None:
-    """The class that a row states; the hub has -1 where there is none."""
+def _label(value: str | int | list[str | int | None] | None) -> Stated | None:
+    """The class that a row states, or the set of them; the hub has -1 where there is none."""
+    if isinstance(value, list):
+        return tuple(str(each) for each in value if each is not None)
     return None if value is None or value == NO_LABEL or value == "" else str(value)

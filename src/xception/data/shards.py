@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from xception.data.classes import LABEL_COLUMNS, NO_LABEL, StatedClasses
+from xception.data.classes import LABEL_COLUMNS, NO_LABEL, SET_COLUMNS, Stated, StatedClasses, Targets
 from xception.data.files import IMAGE_SUFFIXES, Files, LocalFiles, Stored
 from xception.data.inventory import Inventory, left_out
 from xception.data.locations import base_name, locate
@@ -48,12 +48,13 @@ MAX_RECORD_BYTES = 1 << 20
 
 
 class Member(NamedTuple):
-    """A file in a shard: its suffix with the dot, its first byte, its length, and the class that it states, if any."""
+    """A file in a shard: its suffix with the dot, its first byte, its length, and the class or classes that it
+    states, if any."""
 
     suffix: str
     start: int
     length: int
-    label: str | None
+    label: Stated | None
 
 
 class ShardSample(NamedTuple):
@@ -62,7 +63,7 @@ class ShardSample(NamedTuple):
     key: str
     start: int
     length: int
-    label: str | None
+    label: Stated | None
 
 
 def shards(data: str, split: Split | None) -> Lazy:
@@ -155,7 +156,7 @@ class SamplePlaces(NamedTuple):
     starts: "array[int]"
     """First byte of each image in its shard."""
     lengths: "array[int]"
-    targets: Sequence[int]
+    targets: Targets
 
     def item(self, index: int) -> Item:
         """The sample with this number."""
@@ -275,21 +276,31 @@ def _members(files: Files, shard: str, place: str, others: list[str]) -> Iterato
                 others.append(entry.name)
 
 
-def _stated(entry: TarEntry, suffix: str) -> str | None:
-    """The class that a file of a sample states."""
+def _stated(entry: TarEntry, suffix: str) -> Stated | None:
+    """The class that a file of a sample states, or its classes."""
     if suffix == CLASS_SUFFIX:
         return entry.read().decode("utf-8", "replace").strip() if entry.length <= MAX_CLASS_BYTES else "\n a long text"
     return _recorded(entry.read()) if suffix == RECORD_SUFFIX and entry.length <= MAX_RECORD_BYTES else None
 
 
-def _recorded(text: bytes) -> str | None:
+def _recorded(text: bytes) -> Stated | None:
     try:
         record = parse_json(text, dict[str, object])
     except msgspec.MsgspecError:
         return None
-    found = (record[name] for name in LABEL_COLUMNS if name in record)
-    value = next((value for value in found if isinstance(value, str | int) and not isinstance(value, bool)), None)
-    return None if value is None else str(value).strip()
+    found = (record[name] for name in (*LABEL_COLUMNS, *SET_COLUMNS) if name in record)
+    return next((stated for value in found if (stated := _as_stated(value)) is not None), None)
+
+
+def _as_stated(value: object) -> Stated | None:
+    """A value of a record as a class, or a list of them as a set; None of anything else."""
+    if isinstance(value, list) and all(map(_is_class_value, value)):
+        return tuple(str(each).strip() for each in value)
+    return str(value).strip() if _is_class_value(value) else None
+
+
+def _is_class_value(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
 
 
 def _sample(key: str, members: list[Member], place: str, *, labelled: bool) -> ShardSample:

@@ -11,19 +11,43 @@ from xception.arguments import require_type
 from xception.data.inventory import EMPTY, Inventory
 from xception.data.read_ahead import ReadAhead, is_far
 from xception.data.remote import Unreachable
-from xception.errors import EnvironmentFault, InputError
+from xception.errors import EnvironmentFault, InputError, UsageError
+
+Target = int | tuple[int, ...]
+"""The class index of an image; in multi-label data the indices of all its classes, ascending and maybe none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One image. `key` names it within its source, `target` is its class index there or None without a label.
+    """One image. `key` names it within its source, `target` is its class there or None without a label.
 
     `load` fetches the encoded file, or the image itself where there is no file; it may raise OSError.
     """
 
     key: str
-    target: int | None
+    target: Target | None
     load: Callable[[], bytes | Image.Image]
+
+    @property
+    def class_index(self) -> int | None:
+        """The target, where data with one class per image are expected.
+
+        Raises:
+            InputError: the data are multi-label.
+        """
+        if isinstance(self.target, tuple):
+            raise InputError(
+                f"{self.key} has a set of {len(self.target)} classes, as in multi-label data; expected data with "
+                "exactly one class per image here"
+            )
+        return self.target
+
+
+def indices_of(target: Target | None) -> tuple[int, ...]:
+    """The class indices of an image, whatever kind its data are of; none without a label."""
+    if target is None:
+        return ()
+    return target if isinstance(target, tuple) else (target,)
 
 
 @runtime_checkable
@@ -78,6 +102,26 @@ def insisting(item: Item) -> Item:
             raise EnvironmentFault(str(error)) from error
 
     return Item(item.key, item.target, load)
+
+
+def is_multi_label(source: Source) -> bool:
+    """Tell whether the images of a source may have several classes each, as its first labelled one says."""
+    # By index, since iterating moves a progress bar.
+    targets = (source[index].target for index in range(len(source)))
+    return isinstance(next((target for target in targets if target is not None), None), tuple)
+
+
+def require_single_label(source: Source, what: str) -> None:
+    """Refuse multi-label data for `what`, which begins a sentence and compares one class per image.
+
+    Raises:
+        UsageError: the data are multi-label.
+    """
+    if is_multi_label(source):
+        raise UsageError(
+            f"{what} judges one class per image, and the images of {source.name} may have several; expected data with "
+            "one class per image, or xception evaluate, which judges each class by itself"
+        )
 
 
 class _Described:

@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 from PIL import Image
 
-from xception.data.source import Item, Items, Lazy, Source
+from xception.data.source import Item, Items, Lazy, Source, Target
 from xception.errors import DecodeError, InputError, UsageError
 
 
@@ -23,7 +23,7 @@ def balanced(source: Source, count: int, seed: int = 0) -> tuple[Items, Lazy]:
 
 def class_turns(source: Source, seed: int, accept: Callable[[Item], bool] = lambda _: True) -> Iterator[int]:
     """Indices of accepted items: one of each class, then another of each, in an order that the seed decides."""
-    by_class: dict[int | None, list[int]] = defaultdict(list)
+    by_class: dict[Target | None, list[int]] = defaultdict(list)
     for index in np.random.Generator(np.random.PCG64(seed)).permutation(len(source)):
         by_class[source[int(index)].target].append(int(index))
     queues = deque(iter(by_class[key]) for key in sorted(by_class, key=str))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from xception.backends.base import Logits
 from xception.bundle import Score
-from xception.data.source import Source
+from xception.data.source import Source, is_multi_label
 from xception.errors import CheckFailed, InputError
 from xception.intervals import wilson
 from xception.metrics import Activation, check_probabilities, loss, rank_of_target
@@ -64,7 +64,8 @@ def model_outputs(engine: Engine, source: Source) -> Outputs:
         InputError: no image can be read, or a class of the data is none of the model's.
         CheckFailed: logits that are not finite numbers.
     """
-    is_labelled = len(source) > 0 and source[0].target is not None
+    # Multi-label data have no likeliest class that is right or wrong: there, too, the two models are compared.
+    is_labelled = len(source) > 0 and source[0].target is not None and not is_multi_label(source)
     engine = two_classes(engine, source.classes if is_labelled else ())
     bundle = engine.bundle
     check_probabilities(bundle.model.activation)

@@ -8,7 +8,7 @@ import msgspec
 from xception.backends.base import Logits
 from xception.bundle import Score
 from xception.data.inventory import EMPTY, Inventory, inventory_of
-from xception.data.source import Source, require_source
+from xception.data.source import Source, require_single_label, require_source
 from xception.errors import InputError, UsageError
 from xception.extras import is_installed
 from xception.intervals import (
@@ -126,6 +126,7 @@ def compare(first: Engine, second: Engine, source: Source, *, margin: float = MA
     require_engine(first)
     require_engine(second)
     require_source(source)
+    require_single_label(source, "a comparison of two models")
     first, second = two_classes(first, source.classes), two_classes(second, source.classes)
     labels = first.bundle.labels
     order = matched(labels, second.bundle.labels)
@@ -208,7 +209,7 @@ class PairedTally:
         Raises:
             CheckFailed: logits that are not numbers.
         """
-        target = 0 if isinstance(first, Failure) else int(first.item.target or 0)
+        target = 0 if isinstance(first, Failure) else first.item.class_index or 0
         counted = self.pairs.add(first, second, target)
         for tally, outcome in zip(self.sides, (first, second), strict=True):
             tally.add(counted if isinstance(counted, Failure) else outcome)

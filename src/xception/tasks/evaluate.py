@@ -144,7 +144,7 @@ def count_outcomes(
         tally.add(outcome)
         slices.add(index, outcome)
         if observe:
-            observe(outcome, places[targets[source[index].target or 0]], tally)
+            observe(outcome, places[targets[source[index].class_index or 0]], tally)
     return tally
 
 

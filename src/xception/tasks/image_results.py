@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from xception.backends.base import Logits
+from xception.data.source import Target
 from xception.errors import InputError, UsageError
 from xception.extras import require
 from xception.inputs import open_file, parse_json
@@ -31,9 +32,11 @@ class ImageResult(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     """Name of the image in its data set."""
     label: str | None = None
-    """The true class, where it is known."""
+    """The true class, where it is known; in multi-label data all of them, with `SEPARATOR` between them."""
     target: int | None = None
     """The model's index of the true class."""
+    targets: tuple[int, ...] | None = None
+    """In multi-label data, the model's indices of all true classes, in place of `target`."""
     predicted: str | None = None
     """The likeliest class."""
     score: float | None = None
@@ -53,7 +56,7 @@ class ImageResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 RESULT_COLUMNS = ImageResult.__struct_fields__
-LISTS = frozenset({"labels", "indices", "scores", "logits"})
+LISTS = frozenset({"targets", "labels", "indices", "scores", "logits"})
 """Columns of lists, which CSV holds as JSON."""
 
 
@@ -71,15 +74,14 @@ class ResultMaker:
         self._names, self._activation = names, activation
         self._top, self._logits = top, logits
 
-    def row(self, outcome: Scored | Failure, label: str | None = None, target: int | None = None) -> ImageResult:
-        """The row of an image with its true class, where that is known."""
+    def row(self, outcome: Scored | Failure, label: str | None = None, target: Target | None = None) -> ImageResult:
+        """The row of an image with its true class or classes, where these are known."""
+        true: dict[str, Any] = {"label": label, "targets" if isinstance(target, tuple) else "target": target}
         if isinstance(outcome, Failure):
-            return ImageResult(key=outcome.key, label=label, target=target, failure=outcome.reason)
+            return ImageResult(key=outcome.key, failure=outcome.reason, **true)
         kept = tuple(map(float, outcome.logits)) if self._logits or not self._names else None
         answer = self._answer(outcome.logits) if self._names else {}
-        return ImageResult(
-            key=outcome.item.key, label=label, target=target, logits=kept, damage=outcome.warning, **answer
-        )
+        return ImageResult(key=outcome.item.key, logits=kept, damage=outcome.warning, **true, **answer)
 
     def _answer(self, logits: Logits) -> dict[str, Any]:
         are_probabilities = self._activation != "none"
@@ -143,13 +145,14 @@ def _cells(row: ImageResult) -> list[object]:
 def _cell(name: str, value: Any) -> object:
     if name not in LISTS:
         return value
-    return msgspec.json.encode(value).decode() if value else ""
+    return "" if value is None or (not value and name != "targets") else msgspec.json.encode(value).decode()
 
 
 def _table(rows: Sequence[ImageResult]) -> Any:
     arrow = require("pyarrow", "data")
-    kinds = {"target": arrow.int64(), "score": arrow.float64(), "labels": arrow.list_(arrow.string())}
-    kinds |= {"indices": arrow.list_(arrow.int64())} | dict.fromkeys(("scores", "logits"), arrow.list_(arrow.float64()))
+    numbers, values = arrow.list_(arrow.int64()), arrow.list_(arrow.float64())
+    kinds = {"target": arrow.int64(), "targets": numbers, "score": arrow.float64(), "indices": numbers}
+    kinds |= {"labels": arrow.list_(arrow.string()), "scores": values, "logits": values}
     schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in RESULT_COLUMNS])
     return arrow.Table.from_pylist([msgspec.structs.asdict(row) for row in rows], schema=schema)
 

@@ -125,7 +125,7 @@ class _Tally:
         Raises:
             CheckFailed: its logits are not numbers.
         """
-        place = own.item.target if isinstance(own, Scored) else None
+        place = own.item.class_index if isinstance(own, Scored) else None
         counted = self.pairs.add(own, other, None if targets is None or place is None else targets[place])
         if not isinstance(counted, Failure):
             mine, yours = (logits.astype(np.float64) for logits in counted)

@@ -12,7 +12,7 @@ import msgspec
 from PIL import Image
 
 from xception.backends.base import BACKENDS
-from xception.data.source import Item, Source
+from xception.data.source import Item, Source, Target
 from xception.machine import fingerprint
 from xception.pipeline.engine import Engine
 from xception.preprocess import Preprocess
@@ -112,7 +112,7 @@ class DataFingerprint:
 
         return load
 
-    def _add(self, target: int | None, content: bytes | Image.Image) -> None:
+    def _add(self, target: Target | None, content: bytes | Image.Image) -> None:
         digest = hashlib.sha256(f"{target}\n".encode())
         if isinstance(content, Image.Image):
             digest.update(f"{content.mode} {content.size}\n".encode())

@@ -16,6 +16,7 @@ from xception.tasks.image_results import ImageResult, ResultMaker, part_bytes
 from xception.tasks.plan import BatchPlan, ShardReport, read_report, report_name
 from xception.tasks.provenance import DataFingerprint
 from xception.tasks.quarantine import deadly_images
+from xception.tasks.targets import in_model, named
 
 MAX_ATTEMPTS = 2
 """Processes that may die over a shard before its images are tried in processes of their own."""
@@ -101,8 +102,8 @@ def _rows(
         plan.images_of(shard), engine.run(fingerprint.watch(spared), share_the_end=False), strict=True
     ):
         target = source[place].target
-        label = None if target is None else source.classes[target]
-        rows.append(maker.row(outcome, label, None if target is None or not targets else targets[target]))
+        own = None if target is None or not targets else in_model(target, targets)
+        rows.append(maker.row(outcome, named(target, source.classes), own))
         on_images(1)
     return rows, fingerprint
 

@@ -99,7 +99,7 @@ class Tally:
         else:
             if outcome.warning:
                 self.damaged.append(FailedImage(path=outcome.item.key, reason=outcome.warning))
-            self._score(outcome.item.key, int(outcome.item.target or 0), finite_logits(outcome))
+            self._score(outcome.item.key, outcome.item.class_index or 0, finite_logits(outcome))
         self._added += 1
 
     def add_order(self, key: str, target: int, predicted: int, rank: int, depth: int) -> None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from xception.data.source import Item, Source
+from xception.data.classes import SEPARATOR
+from xception.data.source import Item, Source, Target, indices_of
 from xception.errors import InputError
 
 
@@ -28,14 +29,14 @@ def present(source: Source, targets: Sequence[int]) -> tuple[int, ...]:
         InputError: there are no labelled images.
     """
     # By index, since iterating moves a progress bar.
-    found = {source[index].target for index in range(len(source))} - {None}
+    found = {target for index in range(len(source)) for target in indices_of(source[index].target)}
     if not found:
         raise InputError(f"{source.name} has no labelled images; expected some to hold the model to their classes")
-    return tuple(sorted({targets[target] for target in found if target is not None}))
+    return tuple(sorted({targets[target] for target in found}))
 
 
 def relabelled(items: Iterable[Item], targets: tuple[int, ...]) -> Iterator[Item]:
-    """Items with the model's class indices in place of the data set's.
+    """Items with the model's class indices in place of the data set's, one or a set of them.
 
     Raises:
         InputError: an item has no label.
@@ -43,4 +44,16 @@ def relabelled(items: Iterable[Item], targets: tuple[int, ...]) -> Iterator[Item
     for item in items:
         if item.target is None:
             raise InputError(f"{item.key} has no label; expected a labelled data set")
-        yield Item(item.key, targets[item.target], item.load)
+        yield Item(item.key, in_model(item.target, targets), item.load)
+
+
+def in_model(target: Target, targets: Sequence[int]) -> Target:
+    """The model's class index, or set of them, for the data set's; several of the data's classes may be one there."""
+    if isinstance(target, tuple):
+        return tuple(sorted({targets[index] for index in target}))
+    return targets[target]
+
+
+def named(target: Target | None, classes: Sequence[str]) -> str | None:
+    """The name of a true class, or of all of an image's with `SEPARATOR` between them; None without a label."""
+    return None if target is None else SEPARATOR.join(classes[index] for index in indices_of(target))

@@ -70,7 +70,8 @@ def _names(vendor: InputVendor, source: Source) -> list[str]:
 
 def _in_folder(source: Source, item: Item) -> str:
     path = PurePosixPath(item.key)
-    folder = path.parent.name if item.target is None else source.classes[item.target]
+    index = item.class_index
+    folder = path.parent.name if index is None else source.classes[index]
     if "/" in folder or folder in (".", ".."):
         raise InputError(f"the class {folder!r} cannot be a folder's name; rename it in the data's labels")
     return f"{folder}/{path.stem}" if folder else path.stem
@@ -100,9 +101,9 @@ def _write_labels(folder: Path, source: Source, names: list[str], labels: Labels
         return
     items = (source[index] for index in range(len(source)))
     rows = [
-        (f"{name}{PurePosixPath(item.key).suffix or '.JPEG'}", targets[item.target])
+        (f"{name}{PurePosixPath(item.key).suffix or '.JPEG'}", targets[index])
         for name, item in zip(names, items, strict=True)
-        if item.target is not None
+        if (index := item.class_index) is not None
     ]
     if rows:
         ascend.write_ascend_label_file(folder / ascend.ASCEND_LABEL_FILE, rows)

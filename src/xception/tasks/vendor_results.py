@@ -46,7 +46,7 @@ def truth_of_source(source: Source, labels: Labels) -> TrueClasses:
         InputError: a class of the data is none of the model's, or an item has no label.
     """
     targets = labels.targets(source.classes)
-    rows = {item.key: targets[item.target] for item in source if item.target is not None}
+    rows = {item.key: targets[index] for item in source if (index := item.class_index) is not None}
     if len(rows) != len(source):
         raise InputError(f"{len(source) - len(rows)} images of {source.name} have no label, or share another's key")
     return TrueClasses(source.name, rows)

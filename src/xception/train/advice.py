@@ -6,7 +6,7 @@ from math import ceil
 import numpy as np
 
 from xception.data.decode import loaded_image
-from xception.data.source import Item, Source
+from xception.data.source import Item, Source, indices_of
 from xception.errors import DecodeError, InputError, UsageError
 from xception.preprocess import Preprocess
 from xception.train.logs import Epoch
@@ -32,7 +32,7 @@ def class_counts(source: Source, classes: Sequence[str]) -> np.ndarray:
     """Images of each of the classes, by name, (K,); images without a label are not counted."""
     places = {name: place for place, name in enumerate(classes)}
     own = [places[name] for name in source.classes]
-    return np.bincount([own[item.target] for item in source if item.target is not None], minlength=len(classes))
+    return np.bincount([own[target] for item in source for target in indices_of(item.target)], minlength=len(classes))
 
 
 def require_trainable(recipe: Recipe, training: Source, validation: Source, counts: np.ndarray) -> None:

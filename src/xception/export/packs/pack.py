@@ -131,7 +131,7 @@ def sample_of(request: ExportRequest) -> Sample:
     return Sample(
         names=_names(ready),
         items=tuple(ready),
-        targets=tuple(None if item.target is None or not targets else targets[item.target] for item in ready),
+        targets=tuple(None if (index := item.class_index) is None or not targets else targets[index] for item in ready),
         unreadable=tuple(item.key for item in failed),
     )
 
@@ -198,7 +198,7 @@ def write_images(folder: Path, request: ExportRequest) -> str:
     suffix = "JPEG" if jpeg else "png"
     classes = request.calibration.classes if request.calibration else ()
     for name, item, data in rows:
-        place = folder / "calibration" / safe(classes[item.target] if item.target is not None else "unknown")
+        place = folder / "calibration" / safe(classes[index] if (index := item.class_index) is not None else "unknown")
         place.mkdir(parents=True, exist_ok=True)
         if jpeg and isinstance(data, bytes):
             (place / f"{name}.{suffix}").write_bytes(data)
