@@ -32,7 +32,7 @@ from xception.cli.origin import made_here
 from xception.cli.output import Watched, command, percent, print_facts, print_json, propose, say
 from xception.cli.progress import progress_bar
 from xception.cli.vendor_results import NO_RESULTS, VendorResults, score, warn
-from xception.data.source import Items, Source
+from xception.data.source import Items, Source, Target
 from xception.data.sources import open_source, packages_for
 from xception.errors import CheckFailed, UsageError
 from xception.extras import require_all
@@ -45,11 +45,13 @@ from xception.pipeline.requirements import packages_to_run
 from xception.pipeline.sessions import Tta
 from xception.tasks.evaluate import Observer
 from xception.tasks.evaluate import evaluate as run
-from xception.tasks.evaluation import Evaluation
+from xception.tasks.evaluation import Evaluation, LabelSetFigures
 from xception.tasks.image_results import ResultMaker, packages_for_table, result_file
+from xception.tasks.label_sets import SetTally
 from xception.tasks.real_labels import RealLabels, read_real
 from xception.tasks.scored_rows import evaluate_rows
 from xception.tasks.tally import Tally
+from xception.tasks.targets import named
 from xception.tasks.vendor_results import MAX_TOP
 
 
@@ -76,6 +78,13 @@ class Scoring:
         Path | None,
         Parameter(
             help="JSON with several right answers per image (ReaL), by their names or in the order of the images."
+        ),
+    ] = None
+    threshold: Annotated[
+        float | None,
+        Parameter(
+            help="Probability from which on an image is taken to have a class, of data whose images may have several "
+            "(default: 0.5)."
         ),
     ] = None
     label_issues: Annotated[
@@ -202,7 +211,7 @@ def _score_results(
     require_all(*scoring.packages(), *page_packages(output.html), *packages_for_table(given.table))
     asked = {"top": scoring.top, "find_label_issues": scoring.label_issues}
     if given.table:
-        result, source = evaluate_rows(given.table, **asked), None  # type: ignore[arg-type]
+        result, source = evaluate_rows(given.table, threshold=scoring.threshold, **asked), None  # type: ignore[arg-type]
     else:
         scored = score(given, model, data, **asked)  # type: ignore[arg-type]
         result, source = scored.evaluation, scored.source
@@ -246,6 +255,11 @@ def _write_vendor_files(output: EvaluationOutput, result: Evaluation) -> None:
 
 
 def _check_top1(result: Evaluation, min_top1: float | None) -> None:
+    if min_top1 is not None and result.label_sets:
+        raise UsageError(
+            f"--min-top1 is of data with one class per image, and those of {result.data} may have several; take "
+            "label_sets.mean_average_precision of --json"
+        )
     if min_top1 is not None and (result.top1 is None or result.top1.value < min_top1):
         raise CheckFailed(
             f"the top-1 accuracy on {result.data} is {percent(result.top1)}; expected at least {min_top1:.2%}"
@@ -260,9 +274,9 @@ def _observer(output: EvaluationOutput, top: int) -> Iterator[Observer | None]:
         return
     with result_file(output.predictions) as file:
 
-        def observe(outcome: Scored | Failure, target: int, tally: Tally) -> None:
+        def observe(outcome: Scored | Failure, target: Target, tally: Tally | SetTally) -> None:
             maker = ResultMaker(tally.names, tally.activation, top=top, logits=output.logits)
-            file.add(maker.row(outcome, tally.names[target], target))
+            file.add(maker.row(outcome, named(target, tally.names), target))
 
         yield observe
 
@@ -288,6 +302,7 @@ def _evaluated(
             real=real,
             strict_images=strict_images,
             find_label_issues=scoring.label_issues,
+            threshold=scoring.threshold,
             observe=observe,
         )
     _warn_of_training_images(result)
@@ -322,12 +337,7 @@ def _print(result: Evaluation, next_step: str) -> None:
         {
             "images": f"{result.total} = {result.seen} seen + {result.failed} failed",
             **({"damaged": f"{len(result.damaged)} of the images seen"} if result.damaged else {}),
-            "top-1": percent(result.top1),
-            **{f"top-{k}": percent(interval) for k, interval in enumerate(result.top_k[1:], 2)},
-            "loss": _decimal(result.loss),
-            "calibration error": _decimal(result.expected_calibration_error),
-            "balanced accuracy": "-" if result.balanced_accuracy is None else f"{result.balanced_accuracy:.2%}",
-            "macro F1": percent(result.macro.f1 if result.macro else None),
+            **(_of_sets(result, result.label_sets) if result.label_sets else _of_one_class(result)),
             **_further(result),
         }
     )
@@ -339,6 +349,30 @@ def _print(result: Evaluation, next_step: str) -> None:
         say(f"damaged: {image.path}: {image.reason}")
     if next_step:
         propose(next_step)
+
+
+def _of_one_class(result: Evaluation) -> dict[str, str]:
+    """The figures of data with one class per image."""
+    return {
+        "top-1": percent(result.top1),
+        **{f"top-{k}": percent(interval) for k, interval in enumerate(result.top_k[1:], 2)},
+        "loss": _decimal(result.loss),
+        "calibration error": _decimal(result.expected_calibration_error),
+        "balanced accuracy": "-" if result.balanced_accuracy is None else f"{result.balanced_accuracy:.2%}",
+        "macro F1": percent(result.macro.f1 if result.macro else None),
+    }
+
+
+def _of_sets(result: Evaluation, sets: LabelSetFigures) -> dict[str, str]:
+    """The figures of multi-label data."""
+    return {
+        "mean average precision": percent(sets.mean_average_precision),
+        "macro F1": f"{percent(result.macro.f1 if result.macro else None)} at the threshold {sets.threshold:g}",
+        "micro F1": percent(sets.micro.f1),
+        "exact match": percent(sets.exact_match),
+        "hamming loss": _decimal(sets.hamming_loss),
+        "loss": _decimal(result.loss),
+    }
 
 
 def _further(result: Evaluation) -> dict[str, str]:
@@ -358,7 +392,7 @@ def _further(result: Evaluation) -> dict[str, str]:
         facts["most confused"] = f"{pair.label} as {pair.predicted}, {pair.count} of {pair.support}"
     if result.label_issues:
         facts["labels to look at"] = f"{result.label_issues.count} images, which --json and --html name"
-    if len(result.labels) == 2:
+    if len(result.labels) == 2 and not result.label_sets:
         facts["equal error rate"] = "-" if result.equal_error_rate is None else f"{result.equal_error_rate:.2%}"
     return facts
 

@@ -178,11 +178,21 @@ def _print_result(bundle: "Bundle", out: str, recipe: "Recipe") -> None:
     storage = open_storage(out)
     history = read_history(storage)
     place = f"{storage.place}/bundle" if is_remote(out) else str(bundle.path)
-    metrics = {f"top-1 on {name}": percent(score.top1) for name, score in bundle.model.metrics.items()}
+    metrics = _accuracies(bundle, storage)
     page = _write_page(bundle, storage)
     speed = median_speed(history)
     print_facts({"bundle": place, "digest": bundle.model.digest, **metrics, "speed": str(speed or "-"), "report": page})
     propose(_following(recipe, place, _unseen(recipe.data, storage.place)))
+
+
+def _accuracies(bundle: "Bundle", storage: "Storage") -> dict[str, str]:
+    """The figure that sums up the validation part, by its name."""
+    from xception.train.validation import read_validation
+
+    validation = read_validation(storage)
+    if validation and validation.label_sets:
+        return {f"mean average precision on {validation.data}": percent(validation.label_sets.mean_average_precision)}
+    return {f"top-1 on {name}": percent(score.top1) for name, score in bundle.model.metrics.items()}
 
 
 def _following(recipe: "Recipe", place: str, unseen: str) -> str:

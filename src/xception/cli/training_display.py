@@ -40,9 +40,12 @@ class TrainingDisplay(Callback):
             say(f"step {report.step}/{report.total_steps}, {words}, {left} left")
 
     def on_epoch(self, run: RunningTraining, row: Epoch) -> None:  # noqa: ARG002 - as every callback
+        name, value = row.headline
+        second = ("macro F1", row.validation_macro_f1)
+        second = second if name != "top-1" else ("balanced accuracy", row.validation_balanced_accuracy)
         say(
-            f"epoch {row.epoch}: loss {row.train_loss:.4f}, validation top-1 {_share(row.validation_top1)}, "
-            f"balanced accuracy {_share(row.validation_balanced_accuracy)}, rate {row.lr:.2g}, "
+            f"epoch {row.epoch}: loss {row.train_loss:.4f}, validation {name} {_share(value)}, "
+            f"{second[0]} {_share(second[1])}, rate {row.lr:.2g}, "
             f"{row.ms_per_step:.1f} ms/step, {row.images_per_second:,.0f} images/s, {row.seconds:.0f} s"
         )
         self._last_line = self._now()

@@ -26,9 +26,6 @@ MAX_SHARE_FOR_MINIMUM = 1 / 5
 
 FOLD = re.compile(r"([1-9]\d{0,3})/([1-9]\d{0,3})")
 
-Targets = Sequence[Target | None]
-"""The class index, or the set of them, of each item; None without a label, which counts as a class of its own here."""
-
 Counts = Mapping[int | None, int]
 """Items of each class, where None counts those without any."""
 
@@ -110,7 +107,7 @@ def divide(source: Lazy, settings: HoldOut = DEFAULT) -> Halves:
     )
 
 
-def _chosen_items(targets: Targets, keys: Sequence[str], settings: HoldOut) -> list[bool]:
+def _chosen_items(targets: Sequence[Target | None], keys: Sequence[str], settings: HoldOut) -> list[bool]:
     """True for each item that is held out, class by class in the order of the keys' hashes."""
     by_class: dict[Target | None, list[int]] = defaultdict(list)
     for place in _by_hash(keys):
@@ -185,7 +182,7 @@ def _matched(pattern: str, key: str) -> str:
     return found
 
 
-def _chosen_groups(targets: Targets, groups: Sequence[Hashable], settings: HoldOut) -> list[bool]:
+def _chosen_groups(targets: Sequence[Target | None], groups: Sequence[Hashable], settings: HoldOut) -> list[bool]:
     """True for each item whose group is held out."""
     fold, folds = settings.place_and_count
     if not fold and not settings.share:
@@ -235,7 +232,7 @@ def _best_part(
     return max(parts, key=merit)
 
 
-def _check_classes(source: Lazy, targets: Targets, held_out: Sequence[bool]) -> None:
+def _check_classes(source: Lazy, targets: Sequence[Target | None], held_out: Sequence[bool]) -> None:
     left = {index for target, out in zip(targets, held_out, strict=True) if not out for index in indices_of(target)}
     lost = sorted({index for target in targets for index in indices_of(target)} - left)
     if lost:

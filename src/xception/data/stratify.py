@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
 
-
-def stratified_parts(sets: Sequence[tuple[int, ...]], sizes: FloatArray, per_class: FloatArray) -> list[int]:
+def stratified_parts(
+    sets: Sequence[tuple[int, ...]], sizes: NDArray[np.float64], per_class: NDArray[np.float64]
+) -> list[int]:
     """The part of each image, so that every part comes near its number of images of every class.
 
     The images of the rarest class that is left are given out first, each to the part that lacks most of the class; of
@@ -28,7 +28,7 @@ def stratified_parts(sets: Sequence[tuple[int, ...]], sizes: FloatArray, per_cla
             members[target].append(image)
     parts = [-1] * len(sets)
 
-    def give(image: int, wanted: FloatArray) -> None:
+    def give(image: int, wanted: NDArray[np.float64]) -> None:
         ties = np.flatnonzero(np.isclose(wanted, wanted.max()))
         part = int(ties[np.argmax(lacking[ties])])
         parts[image] = part

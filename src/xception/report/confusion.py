@@ -41,7 +41,10 @@ class Pair:
 
 
 def shown(evaluation: Evaluation) -> dict[str, object]:
-    """The part of the matrix that the page shows: the heat map with its margins, or the worst pairs."""
+    """The part of the matrix that the page shows: the heat map with its margins, or the worst pairs; none of
+    multi-label data, whose images are not taken for one class."""
+    if evaluation.label_sets:
+        return {"heat_map": (), "precisions": (), "worst_pairs": ()}
     is_small = len(evaluation.labels) <= MAX_CLASSES_DRAWN
     return {
         "heat_map": heat_map(evaluation) if is_small else (),

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from PIL import Image
 
+from xception.data.classes import SEPARATOR
 from xception.intervals import Interval
 from xception.report.confusion import MAX_CLASSES_DRAWN, shown
 from xception.report.heading import Card, Heading, model_names, result_origin
 from xception.report.html import LONG_TABLE_ROWS, page, percent_text
 from xception.report.plots import reliability, score_curves
-from xception.tasks.evaluation import ClassAverages, ClassScore, Evaluation
+from xception.tasks.evaluation import ClassAverages, ClassScore, Evaluation, LabelSetFigures
 from xception.tasks.provenance import flat
 
 CsvRow = tuple[str | int | float | None, ...]
@@ -97,6 +98,8 @@ def judged(evaluation: Evaluation) -> dict[str, object]:
 def shown_images(evaluation: Evaluation) -> Iterator[str]:
     """The paths of the images whose pictures are on the page."""
     yield from (mistake.path for mistake in evaluation.mistakes)
+    if evaluation.label_sets:
+        yield from (mistake.path for mistake in evaluation.label_sets.mistakes)
     yield from (example.path for pair in evaluation.confused for example in pair.examples)
     if evaluation.label_issues:
         yield from (issue.path for issue in evaluation.label_issues.candidates)
@@ -108,7 +111,9 @@ def _is_long(rows: Sequence[object]) -> bool:
 
 def _averages(evaluation: Evaluation) -> dict[str, ClassAverages]:
     """The means over the classes by their names on the page."""
+    sets = evaluation.label_sets
     found = {"each class counts the same": evaluation.macro, "weighted by images": evaluation.weighted}
+    found |= {"over all decisions": sets.micro} if sets else {}
     return {name: means for name, means in found.items() if means}
 
 
@@ -143,13 +148,19 @@ def _conditions(evaluation: Evaluation) -> str:
 def _cards(evaluation: Evaluation) -> Iterator[Card]:
     counts = f"{evaluation.seen:,} seen + {evaluation.failed:,} failed"
     yield Card(label="Images", value=f"{evaluation.total:,}", note=counts)
-    yield accuracy_card("Top-1 accuracy", evaluation.top1)
+    sets = evaluation.label_sets
+    if sets:
+        yield accuracy_card("Mean average precision", sets.mean_average_precision)
+        yield accuracy_card("Exact match", sets.exact_match)
+    else:
+        yield accuracy_card("Top-1 accuracy", evaluation.top1)
     if evaluation.top5:
         yield accuracy_card("Top-5 accuracy", evaluation.top5)
     if evaluation.real:
         yield accuracy_card("Any right answer", evaluation.real.top1, f", without {evaluation.real.uncounted:,} images")
     if evaluation.loss is not None:
-        yield Card(label="Loss", value=f"{evaluation.loss:.4f}", note="mean cross-entropy in nats")
+        note = f"mean {'binary ' if sets else ''}cross-entropy in nats"
+        yield Card(label="Loss", value=f"{evaluation.loss:.4f}", note=note)
     if evaluation.expected_calibration_error is not None:
         note = f"in {len(evaluation.calibration)} bins of confidence"
         yield Card(label="Calibration error", value=percent_text(evaluation.expected_calibration_error), note=note)
@@ -181,12 +192,14 @@ def _rows(evaluation: Evaluation) -> Iterator[CsvRow]:
     for row in evaluation.calibration:
         for figure in ("images", "confidence", "accuracy"):
             yield "calibration", f"{row.low:.4f}-{row.high:.4f}", figure, getattr(row, figure), None, None
-    for label, counts in zip(evaluation.labels, evaluation.confusion, strict=True):
+    for label, counts in zip(evaluation.labels, evaluation.confusion, strict=bool(evaluation.confusion)):
         for predicted, count in zip(evaluation.labels, counts, strict=True):
             if count:
                 yield "confusion", label, predicted, count, None, None
     for mistake in evaluation.mistakes:
         yield "mistake", mistake.path, f"{mistake.label} as {mistake.predicted}", mistake.probability, None, None
+    for wrong in evaluation.label_sets.mistakes if evaluation.label_sets else ():
+        yield "mistake", wrong.path, f"{_set(wrong.labels)} as {_set(wrong.predicted)}", wrong.loss, None, None
     for failure in evaluation.failures:
         yield "failure", failure.path, failure.reason, None, None, None
 
@@ -206,6 +219,7 @@ def _summary(evaluation: Evaluation) -> Iterator[CsvRow]:
         for figure in means.__struct_fields__ if means else ():
             interval = getattr(means, figure)
             yield "summary", None, f"{kind}.{figure}", interval.value, *_bounds(interval)
+    yield from _of_sets(evaluation.label_sets) if evaluation.label_sets else ()
     if evaluation.temperature:
         for figure in ("temperature", "loss", "expected_calibration_error", "brier_score"):
             name = f"temperature.{figure}"
@@ -214,3 +228,21 @@ def _summary(evaluation: Evaluation) -> Iterator[CsvRow]:
         top1 = evaluation.real.top1
         yield "summary", None, "real", *((top1.value, top1.low, top1.high) if top1 else (None,) * 3)
         yield "summary", None, "real_counted", evaluation.real.counted, None, None
+
+
+def _of_sets(sets: LabelSetFigures) -> Iterator[CsvRow]:
+    for figure in ("threshold", "hamming_loss", "micro_average_precision", "micro_roc_auc"):
+        yield "summary", None, figure, getattr(sets, figure), None, None
+    for figure in ("exact_match", "mean_average_precision", "mean_roc_auc"):
+        interval = getattr(sets, figure)
+        yield "summary", None, figure, interval.value if interval else None, *_bounds(interval)
+    for figure in sets.micro.__struct_fields__:
+        interval = getattr(sets.micro, figure)
+        yield "summary", None, f"micro.{figure}", interval.value, *_bounds(interval)
+    for best in sets.best_thresholds:
+        yield "class", best.label, "best_threshold", best.threshold, None, None
+        yield "class", best.label, "best_f1", best.f1, None, None
+
+
+def _set(names: Sequence[str]) -> str:
+    return SEPARATOR.join(names) or "no class"

@@ -74,9 +74,10 @@ NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 def training_curves(history: Sequence[Epoch]) -> str:
     """Losses on the left, validation accuracy on the right, both by epoch; nothing if no epoch was validated."""
     rows = [row for row in history if row.validation_loss is not None]
-    top1_by_epoch = {row.epoch: row.validation_top1 for row in rows if row.validation_top1 is not None}
-    if not top1_by_epoch:
+    by_epoch = {row.epoch: row.headline[1] for row in rows if row.headline[1] is not None}
+    if not by_epoch:
         return ""
+    title = f"Validation {rows[-1].headline[0]} (%)"
 
     def draw(figure: "Figure") -> None:
         losses, accuracy = figure.subplots(1, 2)
@@ -86,9 +87,9 @@ def training_curves(history: Sequence[Epoch]) -> str:
         losses.plot(epochs, [row.validation_loss for row in rows], color=BLUE, marker=marker, label="validation")
         losses.set(title="Loss (nats)", xlabel="epoch", ylim=(0, None))
         losses.legend()
-        accuracy.plot(list(top1_by_epoch), [100 * top1 for top1 in top1_by_epoch.values()], color=BLUE, marker=marker)
-        accuracy.set(title="Validation top-1 (%)", xlabel="epoch")
-        _mark_best(accuracy, top1_by_epoch)
+        accuracy.plot(list(by_epoch), [100 * value for value in by_epoch.values()], color=BLUE, marker=marker)
+        accuracy.set(title=title, xlabel="epoch")
+        _mark_best(accuracy, by_epoch)
         for axes in (losses, accuracy):
             axes.xaxis.get_major_locator().set_params(integer=True)
 
@@ -225,11 +226,11 @@ def _far_apart(heights: Sequence[float]) -> list[int]:
     return sorted(chosen)
 
 
-def _mark_best(axes: "Axes", top1_by_epoch: dict[int, float]) -> None:
-    best, top1 = max(top1_by_epoch.items(), key=lambda entry: entry[1])
-    axes.plot([best], [100 * top1], "o", color=WARM)
+def _mark_best(axes: "Axes", by_epoch: dict[int, float]) -> None:
+    best, value = max(by_epoch.items(), key=lambda entry: entry[1])
+    axes.plot([best], [100 * value], "o", color=WARM)
     # In the corner below the curve, which would run through a name next to the dot.
-    label = f"{top1:.2%} at epoch {best}"
+    label = f"{value:.2%} at epoch {best}"
     axes.text(0.98, 0.05, label, transform=axes.transAxes, ha="right")
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from xception.bundle import Bundle, Score
 from xception.errors import InputError
-from xception.report.evaluation import accuracy_card, conclusion, judged
+from xception.report.evaluation import accuracy_card, conclusion, judged, shown_images
 from xception.report.heading import Card, Heading, origin
 from xception.report.html import page
 from xception.report.pictures import as_seen, thumbnails
@@ -70,7 +70,7 @@ def render_training(
         conclusion=" ".join(_conclusion(bundle, history, validation)),
         conditions=f"Bundle {bundle.model.digest[:12]}, made from the recipe below.",
         origin=origin(run, manifest.environment),
-        cards=tuple(_cards(bundle, history)),
+        cards=tuple(_cards(bundle, history, validation)),
     )
     return page(
         "training.html.j2",
@@ -132,13 +132,16 @@ def _pictures(manifest: "RunManifest", validation: Evaluation | None) -> Picture
         first = [(image, as_seen(image.pixels, preprocess)) for image in first_images(manifest.recipe, training)]
     except InputError:
         return Pictures()
-    mistakes = validation.mistakes if validation else ()
-    return Pictures(first, thumbnails(held_out, (mistake.path for mistake in mistakes)))
+    return Pictures(first, thumbnails(held_out, shown_images(validation) if validation else ()))
 
 
-def _cards(bundle: Bundle, history: Sequence[Epoch]) -> Iterator[Card]:
+def _cards(bundle: Bundle, history: Sequence[Epoch], validation: Evaluation | None) -> Iterator[Card]:
+    sets = validation.label_sets if validation else None
     for data, score in bundle.model.metrics.items():
-        yield accuracy_card("Validation accuracy", score.top1)
+        if sets:
+            yield accuracy_card("Mean average precision", sets.mean_average_precision)
+        else:
+            yield accuracy_card("Validation accuracy", score.top1)
         yield Card(label="Validation images", value=f"{score.total:,}", note=_counts(data, score))
     speed = median_speed(history)
     if speed:

@@ -7,25 +7,27 @@ from typing import Any
 import msgspec
 
 from xception.data.inventory import inventory_of
-from xception.data.source import Source, require_source
+from xception.data.source import Source, Target, is_multi_label, require_source
 from xception.data.training_images import Recognised, training_images
+from xception.errors import UsageError
 from xception.extras import is_installed
 from xception.metrics import check_probabilities
 from xception.pipeline.engine import Engine, require_engine
 from xception.pipeline.lane import Failure, Scored
 from xception.pipeline.prepare import Damage
 from xception.pipeline.sessions import VIEWS, Averaged, Restricted, Tta
-from xception.tasks.binary import two_classes
+from xception.tasks.binary import check_classes, two_classes
 from xception.tasks.evaluation import Evaluation
 from xception.tasks.kept_logits import KeptLogits
 from xception.tasks.label_issues import with_label_issues
+from xception.tasks.label_sets import DEFAULT_THRESHOLD, SetTally, require_sigmoids
 from xception.tasks.provenance import DataFingerprint, provenance_of
 from xception.tasks.real_labels import RealLabels
 from xception.tasks.slices import Slices
 from xception.tasks.tally import Tally
-from xception.tasks.targets import present, relabelled, renamed
+from xception.tasks.targets import in_model, present, relabelled, renamed
 
-Observer = Callable[[Scored | Failure, int, Tally], object]
+Observer = Callable[[Scored | Failure, Target, Tally | SetTally], object]
 
 
 def evaluate(
@@ -39,6 +41,7 @@ def evaluate(
     real: RealLabels | None = None,
     strict_images: bool = False,
     find_label_issues: bool = False,
+    threshold: float | None = None,
     observe: Observer | None = None,
 ) -> Evaluation:
     """Run a model over a labelled data set.
@@ -57,11 +60,13 @@ def evaluate(
         strict_images: count damaged JPEG files as failed, which otherwise are seen and named in `Evaluation.damaged`;
             without simplejpeg nobody looks.
         find_label_issues: look for images whose labels are likely wrong; the probabilities of all images are in memory.
+        threshold: of multi-label data, the probability from which on an image is taken to have a class, 0.5 by default.
         observe: is given every outcome in the order of the images, with the place of its true class among the names
             of the tally, which has counted it.
 
     Raises:
         InputError: a class of the data is none of the model's, or an image is missing in `real`.
+        UsageError: an option that the data's kind knows nothing of.
         CheckFailed: the model's logits are not numbers.
         MissingExtra: images are to be strict, and simplejpeg is not installed; or labels checked, and cleanlab is not.
     """
@@ -70,7 +75,14 @@ def evaluate(
     looks = strict_images or is_installed("simplejpeg")
     damage: Damage = "refused" if strict_images else "noted" if looks else "ignored"
     engine, fingerprint = engine.with_lane(damage=damage), DataFingerprint()
+    check_kind(
+        source.name,
+        threshold,
+        {"several right answers": real is not None, "label issues": find_label_issues},
+        are_sets=is_multi_label(source),
+    )
     asked = {"class_map": class_map, "subset": subset, "tta": tta, "real": real}
+    asked |= {} if threshold is None else {"threshold": threshold}
     digests = training_images(engine.bundle)
     items = source if digests is None else Recognised(source, digests)
     slices = Slices()
@@ -88,6 +100,27 @@ def evaluate(
         slices=slices.rows(),
         provenance=provenance_of([engine.judging()], source, fingerprint, options),
     )
+
+
+def check_kind(data: str, threshold: float | None, for_one_class: Mapping[str, bool], *, are_sets: bool) -> None:
+    """Refuse options that multi-label data, or all others, know nothing of.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if threshold is not None and not 0 < threshold < 1:
+        raise UsageError(f"the threshold is {threshold:g}; expected a probability between 0 and 1, such as 0.5")
+    asked = [name for name, is_asked in for_one_class.items() if is_asked]
+    if are_sets and asked:
+        raise UsageError(
+            f"{' and '.join(asked)} are of data with one class per image, and those of {data} may have several; "
+            "leave them out"
+        )
+    if threshold is not None and not are_sets:
+        raise UsageError(
+            f"a threshold is of multi-label data, and the images of {data} have one class each, of which the "
+            "likeliest is taken; leave it out"
+        )
 
 
 def _judged(
@@ -113,19 +146,24 @@ def count_outcomes(
     fingerprint: DataFingerprint | None = None,
     kept: KeptLogits | None = None,
     slices: Slices | None = None,
+    threshold: float | None = None,
+    multi_label: bool | None = None,
     observe: Observer | None = None,
-) -> Tally:
+) -> Tally | SetTally:
     """Run the model over a labelled data set; returns the counts behind `evaluate`, which takes the same arguments.
 
     Counts of parts of a data set add up to those of the whole, which fractions do not. `fingerprint` sums up the
     images that are loaded, with the model's own classes; `kept` takes all logits, and `slices` counts by properties.
+    A part of multi-label data that may be empty says so by `multi_label`.
 
     Raises:
         InputError: a class of the data is none of the model's, or an image is missing in `real`.
         CheckFailed: the model's logits are not numbers.
     """
     names = renamed(source.classes, class_map)
-    engine = two_classes(engine, names)
+    are_sets = is_multi_label(source) if multi_label is None else multi_label
+    check_classes(engine.bundle)
+    engine = engine if are_sets else two_classes(engine, names)
     labels, activation = engine.bundle.labels, engine.bundle.model.activation
     check_probabilities(activation)
     targets = labels.targets(names)
@@ -135,7 +173,11 @@ def count_outcomes(
     def valid(key: str, position: int) -> set[int]:
         return {place[index] for index in real.valid(key, position) if index in place} if real else set()
 
-    tally = Tally(tuple(labels.names[index] for index in classes), valid if real else None, activation, kept)
+    used = tuple(labels.names[index] for index in classes)
+    tally: Tally | SetTally = Tally(used, valid if real else None, activation, kept)
+    if are_sets:
+        require_sigmoids(activation, source.name)
+        tally = SetTally(used, DEFAULT_THRESHOLD if threshold is None else threshold)
     runner = _with_views(engine.judging(), classes if subset else None, tta)
     slices = slices or Slices()
     items = slices.watch((fingerprint or DataFingerprint()).watch(relabelled(source, targets)))
@@ -144,7 +186,8 @@ def count_outcomes(
         tally.add(outcome)
         slices.add(index, outcome)
         if observe:
-            observe(outcome, places[targets[source[index].class_index or 0]], tally)
+            target = source[index].target
+            observe(outcome, in_model(in_model(0 if target is None else target, targets), places), tally)
     return tally
 
 

@@ -50,6 +50,10 @@ class ClassScore(msgspec.Struct, frozen=True, kw_only=True):
     """Area under the ROC curve of this class against all others, by its probability."""
     average_precision: float | None = None
     """Precision of this class against all others, averaged over the recall."""
+    roc_auc_interval: Interval | None = None
+    """With its 95 % bootstrap interval; only of multi-label data."""
+    average_precision_interval: Interval | None = None
+    """With its 95 % bootstrap interval; only of multi-label data."""
 
 
 class ClassAverages(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +62,49 @@ class ClassAverages(msgspec.Struct, frozen=True, kw_only=True):
     precision: Interval
     recall: Interval
     f1: Interval
+
+
+class ClassThreshold(msgspec.Struct, frozen=True, kw_only=True):
+    """The threshold of a class's probability at which its F1 is highest on these images: for other images, not for
+    these."""
+
+    label: str
+    threshold: float
+    f1: float
+
+
+class SetMistake(msgspec.Struct, frozen=True, kw_only=True):
+    """An image of multi-label data that is taken to have other classes than it has."""
+
+    path: str
+    labels: tuple[str, ...]
+    predicted: tuple[str, ...]
+    loss: float
+
+
+class LabelSetFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures that only multi-label data have, where an image may have several classes or none; with 95 % bootstrap
+    intervals over images, the exact match with Wilson's."""
+
+    threshold: float
+    """Probability from which on an image is taken to have a class."""
+    exact_match: Interval | None
+    """Images of which all classes are right, and no other was taken."""
+    hamming_loss: float
+    """Share of wrong decisions over all images and classes."""
+    mean_average_precision: Interval | None
+    """Mean over the classes of which there are images with and without."""
+    mean_roc_auc: Interval | None
+    micro: ClassAverages
+    """Precision, recall and F1 over all decisions."""
+    micro_average_precision: float | None
+    micro_roc_auc: float | None
+    classes_per_image: float
+    predicted_per_image: float
+    best_thresholds: tuple[ClassThreshold, ...]
+    """One for each class that has images with and without."""
+    mistakes: tuple[SetMistake, ...]
+    """Those of the highest loss first, at most `MAX_MISTAKES`."""
 
 
 class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -249,10 +296,16 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """Images that the model was trained on, by their content; None if its bundle does not tell."""
     vendor: VendorFacts | None = None
     """Facts on results that a vendor's tool wrote; None where a model was run."""
+    label_sets: LabelSetFigures | None = None
+    """Figures of multi-label data; None of others."""
     subset: bool = False
     """True if the model was held to the classes of the data."""
 
     def __repr__(self) -> str:
+        if self.label_sets:
+            mean = self.label_sets.mean_average_precision
+            words = f"mean average precision {mean.value:.2%}" if mean else "no mean average precision"
+            return f"Evaluation({self.bundle} on {self.data}: {words}, {self.seen} seen, {self.failed} failed)"
         top1 = f"top-1 {self.top1.value:.2%} [{self.top1.low:.2%}, {self.top1.high:.2%}]" if self.top1 else "no top-1"
         return f"Evaluation({self.bundle} on {self.data}: {top1}, {self.seen} seen, {self.failed} failed)"
 
@@ -266,7 +319,10 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     def _repr_html_(self) -> str:
         """The figures that a notebook displays."""
+        sets = self.label_sets
         figures = {"top-1": self.top1, "top-5": self.top5}
+        if sets:
+            figures = {"mean average precision": sets.mean_average_precision, "exact match": sets.exact_match}
         rows = [(name, f"{i.value:.2%}", f"{i.low:.2%} to {i.high:.2%}") for name, i in figures.items() if i]
         rows.append(("images", f"{self.total:,}", f"{self.seen:,} seen, {self.failed:,} failed"))
         cells = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)

@@ -143,12 +143,12 @@ def provenance_of(
     return _provenance(models, data, options, sorted(packages))
 
 
-def provenance_of_answers(name: str, targets: Mapping[str, int], options: Mapping[str, Any]) -> ResultProvenance:
+def provenance_of_answers(name: str, targets: Mapping[str, Target], options: Mapping[str, Any]) -> ResultProvenance:
     """The provenance of figures of answers that were read from files.
 
     Args:
         name: where the true classes come from.
-        targets: the class of each image, by its name.
+        targets: the class or classes of each image, by its name.
         options: all that changes a figure, the answers' digest among it.
     """
     rows = "".join(sorted(f"{key}\0{target}\n" for key, target in targets.items()))

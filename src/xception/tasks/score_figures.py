@@ -1,6 +1,6 @@
 """Figures that need the scores of all images at once: curves, areas under them, and temperature scaling."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -38,7 +38,7 @@ def with_score_figures(result: Evaluation, kept: KeptLogits, activation: Activat
         roc_auc_weighted=_mean(areas, support),
         average_precision=_mean(precisions),
         average_precision_weighted=_mean(precisions, support),
-        curves=_curves(classes, scores),
+        curves=shown_curves(classes, scores.ranked),
         temperature=temperature_scaling(found, activation),
     )
 
@@ -86,11 +86,12 @@ def _mean(values: Sequence[float | None], weights: Sequence[int] | None = None) 
     return sum(value * weight for value, weight in rows) / total if total else None
 
 
-def _curves(classes: Sequence[ClassScore], scores: ClassScores) -> tuple[ScoreCurve, ...]:
+def shown_curves(classes: Sequence[ClassScore], ranked: Callable[[int], RankedScores]) -> tuple[ScoreCurve, ...]:
+    """The curves that are kept: of two classes the second one's, else those of the lowest average precision."""
     precisions = [entry.average_precision for entry in classes]
     known = [(value, place) for place, value in enumerate(precisions) if value is not None]
     shown = known[1:] if len(classes) == 2 else sorted(known)[:MAX_CURVES]
-    return tuple(ScoreCurve(label=classes[place].label, points=_points(scores.ranked(place))) for _, place in shown)
+    return tuple(ScoreCurve(label=classes[place].label, points=_points(ranked(place))) for _, place in shown)
 
 
 def _points(ranked: RankedScores) -> tuple[CurvePoint, ...]:

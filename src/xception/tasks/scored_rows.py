@@ -7,15 +7,18 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from xception.data.source import Item
+from xception.data.classes import SEPARATOR
+from xception.data.source import Item, Target
 from xception.errors import InputError
 from xception.intervals import Interval, mcnemar, paired_difference, wilson
 from xception.labels import index_classes
 from xception.pipeline.lane import Failure, Scored
+from xception.tasks.evaluate import check_kind
 from xception.tasks.evaluation import Evaluation
 from xception.tasks.image_results import ImageResult, read_image_results
 from xception.tasks.kept_logits import KeptLogits
 from xception.tasks.label_issues import with_label_issues
+from xception.tasks.label_sets import DEFAULT_THRESHOLD, SetTally
 from xception.tasks.provenance import provenance_of_answers
 from xception.tasks.tally import Tally
 
@@ -44,29 +47,36 @@ class PairedResults(msgspec.Struct, frozen=True, kw_only=True):
     """Keys of the images for which the two name different classes."""
 
 
-def evaluate_rows(path: Path, *, top: int = 5, find_label_issues: bool = False) -> Evaluation:
+def evaluate_rows(
+    path: Path, *, top: int = 5, find_label_issues: bool = False, threshold: float | None = None
+) -> Evaluation:
     """The evaluation of a file of results that holds logits: every figure but those that need the images.
 
     Args:
         path: the file.
         top: the largest k of `top_k`.
         find_label_issues: look for images whose labels are likely wrong.
+        threshold: of multi-label data, the probability from which on an image is taken to have a class.
 
     Raises:
+        UsageError: an option that the data's kind knows nothing of.
         InputError: no such file, an image without a label, or answers without logits.
         CheckFailed: logits that are not numbers.
         MissingExtra: labels are to be checked, and cleanlab is not installed.
     """
     rows = list(read_image_results(path))
+    are_sets = any(row.targets is not None for row in rows)
+    check_kind(path.name, threshold, {"label issues": find_label_issues}, are_sets=are_sets)
     with KeptLogits() as kept:
-        tally = Tally(_names(rows, path), kept=kept)
+        names = _names(rows, path)
+        tally = SetTally(names, threshold or DEFAULT_THRESHOLD) if are_sets else Tally(names, kept=kept)
         for row in rows:
             tally.add(_outcome(row, path))
         result = tally.evaluation(str(path), path.name, BACKEND, len(rows), top)
         if find_label_issues:
             result = with_label_issues(result, kept, tally.activation, lambda place: rows[place].key)
-    targets = {row.key: row.target for row in rows if row.target is not None}
-    provenance = provenance_of_answers(path.name, targets, {"answers": _digest(rows), "classes": tally.names})
+    options = {"answers": _digest(rows), "classes": tally.names} | ({"threshold": threshold} if threshold else {})
+    provenance = provenance_of_answers(path.name, {row.key: _target(row, path) for row in rows}, options)
     return msgspec.structs.replace(result, provenance=provenance)
 
 
@@ -77,11 +87,17 @@ def _digest(rows: Iterable[ImageResult]) -> str:
 
 
 def _outcome(row: ImageResult, path: Path) -> Scored | Failure:
-    if row.target is None:
-        raise InputError(f"{row.key} in {path} has no true class; expected the results of labelled images")
+    target = _target(row, path)
     if row.failure is not None:
         return Failure(row.key, row.failure)
-    return Scored(Item(row.key, row.target, bytes), np.array(row.logits, np.float32), row.damage)
+    return Scored(Item(row.key, target, bytes), np.array(row.logits, np.float32), row.damage)
+
+
+def _target(row: ImageResult, path: Path) -> Target:
+    target = row.target if row.targets is None else row.targets
+    if target is None:
+        raise InputError(f"{row.key} in {path} has no true class; expected the results of labelled images")
+    return target
 
 
 def _names(rows: Iterable[ImageResult], path: Path) -> tuple[str, ...]:
@@ -91,7 +107,8 @@ def _names(rows: Iterable[ImageResult], path: Path) -> tuple[str, ...]:
         if row.failure is None and row.logits is None:
             raise InputError(f"{row.key} in {path} has no logits; write them with --logits")
         names = names or list(index_classes(len(row.logits or ())))
-        for index, label in ((row.target, row.label), *zip(row.indices, row.labels, strict=False)):
+        true = zip(row.targets, (row.label or "").split(SEPARATOR), strict=False) if row.targets else ()
+        for index, label in ((row.target, row.label), *true, *zip(row.indices, row.labels, strict=False)):
             if index is not None and label is not None and index < len(names):
                 names[index] = label
     if not names:
@@ -111,6 +128,11 @@ def compare_rows(first: Path, second: Path) -> PairedResults:
     total = failed = 0
     for row in read_image_results(first):
         other = theirs.pop(row.key, None)
+        if row.targets is not None:
+            raise InputError(
+                f"the images of {first} may have several classes each, and a comparison counts those whose only class "
+                "is right; expected results of data with one class per image"
+            )
         if other is None or row.label is None or other.label != row.label:
             raise InputError(
                 f"{row.key} is not in both {first} and {second} with the same true class; expected two files of "

@@ -49,9 +49,9 @@ class Slices:
         return watched
 
     def add(self, place: int, outcome: Scored | Failure) -> None:
-        """Count the image at a place among the items."""
+        """Count the image at a place among the items; one of multi-label data is neither right nor wrong as a whole."""
         traits = self._traits.pop(place, None)
-        if isinstance(outcome, Failure):
+        if isinstance(outcome, Failure) or isinstance(outcome.item.target, tuple):
             return
         is_right = int(outcome.logits.argmax()) == outcome.item.target
         found = {} if traits is None else traits._asdict()

@@ -180,10 +180,7 @@ class Tally:
 
     def check_total(self, data: str, total: int) -> None:
         """Raise an InputError if the source gave fewer or more images than it announced."""
-        if self._added != total:
-            raise InputError(
-                f"{data} announced {total} images and gave {self._added}; do not change it while it is read"
-            )
+        check_announced(data, self._added, total)
 
     def evaluation(self, bundle: str, data: str, backend: str, total: int, top: int = 5) -> Evaluation:
         """The document for what was counted.
@@ -229,8 +226,8 @@ class Tally:
             classes=self._classes(),
             mistakes=tuple(self._named(*row) for row in self.mistakes),
             confused=tuple(self._confused()),
-            failures=_by_path(self.failures),
-            damaged=_by_path(self.damaged),
+            failures=by_path(self.failures),
+            damaged=by_path(self.damaged),
         )
         return with_score_figures(result, self.kept, self.activation) if self.kept else result
 
@@ -296,7 +293,18 @@ class Tally:
         return RealScore(top1=wilson(self.real_hits, counted), counted=counted, uncounted=seen - counted)
 
 
-def _by_path(images: list[FailedImage]) -> tuple[FailedImage, ...]:
+def check_announced(data: str, given: int, total: int) -> None:
+    """Refuse a source that gave fewer or more images than it announced.
+
+    Raises:
+        InputError: it did.
+    """
+    if given != total:
+        raise InputError(f"{data} announced {total} images and gave {given}; do not change it while it is read")
+
+
+def by_path(images: list[FailedImage]) -> tuple[FailedImage, ...]:
+    """Images in the order of their paths."""
     return tuple(sorted(images, key=lambda image: (image.path, image.reason)))
 
 

@@ -6,7 +6,7 @@ from math import ceil
 import numpy as np
 
 from xception.data.decode import loaded_image
-from xception.data.source import Item, Source, indices_of
+from xception.data.source import Item, Source, indices_of, is_multi_label
 from xception.errors import DecodeError, InputError, UsageError
 from xception.preprocess import Preprocess
 from xception.train.logs import Epoch
@@ -42,7 +42,13 @@ def require_trainable(recipe: Recipe, training: Source, validation: Source, coun
         InputError: the images are of one class only.
         UsageError: no image is held out, and the recipe waits for figures of the held-out part.
     """
-    if (counts > 0).sum() < 2:
+    if is_multi_label(training):
+        if not ((counts > 0) & (counts < len(training))).any():
+            raise InputError(
+                f"every class of the {len(training)} training images is that of all or of none, so that nothing can be "
+                "learned; expected a class that some images have and others have not"
+            )
+    elif (counts > 0).sum() < 2:
         name = training.classes[int(counts.argmax())]
         raise InputError(
             f"all {len(training)} training images are of one class, {name!r}, so that nothing can be learned; expected "

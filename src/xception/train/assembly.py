@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from xception.bundle import Bundle, Model, Network, Step
-from xception.data.source import Source
+from xception.data.source import Source, is_multi_label
 from xception.data.sources import open_halves
 from xception.data.training_images import Digests, training_images
 from xception.errors import InputError, UsageError
@@ -27,8 +27,9 @@ from xception.train.damaged import unreadable, without
 from xception.train.distributed import from_first, launch
 from xception.train.figures import deciding_figure, monitor_remark
 from xception.train.finetune import open_parent, starting_tensors
+from xception.train.label_sets import as_label_sets, require_label_sets
 from xception.train.loop import Parts
-from xception.train.losses import make_loss
+from xception.train.losses import Loss, label_set_loss, make_loss
 from xception.train.manifest import data_fingerprint
 from xception.train.optim import copy_as_average, make_optimizer, peak_rate, scaled, scaling_remark
 from xception.train.own_parts import NO_PARTS, OwnParts, digest_with
@@ -69,6 +70,14 @@ def assemble(
         faults = from_first(fabric, lambda: unreadable(training))
         training = without(training, faults, on_note if fabric.is_global_zero else lambda _: None)
     batches = make_batches(recipe, training, own, rank=fabric.global_rank, world=fabric.world_size)
+    if batches.multi_label:
+        require_label_sets(recipe)
+        validation = as_label_sets(validation)
+    elif is_multi_label(validation):
+        raise InputError(
+            f"the validation images of {validation.name} may have several classes each, and the training images have "
+            "one; expected data of one kind"
+        )
     require_trainable(recipe, training, validation, batches.class_counts)
     parent = open_parent(recipe.model)
     descriptions = own.descriptions()
@@ -80,7 +89,7 @@ def assemble(
         steps_per_epoch=batches.per_epoch,
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
-        figure=deciding_figure(recipe.monitor, batches.class_counts),
+        figure=deciding_figure(recipe.monitor, batches.class_counts, multi_label=batches.multi_label),
         stop_after=recipe.stop_after,
         validate_every=recipe.validate_every,
     )
@@ -112,7 +121,9 @@ def remarks(recipe: Recipe, parts: Parts) -> list[str]:
     norms = parts.state.network.spec.norm.momentum
     found = (
         scaling_remark(recipe.optim, recipe.batch_size),
-        monitor_remark(recipe.monitor, source.classes, counts) if decides else None,
+        monitor_remark(recipe.monitor, source.classes, counts, multi_label=parts.batches.multi_label)
+        if decides
+        else None,
         None if recipe.model.start else norm_remark(norms, parts.course.total_steps),
         color_remark(recipe.preprocess, source),
         *data_remarks(source, counts, class_counts(parts.validation, source.classes)),
@@ -281,14 +292,19 @@ def _stepper(
             own.schedule,
         ),
         augment=batches.augment,
-        loss=own.loss
-        or make_loss(recipe.loss, batches.class_counts, blends_images=recipe.mix.is_on, positive=positive),
+        loss=own.loss or _loss(recipe, batches, positive),
         seed=recipe.seed,
         accumulate=recipe.compute.accumulate,
         clip_norm=recipe.optim.clip_norm,
         average=recipe.average,
         compiled_images=whole,
     )
+
+
+def _loss(recipe: Recipe, batches: Batches, positive: int | None) -> Loss:
+    if batches.multi_label:
+        return label_set_loss(recipe.loss, batches.class_counts, len(batches.source))
+    return make_loss(recipe.loss, batches.class_counts, blends_images=recipe.mix.is_on, positive=positive)
 
 
 def _compiled_images(recipe: Recipe, fabric: Fabric, course: Course) -> int | None:

@@ -36,7 +36,7 @@ class Batch(NamedTuple):
     levels: Tensor
     """Channel values (N, C, H, W) before normalisation: 8 bits each, or float32 where preprocessing keeps fractions."""
     targets: Tensor
-    """Class indices (N,) int64."""
+    """Class indices (N,) int64; of multi-label data 1 for each class of an image and 0 for the others, (N, K)."""
     draws: Draws = Draws()
 
 
@@ -67,8 +67,8 @@ class BatchAugment:
         """Normalise a batch and change it as was drawn; nothing here waits for the device.
 
         Returns:
-            Pixels (N, C, H, W) float32 in channels-last memory, and class indices (N,) or, of mixed images,
-            probabilities (N, K).
+            Pixels (N, C, H, W) float32 in channels-last memory, and class indices (N,) or, of mixed images and of
+            multi-label data, probabilities (N, K).
         """
         levels, draws = batch.levels, batch.draws
         if draws.mirrored is not None:

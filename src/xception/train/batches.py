@@ -1,6 +1,6 @@
 """Training batches as a pure function of the step: exact resume and any number of workers follow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from xception.data.augment import Augment, balanced_order, epoch_order, image_generator
 from xception.data.decode import loaded_image
-from xception.data.source import Item, Lazy, Source
+from xception.data.source import Item, Lazy, Source, Target, indices_of, is_multi_label
 from xception.data.subset import share
 from xception.data.training_images import ContentDigests
 from xception.errors import DecodeError, InputError
@@ -105,17 +106,23 @@ class Batches:
     @cached_property
     def class_counts(self) -> np.ndarray:
         """Images of each class, (K,)."""
-        return np.bincount(self._targets, minlength=len(self.source.classes))
+        places = [index for target in self._targets for index in indices_of(target)]
+        return np.bincount(np.array(places, np.int64), minlength=len(self.source.classes))
 
     @cached_property
-    def _targets(self) -> np.ndarray:
+    def multi_label(self) -> bool:
+        """True if images may have several classes each."""
+        return is_multi_label(self.source)
+
+    @cached_property
+    def _targets(self) -> list[Target]:
         unlabelled = [item.key for item in self.source if item.target is None]
         if unlabelled:
             raise InputError(
                 f"{len(unlabelled)} of the {len(self.source)} training images, such as {unlabelled[0]}, have no label; "
                 "expected one for each"
             )
-        return np.array([item.target for item in self.source])
+        return [item.target for item in self.source if item.target is not None]
 
     def _order(self, epoch: int) -> np.ndarray:
         order = self._orders.get(epoch)
@@ -127,7 +134,7 @@ class Batches:
 
     def _ordered(self, epoch: int) -> np.ndarray:
         if self.sampling == "balanced":
-            return balanced_order(self._targets, self.images.seed, epoch)
+            return balanced_order(np.array(self._targets), self.images.seed, epoch)
         return epoch_order(len(self.source), self.images.seed, epoch)
 
     def indices(self, step: int) -> np.ndarray:
@@ -164,7 +171,16 @@ class Batches:
             mirrored.append(is_mirrored)
         stacked = torch.from_numpy(levels)
         draws = self.augment.draw(stacked, step, torch.tensor(mirrored) if any(mirrored) else None)
-        return Batch(stacked, torch.tensor([item.target for item in items]), draws)
+        return Batch(stacked, self._stacked([item.target for item in items]), draws)
+
+    def _stacked(self, targets: Sequence[Target | None]) -> Tensor:
+        """Class indices (N,), or of multi-label data 1 for each class of an image and 0 for the others, (N, K)."""
+        if not self.multi_label:
+            return torch.tensor(targets)
+        rows = torch.zeros(len(targets), len(self.source.classes))
+        for row, target in zip(rows, targets, strict=True):
+            row[list(indices_of(target))] = 1
+        return rows
 
     def own_indices(self, step: int) -> np.ndarray:
         """Indices of the samples in this process' share of a step."""

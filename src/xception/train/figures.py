@@ -8,7 +8,10 @@ import numpy as np
 from xception.errors import UsageError
 from xception.train.logs import Epoch
 
-Figure = Literal["top1", "balanced_accuracy", "macro_f1", "roc_auc", "loss"]
+Figure = Literal["top1", "balanced_accuracy", "macro_f1", "roc_auc", "average_precision", "loss"]
+
+OF_LABEL_SETS: tuple[Figure, ...] = ("average_precision", "macro_f1", "roc_auc", "loss")
+"""Figures of multi-label data, whose images have no likeliest class that is right or wrong; by default the first."""
 
 BALANCED: tuple[Figure, ...] = ("balanced_accuracy", "macro_f1", "roc_auc")
 """Figures in which every class counts alike."""
@@ -26,12 +29,24 @@ def is_skewed(class_counts: np.ndarray) -> bool:
     return len(present) > 1 and bool(present.max() >= SKEWED_FROM * present.min())
 
 
-def deciding_figure(monitor: Figure | None, class_counts: np.ndarray) -> Figure:
-    """The figure that a recipe names, or else balanced accuracy where classes are skewed and top-1 where not.
+def deciding_figure(monitor: Figure | None, class_counts: np.ndarray, *, multi_label: bool = False) -> Figure:
+    """The figure that a recipe names, or else balanced accuracy where classes are skewed and top-1 where not, and of
+    multi-label data mean average precision.
 
     Raises:
-        UsageError: a ROC-AUC of another number of classes than two.
+        UsageError: a figure that the data do not have.
     """
+    if multi_label:
+        if monitor not in (None, *OF_LABEL_SETS):
+            raise UsageError(
+                f"monitor is {monitor}, and the images may have several classes; expected {', '.join(OF_LABEL_SETS)}"
+            )
+        return monitor or OF_LABEL_SETS[0]
+    if monitor == "average_precision":
+        raise UsageError(
+            "monitor is average_precision, which is measured of multi-label data only; expected another figure such as "
+            "balanced_accuracy"
+        )
     if monitor == "roc_auc" and len(class_counts) != 2:
         raise UsageError(
             f"monitor is roc_auc, and the data have {len(class_counts)} classes; expected two, or another figure such "
@@ -40,8 +55,15 @@ def deciding_figure(monitor: Figure | None, class_counts: np.ndarray) -> Figure:
     return monitor or ("balanced_accuracy" if is_skewed(class_counts) else "top1")
 
 
-def monitor_remark(monitor: Figure | None, classes: Sequence[str], class_counts: np.ndarray) -> str | None:
+def monitor_remark(
+    monitor: Figure | None, classes: Sequence[str], class_counts: np.ndarray, *, multi_label: bool = False
+) -> str | None:
     """A sentence on the figure that decides, where the data chose it and not the recipe."""
+    if multi_label and not monitor:
+        return (
+            "the images may have several classes each; mean average precision decides which epoch is the best (choose "
+            "another with --set monitor=...)"
+        )
     if monitor or not is_skewed(class_counts):
         return None
     present = np.flatnonzero(class_counts)

@@ -25,7 +25,7 @@ class SeenImage:
     pixels: NDArray[np.float32]
     """(C, H, W), normalised."""
     classes: str
-    """Its class, or of a blended image the classes with their shares."""
+    """Its class or classes, or of a blended image the classes with their shares."""
 
 
 def first_images(recipe: Recipe, training: Source, count: int = MAX_FIRST_IMAGES) -> list[SeenImage]:
@@ -45,8 +45,10 @@ def first_images(recipe: Recipe, training: Source, count: int = MAX_FIRST_IMAGES
 def _named(target: Tensor, classes: tuple[str, ...]) -> str:
     if not target.ndim:
         return classes[int(target)]
-    shares = target.tolist()
+    shares: list[float] = target.tolist()
     best_first = sorted(
         (index for index, share in enumerate(shares) if share > MIN_NAMED_SHARE), key=lambda i: -shares[i]
     )
-    return " + ".join(f"{shares[index]:.0%} {classes[index]}" for index in best_first)
+    whole = all(shares[index] == 1 for index in best_first)
+    named = (classes[index] if whole else f"{shares[index]:.0%} {classes[index]}" for index in best_first)
+    return " + ".join(named) or "no class"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from xception.data.hold_out import HoldOut
+from xception.data.source import Source, is_multi_label
 from xception.data.sources import form_of, named_split, open_halves
 from xception.train.recipe import shipped
 
@@ -64,6 +65,21 @@ def first_run(data: str, start: str | None = None, fold: str | None = None) -> F
         f"{images / classes:.0f} images per class are few for random weights; pass --from with a trained model, such "
         "as --from keras_xception.imagenet"
     )
+    changes, of_sets = _for_sets(training, recipe)
     is_few = not start and images < FEW_PER_CLASS * classes
-    reasons = (f"recipe {recipe}: {network}", length, *((few,) if is_few else ()))
-    return FirstRun(recipe=recipe, changes=(f"batch_size={batch}", f"epochs={epochs}"), reasons=reasons)
+    reasons = (f"recipe {recipe}: {network}", length, *of_sets, *((few,) if is_few else ()))
+    changes = (f"batch_size={batch}", f"epochs={epochs}", *changes)
+    return FirstRun(recipe=recipe, changes=changes, reasons=reasons)
+
+
+def _for_sets(training: Source, recipe: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Changes of a recipe for one class per image, and the reason, where images may have several."""
+    if not is_multi_label(training):
+        return (), ()
+    changes = ["loss.name=binary_cross_entropy", "loss.class_weights=square_root"]
+    changes += ["sampling=shuffled"] if recipe == "finetune" else []
+    reason = (
+        "the images may have several classes each: every class has a sigmoid of its own, whose rare side counts more, "
+        f"by {', '.join(changes)}"
+    )
+    return tuple(changes), (reason,)

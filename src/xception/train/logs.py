@@ -28,6 +28,7 @@ TAGS = {
     "validation/balanced_loss": "validation_balanced_loss",
     "validation/macro_f1": "validation_macro_f1",
     "validation/roc_auc": "validation_roc_auc",
+    "validation/average_precision": "validation_average_precision",
 }
 """Column of the log for each tag of TensorBoard."""
 
@@ -50,13 +51,22 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     validation_macro_f1: float | None = None
     """Mean F1 of the classes."""
     validation_roc_auc: float | None = None
-    """Only for two classes."""
+    """Only for two classes, and as the mean over the classes of multi-label data."""
+    validation_average_precision: float | None = None
+    """Mean average precision of the classes of multi-label data."""
     seconds: float
     """Seconds since the start of the run, without its interruptions."""
     images_per_second: float
     """Rate of training over all devices, with the waiting for data and without validation."""
     ms_per_step: float
     devices: int
+
+    @property
+    def headline(self) -> tuple[str, float | None]:
+        """The figure that sums up a validation, with its name: of multi-label data mean average precision."""
+        if self.validation_average_precision is not None:
+            return "mean average precision", self.validation_average_precision
+        return "top-1", self.validation_top1
 
 
 class Speed(msgspec.Struct, frozen=True, kw_only=True):

@@ -293,6 +293,7 @@ class TrainingRun:
             validation_balanced_loss=validation.balanced_loss if validation else None,
             validation_macro_f1=validation.macro_f1 if validation else None,
             validation_roc_auc=validation.roc_auc if validation else None,
+            validation_average_precision=validation.average_precision if validation else None,
             seconds=round(progress.seconds, 3),
             images_per_second=round(progress.seen / progress.step_seconds, 1),
             ms_per_step=round(1000 * progress.step_seconds / max(1, progress.step - before), 2),

@@ -122,6 +122,56 @@ def _smoothing(settings: LossSettings, class_counts: np.ndarray) -> float:
     return smoothing
 
 
+@dataclass(frozen=True)
+class LabelSetLoss:
+    """The binary cross-entropy of each class by itself, for images that may have several, as the mean over classes."""
+
+    smoothing: float = 0.0
+    """Share by which each decision's target is drawn to one half."""
+    positive_weights: Tensor | None = None
+    """Weight of the images that have a class over that of those without it, (K,) float32: torch's `pos_weight`."""
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss of logits (N, K) for the targets (N, K), from 0 to 1."""
+        shares = targets.to(logits.dtype) * (1 - self.smoothing) + self.smoothing / 2
+        weights = None if self.positive_weights is None else self.positive_weights.to(logits.device, logits.dtype)
+        return functional.binary_cross_entropy_with_logits(logits, shares, pos_weight=weights)
+
+
+def label_set_loss(settings: LossSettings, class_counts: np.ndarray, images: int) -> Loss:
+    """The loss for multi-label training data of so many images, `class_counts` of which have each class.
+
+    Raises:
+        UsageError: a loss of one class per image, or settings of one.
+    """
+    if settings.name != "binary_cross_entropy":
+        raise UsageError(
+            f"the images may have several classes each, which loss.name {settings.name} does not know; expected "
+            "--set loss.name=binary_cross_entropy"
+        )
+    if settings.label_smoothing and settings.smoothing_over == "others":
+        raise UsageError(
+            "loss.smoothing_over=others takes from the only class of an image, and these may have several; leave it out"
+        )
+    return LabelSetLoss(settings.label_smoothing, positive_weights(settings, class_counts, images))
+
+
+def positive_weights(settings: LossSettings, class_counts: np.ndarray, images: int) -> Tensor | None:
+    """Weight of the images with each class over that of those without it, (K,) float32, or None where all count alike.
+
+    The rules weigh the two kinds of images as they weigh two classes of so many images: `balanced` gives their ratio.
+
+    Raises:
+        UsageError: numbers for other classes.
+    """
+    setting = settings.class_weights
+    if setting is None or isinstance(setting, tuple):
+        return class_weights(settings, class_counts)
+    weigh, beta = CLASS_WEIGHTS[setting], settings.effective_beta
+    weights = weigh(np.maximum(class_counts, 1), beta) / weigh(np.maximum(images - class_counts, 1), beta)
+    return torch.tensor(weights, dtype=torch.float32)
+
+
 LOSSES: dict[str, Callable[[LossSettings, np.ndarray, int | None], Loss]] = {
     "cross_entropy": cross_entropy_loss,
     "binary_cross_entropy": binary_cross_entropy_loss,

@@ -49,7 +49,7 @@ def mix(pixels: Tensor, targets: Tensor, num_classes: int, drawn: DrawnMix | Non
 
     Args:
         pixels: (N, C, H, W).
-        targets: class indices (N,).
+        targets: class indices (N,), or probabilities (N, K).
         num_classes: K.
         drawn: the way; its partners lie on the device of the pixels.
 
@@ -60,8 +60,8 @@ def mix(pixels: Tensor, targets: Tensor, num_classes: int, drawn: DrawnMix | Non
         return pixels, targets
     partner, share, box = drawn
     pixels = mixup(pixels, partner, share) if box is None else cutmix(pixels, partner, box)
-    one_hot = functional.one_hot(targets, num_classes).to(torch.float32)
-    return pixels, share * one_hot + (1 - share) * one_hot[partner]
+    shares = functional.one_hot(targets, num_classes).to(torch.float32) if targets.ndim == 1 else targets
+    return pixels, share * shares + (1 - share) * shares[partner]
 
 
 def mixup(pixels: Tensor, partner: Tensor, share: float) -> Tensor:

@@ -203,7 +203,8 @@ class LossSettings(Settings, frozen=True, kw_only=True):
     smoothing_over: Literal["all", "others"] = "all"
     """Classes that it is spread over: all of them, or all but the labelled one (MindSpore's model zoo)."""
     class_weights: Literal["balanced", "square_root", "effective_number"] | tuple[Positive, ...] | None = None
-    """Weight of an image of each class, in class order, or the rule by which it follows from the classes' images."""
+    """Weight of an image of each class, in class order, or the rule by which it follows from the classes' images; of
+    multi-label data the weight of the images with a class over that of those without it."""
     effective_beta: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.999
     """Beta of effective_number: the nearer to 1, the nearer to balanced."""
 

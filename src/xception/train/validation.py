@@ -7,7 +7,7 @@ from torch import distributed
 from xception.backends.base import Compute
 from xception.backends.torch import TorchSession
 from xception.bundle import Bundle
-from xception.data.source import Source
+from xception.data.source import Source, is_multi_label
 from xception.models.network import Xception
 from xception.pipeline.engine import Engine
 from xception.tasks.evaluate import count_outcomes
@@ -33,12 +33,13 @@ def validate(fabric: Fabric, bundle: Bundle, network: Xception, source: Source, 
         for buffer in network.buffers():
             distributed.broadcast(buffer, src=0)
     session = TorchSession(network, (None, None), Compute(threads=torch.get_num_threads(), device=str(fabric.device)))
-    tally = count_outcomes(Engine.of(bundle, session, batch_size=batch_size), share)
+    engine = Engine.of(bundle, session, batch_size=batch_size)
+    tally = count_outcomes(engine, share, multi_label=is_multi_label(source))
     tally.check_total(share.name, len(share))
     network.train(was_training)
     whole, *others = gathered(fabric, tally)
     for other in others:
-        whole.include(other)
+        whole.include(other)  # type: ignore[arg-type]  # all are of one kind
     return whole.evaluation(bundle.model.name, source.name, session.facts.name, len(source))
 
 
