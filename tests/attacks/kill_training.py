@@ -16,6 +16,7 @@ import signal
 import stat
 import sys
 import tempfile
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -61,8 +62,11 @@ def begin(job: Callable[[], object]) -> int:
     try:
         job()
         status = 0
-    except EnvironmentFault:
+    except EnvironmentFault as error:
         status = FULL
+        sys.stderr.write(f"{error}\n")
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status)
 
