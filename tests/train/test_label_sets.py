@@ -90,6 +90,10 @@ def test_the_way_from_a_list_to_the_figures_is_one_command_after_the_other(
         line for line in printed.out.splitlines() if "F1" in line
     ]
     assert open_bundle("run/bundle").labels.names == CLASSES
+    run(["predict", "run/bundle", "0.png", "--threshold", "0.999999", "--csv"])
+    assert capsys.readouterr().out.splitlines() == ["path,rank,index,label,probability,failure", "0.png,,,,,"]
+    run(["predict", "run/bundle", "0.png", "7.png", "--threshold", "0.000001"])
+    assert all(line.count("%") == 3 for line in capsys.readouterr().out.splitlines())
 
 
 @pytest.mark.parametrize(

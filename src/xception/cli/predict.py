@@ -2,7 +2,9 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions
 from xception.cli.models import open_model
@@ -28,7 +30,7 @@ from xception.data.source import Source
 from xception.data.sources import packages_for
 from xception.errors import UsageError
 from xception.extras import is_installed, require_all
-from xception.pipeline.engine import Engine
+from xception.pipeline.engine import Engine, check_threshold
 from xception.pipeline.requirements import packages_to_run
 from xception.tasks.batch import predict_to_file
 from xception.tasks.image_results import packages_for_table
@@ -44,6 +46,12 @@ def predict(
     /,
     *sources: str,
     top: Top = 5,
+    threshold: Annotated[
+        float | None,
+        Parameter(
+            help="Name all classes of at least this probability, which may be none, in place of the likeliest ones."
+        ),
+    ] = None,
     engine: AnswerOptions = DEFAULT_ANSWERS,
     no_verify: NoVerify = False,
     json: Json = False,
@@ -60,6 +68,7 @@ def predict(
     xception predict hf-hub:timm/xception65.ra3_in1k photo.jpg
     xception predict runs/digits/bundle photo.jpg
     xception predict runs/photos/bundle photos/ more.png --top 3 --json
+    xception predict runs/tags/bundle photos/ --threshold 0.5
     xception predict runs/photos/bundle shards/ --out predictions.parquet
     xception predict runs/photos/bundle photos/ --vendor ascend --out results
     ```
@@ -74,10 +83,14 @@ def predict(
     _check_order(model, sources)
     _check(sources, vendor, out, one_form=json + csv + bool(out), logits=logits)
     check_at_least_one(top=top)
+    if threshold is not None and out:
+        raise UsageError("--threshold is for the screen, --json and --csv; a file of results holds the scores instead")
     require_all(*packages_to_run(model, engine.backend), *packages_for(*sources), *packages_for_table(table))
     # Before the model, which may have to be fetched.
     source = open_images(sources)
     opened = open_model(model, verify=not no_verify)
+    if threshold is not None:
+        check_threshold(threshold, opened)
     network = opened.model.network
     csv_writer = partial(write_csv, features=0 if network.num_classes else network.num_outputs)
     json_writer = partial(write_json, inventory=inventory_of(source))
@@ -93,7 +106,7 @@ def predict(
         elif table:
             tally = _to_file(table, runner, source, progress, top=top, logits=logits)
         else:
-            write(tally.counting(runner.predict(watched, top=top, max_wait_s=None)))
+            write(tally.counting(runner.predict(watched, top=top, threshold=threshold, max_wait_s=None)))
     if vendor and out:
         _report(out, written)
     check_failed(tally.seen, tally.failed, max_failed)

@@ -29,7 +29,7 @@ from xception.data.pixels import Mode
 from xception.data.source import Item, Source
 from xception.errors import UnknownName, UsageError
 from xception.machine import cores
-from xception.metrics import probabilities, top_k
+from xception.metrics import check_probabilities, probabilities, top_k
 from xception.pipeline.autotune import Choice, autotune
 from xception.pipeline.batches import Arrivals
 from xception.pipeline.cores import Cores, processes_for
@@ -64,7 +64,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     path: str
     top: tuple[Guess, ...] = ()
-    """None from a model without classes."""
+    """None from a model without classes, and where no class reaches the threshold that was asked for."""
     embedding: NDArray[np.float32] | None = None
     """The numbers that describe the image, (D,); None from a classifier."""
     damage: str | None = None
@@ -83,12 +83,16 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def _best(self) -> Guess:
         if not self.top:
-            raise UsageError("the model has no classes, and so gives no label; its answer is the embedding")
+            raise UsageError(
+                "no class reaches the threshold, so that there is no label"
+                if self.embedding is None
+                else "the model has no classes, and so gives no label; its answer is the embedding"
+            )
         return self.top[0]
 
     def __str__(self) -> str:
         if self.embedding is None:
-            return ", ".join(map(str, self.top))
+            return ", ".join(map(str, self.top)) or "no class"
         first = ", ".join(f"{value:.4g}" for value in self.embedding[:3])
         return f"embedding of {len(self.embedding)} features ({first}, ...)"
 
@@ -259,7 +263,12 @@ class Engine:
         return _of_one(lanes)
 
     def predict(
-        self, images: ImageLike | Iterable[ImageLike], *, top: int = 5, max_wait_s: float | None = MAX_WAIT_S
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        *,
+        top: int = 5,
+        threshold: float | None = None,
+        max_wait_s: float | None = MAX_WAIT_S,
     ) -> Generator[Prediction | Failure, None, None]:
         """The likeliest classes, or the embedding by a model without classes, or a failure, for every image, in their
         order, each as soon as it exists.
@@ -267,10 +276,17 @@ class Engine:
         Args:
             images: one or several: items, paths, encoded files, Pillow images, 8-bit arrays; or a folder's path.
             top: classes per image.
+            threshold: in place of the `top` likeliest classes all of at least this probability, which may be none: for
+                models whose images may have several.
             max_wait_s: see `stream`.
+
+        Raises:
+            UsageError: a threshold that is no probability, or for answers that are none.
         """
+        if threshold is not None:
+            check_threshold(threshold, self.bundle)
         for outcome in self.stream(as_items(images), max_wait_s=max_wait_s):
-            yield outcome if isinstance(outcome, Failure) else prediction(outcome, self.bundle, top)
+            yield outcome if isinstance(outcome, Failure) else prediction(outcome, self.bundle, top, threshold)
 
     def close(self) -> None:
         """Free the runtime, and end the processes that prepare images."""
@@ -337,24 +353,40 @@ def check_options(
         raise UsageError(f"the backend auto chooses {chosen[0]} itself; leave that out, or name a backend")
 
 
-def prediction(outcome: Scored, bundle: Bundle, top: int) -> Prediction:
-    """The `top` likeliest classes of an image; of a model of one logit, its class and the probability of that; of a
-    model without classes, the embedding."""
+def check_threshold(threshold: float, bundle: Bundle) -> None:
+    """Refuse a threshold of probabilities that cannot be one.
+
+    Raises:
+        UsageError: it is no probability, or the model's answers are none.
+    """
+    if not 0 < threshold < 1:
+        raise UsageError(f"the threshold is {threshold:g}; expected a probability between 0 and 1, such as 0.5")
+    check_probabilities(bundle.model.activation)
+    if not bundle.labels.names:
+        raise UsageError(f"a threshold is of classes, and {bundle.path} has none; leave it out")
+
+
+def prediction(outcome: Scored, bundle: Bundle, top: int, threshold: float | None = None) -> Prediction:
+    """The `top` likeliest classes of an image, or all from a threshold on; of a model of one logit, its class and the
+    probability of that; of a model without classes, the embedding."""
     if not bundle.labels.names:
         return Prediction(path=outcome.item.key, embedding=outcome.logits, damage=outcome.warning)
     logits, activation = outcome.logits[None], bundle.model.activation
     known = None if activation == "none" else probabilities(logits, activation)[0]
+    chosen = [int(index) for index in top_k(logits, top if threshold is None else logits.shape[1])[0]]
+    if threshold is not None and known is not None:
+        chosen = [index for index in chosen if known[index] >= threshold]
     return Prediction(
         path=outcome.item.key,
         damage=outcome.warning,
         top=tuple(
             Guess(
                 label=bundle.labels.names[index],
-                index=int(index),
+                index=index,
                 probability=None if known is None else float(known[index]),
                 logit=float(outcome.logits[index]),
             )
-            for index in top_k(logits, top)[0]
+            for index in chosen
         ),
     )
 

@@ -14,6 +14,7 @@ def predict(
     images: ImageLike | Iterable[ImageLike],
     *,
     top: int = 5,
+    threshold: float | None = None,
     backend: str | None = None,
 ) -> Predictions:
     """Classify images: the likeliest classes, or the reason why there are none, for each image in its order.
@@ -25,10 +26,11 @@ def predict(
         images: a file, folder, archive or URL of images; or several images, as paths, encoded files, Pillow images or
             8-bit arrays.
         top: classes per image.
+        threshold: all classes of at least this probability in place of the likeliest ones, see `Engine.predict`.
         backend: see `Engine.open`.
 
     Raises:
         InputError: no bundle, no images, or something that is no image.
     """
     with Engine.open(bundle, backend=backend) as engine:
-        return Predictions(engine.predict(images, top=top, max_wait_s=None))
+        return Predictions(engine.predict(images, top=top, threshold=threshold, max_wait_s=None))

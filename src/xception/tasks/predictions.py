@@ -120,6 +120,8 @@ def table_rows(outcomes: Iterable[Prediction | Failure], features: int = 0) -> I
             yield (outcome.key, outcome.reason, *empty) if features else (outcome.key, *empty, outcome.reason)
         elif outcome.embedding is not None:
             yield outcome.path, None, *outcome.embedding.tolist()
+        elif not outcome.top:
+            yield outcome.path, None, None, None, None, None
         else:
             for rank, guess in enumerate(outcome.top, 1):
                 yield outcome.path, rank, guess.index, guess.label, guess.probability, None
