@@ -23,6 +23,7 @@ from xception.cli.options import (
     OptionalData,
     OptionalModel,
     StrictImages,
+    Threshold,
     Top,
     check_at_least_one,
     check_failed,
@@ -80,13 +81,7 @@ class Scoring:
             help="JSON with several right answers per image (ReaL), by their names or in the order of the images."
         ),
     ] = None
-    threshold: Annotated[
-        float | None,
-        Parameter(
-            help="Probability from which on an image is taken to have a class, of data whose images may have several "
-            "(default: 0.5)."
-        ),
-    ] = None
+    threshold: Threshold = None
     label_issues: Annotated[
         bool, Parameter(help="Name the images whose labels are likely wrong, by confident learning (cleanlab).")
     ] = False

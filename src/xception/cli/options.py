@@ -19,6 +19,13 @@ NoVerify = Annotated[
     bool, Parameter(help="Open a bundle without comparing its files with their hashes; what is skipped is said.")
 ]
 Top = Annotated[int, Parameter(help="Likeliest classes per image that are looked at.")]
+Threshold = Annotated[
+    float | None,
+    Parameter(
+        help="Probability from which on an image is taken to have a class, where it may have several; evaluate takes "
+        "0.5 by default, and predict then names all of these in place of the likeliest ones."
+    ),
+]
 VendorOption = Annotated[vendor_results.Vendor | None, Parameter(help="Vendor whose tools read or wrote the files.")]
 StrictImages = Annotated[
     bool, Parameter(help="Count JPEG files whose data are damaged as failed (default: as seen, and name them).")

@@ -2,9 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING
 
 from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions
 from xception.cli.models import open_model
@@ -15,6 +13,7 @@ from xception.cli.options import (
     MaxFailed,
     ModelOption,
     NoVerify,
+    Threshold,
     Top,
     VendorOption,
     check_at_least_one,
@@ -46,12 +45,7 @@ def predict(
     /,
     *sources: str,
     top: Top = 5,
-    threshold: Annotated[
-        float | None,
-        Parameter(
-            help="Name all classes of at least this probability, which may be none, in place of the likeliest ones."
-        ),
-    ] = None,
+    threshold: Threshold = None,
     engine: AnswerOptions = DEFAULT_ANSWERS,
     no_verify: NoVerify = False,
     json: Json = False,

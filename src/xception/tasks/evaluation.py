@@ -51,9 +51,9 @@ class ClassScore(msgspec.Struct, frozen=True, kw_only=True):
     average_precision: float | None = None
     """Precision of this class against all others, averaged over the recall."""
     roc_auc_interval: Interval | None = None
-    """With its 95 % bootstrap interval; only of multi-label data."""
+    """The area with its 95 % bootstrap interval; None but for multi-label data."""
     average_precision_interval: Interval | None = None
-    """With its 95 % bootstrap interval; only of multi-label data."""
+    """The average precision with its 95 % bootstrap interval; None but for multi-label data."""
 
 
 class ClassAverages(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +104,7 @@ class LabelSetFigures(msgspec.Struct, frozen=True, kw_only=True):
     best_thresholds: tuple[ClassThreshold, ...]
     """One for each class that has images with and without."""
     mistakes: tuple[SetMistake, ...]
-    """Those of the highest loss first, at most `MAX_MISTAKES`."""
+    """The images of the highest loss first, at most `MAX_MISTAKES`."""
 
 
 class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,10 +19,9 @@ Average = Literal["micro", "macro", "weighted"]
 Area = Literal["average_precision", "roc_auc"]
 
 AVERAGES: tuple[Average, ...] = ("micro", "macro", "weighted")
-AREAS: tuple[Area, ...] = ("average_precision", "roc_auc")
+CURVE_AREAS: tuple[Area, ...] = ("average_precision", "roc_auc")
 
 Weights = NDArray[np.float64]
-Sets = NDArray[np.bool_]
 
 
 class ResampledSets:
@@ -35,7 +34,9 @@ class ResampledSets:
         seed: of the resamples.
     """
 
-    def __init__(self, scores: NDArray[np.float64], has: Sets, taken: Sets, seed: int = 0) -> None:
+    def __init__(
+        self, scores: NDArray[np.float64], has: NDArray[np.bool_], taken: NDArray[np.bool_], seed: int = 0
+    ) -> None:
         self._sets = [sets.astype(np.float64) for sets in (has & taken, has, taken)]
         self._ranks = [_Ranks(scores[:, place], has[:, place]) for place in range(has.shape[1])]
         rng, images = np.random.Generator(np.random.PCG64(seed)), len(has)
@@ -58,7 +59,7 @@ class ResampledSets:
 
     def mean_of(self, area: Area) -> Interval | None:
         """The mean of an area over the classes that have it; None without any."""
-        rows = self._areas[:, AREAS.index(area)]
+        rows = self._areas[:, CURVE_AREAS.index(area)]
         known = ~np.isnan(rows)
         counts = known.sum(axis=1)
         sums = np.where(known, rows, 0).sum(axis=1)
@@ -66,7 +67,7 @@ class ResampledSets:
 
     def of_class(self, area: Area, place: int) -> Interval | None:
         """An area of one class; None without images of both kinds."""
-        return _interval(self._areas[:, AREAS.index(area), place])
+        return _interval(self._areas[:, CURVE_AREAS.index(area), place])
 
     def _averaged(self, weights: Weights) -> NDArray[np.float64]:
         """(S, 3, 3) of the weights (S, N) of images: micro, macro and weighted precision, recall and F1."""
@@ -88,7 +89,7 @@ class ResampledSets:
 class _Ranks:
     """The images in the order of one class's scores, the highest first."""
 
-    def __init__(self, scores: NDArray[np.float64], is_own: Sets) -> None:
+    def __init__(self, scores: NDArray[np.float64], is_own: NDArray[np.bool_]) -> None:
         self._order = np.argsort(-scores, kind="stable")
         self._last = np.flatnonzero(np.append(np.diff(scores[self._order]) != 0, True))
         self._own = is_own[self._order].astype(np.float64)
@@ -108,7 +109,7 @@ class _Ranks:
 
 
 def _drawn(rng: np.random.Generator, images: int) -> Weights:
-    """How often each of so many images is drawn, if as many are drawn with replacement."""
+    """The number of times that each of so many images is drawn, if as many are drawn with replacement."""
     return np.bincount(rng.integers(images, size=images), minlength=images).astype(np.float64)
 
 

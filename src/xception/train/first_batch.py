@@ -49,6 +49,6 @@ def _named(target: Tensor, classes: tuple[str, ...]) -> str:
     best_first = sorted(
         (index for index, share in enumerate(shares) if share > MIN_NAMED_SHARE), key=lambda i: -shares[i]
     )
-    whole = all(shares[index] == 1 for index in best_first)
+    whole = len(best_first) > 1 and all(shares[index] == 1 for index in best_first)
     named = (classes[index] if whole else f"{shares[index]:.0%} {classes[index]}" for index in best_first)
     return " + ".join(named) or "no class"
