@@ -137,6 +137,7 @@ def test_the_page_and_the_table_have_every_figure(result: Evaluation) -> None:
     page = render_evaluation(result, {})
     assert "Mean average precision" in page
     assert "Confusions" not in page
+    assert "images get all their classes and no other at the threshold 0.5" in page
     assert "over all decisions" in page
     table = evaluation_csv(result)
     for row in (

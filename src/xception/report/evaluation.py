@@ -67,6 +67,9 @@ def render_evaluation(evaluation: Evaluation, pictures: Mapping[str, Image.Image
 def conclusion(evaluation: Evaluation) -> Iterator[str]:
     """Sentences on the accuracy, on whether it may be that of guessing, and on the most frequent confusion."""
     top1, classes = evaluation.top1, len(evaluation.labels)
+    if evaluation.label_sets:
+        yield from _conclusion_of_sets(evaluation, evaluation.label_sets)
+        return
     if top1 is None:
         yield f"None of the {evaluation.total:,} images could be judged."
         return
@@ -77,6 +80,21 @@ def conclusion(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.confused:
         pair = evaluation.confused[0]
         yield f"Most frequent confusion: {pair.label} as {pair.predicted}, {pair.count} of {pair.support} images."
+    if evaluation.failed:
+        yield f"{evaluation.failed:,} images could not be read and are not among them."
+
+
+def _conclusion_of_sets(evaluation: Evaluation, sets: LabelSetFigures) -> Iterator[str]:
+    """Sentences on multi-label data, whose images are right class by class."""
+    mean, exact = sets.mean_average_precision, sets.exact_match
+    if mean:
+        bounds = f"between {percent_text(mean.low)} and {percent_text(mean.high)} with 95 % confidence"
+        yield f"Mean average precision of {len(evaluation.labels)} classes is {percent_text(mean.value)}, {bounds}."
+    if exact:
+        yield (
+            f"{percent_text(exact.value)} of {evaluation.seen:,} images get all their classes and no other at the "
+            f"threshold {sets.threshold:g}."
+        )
     if evaluation.failed:
         yield f"{evaluation.failed:,} images could not be read and are not among them."
 
