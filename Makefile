@@ -158,8 +158,8 @@ docs: $(TOOLS)/.installed
 	NO_MKDOCS_2_WARNING=1 $(TOOLS)/bin/mkdocs build --quiet --clean
 
 # Pictures of the pages of results, by a real browser.
-gallery: $(STAMP)
-	$(BIN)/python -m pages.gallery $(ARGS)
+gallery: $(STAMP) $(CLIENTS)/.installed
+	PACKAGE_PYTHON=$(abspath $(BIN)/python) $(CLIENTS)/bin/python -m pages.gallery $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(FLOORS) $(TOOLS) $(CLIENTS) $(CLUSTER) demo build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

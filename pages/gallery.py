@@ -9,6 +9,7 @@ import io
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -55,11 +56,13 @@ def main() -> None:
     """Make the pages, take the pictures, and write the gallery."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--browser", default="chromium", help="Chromium, Chrome or Edge")
-    browser = shutil.which(parser.parse_args().browser)
+    parser.add_argument("--folder", type=Path, help="folder that keeps the pages; those that it has are not made again")
+    given = parser.parse_args()
+    browser = shutil.which(given.browser)
     if browser is None:
         sys.exit("no browser; expected Chromium on the path, or --browser with its name")
     PICTURES.mkdir(exist_ok=True)
-    with TemporaryDirectory() as folder:
+    with nullcontext(given.folder) if given.folder else TemporaryDirectory() as folder:
         take_pictures(browser, Path(folder))
     PAGE.write_text(gallery(), encoding="utf-8")
 
@@ -74,11 +77,7 @@ def _entry(shown: ResultPage) -> Iterator[str]:
     yield f"```text\n{shown.command}\n```\n"
     for view in VIEWS:
         alt = f"The {shown.name} page, {view.device}, {view.scheme}"
-        yield f"![{alt}](pictures/{shown.name}-{view.name}.png){{ width={_shown_px(view)} }}\n"
-
-
-def _shown_px(view: View) -> int:
-    return view.width * 3 // 5
+        yield f"![{alt}](pictures/{shown.name}-{view.name}.png)\n"
 
 
 def take_pictures(browser: str, folder: Path) -> None:

@@ -1,0 +1,19 @@
+"""The gallery shows every kind of page by a picture of each view, and all of them are small."""
+
+import re
+
+from pages.gallery import PAGE, VIEWS, gallery
+from pages.result_pages import RESULT_PAGES
+
+MAX_BYTES = 1_500_000
+
+
+def test_the_gallery_is_what_its_script_writes() -> None:
+    assert PAGE.read_text(encoding="utf-8") == gallery(), "run make gallery"
+
+
+def test_every_picture_is_there_and_none_is_left_over() -> None:
+    shown = {PAGE.parent / place for place in re.findall(r"\((pictures/[^)]*)\)", gallery())}
+    assert shown == set((PAGE.parent / "pictures").iterdir())
+    assert len(shown) == len(VIEWS) * (len(RESULT_PAGES) + 1)
+    assert sum(picture.stat().st_size for picture in shown) < MAX_BYTES
