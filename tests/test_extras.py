@@ -54,7 +54,14 @@ def installed_by(extra: str) -> set[str]:
     return found
 
 
-IMPORTED_AS = {"mlflow-skinny": "mlflow", "pyopenssl": "OpenSSL", "scikit-learn": "sklearn", "pyyaml": "yaml"}
+IMPORTED_AS = {
+    "grpcio": "grpc",
+    "mlflow-skinny": "mlflow",
+    "protobuf": "google",
+    "pyopenssl": "OpenSSL",
+    "scikit-learn": "sklearn",
+    "pyyaml": "yaml",
+}
 BROUGHT_ALONG = {"flatbuffers": "ai-edge-litert"}
 
 

@@ -49,6 +49,7 @@ class Served:
     """A server and what it serves."""
 
     host: str
+    grpc_host: str
     bundle: Path
     photos: tuple[Path, ...]
     logits: np.ndarray
@@ -70,7 +71,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     rows = folder / "rows.jsonl"
     package("-m", "xception", "predict", str(folder / "digits"), str(folder / "photos"), "--out", str(rows), "--logits")
     answers = [json.loads(line) for line in rows.read_text().splitlines()]
-    port = free_port()
+    port, grpc_port = free_port(), free_port()
     command = [
         PYTHON,
         "-m",
@@ -80,6 +81,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         f"spotter={folder / 'spotter'}",
         "--port",
         str(port),
+        "--grpc-port",
+        str(grpc_port),
     ]
     command += ["--header-timeout-s", "2", "--body-timeout-s", "3"]
     process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -91,6 +94,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     photos = tuple(sorted((folder / "photos").iterdir()))
     yield Served(
         host=f"127.0.0.1:{port}",
+        grpc_host=f"127.0.0.1:{grpc_port}",
         bundle=folder / "digits",
         photos=photos,
         logits=np.array([answer["logits"] for answer in answers], np.float32),

@@ -18,6 +18,7 @@ from xception.bundle import Bundle
 from xception.pipeline.cores import Cores
 from xception.pipeline.engine import Engine
 from xception.serve.app import application
+from xception.serve.grpc_server import GrpcSettings
 from xception.serve.keys import Keyring
 from xception.serve.limits import DEFAULT_LIMITS, Limits
 from xception.serve.model import ServedModel
@@ -102,14 +103,18 @@ def opened(bundles: Mapping[str, Bundle], limits: Limits = DEFAULT_LIMITS, **opt
 
 @contextmanager
 def running(
-    service: Service, keyring: Keyring | None = None, hosts: frozenset[str] | None = None, closes: bool = True
+    service: Service,
+    keyring: Keyring | None = None,
+    hosts: frozenset[str] | None = None,
+    closes: bool = True,
+    grpc: GrpcSettings | None = None,
 ) -> Iterator[Running]:
     """A service behind HTTP, until the end of the block."""
     port, limits = free_port(), service.limits
     settings = HTTP1Settings(
         header_read_timeout=round(1000 * limits.header_timeout_s), max_buffer_size=2048 * limits.max_header_kb
     )
-    app = application(service, keyring, hosts)
+    app = application(service, keyring, hosts, grpc)
     with serving_app(app if closes else kept_open(app), port, settings):
         yield Running(port, service)
 

@@ -33,6 +33,8 @@ class Listening:
     """Address to listen on; another than this machine's own needs --api-keys or --open."""
     port: int = 8000
     """Port to listen on."""
+    grpc_port: int | None = None
+    """Port to listen on for gRPC, too."""
     api_keys: Path | None = None
     """File of the keys of those who may ask; see xception serve-key."""
     open: bool = False
@@ -59,6 +61,10 @@ class Listening:
             raise UsageError(f"--shutdown-delay-s is {self.shutdown_delay_s:g}; expected seconds from 0")
         if not 0 < self.port < 65536:
             raise UsageError(f"--port is {self.port}; expected 1 to 65535")
+        if self.grpc_port is not None and not 0 < self.grpc_port < 65536:
+            raise UsageError(f"--grpc-port is {self.grpc_port}; expected 1 to 65535")
+        if self.grpc_port == self.port:
+            raise UsageError(f"--port and --grpc-port are both {self.port}; choose two")
         if self.open and self.api_keys:
             raise UsageError("--open lets everybody ask and --api-keys only some; choose one")
         if not (is_loopback(self.address) or self.open or self.api_keys):
@@ -110,13 +116,15 @@ def serve(
         raise UsageError("no model is named; expected one or more, as in xception serve keras_xception.imagenet")
     references = [one for model in models for one in unfolded(*named_reference(model))]
     runtimes = {package for _, model in references for package in packages_to_run(model, engine.backend)}
-    require_all(*PACKAGES, *sorted(runtimes))
+    grpc = ("grpc", "google") if listening.grpc_port else ()
+    require_all(*PACKAGES, *grpc, *sorted(runtimes))
     from xception.serve.server import ServerSettings, serve_bundles
 
     settings = ServerSettings(
         bundles=bundles(references, digest, verify=not no_verify),
         address=listening.address,
         port=listening.port,
+        grpc_port=listening.grpc_port,
         limits=limits,
         backend=engine.backend,
         compute=engine.compute,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from xception.oip.tensors import HEADER_LENGTH
 from xception.serve.bodies import BodyBudget, parts_of, read_body
 from xception.serve.classify import Wishes, classified
 from xception.serve.front import MODEL, REQUEST, Front, broken_at, error_body
+from xception.serve.grpc_server import GrpcApi, GrpcSettings, grpc_serving
 from xception.serve.inference import infer_response, model_metadata, parse_inference, server_metadata
 from xception.serve.keys import Keyring
 from xception.serve.limits import MIB
@@ -165,20 +166,28 @@ class Api:
         return model
 
 
-def application(service: Service, keyring: Keyring | None = None, hosts: frozenset[str] | None = None) -> Front:
+def application(
+    service: Service,
+    keyring: Keyring | None = None,
+    hosts: frozenset[str] | None = None,
+    grpc: GrpcSettings | None = None,
+) -> Front:
     """The application of a service.
 
     Args:
         service: whose models are ready.
         keyring: the keys of those who may ask; None lets everybody.
         hosts: names under which the server may be asked; None allows all.
+        grpc: where the service is to be asked over gRPC, too.
     """
     measures = Measures(service.models)
     api = Api(service, measures, BodyBudget(service.limits.max_bodies_mb * MIB))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
+        api = GrpcApi(service=service, measures=measures, keyring=keyring)
+        async with grpc_serving(api, grpc, service.limits) if grpc else nullcontext():
+            yield
         await asyncio.to_thread(service.close)
 
     starlette = Starlette(routes=api.routes(), exception_handlers=_handlers(measures), lifespan=lifespan)

@@ -31,6 +31,7 @@ from xception.screen import one_line
 from xception.serve.addresses import Tls, allowed_hosts, check_address_is_free, check_tls
 from xception.serve.app import application
 from xception.serve.front import Front
+from xception.serve.grpc_server import GrpcSettings
 from xception.serve.keys import Keyring
 from xception.serve.limits import MIB, Limits
 from xception.serve.model import ServedModel
@@ -57,6 +58,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     keys: Path | None = None
     tls: Tls | None = None
     host_names: frozenset[str] = frozenset()
+    grpc_port: int | None = None
     shutdown_delay_s: float = 0.0
     """Time between the signal to end and the end, in which the service answers and says that it is not ready."""
 
@@ -69,7 +71,8 @@ def serve_bundles(settings: ServerSettings, say: Say) -> None:
         InputError: keys or certificates that cannot be used.
         EnvironmentFault: the port is taken, or the models cannot be loaded again.
     """
-    check_address_is_free(settings.address, settings.port)
+    for port in filter(None, (settings.port, settings.grpc_port)):
+        check_address_is_free(settings.address, port)
     if settings.keys:
         Keyring(settings.keys)
     if settings.tls:
@@ -163,7 +166,8 @@ def load_application(settings: ServerSettings) -> Front:
         loop.add_signal_handler(LEAVE_SIGNAL, service.leaving.set)
     _say(memory_sentence(service))
     _say(f"ready: {', '.join(f'{model.name}@{model.version}' for model in service.models.values())}")
-    return application(service, keyring, allowed_hosts(settings.address, settings.host_names))
+    grpc = settings.grpc_port and GrpcSettings(address=settings.address, port=settings.grpc_port, tls=settings.tls)
+    return application(service, keyring, allowed_hosts(settings.address, settings.host_names), grpc or None)
 
 
 def open_service(settings: ServerSettings) -> Service:

@@ -83,6 +83,9 @@ class Service:
             if len(waited) > 1 and waited[1].done():
                 raise Refusal(499, "departed", "the client is gone")
             raise Refusal(504, "deadline", "the deadline passed before the answer was there; allow more time")
+        except asyncio.CancelledError:
+            ticket.leave()
+            raise
         finally:
             for task in waited[1:]:
                 task.cancel()
