@@ -77,12 +77,20 @@ def test_workers_leave_signals_to_the_run_and_end_with_it() -> None:
 
 
 def test_a_worker_that_is_not_ready_yet_outlives_signals_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "_leave_signals_to_the_run", lambda _: None)
+    monkeypatch.setattr(loader, "_belong_to_run", lambda *_: None)
     with closing(prepared_batches(batches(), 0, 40, 2)) as made:
         next(made)
         for child in _children():
             os.kill(child, signal.SIGTERM)
         assert len([next(made) for _ in range(20)]) == 20
+
+
+def test_a_worker_whose_run_is_gone_before_it_begins_ends() -> None:
+    child = os.fork()
+    if not child:
+        loader._belong_to_run(os.getpid(), 0)  # of its own parent it is none
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
 
 
 def _children() -> set[int]:

@@ -18,7 +18,7 @@ from xception.tasks.compare import Comparison
 from xception.tasks.evaluation import Evaluation
 from xception.tasks.provenance import run_now
 
-Result = TypeVar("Result", Evaluation, Comparison, Benchmark)
+Dated = TypeVar("Dated", Evaluation, Comparison, Benchmark)
 
 HEIGHT_PX = 640
 
@@ -58,7 +58,7 @@ def result_page(result: Evaluation | Comparison | Benchmark) -> ResultPage:
     return ResultPage(html=_html(result))
 
 
-def _dated(result: Result) -> Result:
+def _dated(result: Dated) -> Dated:
     """The result with this moment as its date, where no command has given it one."""
     provenance = result.provenance
     if provenance is None or provenance.run:

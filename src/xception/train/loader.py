@@ -1,10 +1,12 @@
 """Batches ahead of the step: prepared by worker processes, and copied to the device while it computes."""
 
+import os
 import pickle
 import signal
 import warnings
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -94,7 +96,7 @@ def _loader(batches: Batches, steps: range, workers: int, *, pinned: bool) -> Da
         num_workers=min(workers, len(steps)),
         collate_fn=_as_it_is,  # type: ignore[arg-type]  # torch's hint is for lists of samples
         pin_memory=pinned,
-        worker_init_fn=_leave_signals_to_the_run,
+        worker_init_fn=partial(_belong_to_run, os.getpid()),
         multiprocessing_context=platforms.PROCESS_START,
         generator=torch.Generator(),  # else it draws from the one that the network's dropout uses
         prefetch_factor=BATCHES_AHEAD,
@@ -125,11 +127,17 @@ def _as_it_is(made: Prepared) -> Prepared:
     return made
 
 
-def _leave_signals_to_the_run(_: int) -> None:
+def _belong_to_run(run: int, _: int) -> None:
     """Let a worker outlive signals that reach all processes of a run: the step under way and the saving need it.
 
-    It ends when the run closes it, and a few seconds after the run if that was killed.
+    It ends when the run closes it, and a few seconds after the run if that was killed: torch's watchdog looks for the
+    parent that it has once it begins. If the run is gone by then, nobody would ever end it.
+
+    Args:
+        run: the process that started it.
     """
+    if os.getppid() != run:
+        os._exit(1)
     for number in SIGNALS_OF_THE_RUN:
         signal.signal(number, signal.SIG_IGN)
 
