@@ -116,6 +116,16 @@ def allowed_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def keep_to_cores(part: int, parts: int) -> None:
+    """Keep this process to one of several equal parts of the cores that it may use; at least to one core. Where the
+    system does not know this, nothing is changed."""
+    choose = getattr(os, "sched_setaffinity", None)
+    if choose is not None:
+        allowed = sorted(os.sched_getaffinity(0))
+        own = allowed[part * len(allowed) // parts : (part + 1) * len(allowed) // parts]
+        choose(0, own or [allowed[part % len(allowed)]])
+
+
 def peak_memory_bytes_by_usage() -> int | None:
     """The most memory that this process held until now, by the system's account of its usage; None where it has none.
 

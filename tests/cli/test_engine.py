@@ -16,7 +16,7 @@ def _four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     ("options", "message"),
     [
         (EngineOptions(batch=0), "--batch is 0; expected at least 1"),
-        (EngineOptions(workers=-1), "--workers is -1; expected at least 1"),
+        (EngineOptions(readers=-1), "--readers is -1; expected at least 1"),
         (EngineOptions(instances=0), "--instances is 0; expected at least 1"),
         (EngineOptions(instances=3, threads=2), "more than the 4 cores"),
         (EngineOptions(backend="auto", threads=2), "chooses threads itself"),
@@ -35,7 +35,7 @@ def test_an_unknown_backend_is_refused_with_the_known_ones() -> None:
 
 
 def test_an_engine_is_opened_as_asked(onnx_bundle: Bundle) -> None:
-    options = EngineOptions(backend="openvino", batch=3, instances=2, threads=1, pixels="fast", workers=5)
+    options = EngineOptions(backend="openvino", batch=3, instances=2, threads=1, pixels="fast", readers=5)
     with options.open(onnx_bundle, labelled(2)) as engine:
         facts = engine.session.facts
         assert (facts.name, facts.instances, facts.threads) == ("openvino", 2, 1)

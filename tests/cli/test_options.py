@@ -23,5 +23,5 @@ def test_data_sets_to_keep_apart_have_one_help_text(verb: str, capsys: pytest.Ca
 
 
 def test_no_workers_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["data", "check", "digits", "--workers", "0"]) == 2
-    assert "--workers is 0; expected at least 1" in capsys.readouterr().err
+    assert run(["data", "check", "digits", "--readers", "0"]) == 2
+    assert "--readers is 0; expected at least 1" in capsys.readouterr().err

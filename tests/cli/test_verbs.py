@@ -165,7 +165,7 @@ def test_evaluate_takes_several_right_answers_fewer_classes_and_mirror_images(
     assert all(name in shown for name in ("calibration error", "right answers", "ROC-AUC", "equal error rate"))
 
 
-@pytest.mark.parametrize("option", ["--batch=0", "--workers=0", "--top=0"])
+@pytest.mark.parametrize("option", ["--batch=0", "--readers=0", "--top=0"])
 def test_evaluate_refuses_nonsense(option: str, onnx_bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", str(onnx_bundle.path), "digits", option]) == 2
     assert "at least 1" in capsys.readouterr().err

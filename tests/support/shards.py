@@ -12,14 +12,14 @@ from xception.tasks.batch import finish, predict_shards
 from xception.tasks.plan import BatchPlan, make_plan, settle_plan
 
 
-def planned(engine: Engine, source: Items, store: LocalStore) -> BatchPlan:
-    plan = make_plan(engine, source, table="jsonl.gz", images_per_shard=6)
+def planned(engine: Engine, source: Items, store: LocalStore, *, logits: bool = False) -> BatchPlan:
+    plan = make_plan(engine, source, table="jsonl.gz", images_per_shard=6, logits=logits)
     settle_plan(store, plan)
     return plan
 
 
-def whole_run(engine: Engine, source: Items, store: LocalStore) -> dict[str, bytes]:
-    plan = planned(engine, source, store)
+def whole_run(engine: Engine, source: Items, store: LocalStore, *, logits: bool = False) -> dict[str, bytes]:
+    plan = planned(engine, source, store, logits=logits)
     predict_shards(engine, source, plan, store, plan.shards)
     finish(store, plan)
     return content(store)

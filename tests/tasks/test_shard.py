@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.support.samples import labelled
@@ -152,3 +153,10 @@ def test_a_server_that_does_not_answer_ends_the_shard_and_fails_no_image(engine:
         predict_shard(engine, source, plan, 0, store)
     assert missing_shards(store, plan) == [0]
     assert predict_shard(engine, sound, plan, 0, store).failed == 0
+
+
+def test_what_another_version_began_is_not_finished(engine: Engine, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "out")
+    plan = planned(engine, labelled(6), store)
+    with pytest.raises(InputError, match="was begun by version 99, and this is"):
+        finish(store, msgspec.structs.replace(plan, version="99"))

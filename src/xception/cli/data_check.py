@@ -9,7 +9,7 @@ import msgspec
 from xception.checks.check import Check, check_source
 from xception.checks.findings import FINDING_KINDS, Finding
 from xception.checks.survey import survey
-from xception.cli.options import Data, Html, Json, NotIn, Unlabelled, Workers, check_at_least_one, page_packages
+from xception.cli.options import Data, Html, Json, NotIn, Readers, Unlabelled, check_at_least_one, page_packages
 from xception.cli.origin import made_here
 from xception.cli.output import Watched, print_facts, print_json, print_line
 from xception.cli.progress import progress_bar
@@ -34,7 +34,7 @@ def data_check(
     not_in: NotIn = (),
     unlabelled: Unlabelled = False,
     html: Html = None,
-    workers: Workers = None,
+    readers: Readers = None,
     json: Json = False,
 ) -> None:
     r"""Find what is wrong with a data set: broken files, copies, leaks between two sets, labels.
@@ -49,7 +49,7 @@ def data_check(
 
     Args:
     """
-    check_at_least_one(workers=workers)
+    check_at_least_one(readers=readers)
     require_all(*packages_for(data, *not_in), "imagehash", "simplejpeg", *page_packages(html))
     source, known = (image_files([data]), []) if unlabelled else survey(data)
     others = [_opened(other, unlabelled=unlabelled) for other in not_in]
@@ -58,7 +58,7 @@ def data_check(
             Watched(source, progress, "checking"),
             [Watched(other, progress, f"checking {other.name}") for other in others],
             known,
-            workers=workers,
+            workers=readers,
         )
     result = msgspec.structs.replace(result, provenance=result.provenance and made_here(result.provenance))
     if html:

@@ -7,7 +7,7 @@ from cyclopts import Group, Parameter
 
 from xception.backends.base import BACKENDS, Compute, InferPrecision
 from xception.bundle import Bundle
-from xception.cli.options import Workers, check_at_least_one
+from xception.cli.options import Readers, check_at_least_one
 from xception.cli.output import say
 from xception.data.pixels import Mode
 from xception.data.source import Source
@@ -32,7 +32,7 @@ class RuntimeOptions:
             "(default: the first one for the bundle's form)."
         ),
     ] = None
-    workers: Workers = None
+    readers: Readers = None
     processes: Annotated[
         int | None,
         Parameter(
@@ -77,7 +77,7 @@ class RuntimeOptions:
             UsageError: a number below one, more threads than cores, or something that `auto` is to choose.
             UnknownName: no such backend.
         """
-        check_at_least_one(workers=self.workers, instances=self.instances, threads=self.threads)
+        check_at_least_one(readers=self.readers, instances=self.instances, threads=self.threads)
         check_options(self.backend, self.compute, processes=self.processes)
 
     def open(self, bundle: Bundle, source: Source, *, batch: int | None = None) -> Engine:
@@ -92,7 +92,7 @@ class RuntimeOptions:
             compute=self.compute,
             mode=self.pixels,
             batch_size=batch,
-            workers=self.workers,
+            workers=self.readers,
             processes=self.processes,
             source=source,
         )

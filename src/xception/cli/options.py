@@ -52,11 +52,9 @@ NotIn = Annotated[
     tuple[str, ...],
     Parameter(name="--not-in", help="A data set with which none of these images may be shared; may be repeated."),
 ]
-Workers = Annotated[
+Readers = Annotated[
     int | None,
-    Parameter(
-        help="Workers that prepare images: threads (default: two per core); raise the number where reading is slow."
-    ),
+    Parameter(help="Threads that read and prepare images (default: two per core); raise it where reading is slow."),
 ]
 
 

@@ -1,9 +1,11 @@
 """`xception predict`"""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xception.bundle import Bundle
 from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions
 from xception.cli.models import open_model
 from xception.cli.options import (
@@ -11,8 +13,8 @@ from xception.cli.options import (
     Json,
     KeepLogits,
     MaxFailed,
-    ModelOption,
     NoVerify,
+    OptionalModel,
     Threshold,
     Top,
     VendorOption,
@@ -21,6 +23,14 @@ from xception.cli.options import (
 )
 from xception.cli.origin import made_here
 from xception.cli.output import Screen, Watched, command, print_facts, say
+from xception.cli.predict_shards import (
+    NO_SHARDS,
+    ShardedWork,
+    ShardOptions,
+    finish_shards,
+    is_folder_of_shards,
+    predict_into_shards,
+)
 from xception.cli.progress import progress_bar
 from xception.data.files import is_image
 from xception.data.images import open_images
@@ -33,7 +43,8 @@ from xception.pipeline.engine import Engine, check_threshold
 from xception.pipeline.requirements import packages_to_run
 from xception.tasks.batch import predict_to_file
 from xception.tasks.image_results import packages_for_table
-from xception.tasks.sinks import Counted, write_csv, write_json, write_table
+from xception.tasks.plan import BatchManifest
+from xception.tasks.sinks import Counted, Outcomes, write_csv, write_json, write_table
 from xception.tasks.vendor_results import Written, write_results
 
 if TYPE_CHECKING:
@@ -41,7 +52,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    model: ModelOption,
+    model: OptionalModel = None,
     /,
     *sources: str,
     top: Top = 5,
@@ -52,79 +63,121 @@ def predict(
     csv: Csv = False,
     max_failed: MaxFailed = None,
     vendor: VendorOption = None,
-    out: Path | None = None,
+    out: str | None = None,
     logits: KeepLogits = False,
+    shards: ShardOptions = NO_SHARDS,
 ) -> None:
     """Classify images, or describe them by embeddings; a file that cannot be read is reported in its place.
 
     ```
     xception predict keras_xception.imagenet photo.jpg
     xception predict hf-hub:timm/xception65.ra3_in1k photo.jpg
-    xception predict runs/digits/bundle photo.jpg
     xception predict runs/photos/bundle photos/ more.png --top 3 --json
     xception predict runs/tags/bundle photos/ --threshold 0.5
     xception predict runs/photos/bundle shards/ --out predictions.parquet
+    xception predict runs/photos/bundle shards/ --out predictions --workers 2
     xception predict runs/photos/bundle photos/ --vendor ascend --out results
     ```
 
-    With --out FILE, a run that was stopped is continued by the same command.
+    With --out, a run that was stopped is continued by the same command. A folder, here or in object storage, gets the
+    answers in shards, which several processes or computers may share.
 
     Args:
         sources: Images, folders or zip archives of images, also as URLs; or one data set in any form.
-        out: Folder of the result: with --vendor; else a file, .parquet, .jsonl or .csv.
+        out: Folder of the result, or its URL; without --vendor also a file, .parquet, .jsonl, .jsonl.gz or .csv.
     """
-    table = None if vendor else out
-    _check_order(model, sources)
-    _check(sources, vendor, out, one_form=json + csv + bool(out), logits=logits)
-    check_at_least_one(top=top)
+    shards.check(out, is_vendor=vendor is not None)
+    if shards.finish and out and not model:
+        _check_shards(finish_shards(out), max_failed)
+        return
+    model = _check_order(model, sources)
+    _check(sources, vendor, out, one_form=json + csv + bool(out), logits=logits, top=top)
     if threshold is not None and out:
         raise UsageError("--threshold is for the screen, --json and --csv; a file of results holds the scores instead")
-    require_all(*packages_to_run(model, engine.backend), *packages_for(*sources), *packages_for_table(table))
-    # Before the model, which may have to be fetched.
+    is_sharded = bool(out) and vendor is None and is_folder_of_shards(out or "")
+    table = Path(out) if out and not vendor and not is_sharded else None
+    _require(model, engine, sources, table, shards, out if is_sharded else None)
     source = open_images(sources)
     opened = open_model(model, verify=not no_verify)
     if threshold is not None:
         check_threshold(threshold, opened)
-    network = opened.model.network
-    csv_writer = partial(write_csv, features=0 if network.num_classes else network.num_outputs)
-    json_writer = partial(write_json, inventory=inventory_of(source))
-    write = json_writer if json else csv_writer if csv else partial(write_table, stream=Screen())
-    tally = Counted()
+    if is_sharded and out:
+        work = ShardedWork(bundle=str(opened.path), verify=opened.verify, sources=sources, engine=engine)
+        _check_shards(predict_into_shards(opened, source, work, out, shards, top=top, logits=logits), max_failed)
+        return
+    write, tally = _writer(opened, source, json=json, csv=csv), Counted()
     with engine.open(opened, source) as runner, progress_bar() as progress:
         watched = Watched(source, progress, "predicting")
         if is_installed("simplejpeg") and (json or table):
             runner = runner.with_lane(damage="noted")
         if vendor and out:
-            written = write_results(vendor, out, runner, watched)
-            tally = Counted(seen=written.seen, failed=len(written.failures))
+            tally = _report(Path(out), write_results(vendor, Path(out), runner, watched))
         elif table:
             tally = _to_file(table, runner, source, progress, top=top, logits=logits)
         else:
             write(tally.counting(runner.predict(watched, top=top, threshold=threshold, max_wait_s=None)))
-    if vendor and out:
-        _report(out, written)
     check_failed(tally.seen, tally.failed, max_failed)
 
 
-def _check_order(model: str, sources: tuple[str, ...]) -> None:
-    """Refuse an image in the place of the model.
+def _check_order(model: str | None, sources: tuple[str, ...]) -> str:
+    """The model; an image in its place is refused.
 
     Raises:
-        UsageError: the first operand is an image.
+        UsageError: there is none, or the first operand is an image.
     """
+    if model is None:
+        raise UsageError("no model was named; expected one, and images behind it")
     if is_image(model) and Path(model).is_file():
         first, others = sources[:1] or ("keras_xception.imagenet",), sources[1:]
         raise UsageError(
             f"{model} is an image, and the model comes first: {command('predict', *first, model, *others)}"
         )
+    return model
 
 
-def _check(sources: tuple[str, ...], vendor: str | None, out: Path | None, *, one_form: int, logits: bool) -> None:
+def _require(
+    model: str,
+    engine: AnswerOptions,
+    sources: tuple[str, ...],
+    table: Path | None,
+    shards: ShardOptions,
+    folder: str | None,
+) -> None:
+    """Ask at once for all packages that are needed to write a table, or shards to a folder."""
+    require_all(
+        *packages_to_run(model, engine.backend),
+        *packages_for(*sources, folder),
+        *(shards.packages if folder else packages_for_table(table)),
+    )
+
+
+def _check_shards(manifest: BatchManifest | None, max_failed: int | None) -> None:
+    """Judge the shards of a whole run, which those of a share are not."""
+    if manifest:
+        check_failed(manifest.seen, manifest.failed, max_failed)
+
+
+def _writer(bundle: Bundle, source: Source, *, json: bool, csv: bool) -> Callable[[Outcomes], None]:
+    """The writer of answers to the standard output, in the form that was asked for."""
+    network = bundle.model.network
+    if json:
+        return partial(write_json, inventory=inventory_of(source))
+    return (
+        partial(write_csv, features=0 if network.num_classes else network.num_outputs)
+        if csv
+        else partial(write_table, stream=Screen())
+    )
+
+
+def _check(
+    sources: tuple[str, ...], vendor: str | None, out: str | None, *, one_form: int, logits: bool, top: int
+) -> None:
     """Refuse what cannot be meant, before any work is done.
 
     Raises:
         UsageError: no images, several forms of the result, or options without what they are for.
     """
+    check_at_least_one(top=top)
     if not sources:
         raise UsageError(
             "no images were named; expected files or folders behind the model, as in "
@@ -135,7 +188,7 @@ def _check(sources: tuple[str, ...], vendor: str | None, out: Path | None, *, on
     if vendor and out is None:
         raise UsageError("--vendor needs a place for its files; pass --out FOLDER")
     if logits and (vendor or out is None):
-        raise UsageError("--logits is for --out FILE; name that, and no --vendor")
+        raise UsageError("--logits is for --out without --vendor; name a place so")
 
 
 def _to_file(out: Path, engine: Engine, source: Source, progress: "Progress", *, top: int, logits: bool) -> Counted:
@@ -155,8 +208,9 @@ def _to_file(out: Path, engine: Engine, source: Source, progress: "Progress", *,
     return Counted(seen=summary.seen, failed=summary.failed)
 
 
-def _report(out: Path, written: Written) -> None:
+def _report(out: Path, written: Written) -> Counted:
     total = written.seen + len(written.failures)
     print_facts({"folder": str(out), "images": f"{total} = {written.seen} seen + {len(written.failures)} failed"})
     for failure in written.failures:
         say(f"failed: {failure.key}: {failure.reason}")
+    return Counted(seen=written.seen, failed=len(written.failures))

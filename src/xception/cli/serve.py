@@ -130,7 +130,7 @@ def serve(
         compute=engine.compute,
         mode=engine.pixels,
         batch_size=engine.batch,
-        workers=engine.workers,
+        workers=engine.readers,
         processes=engine.processes or 0,
         verify=not no_verify,
         keys=listening.api_keys,

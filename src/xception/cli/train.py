@@ -76,7 +76,7 @@ def train(
         find_lr: Search for a learning rate first, and train with it in place of the recipe's.
         resume: Continue the run that lies at --out, or start it if there is none.
         dry_run: Print the plan, make two steps, and write nothing.
-        workers: Workers that prepare images: processes, 0 for a thread; by default one, on a GPU all cores but two.
+        workers: Processes that share the work: 0 for a thread; by default one, on a GPU all cores but two.
         save_every: Epochs between two saved states; by default one, and a state in between every ten seconds.
         track: Log to Weights & Biases or MLflow too, into the run's folder unless the environment names a server.
         keep: Number of last checkpoints to keep, in addition to the best.

@@ -18,7 +18,8 @@ from xception.labels import Labels, imagenet1k
 from xception.metrics import Activation
 from xception.resolve import bundle_folder
 from xception.tasks.evaluation import Evaluation, VendorFacts
-from xception.tasks.image_results import TABLE_FORMATS
+from xception.tasks.image_results import find_table_format
+from xception.tasks.sharded_rows import is_sharded_result
 from xception.tasks.vendor_results import (
     TrueClasses,
     Vendor,
@@ -42,7 +43,7 @@ class VendorResults:
 
     results: Annotated[
         Path | None,
-        Parameter(help="Score what --predictions or a vendor's tool wrote here, instead of running a model."),
+        Parameter(help="Score what --predictions, predict --out or a vendor's tool wrote here, without a model."),
     ] = None
     vendor: VendorOption = None
     truth: Annotated[
@@ -64,9 +65,10 @@ class VendorResults:
 
     @property
     def table(self) -> Path | None:
-        """The file of results image by image, if it is one that this command wrote."""
-        is_table = self.results is not None and self.results.suffix.removeprefix(".").lower() in TABLE_FORMATS
-        return self.results if is_table and self.vendor is None else None
+        """The file or folder of results image by image, if it is one that this program wrote."""
+        place = self.results
+        is_table = place is not None and (find_table_format(place.name) is not None or is_sharded_result(place))
+        return place if is_table and self.vendor is None else None
 
     def __bool__(self) -> bool:
         """True if any of them is used."""

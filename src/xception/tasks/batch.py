@@ -27,6 +27,7 @@ from xception.tasks.plan import (
 )
 from xception.tasks.provenance import DataFingerprint, ResultProvenance, provenance_of
 from xception.tasks.shard import ATTEMPT, OnImages, predict_shard
+from xception.version import __version__
 
 Stamp = Callable[[ResultProvenance], ResultProvenance]
 """Completes a provenance."""
@@ -76,9 +77,13 @@ def finish(store: Store, plan: BatchPlan) -> BatchManifest:
     """Compare every shard with its report, and write the manifest.
 
     Raises:
-        InputError: a shard is missing, cut off or altered.
+        InputError: a shard is missing, cut off or altered, or another version wrote the plan.
         EnvironmentFault: the store cannot be used.
     """
+    if plan.version != __version__:
+        raise InputError(
+            f"{store.place} was begun by version {plan.version}, and this is {__version__}; finish it with that one"
+        )
     if missing := missing_shards(store, plan):
         raise InputError(
             f"{len(missing)} of the {len(plan.shards)} shards in {store.place} are not done, the first of them "
@@ -103,7 +108,7 @@ def _checked(store: Store, plan: BatchPlan, shard: int) -> ShardReport:
     if report.seen + report.failed != len(plan.images_of(shard)):
         found = f"its report counts {report.seen + report.failed} images, and the plan {len(plan.images_of(shard))}"
     else:
-        found = _fault(store, report)
+        found = fault_of(store, report)
     if found:
         raise InputError(
             f"{place} is not what was written there: {found}; remove {report_name(shard)}, and run the same "
@@ -112,7 +117,7 @@ def _checked(store: Store, plan: BatchPlan, shard: int) -> ShardReport:
     return report
 
 
-def _fault(store: Store, report: ShardReport) -> str:
+def fault_of(store: Store, report: ShardReport) -> str:
     """The difference between the rows of a shard and its report; empty if there is none."""
     try:
         content = store.read(report.file)

@@ -114,8 +114,10 @@ def find_table_format(name: str) -> TableFormat | None:
 
 
 def packages_for_table(path: Path | None) -> tuple[str, ...]:
-    """The packages that a file of results needs, if one was asked for."""
-    return ("pyarrow",) if path and table_format(path) == "parquet" else ()
+    """The packages that a file of results, or a folder of them, needs, if one was asked for."""
+    if path is None or path.is_dir():
+        return ("pyarrow",) if path and any(path.glob("*.parquet")) else ()
+    return ("pyarrow",) if table_format(path) == "parquet" else ()
 
 
 def part_bytes(rows: Sequence[ImageResult], form: TableFormat) -> bytes:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -21,6 +22,9 @@ PLAN, MANIFEST = "plan.json", "manifest.json"
 
 IMAGES_PER_SHARD = 1000
 """Images of a shard by default: all that a killed process has to do again."""
+
+IMAGES_PER_UPDATE = 4096
+"""Images of a listing whose facts are in memory at a time."""
 
 T = TypeVar("T")
 
@@ -123,12 +127,24 @@ def make_plan(
     )
 
 
+def same_plan(plan: BatchPlan, engine: Engine, source: Source) -> BatchPlan:
+    """The plan of an engine and a source with the options of another plan: the same one if that was made of them."""
+    return make_plan(
+        engine,
+        source,
+        table=plan.table,
+        images_per_shard=plan.images_per_shard,
+        top=plan.top,
+        logits=plan.logits,
+    )
+
+
 def _listing_digest(source: Source) -> str:
     digest = hashlib.sha256("\0".join(source.classes).encode("utf-8", "surrogateescape"))
     size_of: Callable[[int], int | None] = getattr(source, "size_of", lambda _: None)
-    for place, item in enumerate(source):
-        facts = f"\n{item.key}\0{item.target}\0{size_of(place)}"
-        digest.update(facts.encode("utf-8", "surrogateescape"))
+    facts = (f"\n{item.key}\0{item.target}\0{size_of(place)}" for place, item in enumerate(source))
+    while together := "".join(islice(facts, IMAGES_PER_UPDATE)):
+        digest.update(together.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

@@ -15,11 +15,12 @@ from xception.labels import index_classes
 from xception.pipeline.lane import Failure, Scored
 from xception.tasks.evaluate import check_kind
 from xception.tasks.evaluation import Evaluation
-from xception.tasks.image_results import ImageResult, read_image_results
+from xception.tasks.image_results import ImageResult
 from xception.tasks.kept_logits import KeptLogits
 from xception.tasks.label_issues import with_label_issues
 from xception.tasks.label_sets import DEFAULT_THRESHOLD, SetTally
 from xception.tasks.provenance import provenance_of_answers
+from xception.tasks.sharded_rows import read_rows
 from xception.tasks.tally import Tally
 
 BACKEND = "results"
@@ -53,7 +54,7 @@ def evaluate_rows(
     """The evaluation of a file of results that holds logits: every figure but those that need the images.
 
     Args:
-        path: the file.
+        path: the file, or a finished folder of shards.
         top: the largest k of `top_k`.
         find_label_issues: look for images whose labels are likely wrong.
         threshold: of multi-label data, the probability from which on an image is taken to have a class.
@@ -64,7 +65,7 @@ def evaluate_rows(
         CheckFailed: logits that are not numbers.
         MissingExtra: labels are to be checked, and cleanlab is not installed.
     """
-    rows = list(read_image_results(path))
+    rows = list(read_rows(path))
     are_sets = any(row.targets is not None for row in rows)
     check_kind(path.name, threshold, {"label issues": find_label_issues}, are_sets=are_sets)
     with KeptLogits() as kept:
@@ -122,11 +123,11 @@ def compare_rows(first: Path, second: Path) -> PairedResults:
     Raises:
         InputError: no such files, or they are of other images or labels.
     """
-    theirs = {row.key: row for row in read_image_results(second)}
+    theirs = {row.key: row for row in read_rows(second)}
     counts = dict.fromkeys(((one, other) for one in (True, False) for other in (True, False)), 0)
     flips: list[str] = []
     total = failed = 0
-    for row in read_image_results(first):
+    for row in read_rows(first):
         other = theirs.pop(row.key, None)
         if row.targets is not None:
             raise InputError(

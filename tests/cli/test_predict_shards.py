@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.samples import write_folder
+from xception.bundle import Bundle
+from xception.cli.app import run
+from xception.cli.predict_shards import efficiency_sentence, progress_sentence
+from xception.tasks.workers import Watch, WorkerRate
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def command(onnx_bundle: Bundle, tmp_path: Path) -> list[str]:
+    write_folder(tmp_path / "photos")
+    return ["predict", str(onnx_bundle.path), str(tmp_path / "photos"), "--images-per-shard", "4", "--out"]
+
+
+def test_all_divisions_of_the_work_give_the_same_bytes(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, workers, shares, overlap = (str(tmp_path / name) for name in ("one", "workers", "shares", "overlap"))
+    assert run([*command, one]) == 0
+    assert "21 = 21 seen + 0 failed" in capsys.readouterr().out
+    assert run([*command, workers, "--workers", "2"]) == 0
+    assert "worker 1: " in capsys.readouterr().err
+    for number in range(4):
+        assert run([*command, shares, "--shard", f"{number}/4"]) == 0
+        assert not (Path(shares) / "manifest.json").exists()
+    assert run(["predict", "--out", shares, "--finish"]) == 0
+    for share in ("1/3", "1/2", "2/2"):
+        assert run([*command, overlap, "--shard", share]) == 0
+    assert run([*command, overlap, "--finish"]) == 0
+    assert content(Path(one)) == content(Path(workers)) == content(Path(shares)) == content(Path(overlap))
+    assert run([*command, one]) == 0
+    assert "6, of which 6 were there before" in capsys.readouterr().out
+
+
+def test_what_is_not_whole_is_not_finished(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out")
+    assert run(["predict", "--out", out, "--finish"]) == 3
+    assert "holds no plan.json" in capsys.readouterr().err
+    assert run([*command, out, "--shard", "1/2"]) == 0
+    assert run(["predict", "--out", out, "--finish"]) == 3
+    assert "3 of the 6 shards in" in capsys.readouterr().err
+    assert run([*command, out, "--top", "2"]) == 3
+    assert "top is 5 there and 2 here" in capsys.readouterr().err
+    write_folder(tmp_path / "others", per_class=2)
+    assert run(["predict", command[1], str(tmp_path / "others"), "--out", out, "--finish"]) == 3
+    assert "images is 21 there and 14 here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["a.parquet", "--shard", "1/2"], "--shard is for shards"),
+        (["a.xlsx"], "expected .parquet"),
+        (["out", "--shard", "3/2"], "expected I/N"),
+        (["out", "--shard", "0/0"], "expected I/N"),
+        (["out", "--shard", "half"], "expected I/N"),
+        (["out", "--finish", "--workers", "2"], "--finish computes nothing"),
+        (["out", "--stall-after", "0"], "expected seconds"),
+        (["out", "--workers", "0"], "--workers is 0"),
+        (["s3://bucket/a.parquet"], "name a folder there"),
+        (["out", "--vendor", "ascend", "--workers", "2"], "--workers is for shards"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(
+    options: list[str], said: str, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command[:3], "--out", *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_figures_of_a_folder_of_shards_are_those_of_one_process(
+    reader: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, out = str(reader.path), str(tmp_path / "out")
+    assert run(["predict", bundle, "digits", "--logits", "--images-per-shard", "100", "--out", out]) == 0
+    capsys.readouterr()
+    found = []
+    for command in (["--results", out], [bundle, "digits"]):
+        assert run(["evaluate", *command, "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0]["total"] > 300
+    for figure in ("total", "seen", "failed", "top1", "loss", "confusion", "macro_f1", "roc_auc"):
+        assert found[0][figure] == found[1][figure]
+
+
+def test_progress_names_the_slowest_worker_and_scaling_where_it_is_known() -> None:
+    watch = Watch(left=3, failed=2, rates=[WorkerRate(90, 1.0), WorkerRate(70, 1.0), WorkerRate()])
+    assert "3 shards left, 2 images failed, slowest worker 2 with 70 images/s" in progress_sentence(watch)
+    assert "efficiency" not in efficiency_sentence(watch)
+    watch.alone_images_per_s = 80.0
+    assert "scaling efficiency 67%" in efficiency_sentence(watch)
