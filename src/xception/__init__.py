@@ -21,7 +21,7 @@ _HOMES = {
     "Item": "xception.data.source",
     "Labels": "xception.labels",
     "ResultPage": "xception.report.notebook",
-    "Prediction": "xception.pipeline.engine",
+    "Prediction": "xception.pipeline.prediction",
     "Predictions": "xception.tasks.predictions",
     "Preprocess": "xception.preprocess",
     "Quantization": "xception.quantize.record",
@@ -81,8 +81,8 @@ if TYPE_CHECKING:
     from xception.labels import Labels as Labels
     from xception.models.network import build as build
     from xception.pipeline.engine import Engine as Engine
-    from xception.pipeline.engine import Prediction as Prediction
     from xception.pipeline.lane import Failure as Failure
+    from xception.pipeline.prediction import Prediction as Prediction
     from xception.preprocess import Preprocess as Preprocess
     from xception.quantize.quantize import quantize_bundle as quantize_bundle
     from xception.quantize.record import Quantization as Quantization

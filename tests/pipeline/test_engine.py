@@ -13,8 +13,9 @@ from xception.data.source import Item, Items
 from xception.errors import InputError, UnknownName, UsageError
 from xception.forms import Form
 from xception.pipeline import engine as module
-from xception.pipeline.engine import Engine, Prediction, run_side_by_side
+from xception.pipeline.engine import Engine, run_side_by_side
 from xception.pipeline.lane import Failure, Scored
+from xception.pipeline.prediction import Prediction
 
 
 @pytest.fixture(scope="module")

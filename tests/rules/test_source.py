@@ -80,7 +80,14 @@ def test_the_exceptions_are_needed(relative: str) -> None:
 
 
 # They run as long as one likes, and print how long it took; or send requests at random moments.
-TIMED_SCRIPTS = {"check_haproxy.py", "fuzz_inputs.py", "fuzz_readers.py", "kill_training.py", "kill_writing.py"}
+TIMED_SCRIPTS = {
+    "attack.py",
+    "check_haproxy.py",
+    "fuzz_inputs.py",
+    "fuzz_readers.py",
+    "kill_training.py",
+    "kill_writing.py",
+}
 
 
 def test_no_test_sleeps_is_skipped_or_looks_at_the_clock() -> None:

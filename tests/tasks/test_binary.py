@@ -15,7 +15,8 @@ from xception.data.source import Item, Items
 from xception.errors import InputError, UsageError
 from xception.labels import Labels
 from xception.metrics import Activation, loss, sigmoid
-from xception.pipeline.engine import Engine, Prediction
+from xception.pipeline.engine import Engine
+from xception.pipeline.prediction import Prediction
 from xception.quantize.outputs import model_outputs
 from xception.tasks.binary import two_classes
 from xception.tasks.compare import compare

@@ -6,8 +6,9 @@ import pytest
 from tests.support.samples import encoded, picture
 from xception.bundle import Bundle
 from xception.errors import InputError
-from xception.pipeline.engine import Engine, Prediction
+from xception.pipeline.engine import Engine
 from xception.pipeline.lane import Failure
+from xception.pipeline.prediction import Prediction
 from xception.tasks.predict import predict
 
 

@@ -4,8 +4,8 @@ import sys
 import pytest
 
 from xception.errors import DecodeError, MissingExtra, UsageError
-from xception.pipeline.engine import Guess, Prediction
 from xception.pipeline.lane import Failure
+from xception.pipeline.prediction import Guess, Prediction
 from xception.tasks.predictions import MAX_SHOWN_IMAGES, PREDICTION_COLUMNS, Predictions
 
 CAT = Prediction(

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from xception.pipeline.engine import Guess, Prediction
 from xception.pipeline.lane import Failure
+from xception.pipeline.prediction import Guess, Prediction
 from xception.tasks.sinks import write_csv, write_json, write_table
 
 OUTCOMES = [

@@ -39,7 +39,8 @@ from xception.data.source import Source
 from xception.data.sources import packages_for
 from xception.errors import UsageError
 from xception.extras import is_installed, require_all
-from xception.pipeline.engine import Engine, check_threshold
+from xception.pipeline.engine import Engine
+from xception.pipeline.prediction import check_threshold
 from xception.pipeline.requirements import packages_to_run
 from xception.tasks.batch import predict_to_file
 from xception.tasks.image_results import packages_for_table
@@ -71,8 +72,7 @@ def predict(
 
     ```
     xception predict keras_xception.imagenet photo.jpg
-    xception predict hf-hub:timm/xception65.ra3_in1k photo.jpg
-    xception predict runs/photos/bundle photos/ more.png --top 3 --json
+    xception predict hf-hub:timm/xception65.ra3_in1k photo.jpg photos/ --top 3 --json
     xception predict runs/tags/bundle photos/ --threshold 0.5
     xception predict runs/photos/bundle shards/ --out predictions.parquet
     xception predict runs/photos/bundle shards/ --out predictions --workers 2
@@ -91,25 +91,20 @@ def predict(
         _check_shards(finish_shards(out), max_failed)
         return
     model = _check_order(model, sources)
-    _check(sources, vendor, out, one_form=json + csv + bool(out), logits=logits, top=top)
-    if threshold is not None and out:
-        raise UsageError("--threshold is for the screen, --json and --csv; a file of results holds the scores instead")
-    is_sharded = bool(out) and vendor is None and is_folder_of_shards(out or "")
-    table = Path(out) if out and not vendor and not is_sharded else None
-    _require(model, engine, sources, table, shards, out if is_sharded else None)
+    _check(sources, vendor, out, one_form=json + csv + bool(out), logits=logits, top=top, threshold=threshold)
+    folder = out if out and not vendor and is_folder_of_shards(out) else None
+    table = Path(out) if out and not vendor and not folder else None
+    _require(model, engine, sources, table, shards, folder)
     source = open_images(sources)
-    opened = open_model(model, verify=not no_verify)
-    if threshold is not None:
-        check_threshold(threshold, opened)
-    if is_sharded and out:
+    opened = _opened(model, threshold, verify=not no_verify)
+    if folder:
         work = ShardedWork(bundle=str(opened.path), verify=opened.verify, sources=sources, engine=engine)
-        _check_shards(predict_into_shards(opened, source, work, out, shards, top=top, logits=logits), max_failed)
+        _check_shards(predict_into_shards(opened, source, work, folder, shards, top=top, logits=logits), max_failed)
         return
     write, tally = _writer(opened, source, json=json, csv=csv), Counted()
     with engine.open(opened, source) as runner, progress_bar() as progress:
+        runner = _looking_for_damage(runner) if json or table else runner
         watched = Watched(source, progress, "predicting")
-        if is_installed("simplejpeg") and (json or table):
-            runner = runner.with_lane(damage="noted")
         if vendor and out:
             tally = _report(Path(out), write_results(vendor, Path(out), runner, watched))
         elif table:
@@ -117,6 +112,18 @@ def predict(
         else:
             write(tally.counting(runner.predict(watched, top=top, threshold=threshold, max_wait_s=None)))
     check_failed(tally.seen, tally.failed, max_failed)
+
+
+def _opened(model: str, threshold: float | None, *, verify: bool) -> Bundle:
+    """The model, whose answers have the probabilities that a threshold is of."""
+    opened = open_model(model, verify=verify)
+    if threshold is not None:
+        check_threshold(threshold, opened)
+    return opened
+
+
+def _looking_for_damage(engine: Engine) -> Engine:
+    return engine.with_lane(damage="noted") if is_installed("simplejpeg") else engine
 
 
 def _check_order(model: str | None, sources: tuple[str, ...]) -> str:
@@ -170,7 +177,14 @@ def _writer(bundle: Bundle, source: Source, *, json: bool, csv: bool) -> Callabl
 
 
 def _check(
-    sources: tuple[str, ...], vendor: str | None, out: str | None, *, one_form: int, logits: bool, top: int
+    sources: tuple[str, ...],
+    vendor: str | None,
+    out: str | None,
+    *,
+    one_form: int,
+    logits: bool,
+    top: int,
+    threshold: float | None,
 ) -> None:
     """Refuse what cannot be meant, before any work is done.
 
@@ -187,6 +201,8 @@ def _check(
         raise UsageError("--json, --csv and --out exclude one another; choose one")
     if vendor and out is None:
         raise UsageError("--vendor needs a place for its files; pass --out FOLDER")
+    if threshold is not None and out:
+        raise UsageError("--threshold is for the screen, --json and --csv; a file of results holds the scores instead")
     if logits and (vendor or out is None):
         raise UsageError("--logits is for --out without --vendor; name a place so")
 

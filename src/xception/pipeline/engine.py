@@ -8,8 +8,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from xception.arguments import require_type
 from xception.backends.base import (
@@ -29,11 +27,11 @@ from xception.data.pixels import Mode
 from xception.data.source import Item, Source
 from xception.errors import UnknownName, UsageError
 from xception.machine import cores
-from xception.metrics import check_probabilities, probabilities, top_k
 from xception.pipeline.autotune import Choice, autotune
 from xception.pipeline.batches import Arrivals
 from xception.pipeline.cores import Cores, processes_for
 from xception.pipeline.lane import WORKERS_PER_CORE, Failure, Lane, Scored
+from xception.pipeline.prediction import Prediction, check_threshold, prediction
 from xception.pipeline.stream import OutcomePerLane, run_lanes, stream_lanes
 
 AUTO = "auto"
@@ -44,60 +42,6 @@ BATCH_SIZE, GPU_BATCH_SIZE = 8, 64
 
 MAX_WAIT_S = 0.05
 """Seconds that an image of a live source waits for others by default."""
-
-
-class Guess(msgspec.Struct, frozen=True, kw_only=True):
-    """One class and its probability."""
-
-    label: str
-    index: int
-    probability: float | None
-    """None from a model whose answers are no probabilities."""
-    logit: float
-
-    def __str__(self) -> str:
-        return f"{self.label} {self.logit:.4g}" if self.probability is None else f"{self.label} {self.probability:.1%}"
-
-
-class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The likeliest classes of one image, best first, or its embedding by a model without classes."""
-
-    path: str
-    top: tuple[Guess, ...] = ()
-    """None from a model without classes, and where no class reaches the threshold that was asked for."""
-    embedding: NDArray[np.float32] | None = None
-    """The numbers that describe the image, (D,); None from a classifier."""
-    damage: str | None = None
-    """libjpeg's warning of a file that was decoded although its data are broken, if anybody looked."""
-
-    @property
-    def label(self) -> str:
-        """Name of the likeliest class; a UsageError from a model without classes."""
-        return self._best.label
-
-    @property
-    def probability(self) -> float | None:
-        """Probability of the likeliest class; None from a model whose answers are no probabilities."""
-        return self._best.probability
-
-    @property
-    def _best(self) -> Guess:
-        if not self.top:
-            raise UsageError(
-                "no class reaches the threshold, so that there is no label"
-                if self.embedding is None
-                else "the model has no classes, and so gives no label; its answer is the embedding"
-            )
-        return self.top[0]
-
-    def __str__(self) -> str:
-        if self.embedding is None:
-            return ", ".join(map(str, self.top)) or "no class"
-        first = ", ".join(f"{value:.4g}" for value in self.embedding[:3])
-        return f"embedding of {len(self.embedding)} features ({first}, ...)"
-
-    def __repr__(self) -> str:
-        return f"Prediction({self.path!r}: {self})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -351,44 +295,6 @@ def check_options(
     chosen = [name for name, value in given.items() if value is not None and name != "device"]
     if backend == AUTO and chosen:
         raise UsageError(f"the backend auto chooses {chosen[0]} itself; leave that out, or name a backend")
-
-
-def check_threshold(threshold: float, bundle: Bundle) -> None:
-    """Refuse a threshold of probabilities that cannot be one.
-
-    Raises:
-        UsageError: it is no probability, or the model's answers are none.
-    """
-    if not 0 < threshold < 1:
-        raise UsageError(f"the threshold is {threshold:g}; expected a probability between 0 and 1, such as 0.5")
-    check_probabilities(bundle.model.activation)
-    if not bundle.labels.names:
-        raise UsageError(f"a threshold is of classes, and {bundle.path} has none; leave it out")
-
-
-def prediction(outcome: Scored, bundle: Bundle, top: int, threshold: float | None = None) -> Prediction:
-    """The `top` likeliest classes of an image, or all from a threshold on; of a model of one logit, its class and the
-    probability of that; of a model without classes, the embedding."""
-    if not bundle.labels.names:
-        return Prediction(path=outcome.item.key, embedding=outcome.logits, damage=outcome.warning)
-    logits, activation = outcome.logits[None], bundle.model.activation
-    known = None if activation == "none" else probabilities(logits, activation)[0]
-    chosen = [int(index) for index in top_k(logits, top if threshold is None else logits.shape[1])[0]]
-    if threshold is not None and known is not None:
-        chosen = [index for index in chosen if known[index] >= threshold]
-    return Prediction(
-        path=outcome.item.key,
-        damage=outcome.warning,
-        top=tuple(
-            Guess(
-                label=bundle.labels.names[index],
-                index=index,
-                probability=None if known is None else float(known[index]),
-                logit=float(outcome.logits[index]),
-            )
-            for index in chosen
-        ),
-    )
 
 
 def _instances(compute: Compute, images: int | None, batch_size: int | None, *, on_gpu: bool) -> int:

@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,11 +26,9 @@ from xception.inputs import parse_json
 from xception.pipeline.engine import Engine
 from xception.tasks.plan import BatchPlan, ShardReport, make_plan, settle_plan
 from xception.tasks.shard import predict_shard
+from xception.tasks.workers import Opener
 
 T = TypeVar("T")
-
-Opener = Callable[[], AbstractContextManager[tuple[Engine, Source]]]
-"""Opens the model and the images of a plan in another process, to which it is pickled."""
 
 CONNECT_S = 10.0
 """Time in which the head of a cluster has to take a connection."""

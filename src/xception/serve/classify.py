@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xception.data.source import Item
-from xception.pipeline.engine import Guess, prediction
 from xception.pipeline.lane import Scored
+from xception.pipeline.prediction import Guess, prediction
 from xception.serve.batcher import Done
 from xception.serve.model import Answer, ServedModel
 from xception.serve.refusal import Refusal

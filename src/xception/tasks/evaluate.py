@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from xception.bundle import Bundle
 from xception.data.inventory import inventory_of
 from xception.data.source import Source, Target, is_multi_label, require_source
 from xception.data.training_images import Recognised, training_images
@@ -46,8 +47,8 @@ def evaluate(
 ) -> Evaluation:
     """Run a model over a labelled data set.
 
-    No figure depends on the order of the images. Memory does not grow with their number, except by the failures,
-    which are all named, and by some bytes per image in the end; the logits of all images are kept in a temporary file.
+    No figure depends on the order of the images. Memory grows with their number only by the failures, which are all
+    named, and by some bytes per image in the end; the logits of all images are kept in a temporary file.
 
     Args:
         engine: the opened model; images become pixels as published, to the bit, unless it was opened with another mode.
@@ -57,8 +58,7 @@ def evaluate(
         subset: let the model choose only among the classes of which there are images.
         tta: average the class probabilities over several views of each image.
         real: several right answers per image, for `Evaluation.real`.
-        strict_images: count damaged JPEG files as failed, which otherwise are seen and named in `Evaluation.damaged`;
-            without simplejpeg nobody looks.
+        strict_images: count damaged JPEG files as failed; else, with simplejpeg, `Evaluation.damaged` names them.
         find_label_issues: look for images whose labels are likely wrong; the probabilities of all images are in memory.
         threshold: of multi-label data, the probability from which on an image is taken to have a class, 0.5 by default.
         observe: is given every outcome in the order of the images, with the place of its true class among the names
@@ -72,22 +72,13 @@ def evaluate(
     """
     require_engine(engine)
     require_source(source)
-    looks = strict_images or is_installed("simplejpeg")
-    damage: Damage = "refused" if strict_images else "noted" if looks else "ignored"
+    damage = _treatment_of_damage(strict_images=strict_images)
     engine, fingerprint = engine.with_lane(damage=damage), DataFingerprint()
-    check_kind(
-        source.name,
-        threshold,
-        {"several right answers": real is not None, "label issues": find_label_issues},
-        are_sets=is_multi_label(source),
-    )
-    asked = {"class_map": class_map, "subset": subset, "tta": tta, "real": real}
-    asked |= {} if threshold is None else {"threshold": threshold}
-    digests = training_images(engine.bundle)
-    items = source if digests is None else Recognised(source, digests)
-    slices = Slices()
-    watchers = {"fingerprint": fingerprint, "slices": slices, "observe": observe}
-    given: dict[str, Any] = asked | watchers
+    for_one_class = {"several right answers": real is not None, "label issues": find_label_issues}
+    check_kind(source.name, threshold, for_one_class, are_sets=is_multi_label(source))
+    asked = {"class_map": class_map, "subset": subset, "tta": tta, "real": real, **_named(threshold=threshold)}
+    items, slices = _recognised(source, engine.bundle), Slices()
+    given: dict[str, Any] = asked | {"fingerprint": fingerprint, "slices": slices, "observe": observe}
     result = _judged(engine, source, items, given, top, find_label_issues=find_label_issues)
     options = asked | {"class_map": dict(class_map), "real": real.digest if real else None, "damaged_images": damage}
     return msgspec.structs.replace(
@@ -95,11 +86,28 @@ def evaluate(
         tta=tta,
         subset=subset,
         inventory=inventory_of(source),
-        damaged=result.damaged if looks else None,
+        damaged=None if damage == "ignored" else result.damaged,
         trained_on=len(items.known) if isinstance(items, Recognised) else None,
         slices=slices.rows(),
         provenance=provenance_of([engine.judging()], source, fingerprint, options),
     )
+
+
+def _named(**options: object) -> dict[str, object]:
+    """Those options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _treatment_of_damage(*, strict_images: bool) -> Damage:
+    if strict_images:
+        return "refused"
+    return "noted" if is_installed("simplejpeg") else "ignored"
+
+
+def _recognised(source: Source, model: Bundle) -> Source | Recognised:
+    """The source, which notes the images that the model was trained on where these are known."""
+    digests = training_images(model)
+    return source if digests is None else Recognised(source, digests)
 
 
 def check_kind(data: str, threshold: float | None, for_one_class: Mapping[str, bool], *, are_sets: bool) -> None:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from xception.errors import DecodeError, UsageError
 from xception.extras import require
-from xception.pipeline.engine import Prediction
 from xception.pipeline.lane import Failure
+from xception.pipeline.prediction import Prediction
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 
 from xception.data.inventory import EMPTY, Inventory
-from xception.pipeline.engine import Prediction
 from xception.pipeline.lane import Failure
+from xception.pipeline.prediction import Prediction
 from xception.screen import escaped_json, one_line, printable, without_credentials
 from xception.tasks.predictions import prediction_columns, table_rows
 

@@ -70,14 +70,7 @@ def assemble(
         faults = from_first(fabric, lambda: unreadable(training))
         training = without(training, faults, on_note if fabric.is_global_zero else lambda _: None)
     batches = make_batches(recipe, training, own, rank=fabric.global_rank, world=fabric.world_size)
-    if batches.multi_label:
-        require_label_sets(recipe)
-        validation = as_label_sets(validation)
-    elif is_multi_label(validation):
-        raise InputError(
-            f"the validation images of {validation.name} may have several classes each, and the training images have "
-            "one; expected data of one kind"
-        )
+    validation = _of_the_same_kind(validation, recipe, batches)
     require_trainable(recipe, training, validation, batches.class_counts)
     parent = open_parent(recipe.model)
     descriptions = own.descriptions()
@@ -107,6 +100,24 @@ def assemble(
         golden_images=images_of(parent),
         own_parts=descriptions,
     )
+
+
+def _of_the_same_kind(validation: Source, recipe: Recipe, batches: Batches) -> Source:
+    """The validation data, whose images have as many classes each as those of training.
+
+    Raises:
+        InputError: they may have several, and those of training have one.
+        UsageError: settings that are not for images with several classes.
+    """
+    if batches.multi_label:
+        require_label_sets(recipe)
+        return as_label_sets(validation)
+    if is_multi_label(validation):
+        raise InputError(
+            f"the validation images of {validation.name} may have several classes each, and the training images have "
+            "one; expected data of one kind"
+        )
+    return validation
 
 
 def _digests(parent: Bundle | None) -> Digests:
