@@ -68,6 +68,12 @@ def test_what_is_not_whole_is_not_finished(
         (["out", "--stall-after", "0"], "expected seconds"),
         (["out", "--workers", "0"], "--workers is 0"),
         (["s3://bucket/a.parquet"], "name a folder there"),
+        (["out", "--ray", "auto", "--workers", "2"], "--ray shares the shards out itself"),
+        (["out", "--ray", "auto", "--shard", "1/2"], "--ray shares the shards out itself"),
+        (["out", "--ray", "auto", "--finish"], "--finish computes nothing"),
+        (["out", "--actors", "2"], "--actors is of a Ray cluster"),
+        (["out", "--ray", "auto", "--actors", "0"], "--actors is 0"),
+        (["out", "--ray", "auto", "--cpus-per-actor", "-1"], "a part of a core at least"),
         (["out", "--vendor", "ascend", "--workers", "2"], "--workers is for shards"),
     ],
 )

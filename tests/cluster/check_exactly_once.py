@@ -2,13 +2,14 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.conftest import BUCKET, Data, Nodes, content, ended, start, stored
-from tests.cluster.sizes import IMAGES, SHARDS
+from tests.cluster.sizes import IMAGES, IMAGES_PER_SHARD, SHARDS
 from tests.support.faulty_storage import FaultyStorage
 
 S3_IMAGES = f"s3://{BUCKET}/images"
@@ -55,6 +56,20 @@ def test_the_result_has_every_image_once(data: Data) -> None:
 def test_a_cluster_writes_the_same_bytes(data: Data, nodes: Nodes, tmp_path: Path) -> None:
     ended(start(data.bundle, data.images, tmp_path / "out", "--ray", nodes.address))
     assert content(tmp_path / "out") == data.expected
+
+
+def test_the_command_line_writes_the_same_bytes_by_itself_and_on_the_cluster(
+    data: Data, nodes: Nodes, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "xception", "predict", str(data.bundle), str(data.images), "--table", "jsonl.gz"]
+    command += ["--images-per-shard", str(IMAGES_PER_SHARD)]
+    for out, ways in (("one", []), ("ray", ["--ray", nodes.address, "--actors", "2"]), ("two", ["--workers", "2"])):
+        done = subprocess.run(
+            [*command, "--out", str(tmp_path / out), *ways], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"{IMAGES} = {IMAGES - 1} seen + 1 failed" in done.stdout
+    assert content(tmp_path / "ray") == content(tmp_path / "two") == content(tmp_path / "one")
 
 
 def test_one_process_writes_the_same_bytes_to_a_storage_with_faults(data: Data, door: FaultyStorage) -> None:

@@ -39,6 +39,7 @@ from xception.tasks.workers import Watch, Workers
 
 if TYPE_CHECKING:
     from xception.bundle import Bundle
+    from xception.scale.ray import Cluster
 
 ENDING = re.compile(r"\.[A-Za-z]\w{0,7}$")
 """The ending of a file's name, which a folder's has not."""
@@ -70,6 +71,18 @@ class ShardOptions:
     finish: Annotated[
         bool, Parameter(help="Compute nothing: compare every shard with its hash, and write the manifest.")
     ] = False
+    ray: Annotated[
+        str | None,
+        Parameter(
+            help="Share the shards out on a Ray cluster: HOST:PORT of its head, auto for the one that this machine "
+            "belongs to, or local."
+        ),
+    ] = None
+    actors: Annotated[int | None, Parameter(help="Actors on the cluster at most (default: as many as fit).")] = None
+    cpus_per_actor: Annotated[float | None, Parameter(help="Cores that Ray keeps for an actor (default: 1).")] = None
+    gpus_per_actor: Annotated[
+        float | None, Parameter(help="GPUs that Ray keeps for an actor; 0.5 lets two share one (default: 0).")
+    ] = None
     stall_after: Annotated[
         float | None, Parameter(help="Stop if no shard ends for so many seconds, and say what was waited for.")
     ] = None
@@ -83,12 +96,32 @@ class ShardOptions:
         given = [name.replace("_", "-") for name, value in vars(self).items() if value not in (None, False)]
         if given and (out is None or is_vendor or not is_folder_of_shards(out)):
             raise UsageError(f"--{given[0]} is for shards; name their place by --out FOLDER, whose name has no ending")
-        check_at_least_one(images_per_shard=self.images_per_shard, workers=self.workers)
+        check_at_least_one(images_per_shard=self.images_per_shard, workers=self.workers, actors=self.actors)
+        self._check_ray()
         if self.stall_after is not None and not self.stall_after > 0:
             raise UsageError(f"--stall-after is {self.stall_after:g}; expected seconds, above 0")
-        if self.finish and (self.shard or self.workers):
-            raise UsageError("--finish computes nothing; leave out --shard and --workers")
+        if self.finish and (self.shard or self.workers or self.ray):
+            raise UsageError("--finish computes nothing; leave out --shard, --workers and --ray")
         self.share(range(0))
+
+    def _check_ray(self) -> None:
+        """Refuse what a cluster cannot do, and what only a cluster does.
+
+        Raises:
+            UsageError: another way to share the work, or an option of actors without a cluster.
+        """
+        of_actors = {
+            "actors": self.actors,
+            "cpus-per-actor": self.cpus_per_actor,
+            "gpus-per-actor": self.gpus_per_actor,
+        }
+        given = [name for name, value in of_actors.items() if value is not None]
+        if given and not self.ray:
+            raise UsageError(f"--{given[0]} is of a Ray cluster; name it by --ray")
+        if self.ray and (self.workers or self.shard):
+            raise UsageError("--ray shares the shards out itself; leave out --workers and --shard")
+        if (self.cpus_per_actor or 1) <= 0 or (self.gpus_per_actor or 0) < 0:
+            raise UsageError("an actor takes a part of a core at least, and no negative part of a GPU")
 
     def share(self, shards: range) -> range:
         """The shards of this command.
@@ -105,14 +138,32 @@ class ShardOptions:
         return shards[number % count :: count]
 
     @property
+    def cluster(self) -> "Cluster | None":
+        """The cluster that does the work; None if there is none."""
+        if not self.ray:
+            return None
+        from xception.scale.ray import MAX_IDLE_S, Cluster
+
+        return Cluster(
+            address=self.ray,
+            actors=self.actors,
+            cpus_per_actor=1 if self.cpus_per_actor is None else self.cpus_per_actor,
+            gpus_per_actor=self.gpus_per_actor or 0,
+            patience_s=self.stall_after or MAX_IDLE_S,
+        )
+
+    @property
     def processes(self) -> int | None:
-        """Processes that are started; None if this one does the work."""
+        """Processes that are started; None if this one does the work, or a cluster."""
+        if self.ray:
+            return None
         return self.workers or (None if self.stall_after is None else 1)
 
     @property
     def packages(self) -> tuple[str, ...]:
         """The packages that writing the shards needs."""
-        return () if self.table == "jsonl.gz" or self.finish else ("pyarrow",)
+        table = () if self.table == "jsonl.gz" or self.finish else ("pyarrow",)
+        return (*table, "ray") if self.ray else table
 
 
 NO_SHARDS = ShardOptions()
@@ -183,9 +234,11 @@ def predict_into_shards(
         settle_plan(store, plan)
         own = options.share(plan.shards)
         missing = [shard for shard in missing_shards(store, plan) if shard in own]
-        if options.processes is None:
+        if options.processes is None and not options.ray:
             _one_by_one(engine, source, plan, store, missing)
-    if options.processes is not None and missing:
+    if cluster := options.cluster:
+        _on_cluster(work, plan, out, cluster, missing)
+    elif options.processes is not None and missing:
         workers = Workers(work.opened, plan, out, options.processes, options.stall_after)
         _together(workers, plan, missing)
     if options.shard:
@@ -211,6 +264,15 @@ def _together(workers: Workers, plan: BatchPlan, missing: list[int]) -> None:
     for number, rate in enumerate(watch.rates, 1):
         say(f"worker {number}: {rate.images} images, {rate.images_per_s:.1f} images/s")
     say(efficiency_sentence(watch))
+
+
+def _on_cluster(work: ShardedWork, plan: BatchPlan, out: str, cluster: "Cluster", missing: list[int]) -> None:
+    from xception.scale.ray import RayWork, predict_on_ray
+
+    job = RayWork(opener=work.opened, plan=plan, store=out, folder=str(Path.cwd()))
+    with progress_bar() as progress:
+        task = progress.add_task("predicting", total=sum(len(plan.images_of(shard)) for shard in missing))
+        predict_on_ray(job, missing, cluster, lambda report: progress.advance(task, report.seen + report.failed))
 
 
 def progress_sentence(watch: Watch) -> str:

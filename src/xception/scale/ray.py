@@ -33,6 +33,9 @@ T = TypeVar("T")
 CONNECT_S = 10.0
 """Time in which the head of a cluster has to take a connection."""
 
+MAX_IDLE_S = 1800.0
+"""Time without a finished shard after which a run is given up by default."""
+
 MAX_BLOCKS = 10_000
 """Tasks that Ray is given at most; where there are more shards, one task does several."""
 
@@ -50,7 +53,7 @@ class Cluster:
     """Cores that Ray reserves for each."""
     gpus_per_actor: float = 0
     """GPUs that Ray reserves for each; a fraction lets actors share one."""
-    patience_s: float = 1800
+    patience_s: float = MAX_IDLE_S
     """Time without a finished shard after which the run is given up."""
 
 

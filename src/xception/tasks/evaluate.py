@@ -94,7 +94,7 @@ def evaluate(
 
 
 def _named(**options: object) -> dict[str, object]:
-    """Those options that were given."""
+    """The options that were given."""
     return {name: value for name, value in options.items() if value is not None}
 
 
