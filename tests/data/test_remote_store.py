@@ -106,6 +106,12 @@ def test_a_fault_that_passes_is_outlasted(kind: Fault, behind: FaultyStorage, re
     assert behind.faults[kind] >= 8
 
 
+@pytest.mark.parametrize("content", [b"", CONTENT])
+def test_an_object_whose_answer_was_lost_counts_as_created(content: bytes, behind: FaultyStorage) -> None:
+    behind.rate, behind.kinds = 1.0, ("reset before the answer",)
+    assert RemoteStore(f"s3://results/lost{len(content)}").create("attempt-1", content)
+
+
 def test_what_was_being_sent_when_the_connection_broke_is_not_there(
     behind: FaultyStorage, store: RemoteStore, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

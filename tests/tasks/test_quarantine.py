@@ -1,4 +1,5 @@
 import os
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -32,3 +33,11 @@ def test_an_image_that_kills_while_it_is_decoded_is_found(engine: Engine, monkey
 
     monkeypatch.setattr("xception.tasks.quarantine.pixels", decode)
     assert deadly_images(engine.lane, source.items) == {3}
+
+
+def test_what_a_process_registered_for_its_end_condemns_no_image(engine: Engine) -> None:
+    child = os.fork()
+    if not child:
+        threading._register_atexit(lambda: 1 / 0)  # type: ignore[attr-defined]
+        os._exit(len(deadly_images(engine.lane, labelled(3).items)))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -52,8 +52,8 @@ class RemoteStore:
             try:
                 self._fs.pipe_file(f"{self._root}/{name}", content, mode="create")
             except FileExistsError:
-                # An answer that was lost leaves it open who wrote the object, and the same bytes say that it is ours.
-                return attempts > 1 and bool(content) and self._fs.cat_file(f"{self._root}/{name}") == content
+                # An answer that was lost leaves it open who wrote the object; the same bytes say that it may be ours.
+                return attempts > 1 and bool(self._fs.cat_file(f"{self._root}/{name}") == content)
             except OSError as error:
                 if error.errno not in NO_CONDITIONS:
                     raise

@@ -1,5 +1,6 @@
 """Images that kill the process which prepares them, found in processes that may die."""
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import get_context
@@ -48,3 +49,6 @@ def _prepare(items: Sequence[Item], preprocess: Preprocess, mode: Mode, damage: 
             if damage != "ignored" and isinstance(loaded, bytes):
                 libjpeg_warning(loaded)
             pixels(loaded, preprocess, mode)
+    # Of the images nothing is left to say, and ending as usual runs what the process before it registered for its own
+    # end; in a process of Ray's that fails.
+    os._exit(0)
