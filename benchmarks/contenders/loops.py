@@ -99,15 +99,16 @@ class OpenVino(HandWritten):
         seen: list[int] = []
         queues: dict[int, Any] = {}
 
-        def ranked(request: Any, images: int) -> None:
+        def ranked(request: Any, batch: np.ndarray) -> None:
             _ranked(request.get_output_tensor().data)
-            seen.append(images)
+            seen.append(len(batch))
 
         for batch in batches:
             if len(batch) not in queues:
                 queues[len(batch)] = openvino.AsyncInferQueue(self.compiled(len(batch)), settings.at_once)
                 queues[len(batch)].set_callback(ranked)
-            queues[len(batch)].start_async(batch, len(batch), share_inputs=True)
+            # The request keeps the array, which OpenVINO reads where it is.
+            queues[len(batch)].start_async(batch, batch, share_inputs=True)
         for queue in queues.values():
             queue.wait_all()
         return sum(seen)

@@ -66,7 +66,7 @@ def test_the_table_names_every_figure(
     for word in ("end to end", "bound", "efficiency", "runtime ms", "answer ms", "infer busy", "peak memory", "top-1"):
         assert word in said.out
     assert "failed, and in no rate: ant/broken.png" in said.err
-    assert "Speed of onnx on" in page.read_text(encoding="utf-8")
+    assert f"Speed of {onnx_bundle.model.name} on" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("efficiency", "is_told"), [(1.02, True), (0.98, False)])

@@ -9,11 +9,11 @@ from xception.bundle import Bundle
 def test_all_alternatives_stand_in_the_table(xception: Command, onnx_bundle: Bundle, tmp_path: Path) -> None:
     result = xception("data", "parity", onnx_bundle.path, write_folder(tmp_path / "data", per_class=1))
     assert (result.returncode, result.stderr) == (0, "")
-    first, own, *others = result.stdout.splitlines()
-    assert first.split()[0] == "preprocessing"
-    assert own.startswith("the model's own")
-    assert {"bicubic", "squash", "bgr", "caffe", "vastai"} <= {line.split()[0] for line in others}
-    assert all("7 of 7" in line for line in others)
+    assert result.stdout.startswith("preprocessing")
+    assert "the model's own" in result.stdout
+    named = {"bicubic", "squash", "bgr", "caffe", "vastai"} & {*result.stdout.split()}
+    assert len(named) == 5
+    assert result.stdout.count("7 of 7") >= len(named)
 
 
 def test_named_ones_are_measured_without_labels_too(xception: Command, onnx_bundle: Bundle, tmp_path: Path) -> None:

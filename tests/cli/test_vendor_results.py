@@ -134,7 +134,7 @@ def test_predict_needs_a_place_for_the_files_and_one_form(
 ) -> None:
     start = ["predict", str(onnx_bundle.path), str(data)]
     assert run([*start, "--vendor", "ascend"]) == 2
-    assert run([*start, "--out", str(tmp_path / "out")]) == 2
+    assert run([*start, "--out", str(tmp_path / "out.txt")]) == 2
     assert run([*start, "--vendor", "ascend", "--out", str(tmp_path / "out"), "--json"]) == 2
     assert run([*start, "--vendor", "rknn", "--out", str(tmp_path / "out")]) == 2
     assert "ascend" in capsys.readouterr().err

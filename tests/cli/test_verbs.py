@@ -80,11 +80,14 @@ def test_list_holds_all_published_weights_with_what_is_reported_of_them(capsys: 
     assert rows["tiny_xception.kdef"]["top1"] is None
 
 
-def test_list_shows_a_table_of_variants_and_one_of_weights(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_shows_a_table_of_variants_and_one_of_weights(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert run(["list", "--flops-convention", "fvcore"]) == 0
     variants, weights = capsys.readouterr().out.split("\n\n")
-    assert "FLOPs (fvcore)" in variants
-    assert len(variants.splitlines()) == 1 + len(VARIANTS)
+    assert "FLOPs: as fvcore counts them" in variants
+    assert len(variants.splitlines()) == 2 + len(VARIANTS)
     assert len(weights.splitlines()) == 1 + sum(not entry.snapshot_of for entry in CATALOG.values())
     assert "83.19%" in weights
 
@@ -92,7 +95,7 @@ def test_list_shows_a_table_of_variants_and_one_of_weights(capsys: pytest.Captur
 def test_info_tells_what_is_known_of_published_weights(capsys: pytest.CaptureFixture[str]) -> None:
     assert document(capsys, "info", "timm_xception65.ra3_in1k")["kind"] == "weights"
     assert run(["info", "mindcv_xception.in1k_224"]) == 0
-    shown = capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
     assert "shorter side to 256 px (longer: truncate), bilinear without antialias" in shown
     assert "top-1 76.310%, top-5 92.800% (MindCV, configs/xception/README.md, 2025-04-15)" in shown
     assert "note 2" in shown

@@ -72,7 +72,7 @@ def predict(
 
     ```
     xception predict keras_xception.imagenet photo.jpg
-    xception predict hf-hub:timm/xception65.ra3_in1k photo.jpg photos/ --top 3 --json
+    xception predict hf-hub:timm/xception65.ra3_in1k photo.jpg --top 3
     xception predict runs/tags/bundle photos/ --threshold 0.5
     xception predict runs/photos/bundle shards/ --out predictions.parquet
     xception predict runs/photos/bundle shards/ --out predictions --workers 2
