@@ -1,12 +1,12 @@
 import errno
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
+from tests.support.children import in_child
 from xception.data.store import LocalStore
 from xception.errors import EnvironmentFault
 
@@ -14,17 +14,6 @@ from xception.errors import EnvironmentFault
 @pytest.fixture
 def store(tmp_path: Path) -> LocalStore:
     return LocalStore(tmp_path / "out")
-
-
-def in_child(job: Callable[[], object]) -> int:
-    """The status with which a process ends that does the job."""
-    child = os.fork()
-    if not child:
-        try:
-            job()
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_objects_are_read_as_they_were_put(store: LocalStore) -> None:

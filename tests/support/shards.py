@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 
 from xception.data.source import Items
@@ -27,17 +26,6 @@ def whole_run(engine: Engine, source: Items, store: LocalStore, *, logits: bool 
 
 def content(store: LocalStore) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in store.root.iterdir()}
-
-
-def in_child(job: Callable[[], object]) -> int:
-    """The status with which a process ends that does the job."""
-    child = os.fork()
-    if not child:
-        try:
-            job()
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def killing(source: Items, *places: int) -> Items:

@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.support.children import in_child
 from tests.support.samples import labelled
-from tests.support.shards import content, in_child, killing, planned, whole_run
+from tests.support.shards import content, killing, planned, whole_run
 from xception.backends.base import Compute
 from xception.bundle import Bundle
 from xception.data.remote import Unreachable

@@ -11,6 +11,7 @@ from xception.cli.options import Readers, check_at_least_one
 from xception.cli.output import say
 from xception.data.pixels import Mode
 from xception.data.source import Source
+from xception.extras import is_installed
 from xception.pipeline.engine import AUTO, Engine, check_options
 from xception.pipeline.precision import change_by_precision
 from xception.tasks.preprocess_alternatives import ALTERNATIVES, named_preprocess
@@ -146,6 +147,11 @@ class AnswerOptions(EngineOptions):
         if self.preprocess is None:
             return engine
         return engine.with_lane(preprocess=named_preprocess(self.preprocess, engine.lane.preprocess))
+
+
+def noting_damage(engine: Engine) -> Engine:
+    """The engine, which names the damage of JPEG files where simplejpeg, which finds it, is installed."""
+    return engine.with_lane(damage="noted") if is_installed("simplejpeg") else engine
 
 
 DEFAULT_RUNTIME = RuntimeOptions()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xception.bundle import Bundle
-from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions
+from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions, noting_damage
 from xception.cli.models import open_model
 from xception.cli.options import (
     Csv,
@@ -38,7 +38,7 @@ from xception.data.inventory import inventory_of
 from xception.data.source import Source
 from xception.data.sources import packages_for
 from xception.errors import UsageError
-from xception.extras import is_installed, require_all
+from xception.extras import require_all
 from xception.pipeline.engine import Engine
 from xception.pipeline.prediction import check_threshold
 from xception.pipeline.requirements import packages_to_run
@@ -103,7 +103,7 @@ def predict(
         return
     write, tally = _writer(opened, source, json=json, csv=csv), Counted()
     with engine.open(opened, source) as runner, progress_bar() as progress:
-        runner = _looking_for_damage(runner) if json or table else runner
+        runner = noting_damage(runner) if json or table else runner
         watched = Watched(source, progress, "predicting")
         if vendor and out:
             tally = _report(Path(out), write_results(vendor, Path(out), runner, watched))
@@ -120,10 +120,6 @@ def _opened(model: str, threshold: float | None, *, verify: bool) -> Bundle:
     if threshold is not None:
         check_threshold(threshold, opened)
     return opened
-
-
-def _looking_for_damage(engine: Engine) -> Engine:
-    return engine.with_lane(damage="noted") if is_installed("simplejpeg") else engine
 
 
 def _check_order(model: str | None, sources: tuple[str, ...]) -> str:

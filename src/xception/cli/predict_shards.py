@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from xception.bundle import open_bundle
-from xception.cli.engine import AnswerOptions
+from xception.cli.engine import AnswerOptions, noting_damage
 from xception.cli.options import check_at_least_one
 from xception.cli.output import print_facts, say
 from xception.cli.progress import progress_bar
@@ -21,7 +21,6 @@ from xception.data.remote_store import open_store
 from xception.data.source import Source
 from xception.data.store import Store
 from xception.errors import UsageError
-from xception.extras import is_installed
 from xception.pipeline.engine import AUTO, Engine
 from xception.tasks.batch import finish, missing_shards, predict_shards
 from xception.tasks.image_results import find_table_format, table_format
@@ -203,8 +202,7 @@ class ShardedWork:
     def open_engine(self, bundle: "Bundle", source: Source) -> Engine:
         """An engine whose answers do not depend on the number of cores: each inference has one."""
         is_free = self.engine.backend != AUTO and self.engine.threads is None
-        engine = (replace(self.engine, threads=1) if is_free else self.engine).open(bundle, source)
-        return engine.with_lane(damage="noted") if is_installed("simplejpeg") else engine
+        return noting_damage((replace(self.engine, threads=1) if is_free else self.engine).open(bundle, source))
 
 
 def finish_shards(out: str) -> BatchManifest:

@@ -24,7 +24,7 @@ from xception.errors import EnvironmentFault, InputError, UsageError, XceptionEr
 from xception.extras import require
 from xception.inputs import parse_json
 from xception.pipeline.engine import Engine
-from xception.tasks.plan import BatchPlan, ShardReport, make_plan, settle_plan
+from xception.tasks.plan import BatchPlan, ShardReport, same_plan, settle_plan
 from xception.tasks.shard import predict_shard
 from xception.tasks.workers import Opener
 
@@ -99,16 +99,8 @@ class ShardPredictor:
             raise InputError(f"{folder} does not exist; run from a folder that all nodes have")
         os.chdir(folder)
         engine, source = self._open.enter_context(self._work.opener())
-        here = make_plan(
-            engine,
-            source,
-            table=plan.table,
-            images_per_shard=plan.images_per_shard,
-            top=plan.top,
-            logits=plan.logits,
-        )
         # A node with another bundle, other images or another version is found out before it does a shard.
-        settle_plan(open_store(self._work.store), here)
+        settle_plan(open_store(self._work.store), same_plan(plan, engine, source))
         return engine, source
 
 
