@@ -8,6 +8,7 @@ FLOORS := .venv-floors
 TOOLS := .venv-tools
 CLIENTS := .venv-clients
 CLUSTER := .venv-cluster
+CHECK_CLIENTS := PACKAGE_PYTHON=$(abspath $(BIN)/python) $(abspath $(CLIENTS)/bin/python) -m pytest
 SECURITY_TESTS := tests/attacks tests/data/test_archive.py tests/data/test_decode.py tests/data/test_parquet.py \
 	tests/data/test_remote.py tests/test_inputs.py tests/test_network.py tests/test_screen.py -m "not slow"
 # A process for each core, each with one thread of arithmetic that does not spin while it waits. Everyday tests go to
@@ -68,8 +69,10 @@ $(TOOLS)/.installed: Makefile
 
 # The server with Triton's, KServe's and MLPerf's clients, a browser and slow clients, in an environment of their own.
 # Of the system it takes chromium, haproxy and slowhttptest; what needs one that is not installed is left out, and named.
+# Triton's and KServe's clients define the same gRPC messages, which one process cannot load twice.
 clients: $(STAMP) $(CLIENTS)/.installed
-	cd tests/clients && PACKAGE_PYTHON=$(abspath $(BIN)/python) $(abspath $(CLIENTS)/bin/python) -m pytest $(ARGS)
+	cd tests/clients && $(CHECK_CLIENTS) --ignore check_triton.py $(ARGS)
+	cd tests/clients && $(CHECK_CLIENTS) check_triton.py $(ARGS)
 
 $(CLIENTS)/.installed: tests/clients/requirements.txt
 	$(PYTHON) -m venv $(CLIENTS)
