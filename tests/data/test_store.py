@@ -1,6 +1,7 @@
 import errno
 import os
 import signal
+import stat
 from pathlib import Path
 from threading import Thread
 
@@ -67,8 +68,26 @@ def test_a_writer_that_is_killed_leaves_the_old_object_and_nothing_that_is_seen(
     assert [path.name for path in store.root.iterdir()] == ["a"]
 
 
+def test_the_disk_is_waited_for_once_per_object_and_for_the_names_in_the_end(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[bool, list[str]]] = []
+
+    def note(descriptor: int) -> None:
+        synced.append((stat.S_ISREG(os.fstat(descriptor).st_mode), sorted(store.names())))
+
+    monkeypatch.setattr(os, "fsync", note)
+    store.put("rows", b"rows")
+    store.create("mark", b"")
+    store.put("report", b"report")
+    assert synced == [(True, []), (True, ["mark", "rows"])]
+    store.tidy()
+    assert [is_file for is_file, _ in synced] == [True, True, False]
+
+
 def test_what_a_living_writer_writes_is_not_tidied_away(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    def tidied(descriptor: int) -> None:
+    def tidied(_: int) -> None:
+        monkeypatch.undo()
         assert in_child(store.tidy) == 0
 
     monkeypatch.setattr(os, "fsync", tidied)

@@ -31,7 +31,7 @@ def test_an_image_that_kills_while_it_is_decoded_is_found(engine: Engine, monkey
         if loaded == worst:
             os.abort()
 
-    monkeypatch.setattr("xception.tasks.quarantine.pixels", decode)
+    monkeypatch.setattr("xception.tasks.quarantine.prepare_image", decode)
     assert deadly_images(engine.lane, source.items) == {3}
 
 

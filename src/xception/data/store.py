@@ -50,7 +50,10 @@ class Store(Protocol):
         ...
 
     def tidy(self) -> None:
-        """Remove what killed processes were writing and nobody sees."""
+        """Remove what killed processes were writing and nobody sees, and let a power failure undo nothing from now on.
+
+        Until then one may undo the last objects, each of them as a whole.
+        """
         ...
 
 
@@ -73,7 +76,8 @@ class LocalStore:
     def _write(self, name: str, content: bytes, take: Callable[[Path, Path], bool]) -> bool:
         """Write a file of this writer's own, so that none waits for another, and let it take its place.
 
-        An object without content is a mark, for which the disk is not waited for.
+        Its content is on the disk before it has its name, unless it is a mark, which has none; the name gets there by
+        itself, or with `tidy`: waiting for it would double the price of an object.
         """
         place = self.root / name
         partial = self.root / f".{name}.{secrets.token_hex(4)}{PARTIAL}"
@@ -85,8 +89,6 @@ class LocalStore:
                 if not platforms.RENAMES_OPEN_FILES:
                     file.close()
                 has_taken = take(partial, place)
-            if content and has_taken:
-                platforms.sync_folder(self.root)
         except OSError as error:
             raise cannot_write(place, error, "what was there is unchanged", "run the same again") from error
         finally:
@@ -113,6 +115,7 @@ class LocalStore:
             with suppress(OSError), partial.open("ab") as file:
                 if has_lock(file):
                     partial.unlink()
+        platforms.sync_folder(self.root)
 
 
 def _take_place(partial: Path, place: Path) -> bool:

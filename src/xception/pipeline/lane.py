@@ -141,13 +141,14 @@ class Lane:
                 loaded = item.load()
             clock = self.clocks["preprocess"]
             with clock.entering(self.cores.lend()) as prepare, clock.measure():
-                levels, warning = prepare(loaded, self._way)
+                levels, warning = prepare(loaded, self.preparation)
                 return _Entry(self._input(levels, row), warning)
         except (DecodeError, OSError) as error:
             return _failure(item, error)
 
     @cached_property
-    def _way(self) -> Preparation:
+    def preparation(self) -> Preparation:
+        """The way from a file to the pixels of an image."""
         return Preparation(preprocess=self.preprocess, mode=self.mode, damage=self.damage)
 
     def _input(self, levels: Levels, row: NDArray[Any] | None) -> NDArray[Any]:

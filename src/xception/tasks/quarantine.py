@@ -1,4 +1,8 @@
-"""Images that kill the process which prepares them, found in processes that may die."""
+"""Images that kill the process which prepares them, found in processes that may die.
+
+Here an image is read in such a process too; one of `Cores` only decodes, and so would not outlive an image that kills
+while it is read.
+"""
 
 import os
 from collections.abc import Sequence
@@ -6,13 +10,10 @@ from contextlib import suppress
 from multiprocessing import get_context
 from typing import Any
 
-from xception.data.damage import libjpeg_warning
-from xception.data.pixels import Mode, pixels
 from xception.data.source import Item
 from xception.pipeline.lane import Lane
-from xception.pipeline.prepare import Damage
+from xception.pipeline.prepare import Preparation, prepare_image
 from xception.platforms import PROCESS_START
-from xception.preprocess import Preprocess
 
 
 def deadly_images(lane: Lane, items: Sequence[Item], first: int = 0) -> frozenset[int]:
@@ -35,20 +36,17 @@ def deadly_images(lane: Lane, items: Sequence[Item], first: int = 0) -> frozense
 def _survives(lane: Lane, items: Sequence[Item]) -> bool:
     # mypy knows no context whose name is found out while it runs.
     context: Any = get_context(PROCESS_START)
-    child = context.Process(target=_prepare, args=(items, lane.preprocess, lane.mode, lane.damage))
+    child = context.Process(target=_prepare, args=(items, lane.preparation))
     child.start()
     child.join()
     return bool(child.exitcode == 0)
 
 
-def _prepare(items: Sequence[Item], preprocess: Preprocess, mode: Mode, damage: Damage) -> None:
+def _prepare(items: Sequence[Item], preparation: Preparation) -> None:
     for item in items:
         # Whoever prepares it in earnest says what is wrong with it.
         with suppress(Exception):
-            loaded = item.load()
-            if damage != "ignored" and isinstance(loaded, bytes):
-                libjpeg_warning(loaded)
-            pixels(loaded, preprocess, mode)
+            prepare_image(item.load(), preparation)
     # Of the images nothing is left to say, and ending as usual runs what the process before it registered for its own
     # end; in a process of Ray's that fails.
     os._exit(0)
