@@ -1,10 +1,9 @@
 """Tables in Markdown, and their places between the marks of a page."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,5 +28,5 @@ def with_tables(text: str, tables: Mapping[str, str]) -> str:
 
 def measured(data: Path) -> dict[str, dict[str, Any]]:
     """The document with the measurements that a page shows."""
-    found: dict[str, dict[str, Any]] = msgspec.json.decode(data.read_bytes())
+    found: dict[str, dict[str, Any]] = json.loads(data.read_bytes())
     return found
