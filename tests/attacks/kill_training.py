@@ -8,26 +8,23 @@ that most attacks hit a writing. Prints one line an attack; a difference ends it
 """
 
 import argparse
-import errno
 import os
 import random
 import shutil
 import signal
-import stat
 import sys
 import tempfile
-import traceback
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter, sleep
 
 import torch
 
 import xception.train.loop
+from tests.support.children import FULL, begin, ended, in_child
+from tests.support.full_disk import fill_disk_at
 from tests.support.samples import write_folder
 from xception.data.augment import Augment
-from xception.errors import EnvironmentFault
 from xception.preprocess import Preprocess, Squash
 from xception.train.checkpoint import INDEX
 from xception.train.recipe import Recipe
@@ -36,9 +33,6 @@ from xception.train.trainer import BUNDLE, train_network
 
 MAX_ATTACKS = 4
 """On one run; then it is left in peace."""
-
-FULL = 3
-"""Exit status of a run that found no room, as on the command line."""
 
 
 def recipe(data: Path) -> Recipe:
@@ -51,28 +45,6 @@ def recipe(data: Path) -> Recipe:
         epochs=4,
         batch_size=8,
     )
-
-
-def begin(job: Callable[[], object]) -> int:
-    """Run a job in a process of its own, which has imported everything already; returns its id."""
-    child = os.fork()
-    if child:
-        return child
-    status = 1
-    try:
-        job()
-        status = 0
-    except EnvironmentFault as error:
-        status = FULL
-        sys.stderr.write(f"{error}\n")
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(status)
-
-
-def ended(child: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def train(settings: Recipe, out: Path, workers: int = 2) -> None:
@@ -90,23 +62,13 @@ def kill(settings: Recipe, out: Path, rng: random.Random, whole_s: float) -> str
 
 def full(settings: Recipe, out: Path, rng: random.Random, whole_s: float) -> str:
     """Let the disk have room for a part of a file only, or for all of it but no longer for its name."""
-    left, share = rng.randint(1, 60), rng.choice((0.0, rng.random(), 1.0))
-    flush = os.fsync
-
-    def flush_in_part(descriptor: int) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                os.truncate(descriptor, int(os.fstat(descriptor).st_size * share))
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        flush(descriptor)
+    flush_number, share = rng.randint(1, 60), rng.choice((0.0, rng.random(), 1.0))
 
     def job() -> None:
-        os.fsync = flush_in_part  # type: ignore[assignment]
+        fill_disk_at(flush_number, share)
         train(settings, out)
 
-    status = ended(begin(job))
+    status = in_child(job)
     if status not in (0, FULL):
         raise SystemExit(f"a full disk ended {out} with the status {status}; expected {FULL}")
     return "found no room" if status == FULL else "finished before"
@@ -144,7 +106,7 @@ def survive(attack: str, settings: Recipe, out: Path, rng: random.Random, whole_
     events: Counter[str] = Counter()
     for _ in range(rng.randint(1, MAX_ATTACKS)):
         events[ATTACKS[attack](settings, out, rng, whole_s)] += 1
-    if ended(begin(lambda: train(settings, out))) != 0:
+    if in_child(lambda: train(settings, out)) != 0:
         raise SystemExit(f"{out} cannot be resumed")
     leftovers = [path.name for path in out.iterdir() if path.name.startswith(".")]
     if leftovers:
@@ -163,7 +125,7 @@ def main() -> None:
         folder = Path(name)
         settings = recipe(write_folder(folder / "data", 8))
         start = perf_counter()
-        if ended(begin(lambda: train(settings, folder / "whole"))) != 0:
+        if in_child(lambda: train(settings, folder / "whole")) != 0:
             raise SystemExit("the undisturbed run failed")
         whole_s = perf_counter() - start
         for attack in options.attack or ATTACKS:

@@ -22,8 +22,8 @@ from time import perf_counter, sleep
 
 import torch
 
-from tests.attacks.kill_training import begin, ended
 from tests.data.forms import tar_bytes
+from tests.support.children import begin, ended
 from tests.support.reader import digits_bundle, reader_spec, reader_tensors
 from tests.support.samples import drawn_tensors, encoded, picture
 from xception.arch.variants import architecture

@@ -86,6 +86,7 @@ TIMED_SCRIPTS = {
     "fuzz_inputs.py",
     "fuzz_readers.py",
     "kill_training.py",
+    "kill_batch.py",
     "kill_writing.py",
 }
 
