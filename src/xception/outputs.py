@@ -262,6 +262,19 @@ def _clear_leftovers(place: Path) -> None:
                     shutil.rmtree(holder, ignore_errors=True)
 
 
+def clear_folder(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder, and put back what they had moved aside.
+
+    Raises:
+        OSError: a half-written file cannot be removed.
+    """
+    for path in folder.glob(f".*{PARTIAL}"):
+        if path.is_dir():
+            _clear_leftovers(folder / path.name.removesuffix(PARTIAL)[1:].rpartition(".")[0])
+        else:
+            path.unlink()
+
+
 def _holder_start(place: Path) -> str:
     return f".{place.name[:MAX_NAME]}."
 

@@ -4,7 +4,7 @@
 
 `kill`: SIGKILL at random moments. `full`: the disk is full at a random moment of a random writing. `damage`: SIGKILL,
 and then the newest checkpoint or the manifest is cut, emptied, changed or removed. State is saved after every step, so
-that most attacks hit a writing. Prints one line an attack; a difference ends it with exit status 1.
+that most attacks hit a writing. Prints one line per run and one per attack; a difference ends it with exit status 1.
 """
 
 import argparse
@@ -138,8 +138,11 @@ def besiege(attack: str, settings: Recipe, folder: Path, options: argparse.Names
     for run in range(options.runs):
         out = folder / f"{attack}-{run}"
         events += survive(attack, settings, out, random.Random(f"{attack} {options.seed} {run}"), whole_s)
-        equal += weights(out) == expected
+        same = weights(out) == expected
+        equal += same
         shutil.rmtree(out)
+        sys.stdout.write(f"{attack} {run}: {'equal' if same else 'DIFFERENT'}\n")
+        sys.stdout.flush()
     counts = ", ".join(f"{count} {event}" for event, count in events.most_common())
     took = perf_counter() - start
     sys.stdout.write(f"{attack}: {equal} of {options.runs} runs equal to the last bit in {took:.0f} s; {counts}\n")

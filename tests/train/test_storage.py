@@ -65,6 +65,18 @@ def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+@pytest.mark.parametrize(("left", "kept"), [("new", []), ("old", ["bundle"])])
+def test_a_bundle_that_a_killed_process_was_publishing_goes_and_the_one_before_returns(
+    tmp_path: Path, left: str, kept: list[str]
+) -> None:
+    folder = tmp_path / f".bundle.0123abcd{PARTIAL}" / left
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_bytes(b"half")
+    with closing(open_storage(tmp_path)) as storage:
+        storage.claim()
+    assert [path.name for path in tmp_path.iterdir()] == kept
+
+
 def test_a_writing_that_fails_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = open_storage(tmp_path)
     storage.write("a", b"old")

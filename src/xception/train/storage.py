@@ -13,7 +13,7 @@ from xception import inputs
 from xception.bundle import MANIFEST, Bundle, open_bundle
 from xception.data.remote import filesystem, is_remote
 from xception.errors import EnvironmentFault, InputError
-from xception.outputs import FULL, LOCK, PARTIAL, alone_in, write_file
+from xception.outputs import FULL, LOCK, alone_in, clear_folder, write_file
 
 T = TypeVar("T")
 
@@ -120,9 +120,8 @@ class LocalStorage:
 
     def claim(self) -> None:
         self._claim.enter_context(alone_in(self.folder, "training in"))
-        for name in self.names():
-            if name.startswith(".") and name.endswith(PARTIAL):
-                self.remove(name)
+        with _explained(self.place, "clear"):
+            clear_folder(self.folder)
 
     def close(self) -> None:
         self._claim.close()
