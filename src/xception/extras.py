@@ -28,6 +28,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "mlflow": "track",
         "model_signing": "sign",
         "nncf": "quantize",
+        "obstore": "cloud",
         "onnx": "onnx",
         "onnxruntime": "onnx",
         "OpenSSL": "sign",

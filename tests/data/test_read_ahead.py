@@ -90,7 +90,20 @@ def test_what_is_kept_is_bounded(server: WebServer) -> None:
     for place in range(150):
         ahead.load(place, source[place].load)
         assert len(ahead._begun) <= REQUESTS_AHEAD + REQUESTS_BEHIND
-    assert [request.first for request in ahead._begun] == list(range(146, 166))
+    assert [request.first for request in ahead._begun] == list(range(146, 182))
+
+
+def test_fewer_large_images_are_fetched_ahead_than_small_ones(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_ahead, "REQUEST_BYTES", 2000)
+    monkeypatch.setattr(read_ahead, "BYTES_AHEAD", 16_000)
+    source = open_images([f"{server.url}/files"])
+    ahead = read_ahead.ReadAhead(source[index].load for index in range(len(source)))
+    for place in range(20):
+        ahead.load(place, source[place].load)
+        # Each has a thousand bytes and a few; as long as none is there, they are taken to be as large as a request.
+        assert 7 <= sum(request.first > place for request in ahead._begun) <= 15
 
 
 def test_an_image_that_is_cut_off_spoils_no_other_of_its_request(

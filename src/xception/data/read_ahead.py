@@ -16,8 +16,11 @@ REQUEST_BYTES = 4 << 20
 MAX_GAP_BYTES = 64 << 10
 """Bytes between two images that are fetched along with them, such as the files of their labels."""
 
-REQUESTS_AHEAD = 16
+REQUESTS_AHEAD = 32
 """Requests that are begun before their images are loaded: a storage answers late, but many at once."""
+
+BYTES_AHEAD = 16 * REQUEST_BYTES
+"""Bytes that these requests together may bring; where images are large, fewer are begun."""
 
 REQUESTS_BEHIND = 4
 """Requests whose images are kept for those who load them late. With those ahead they bound the memory."""
@@ -42,6 +45,14 @@ class Request:
     end: int
     stored: Stored
     found: "Future[bytes]" = field(default_factory=Future)
+
+    @property
+    def size(self) -> int | None:
+        """The bytes that it brings; None as long as nobody knows."""
+        if self.stored.length is not None:
+            return self.stored.length
+        is_there = self.found.done() and not self.found.cancelled() and self.found.exception() is None
+        return len(self.found.result()) if is_there else None
 
     def joined(self, stored: Stored) -> bool:
         """Grow by the next image, if it lies behind the others and they may be fetched in one piece."""
@@ -75,6 +86,7 @@ class ReadAhead:
         self._loads = enumerate(loads)
         self._begun: deque[Request] = deque()
         self._next: Request | None = None
+        self._largest = 0
         self._lock = Lock()
         # Its threads end once nobody holds a load any more.
         self._threads = ThreadPoolExecutor(REQUESTS_AHEAD, thread_name_prefix="read-ahead")
@@ -94,15 +106,20 @@ class ReadAhead:
 
     def _request(self, place: int) -> Request | None:
         """The request for the image at a place, with those behind it begun; None if it is gone already."""
-        while not self._begun or self._begun[-1].end <= place or self._ahead(place) < REQUESTS_AHEAD:
+        while not self._begun or self._begun[-1].end <= place or self._has_room(place):
             if not self._begin():
                 break
             if len(self._begun) > REQUESTS_AHEAD + REQUESTS_BEHIND:
                 self._begun.popleft()
         return next((request for request in self._begun if request.first <= place < request.end), None)
 
-    def _ahead(self, place: int) -> int:
-        return sum(request.first > place for request in self._begun)
+    def _has_room(self, place: int) -> bool:
+        """Tell whether one more request may be begun ahead of a place. A file of unknown size is taken to be as large
+        as the largest one that came."""
+        ahead = [request.size for request in self._begun if request.first > place]
+        self._largest = max(self._largest, *(size or 0 for size in ahead), 0)
+        expected = sum((self._largest or REQUEST_BYTES) if size is None else size for size in ahead)
+        return len(ahead) < REQUESTS_AHEAD and expected + (self._largest or REQUEST_BYTES) <= BYTES_AHEAD
 
     def _begin(self) -> bool:
         """Begin one more request; False if there is none."""

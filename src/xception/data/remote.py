@@ -5,6 +5,7 @@ from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, unquote
 
 from xception.data.files import buffered, require_length
+from xception.data.s3_reads import S3Reads
 from xception.errors import EnvironmentFault, UsageError, XceptionError, install_command
 from xception.extras import require
 from xception.network import WEB, bounded_client, check_address, is_passing, patiently, refuse_offline
@@ -93,6 +94,7 @@ class RemoteFiles:
         self._fs, root = filesystem(url.rstrip("/"), "read")
         self._root = root.rstrip("/")
         self._is_web = self._root.startswith(("http://", "https://"))
+        self._quick = S3Reads(self._fs) if url.partition("://")[0] in S3 else None
         self._fs.invalidate_cache()
 
     def entries(self, folder: str = "") -> set[str]:
@@ -114,12 +116,18 @@ class RemoteFiles:
         return int(size)
 
     def read(self, name: str) -> bytes:
-        return bytes(_asked(f"{self.place}/{name}", lambda: self._fs.cat_file(self._path(name))))
+        path = self._path(name)
+        if self._quick and (found := self._quick.read(path)) is not None:
+            return found
+        return bytes(_asked(f"{self.place}/{name}", lambda: self._fs.cat_file(path)))
 
     def span(self, name: str, start: int, length: int) -> bytes:
         if not length:
             return b""
         path, end = self._path(name), start + length
+        found = self._quick.read(path, start, end) if self._quick else None
+        if found is not None and len(found) == length:
+            return found
         data = _asked(f"{self.place}/{name}", lambda: self._fs.cat_file(path, start=start, end=end))
         return require_length(bytes(data), length, f"{self.place}/{name}")
 

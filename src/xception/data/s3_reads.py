@@ -1,0 +1,95 @@
+"""Reads of S3 objects by way of obstore, which takes a twentieth of the processor time that s3fs takes for each."""
+
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from xception.extras import optional
+from xception.network import READ_TIMEOUT_S
+
+MAX_FAILURES_IN_A_ROW = 8
+"""Reads that may fail in a row before obstore is not asked any more, as where only s3fs knows the way to a server."""
+
+CREDENTIALS_LAST = timedelta(minutes=10)
+"""Time for which credentials hold: botocore renews those that end before."""
+
+PLAIN_PATH = re.compile(r"(?!.*(^|/)\.{0,2}(/|$))[\w .+=@,/()-]+", re.ASCII)
+"""Paths that both clients read in the same way: no part is empty or a dot, and nothing has to be escaped."""
+
+_runtime_process: int | None = None
+"""The process that obstore has its threads in; a fork of it must not call obstore."""
+
+
+class S3Reads:
+    """Reads that are tried once: None is the answer wherever the object did not come, for whatever reason.
+
+    Whoever reads asks s3fs then, which is patient with a server in trouble and says what is wrong.
+    """
+
+    def __init__(self, fs: Any) -> None:
+        """Prepare to read with the address and the credentials of an s3fs file system; nothing is asked."""
+        self._fs = fs
+        self._stores: dict[str, Any] = {}
+        self._failures = 0
+
+    def __reduce__(self) -> tuple[type["S3Reads"], tuple[Any]]:
+        """Stores and their connections stay in their process."""
+        return S3Reads, (self._fs,)
+
+    def read(self, path: str, start: int = 0, end: int | None = None) -> bytes | None:
+        """The object at `BUCKET/KEY`, or the bytes of it from `start` up to but not including `end`."""
+        if self._failures >= MAX_FAILURES_IN_A_ROW or not PLAIN_PATH.fullmatch(path) or not self._may_run:
+            return None
+        bucket, _, key = path.partition("/")
+        try:
+            store = self._stores.get(bucket) or self._stores.setdefault(bucket, self._opened(bucket))
+            found = store.get(key).bytes() if end is None else store.get_range(key, start=start, end=end)
+        except Exception:
+            self._failures += 1
+            return None
+        self._failures = 0
+        return bytes(found)
+
+    @cached_property
+    def _may_be_used(self) -> bool:
+        """Tell whether obstore is there, and the file system asks for nothing that only s3fs can do."""
+        special = (self._fs.req_kw, self._fs.s3_additional_kwargs, self._fs.version_aware)
+        return optional("obstore") is not None and not any(special)
+
+    @property
+    def _may_run(self) -> bool:
+        return _runtime_process in (None, os.getpid()) and self._may_be_used
+
+    def _opened(self, bucket: str) -> Any:
+        global _runtime_process
+        _runtime_process = os.getpid()
+        from obstore.store import S3Store
+
+        client = self._fs.s3.meta
+        access = {"skip_signature": True} if self._fs.anon else {"credential_provider": self._credentials}
+        return S3Store(
+            bucket,
+            endpoint=client.endpoint_url,
+            region=client.region_name or "us-east-1",
+            virtual_hosted_style_request=False,
+            client_options={"allow_http": True, "timeout": timedelta(seconds=READ_TIMEOUT_S)},
+            retry_config={"max_retries": 0},
+            **access,
+        )
+
+    def _credentials(self) -> dict[str, Any]:
+        """The credentials that s3fs uses at the moment."""
+        from fsspec.asyn import sync
+
+        async def found() -> Any:
+            return await (await self._fs.session.get_credentials()).get_frozen_credentials()
+
+        now = sync(self._fs.loop, found)
+        return {
+            "access_key_id": now.access_key,
+            "secret_access_key": now.secret_key,
+            "token": now.token,
+            "expires_at": datetime.now(UTC) + CREDENTIALS_LAST,
+        }
