@@ -1,9 +1,10 @@
 """Many images in shards: equal bytes of every way to run them, the cost of the commits, scaling, and memory.
 
-    python -m benchmarks.batch [--images 100000] [--rounds 3] [--listed 1000000]
+    python -m benchmarks.batch [--part scaling] [--images 100000] [--rounds 5] [--listed 1000000]
 
 Small JPEG files in tar files, and a narrow network, so that what is not the network counts. The ratios are of runs of
-one round, which takes turns, since the machine may be busy; the time of a command's start is measured and taken off.
+one round, whose order changes from round to round, since the machine may be busy; the time of a command's start is
+measured and taken off.
 """
 
 import argparse
@@ -12,24 +13,34 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
+from multiprocessing import active_children
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 from tests.support.reader import digits_bundle, reader_spec, reader_tensors
 from tests.support.samples import encoded, picture
+from xception.backends.base import Compute
 from xception.data.source import Source
 from xception.data.store import LocalStore
 from xception.data.synthetic import pictures
+from xception.machine import peak_memory_bytes
 from xception.pipeline.engine import Engine
 from xception.tasks.batch import finish, predict_shards
 from xception.tasks.plan import make_plan, settle_plan
+from xception.tasks.workers import Workers
 
 DIFFERENT = 500
 """Pictures that are drawn; they come again under other names."""
 
 IMAGES_PER_TAR = 5000
+
+MAX_GROWTH_MIB = 40
+"""Memory that a list a hundred times as long may take: less than the names of its images would."""
 
 
 def write_tars(folder: Path, images: int) -> Path:
@@ -59,29 +70,38 @@ def digest(folder: Path) -> str:
     ).hexdigest()
 
 
-def compare_ways(bundle: Path, data: Path, folder: Path, rounds: int) -> None:
-    """The bytes of all ways to run, and the rate of two workers beside that of one on one core."""
-    ratios, digests = [], set()
-    few = write_tars(folder / "few", 100)
+def measure_scaling(bundle: Path, data: Path, folder: Path, rounds: int) -> None:
+    """The rate of two workers on two cores beside that of one on one core, round by round."""
+    few, ratios = write_tars(folder / "few", 100), []
     for number in range(rounds):
-        place = folder / f"round-{number}"
-        base = ("predict", bundle, data, "--out")
-        one = command(*base, place / "one-core", "--workers", 1, cores="0") - command(
-            "predict", bundle, few, "--out", place / "few-1", "--workers", 1, cores="0"
-        )
-        two = command(*base, place / "workers", "--workers", 2) - command(
-            "predict", bundle, few, "--images-per-shard", 50, "--out", place / "few-2", "--workers", 2
-        )
-        ratios.append(one / two)
-        digests |= {digest(place / "one-core"), digest(place / "workers")}
-    for share in range(4):
-        command("predict", bundle, data, "--out", folder / "shares", "--shard", f"{share}/4")
-    command("predict", "--out", folder / "shares", "--finish")
-    command("predict", bundle, data, "--out", folder / "one")
-    digests |= {digest(folder / "shares"), digest(folder / "one")}
-    sys.stdout.write(f"ways to run that differ in a byte: {len(digests) - 1}\n")
+        seconds = {}
+        for workers in (1, 2) if number % 2 else (2, 1):
+            # As many shards as workers, so that all of them have to start.
+            start = command(
+                *("predict", bundle, few, "--out", folder / f"few-{number}-{workers}"),
+                *("--workers", workers, "--images-per-shard", 100 // workers),
+                cores="0-1" if workers == 2 else "0",
+            )
+            out = folder / f"scaling-{number}-{workers}"
+            whole = command(
+                *("predict", bundle, data, "--out", out, "--workers", workers), cores="0-1" if workers == 2 else "0"
+            )
+            seconds[workers] = whole - start
+        ratios.append(seconds[1] / seconds[2])
     said = ", ".join(f"{ratio:.2f}" for ratio in ratios)
     sys.stdout.write(f"two workers beside one on one core: {median(ratios):.2f} times as fast ({said})\n")
+
+
+def compare_ways(bundle: Path, data: Path, folder: Path) -> None:
+    """The bytes of one process, of two workers, and of four commands with a share each."""
+    base = ("predict", bundle, data, "--out")
+    command(*base, folder / "one")
+    command(*base, folder / "workers", "--workers", 2)
+    for share in range(4):
+        command(*base, folder / "shares", "--shard", f"{share}/4")
+    command("predict", "--out", folder / "shares", "--finish")
+    digests = {digest(folder / name) for name in ("one", "workers", "shares")}
+    sys.stdout.write(f"ways to run that differ in a byte: {len(digests) - 1}\n")
 
 
 def measure_cost(engine: Engine, source: Source, folder: Path) -> None:
@@ -126,52 +146,79 @@ def measure_cost(engine: Engine, source: Source, folder: Path) -> None:
     )
 
 
-MEMORY = """
-import sys
-from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
-from xception.bundle import open_bundle
-from xception.data.store import LocalStore
-from xception.data.synthetic import pictures
-from xception.machine import peak_memory_bytes
-from xception.pipeline.engine import Engine
-from xception.tasks.plan import make_plan, settle_plan
-from xception.tasks.shard import predict_shard
+@contextmanager
+def opened_pictures(bundle: Path, images: int) -> Iterator[tuple[Engine, Source]]:
+    with Engine.open(bundle, compute=Compute(instances=1, threads=1)) as engine:
+        yield engine, pictures(images, 32, 32)
 
-bundle, images, out = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-with Engine.open(bundle) as engine:
-    source = pictures(images, 32, 32)
-    plan, store = make_plan(engine, source, table="parquet"), LocalStore(out)
-    settle_plan(store, plan)
-    for shard in (0, len(plan.shards) // 2, len(plan.shards) - 1):
-        predict_shard(engine, source, plan, shard, store)
-print(peak_memory_bytes() // 2**20, len(store.read("plan.json")))
-"""
+
+def print_memory(bundle: Path, images: int, out: Path) -> None:
+    """Print the peaks in MiB of this process, a driver that plans so many images and has three shards of them done, and
+    of its two workers."""
+    opener, store = partial(opened_pictures, bundle, images), LocalStore(out)
+    with opener() as (engine, source):
+        plan = make_plan(engine, source, table="parquet")
+        settle_plan(store, plan)
+    peaks: dict[int | None, int] = {}
+
+    def look(*_: object) -> None:
+        peaks.update({child.pid: peak_memory_bytes(child.pid) or 0 for child in active_children() if child.pid})
+
+    Workers(opener, plan, str(out), 2, None).run([0, len(plan.shards) // 2, len(plan.shards) - 1], look)
+    sys.stdout.write(" ".join(str((peak or 0) // 2**20) for peak in (peak_memory_bytes(), *peaks.values())))
 
 
 def measure_memory(bundle: Path, folder: Path, listed: int) -> None:
-    """The peak memory of a process that plans so many images and does three shards of them."""
+    """The most memory of a driver and of its workers, for a list of images and for one a hundred times as long.
+
+    Raises:
+        SystemExit: it grows with the list.
+    """
+    most = []
     for images in (listed // 100, listed):
-        words = [sys.executable, "-c", MEMORY, str(bundle), str(images), str(folder / f"memory-{images}")]
-        mib, size = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
-        sys.stdout.write(f"{images} listed images: {mib} MiB, a plan of {size} bytes\n")
+        call = f"print_memory(Path({str(bundle)!r}), {images}, Path({str(folder / f'memory-{images}')!r}))"
+        script = f"from pathlib import Path; from benchmarks.batch import print_memory; {call}"
+        done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+        driver, *workers = map(int, done.stdout.split())
+        most.append((driver, max(workers)))
+        sys.stdout.write(
+            f"{images} listed images: driver {driver} MiB, workers {' and '.join(map(str, workers))} MiB\n"
+        )
+    require_flat(*most)
+
+
+def require_flat(few: tuple[int, int], many: tuple[int, int]) -> None:
+    """Refuse peaks in MiB, of a driver and of a worker, that grow with the list."""
+    if any(after > before + MAX_GROWTH_MIB for before, after in zip(few, many, strict=True)):
+        raise SystemExit(f"memory grows with the list of images: {few} MiB, then {many} MiB")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=("memory", "cost", "scaling", "ways"), action="append", default=[])
     parser.add_argument("--images", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--listed", type=int, default=1_000_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="batch-") as name:
         folder = Path(name)
         spec = reader_spec()
         bundle = digits_bundle(folder / "bundle", spec, reader_tensors(spec))
-        measure_memory(bundle.path, folder, options.listed)
-        with Engine.open(bundle) as engine:
-            measure_cost(engine, pictures(20_000, 32, 32), folder)
-        compare_ways(bundle.path, write_tars(folder / "data", options.images), folder, options.rounds)
+
+        def is_asked(part: str) -> bool:
+            return part in (options.part or [part])
+
+        if is_asked("memory"):
+            measure_memory(bundle.path, folder, options.listed)
+        if is_asked("cost"):
+            with Engine.open(bundle) as engine:
+                measure_cost(engine, pictures(20_000, 32, 32), folder)
+        if is_asked("scaling") or is_asked("ways"):
+            data = write_tars(folder / "data", options.images)
+        if is_asked("scaling"):
+            measure_scaling(bundle.path, data, folder, options.rounds)
+        if is_asked("ways"):
+            compare_ways(bundle.path, data, folder)
 
 
 if __name__ == "__main__":
