@@ -65,6 +65,8 @@ def open_session(bundle: Bundle, compute: Compute) -> Session:
             runtimes = [runtime() for _ in range(compute.instances_at_once)]
     # ONNX Runtime raises a dozen exception types of its own, which share no base class but this one.
     except Exception as error:
-        raise InputError(f"ONNX Runtime refuses {bundle.main_file}: {error}; export the bundle again") from error
+        is_too_new = "IR version" in str(error) or "opset" in str(error)
+        remedy = "export the bundle again" + " with an older --opset" * is_too_new
+        raise InputError(f"ONNX Runtime refuses {bundle.main_file}: {error}; {remedy}") from error
     check_ports(bundle, onnx_session_ports(runtimes[0]))
     return OnnxSession(runtimes, bundle, compute)
