@@ -1,10 +1,12 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -23,7 +25,7 @@ from xception.backends.base import (
     standardization,
 )
 from xception.backends.graph_session import graph_input, logits_of
-from xception.bundle import Bundle, Graph
+from xception.bundle import Bundle, Graph, write_bundle
 from xception.errors import EnvironmentFault, InputError, UnknownName, UsageError
 from xception.forms import FORMS, Form
 from xception.metrics import softmax
@@ -119,6 +121,15 @@ def test_a_broken_file_is_refused_in_one_sentence(
     broken = Bundle(path=folder, model=forms[form].model, labels=forms[form].labels)
     with pytest.raises(InputError, match=FORMS[form].files[0]):
         open_session(broken, backend)
+
+
+def test_a_graph_newer_than_the_runtime_names_the_way_out(onnx_bundle: Bundle, tmp_path: Path) -> None:
+    graph = onnx.load_from_string(onnx_bundle.content())
+    graph.opset_import[0].version = onnx.defs.onnx_opset_version() + 100
+    files = {"model.onnx": graph.SerializeToString()}
+    newer = write_bundle(tmp_path / "newer", onnx_bundle.model, onnx_bundle.labels, files)
+    with pytest.raises(InputError, match="export the bundle again with an older --opset"):
+        open_session(newer)
 
 
 def test_every_form_has_a_default_backend_that_runs_it() -> None:
