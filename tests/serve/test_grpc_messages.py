@@ -6,22 +6,21 @@ import numpy as np
 import pytest
 
 from xception.oip.documents import OipError
-from xception.oip.tensors import parse_request
-from xception.serve.grpc_messages import MESSAGES, body_of, message_classes
+from xception.serve.grpc_messages import MESSAGES, message_classes, request_of
 
 
-def request_of(**tensor: object) -> Any:
+def request(**tensor: object) -> Any:
     return message_classes()["ModelInferRequest"](model_name="a", inputs=[tensor])
 
 
 def test_bytes_on_the_wire_are_those_of_the_protocol() -> None:
     """Written by hand, as grpc_predict_v2.proto numbers its fields."""
-    request = message_classes()["ModelInferRequest"](model_name="m", id="7", raw_input_contents=[b"\x01"])
-    request.parameters["timeout"].int64_param = 5
-    request.inputs.add(name="x", datatype="UINT8", shape=[1])
+    asked = message_classes()["ModelInferRequest"](model_name="m", id="7", raw_input_contents=[b"\x01"])
+    asked.parameters["timeout"].int64_param = 5
+    asked.inputs.add(name="x", datatype="UINT8", shape=[1])
     parameter = b"\x22\x0d\x0a\x07timeout\x12\x02\x10\x05"
     tensor = b"\x2a\x0d\x0a\x01x\x12\x05UINT8\x1a\x01\x01"
-    assert request.SerializeToString() == b"\x0a\x01m\x1a\x017" + parameter + tensor + b"\x3a\x01\x01"
+    assert asked.SerializeToString() == b"\x0a\x01m\x1a\x017" + parameter + tensor + b"\x3a\x01\x01"
 
 
 def test_every_message_is_known() -> None:
@@ -41,17 +40,16 @@ def test_every_message_is_known() -> None:
     ],
 )
 def test_typed_values_become_those_of_the_request_over_http(datatype: str, field: str, values: list) -> None:
-    body, length = body_of(request_of(name="x", datatype=datatype, shape=[2, 1], contents={field: values}))
-    _, (found,) = parse_request(body, length)
+    _, (found,) = request_of(request(name="x", datatype=datatype, shape=[2, 1], contents={field: values}))
     assert found.shape == (2, 1)
     assert found.ravel().tolist() == pytest.approx(values) if datatype.startswith("FP") else values
 
 
 def test_raw_values_are_taken_as_they_are() -> None:
-    request = request_of(name="x", datatype="FP16", shape=[2])
-    request.raw_input_contents.append(np.array([0.5, 2], np.float16).tobytes())
-    request.parameters["partial"].bool_param = True
-    document, (found,) = parse_request(*body_of(request))
+    asked = request(name="x", datatype="FP16", shape=[2])
+    asked.raw_input_contents.append(np.array([0.5, 2], np.float16).tobytes())
+    asked.parameters["partial"].bool_param = True
+    document, (found,) = request_of(asked)
     assert found.tolist() == [0.5, 2]
     assert document.parameters["partial"] is True
 
@@ -68,7 +66,7 @@ def test_raw_values_are_taken_as_they_are() -> None:
     ],
 )
 def test_values_that_do_not_fit_are_refused(tensor: dict, raw: list[bytes], words: str) -> None:
-    request = request_of(name="x", **tensor)
-    request.raw_input_contents.extend(raw)
+    asked = request(name="x", **tensor)
+    asked.raw_input_contents.extend(raw)
     with pytest.raises(OipError, match=words):
-        body_of(request)
+        request_of(asked)

@@ -13,12 +13,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from xception.oip.documents import OipError, document_bytes
-from xception.oip.tensors import HEADER_LENGTH
+from xception.oip.tensors import HEADER_LENGTH, message, parse_request
 from xception.serve.bodies import BodyBudget, parts_of, read_body
 from xception.serve.classify import Wishes, classified
 from xception.serve.front import MODEL, REQUEST, Front, broken_at, error_body
-from xception.serve.grpc_server import GrpcApi, GrpcSettings, grpc_serving
-from xception.serve.inference import infer_response, model_metadata, parse_inference, server_metadata
+from xception.serve.grpc_api import GrpcApi
+from xception.serve.grpc_server import GrpcSettings, grpc_serving
+from xception.serve.inference import inference, model_metadata, response, server_metadata
 from xception.serve.keys import Keyring
 from xception.serve.limits import MIB
 from xception.serve.measures import Measures
@@ -123,12 +124,12 @@ class Api:
             )
         with self.budget.holding() as held, model.batcher.arriving(self.service.limits.timeout_s) as arrival:
             body = await read_body(_chunks(request), request.headers, self.service.limits, held)
-            asked = parse_inference(model, body, request.headers.get(HEADER_LENGTH), self.service.limits)
+            asked = inference(model, *parse_request(body, request.headers.get(HEADER_LENGTH)), self.service.limits)
             del body
             timeout_s = self.service.timeout_s(asked.timeout_s)
             outcomes = await self.service.outcomes(model, asked.works, timeout_s, arrival, _departure(request))
             self.measures.count_images(model, outcomes)
-            content, length = infer_response(model, asked, outcomes)
+            content, length = message(*response(model, asked, outcomes))
         if length is None:
             return Response(content, media_type="application/json")
         return Response(content, media_type="application/octet-stream", headers={HEADER_LENGTH: str(length)})
@@ -180,12 +181,12 @@ def application(
         hosts: names under which the server may be asked; None allows all.
         grpc: where the service is to be asked over gRPC, too.
     """
-    measures = Measures(service.models)
-    api = Api(service, measures, BodyBudget(service.limits.max_bodies_mb * MIB))
+    measures, budget = Measures(service.models), BodyBudget(service.limits.max_bodies_mb * MIB)
+    api = Api(service, measures, budget)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        api = GrpcApi(service=service, measures=measures, keyring=keyring)
+        api = GrpcApi(service=service, measures=measures, keyring=keyring, budget=budget)
         async with grpc_serving(api, grpc, service.limits) if grpc else nullcontext():
             yield
         await asyncio.to_thread(service.close)

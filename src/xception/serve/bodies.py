@@ -75,8 +75,7 @@ async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], li
                 held.add(len(chunk))
                 body += chunk
     except TimeoutError:
-        sentence = f"the body took longer than {limits.body_timeout_s:g} s; send it faster, or less at once"
-        raise Refusal(408, "client speed", sentence, closes=True) from None
+        raise too_slow(limits) from None
     return bytes(body) if coding == "identity" else _inflated(bytes(body), coding, limits, held)
 
 
@@ -92,6 +91,12 @@ def _inflated(body: bytes, coding: str, limits: Limits, held: Held) -> bytes:
         raise Refusal(400, "request", f"the body is not one whole {coding} stream")
     held.add(len(content))
     return content
+
+
+def too_slow(limits: Limits) -> Refusal:
+    """The refusal of a body that does not come in time."""
+    sentence = f"the body took longer than {limits.body_timeout_s:g} s; send it faster, or less at once"
+    return Refusal(408, "client speed", sentence, closes=True)
 
 
 def _too_large(limits: Limits) -> Refusal:

@@ -1,6 +1,6 @@
 """The way of every request in and of every reply out: checks of host and key, identifiers, figures, the log.
 
-Errors of all kinds become JSON here or in the handlers that `replies.py` has, those of the framework included.
+Errors of all kinds become JSON here or in the handlers of `app.py`, those of the framework included.
 """
 
 import logging
@@ -20,6 +20,7 @@ from xception.serve.limits import Limits
 from xception.serve.measures import Measures
 from xception.serve.model import ServedModel
 from xception.serve.refusal import Refusal
+from xception.serve.request_log import account
 from xception.serve.service import Service
 
 _logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class Front:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, headers = time.perf_counter(), _headers(scope["headers"])
+        began_s, headers = time.perf_counter(), _headers(scope["headers"])
         given_id = headers.get(REQUEST_ID_HEADER, "")
         scope[REQUEST] = given_id if REQUEST_ID.fullmatch(given_id) else secrets.token_hex(8)
         status = 500
@@ -86,7 +87,9 @@ class Front:
             if not has_begun:
                 await send_error(reply, broken_at(scope[REQUEST]))
         finally:
-            self._account(scope, key_name, status, time.perf_counter() - began)
+            # Neither path nor query: a client may write anything there.
+            route = getattr(scope.get("endpoint"), "__name__", "none")
+            account(self.measures, request_id=scope[REQUEST], key=key_name, route=route, status=status, began_s=began_s)
 
     def _checked(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> AbstractContextManager[str]:
         """The name of the key that a request brings, whose use is counted while the request lasts.
@@ -128,23 +131,6 @@ class Front:
         }
         names = {name.lower() for name, _ in given}
         return [(name.encode(), value.encode()) for name, value in own.items() if name.encode() not in names]
-
-    def _account(self, scope: Mapping[str, Any], key: str, status: int, seconds: float) -> None:
-        route = getattr(scope.get("endpoint"), "__name__", "none")
-        self.measures.count_request(route, status, seconds)
-        # Neither path nor query: a client may write anything there.
-        _logger.info(
-            "%s",
-            msgspec.json.encode(
-                {
-                    "request": scope[REQUEST],
-                    "key": key,
-                    "route": route,
-                    "status": status,
-                    "ms": round(1000 * seconds, 3),
-                }
-            ).decode(),
-        )
 
 
 def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The messages of the Open Inference Protocol v2 over gRPC, described by a table, and their way to those over HTTP.
+"""The messages of the Open Inference Protocol v2 over gRPC, described by a table, and the documents that say the same.
 
 Source: grpc_predict_v2.proto of https://github.com/kserve/open-inference-protocol
 """
@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from xception.extras import require
-from xception.oip.documents import InferRequest, OipError, Parameters, StatedTensor, WantedOutput
-from xception.oip.tensors import BINARY_OUTPUTS, BINARY_SIZE, NUMPY_TYPES, STRINGS, message, parse_response
+from xception.oip.documents import InferRequest, InferResponse, OipError, Parameters, StatedTensor, WantedOutput
+from xception.oip.tensors import BINARY_OUTPUT, BINARY_OUTPUTS, BINARY_SIZE, NUMPY_TYPES, STRINGS, tensors_of
 
 GRPC_PACKAGE = "inference"
 GRPC_SERVICE = f"{GRPC_PACKAGE}.GRPCInferenceService"
@@ -111,16 +112,29 @@ def _add_field(holder: Any, holder_name: str, number: int, name: str, stated: st
         field.type, field.type_name = MESSAGE_KIND, f".{GRPC_PACKAGE}.{kind}"
 
 
-def body_of(request: Any) -> tuple[bytes, str]:
-    """The same request as over HTTP, with raw bytes, and the length of its document.
+def parsed(name: str, content: bytes) -> Any:
+    """A message from its bytes.
+
+    Raises:
+        OipError: they are none.
+    """
+    errors: Any = require("google.protobuf.message", "grpc")
+    try:
+        return message_classes()[name].FromString(content)
+    except errors.DecodeError as error:
+        raise OipError(f"the message is no {name}; send one of {GRPC_SERVICE}") from error
+
+
+def request_of(message: Any) -> tuple[InferRequest, list[NDArray[Any]]]:
+    """The document that would say the same over HTTP, with all outputs as raw bytes, and the values of the inputs.
 
     Raises:
         OipError: a tensor has no values, or values of another type.
     """
-    raw = list(request.raw_input_contents)
-    if raw and (len(raw) != len(request.inputs) or any(tensor.HasField("contents") for tensor in request.inputs)):
+    raw = list(message.raw_input_contents)
+    if raw and (len(raw) != len(message.inputs) or any(tensor.HasField("contents") for tensor in message.inputs)):
         raise OipError("raw_input_contents has to hold the values of all inputs, and contents none; send one of both")
-    contents = raw or [_raw_contents(tensor) for tensor in request.inputs]
+    contents = raw or [_raw_contents(tensor) for tensor in message.inputs]
     inputs = tuple(
         StatedTensor(
             name=tensor.name,
@@ -128,17 +142,19 @@ def body_of(request: Any) -> tuple[bytes, str]:
             shape=tuple(tensor.shape),
             parameters={**_parameters(tensor.parameters), BINARY_SIZE: len(values)},
         )
-        for tensor, values in zip(request.inputs, contents, strict=True)
+        for tensor, values in zip(message.inputs, contents, strict=True)
     )
-    wanted = tuple(WantedOutput(name=one.name, parameters=_parameters(one.parameters)) for one in request.outputs)
+    outputs = tuple(
+        WantedOutput(name=one.name, parameters={**_parameters(one.parameters), BINARY_OUTPUT: True})
+        for one in message.outputs
+    )
     document = InferRequest(
         inputs=inputs,
-        id=request.id or None,
-        parameters={**_parameters(request.parameters), BINARY_OUTPUTS: True},
-        outputs=wanted or None,
+        id=message.id or None,
+        parameters={**_parameters(message.parameters), BINARY_OUTPUTS: True},
+        outputs=outputs or None,
     )
-    body, length = message(document, contents)
-    return body, str(len(body) if length is None else length)
+    return document, tensors_of(inputs, memoryview(b"".join(contents)))
 
 
 def _raw_contents(tensor: Any) -> bytes:
@@ -166,24 +182,17 @@ def _parameters(stated: Mapping[str, Any]) -> Parameters:
     return {name: getattr(stated[name], field) for name, field in found.items() if field}
 
 
-def reply_of(content: bytes, length: int | None) -> Any:
-    """The reply of an answer over HTTP whose values are raw bytes.
-
-    Raises:
-        OipError: it is no answer.
-    """
-    head = content if length is None else content[:length]
-    response = parse_response(content, None if length is None else str(length))[0]
+def reply_of(response: InferResponse, raw: Sequence[bytes]) -> Any:
+    """The message of an answer whose outputs are all raw bytes."""
     reply = message_classes()["ModelInferResponse"](
-        model_name=response.model_name, model_version=response.model_version or "", id=response.id or ""
+        model_name=response.model_name,
+        model_version=response.model_version or "",
+        id=response.id or "",
+        raw_output_contents=raw,
     )
     _set_parameters(reply.parameters, response.parameters)
-    start = len(head)
     for tensor in response.outputs:
-        size = int(tensor.parameters[BINARY_SIZE])
         reply.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-        reply.raw_output_contents.append(content[start : start + size])
-        start += size
     return reply
 
 

@@ -19,7 +19,7 @@ from xception.oip.documents import (
     TensorFacts,
     WantedOutput,
 )
-from xception.oip.tensors import STRINGS, Output, message, parse_request, stated, wants_binary
+from xception.oip.tensors import STRINGS, Output, stated, wants_binary
 from xception.serve.batcher import Done
 from xception.serve.limits import Limits
 from xception.serve.model import Answer, SentPhoto, ServedModel, Work
@@ -119,14 +119,13 @@ def _outputs(model: ServedModel) -> list[tuple[str, str, tuple[int, ...]]]:
     return found
 
 
-def parse_inference(model: ServedModel, body: bytes, header_length: str | None, limits: Limits) -> Inference:
-    """A request to a model.
+def inference(model: ServedModel, request: InferRequest, values: Sequence[NDArray[Any]], limits: Limits) -> Inference:
+    """A request to a model, from its document and the values of its inputs in their order.
 
     Raises:
         OipError: it is not as the protocol or the model's metadata say.
         Refusal: it has more images than are taken at once.
     """
-    request, values = parse_request(body, header_length)
     _check_parameters(request)
     works = _works(model, request, values, limits)
     return Inference(
@@ -231,8 +230,10 @@ def _classes(output: WantedOutput, num_classes: int) -> int | None:
     return min(value, num_classes) or None
 
 
-def infer_response(model: ServedModel, asked: Inference, outcomes: Sequence[PhotoOutcome]) -> tuple[bytes, int | None]:
-    """The answer to a request, and the length of its document where raw bytes follow.
+def response(
+    model: ServedModel, asked: Inference, outcomes: Sequence[PhotoOutcome]
+) -> tuple[InferResponse, list[bytes]]:
+    """The answer to a request: its document, and the raw bytes of the outputs that are asked for as such.
 
     Raises:
         Refusal: an image could not be used, and no partial answer is asked for.
@@ -247,14 +248,14 @@ def infer_response(model: ServedModel, asked: Inference, outcomes: Sequence[Phot
         errors = [failed[place].sentence.encode() if place in failed else b"" for place in range(len(outcomes))]
         outputs.append(Output(ERROR, _objects([[text] for text in errors])[:, 0], all(w.binary for w in asked.outputs)))
     tensors, raw = stated(outputs)
-    response = InferResponse(
+    document = InferResponse(
         model_name=model.name,
         model_version=model.version,
         id=asked.id,
         parameters=identity(model),
         outputs=tensors,
     )
-    return message(response, raw)
+    return document, raw
 
 
 def _check_failures(failed: Mapping[int, Refusal], images: int, *, partial: bool) -> None:

@@ -63,9 +63,14 @@ class Limits:
         """Bytes of a body."""
         return self.max_body_mb * MIB
 
-    def memory_bytes(self, decoding_threads: int) -> int:
-        """The most memory that requests may take, without the models and the program."""
-        bodies = COPIES_OF_A_BODY * self.max_bodies_mb * MIB
+    def memory_bytes(self, decoding_threads: int, *, over_grpc: bool = False) -> int:
+        """The most memory that requests may take, without the models and the program.
+
+        Args:
+            decoding_threads: images that are decoded at the same time.
+            over_grpc: the service is asked over gRPC, too, where messages that come are counted once they are whole.
+        """
+        bodies = (COPIES_OF_A_BODY + over_grpc) * self.max_bodies_mb * MIB
         images = decoding_threads * self.max_pixels * DECODED_BYTES_PER_PX
         headers = self.max_connections * 2 * self.max_header_kb * 1024
         return bodies + images + headers + JSON_GROWTH * self.max_body_bytes

@@ -164,7 +164,7 @@ def load_application(settings: ServerSettings) -> Front:
         loop.add_signal_handler(REREAD_SIGNAL, _reload, keyring)
     if LEAVE_SIGNAL:
         loop.add_signal_handler(LEAVE_SIGNAL, service.leaving.set)
-    _say(memory_sentence(service))
+    _say(memory_sentence(service, over_grpc=settings.grpc_port is not None))
     _say(f"ready: {', '.join(f'{model.name}@{model.version}' for model in service.models.values())}")
     grpc = settings.grpc_port and GrpcSettings(address=settings.address, port=settings.grpc_port, tls=settings.tls)
     return application(service, keyring, allowed_hosts(settings.address, settings.host_names), grpc or None)
@@ -192,15 +192,15 @@ def open_service(settings: ServerSettings) -> Service:
     return Service(models=models, limits=settings.limits)
 
 
-def memory_bytes(service: Service) -> tuple[int, int]:
+def memory_bytes(service: Service, *, over_grpc: bool = False) -> tuple[int, int]:
     """The memory that this process took until now, and the most that requests may take."""
     threads = sum(model.batcher.calls_at_once for model in service.models.values())
-    return peak_memory_bytes() or 0, service.limits.memory_bytes(threads)
+    return peak_memory_bytes() or 0, service.limits.memory_bytes(threads, over_grpc=over_grpc)
 
 
-def memory_sentence(service: Service) -> str:
+def memory_sentence(service: Service, *, over_grpc: bool = False) -> str:
     """The most memory that this process may take, for the person who gives it some."""
-    now, requests = memory_bytes(service)
+    now, requests = memory_bytes(service, over_grpc=over_grpc)
     return (
         f"memory: {now // MIB:,} MiB with the models, and at most {requests // MIB:,} MiB for requests; "
         f"{(now + requests) // MIB:,} MiB in all"

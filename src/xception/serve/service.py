@@ -1,12 +1,13 @@
 """The service: several models, what is asked of them, and the wait for their answers. It knows no HTTP."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
 
-from xception.serve.batcher import Arrival, Done
+from xception.serve.batcher import Arrival, Batcher, Done
 from xception.serve.limits import Limits
 from xception.serve.model import Answer, ServedModel, Work
 from xception.serve.refusal import Refusal
@@ -52,6 +53,23 @@ class Service:
         """Time until the deadline of a request that asks for some."""
         return min(asked_s or self.limits.timeout_s, self.limits.timeout_s)
 
+    @contextmanager
+    def arriving(self, timeout_s: float) -> Iterator[Arrival | None]:
+        """A request for the time in which it comes, where it names its model only inside.
+
+        It has a place in the queue if there is one model, and is else let in if any of them would take it.
+
+        Raises:
+            Refusal: none would; see `Batcher.check`.
+        """
+        batchers = [model.batcher for model in self.models.values()]
+        if len(batchers) == 1:
+            with batchers[0].arriving(timeout_s) as arrival:
+                yield arrival
+        else:
+            _check_any(batchers, timeout_s)
+            yield None
+
     async def outcomes(
         self,
         model: ServedModel,
@@ -94,3 +112,21 @@ class Service:
         """Answer what is due, and free the models."""
         for model in self.models.values():
             model.close()
+
+
+def _check_any(batchers: Sequence[Batcher[Work, Answer]], timeout_s: float) -> None:
+    """Refuse one more image if every queue would.
+
+    Raises:
+        Refusal: the last queue's.
+    """
+    refused: Refusal | None = None
+    for batcher in batchers:
+        try:
+            batcher.check(1, timeout_s)
+        except Refusal as refusal:
+            refused = refusal
+        else:
+            return
+    if refused:
+        raise refused
