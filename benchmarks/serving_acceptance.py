@@ -174,7 +174,7 @@ def fuzz(setting: Setting) -> Iterator[Verdict]:
 
 @dataclass(frozen=True)
 class Part:
-    """A part, and the seconds that it takes at least."""
+    """A part, and the seconds that it takes on two cores."""
 
     measure: Callable[[Setting], Iterator[Verdict]]
     seconds: Callable[[Setting], float]
@@ -185,9 +185,9 @@ PARTS = {
     "latency": Part(latency, lambda _: 30),
     "poisson": Part(poisson, lambda setting: RATE_S + setting.seconds),
     "overload": Part(crowd, lambda setting: RATE_S + 2 * setting.seconds + 20),
-    "memory": Part(memory, lambda setting: setting.requests / 400),
+    "memory": Part(memory, lambda setting: setting.requests / 250),
     "restart": Part(restart, lambda _: 20),
-    "fuzz": Part(fuzz, lambda setting: setting.requests / 2 / 300),
+    "fuzz": Part(fuzz, lambda setting: setting.requests / 2 / 200),
 }
 
 
