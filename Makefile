@@ -70,7 +70,7 @@ $(TOOLS)/.installed: Makefile
 # The server with Triton's, KServe's and MLPerf's clients, a browser and slow clients, in an environment of their own.
 # Of the system it takes chromium, haproxy and slowhttptest; what needs one that is not installed is left out, and named.
 # Triton's and KServe's clients define the same gRPC messages, which one process cannot load twice.
-clients: $(STAMP) $(CLIENTS)/.installed
+clients: $(STAMP) $(CLIENTS)/.installed docs
 	cd tests/clients && $(CHECK_CLIENTS) --ignore check_triton.py $(ARGS)
 	cd tests/clients && $(CHECK_CLIENTS) check_triton.py $(ARGS)
 

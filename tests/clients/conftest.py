@@ -27,6 +27,7 @@ HAS_MOUNTS = UNSHARE and not subprocess.run([UNSHARE, "-rm", "true"], capture_ou
 NEEDS = {
     "check_mounted.py": (HAS_MOUNTS, "unshare, or the right to use it,"),
     "check_haproxy.py": (HAPROXY, "haproxy"),
+    "check_accessibility.py": (CHROMIUM, "chromium"),
     "check_page.py": (CHROMIUM, "chromium"),
     "check_slow.py": (shutil.which("slowhttptest"), "slowhttptest"),
 }
