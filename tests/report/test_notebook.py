@@ -9,6 +9,10 @@ import pytest
 import xception
 from tests.report.pages import evaluation
 from tests.report.test_benchmark import measured
+from tests.report.test_check import checked
+from tests.report.test_comparison import compared
+from tests.report.test_quantization import RESULT
+from xception.checks.findings import finding
 from xception.errors import UsageError
 from xception.intervals import wilson
 from xception.report.benchmark import render_benchmark
@@ -58,3 +62,43 @@ def test_an_evaluation_shows_its_figures_and_is_a_table_of_classes() -> None:
     interval = wilson(2, 4)
     assert table.loc[0, ["recall_low", "recall_high"]].tolist() == [interval.low, interval.high]
     assert table.loc[1, ["recall", "recall_low"]].isna().all()
+
+
+def test_a_comparison_shows_both_models_with_its_verdict_and_is_a_table_of_flips() -> None:
+    result = compared(60, 0.6)
+    shown = result._repr_html_()
+    assert f"<td>{result.first.score.top1.value:.2%}</td>" in shown
+    assert result.non_inferiority.sentence() in shown
+    table = result.to_pandas()
+    assert table["path"].tolist() == [flip.path for flip in result.worst_flips]
+    assert table["swing"].tolist() == [flip.swing for flip in result.worst_flips]
+
+
+def test_a_benchmark_shows_its_batch_sizes_and_is_a_table_of_stages() -> None:
+    result = measured()
+    for run in result.runs:
+        assert f"<td>{run.end_to_end.images_per_second:,.1f}</td>" in result._repr_html_()
+    table = result.to_pandas()
+    assert len(table) == sum(len(run.stages) + 1 for run in result.runs)
+    whole = table[table["stage"] == "end to end"]
+    assert whole["images_per_second"].tolist() == [run.end_to_end.images_per_second for run in result.runs]
+
+
+def test_a_check_shows_its_kinds_and_is_a_table_of_paths() -> None:
+    result = checked(finding("exact_duplicate", ("<a>", "b")), finding("junk", ("c",)))
+    shown = result._repr_html_()
+    assert "<td>warning</td><td>exact_duplicate</td><td>1</td><td>the same file again</td>" in shown
+    table = result.to_pandas()
+    assert table["path"].tolist() == ["<a>", "b", "c"]
+    assert table["finding"].tolist() == [0, 0, 1]
+    assert "Nothing was found." in checked()._repr_html_()
+
+
+def test_a_quantization_shows_the_gates_words_and_is_a_table_of_methods() -> None:
+    table = RESULT.to_pandas()
+    assert table["method"].tolist() == [trial.method for trial in RESULT.trials]
+    assert table["passed"].tolist() == [trial.passed for trial in RESULT.trials]
+    failed = [trial for trial in RESULT.trials if trial.verdict is None]
+    assert table[table["top1"].isna()]["method"].tolist() == [trial.method for trial in failed]
+    for trial in RESULT.trials:
+        assert f"<td>{trial.method}</td><td>{'passed' if trial.passed else 'failed'}</td>" in RESULT._repr_html_()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import msgspec
 import numpy as np
 
-from xception.checks.findings import ORDER, Finding, Severity, finding
+from xception.checks.findings import FINDING_KINDS, ORDER, Finding, Severity, finding
 from xception.checks.inspection import Inspection, inspect
 from xception.data.inventory import EMPTY, Inventory, inventory_of
 from xception.data.look_alikes import Fingerprint, image_fingerprint, look_alikes
@@ -18,6 +18,7 @@ from xception.errors import DecodeError
 from xception.machine import cores
 from xception.pipeline.lane import WORKERS_PER_CORE
 from xception.pipeline.overlap import overlap
+from xception.tables import ResultTable, TableResult
 from xception.tasks.provenance import DataFingerprint, ResultProvenance, provenance_of
 
 MAX_CLASS_RATIO = 10
@@ -28,7 +29,7 @@ TINY_SHARE = 0.25
 """Bounds of a tiny image: its shorter side is below so many pixels, and below this share of the median one."""
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
+class Check(TableResult, msgspec.Struct, frozen=True, kw_only=True):
     """The result document. `seen + failed = total`; a failed image has an error of its own and was compared with none.
 
     `classes`, `formats` and `modes` count images. The findings come worst first.
@@ -59,6 +60,26 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     def of(self, severity: Severity) -> int:
         """Findings of a severity."""
         return sum(each.severity == severity for each in self.findings)
+
+    def displayed(self) -> ResultTable:
+        """The number of findings of each kind, worst first, with its meaning."""
+        found = Counter(each.kind for each in self.findings)
+        rows = [
+            (FINDING_KINDS[kind].severity, kind, count, FINDING_KINDS[kind].meaning) for kind, count in found.items()
+        ]
+        caption = f"{self.data}: {self.total:,} images, {self.seen:,} seen, {self.failed:,} failed"
+        return ResultTable(
+            ("severity", "kind", "findings", "meaning"), rows, caption, "" if rows else "Nothing was found."
+        )
+
+    def records(self) -> ResultTable:
+        """A row for each path of each finding, which `finding` numbers from 0."""
+        rows = [
+            (number, each.kind, each.severity, path, each.detail)
+            for number, each in enumerate(self.findings)
+            for path in each.paths
+        ]
+        return ResultTable(("finding", "kind", "severity", "path", "detail"), rows)
 
 
 @dataclass(frozen=True, slots=True)

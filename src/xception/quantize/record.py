@@ -11,6 +11,7 @@ from xception.quantize.layers import LayerError
 from xception.quantize.processor import Processor, WeightBits
 from xception.quantize.qdq import TensorScale
 from xception.quantize.speed import Int8Speed
+from xception.tables import ResultTable, TableResult
 from xception.tasks.compare import Flip
 
 RECORD = "quantization.json"
@@ -34,7 +35,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         return self.verdict is not None and self.verdict.passed
 
 
-class Quantization(msgspec.Struct, frozen=True, kw_only=True):
+class Quantization(TableResult, msgspec.Struct, frozen=True, kw_only=True):
     """Every method that was tried, in order, and the one that was chosen."""
 
     source: str
@@ -71,6 +72,28 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True):
         if self.verdict is None:
             return "; ".join(f"int8 by {trial.method}: {trial.error}" for trial in self.trials)
         return f"int8 by {self.chosen}: {self.verdict.sentence()}"
+
+    def displayed(self) -> ResultTable:
+        """The methods that were tried, with the gate's word on each."""
+        rows = [(trial.method, "passed" if trial.passed else "failed", _word(trial)) for trial in self.trials]
+        return ResultTable(("method", "gate", "why"), rows, f"int8 for {self.target}", self.sentence())
+
+    def records(self) -> ResultTable:
+        """A row for each method: fractions, seconds, and the size in bytes."""
+        columns = ("method", "passed", "top1", "difference", "top1_agreement", "logit_error", "seconds", "size_bytes")
+        return ResultTable(columns, list(map(_trial_row, self.trials)))
+
+
+def _word(trial: Trial) -> str:
+    return trial.verdict.sentence() if trial.verdict else trial.error or ""
+
+
+def _trial_row(trial: Trial) -> tuple[str | int | float | bool | None, ...]:
+    verdict = trial.verdict
+    top1 = verdict.candidate.top1.value if verdict and verdict.candidate.top1 else None
+    difference = verdict.difference.value if verdict and verdict.difference else None
+    likeness = (verdict.top1_agreement, verdict.logit_error) if verdict else (None, None)
+    return trial.method, trial.passed, top1, difference, *likeness, trial.seconds, trial.size_bytes
 
 
 class GateFailed(CheckFailed):

@@ -23,6 +23,7 @@ from xception.speed.race import Race
 from xception.speed.self_audit import Audit
 from xception.speed.startup import Startup
 from xception.speed.workload import Pass, Stages, Workload, end_to_end
+from xception.tables import ResultTable, TableResult, TableValue
 from xception.tasks.evaluation import FailedImage
 from xception.tasks.provenance import DataFingerprint, ResultProvenance, provenance_of
 from xception.tasks.targets import relabelled
@@ -81,7 +82,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """The most memory that the whole process held until now; None where the system does not tell."""
 
 
-class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
+class Benchmark(TableResult, msgspec.Struct, frozen=True, kw_only=True):
     """The result document."""
 
     bundle: str
@@ -109,6 +110,31 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         rates = ", ".join(f"batch {run.batch}: {run.end_to_end.images_per_second:,.1f} images/s" for run in self.runs)
         return f"Benchmark({self.bundle} on {self.data}: {rates})"
+
+    def displayed(self) -> ResultTable:
+        """The rate, its range over the rounds and what limits it, for each batch size."""
+        columns = ("batch", "runtime", "images/s", "of the rounds", "limited by", "median ms per batch")
+        note = "; ".join(f"batch {race.batch}: {race.sentence()}" for race in self.races)
+        return ResultTable(columns, list(map(_shown_run, self.runs)), f"{self.bundle} on {self.data}", note)
+
+    def records(self) -> ResultTable:
+        """The rate of each stage and from end to end, in images per second, a row for each of each batch size."""
+        columns = ("batch", "backend", "precision", "stage", "images_per_second", "low", "high")
+        return ResultTable(columns, [row for run in self.runs for row in _stage_rows(run)])
+
+
+def _shown_run(run: Run) -> tuple[str, ...]:
+    total = run.end_to_end
+    rates = (f"{total.images_per_second:,.1f}", f"{total.low:,.1f} to {total.high:,.1f}")
+    return str(run.batch), f"{run.backend}, {run.precision}", *rates, run.bottleneck, f"{run.latency_ms.p50:.2f}"
+
+
+def _stage_rows(run: Run) -> list[tuple[TableValue, ...]]:
+    rates: dict[str, Rate] = {**run.stages, "end to end": run.end_to_end}
+    return [
+        (run.batch, run.backend, run.precision, stage, rate.images_per_second, rate.low, rate.high)
+        for stage, rate in rates.items()
+    ]
 
 
 def benchmark(

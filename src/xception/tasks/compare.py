@@ -25,6 +25,7 @@ from xception.metrics import Activation, check_probabilities, probabilities
 from xception.pipeline.engine import Engine, require_engine, run_side_by_side
 from xception.pipeline.lane import Failure, Scored
 from xception.pipeline.sessions import Restricted
+from xception.tables import ResultTable, TableResult
 from xception.tasks.binary import two_classes
 from xception.tasks.evaluation import FailedImage
 from xception.tasks.pairs import PairCounts
@@ -65,7 +66,7 @@ class Flip(msgspec.Struct, frozen=True, kw_only=True):
     is not known, the class that the first model names takes its place."""
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+class Comparison(TableResult, msgspec.Struct, frozen=True, kw_only=True):
     """The result document. Fractions, with 95 % intervals; differences are the second less the first.
 
     `seen + failed = total`; an image that fails for either model has failed for both. The four counts of right
@@ -105,6 +106,22 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         models = f"{self.second.bundle} with {self.first.bundle}"
         return f"Comparison({models} on {self.data}: {self.non_inferiority.sentence()})"
+
+    def displayed(self) -> ResultTable:
+        """The accuracy of both models, and the verdict."""
+        columns = ("model", "runtime", "top-1", "95 % interval")
+        rows = [(side.bundle, side.backend, *_percentages(side.score.top1)) for side in (self.first, self.second)]
+        rows.append(("difference", "", *_percentages(self.difference)))
+        return ResultTable(columns, rows, f"{self.seen:,} images of {self.data}", self.non_inferiority.sentence())
+
+    def records(self) -> ResultTable:
+        """The flips with the largest swing, a row for each."""
+        fields = Flip.__struct_fields__
+        return ResultTable(fields, [msgspec.structs.astuple(flip) for flip in self.worst_flips])
+
+
+def _percentages(interval: Interval | None) -> tuple[str, str]:
+    return (f"{interval.value:.2%}", f"{interval.low:.2%} to {interval.high:.2%}") if interval else ("-", "no images")
 
 
 def compare(first: Engine, second: Engine, source: Source, *, margin: float = MARGIN) -> Comparison:

@@ -1,19 +1,15 @@
 """The result document of an evaluation."""
 
-from html import escape
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
 from xception.bundle import Score
 from xception.data.inventory import EMPTY, Inventory
-from xception.extras import require
 from xception.intervals import Interval
 from xception.pipeline.sessions import Tta
+from xception.tables import ResultTable, TableResult, TableValue
 from xception.tasks.provenance import ResultProvenance
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class FailedImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,7 +213,7 @@ class VendorFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Results of none of the images."""
 
 
-class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+class Evaluation(TableResult, msgspec.Struct, frozen=True, kw_only=True):
     """The result document. Fractions in [0, 1] with 95 % Wilson intervals; `seen + failed = total`."""
 
     bundle: str
@@ -309,24 +305,19 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         top1 = f"top-1 {self.top1.value:.2%} [{self.top1.low:.2%}, {self.top1.high:.2%}]" if self.top1 else "no top-1"
         return f"Evaluation({self.bundle} on {self.data}: {top1}, {self.seen} seen, {self.failed} failed)"
 
-    def to_pandas(self) -> "pd.DataFrame":
-        """A row for each class: label, support, precision, recall with its 95 % interval (low, high), and F1.
-
-        Raises:
-            MissingExtra: pandas is not installed.
-        """
-        return require("pandas", "notebook").DataFrame([_class_row(entry) for entry in self.classes])
-
-    def _repr_html_(self) -> str:
-        """The figures that a notebook displays."""
+    def displayed(self) -> ResultTable:
+        """The accuracies with their 95 % intervals, and the number of images."""
         sets = self.label_sets
         figures = {"top-1": self.top1, "top-5": self.top5}
         if sets:
             figures = {"mean average precision": sets.mean_average_precision, "exact match": sets.exact_match}
         rows = [(name, f"{i.value:.2%}", f"{i.low:.2%} to {i.high:.2%}") for name, i in figures.items() if i]
         rows.append(("images", f"{self.total:,}", f"{self.seen:,} seen, {self.failed:,} failed"))
-        cells = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-        return f"<table><caption>{escape(f'{self.bundle} on {self.data}')}</caption>{cells}</table>"
+        return ResultTable((), rows, f"{self.bundle} on {self.data}")
+
+    def records(self) -> ResultTable:
+        """A row for each class: label, support, precision, recall with its 95 % interval (low, high), and F1."""
+        return ResultTable(CLASS_COLUMNS, list(map(_class_row, self.classes)))
 
     def score(self) -> Score:
         """The short form that a bundle keeps."""
@@ -335,14 +326,10 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def _class_row(entry: ClassScore) -> dict[str, str | int | float | None]:
+CLASS_COLUMNS = ("label", "support", "precision", "recall", "recall_low", "recall_high", "f1")
+
+
+def _class_row(entry: ClassScore) -> tuple[TableValue, ...]:
     interval = entry.recall_interval
-    return {
-        "label": entry.label,
-        "support": entry.support,
-        "precision": entry.precision,
-        "recall": entry.recall,
-        "recall_low": interval.low if interval else None,
-        "recall_high": interval.high if interval else None,
-        "f1": entry.f1,
-    }
+    bounds = (interval.low, interval.high) if interval else (None, None)
+    return entry.label, entry.support, entry.precision, entry.recall, *bounds, entry.f1

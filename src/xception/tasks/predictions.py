@@ -1,19 +1,14 @@
 """Predictions of several images, as a list that shows itself and turns into a table."""
 
 from collections.abc import Iterable, Iterator
-from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xception.errors import DecodeError, UsageError
-from xception.extras import require
 from xception.pipeline.lane import Failure
 from xception.pipeline.prediction import Prediction
-
-if TYPE_CHECKING:
-    import pandas as pd
+from xception.tables import ResultTable, TableResult
 
 PREDICTION_COLUMNS = ("path", "rank", "index", "label", "probability", "failure")
 
@@ -24,7 +19,7 @@ TableRow = tuple[str | int | float | None, ...]
 """Values of `prediction_columns`; ranks count from 1."""
 
 
-class Predictions(list[Prediction | Failure]):
+class Predictions(TableResult, list[Prediction | Failure]):
     """The likeliest classes of each image, or the reason why there are none, in the order of the images."""
 
     @property
@@ -67,27 +62,21 @@ class Predictions(list[Prediction | Failure]):
         """The images that could not be read, and why."""
         return [outcome for outcome in self if isinstance(outcome, Failure)]
 
-    def to_pandas(self) -> "pd.DataFrame":
+    def records(self) -> ResultTable:
         """A row for each class of each image, with the columns path, rank (from 1), index, label, probability and
         failure; an image that could not be read has one row. Of embeddings, a row for each image, see
-        `prediction_columns`.
-
-        Raises:
-            MissingExtra: pandas is not installed.
-        """
+        `prediction_columns`."""
         features = next((len(o.embedding) for o in self if isinstance(o, Prediction) and o.embedding is not None), 0)
-        rows = list(table_rows(self, features))
-        return require("pandas", "notebook").DataFrame(rows, columns=list(prediction_columns(features)))
+        return ResultTable(prediction_columns(features), table_rows(self, features))
 
     def __repr__(self) -> str:
         lines = (f"  {outcome!r}" for outcome in self[:MAX_SHOWN_IMAGES])
         return "\n".join((f"Predictions of {len(self)} images", *lines, *self._rest()))
 
-    def _repr_html_(self) -> str:
-        """The table that a notebook displays."""
-        rows = "".join(map(_html_row, self[:MAX_SHOWN_IMAGES]))
-        rest = "".join(f"<p>{line.strip()}</p>" for line in self._rest())
-        return f"<table><tr><th>image</th><th>label</th><th>probability</th><th>next</th></tr>{rows}</table>{rest}"
+    def displayed(self) -> ResultTable:
+        """The first images, with the likeliest class of each, its probability, and the next classes."""
+        columns = ("image", "label", "probability", "next")
+        return ResultTable(columns, list(map(_shown_row, self[:MAX_SHOWN_IMAGES])), note="".join(self._rest()).strip())
 
     def _rest(self) -> list[str]:
         more = len(self) - MAX_SHOWN_IMAGES
@@ -127,12 +116,11 @@ def table_rows(outcomes: Iterable[Prediction | Failure], features: int = 0) -> I
                 yield outcome.path, rank, guess.index, guess.label, guess.probability, None
 
 
-def _html_row(outcome: Prediction | Failure) -> str:
+def _shown_row(outcome: Prediction | Failure) -> tuple[str, ...]:
     if isinstance(outcome, Failure):
-        return f'<tr><td>{escape(outcome.key)}</td><td colspan="3">{escape(outcome.reason)}</td></tr>'
+        return outcome.key, outcome.reason, "", ""
     if not outcome.top:
-        return f'<tr><td>{escape(outcome.path)}</td><td colspan="3">{escape(str(outcome))}</td></tr>'
+        return outcome.path, str(outcome), "", ""
     best, *others = outcome.top
     value = f"{best.logit:.4g}" if best.probability is None else f"{best.probability:.1%}"
-    cells = (outcome.path, best.label, value, ", ".join(map(str, others)))
-    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+    return outcome.path, best.label, value, ", ".join(map(str, others))
