@@ -10,6 +10,7 @@ from cyclopts import App
 
 from pages.markdown import ROOT, markdown_table
 from xception.cli.app import COMMANDS, EPILOGUE, build_app
+from xception.cli.help import usage
 
 PAGE = ROOT / "docs/reference/command-line.md"
 HEAD = f"""# Command line
@@ -39,8 +40,12 @@ def section(verb: str) -> str:
     ]
     operands = [argument for argument in arguments if not argument.names[0].startswith("-")]
     options = [argument for argument in arguments if argument.names[0].startswith("-")]
-    usage = " ".join(("xception", verb, *map(_operand, operands), *(["[OPTIONS]"] if options else [])))
-    parts = (f"## {verb}", f"```text\n{usage}\n```", *map(_sentences, words.split("\n\n")), _fenced(examples))
+    parts = (
+        f"## {verb}",
+        f"```text\n{usage(verb, app)}\n```",
+        *map(_sentences, words.split("\n\n")),
+        _fenced(examples),
+    )
     tables = (_table("operand", operands), _table("option", options))
     return "\n\n".join(part for part in (*parts, *tables) if part) + "\n"
 
@@ -84,12 +89,6 @@ def _value(hint: Any) -> str:
     if kinds:
         return _value(kinds[0])
     return {"int": "N", "float": "X", "str": "TEXT", "Path": "PATH"}.get(getattr(hint, "__name__", ""), "VALUE")
-
-
-def _operand(argument: Any) -> str:
-    name = str(argument.names[0])
-    several = "..." if argument.field_info.kind is argument.field_info.VAR_POSITIONAL else ""
-    return f"{name}{several}" if argument.required else f"[{name}{several}]"
 
 
 def _default(argument: Any) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from cyclopts import App, Parameter
 
 from xception.cli.failures import UNWRITABLE, ending_of
-from xception.cli.help import Formatter
+from xception.cli.help import Formatter, usage
 from xception.cli.origin import COMMAND
 from xception.cli.output import prepare_streams, say
 from xception.cli.progress import sign_of_life
@@ -89,9 +89,12 @@ def build_app(tokens: Sequence[str] = ()) -> App:
     for name, verb in COMMANDS.items():
         words = name.split()
         # A help text given here takes the docstring's place; without one, the list of verbs would import them all.
-        text = {} if list(tokens[: len(words)]) == words else {"help": verb.help}
+        is_asked_for = list(tokens[: len(words)]) == words
+        text = {} if is_asked_for else {"help": verb.help}
         parent = groups.get(words[0], app)
         parent.command(verb.function, name=words[-1], sort_key=order.index(words[0]), **text)
+        if is_asked_for and "--help" in tokens:
+            parent[words[-1]].usage = f"Usage: {usage(name, parent[words[-1]])}\n"
     return app
 
 

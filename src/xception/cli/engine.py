@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
 from xception.backends.base import BACKENDS, Compute, InferPrecision
 from xception.bundle import Bundle
@@ -21,7 +21,7 @@ BatchOption = Annotated[
 ]
 
 
-@Parameter(name="*", group=Group("Speed", sort_key=1))
+@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class RuntimeOptions:
     """The runtime, and its part of the machine."""

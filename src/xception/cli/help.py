@@ -1,8 +1,10 @@
-"""The help on the screen: defaults where they say something."""
+"""The help on the screen: options in groups, defaults where they say something, and usage with every operand."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from cyclopts.help import DefaultFormatter, HelpPanel
+from cyclopts import App
+from cyclopts.help import DefaultFormatter, HelpEntry, HelpPanel
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
@@ -10,10 +12,88 @@ if TYPE_CHECKING:
 OFF = frozenset(("False", "()"))
 """Defaults that go without saying, as cyclopts writes them: a flag is off, a list is empty."""
 
+MIN_GROUPED = 10
+"""Options from which on a verb shows them in groups."""
+
+UNGROUPED = "Options"
+"""The group of the options that stand in none of `TOPICS`."""
+
+TOPICS = {
+    "Data and images": (
+        "--data --fold --calibration --validation --calibration-images --images --preprocess --max-failed "
+        "--strict-images --class-map --subset-classes --real --unlabelled"
+    ),
+    "Network": (
+        "--variant --weights --group --ema --leave-out --head --new-head --in-channels --stem --labels --activation"
+    ),
+    "Results of other tools": "--results --vendor --truth --datalist --text --scores",
+    "Graph": (
+        "--opset --fixed-batch --free-size --input-name --output-name --image-input --probabilities --top-k "
+        "--class-maps"
+    ),
+    "Quantization": "--signed --integer-ports --weight-bits --strict --no-speed --sensitivity",
+    "Comparison with the source": "--certify --upstream-python --upstream-code",
+    "Resuming": "--resume --rerun --keep --save-every",
+    "Many images": (
+        "--images-per-shard --table --shard --finish --ray --actors --cpus-per-actor --gpus-per-actor --stall-after"
+    ),
+    "Access": "--address --port --grpc-port --host-name --api-keys --open --tls-certificate --tls-key --tls-clients",
+    "Limits": (
+        "--timeout-s --max-body-mb --max-bodies-mb --max-images --max-pixels --max-queued --max-header-kb "
+        "--header-timeout-s --body-timeout-s --max-connections --shutdown-delay-s --drain-s"
+    ),
+    "Output": (
+        "--out --overwrite --json --csv --html --predictions --logits --result-json --result-log --scales --keep-failed"
+    ),
+    "Speed": "--workers --backend --readers --processes --instances --threads --device --precision --pixels --batch",
+}
+"""Groups of options, by their heading, in the order in which they are shown behind `UNGROUPED`."""
+
+TOPIC_OF = {option: topic for topic, options in TOPICS.items() for option in options.split()}
+
 
 class Formatter(DefaultFormatter):
-    """Cyclopts' own panels without the defaults of flags and lists."""
+    """Cyclopts' own panels, with the options of a long verb in groups and without the defaults of flags and lists."""
 
     def __call__(self, console: "Console", options: "ConsoleOptions", panel: HelpPanel) -> None:
         entries = [entry.copy(default=None) if entry.default in OFF else entry for entry in panel.entries]
-        super().__call__(console, options, panel.copy(entries=entries))
+        for title, group in grouped(entries, str(panel.title)):
+            super().__call__(console, options, panel.copy(entries=group, title=title))
+
+
+def grouped(entries: Sequence[HelpEntry], title: str) -> Iterator[tuple[str, list[HelpEntry]]]:
+    """The entries of a panel under the heading of each group, required ones first; operands and verbs stay together."""
+    if not all(entry.names and entry.names[0].startswith("--") for entry in entries):
+        yield title, list(entries)
+        return
+    ordered = sorted(entries, key=lambda entry: not entry.required)
+    if len(ordered) < MIN_GROUPED:
+        yield UNGROUPED, ordered
+        return
+    topics = {entry.names[0]: UNGROUPED if entry.required else topic_of(entry.names[0]) for entry in ordered}
+    for topic in (UNGROUPED, *TOPICS):
+        if group := [entry for entry in ordered if topics[entry.names[0]] == topic]:
+            yield topic, group
+
+
+def topic_of(option: str) -> str:
+    """The heading of the group in which an option is shown."""
+    return TOPIC_OF.get(option, UNGROUPED)
+
+
+def usage(verb: str, app: App) -> str:
+    """The line that says how a verb is called, with all its operands and the options that it needs."""
+    arguments = [argument for argument in app.assemble_argument_collection() if argument.names[0] != "*"]
+    operands = [_operand(argument) for argument in arguments if not argument.names[0].startswith("-")]
+    options = [argument for argument in arguments if argument.names[0].startswith("-")]
+    needed = [
+        f"{argument.names[0]} {argument.names[0].strip('-').upper()}" for argument in options if argument.required
+    ]
+    more = ["[OPTIONS]"] if len(options) > len(needed) else []
+    return " ".join(("xception", verb, *operands, *needed, *more))
+
+
+def _operand(argument: Any) -> str:
+    name = str(argument.names[0])
+    several = "..." if argument.field_info.kind is argument.field_info.VAR_POSITIONAL else ""
+    return f"{name}{several}" if argument.required else f"[{name}{several}]"

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
 from xception.bundle import open_bundle
 from xception.cli.engine import AnswerOptions, noting_damage
@@ -48,7 +48,7 @@ SHARE = re.compile(r"(\d+)/(\d+)")
 ShardTable = Literal["parquet", "jsonl.gz"]
 
 
-@Parameter(name="*", group=Group("Many images", sort_key=2))
+@Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ShardOptions:
     """The work of --out FOLDER in shards, and who does which."""
