@@ -8,9 +8,10 @@ With --careless, an object is first written by half: what a commit that is not a
 import argparse
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from tests.cluster.sizes import IMAGES_PER_SHARD
 from xception.data.images import open_images
@@ -20,7 +21,7 @@ from xception.errors import XceptionError
 from xception.pipeline.engine import Engine
 from xception.scale.ray import Cluster, RayWork, predict_on_ray
 from xception.tasks.batch import finish, missing_shards, predict_shards
-from xception.tasks.plan import make_plan, settle_plan
+from xception.tasks.plan import ShardReport, make_plan, settle_plan
 
 
 def main() -> int:
@@ -43,11 +44,18 @@ def _predict(arguments: argparse.Namespace) -> None:
         missing = missing_shards(store, plan)
         if arguments.ray:
             work = RayWork(opener=opener, plan=plan, store=arguments.out, folder=str(Path.cwd()))
+            tell = partial(_tell, sys.stdout)
             cluster = Cluster(address=arguments.ray, actors=2, cpus_per_actor=arguments.cpus, patience_s=120)
-            predict_on_ray(work, missing, cluster, lambda report: print("done", report.file, flush=True))
+            # Ray prints to the standard output too.
+            with redirect_stdout(sys.stderr):
+                predict_on_ray(work, missing, cluster, tell)
         else:
             predict_shards(engine, source, plan, store, missing)
         finish(store, plan)
+
+
+def _tell(out: TextIO, report: ShardReport) -> None:
+    print("done", report.file, file=out, flush=True)
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """`xception predict --out FOLDER`: many images in shards, on one computer or on many."""
 
 import re
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -268,7 +269,8 @@ def _on_cluster(work: ShardedWork, plan: BatchPlan, out: str, cluster: "Cluster"
     from xception.scale.ray import RayWork, predict_on_ray
 
     job = RayWork(opener=work.opened, plan=plan, store=out, folder=str(Path.cwd()))
-    with progress_bar() as progress:
+    # Ray prints what befalls its nodes to the standard output, which is for results here.
+    with redirect_stdout(sys.stderr), progress_bar() as progress:
         task = progress.add_task("predicting", total=sum(len(plan.images_of(shard)) for shard in missing))
         predict_on_ray(job, missing, cluster, lambda report: progress.advance(task, report.seen + report.failed))
 
