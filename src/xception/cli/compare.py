@@ -19,8 +19,8 @@ from xception.pipeline.requirements import packages_to_run
 from xception.tasks.compare import MARGIN, Comparison
 from xception.tasks.compare import compare as run
 from xception.tasks.documents import compare_documents
-from xception.tasks.image_results import TABLE_FORMATS
 from xception.tasks.scored_rows import compare_rows
+from xception.tasks.sharded_rows import is_result_table
 
 SHOWN_FLIPS = 5
 
@@ -81,13 +81,14 @@ def compare(
 
 
 def _compare_documents(first: str, second: str, *, json: bool) -> None:
-    if all(Path(name).suffix.removeprefix(".") in TABLE_FORMATS for name in (first, second)):
-        _compare_rows(Path(first), Path(second), json=json)
+    if all(map(is_result_table, (first, second))):
+        _compare_rows(first, second, json=json)
         return
     if not all(name.endswith(DOCUMENT_SUFFIX) for name in (first, second)):
         raise UsageError(
             f"compare needs the data on which {first} and {second} are compared; expected DATA behind them, or two "
-            "documents that evaluate --json printed, or two files of evaluate --predictions"
+            "documents that evaluate --json printed, or two results of evaluate --predictions or "
+            "predict --out"
         )
     result = compare_documents(Path(first), Path(second))
     if json:
@@ -98,7 +99,7 @@ def _compare_documents(first: str, second: str, *, json: bool) -> None:
     print_facts(facts if result.figures else facts | {"figures": "the same"})
 
 
-def _compare_rows(first: Path, second: Path, *, json: bool) -> None:
+def _compare_rows(first: str, second: str, *, json: bool) -> None:
     result = compare_rows(first, second)
     if json:
         print_json(result)

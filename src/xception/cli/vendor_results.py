@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from xception.cli.models import open_model
 from xception.cli.options import VendorOption
 from xception.cli.output import say
+from xception.data.remote import is_remote
 from xception.data.source import Source
 from xception.data.sources import open_source
 from xception.errors import UsageError
@@ -18,8 +19,7 @@ from xception.labels import Labels, imagenet1k
 from xception.metrics import Activation
 from xception.resolve import bundle_folder
 from xception.tasks.evaluation import Evaluation, VendorFacts
-from xception.tasks.image_results import find_table_format
-from xception.tasks.sharded_rows import is_sharded_result
+from xception.tasks.sharded_rows import is_result_table
 from xception.tasks.vendor_results import (
     TrueClasses,
     Vendor,
@@ -42,8 +42,11 @@ class VendorResults:
     """Options of `xception evaluate` for results that a vendor's tool wrote."""
 
     results: Annotated[
-        Path | None,
-        Parameter(help="Score what --predictions, predict --out or a vendor's tool wrote here, without a model."),
+        str | None,
+        Parameter(
+            help="Path of what --predictions, predict --out or a vendor's tool wrote, to be scored without a model; of "
+            "the first two also a URL."
+        ),
     ] = None
     vendor: VendorOption = None
     truth: Annotated[
@@ -64,11 +67,10 @@ class VendorResults:
     ] = None
 
     @property
-    def table(self) -> Path | None:
-        """The file or folder of results image by image, if it is one that this program wrote."""
-        place = self.results
-        is_table = place is not None and (find_table_format(place.name) is not None or is_sharded_result(place))
-        return place if is_table and self.vendor is None else None
+    def table(self) -> str | None:
+        """Path or URL of the file or folder of results image by image, if it is one that this program wrote."""
+        is_table = self.vendor is None and self.results is not None and is_result_table(self.results)
+        return self.results if is_table else None
 
     def __bool__(self) -> bool:
         """True if any of them is used."""
@@ -106,15 +108,18 @@ def score(
         raise UsageError("evaluate needs a model and a data set; to score a vendor's results, pass --results DIR")
     if given.results is None or given.vendor is None:
         raise UsageError("--results DIR and --vendor ascend|mindspore|vastai belong together; pass both")
+    if is_remote(given.results):
+        raise UsageError("a vendor's results are read from a folder of this machine; copy them there")
+    results = Path(given.results)
     if given.text and given.vendor != "ascend":
         raise UsageError("--text says what Ascend's texts mean; leave it out for the results of other tools")
     classes, activation, data = _model_and_data(model, data)
     source = open_source(data) if data else None
-    truth = _truth(given.vendor, given.results, classes, source, given)
-    outcomes = read_results(given.vendor, given.results, len(classes), given.datalist, given.text)
+    truth = _truth(given.vendor, results, classes, source, given)
+    outcomes = read_results(given.vendor, results, len(classes), given.datalist, given.text)
     evaluation = score_results(
         given.vendor,
-        given.results,
+        results,
         outcomes,
         truth,
         classes,

@@ -108,7 +108,7 @@ def _checked(store: Store, plan: BatchPlan, shard: int) -> ShardReport:
     if report.seen + report.failed != len(plan.images_of(shard)):
         found = f"its report counts {report.seen + report.failed} images, and the plan {len(plan.images_of(shard))}"
     else:
-        found = fault_of(store, report)
+        found = fault_of(read_rows_of(store, report), report)
     if found:
         raise InputError(
             f"{place} is not what was written there: {found}; remove {report_name(shard)}, and run the same "
@@ -117,11 +117,17 @@ def _checked(store: Store, plan: BatchPlan, shard: int) -> ShardReport:
     return report
 
 
-def fault_of(store: Store, report: ShardReport) -> str:
-    """The difference between the rows of a shard and its report; empty if there is none."""
+def read_rows_of(store: Store, report: ShardReport) -> bytes | None:
+    """The object that holds the rows of a shard; None if it is not there."""
     try:
-        content = store.read(report.file)
+        return store.read(report.file)
     except FileNotFoundError:
+        return None
+
+
+def fault_of(content: bytes | None, report: ShardReport) -> str:
+    """The difference between the rows of a shard and its report; empty if there is none."""
+    if content is None:
         return "it is missing"
     if len(content) != report.bytes:
         return f"it has {len(content)} bytes instead of {report.bytes}"

@@ -4,10 +4,11 @@ import csv
 import gzip
 import io
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import IO, Any, Literal, get_args
 
 import msgspec
 
@@ -113,9 +114,10 @@ def find_table_format(name: str) -> TableFormat | None:
     return next((form for form in TABLE_FORMATS if name.lower().endswith(f".{form}")), None)
 
 
-def packages_for_table(path: Path | None) -> tuple[str, ...]:
-    """The packages that a file of results, or a folder of them, needs, if one was asked for."""
-    if path is None or path.is_dir():
+def packages_for_table(path: Path | str | None) -> tuple[str, ...]:
+    """The packages that a file of results, or a folder of them on this machine, needs, if one was asked for."""
+    path = Path(path) if path else None
+    if path is None or path.is_dir() or find_table_format(path.name) is None:
         return ("pyarrow",) if path and any(path.glob("*.parquet")) else ()
     return ("pyarrow",) if table_format(path) == "parquet" else ()
 
@@ -223,7 +225,7 @@ def result_file(path: Path) -> Iterator[ResultFile]:
         EnvironmentFault: it cannot be written.
     """
     form = table_format(path)
-    with staged_file(path) as partial, closing(ResultFile(partial, form)) as file:
+    with staged_file(path) as staged, closing(ResultFile(staged, form)) as file:
         yield file
 
 
@@ -234,31 +236,48 @@ def read_image_results(path: Path) -> Iterator[ImageResult]:
         UsageError: no known ending.
         InputError: it cannot be read, or is no such file.
     """
-    form = table_format(path)
-    read = {"parquet": _read_parquet, "jsonl": _read_jsonl, "jsonl.gz": _read_jsonl, "csv": _read_csv}[form]
+    yield from rows_in(partial(open_file, path), table_format(path), str(path))
+
+
+def rows_in(opened: Callable[[], IO[bytes]], form: TableFormat, place: str) -> Iterator[ImageResult]:
+    """The rows of an opened file of results, one after the other.
+
+    Args:
+        opened: opens it.
+        form: its format.
+        place: its path or URL, in messages.
+
+    Raises:
+        InputError: it cannot be read, or is no such file.
+    """
+    read = {"parquet": _read_parquet, "jsonl": _read_jsonl, "jsonl.gz": _read_gzip, "csv": _read_csv}[form]
     try:
-        yield from read(path)
+        with opened() as stream:
+            yield from read(stream)
     except (OSError, EOFError, ValueError, csv.Error, msgspec.MsgspecError) as error:
         raise InputError(
-            f"{path} holds no results image by image: {error}; expected what evaluate --predictions or predict --out "
+            f"{place} holds no results image by image: {error}; expected what evaluate --predictions or predict --out "
             "wrote"
         ) from error
 
 
-def _read_parquet(path: Path) -> Iterator[ImageResult]:
-    with open_file(path) as stream:
-        for batch in require("pyarrow.parquet", "data").ParquetFile(stream).iter_batches(ROWS_PER_READ):
-            yield from msgspec.convert(batch.to_pylist(), list[ImageResult])
+def _read_parquet(stream: IO[bytes]) -> Iterator[ImageResult]:
+    for batch in require("pyarrow.parquet", "data").ParquetFile(stream).iter_batches(ROWS_PER_READ):
+        yield from msgspec.convert(batch.to_pylist(), list[ImageResult])
 
 
-def _read_jsonl(path: Path) -> Iterator[ImageResult]:
+def _read_jsonl(stream: Iterable[bytes]) -> Iterator[ImageResult]:
     decoder = msgspec.json.Decoder(ImageResult)
-    with open_file(path) as stream, gzip.open(stream) if path.suffix.lower() == ".gz" else stream as lines:
-        yield from (decoder.decode(line) for line in lines if line.strip())
+    yield from (decoder.decode(line) for line in stream if line.strip())
 
 
-def _read_csv(path: Path) -> Iterator[ImageResult]:
-    with open_file(path) as stream, io.TextIOWrapper(stream, "utf-8", newline="") as text:
+def _read_gzip(stream: IO[bytes]) -> Iterator[ImageResult]:
+    with gzip.open(stream) as lines:
+        yield from _read_jsonl(lines)
+
+
+def _read_csv(stream: IO[bytes]) -> Iterator[ImageResult]:
+    with io.TextIOWrapper(stream, "utf-8", newline="") as text:
         for cells in csv.DictReader(text, strict=True):
             row = {
                 name: parse_json(cell, list[object]) if name in LISTS else cell for name, cell in cells.items() if cell

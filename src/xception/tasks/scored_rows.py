@@ -13,6 +13,7 @@ from xception.errors import InputError
 from xception.intervals import Interval, mcnemar, paired_difference, wilson
 from xception.labels import index_classes
 from xception.pipeline.lane import Failure, Scored
+from xception.screen import without_credentials
 from xception.tasks.evaluate import check_kind
 from xception.tasks.evaluation import Evaluation
 from xception.tasks.image_results import ImageResult
@@ -20,7 +21,7 @@ from xception.tasks.kept_logits import KeptLogits
 from xception.tasks.label_issues import with_label_issues
 from xception.tasks.label_sets import DEFAULT_THRESHOLD, SetTally
 from xception.tasks.provenance import provenance_of_answers
-from xception.tasks.sharded_rows import read_rows
+from xception.tasks.sharded_rows import name_of, read_rows
 from xception.tasks.tally import Tally
 
 BACKEND = "results"
@@ -49,12 +50,12 @@ class PairedResults(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def evaluate_rows(
-    path: Path, *, top: int = 5, find_label_issues: bool = False, threshold: float | None = None
+    place: Path | str, *, top: int = 5, find_label_issues: bool = False, threshold: float | None = None
 ) -> Evaluation:
     """The evaluation of a file of results that holds logits: every figure but those that need the images.
 
     Args:
-        path: the file, or a finished folder of shards.
+        place: path or URL of the file, or of a finished folder of shards.
         top: the largest k of `top_k`.
         find_label_issues: look for images whose labels are likely wrong.
         threshold: of multi-label data, the probability from which on an image is taken to have a class.
@@ -65,19 +66,20 @@ def evaluate_rows(
         CheckFailed: logits that are not numbers.
         MissingExtra: labels are to be checked, and cleanlab is not installed.
     """
-    rows = list(read_rows(path))
+    rows = list(read_rows(place))
+    path, name = without_credentials(str(place)), name_of(place)
     are_sets = any(row.targets is not None for row in rows)
-    check_kind(path.name, threshold, {"label issues": find_label_issues}, are_sets=are_sets)
+    check_kind(name, threshold, {"label issues": find_label_issues}, are_sets=are_sets)
     with KeptLogits() as kept:
         names = _names(rows, path)
         tally = SetTally(names, threshold or DEFAULT_THRESHOLD) if are_sets else Tally(names, kept=kept)
         for row in rows:
             tally.add(_outcome(row, path))
-        result = tally.evaluation(str(path), path.name, BACKEND, len(rows), top)
+        result = tally.evaluation(path, name, BACKEND, len(rows), top)
         if find_label_issues:
             result = with_label_issues(result, kept, tally.activation, lambda place: rows[place].key)
     options = {"answers": _digest(rows), "classes": tally.names} | ({"threshold": threshold} if threshold else {})
-    provenance = provenance_of_answers(path.name, {row.key: _target(row, path) for row in rows}, options)
+    provenance = provenance_of_answers(name, {row.key: _target(row, path) for row in rows}, options)
     return msgspec.structs.replace(result, provenance=provenance)
 
 
@@ -87,21 +89,21 @@ def _digest(rows: Iterable[ImageResult]) -> str:
     return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
-def _outcome(row: ImageResult, path: Path) -> Scored | Failure:
+def _outcome(row: ImageResult, path: str) -> Scored | Failure:
     target = _target(row, path)
     if row.failure is not None:
         return Failure(row.key, row.failure)
     return Scored(Item(row.key, target, bytes), np.array(row.logits, np.float32), row.damage)
 
 
-def _target(row: ImageResult, path: Path) -> Target:
+def _target(row: ImageResult, path: str) -> Target:
     target = row.target if row.targets is None else row.targets
     if target is None:
         raise InputError(f"{row.key} in {path} has no true class; expected the results of labelled images")
     return target
 
 
-def _names(rows: Iterable[ImageResult], path: Path) -> tuple[str, ...]:
+def _names(rows: Iterable[ImageResult], path: str) -> tuple[str, ...]:
     """The classes in the order of the logits; one that no row names is called by its index."""
     names: list[str] = []
     for row in rows:
@@ -117,17 +119,22 @@ def _names(rows: Iterable[ImageResult], path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def compare_rows(first: Path, second: Path) -> PairedResults:
-    """Compare two files of results of the same labelled images, image by image.
+def compare_rows(first: Path | str, second: Path | str) -> PairedResults:
+    """Compare two files of results, or finished folders of shards, of the same labelled images, image by image.
+
+    Args:
+        first: path or URL.
+        second: path or URL.
 
     Raises:
         InputError: no such files, or they are of other images or labels.
     """
-    theirs = {row.key: row for row in read_rows(second)}
+    theirs, ours = {row.key: row for row in read_rows(second)}, read_rows(first)
+    first, second = (without_credentials(str(place)) for place in (first, second))
     counts = dict.fromkeys(((one, other) for one in (True, False) for other in (True, False)), 0)
     flips: list[str] = []
     total = failed = 0
-    for row in read_rows(first):
+    for row in ours:
         other = theirs.pop(row.key, None)
         if row.targets is not None:
             raise InputError(
@@ -149,8 +156,8 @@ def compare_rows(first: Path, second: Path) -> PairedResults:
         raise InputError(f"{next(iter(theirs))} is in {second} and not in {first}; expected the same images")
     seen, first_only, second_only = total - failed, counts[True, False], counts[False, True]
     return PairedResults(
-        first=str(first),
-        second=str(second),
+        first=first,
+        second=second,
         total=total,
         seen=seen,
         failed=failed,
