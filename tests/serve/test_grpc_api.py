@@ -1,5 +1,6 @@
 """The service over gRPC, asked by gRPC's own client."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
+from unittest.mock import AsyncMock, MagicMock
 
 import grpc
 import numpy as np
@@ -20,10 +22,13 @@ from xception.bundle import Bundle
 from xception.data.source import Item
 from xception.serve.addresses import Tls
 from xception.serve.batcher import Batcher
+from xception.serve.bodies import BodyBudget
+from xception.serve.grpc_api import GrpcApi
 from xception.serve.grpc_messages import GRPC_SERVICE, message_classes
 from xception.serve.grpc_server import GrpcSettings
 from xception.serve.keys import Keyring
-from xception.serve.limits import Limits
+from xception.serve.limits import MIB, Limits
+from xception.serve.measures import Measures
 from xception.serve.model import Answer
 from xception.serve.service import Service
 
@@ -203,6 +208,24 @@ def one_digit() -> Any:
     request.inputs.add(name="pixels", datatype="FP32", shape=[1, 1, 32, 32])
     request.raw_input_contents.append(bytes(4 * 32 * 32))
     return request
+
+
+def test_a_reply_is_counted_until_it_is_sent(service: Service) -> None:
+    """Until the call is done, which is when gRPC has sent the reply."""
+    api = GrpcApi(
+        service=service,
+        measures=Measures(service.models),
+        keyring=None,
+        budget=BodyBudget(service.limits.max_bodies_mb * MIB),
+    )
+    context, content = MagicMock(), one_digit().SerializeToString()
+    context.read = AsyncMock(return_value=content)
+    context.time_remaining.return_value = None
+    reply = asyncio.run(api.handlers()["ModelInfer"].stream_unary(None, context))
+    assert api.budget.held_bytes >= len(content) + reply.ByteSize()
+    for (done,), _ in context.add_done_callback.call_args_list:
+        done(context)
+    assert api.budget.held_bytes == 0
 
 
 @pytest.mark.usefixtures("kept")

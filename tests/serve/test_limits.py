@@ -1,13 +1,15 @@
 import pytest
 
 from xception.errors import UsageError
-from xception.serve.limits import MIB, Limits
+from xception.serve.limits import MIB, PART_BYTES, Limits
 
 
 def test_the_bound_of_memory_grows_with_what_is_allowed() -> None:
     small, large = Limits(max_bodies_mb=64), Limits(max_bodies_mb=128)
     assert large.memory_bytes(2) - small.memory_bytes(2) == 3 * 64 * MIB
     assert small.memory_bytes(2, over_grpc=True) - small.memory_bytes(2) == 64 * MIB
+    more = Limits(max_bodies_mb=64, max_connections=small.max_connections + 1)
+    assert more.memory_bytes(2) - small.memory_bytes(2) == 4 * 1024 * small.max_header_kb + PART_BYTES
     assert small.memory_bytes(3) - small.memory_bytes(2) == 8 * small.max_pixels
 
 

@@ -4,6 +4,7 @@ import http.client
 import ipaddress
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -61,7 +62,9 @@ class OipClient:
         parts, connection = urlsplit(self.url), self._connection()
         own = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         try:
-            connection.request(method, parts.path.rstrip("/") + path, body, {**own, **(headers or {})})
+            # A server that refuses a request by its headers may hang up on the body: its reply is there all the same.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, parts.path.rstrip("/") + path, body, {**own, **(headers or {})})
             response = connection.getresponse()
             content = response.read(MAX_REPLY_BYTES + 1)
         except ssl.SSLError as error:

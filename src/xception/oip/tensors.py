@@ -5,7 +5,7 @@ An array of BYTES is a NumPy array of objects that are `bytes`.
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any, NamedTuple, TypeVar
 
@@ -41,6 +41,9 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 """Header that tells where the document ends and the raw bytes begin."""
 CONTENT_TYPE, BASE64 = "content_type", "base64"
 """Parameter of a BYTES input whose JSON strings are base64, and its value."""
+
+NUMBERS_AT_ONCE = 1 << 16
+"""Numbers that are written as JSON in one go."""
 
 MAX_DIMENSIONS = 8
 MAX_TENSOR_ELEMENTS = 1 << 31
@@ -305,4 +308,12 @@ def _to_json(name: str, values: Array) -> msgspec.Raw:
         raise OipError(f"the output {name!r} is FP16, which has no form in JSON; ask for {BINARY_OUTPUT}")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise OipError(f"the output {name!r} has values that JSON cannot hold; ask for {BINARY_OUTPUT}")
-    return msgspec.Raw(msgspec.json.encode(values.ravel().tolist()))
+    return msgspec.Raw(b"".join((b"[", *_numbers_in_json(values.ravel()), b"]")))
+
+
+def _numbers_in_json(values: Array) -> Iterator[bytes]:
+    """Numbers with commas between them, part by part: Python's own of a large tensor would take gigabytes."""
+    for start in range(0, len(values), NUMBERS_AT_ONCE):
+        if start:
+            yield b","
+        yield msgspec.json.encode(values[start : start + NUMBERS_AT_ONCE].tolist())[1:-1]

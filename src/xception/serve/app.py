@@ -14,12 +14,12 @@ from starlette.routing import Route
 
 from xception.oip.documents import OipError, document_bytes
 from xception.oip.tensors import HEADER_LENGTH, message, parse_request
-from xception.serve.bodies import BodyBudget, parts_of, read_body
-from xception.serve.classify import Wishes, classified
-from xception.serve.front import MODEL, REQUEST, Front, broken_at, error_body
+from xception.serve.bodies import BodyBudget, Held, parts_of, read_body
+from xception.serve.classify import Wishes, classified, classified_bytes
+from xception.serve.front import HELD, MODEL, REQUEST, Front, broken_at, error_body
 from xception.serve.grpc_api import GrpcApi
 from xception.serve.grpc_server import GrpcSettings, grpc_serving
-from xception.serve.inference import inference, model_metadata, response, server_metadata
+from xception.serve.inference import inference, model_metadata, response, response_bytes, server_metadata
 from xception.serve.keys import Keyring
 from xception.serve.limits import MIB
 from xception.serve.measures import Measures
@@ -43,7 +43,6 @@ class Api:
 
     service: Service
     measures: Measures
-    budget: BodyBudget
 
     def routes(self) -> list[Route]:
         """All routes. Repository calls, shared memory, and other ways to change the server, are none of them."""
@@ -122,10 +121,12 @@ class Api:
             raise Refusal(
                 415, "media type", f"the media type {media_type!r:.60} is not taken; expected application/json"
             )
-        with self.budget.holding() as held, model.batcher.arriving(self.service.limits.timeout_s) as arrival:
+        held: Held = request.scope[HELD]
+        with model.batcher.arriving(self.service.limits.timeout_s) as arrival:
             body = await read_body(_chunks(request), request.headers, self.service.limits, held)
             asked = inference(model, *parse_request(body, request.headers.get(HEADER_LENGTH)), self.service.limits)
             del body
+            held.add(response_bytes(model, asked))
             timeout_s = self.service.timeout_s(asked.timeout_s)
             outcomes = await self.service.outcomes(model, asked.works, timeout_s, arrival, _departure(request))
             self.measures.count_images(model, outcomes)
@@ -145,13 +146,14 @@ class Api:
                 "media type",
                 f"the media type {media_type!r:.60} is no image; send the bytes of an image, or a form",
             )
-        deadline_s = self.service.timeout_s(timeout_s)
-        with self.budget.holding() as held, model.batcher.arriving(deadline_s) as arrival:
+        deadline_s, held = self.service.timeout_s(timeout_s), request.scope[HELD]
+        with model.batcher.arriving(deadline_s) as arrival:
             body = await read_body(_chunks(request), request.headers, self.service.limits, held)
             is_form = media_type == "multipart/form-data"
             files = parts_of(body, _boundary(request), self.service.limits) if is_form else [body]
             if is_form and not files:
                 raise Refusal(400, "request", "the form has no file; send images as files, in fields of any name")
+            held.add(classified_bytes(model, len(files), wishes))
             photos = [SentPhoto(data, shown=wishes.shown) for data in files]
             outcomes = await self.service.outcomes(model, photos, deadline_s, arrival, _departure(request))
             self.measures.count_images(model, outcomes)
@@ -182,7 +184,7 @@ def application(
         grpc: where the service is to be asked over gRPC, too.
     """
     measures, budget = Measures(service.models), BodyBudget(service.limits.max_bodies_mb * MIB)
-    api = Api(service, measures, budget)
+    api = Api(service, measures)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -193,7 +195,15 @@ def application(
 
     starlette = Starlette(routes=api.routes(), exception_handlers=_handlers(measures), lifespan=lifespan)
     starlette.router.redirect_slashes = False
-    return Front(app=starlette, service=service, limits=service.limits, measures=measures, keyring=keyring, hosts=hosts)
+    return Front(
+        app=starlette,
+        service=service,
+        limits=service.limits,
+        budget=budget,
+        measures=measures,
+        keyring=keyring,
+        hosts=hosts,
+    )
 
 
 def _handlers(measures: Measures) -> dict[Any, Any]:

@@ -1,35 +1,41 @@
-"""Bodies of requests: read up to a size and a time, inflated up to the same size, and taken apart."""
+"""Bodies of requests, read up to a size and a time, inflated and taken apart; bodies of replies, sent part by part.
+
+All of them share one budget of memory: a request holds its own bytes and those of its reply until that is sent.
+"""
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from xception.extras import require
-from xception.serve.limits import Limits
+from xception.serve.limits import MIB, PART_BYTES, Limits
 from xception.serve.refusal import Refusal
 
 CODINGS: Mapping[str, int] = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """Content codings that are inflated, with zlib's names of them; of deflate the form that the standard names."""
 
+PASS_OVER_S = 0.5
+"""Time in which the rest of a body comes whose request is refused."""
+
 
 @dataclass
 class BodyBudget:
-    """The bytes of all bodies at once."""
+    """The bytes of all bodies at once, of requests and of replies."""
 
     max_bytes: int
     held_bytes: int = 0
 
     @contextmanager
     def holding(self) -> Iterator["Held"]:
-        """The bytes of one request, for as long as it lasts."""
+        """The bytes of one request and its reply, for as long as they last."""
         held = Held(self)
         try:
             yield held
         finally:
-            self.held_bytes -= held.bytes
+            held.release()
 
 
 @dataclass
@@ -43,13 +49,65 @@ class Held:
         """Hold more.
 
         Raises:
-            Refusal: the budget is used up.
+            Refusal: others have used the budget up, or it could never hold so much.
         """
+        if self.bytes + count > self.budget.max_bytes:
+            sentence = (
+                f"the request and its reply may take {-(-(self.bytes + count) // MIB):,} MiB, and all bodies together "
+                f"{self.budget.max_bytes // MIB:,}; ask for fewer images or outputs, or for raw bytes"
+            )
+            raise Refusal(413, "size", sentence, closes=True)
         if self.budget.held_bytes + count > self.budget.max_bytes:
-            sentence = "the bodies of other requests fill the memory that is set aside for them; ask again later"
+            sentence = "other requests and their replies fill the memory that is set aside for them; ask again later"
             raise Refusal(503, "saturated", sentence, retry_after_s=1, closes=True)
         self.budget.held_bytes += count
         self.bytes += count
+
+    def release(self) -> None:
+        """Give all of them back."""
+        self.budget.held_bytes -= self.bytes
+        self.bytes = 0
+
+
+Event = dict[str, Any]
+"""An event of ASGI."""
+
+
+@dataclass
+class Incoming:
+    """The events of a request as they come, with the knowledge of whether its body is all there."""
+
+    source: Callable[[], Awaitable[Event]]
+    ended: bool
+
+    async def receive(self) -> Event:
+        """The next event."""
+        event = await self.source()
+        self.ended = self.ended or not event.get("more_body", False)
+        return event
+
+    async def pass_over(self, max_bytes: int) -> None:
+        """Read what is left of the body, for a moment: a client is cut off from its reply while it still sends."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PASS_OVER_S):
+                while not self.ended and max_bytes >= 0:
+                    max_bytes -= len((await self.receive()).get("body", b""))
+
+
+async def send_in_parts(send: Callable[[Event], Awaitable[None]], event: Event, timeout_s: float) -> bool:
+    """Send an event of a reply's body as its client takes it; False if that takes too long, and the rest is dropped."""
+    body = event.get("body", b"")
+    if len(body) <= PART_BYTES:
+        await send(event)
+        return True
+    try:
+        async with asyncio.timeout(timeout_s):
+            for start in range(0, len(body), PART_BYTES):
+                more = event.get("more_body", False) or start + PART_BYTES < len(body)
+                await send({**event, "body": body[start : start + PART_BYTES], "more_body": more})
+    except TimeoutError:
+        return False
+    return True
 
 
 async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], limits: Limits, held: Held) -> bytes:

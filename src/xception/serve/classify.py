@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import msgspec
@@ -13,9 +14,16 @@ from xception.data.source import Item
 from xception.pipeline.lane import Scored
 from xception.pipeline.prediction import Guess, prediction
 from xception.serve.batcher import Done
+from xception.serve.limits import FLOAT_BYTES, JSON_NUMBER_BYTES, REPLY_HEAD_BYTES, TEXT_BYTES
 from xception.serve.model import Answer, ServedModel
 from xception.serve.refusal import Refusal
 from xception.serve.service import PhotoOutcome
+
+RESULT_BYTES = 2048
+"""One image's times, or the sentence about it, and marks."""
+
+PNG_BYTES_PER_PX = 9
+"""A PNG in three colours that cannot be compressed, and the same in base64."""
 
 
 class _Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -90,6 +98,20 @@ def classified(model: ServedModel, outcomes: Sequence[PhotoOutcome], wishes: Wis
         failed=failed,
         results=results,
     )
+
+
+def classified_bytes(model: ServedModel, images: int, wishes: Wishes) -> int:
+    """The most bytes of an answer, and of the model's answers that it is made of."""
+    network, per_image = model.bundle.model.network, FLOAT_BYTES * model.answer_values + RESULT_BYTES
+    if network.num_classes:
+        per_image += min(wishes.top, network.num_classes) * (model.label_bytes + TEXT_BYTES)
+    else:
+        per_image += JSON_NUMBER_BYTES * network.num_outputs
+    if wishes.maps:
+        per_image += model.label_bytes + JSON_NUMBER_BYTES * prod(model.map_px or (0,))
+    if wishes.shown:
+        per_image += PNG_BYTES_PER_PX * model.input_pixels
+    return REPLY_HEAD_BYTES + images * per_image
 
 
 def _result(model: ServedModel, outcome: PhotoOutcome, wishes: Wishes) -> PhotoResult:

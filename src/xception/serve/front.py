@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from xception.oip.documents import ErrorDocument
+from xception.serve.bodies import BodyBudget, Event, Incoming, send_in_parts
 from xception.serve.keys import Keyring, Scope
 from xception.serve.limits import Limits
 from xception.serve.measures import Measures
@@ -31,6 +32,10 @@ MODEL_HEADER, PREPROCESS_HEADER, REQUEST_ID_HEADER = "x-xception-model", "x-xcep
 OPEN_PATHS = re.compile(r"/(v2/health/(live|ready)|openapi\.json|page/[\w.-]+)?")
 """Paths that need no key: they say nothing of the models and compute nothing."""
 
+HEARD_OUT = (400, 401, 403, 404, 405, 415)
+"""Statuses of refusals whose requests are read to their end. A connection on which bytes come unread is reset, and the
+reply may be lost with it; others are refused unread, since they are too large or too many."""
+
 SAFE_HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -42,6 +47,8 @@ SAFE_HEADERS = {
 MODEL = "xception.model"
 """Key of a request's scope under which its handler leaves the model that it asks."""
 REQUEST = "xception.request_id"
+HELD = "xception.held"
+"""Key of a request's scope for the bytes that it holds until its reply is sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +58,8 @@ class Front:
     app: Any
     service: Service
     limits: Limits
+    budget: BodyBudget
+    """The bytes of all requests and replies at once."""
     measures: Measures
     keyring: Keyring | None
     hosts: frozenset[str] | None
@@ -66,18 +75,24 @@ class Front:
         scope[REQUEST] = given_id if REQUEST_ID.fullmatch(given_id) else secrets.token_hex(8)
         status = 500
         has_begun = False
+        incoming = Incoming(receive, ended=not {"content-length", "transfer-encoding"} & set(headers))
 
-        async def reply(event: dict[str, Any]) -> None:
+        async def reply(event: Event) -> None:
             nonlocal status, has_begun
-            if event["type"] == "http.response.start":
-                status, has_begun = event["status"], True
-                event["headers"] = [*event["headers"], *self._own_headers(scope, event["headers"])]
+            if event["type"] != "http.response.start":
+                if not await send_in_parts(send, event, self.limits.body_timeout_s):
+                    status = 408
+                return
+            status, has_begun = event["status"], True
+            event["headers"] = [*event["headers"], *self._own_headers(scope, event["headers"])]
+            if status in HEARD_OUT and (b"connection", b"close") not in event["headers"]:
+                await incoming.pass_over(self.limits.max_body_bytes)
             await send(event)
 
         key_name = "-"
         try:
-            with self._checked(scope, headers) as key_name:
-                await self.app(scope, receive, reply)
+            with self.budget.holding() as scope[HELD], self._checked(scope, headers) as key_name:
+                await self.app(scope, incoming.receive, reply)
         except Refusal as refusal:
             self.measures.count_refusal(refusal)
             if not has_begun:

@@ -15,7 +15,7 @@ from xception.oip.documents import OipError
 from xception.serve.bodies import BodyBudget, Held, too_slow
 from xception.serve.front import MODEL_HEADER, PREPROCESS_HEADER, REQUEST_ID_HEADER, broken_at
 from xception.serve.grpc_messages import message_classes, metadata_reply, parsed, reply_of, request_of
-from xception.serve.inference import inference, model_metadata, response, server_metadata
+from xception.serve.inference import inference, model_metadata, response, response_bytes, server_metadata
 from xception.serve.keys import Keyring
 from xception.serve.measures import Measures
 from xception.serve.model import ServedModel
@@ -44,8 +44,8 @@ saturated must not ask for; one that ends must."""
 OPEN_METHODS = ("ServerLive", "ServerReady")
 """Methods that need no key: they say nothing of the models and compute nothing."""
 
-RpcMethod = Callable[[Any], Awaitable[Any]]
-"""A method, from its call's context, which its message is read from, to its reply."""
+RpcMethod = Callable[[Any, Held], Awaitable[Any]]
+"""A method, from its call's context, which its message is read from, and the bytes that it holds, to its reply."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class GrpcApi:
     measures: Measures
     keyring: Keyring | None
     budget: BodyBudget
-    """The bytes of messages that were read, and of all other bodies."""
+    """The bytes of all requests and replies at once, over HTTP and gRPC."""
 
     @cached_property
     def _readers(self) -> asyncio.Semaphore:
@@ -84,40 +84,39 @@ class GrpcApi:
             for name, method in methods.items()
         }
 
-    async def live(self, _: Any) -> Any:
+    async def live(self, _context: Any, _held: Held) -> Any:
         """True while the process answers."""
         return message_classes()["ServerLiveResponse"](live=True)
 
-    async def ready(self, _: Any) -> Any:
+    async def ready(self, _context: Any, _held: Held) -> Any:
         """True while all models work and the service is to stay."""
         return message_classes()["ServerReadyResponse"](ready=self.service.is_ready)
 
-    async def server(self, _: Any) -> Any:
+    async def server(self, _context: Any, _held: Held) -> Any:
         """The protocol's server metadata."""
         return metadata_reply("ServerMetadataResponse", server_metadata())
 
-    async def model_ready(self, context: Any) -> Any:
+    async def model_ready(self, context: Any, held: Held) -> Any:
         """True while a model works and the service is to stay."""
-        with self.budget.holding() as held:
-            request = await self._message("ModelReadyRequest", context, held)
+        request = await self._message("ModelReadyRequest", context, held)
         model = self._asked(request.name, request.version, context)
         return message_classes()["ModelReadyResponse"](ready=self.service.takes(model))
 
-    async def model(self, context: Any) -> Any:
+    async def model(self, context: Any, held: Held) -> Any:
         """The protocol's model metadata."""
-        with self.budget.holding() as held:
-            request = await self._message("ModelMetadataRequest", context, held)
+        request = await self._message("ModelMetadataRequest", context, held)
         model = self._asked(request.name, request.version, context)
         return metadata_reply("ModelMetadataResponse", model_metadata(model))
 
-    async def infer(self, context: Any) -> Any:
+    async def infer(self, context: Any, held: Held) -> Any:
         """The protocol's inference."""
         limits = self.service.limits
-        with self.budget.holding() as held, self.service.arriving(limits.timeout_s) as arrival:
+        with self.service.arriving(limits.timeout_s) as arrival:
             request = await self._message("ModelInferRequest", context, held)
             model = self._asked(request.model_name, request.model_version, context)
             asked = inference(model, *request_of(request), limits)
             del request
+            held.add(response_bytes(model, asked))
             timeouts_s = [time_s for time_s in (asked.timeout_s, context.time_remaining()) if time_s is not None]
             timeout_s = self.service.timeout_s(min(timeouts_s, default=None))
             outcomes = await self.service.outcomes(model, asked.works, timeout_s, arrival)
@@ -157,9 +156,11 @@ class GrpcApi:
         async def answer(_: Any, context: Any) -> Any:
             began_s, request_id, key_name, status = time.perf_counter(), secrets.token_hex(8), "-", 200
             refusal: Refusal | None = None
+            held = Held(self.budget)
+            context.add_done_callback(lambda _: held.release())  # after the reply is sent
             try:
                 with self._checked(name, context) as key_name:
-                    return await method(context)
+                    return await method(context, held)
             except Refusal as error:
                 refusal = error
             except OipError as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -21,7 +22,7 @@ from xception.oip.documents import (
 )
 from xception.oip.tensors import STRINGS, Output, stated, wants_binary
 from xception.serve.batcher import Done
-from xception.serve.limits import Limits
+from xception.serve.limits import FLOAT_BYTES, JSON_NUMBER_BYTES, REPLY_HEAD_BYTES, TEXT_BYTES, Limits
 from xception.serve.model import Answer, SentPhoto, ServedModel, Work
 from xception.serve.refusal import Refusal
 from xception.serve.service import PhotoOutcome
@@ -37,6 +38,9 @@ BEST = 5
 """Names of classes per image in the output `labels`."""
 
 MAX_ID_CHARACTERS = 256
+
+ERROR_BYTES = 1024
+"""Bytes of the sentence about one image."""
 
 EXTENSIONS = ("binary_tensor_data", "classification", "schedule_policy")
 """Triton's names of what is understood beyond the protocol; of the last, the timeout."""
@@ -256,6 +260,18 @@ def response(
         outputs=tensors,
     )
     return document, raw
+
+
+def response_bytes(model: ServedModel, asked: Inference) -> int:
+    """The most bytes of a response, and of the model's answers that it is made of."""
+    sizes = {name: prod(shape[1:]) for name, _, shape in _outputs(model)}
+    label_bytes = model.label_bytes + TEXT_BYTES
+    per_image = FLOAT_BYTES * model.answer_values + ERROR_BYTES * asked.partial
+    for want in asked.outputs:
+        is_text = want.name == "labels" or want.classes
+        number_bytes = FLOAT_BYTES if want.binary else JSON_NUMBER_BYTES
+        per_image += label_bytes * (want.classes or sizes[want.name]) if is_text else number_bytes * sizes[want.name]
+    return REPLY_HEAD_BYTES + len(asked.works) * per_image
 
 
 def _check_failures(failed: Mapping[int, Refusal], images: int, *, partial: bool) -> None:

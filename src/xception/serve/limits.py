@@ -10,10 +10,23 @@ DECODED_BYTES_PER_PX = 8
 """Bytes that an image takes while it is decoded: its own pixels, and a copy in the colours of the model."""
 
 COPIES_OF_A_BODY = 3
-"""A body as it came, inflated, and its parts."""
+"""A request's body as it came, inflated, and its parts; a reply's parts, whole, and what of it is being written."""
+
+PART_BYTES = 1 << 16
+"""Bytes of a reply that are handed on at once: the next ones follow when the client has taken them."""
 
 JSON_GROWTH = 24
 """Bytes of Python's numbers per byte of JSON at most, while a document is read; one is read at a time."""
+
+FLOAT_BYTES = 4
+JSON_NUMBER_BYTES = 25
+"""A float32 with all its digits, its sign, its exponent and a comma."""
+
+TEXT_BYTES = 160
+"""Bytes that a label has around it in a reply: its index and values, with their names."""
+
+REPLY_HEAD_BYTES = 1 << 14
+"""Bytes that a reply has but once, its identifier included."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +42,7 @@ class Limits:
     max_body_mb: int = 16
     """Mebibytes of a body, as it comes and inflated."""
     max_bodies_mb: int = 256
-    """Mebibytes of all bodies at once."""
+    """Mebibytes of all bodies at once: those of requests, and replies until they are sent."""
     max_images: int = 64
     """Images of one request."""
     max_pixels: int = 50_000_000
@@ -41,7 +54,7 @@ class Limits:
     header_timeout_s: float = 10.0
     """Time for a request's headers, and between the requests of a connection."""
     body_timeout_s: float = 30.0
-    """Time for a request's body."""
+    """Time for a request's body, and for its client to take the reply."""
     max_connections: int = 1024
     """Connections at once."""
     drain_s: int = 30
@@ -72,8 +85,9 @@ class Limits:
         """
         bodies = (COPIES_OF_A_BODY + over_grpc) * self.max_bodies_mb * MIB
         images = decoding_threads * self.max_pixels * DECODED_BYTES_PER_PX
-        headers = self.max_connections * 2 * self.max_header_kb * 1024
-        return bodies + images + headers + JSON_GROWTH * self.max_body_bytes
+        # What a connection reads and writes has a buffer each, of twice the headers.
+        connections = self.max_connections * (4 * self.max_header_kb * 1024 + PART_BYTES)
+        return bodies + images + connections + JSON_GROWTH * self.max_body_bytes
 
 
 DEFAULT_LIMITS = Limits()

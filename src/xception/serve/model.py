@@ -5,7 +5,8 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
+from math import prod
 from typing import Any
 
 import msgspec
@@ -150,6 +151,23 @@ class ServedModel:
         """(H', W') of the class maps; None without any."""
         session: Session = self.engine.session
         return session.map_px if isinstance(session, WithMaps) else None
+
+    @property
+    def answer_values(self) -> int:
+        """Numbers of the answer to one image, as they come from the graph: its maps are there if nobody asks, too."""
+        network = self.bundle.model.network
+        return network.num_outputs + network.num_classes * prod(self.map_px or (0,))
+
+    @property
+    def input_pixels(self) -> int:
+        """Pixels of an image as the network sees it; where that depends on the image, as many as this may have."""
+        size = self.engine.lane.preprocess.output_px
+        return prod(size) if size else self.max_pixels
+
+    @cached_property
+    def label_bytes(self) -> int:
+        """Bytes of the longest label in JSON."""
+        return max((len(msgspec.json.encode(name)) for name in self.bundle.labels.names), default=0)
 
     @property
     def is_ready(self) -> bool:
