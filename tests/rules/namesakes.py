@@ -43,7 +43,18 @@ TESTED_ELSEWHERE = {
     "cli/servers.py": "oip/test_conformance.py",
     **{
         f"serve/{part}.py": "serve/test_app.py"
-        for part in ("bodies", "classify", "front", "inference", "measures", "model", "openapi", "refusal", "service")
+        for part in (
+            "bodies",
+            "classify",
+            "extensions",
+            "front",
+            "inference",
+            "measures",
+            "model",
+            "openapi",
+            "refusal",
+            "service",
+        )
     },
     "serve/addresses.py": "serve/test_server.py",
     "cli/serve.py": "serve/test_server.py",

@@ -7,6 +7,7 @@ import json
 import socket
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from xception.metrics import probabilities
 from xception.oip.tensors import HEADER_LENGTH, parse_response
 from xception.pipeline.engine import Engine
 from xception.pipeline.lane import Scored
+from xception.serve.app import Api
 from xception.serve.limits import Limits
+from xception.serve.measures import Measures
 
 INFER = "/v2/models/digits/infer"
 
@@ -211,9 +214,7 @@ def test_a_request_that_is_wrong_is_told_why(body: Any, words: str, server: Runn
         ("POST", "/v2/models/digits/versions/2/infer", 404),
         ("POST", "/v1/classify?model=none", 404),
         ("POST", "/v1/classify", 404),
-        ("POST", "/v2/repository/index", 404),
-        ("POST", "/v2/repository/models/digits/load", 404),
-        ("GET", "/v2/systemsharedmemory/status", 404),
+        ("GET", "/v2/models/digits/nothing", 404),
         ("GET", "/v2/../etc/passwd", 404),
         ("GET", "/v2/models/digits/infer", 405),
         ("POST", "/v2/health/live", 405),
@@ -225,6 +226,37 @@ def test_a_request_that_is_wrong_is_told_why(body: Any, words: str, server: Runn
 def test_every_failure_is_an_error_in_json(method: str, path: str, status: int, server: Running) -> None:
     reply = server.ask(method, path, b"" if method == "POST" else None)
     assert (reply.status, len(reply.error) > 10) == (status, True)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "extension"),
+    [
+        ("GET", "/v2/models/stats", "statistics"),
+        ("GET", "/v2/models/digits/stats", "statistics"),
+        ("GET", "/v2/models/digits/versions/1/stats", "statistics"),
+        ("GET", "/v2/models/digits/config", "model_configuration"),
+        ("GET", "/v2/models/digits/versions/1/config", "model_configuration"),
+        ("POST", "/v2/repository/index", "model_repository"),
+        ("POST", "/v2/repository/models/digits/load", "model_repository"),
+        ("POST", "/v2/models/digits/generate", "generate"),
+        ("GET", "/v2/models/digits/trace/setting", "trace"),
+        ("GET", "/v2/trace/setting", "trace"),
+        ("GET", "/v2/logging", "logging"),
+        ("GET", "/v2/systemsharedmemory/status", "system_shared_memory"),
+        ("GET", "/v2/cudasharedmemory/region/a/status", "cuda_shared_memory"),
+    ],
+)
+def test_an_extension_that_is_not_there_is_called_that(method: str, path: str, extension: str, server: Running) -> None:
+    reply = server.ask(method, path, b"" if method == "POST" else None)
+    assert reply.status == 404
+    assert f"does not have the extension {extension!r}" in reply.error
+    assert extension not in server.get("/v2").json["extensions"]
+
+
+def test_a_model_may_have_the_name_of_an_extension(server: Running) -> None:
+    named = replace(server.service, models={"stats": server.service.models["digits"]})
+    with running(named, closes=False) as other:
+        assert other.get("/v2/models/stats").json["name"] == "digits"
 
 
 def test_keys_that_clients_add_and_unknown_parameters_are_tolerated(server: Running, digit_files: list[Path]) -> None:
@@ -460,6 +492,10 @@ def test_the_description_for_programs_names_every_path(server: Running) -> None:
     document = server.get("/openapi.json").json
     assert "/v2/models/{name}/versions/{version}/infer" in document["paths"]
     assert "Classified" in document["components"]["schemas"]
+    routes = Api(server.service, Measures(server.service.models)).routes()
+    offered = {route.path: (route.methods or set()) - {"HEAD"} for route in routes if route.name != "page"}
+    del offered["/v2/"]  # the same as /v2
+    assert offered == {path: {method.upper() for method in found} for path, found in document["paths"].items()}
     for path, operations in document["paths"].items():
         for method in operations:
             filled = path.replace("{name}", "digits").replace("{version}", server.service.models["digits"].version)

@@ -16,6 +16,7 @@ from xception.oip.documents import OipError, document_bytes
 from xception.oip.tensors import HEADER_LENGTH, message, parse_request
 from xception.serve.bodies import BodyBudget, Held, parts_of, read_body
 from xception.serve.classify import Wishes, classified, classified_bytes
+from xception.serve.extensions import absent_extension
 from xception.serve.front import HELD, MODEL, REQUEST, Front, broken_at, error_body
 from xception.serve.grpc_api import GrpcApi
 from xception.serve.grpc_server import GrpcSettings, grpc_serving
@@ -209,9 +210,11 @@ def application(
 def _handlers(measures: Measures) -> dict[Any, Any]:
     """Replies to errors by their kind; all are JSON."""
 
-    async def refused(_: Request, refusal: Refusal) -> Response:
+    async def refused(request: Request, refusal: Refusal) -> Response:
         measures.count_refusal(refusal)
-        return _failure(refusal.status, refusal.sentence, refusal.headers)
+        # A model may be called `stats`: its path is only an extension's where there is no such model.
+        extension = absent_extension(request.url.path) if refusal.status == 404 else None
+        return _failure(refusal.status, extension or refusal.sentence, refusal.headers)
 
     async def wrong(request: Request, error: OipError) -> Response:
         return await refused(request, Refusal(400, "request", str(error)))
@@ -222,7 +225,7 @@ def _handlers(measures: Measures) -> dict[Any, Any]:
     async def not_routed(request: Request, error: HTTPException) -> Response:
         path = f"{request.url.path!r:.80}"
         words = {
-            404: f"there is nothing at {path}; the paths are in /openapi.json",
+            404: absent_extension(request.url.path) or f"there is nothing at {path}; the paths are in /openapi.json",
             405: f"{request.method!r:.20} is not for {path}; the header Allow says what is",
         }
         sentence = words.get(error.status_code, str(error.detail))
