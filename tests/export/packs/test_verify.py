@@ -62,6 +62,13 @@ def flipped(path: Path) -> None:
     path.write_bytes(content)
 
 
+def linked(path: Path) -> None:
+    """Put a link in the place of a file or folder, to the same content elsewhere."""
+    place = path.parents[1 if path.parent.name in ("ascend", "vastai") else 2] / path.name
+    path.rename(place)
+    path.symlink_to(place)
+
+
 def first(folder: Path, pattern: str) -> Path:
     return sorted(folder.glob(pattern))[0]
 
@@ -90,6 +97,11 @@ PACK_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a file too many": (lambda pack: (pack / "inputs" / "more.bin").touch(), "inputs/more.bin, are not of the pack"),
     "a file too many at the top": (lambda pack: (pack / "aipp2.cfg").touch(), "aipp2.cfg, are not of the pack"),
     "a folder too many": (lambda pack: (pack / "calibration2").mkdir(), "calibration2, are not of the pack"),
+    "a folder too many inside": (lambda pack: (pack / "inputs" / "more").mkdir(), "inputs/more, are not of the pack"),
+    "a link to a graph": (lambda pack: linked(first(pack, "onnx/*")), ".onnx is a link"),
+    "a link to the manifest": (lambda pack: linked(pack / "pack.json"), "pack.json is a link"),
+    "a link to a folder": (lambda pack: linked(pack / "labels"), "labels is a link"),
+    "a link to nothing": (lambda pack: (pack / "inputs" / "more").symlink_to("gone"), "inputs/more is a link"),
     "a manifest edited": (changed_manifest, "pack.json was changed"),
     "a manifest cut": (lambda pack: os.truncate(pack / "pack.json", 500), "no description of a pack"),
     "a manifest gone": (lambda pack: (pack / "pack.json").unlink(), "pack.json is missing"),
@@ -161,6 +173,22 @@ def test_corrupt_results_fail_with_a_sentence(
     monkeypatch.setattr(verify, "__file__", str(pack / "verify.py"))
     assert verify.main([str(pack.parent / "results")]) == 1
     assert sentences[vendor == "vastai"] in capsys.readouterr().err
+
+
+def test_a_link_in_place_of_the_script_does_not_verify_another_pack(copy: Copy) -> None:
+    pack = copy("ascend")
+    broken = pack.parent / "broken"
+    broken.mkdir()
+    (broken / "verify.py").symlink_to(pack / "verify.py")
+    done = run(broken)
+    assert (done.returncode, "pack.json is missing" in done.stderr) == (1, True)
+
+
+def test_what_the_tools_make_in_a_pack_may_hold_folders_and_links(copy: Copy) -> None:
+    pack = copy("ascend")
+    (pack / "om" / "kernel").mkdir(parents=True)
+    (pack / "results").symlink_to(pack.parent / "results")
+    assert run(pack, pack / "results").returncode == 0
 
 
 def test_a_module_next_to_the_script_does_not_stand_in_for_numpy(copy: Copy) -> None:

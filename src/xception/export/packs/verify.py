@@ -17,6 +17,7 @@ if __name__ == "__main__" and not (sys.flags.isolated or getattr(sys.flags, "saf
 import argparse
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--least-agreement", type=float, metavar="SHARE", help="of top-1 classes, instead of the pack's"
     )
     options = parser.parse_args(arguments)
-    folder = Path(__file__).resolve().parent
+    # Not resolved: a link in place of this script would have another pack verified.
+    folder = Path(__file__).absolute().parent
     try:
         manifest = check_pack(folder)
         sys.stdout.write(
@@ -68,21 +70,32 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def check_pack(folder: Path) -> dict[str, Any]:
-    """The manifest, after every file was compared with it."""
+    """The manifest, after every file was compared with it, and nothing else was found."""
     manifest = read_manifest(folder / MANIFEST)
     for name, entry in manifest["files"].items():
         check_file(folder / name, name, entry)
-    tops = {name.split("/")[0] for name in manifest["files"] if "/" in name}
-    found = {
-        path.relative_to(folder).as_posix() for top in tops for path in (folder / top).rglob("*") if path.is_file()
-    }
-    known = {name.split("/")[0] for name in manifest["files"]} | {MANIFEST, *WORK}
-    new = {path.name for path in folder.iterdir()} - known
-    strays = sorted(found - set(manifest["files"])) + sorted(new)
-    if strays:
-        raise Fault(f"{len(strays)} files, such as {strays[0]}, are not of the pack; put results elsewhere")
+    check_structure(folder, set(manifest["files"]))
     golden_logits(folder, manifest)
     return manifest
+
+
+def check_structure(folder: Path, files: set[str]) -> None:
+    """Refuse links, and files and folders that are not of the pack, but for what compilers and runs make in it."""
+    known = {MANIFEST, *files} | {parent.as_posix() for name in files for parent in Path(name).parents}
+    strays = []
+    for place, folders, names in os.walk(str(folder)):
+        inside = Path(place).relative_to(folder)
+        made = WORK if place == str(folder) else ()
+        folders[:] = sorted(name for name in folders if name not in made)
+        found = [inside / name for name in [*folders, *names] if name not in made]
+        links = [path.as_posix() for path in found if (folder / path).is_symlink()]
+        if links:
+            raise Fault(f"{min(links)} is a link, and a pack has none; get the pack again")
+        strays += [path.as_posix() for path in found if path.as_posix() not in known]
+    if strays:
+        raise Fault(
+            f"{len(strays)} files or folders, such as {min(strays)}, are not of the pack; put results elsewhere"
+        )
 
 
 def read_manifest(file: Path) -> dict[str, Any]:
