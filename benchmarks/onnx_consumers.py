@@ -20,6 +20,7 @@ import numpy as np
 from benchmarks.export_matrix import PX, weights
 from benchmarks.record import FOLDER, measured_on, save
 from xception.arch.variants import VARIANTS
+from xception.backends.onnxruntime import newest_opset
 from xception.backends.validity import check_onnx
 from xception.bundle import Bundle
 from xception.data.synthetic import noise_source
@@ -61,22 +62,7 @@ def main() -> None:
 
 def opsets() -> list[int]:
     """The oldest with int8 per channel, the default, and the newest that ONNX Runtime opens."""
-    newest = require("onnx", "onnx").defs.onnx_opset_version()
-    return [OLDEST_INT8_OPSET, GraphOptions().opset, next(filter(is_opened, range(newest, 0, -1)))]
-
-
-def is_opened(opset: int) -> bool:
-    """Tell whether ONNX Runtime opens a graph of an opset, of which onnx may know newer ones."""
-    onnx, onnxruntime = require("onnx", "onnx"), require("onnxruntime", "onnx")
-    helper, version = onnx.helper, [onnx.helper.make_opsetid("", opset)]
-    ports = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "probe", ports[:1], ports[1:])
-    model = helper.make_model(graph, opset_imports=version, ir_version=helper.find_min_ir_version_for(version))
-    try:
-        onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    except onnxruntime.capi.onnxruntime_pybind11_state.Fail:
-        return False
-    return True
+    return [OLDEST_INT8_OPSET, GraphOptions().opset, newest_opset()]
 
 
 def measured(variant: str, folder: Path, python: str) -> tuple[dict[str, Any], dict[str, str]]:

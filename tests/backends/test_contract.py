@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -25,6 +26,7 @@ from xception.backends.base import (
     standardization,
 )
 from xception.backends.graph_session import graph_input, logits_of
+from xception.backends.onnxruntime import newest_opset
 from xception.bundle import Bundle, Graph, write_bundle
 from xception.errors import EnvironmentFault, InputError, UnknownName, UsageError
 from xception.forms import FORMS, Form
@@ -130,6 +132,22 @@ def test_a_graph_newer_than_the_runtime_names_the_way_out(onnx_bundle: Bundle, t
     newer = write_bundle(tmp_path / "newer", onnx_bundle.model, onnx_bundle.labels, files)
     with pytest.raises(InputError, match="export the bundle again with an older --opset"):
         open_session(newer)
+
+
+def test_the_newest_opset_is_one_that_onnx_runtime_opens_and_the_next_is_not(
+    onnx_bundle: Bundle, tmp_path: Path
+) -> None:
+    def opened(opset: int) -> bool:
+        graph = onnx.load_from_string(onnx_bundle.content())
+        graph.opset_import[0].version = opset
+        graph.ir_version = onnx.helper.find_min_ir_version_for(graph.opset_import, ignore_unknown=True)
+        try:
+            onnxruntime.InferenceSession(graph.SerializeToString())
+        except onnxruntime.capi.onnxruntime_pybind11_state.Fail:
+            return False
+        return True
+
+    assert [opened(newest_opset() + more) for more in (0, 1)] == [True, False]
 
 
 def test_every_form_has_a_default_backend_that_runs_it() -> None:

@@ -5,9 +5,11 @@ import msgspec
 import pytest
 
 from tests.support.reader import HELD_OUT
+from xception.backends.onnxruntime import newest_opset
 from xception.bundle import Bundle
 from xception.data.digits import digits
 from xception.errors import UsageError
+from xception.export import export
 from xception.export.export import export_bundle
 from xception.export.program import GraphOptions
 from xception.forms import Form
@@ -33,6 +35,20 @@ def test_a_graph_or_an_opset_without_grids_for_channels_is_refused_before_the_wo
         quantize_bundle(old, TRAIN, tmp_path / "q")
     with pytest.raises(UsageError, match="needs the opset 13 or later, not 11"):
         quantize_bundle(weights_bundle, TRAIN, tmp_path / "q", options=GraphOptions(opset=11))
+
+
+@pytest.mark.parametrize("to", ["onnx", "openvino", "litert"])
+def test_an_opset_that_onnx_runtime_does_not_know_is_refused_before_the_work(
+    to: Form, weights_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that takes time is there to be called."""
+    monkeypatch.delattr(export, "program")
+    options = GraphOptions(opset=newest_opset() + 1)
+    with pytest.raises(UsageError, match=f"expected 11 to {newest_opset()}"):
+        quantize_bundle(weights_bundle, TRAIN, tmp_path / "q", to=to, options=options)
+    if to != "litert":
+        with pytest.raises(UsageError, match=f"expected 11 to {newest_opset()}"):
+            export_bundle(weights_bundle, to, tmp_path / "out", options=options)
 
 
 def test_options_that_do_not_fit_are_refused(reader: Bundle, weights_bundle: Bundle, tmp_path: Path) -> None:

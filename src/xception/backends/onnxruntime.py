@@ -1,6 +1,7 @@
 """Inference with ONNX Runtime on the CPU."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,32 @@ from xception.extras import require
 
 PIXEL_TYPES = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
 """Types of inputs that pixels are converted to first."""
+
+
+@cache
+def newest_opset() -> int:
+    """The newest version of the ONNX operators that ONNX Runtime opens, of those that the installed onnx knows.
+
+    Raises:
+        MissingExtra: one of the two is not installed.
+    """
+    newest = require("onnx", "onnx").defs.onnx_opset_version()
+    return next(filter(_is_opened, range(newest, 0, -1)))
+
+
+def _is_opened(opset: int) -> bool:
+    onnx, onnxruntime = require("onnx", "onnx"), require("onnxruntime", "onnx")
+    helper, version = onnx.helper, [onnx.helper.make_opsetid("", opset)]
+    ports = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "probe", ports[:1], ports[1:])
+    model = helper.make_model(graph, opset_imports=version, ir_version=helper.find_min_ir_version_for(version))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except onnxruntime.capi.onnxruntime_pybind11_state.Fail:
+        return False
+    return True
 
 
 class OnnxSession(GraphSession):

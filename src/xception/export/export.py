@@ -15,6 +15,7 @@ from xception.backends.validity import check_files
 from xception.bundle import Agreement, Bundle, Model, as_bundle, child, ensure_free_for_bundle, write_bundle
 from xception.data.training_images import carried
 from xception.errors import CheckFailed, UnknownName, UsageError
+from xception.export.onnx import check_opset
 from xception.export.program import GraphOptions, Program, program
 from xception.export.regraph import compare_graphs, regraphed
 from xception.export.request import ExportRequest, check_exportable, check_taken, graph_departures, is_finished_graph
@@ -76,6 +77,8 @@ def export_bundle(
     options = options or GraphOptions()
     check_exportable(bundle, graphs=("float32", "int8") if FORMS[form].int8 else ())
     check_taken(to, set(graph_departures(options)), FORMS[form].options)
+    if "opset" in FORMS[form].options:
+        check_opset(options.opset)
     _check_interpreter(form, upstream_python)
     ensure_free_for_bundle(out, overwrite=overwrite)
     model, files = _convert(bundle, form, options, upstream_python)

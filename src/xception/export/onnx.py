@@ -1,6 +1,7 @@
 """A bundle's network as an ONNX graph, written node by node from its specification; torch takes no part."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,29 @@ from xception.arch.graph import (
     Relu,
     Scale,
 )
+from xception.backends.onnxruntime import newest_opset
 from xception.errors import UsageError
-from xception.export.program import Normalize, Operation, Program, Sigmoid, Softmax, TopK
+from xception.export.program import GraphOptions, Normalize, Operation, Program, Sigmoid, Softmax, TopK
 from xception.extras import require
 
 OLDEST_OPSET = 11
+
+
+def check_opset(opset: int) -> None:
+    """Refuse an opset that cannot be written, or that could not be run and compared with the weights.
+
+    Raises:
+        MissingExtra: onnx or ONNX Runtime is not installed.
+        UsageError: it is too old, or newer than the installed onnx or ONNX Runtime knows.
+    """
+    # Every runtime here knows the usual ones, which are not looked up.
+    if OLDEST_OPSET <= opset <= GraphOptions().opset:
+        return
+    if not OLDEST_OPSET <= opset <= newest_opset():
+        raise UsageError(
+            f"--opset {opset} cannot be written and run here; expected {OLDEST_OPSET} to {newest_opset()}, the newest "
+            f"that onnx {version('onnx')} and ONNX Runtime {version('onnxruntime')} both know"
+        )
 
 
 def onnx_files(program: Program) -> dict[str, bytes]:
@@ -35,17 +54,15 @@ def onnx_files(program: Program) -> dict[str, bytes]:
 
     Raises:
         MissingExtra: onnx is not installed.
-        UsageError: an opset that is too old, or newer than the installed onnx knows.
+        UsageError: see `check_opset`.
     """
     onnx = require("onnx", "onnx")
     helper, opset = onnx.helper, program.options.opset
-    newest = onnx.defs.onnx_opset_version()
-    if not OLDEST_OPSET <= opset <= newest:
-        raise UsageError(f"onnx {onnx.__version__} cannot write opset {opset}; expected {OLDEST_OPSET} to {newest}")
-    version = [helper.make_opsetid("", opset)]
-    model = helper.make_model(_Writer(onnx, program).graph(), opset_imports=version, producer_name="xception")
+    check_opset(opset)
+    imports = [helper.make_opsetid("", opset)]
+    model = helper.make_model(_Writer(onnx, program).graph(), opset_imports=imports, producer_name="xception")
     # The oldest that may hold this opset, so that runtimes of its time read the file.
-    model.ir_version = helper.find_min_ir_version_for(version)
+    model.ir_version = helper.find_min_ir_version_for(imports)
     return {"model.onnx": bytes(model.SerializeToString(deterministic=True))}
 
 
