@@ -46,7 +46,7 @@ RUN_INT8 = """the graphs are those of the int8 bundle without the grids that AMC
 
 def ascend_readme(request: ExportRequest, sample: Sample, expected: Expected, said: Mapping[str, object]) -> str:
     """The README of a pack for Ascend."""
-    height, width = request.bundle.model.preprocess.output_px or (0, 0)
+    name, (height, width) = file_name(request), request.bundle.model.preprocess.output_px or (0, 0)
     text = _common(
         request,
         sample,
@@ -72,22 +72,34 @@ Normalisation on the chip is in half precision, to which it rounds the constants
 ## Run and check
 
 ```
-mkdir results
-python3 -m ais_bench --model om/{file_name(request)}_bs1.om --input inputs --output results --outfmt BIN --batchsize 1
-benchmark -model_type=vision -device_id=0 -batch_size=1 -om_path=om/{file_name(request)}_bs1.om \\
-    -input_text_path=inputs.info -input_width={width} -input_height={height} -output_binary=True -useDvpp=False
-python3 verify.py results
+mkdir -p results
+inputs=inputs   # or inputs_uint8, where AIPP=1 compiled the graphs
+for graph in {" ".join(_checked(said))}; do
+    python3 -m ais_bench --model om/{name}_$graph.om --input $inputs --output results --output_dirname $graph \\
+        --outfmt BIN --batchsize 1
+    python3 verify.py results/$graph
+done
 ```
 
-`ais_bench` puts its files into a folder below `results`, `benchmark` into `result/dumpOutput_device0`: name that one.
-
-## Speed of every batch
+The same with `benchmark`, which replaces its results each time:
 
 ```
-for batch in {" ".join(_batches(said))}; do
-    python3 -m ais_bench --model om/{file_name(request)}_bs$batch.om --batchsize $batch --loop 100
-    benchmark -model_type=vision -device_id=0 -batch_size=$batch -om_path=om/{file_name(request)}_bs$batch.om \\
-        -input_text_path=inputs.info -input_width={width} -input_height={height} -output_binary=True -useDvpp=False
+for graph in {" ".join(_checked(said))}; do
+    benchmark -model_type=vision -device_id=0 -batch_size=1 -om_path=om/{name}_$graph.om \\
+        -input_text_path=$inputs.info -input_width={width} -input_height={height} -output_binary=True -useDvpp=False
+    python3 verify.py result/dumpOutput_device0
+done
+```
+
+## Speed of every graph
+
+```
+for graph in {" ".join(_compiled(said))}; do
+    batch=${{graph#bs}}
+    batch=${{batch%_int8}}
+    python3 -m ais_bench --model om/{name}_$graph.om --batchsize $batch --loop 100
+    benchmark -model_type=vision -device_id=0 -batch_size=$batch -om_path=om/{name}_$graph.om \\
+        -input_text_path=$inputs.info -input_width={width} -input_height={height} -output_binary=True -useDvpp=False
 done
 ```
 """
@@ -98,6 +110,8 @@ def vastai_readme(request: ExportRequest, sample: Sample, expected: Expected, sa
     """The README of a pack for VastAI."""
     name, (height, width) = file_name(request), request.bundle.model.preprocess.output_px or (0, 0)
     text = _common(request, sample, expected, said, "VastAI", "`vamc` and `vamp`, so that no compiled model is here.")
+    kinds = ["fp16", "int8"] if said["calibration_images"] else ["fp16"]
+    compiled = "".join(f"vamc compile build_{kind}.yaml\n" for kind in kinds)
     return (
         text
         + _preprocessing(said)
@@ -106,9 +120,7 @@ def vastai_readme(request: ExportRequest, sample: Sample, expected: Expected, sa
 ## Compile
 
 ```
-vamc compile build_fp16.yaml
-vamc compile build_int8.yaml
-```
+{compiled}```
 
 `model_info_*.json` names the three files of a compiled model; `hw_config_file` is your machine's.
 
@@ -116,7 +128,7 @@ vamc compile build_int8.yaml
 
 ```
 sed "s|^|$PWD/|" datalist.txt > ../datalist_here.txt
-for kind in fp16 int8; do
+for kind in {" ".join(kinds)}; do
     vamp -m deploy_weights/{name}_$kind/mod --vdsp_params vdsp_params.json -i 1 -p 1 -b 1 -s [3,{height},{width}] \\
         --datalist ../datalist_here.txt --path_output ../output_$kind
     python3 verify.py ../output_$kind
@@ -126,7 +138,7 @@ done
 ## Speed
 
 ```
-for kind in fp16 int8; do
+for kind in {" ".join(kinds)}; do
     vamp -m deploy_weights/{name}_$kind/mod --vdsp_params vdsp_params.json -i 1 -p 1 -b 1 -s [3,{height},{width}]
 done
 ```
@@ -160,11 +172,16 @@ def _order(request: ExportRequest) -> str:
     return " Images that were decoded\nas BGR, as OpenCV does, need `rbuv_swap_switch` turned over."
 
 
-def _batches(said: Mapping[str, object]) -> list[str]:
-    """Batch sizes of the graphs, in their order."""
+def _checked(said: Mapping[str, object]) -> list[str]:
+    """Ends of the names of the compiled models of one image, whose results `verify.py` reads."""
+    return ["bs1", "bs1_int8"] if said["calibration_images"] else ["bs1"]
+
+
+def _compiled(said: Mapping[str, object]) -> list[str]:
+    """Ends of the names of all compiled models."""
     graphs = said["agreement"]
     names = [str(name) for name in graphs] if isinstance(graphs, Mapping) else []
-    return [name.rpartition("_bs")[2].removesuffix(".onnx") for name in names]
+    return [name.rpartition("_")[2].removesuffix(".onnx") for name in names] + _checked(said)[1:]
 
 
 def _common(
@@ -218,7 +235,7 @@ def _calibration(said: Mapping[str, object], what: str) -> str:
     words = (
         f"{count} {what}, as evenly over the classes as the data allow."
         if count
-        else "None, since no data were named; an int8 file needs some."
+        else "None, since no data were named; an int8 file needs some, so there is none below."
     )
     return f"\n## Calibration\n\n{words}\n"
 
