@@ -231,6 +231,8 @@ def test_an_accuracy_below_the_gate_is_exit_code_one(
     assert "top-1" in captured.out
     assert "expected at least 99.90%" in captured.err
     assert run([*command, "76"]) == 2
+    assert run([*command[:-1], "--min-map", "0.5"]) == 2
+    assert "have one class each; take --min-top1" in capsys.readouterr().err
 
 
 def test_predictions_go_to_a_file_and_are_not_overwritten(

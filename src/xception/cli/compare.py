@@ -96,7 +96,11 @@ def _compare_documents(first: str, second: str, *, json: bool) -> None:
         return
     facts = {"data": result.data, "conditions that differ": f"{len(result.conditions)}"}
     facts |= {row.name: f"{row.first} -> {row.second}" for row in (*result.conditions, *result.figures)}
-    print_facts(facts if result.figures else facts | {"figures": "the same"})
+    if not result.figures:
+        facts["figures"] = "the same" + ", as far as both documents state them" * bool(result.only_in_one)
+    if result.only_in_one:
+        facts["only in one"] = ", ".join(result.only_in_one)
+    print_facts(facts)
 
 
 def _compare_rows(first: str, second: str, *, json: bool) -> None:

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from xception.bundle import Bundle
 from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions
+from xception.cli.evaluation_gates import NO_GATES, EvaluationGates
 from xception.cli.models import open_model
 from xception.cli.options import (
     Csv,
@@ -35,7 +36,7 @@ from xception.cli.progress import progress_bar
 from xception.cli.vendor_results import NO_RESULTS, VendorResults, score, warn
 from xception.data.source import Items, Source, Target
 from xception.data.sources import open_source, packages_for
-from xception.errors import CheckFailed, UsageError
+from xception.errors import UsageError
 from xception.extras import require_all
 from xception.interchange.ascend import Summary, summary_bytes
 from xception.interchange.mindspore import accuracy_line
@@ -112,18 +113,13 @@ class EvaluationOutput:
     result_log: Annotated[
         Path | None, Parameter(help="Write loss and accuracies here, as the line that MindSpore's zoo prints.")
     ] = None
-    min_top1: Annotated[
-        float | None, Parameter(help="Exit with code 1 if the top-1 accuracy is lower; a fraction.")
-    ] = None
 
     def check(self) -> None:
         """Refuse, before the work, what cannot be done after it.
 
         Raises:
-            UsageError: two forms for the same place, or numbers that cannot be meant.
+            UsageError: two forms for the same place, or an option without what it is for.
         """
-        if self.min_top1 is not None and not 0 <= self.min_top1 <= 1:
-            raise UsageError(f"--min-top1 is {self.min_top1:g}; expected a fraction, 0.76 for 76 %")
         if self.logits and not self.predictions:
             raise UsageError("--logits is for --predictions FILE; name that too")
         if self.json and self.csv:
@@ -148,6 +144,7 @@ def evaluate(
     scoring: Scoring = DEFAULT_SCORING,
     given: VendorResults = NO_RESULTS,
     output: EvaluationOutput = FIGURES_ON_SCREEN,
+    gates: EvaluationGates = NO_GATES,
 ) -> None:
     r"""Measure accuracy on labelled images; every image counts, as seen or as failed.
 
@@ -164,8 +161,11 @@ def evaluate(
     For --results of a vendor's tool, the model only tells the classes, which without it are ImageNet's.
     """
     output.check()
+    gates.check()
     if given or model is None or data is None:
-        _score_results(model, data, given, scoring, output, max_failed)
+        result, source = _scored_results(model, data, given, scoring, output)
+        _give(result, output, source)
+        _judge(result, max_failed, gates)
         return
     check_at_least_one(top=scoring.top)
     engine.check()
@@ -181,17 +181,13 @@ def evaluate(
     source = open_source(data)
     with _observer(output, scoring.top) as observe:
         result = _evaluated(opened, source, engine, scoring, strict_images=strict_images, observe=observe)
-    _give(result, output, max_failed, source, next_step=command("benchmark", model, data))
+    _give(result, output, source, next_step=command("benchmark", model, data))
+    _judge(result, max_failed, gates)
 
 
-def _score_results(
-    model: str | None,
-    data: str | None,
-    given: VendorResults,
-    scoring: Scoring,
-    output: EvaluationOutput,
-    max_failed: int | None,
-) -> None:
+def _scored_results(
+    model: str | None, data: str | None, given: VendorResults, scoring: Scoring, output: EvaluationOutput
+) -> tuple[Evaluation, Source]:
     """Score what --predictions or a vendor's tool wrote, without running a model.
 
     Raises:
@@ -211,17 +207,17 @@ def _score_results(
         scored = score(given, model, data, **asked)  # type: ignore[arg-type]
         result, source = scored.evaluation, scored.source
     result = msgspec.structs.replace(result, provenance=result.provenance and made_here(result.provenance))
-    _give(result, output, max_failed, source or NO_IMAGES)
+    return result, source or NO_IMAGES
 
 
-def _give(
-    result: Evaluation,
-    output: EvaluationOutput,
-    max_failed: int | None,
-    source: Source = NO_IMAGES,
-    next_step: str = "",
-) -> None:
-    """Give the figures in the forms that were asked for, and only then judge them."""
+def _judge(result: Evaluation, max_failed: int | None, gates: EvaluationGates) -> None:
+    """Refuse figures, once they are given, that rest on too few images or are too low."""
+    check_failed(result.seen, result.failed, max_failed)
+    gates.judge(result)
+
+
+def _give(result: Evaluation, output: EvaluationOutput, source: Source, next_step: str = "") -> None:
+    """Give the figures in the forms that were asked for."""
     if output.html:
         _write(output.html, result, source)
     _write_vendor_files(output, result)
@@ -231,8 +227,6 @@ def _give(
         _print_csv(result)
     else:
         _print(result, next_step)
-    check_failed(result.seen, result.failed, max_failed)
-    _check_top1(result, output.min_top1)
 
 
 def _write_vendor_files(output: EvaluationOutput, result: Evaluation) -> None:
@@ -247,18 +241,6 @@ def _write_vendor_files(output: EvaluationOutput, result: Evaluation) -> None:
         top5 = result.top5.value if result.top5 else 1.0 if result.seen and len(result.labels) <= MAX_TOP else None
         line = accuracy_line(result.loss, result.top1.value if result.top1 else None, top5)
         write_file(output.result_log, line.encode())
-
-
-def _check_top1(result: Evaluation, min_top1: float | None) -> None:
-    if min_top1 is not None and result.label_sets:
-        raise UsageError(
-            f"--min-top1 is of data with one class per image, and those of {result.data} may have several; take "
-            "label_sets.mean_average_precision of --json"
-        )
-    if min_top1 is not None and (result.top1 is None or result.top1.value < min_top1):
-        raise CheckFailed(
-            f"the top-1 accuracy on {result.data} is {percent(result.top1)}; expected at least {min_top1:.2%}"
-        )
 
 
 @contextmanager

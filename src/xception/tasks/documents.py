@@ -1,5 +1,6 @@
 """Two result documents of evaluations side by side: the figures that changed, and all that may have changed them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,12 @@ import msgspec
 
 from xception.errors import InputError
 from xception.inputs import RESULTS_LIMIT, parse_json, read_bytes
+from xception.intervals import Interval
 from xception.tasks.evaluation import Evaluation
 from xception.tasks.provenance import ResultProvenance, changed_facts
 
-FIGURES = ("seen", "failed", "loss", "expected_calibration_error", "roc_auc", "equal_error_rate")
-"""Plain figures of a document that are compared, in addition to its accuracies."""
+NO_FIGURES = frozenset({"provenance", "inventory", "subset"})
+"""Parts of a document that hold no figures."""
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +33,9 @@ class DocumentComparison(msgspec.Struct, frozen=True, kw_only=True):
     conditions: tuple[Difference, ...]
     """Models, options, versions and machine, by their places in the provenance."""
     figures: tuple[Difference, ...]
+    """Figures that both documents state, by their places in the document, with `top2`, `top3` and so on."""
+    only_in_one: tuple[str, ...] = ()
+    """Figures that only one of the documents states."""
 
 
 def read_evaluation(path: Path) -> Evaluation:
@@ -61,18 +66,36 @@ def compare_documents(first: Path, second: Path) -> DocumentComparison:
             f"{first} is of {ours.total:,} images of {ours.data} and {second} of {theirs.total:,} of {theirs.data}, "
             "which are not the same images with the same labels; expected two evaluations of the same data"
         )
-    stated = {name: (getattr(ours, name), getattr(theirs, name)) for name in FIGURES}
-    tops = {
-        f"top{k}": (one.value, other.value)
-        for k, (one, other) in enumerate(zip(ours.top_k, theirs.top_k, strict=False), 1)
-    }
+    one, other = _figures(ours), _figures(theirs)
+    changed = {name: (one[name], other[name]) for name in one if name in other and one[name] != other[name]}
     return DocumentComparison(
         first=str(first),
         second=str(second),
         data=ours.data,
         conditions=_rows(found),
-        figures=_rows({name: pair for name, pair in (tops | stated).items() if pair[0] != pair[1]}),
+        figures=_rows(changed),
+        only_in_one=tuple(sorted(one.keys() ^ other.keys())),
     )
+
+
+def _figures(document: Evaluation) -> dict[str, float]:
+    """All figures of a whole document by their names; those of single classes and images are left out."""
+    tops = {f"top{k}": interval.value for k, interval in enumerate(document.top_k, 1)}
+    return tops | dict(_numbers(document))
+
+
+def _numbers(part: msgspec.Struct, place: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of a part of a document, and of its own parts, by their places; of an interval its value."""
+    for name in part.__struct_fields__:
+        value = getattr(part, name)
+        if name in NO_FIGURES or value is None:
+            continue
+        if isinstance(value, Interval):
+            yield place + name, value.value
+        elif isinstance(value, int | float):
+            yield place + name, value
+        elif isinstance(value, msgspec.Struct):
+            yield from _numbers(value, f"{place}{name}.")
 
 
 def _provenance(document: Evaluation) -> ResultProvenance:

@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import pytest
+
+from tests.support.rows import write_rows_of_sets
+from xception.cli.app import run
+
+
+def test_a_mean_average_precision_below_the_gate_is_exit_code_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rows_of_sets(tmp_path / "rows.jsonl", [3, -2, -3])
+    command = ["evaluate", "--results", str(tmp_path / "rows.jsonl")]
+    assert run([*command, "--min-map", "0.83"]) == 0
+    assert run([*command, "--min-map", "0.84"]) == 1
+    captured = capsys.readouterr()
+    assert "mean average precision" in captured.out
+    assert "is 83.33% [" in captured.err
+    assert "expected at least 84.00%" in captured.err
+    assert run([*command, "--min-map", "76"]) == 2
+    assert run([*command, "--min-top1", "0.5"]) == 2
+    assert "may have several; take --min-map" in capsys.readouterr().err
