@@ -47,11 +47,26 @@ def test_another_plan_is_refused_with_what_differs(
         settle_plan(store, make_plan(**asked))
 
 
-def test_a_plan_of_another_version_is_refused(engine: Engine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("package", ["xception", "onnxruntime", "numpy", "pillow", "pyarrow"])
+def test_a_plan_made_with_another_version_of_a_package_is_refused(package: str, engine: Engine, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "out")
+    plan = make_plan(engine, labelled(20), table="parquet")
+    settle_plan(store, plan)
+    versions = {**plan.versions, package: "99"}
+    with pytest.raises(
+        InputError, match=rf"another plan: the version of {package} is [\d.]+\w* there and 99 here; run"
+    ):
+        settle_plan(store, msgspec.structs.replace(plan, versions=versions))
+
+
+def test_all_packages_that_differ_are_named_in_one_sentence(engine: Engine, tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "out")
     plan = planned(engine, labelled(20), store)
-    with pytest.raises(InputError, match=r"version is .* there and 99 here"):
-        settle_plan(store, msgspec.structs.replace(plan, version="99"))
+    assert "pyarrow" not in plan.versions
+    versions = {**plan.versions, "numpy": "98", "openvino": "99"}
+    said = r"the version of numpy is .* there and 98 here; the version of openvino is None there and 99 here; run"
+    with pytest.raises(InputError, match=said):
+        settle_plan(store, msgspec.structs.replace(plan, versions=versions))
 
 
 def test_the_size_of_an_image_is_part_of_the_listing(engine: Engine) -> None:

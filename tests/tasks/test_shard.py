@@ -160,4 +160,4 @@ def test_what_another_version_began_is_not_finished(engine: Engine, tmp_path: Pa
     store = LocalStore(tmp_path / "out")
     plan = planned(engine, labelled(6), store)
     with pytest.raises(InputError, match="was begun by version 99, and this is"):
-        finish(store, msgspec.structs.replace(plan, version="99"))
+        finish(store, msgspec.structs.replace(plan, versions={"xception": "99"}))

@@ -23,11 +23,11 @@ from xception.tasks.plan import (
     make_plan,
     read_report,
     report_name,
+    require_version,
     settle_plan,
 )
 from xception.tasks.provenance import DataFingerprint, ResultProvenance, provenance_of
 from xception.tasks.shard import ATTEMPT, OnImages, predict_shard
-from xception.version import __version__
 
 Stamp = Callable[[ResultProvenance], ResultProvenance]
 """Completes a provenance."""
@@ -80,10 +80,7 @@ def finish(store: Store, plan: BatchPlan) -> BatchManifest:
         InputError: a shard is missing, cut off or altered, or another version wrote the plan.
         EnvironmentFault: the store cannot be used.
     """
-    if plan.version != __version__:
-        raise InputError(
-            f"{store.place} was begun by version {plan.version}, and this is {__version__}; finish it with that one"
-        )
+    require_version(store, plan)
     if missing := missing_shards(store, plan):
         raise InputError(
             f"{len(missing)} of the {len(plan.shards)} shards in {store.place} are not done, the first of them "

@@ -15,7 +15,7 @@ from xception.outputs import json_document
 from xception.pipeline.engine import Engine
 from xception.pipeline.prepare import Damage
 from xception.tasks.image_results import TableFormat
-from xception.tasks.provenance import JudgedModel, model_facts
+from xception.tasks.provenance import JudgedModel, model_facts, versions_behind
 from xception.version import __version__
 
 PLAN, MANIFEST = "plan.json", "manifest.json"
@@ -25,6 +25,9 @@ IMAGES_PER_SHARD = 1000
 
 IMAGES_PER_UPDATE = 4096
 """Images of a listing whose facts are in memory at a time."""
+
+WRITERS: dict[TableFormat, tuple[str, ...]] = {"parquet": ("pyarrow",)}
+"""Packages that write the rows, by their form."""
 
 T = TypeVar("T")
 
@@ -36,8 +39,8 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
     the borders of those files mean nothing.
     """
 
-    version: str
-    """The version of this package."""
+    versions: dict[str, str]
+    """The versions of this package and of all others that a byte of the result may depend on."""
     model: JudgedModel
     device: str
     """The kind of device that computes, `cpu` or `cuda`."""
@@ -113,9 +116,11 @@ def make_plan(
     logits: bool = False,
 ) -> BatchPlan:
     """The plan of answering every image of a source."""
+    model = model_facts(engine)
+    looking = () if engine.lane.damage == "ignored" else ("simplejpeg",)
     return BatchPlan(
-        version=__version__,
-        model=model_facts(engine),
+        versions=versions_behind([model], *WRITERS.get(table, ()), *looking),
+        model=model,
         device=engine.session.facts.device.partition(":")[0],
         damage=engine.lane.damage,
         listing=_listing_digest(source),
@@ -165,6 +170,18 @@ def settle_plan(store: Store, plan: BatchPlan) -> None:
         )
 
 
+def require_version(store: Store, plan: BatchPlan) -> None:
+    """Refuse to finish what another version of this package began; the other packages have done their part by then.
+
+    Raises:
+        InputError: another version wrote the plan.
+    """
+    if (begun := plan.versions.get("xception")) != __version__:
+        raise InputError(
+            f"{store.place} was begun by version {begun}, and this is {__version__}; finish it with that one"
+        )
+
+
 def _differences(begun: BatchPlan, plan: BatchPlan, names: list[str]) -> list[str]:
     return [text for name in names for text in _difference(name, getattr(begun, name), getattr(plan, name))]
 
@@ -176,6 +193,13 @@ def _difference(name: str, there: object, here: object) -> list[str]:
             text
             for field in fields
             for text in _difference(f"{name}.{field}", getattr(there, field), getattr(here, field))
+        ]
+    if isinstance(there, dict) and isinstance(here, dict):
+        return [
+            text
+            for key in {**there, **here}
+            if there.get(key) != here.get(key)
+            for text in _difference(f"the version of {key}", there.get(key), here.get(key))
         ]
     if name == "listing":
         return ["other images, or in another order"]

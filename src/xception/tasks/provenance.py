@@ -2,8 +2,9 @@
 
 import hashlib
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -139,8 +140,7 @@ def provenance_of(
     """
     models = tuple(map(model_facts, engines))
     data = JudgedData(name=source.name, images=len(source), fingerprint=str(fingerprint_of_data))
-    packages = {BACKENDS[model.backend].package for model in models if model.backend in BACKENDS}
-    return _provenance(models, data, options, sorted(packages))
+    return _provenance(models, data, options)
 
 
 def provenance_of_answers(name: str, targets: Mapping[str, Target], options: Mapping[str, Any]) -> ResultProvenance:
@@ -153,21 +153,25 @@ def provenance_of_answers(name: str, targets: Mapping[str, Target], options: Map
     """
     rows = "".join(sorted(f"{key}\0{target}\n" for key, target in targets.items()))
     named = hashlib.sha256(rows.encode("utf-8", "surrogateescape")).hexdigest()
-    return _provenance((), JudgedData(name=name, images=len(targets), fingerprint=f"names:{named}"), options, ())
+    return _provenance((), JudgedData(name=name, images=len(targets), fingerprint=f"names:{named}"), options)
 
 
-def _provenance(
-    models: tuple[JudgedModel, ...], data: JudgedData, options: Mapping[str, Any], packages: Sequence[str]
-) -> ResultProvenance:
-    machine = fingerprint(*packages, "numpy", "pillow")
-    versions = {name: str(machine.pop(name)) for name in (*packages, "numpy", "pillow", "python")}
+def _provenance(models: tuple[JudgedModel, ...], data: JudgedData, options: Mapping[str, Any]) -> ResultProvenance:
+    machine = fingerprint()
+    python = str(machine.pop("python"))
     return ResultProvenance(
         models=models,
         data=data,
         options=dict(options),
         machine=machine,
-        versions={"xception": __version__, **versions},
+        versions={**versions_behind(models), "python": python},
     )
+
+
+def versions_behind(models: Iterable[JudgedModel], *others: str) -> dict[str, str]:
+    """The versions of all packages that the bytes of models' answers depend on, and of some others."""
+    runtimes = sorted({BACKENDS[model.backend].package for model in models if model.backend in BACKENDS})
+    return {"xception": __version__, **{name: version(name) for name in (*runtimes, "numpy", "pillow", *others)}}
 
 
 def model_facts(engine: Engine) -> JudgedModel:
