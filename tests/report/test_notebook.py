@@ -1,5 +1,6 @@
 """Results in notebooks: the pages that commands write, and tables."""
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import msgspec
 import pytest
 
 import xception
-from tests.report.pages import evaluation
+from tests.report.pages import evaluation, training_log
 from tests.report.test_benchmark import measured
 from tests.report.test_check import checked
 from tests.report.test_comparison import compared
@@ -17,7 +18,8 @@ from xception.errors import UsageError
 from xception.intervals import wilson
 from xception.report.benchmark import render_benchmark
 from xception.report.evaluation import render_evaluation
-from xception.tasks.evaluation import ClassScore
+from xception.tasks.evaluation import ClassScore, ConfidenceBin, ConfusedPair
+from xception.train.logs import History
 
 
 class Frames(HTMLParser):
@@ -102,3 +104,52 @@ def test_a_quantization_shows_the_gates_words_and_is_a_table_of_methods() -> Non
     assert table[table["top1"].isna()]["method"].tolist() == [trial.method for trial in failed]
     for trial in RESULT.trials:
         assert f"<td>{trial.method}</td><td>{'passed' if trial.passed else 'failed'}</td>" in RESULT._repr_html_()
+
+
+def test_an_evaluation_draws_what_it_is_asked_for() -> None:
+    result = evaluation({(3, 8): 2})
+    svg = result.plot()._repr_svg_()
+    assert svg == result.plot("confusion")._repr_svg_()
+    counts = [count for row in result.confusion for count in row if count]
+    # A count is the last thing on its line; a label of a class is drawn twice, once for each axis.
+    drawn = re.findall(r">([\d,]+)</text>", svg)
+    assert sorted(drawn) == sorted([*(f"{count:,}" for count in counts), *2 * result.labels])
+    bins = (ConfidenceBin(low=0.0, high=1.0, images=4, confidence=0.5, accuracy=0.5),)
+    assert "confidence (%)" in msgspec.structs.replace(result, calibration=bins).plot("reliability")._repr_svg_()
+    with pytest.raises(UsageError, match="no figures for a chart of 'scores'"):
+        msgspec.structs.replace(result, curves=()).plot("scores")
+    with pytest.raises(UsageError, match="no figures for a chart of 'confusion'"):
+        msgspec.structs.replace(result, seen=0).plot()
+
+
+def test_many_classes_are_drawn_as_the_pairs_that_are_confused_most() -> None:
+    pair = ConfusedPair(label="wolf", predicted="husky", count=3, support=9, examples=())
+    labels = tuple(map(str, range(51)))
+    result = msgspec.structs.replace(evaluation({}), labels=labels, confused=(pair,))
+    assert "wolf, taken for husky" in result.plot()._repr_svg_()
+
+
+def test_a_comparison_draws_both_accuracies_and_its_difference_against_the_margin() -> None:
+    result = compared(60, 0.6)
+    svg = result.plot()._repr_svg_()
+    for words in ("first", "second", "second less first", "margin"):
+        assert f">{words}</text>" in svg
+    unseen = msgspec.structs.replace(result, difference=None)
+    with pytest.raises(UsageError, match="no image was seen by both models"):
+        unseen.plot()
+
+
+def test_a_benchmark_draws_the_chart_of_its_page() -> None:
+    assert measured().plot().__html__() in render_benchmark(measured())
+
+
+def test_a_history_shows_its_epochs_and_is_a_table_of_them_and_curves() -> None:
+    history = History(training_log(3))
+    shown = history._repr_html_()
+    for row in history:
+        assert f"<td>{row.train_loss:.4f}</td>" in shown
+    assert history.to_pandas()["train_loss"].tolist() == [row.train_loss for row in history]
+    assert "at epoch 3" in history.plot()._repr_svg_()
+    assert "<td>" not in History()._repr_html_()
+    with pytest.raises(UsageError, match="no epoch of this run was validated"):
+        History().plot()

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from xception.report.evaluation import accuracy_card
 from xception.report.heading import Card, Heading, model_names, result_origin
 from xception.report.html import megabytes, page, percent_text, rate_text
-from xception.report.plots import throughput
 from xception.speed.benchmark import Benchmark
 from xception.tasks.provenance import flat
 
@@ -28,7 +27,7 @@ def render_benchmark(benchmark: Benchmark) -> str:
         "benchmark.html.j2",
         heading=heading,
         result=benchmark,
-        throughput=throughput([(run.backend, run) for run in benchmark.runs]),
+        throughput=benchmark.plot(),
         stages=tuple(benchmark.runs[0].stages),
         provenance=flat(benchmark.provenance) if benchmark.provenance else None,
     )

@@ -3,10 +3,7 @@
 from dataclasses import dataclass
 from math import sqrt
 
-from xception.tasks.evaluation import Evaluation
-
-MAX_CLASSES_DRAWN = 50
-"""A heat map of more classes has cells too small to read."""
+from xception.tasks.evaluation import MAX_CLASSES_DRAWN, Evaluation
 
 MAX_PAIRS = 20
 

@@ -8,11 +8,11 @@ from PIL import Image
 
 from xception.data.classes import SEPARATOR
 from xception.intervals import Interval
-from xception.report.confusion import MAX_CLASSES_DRAWN, shown
+from xception.report.confusion import shown
 from xception.report.heading import Card, Heading, model_names, result_origin
 from xception.report.html import LONG_TABLE_ROWS, page, percent_text
-from xception.report.plots import reliability, score_curves
-from xception.tasks.evaluation import ClassAverages, ClassScore, Evaluation, LabelSetFigures
+from xception.tasks.charts import reliability, score_curves
+from xception.tasks.evaluation import MAX_CLASSES_DRAWN, ClassAverages, ClassScore, Evaluation, LabelSetFigures
 from xception.tasks.provenance import flat
 
 CsvRow = tuple[str | int | float | None, ...]

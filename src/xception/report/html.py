@@ -10,7 +10,9 @@ from xception.extras import require
 from xception.intervals import Interval
 from xception.report.confusion import shown
 from xception.report.document import Report
-from xception.report.plots import overlay, png_uri, throughput, training_curves
+from xception.report.pictures import overlay, png_uri
+from xception.speed.charts import throughput
+from xception.train.charts import training_curves
 
 MAX_FAILURES = 20
 

@@ -6,11 +6,11 @@ from PIL import Image
 
 from xception.bundle import Bundle
 from xception.intervals import Interval
+from xception.quantize.charts import layer_errors
 from xception.quantize.record import Quantization, Trial
 from xception.quantize.speed import Int8Speed
 from xception.report.heading import Card, Heading, origin
 from xception.report.html import page, strips
-from xception.report.plots import layer_error_plot
 from xception.tasks.provenance import CommandRun
 
 
@@ -51,7 +51,7 @@ def render_quantization(
         pictures=pictures,
         strips=strips([parent_top1, *map(_top1, result.trials)]),
         ranges=_ranges(result.trials),
-        chart=layer_error_plot(layers, sensitivity) if layers else "",
+        chart=layer_errors(layers, sensitivity) if layers else "",
     )
 
 

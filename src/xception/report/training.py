@@ -12,9 +12,9 @@ from xception.report.evaluation import accuracy_card, conclusion, judged, shown_
 from xception.report.heading import Card, Heading, origin
 from xception.report.html import page
 from xception.report.pictures import as_seen, thumbnails
-from xception.report.plots import rate_search_curve, training_curves
 from xception.tasks.evaluation import Evaluation
 from xception.tasks.provenance import CommandRun, run_now
+from xception.train.charts import rate_search_curve, training_curves
 from xception.train.logs import Epoch, median_speed
 
 if TYPE_CHECKING:

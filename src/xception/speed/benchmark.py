@@ -11,6 +11,7 @@ import msgspec
 
 from xception.backends.base import BACKENDS, Session, processor_of, warm_up
 from xception.bundle import Bundle, Score
+from xception.charts import Chart
 from xception.data.pixels import Mode
 from xception.data.source import Item, Source, require_source
 from xception.errors import DecodeError, InputError, UsageError
@@ -19,6 +20,7 @@ from xception.pipeline.engine import Engine, require_engine
 from xception.pipeline.lane import STAGES
 from xception.pipeline.stream import batches_under_way
 from xception.pipeline.timing import BoundBy, Clock, Latency, Rate, Rounds, Timed, bound, interleaved, latency, rate
+from xception.speed.charts import throughput
 from xception.speed.race import Race
 from xception.speed.self_audit import Audit
 from xception.speed.startup import Startup
@@ -121,6 +123,10 @@ class Benchmark(TableResult, msgspec.Struct, frozen=True, kw_only=True):
         """The rate of each stage and from end to end, in images per second, a row for each of each batch size."""
         columns = ("batch", "backend", "precision", "stage", "images_per_second", "low", "high")
         return ResultTable(columns, [row for run in self.runs for row in _stage_rows(run)])
+
+    def plot(self) -> Chart:
+        """The rate of each stage and from end to end, with its range over the rounds, for each batch size."""
+        return throughput([(run.backend, run) for run in self.runs])
 
 
 def _shown_run(run: Run) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import msgspec
 
 from xception.backends.base import Logits
 from xception.bundle import Score
+from xception.charts import Chart
 from xception.data.inventory import EMPTY, Inventory, inventory_of
 from xception.data.source import Source, require_single_label, require_source
 from xception.errors import InputError, UsageError
@@ -27,6 +28,7 @@ from xception.pipeline.lane import Failure, Scored
 from xception.pipeline.sessions import Restricted
 from xception.tables import ResultTable, TableResult
 from xception.tasks.binary import two_classes
+from xception.tasks.charts import accuracies
 from xception.tasks.evaluation import FailedImage
 from xception.tasks.pairs import PairCounts
 from xception.tasks.provenance import DataFingerprint, ResultProvenance, provenance_of
@@ -118,6 +120,17 @@ class Comparison(TableResult, msgspec.Struct, frozen=True, kw_only=True):
         """The flips with the largest swing, a row for each."""
         fields = Flip.__struct_fields__
         return ResultTable(fields, [msgspec.structs.astuple(flip) for flip in self.worst_flips])
+
+    def plot(self) -> Chart:
+        """The accuracy of both models, and its difference against the margin.
+
+        Raises:
+            UsageError: no image was seen.
+        """
+        first, second = self.first.score.top1, self.second.score.top1
+        if not first or not second or not self.difference:
+            raise UsageError("no image was seen by both models, so that there is no accuracy to plot; see `failures`")
+        return accuracies(first, second, self.difference, self.non_inferiority.margin)
 
 
 def _percentages(interval: Interval | None) -> tuple[str, str]:

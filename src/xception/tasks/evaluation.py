@@ -5,11 +5,19 @@ from typing import Literal
 import msgspec
 
 from xception.bundle import Score
+from xception.charts import Chart
 from xception.data.inventory import EMPTY, Inventory
+from xception.errors import UsageError
 from xception.intervals import Interval
 from xception.pipeline.sessions import Tta
 from xception.tables import ResultTable, TableResult, TableValue
+from xception.tasks.charts import confused_pairs, confusion_matrix, reliability, score_curves
 from xception.tasks.provenance import ResultProvenance
+
+MAX_CLASSES_DRAWN = 50
+"""A confusion matrix of more classes has cells too small to read."""
+
+Plot = Literal["confusion", "reliability", "scores"]
 
 
 class FailedImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -318,6 +326,29 @@ class Evaluation(TableResult, msgspec.Struct, frozen=True, kw_only=True):
     def records(self) -> ResultTable:
         """A row for each class: label, support, precision, recall with its 95 % interval (low, high), and F1."""
         return ResultTable(CLASS_COLUMNS, list(map(_class_row, self.classes)))
+
+    def plot(self, of: Plot | None = None) -> Chart:
+        """A chart of the figures.
+
+        Args:
+            of: `confusion`, the confusion matrix, or the most frequent confusions of more than 50 classes;
+                `reliability`, accuracy by confidence; or `scores`, the ROC and precision-recall curves. By default
+                `confusion`, and `scores` of multi-label data, whose images are not taken for one class.
+
+        Raises:
+            UsageError: the evaluation has no such figures.
+        """
+        of = of or ("scores" if self.label_sets else "confusion")
+        if of == "confusion" and self.seen and not self.label_sets:
+            if len(self.labels) <= MAX_CLASSES_DRAWN:
+                return confusion_matrix(self.labels, self.confusion)
+            if self.confused:
+                return confused_pairs(self.confused)
+        if of == "reliability" and self.seen and self.calibration:
+            return reliability(self.calibration)
+        if of == "scores" and self.curves:
+            return score_curves(self.curves)
+        raise UsageError(f"this evaluation has no figures for a chart of {of!r}; see `displayed()` for those it has")
 
     def score(self) -> Score:
         """The short form that a bundle keeps."""

@@ -9,7 +9,11 @@ from typing import NamedTuple
 import msgspec
 
 from xception import inputs
+from xception.charts import Chart
+from xception.errors import UsageError
 from xception.extras import require
+from xception.tables import ResultTable, TableResult
+from xception.train.charts import training_curves
 from xception.train.storage import Storage
 
 JSON_LINES = "log.jsonl"
@@ -69,6 +73,44 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return "top-1", self.validation_top1
 
 
+class History(TableResult, tuple[Epoch, ...]):
+    """The rows of a run's log, one per epoch."""
+
+    __slots__ = ()
+
+    def displayed(self) -> ResultTable:
+        """The losses and the figure that sums up a validation, for each epoch."""
+        name = self[-1].headline[0] if self else "top-1"
+        columns = ("epoch", "training loss", "validation loss", f"validation {name}", "seconds")
+        return ResultTable(columns, list(map(_displayed_epoch, self)))
+
+    def records(self) -> ResultTable:
+        """A row for each epoch, with all of its figures."""
+        return ResultTable(Epoch.__struct_fields__, [msgspec.structs.astuple(row) for row in self])
+
+    def plot(self) -> Chart:
+        """The losses and the validation accuracy by epoch.
+
+        Raises:
+            UsageError: no epoch was validated.
+        """
+        chart = training_curves(self)
+        if chart is None:
+            raise UsageError("no epoch of this run was validated, so that it has no curves; see `to_pandas()`")
+        return chart
+
+
+def _displayed_epoch(row: Epoch) -> tuple[str, ...]:
+    figure = row.headline[1]
+    return (
+        str(row.epoch),
+        f"{row.train_loss:.4f}",
+        "-" if row.validation_loss is None else f"{row.validation_loss:.4f}",
+        "-" if figure is None else f"{figure:.2%}",
+        f"{row.seconds:,.1f}",
+    )
+
+
 class Speed(msgspec.Struct, frozen=True, kw_only=True):
     """The speed of a run, as medians over its epochs."""
 
@@ -94,14 +136,14 @@ def median_speed(history: Sequence[Epoch]) -> Speed | None:
     )
 
 
-def read_history(storage: Storage) -> tuple[Epoch, ...]:
+def read_history(storage: Storage) -> History:
     """The log of the run in a storage, from its JSON Lines.
 
     Raises:
         FileNotFoundError: there is no log.
     """
     lines = storage.read(JSON_LINES).splitlines()
-    return tuple(inputs.parse_json(line, Epoch) for line in lines)
+    return History(inputs.parse_json(line, Epoch) for line in lines)
 
 
 def write_logs(storage: Storage, history: Sequence[Epoch], started_at: float) -> None:
