@@ -66,7 +66,7 @@ def confusion_matrix(labels: Sequence[str], confusion: Sequence[Sequence[int]]) 
             for column, count in enumerate(counts):
                 if count:
                     # The root lifts single mistakes, which a linear scale would leave white next to the diagonal.
-                    strength = 0.75 * sqrt(count / sum(counts))
+                    strength = 0.6 * sqrt(count / sum(counts))
                     colour = BLUE if row == column else WARM
                     axes.bar(column, 1, 1, row - 0.5, color=colour, alpha=strength)
                     if len(labels) <= MAX_CLASSES_COUNTED:
