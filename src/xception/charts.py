@@ -35,7 +35,7 @@ LIGHT_COLOURS = {
     WARM: "#b9540b",
     GREY: "#a3adb8",
 }
-"""The colours of a light page, for a chart that stands alone on white paper."""
+"""The colours of a light page, for a chart by itself on white paper."""
 
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,

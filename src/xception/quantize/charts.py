@@ -12,7 +12,7 @@ MAX_NAMED = 6
 """Number of layers whose names fit below a chart."""
 
 
-def layer_errors(together: Mapping[str, float], single: Mapping[str, float]) -> Chart:
+def layer_error_chart(together: Mapping[str, float], single: Mapping[str, float]) -> Chart:
     """Errors by layer, first to last, as shares: of each layer's values, and of the logits with only it in int8."""
 
     def draw(figure: "Figure") -> None:

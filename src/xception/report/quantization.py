@@ -6,7 +6,7 @@ from PIL import Image
 
 from xception.bundle import Bundle
 from xception.intervals import Interval
-from xception.quantize.charts import layer_errors
+from xception.quantize.charts import layer_error_chart
 from xception.quantize.record import Quantization, Trial
 from xception.quantize.speed import Int8Speed
 from xception.report.heading import Card, Heading, origin
@@ -51,7 +51,7 @@ def render_quantization(
         pictures=pictures,
         strips=strips([parent_top1, *map(_top1, result.trials)]),
         ranges=_ranges(result.trials),
-        chart=layer_errors(layers, sensitivity) if layers else "",
+        chart=layer_error_chart(layers, sensitivity) if layers else "",
     )
 
 
