@@ -8,6 +8,7 @@ FLOORS := .venv-floors
 TOOLS := .venv-tools
 CLIENTS := .venv-clients
 CLUSTER := .venv-cluster
+COREML := .venv-coreml
 CHECK_CLIENTS := PACKAGE_PYTHON=$(abspath $(BIN)/python) $(abspath $(CLIENTS)/bin/python) -m pytest
 SECURITY_TESTS := tests/attacks tests/data/test_archive.py tests/data/test_decode.py tests/data/test_parquet.py \
 	tests/data/test_remote.py tests/test_inputs.py tests/test_network.py tests/test_screen.py -m "not slow"
@@ -15,7 +16,7 @@ SECURITY_TESTS := tests/attacks tests/data/test_archive.py tests/data/test_decod
 # whichever process is free; of the slow ones, a file stays in one process, so that its demonstration is made once.
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist
 
-.PHONY: install demo test test-slow test-floors hashes sbom quick explore coverage check format pages parity clients cluster serving fuzz siege bench peers gpu gpu-train wheel docs gallery clean
+.PHONY: install demo test test-slow test-floors hashes sbom quick explore coverage check format pages parity clients cluster coreml serving fuzz siege bench peers gpu gpu-train wheel docs gallery clean
 
 install: $(STAMP)
 
@@ -77,6 +78,15 @@ clients: $(STAMP) $(CLIENTS)/.installed docs
 $(CLIENTS)/.installed: tests/clients/requirements.txt
 	$(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
+# The programs of docs/how-to/coreml.md, with coremltools in an environment of its own.
+coreml: $(STAMP) $(COREML)/.installed
+	cd tests/coreml && PACKAGE_PYTHON=$(abspath $(BIN)/python) $(abspath $(COREML)/bin/python) -m pytest $(ARGS)
+
+$(COREML)/.installed: tests/coreml/requirements.txt
+	$(PYTHON) -m venv $(COREML)
+	$(COREML)/bin/python -m pip install --quiet --requirement $<
 	touch $@
 
 # Predictions on a Ray cluster of two nodes and in object storage, through failures of both, in an environment of their own.
