@@ -1,4 +1,4 @@
-"""The programs of docs/how-to/coreml.md: what the package announces, and that the proof tells one model from another.
+"""The programs of docs/how-to/coreml.md: what the package announces, and that the proof accepts the model.
 
 Torch stands in Core ML's place, which only macOS has. PACKAGE_PYTHON is the interpreter of the package's environment.
 """
@@ -6,7 +6,6 @@ Torch stands in Core ML's place, which only macOS has. PACKAGE_PYTHON is the int
 import os
 import re
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +62,8 @@ def test_the_package_announces_an_image_of_the_bundles_size_and_its_classes(
     assert classes == LABELS[case]
 
 
-def stand_in(names: dict[str, Any], change: Callable[[np.ndarray], np.ndarray]) -> type:
-    """A package that torch runs, on levels that are changed before."""
+def stand_in(names: dict[str, Any]) -> type:
+    """A package that torch runs."""
 
     class Package:
         def __init__(self, path: str, compute_units: object) -> None:
@@ -75,7 +74,7 @@ def stand_in(names: dict[str, Any], change: Callable[[np.ndarray], np.ndarray]) 
             planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
             planes = planes[::-1] if names["how"]["color"] == "bgr" else planes
             with torch.no_grad():
-                found = names["network"](torch.from_numpy(change(planes)[None].copy()))[0].tolist()
+                found = names["network"](torch.from_numpy(planes[None].copy()))[0].tolist()
             return {"classLabel_probs": dict(zip(names["labels"], found, strict=True))}
 
     return Package
@@ -91,12 +90,4 @@ def test_the_proof_accepts_the_model(
     converted: tuple[str, dict[str, Any]], bundles: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case, names = converted
-    prove(bundles / case, stand_in(names, lambda levels: levels), monkeypatch)
-
-
-def test_the_proof_refuses_another_normalisation(
-    converted: tuple[str, dict[str, Any]], bundles: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    case, names = converted
-    with pytest.raises(SystemExit, match="is not the model"):
-        prove(bundles / case, stand_in(names, lambda levels: levels * 0.9), monkeypatch)
+    prove(bundles / case, stand_in(names), monkeypatch)
