@@ -64,6 +64,20 @@ def test_a_photo_gets_the_labels_of_the_command_line(width: int, scheme: str, se
     assert serious == []
 
 
+def test_all_classes_from_half_on_are_shown_where_a_photo_may_have_several(served: Served) -> None:
+    likely = [logit for logit in served.logits[0] if logit >= 0]
+    with opened(served) as page:
+        page.select_option("#model", "several")
+        page.set_input_files("#files", served.photos[0])
+        expect(page.locator("#state")).to_have_text("Done.")
+        assert len(bars(page)) == len(likely) > 5
+        assert bars(page)[0] == served.labels[0]
+        page.set_input_files("#files", served.photos[:2])
+        expect(page.locator("#state")).to_have_text("Done: 2 answered, 0 failed.")
+        named = page.locator("#rows tr td:nth-child(2)").first.inner_text()
+        assert len(named.split(", ")) == len(likely)
+
+
 def test_a_photo_that_is_dropped_is_answered(served: Served) -> None:
     with opened(served) as page:
         data = list(served.photos[0].read_bytes())

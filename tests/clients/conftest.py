@@ -80,6 +80,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         "serve",
         f"digits={folder / 'digits'}",
         f"spotter={folder / 'spotter'}",
+        f"several={folder / 'several'}",
         "--port",
         str(port),
         "--grpc-port",

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from tests.support.reader import weights_of_digits
@@ -33,9 +34,14 @@ def spotter_tensors() -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    """A reader of digits and a spotter of bright things, both with class maps, and eight digits to read."""
+    """A reader of digits and a spotter of bright things, both with class maps, the reader with a sigmoid per class, and
+    eight digits to read."""
     folder = Path(sys.argv[1])
-    export_bundle(weights_of_digits(folder / "weights"), "onnx", folder / "digits", options=MAPS)
+    reader = weights_of_digits(folder / "weights")
+    export_bundle(reader, "onnx", folder / "digits", options=MAPS)
+    several = msgspec.structs.replace(reader.model, activation="sigmoid")
+    files = {"weights.safetensors": (folder / "weights" / "weights.safetensors").read_bytes()}
+    export_bundle(write_bundle(folder / "several-weights", several, reader.labels, files), "onnx", folder / "several")
     preprocess = Preprocess(color="gray", resize=Squash(width_px=64, height_px=64), mean=(0.5,), std=(0.5,))
     model = Model(name="spotter", network=SPOTTER, form="weights", precision="float32", preprocess=preprocess)
     files = {"weights.safetensors": weights_bytes(spotter_tensors())}
@@ -43,7 +49,7 @@ def main() -> None:
     export_bundle(spotter, "onnx", folder / "spotter", options=MAPS)
     (folder / "photos").mkdir()
     for item in list(digits("test"))[:8]:
-        item.load().save(folder / "photos" / f"{item.key}.png")  # type: ignore[union-attr]
+        item.load().save(folder / "photos" / f"{item.key}.png")
 
 
 if __name__ == "__main__":

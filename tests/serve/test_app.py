@@ -331,6 +331,17 @@ def test_classify_takes_a_photo_as_it_is(server: Running, mapped: Bundle, digit_
         assert (seen.size, seen.mode) == ((32, 32), "L")
 
 
+@pytest.mark.parametrize("threshold", [0.001, 0.999999])
+def test_classify_gives_all_classes_from_a_threshold_on(
+    threshold: float, server: Running, mapped: Bundle, digit_files: list[Path]
+) -> None:
+    reply = server.post(f"/v1/classify?model=digits&threshold={threshold}&maps=1", digit_files[0].read_bytes())
+    (result,) = reply.json["results"]
+    known = probabilities(logits_of(mapped, digit_files[:1]), "softmax")[0]
+    assert {guess["index"] for guess in result.get("top", ())} == set(np.flatnonzero(known >= threshold))
+    assert ("class_map" in result) == ("top" in result)
+
+
 def test_classify_takes_many_photos_and_answers_each(server: Running, digit_files: list[Path]) -> None:
     body, headers = form(digit_files[0].read_bytes(), b"broken", digit_files[1].read_bytes())
     document = server.ask("POST", "/v1/classify?model=digits", body, headers).json
@@ -358,7 +369,9 @@ def test_classify_says_what_is_wrong(body: bytes, headers: dict[str, str], statu
     assert (reply.status, len(reply.error) > 10) == (status, True)
 
 
-@pytest.mark.parametrize("query", ["top=0", "top=many", "maps=2", "seen=x", "timeout_ms=0"])
+@pytest.mark.parametrize(
+    "query", ["top=0", "top=many", "maps=2", "seen=x", "threshold=2", "threshold=half", "timeout_ms=0"]
+)
 def test_an_option_that_is_none_is_refused(query: str, server: Running, digit_files: list[Path]) -> None:
     assert server.post(f"/v1/classify?model=digits&{query}", digit_files[0].read_bytes()).status == 400
 

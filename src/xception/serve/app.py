@@ -12,8 +12,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from xception.errors import UsageError
 from xception.oip.documents import OipError, document_bytes
 from xception.oip.tensors import HEADER_LENGTH, message, parse_request
+from xception.pipeline.prediction import check_threshold
 from xception.serve.bodies import BodyBudget, Held, parts_of, read_body
 from xception.serve.classify import Wishes, classified, classified_bytes
 from xception.serve.extensions import absent_extension
@@ -139,7 +141,7 @@ class Api:
     async def classify(self, request: Request) -> Response:
         """Labels for photos."""
         model = self._asked(request, request.query_params.get("model"))
-        wishes, timeout_s = _wishes(request), _milliseconds(request)
+        wishes, timeout_s = _wishes(request, model), _milliseconds(request)
         media_type = _media_type(request)
         if media_type.startswith(NOT_PHOTOS):
             raise Refusal(
@@ -268,7 +270,7 @@ def _boundary(request: Request) -> bytes:
     raise Refusal(400, "request", "the form names no boundary; send it as the media type multipart/form-data says")
 
 
-def _wishes(request: Request) -> Wishes:
+def _wishes(request: Request, model: ServedModel) -> Wishes:
     query = request.query_params
     top = query.get("top", "5")
     if not (top.isascii() and top.isdecimal() and 0 < int(top[:9]) <= 1_000_000):
@@ -278,7 +280,21 @@ def _wishes(request: Request) -> Wishes:
         if query.get(name, "0") not in QUERY_FLAGS:
             raise Refusal(400, "request", f"{name} is {query[name]!r:.40}; expected 0 or 1")
         flags[name] = QUERY_FLAGS[query.get(name, "0")]
-    return Wishes(top=int(top[:9]), maps=flags["maps"], shown=flags["seen"])
+    threshold = _threshold(query.get("threshold"), model)
+    return Wishes(top=int(top[:9]), threshold=threshold, maps=flags["maps"], shown=flags["seen"])
+
+
+def _threshold(value: str | None, model: ServedModel) -> float | None:
+    if value is None:
+        return None
+    try:
+        threshold = float(value)
+        check_threshold(threshold, model.bundle)
+    except ValueError:
+        raise Refusal(400, "request", f"threshold is {value!r:.40}; expected a probability such as 0.5") from None
+    except UsageError as error:
+        raise Refusal(400, "request", str(error)) from error
+    return threshold
 
 
 def _milliseconds(request: Request) -> float | None:

@@ -80,6 +80,8 @@ class Wishes:
     """The options of a request."""
 
     top: int = 5
+    threshold: float | None = None
+    """In place of the `top` likeliest classes, all of at least this probability."""
     maps: bool = False
     shown: bool = False
 
@@ -104,7 +106,8 @@ def classified_bytes(model: ServedModel, images: int, wishes: Wishes) -> int:
     """The most bytes of an answer, and of the model's answers that it is made of."""
     network, per_image = model.bundle.model.network, FLOAT_BYTES * model.answer_values + RESULT_BYTES
     if network.num_classes:
-        per_image += min(wishes.top, network.num_classes) * (model.label_bytes + TEXT_BYTES)
+        most = network.num_classes if wishes.threshold else wishes.top
+        per_image += min(most, network.num_classes) * (model.label_bytes + TEXT_BYTES)
     else:
         per_image += JSON_NUMBER_BYTES * network.num_outputs
     if wishes.maps:
@@ -118,12 +121,12 @@ def _result(model: ServedModel, outcome: PhotoOutcome, wishes: Wishes) -> PhotoR
     if isinstance(outcome, Refusal):
         return PhotoResult(error=outcome.sentence, status=outcome.status)
     answer = outcome.result
-    found = prediction(Scored(_NAMELESS, answer.logits), model.bundle, wishes.top)
+    found = prediction(Scored(_NAMELESS, answer.logits), model.bundle, wishes.top, wishes.threshold)
     return PhotoResult(
         top=found.top,
         embedding=None if found.embedding is None else found.embedding.tolist(),
         timing_ms=_times(outcome),
-        class_map=_class_map(found.top[0], answer.maps) if wishes.maps and answer.maps is not None else None,
+        class_map=_class_map(found.top[0], answer.maps) if wishes.maps and found.top else None,
         seen_png=base64.b64encode(answer.seen).decode() if answer.seen else None,
     )
 
@@ -140,6 +143,8 @@ def _times(done: Done[Answer]) -> StageTimes:
     return StageTimes(queue=queue, preprocess=preprocess, infer=infer, batch=done.batch)
 
 
-def _class_map(best: Guess, maps: NDArray[np.float32]) -> ClassMap:
+def _class_map(best: Guess, maps: NDArray[np.float32] | None) -> ClassMap | None:
+    if maps is None:
+        return None
     rows: Any = maps[best.index].tolist()
     return ClassMap(label=best.label, rows=rows)

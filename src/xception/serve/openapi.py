@@ -103,6 +103,7 @@ def _classify() -> Schema:
     query = {
         "model": {"type": "string"},
         "top": {"type": "integer", "minimum": 1},
+        "threshold": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
         "timeout_ms": {"type": "integer", "minimum": 1},
         "maps": {"type": "integer", "enum": [0, 1]},
         "seen": {"type": "integer", "enum": [0, 1]},

@@ -22,6 +22,9 @@ const headers = () => (at("key").value ? { Authorization: `Bearer ${at("key").va
 
 const model = () => models.find((one) => one.name === at("model").value) || models[0];
 
+// Classes that exclude one another share one probability; of the others, an image may have several, or none.
+const hasSeveral = () => model().model.activation === "sigmoid" && model().classes > 1;
+
 const percent = (guess) => (guess.probability === null ? guess.logit.toFixed(3) : `${(100 * guess.probability).toFixed(1)} %`);
 
 const address = (query) => `v1/classify?model=${encodeURIComponent(model().name)}${query}`;
@@ -33,7 +36,7 @@ async function classify(file) {
   for (let attempt = 0; ; attempt += 1) {
     let reply;
     try {
-      reply = await fetch(address("&maps=1&seen=1"), { method: "POST", body: file, headers: { ...headers(), "Content-Type": "application/octet-stream" } });
+      reply = await fetch(address(`&maps=1&seen=1${hasSeveral() ? "&threshold=0.5" : ""}`), { method: "POST", body: file, headers: { ...headers(), "Content-Type": "application/octet-stream" } });
     } catch {
       return { error: "The server cannot be reached. Is it running, and is this machine online?" };
     }
@@ -70,8 +73,8 @@ function show() {
   at("many").hidden = answers.length < 2;
   at("rows").replaceChildren(...answers.map(({ file, result }) => {
     const row = element("tr");
-    const best = result.top && result.top[0];
-    row.append(element("td", file.name), element("td", result.error || (best ? best.label : "embedding")), element("td", best ? percent(best) : ""));
+    const named = inTable(result);
+    row.append(element("td", file.name), element("td", result.error || labels(result)), element("td", named.map(percent).join(", ")));
     return row;
   }));
   const first = answers.length === 1 && !answers[0].result.error ? answers[0] : null;
@@ -80,14 +83,23 @@ function show() {
   showCalls(answers.length ? answers[0].file.name : "photo.jpg");
 }
 
+// The likeliest class; all that reach the threshold where an image may have several.
+const inTable = (result) => (hasSeveral() ? result.top || [] : (result.top || []).slice(0, 1));
+
+function labels(result) {
+  if (result.embedding) return "embedding";
+  return inTable(result).map((guess) => guess.label).join(", ") || "no class";
+}
+
 function showOne({ file, result }) {
   at("name").textContent = file.name;
   at("seen").src = result.seen_png ? `data:image/png;base64,${result.seen_png}` : URL.createObjectURL(file);
   const guesses = result.top || [];
   const bars = guesses.map((guess) => bar(guess.label, percent(guess), guess.probability));
-  const rest = 1 - guesses.reduce((sum, guess) => sum + (guess.probability || 0), 0);
+  const rest = hasSeveral() ? 0 : 1 - guesses.reduce((sum, guess) => sum + (guess.probability || 0), 0);
   if (guesses.length && guesses[0].probability !== null && rest > 0.0005) bars.push(bar("all others", `${(100 * rest).toFixed(1)} %`, rest));
-  if (!guesses.length) bars.push(element("li", `An embedding of ${result.embedding.length} features.`));
+  if (result.embedding) bars.push(element("li", `An embedding of ${result.embedding.length} features.`));
+  else if (!guesses.length) bars.push(element("li", "No class reaches 50 %."));
   at("bars").replaceChildren(...bars);
   showTimes(result.timing_ms);
   showMap(result.class_map);
@@ -216,8 +228,9 @@ function listen() {
 function save() {
   const cell = (text) => `"${String(text).replace(/^[=+\-@\t\r]/, "'$&").replaceAll("\"", "\"\"")}"`;
   const rows = answers.map(({ file, result }) => {
-    const best = result.top && result.top[0];
-    return [file.name, best ? best.label : "", best ? best.probability ?? best.logit : "", result.error || ""].map(cell).join(",");
+    const named = inTable(result);
+    const scores = named.map((guess) => guess.probability ?? guess.logit).join("; ");
+    return [file.name, named.map((guess) => guess.label).join("; "), scores, result.error || ""].map(cell).join(",");
   });
   const link = element("a");
   link.href = URL.createObjectURL(new Blob([["file,label,probability,error", ...rows].join("\r\n")], { type: "text/csv" }));
