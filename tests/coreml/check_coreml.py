@@ -1,4 +1,4 @@
-"""The programs of docs/how-to/coreml.md: what the package announces, and that the proof accepts the model.
+"""The programs of docs/how-to/coreml.md: what the package announces, and that the proof accepts the model and no other.
 
 Torch stands in Core ML's place, which only macOS has. PACKAGE_PYTHON is the interpreter of the package's environment.
 """
@@ -62,15 +62,15 @@ def test_the_package_announces_an_image_of_the_bundles_size_and_its_classes(
     assert classes == LABELS[case]
 
 
-def stand_in(names: dict[str, Any]) -> type:
-    """A package that torch runs."""
+def stand_in(names: dict[str, Any], share: float = 1.0) -> type:
+    """A package that torch runs, on levels that were multiplied by `share`."""
 
     class Package:
         def __init__(self, path: str, compute_units: object) -> None:
             assert Path(path).is_dir()
 
         def predict(self, inputs: dict[str, Image.Image]) -> dict[str, dict[str, float]]:
-            pixels = np.asarray(inputs["image"], np.float32)
+            pixels = share * np.asarray(inputs["image"], np.float32)
             planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
             planes = planes[::-1] if names["how"]["color"] == "bgr" else planes
             with torch.no_grad():
@@ -91,3 +91,11 @@ def test_the_proof_accepts_the_model(
 ) -> None:
     case, names = converted
     prove(bundles / case, stand_in(names), monkeypatch)
+
+
+def test_the_proof_refuses_a_package_that_sees_darker_images(
+    converted: tuple[str, dict[str, Any]], bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, names = converted
+    with pytest.raises(SystemExit, match="is not the model"):
+        prove(bundles / case, stand_in(names, 0.9), monkeypatch)
