@@ -10,7 +10,7 @@ from cyclopts import App
 
 from pages.markdown import ROOT, markdown_table
 from xception.cli.app import COMMANDS, EPILOGUE, build_app
-from xception.cli.help import usage
+from xception.cli.help import by_topic, usage
 
 PAGE = ROOT / "docs/reference/command-line.md"
 HEAD = f"""# Command line
@@ -30,7 +30,7 @@ def generated() -> Mapping[Path, str]:
 
 
 def section(verb: str) -> str:
-    """What one verb does, its examples, and tables of its operands and options."""
+    """What one verb does, its examples, and tables of its operands and of each group of its options."""
     app = _app_of(verb)
     text = cleandoc(app.help).partition("\nArgs:")[0]
     examples = "".join(EXAMPLES.findall(text))
@@ -46,7 +46,7 @@ def section(verb: str) -> str:
         *map(_sentences, words.split("\n\n")),
         _fenced(examples),
     )
-    tables = (_table("operand", operands), _table("option", options))
+    tables = (_table("Arguments", operands), *(_table(topic, group) for topic, group in by_topic(options)))
     return "\n\n".join(part for part in (*parts, *tables) if part) + "\n"
 
 
@@ -66,11 +66,11 @@ def _fenced(examples: str) -> str:
     return f"```text\n{examples}```" if examples else ""
 
 
-def _table(kind: str, arguments: Iterable[Any]) -> str:
+def _table(title: str, arguments: Iterable[Any]) -> str:
     rows = [
         (f"`{_written(argument)}`", _cell(argument.parameter.help or ""), _default(argument)) for argument in arguments
     ]
-    return markdown_table((kind, "meaning", "default"), rows).rstrip() if rows else ""
+    return markdown_table((title, "meaning", "default"), rows).rstrip() if rows else ""
 
 
 def _written(argument: Any) -> str:

@@ -248,7 +248,7 @@ def test_a_part_that_several_have_is_refused_with_all_of_them(name: str, candida
     [
         ("keras_xception.imagnet", r"did you mean keras_xception\.imagenet\?"),
         ("timm/xception65.ra3_in1k", r"did you mean hf-hub:timm/xception65\.ra3_in1k\?"),
-        ("nothing", "nothing does not exist; expected a bundle or a training run's folder; a checkpoint of any source"),
+        ("nothing", "nothing does not exist; expected a bundle or a training run's folder, a checkpoint of any source"),
     ],
 )
 def test_a_name_of_nothing_is_refused_with_what_names_a_model(name: str, words: str) -> None:

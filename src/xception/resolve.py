@@ -35,10 +35,8 @@ from xception.sealed import is_plain
 from xception.version import __version__
 
 MODEL_FORMS = (
-    "a bundle or a training run's folder; a checkpoint of any source; an ONNX, OpenVINO or LiteRT file of others, "
-    "with a config.json next to it that says how it takes images; the name of published weights, "
-    f"such as keras_xception.imagenet; {HUB}OWNER/NAME; a URL of a checkpoint, or of a bundle or run in an object "
-    "storage"
+    "a bundle or a training run's folder, a checkpoint of any source, an ONNX, OpenVINO or LiteRT file, the name of "
+    f"published weights such as keras_xception.imagenet, {HUB}OWNER/NAME, or a URL"
 )
 """All that names a model, in words."""
 

@@ -18,7 +18,7 @@ def test_the_help_of_data_is_the_table_of_forms(verb: tuple[str, ...], capsys: p
 @pytest.mark.parametrize("verb", ["check", "prepare"])
 def test_data_sets_to_keep_apart_have_one_help_text(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     run(["data", verb, "--help"])
-    text = "A data set with which none of these images may be shared; may be repeated."
+    text = "A data set that may share no image with this one; may be repeated."
     assert words(text) in words(capsys.readouterr().out)
 
 

@@ -103,7 +103,7 @@ def test_no_data_is_refused(data: str) -> None:
     ("entries", "form"),
     [
         (("cat/", "dog/"), "class folders"),
-        (("a.png", ".hidden/"), "images and val_label.txt or ImageNet's ILSVRC2012_devkit_t12"),
+        (("a.png", ".hidden/"), "images with val_label.txt or ImageNet's ILSVRC2012_devkit_t12"),
         (("a.png", "cat/"), "class folders"),
         (("a.tar", "b.parquet"), "parquet files (also in data/)"),
         (("a.tar", "data/b.parquet"), "tar shards (also in data/)"),

@@ -26,9 +26,15 @@ def test_the_page_has_every_verb() -> None:
     assert headings == list(COMMANDS)
 
 
+def test_the_options_stand_in_the_groups_of_the_help() -> None:
+    tables = re.findall(r"^\| ([^`|]+) \| meaning \| default \|$", section("quantize"), re.MULTILINE)
+    assert tables == ["Arguments", "Options", "Data and images", "Graph", "Quantization", "Output", "Speed"]
+    assert "| Options | meaning | default |\n| --- | --- | --- |\n| `--calibration TEXT`" in section("quantize")
+
+
 def test_an_operand_an_option_and_a_default_are_told_apart() -> None:
     text = section("predict")
     assert "xception predict [MODEL] [SOURCES...] [OPTIONS]" in text
-    assert "| `--top N` | Likeliest classes per image that are looked at. | `5` |" in text
+    assert "| `--top N` | Number of likeliest classes per image to show or to score. | `5` |" in text
     assert "| `MODEL` | A model: a bundle" in text
     assert "| required |" in section("benchmark")

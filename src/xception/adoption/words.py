@@ -17,14 +17,14 @@ from xception.preprocess import CenterCrop, CropSquash, Preprocess, ShorterSide,
 SIZE = re.compile(r"(\d{1,5})(?:x(\d{1,5}))?")
 RANGE = re.compile(r"(-?\d+(?:\.\d+)?)\.\.(-?\d+(?:\.\d+)?)")
 
-SOURCES = "published weights, whose images it has; a bundle; or a config.json of timm"
+SOURCES = "published weights, a bundle, or a config.json of timm"
 
 WORDS_HELP = (
-    f"Preprocessing in place of the model's own, which a graph does not state: {SOURCES}; and settings, which go "
-    "before it, as KEY=VALUE: "
-    "squash, shorter_side, crop_squash and crop take a size, size fits all of them to another one, range is that of "
-    "the values (0..255, 0..1, -1..1) or mean, std and divisor say it, and color, interpolation, antialias and "
-    "fractions are as in a bundle."
+    f"Preprocessing in place of the model's own, since a graph states none. It is that of {SOURCES}. "
+    "Settings as KEY=VALUE change it, or describe one by themselves. "
+    "squash, crop_squash, shorter_side and crop take a size in pixels, and size scales all of them to another size. "
+    "range is that of the values: 0..255, 0..1 or -1..1. mean, std and divisor state it in numbers. "
+    "color, interpolation, antialias and fractions are the settings of the same names in a bundle."
 )
 
 

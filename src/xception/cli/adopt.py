@@ -42,7 +42,7 @@ def adopt(
 ) -> None:
     r"""Make a bundle of an ONNX, OpenVINO or LiteRT file that somebody else exported.
 
-    It is looked at before anything of it runs, and what it does not tell is asked for.
+    The file is inspected before anything in it runs. What it does not state is asked for.
 
     ```
     xception adopt model.onnx --preprocess keras_xception \
@@ -54,14 +54,14 @@ def adopt(
     Args:
         file: An ONNX, OpenVINO (.xml, with its .bin next to it) or LiteRT (.tflite) file.
         labels: Class names, one per line.
-        activation: The way from logits to probabilities, where the graph has none inside.
-        output_values: What the answers are, where neither the graph nor its answers to test images tell.
-        layout: The order of the input's axes, where its shape does not tell.
-        image_port: The input for images, where there are several.
-        answers: The output with the answers, where there are several.
-        as_weights: Take the weights out of a graph that is one of the variants, for a bundle that is trained and
+        activation: Function from logits to probabilities, where the graph has none inside.
+        output_values: Meaning of the answers, where neither the graph nor its answers to test images show it.
+        layout: Order of the input's axes, where its shape does not show it.
+        image_port: Name of the input for images, where there are several inputs.
+        answers: Name of the output with the answers, where there are several outputs.
+        as_weights: Take the weights out of a graph that is one of the variants. The bundle can then be trained and
             exported, too.
-        variant: The network, where the file fits several.
+        variant: Network to choose, where the file fits several.
     """
     ensure_free_for_bundle(out, overwrite=overwrite)
     form = _form(file)

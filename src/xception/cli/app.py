@@ -45,10 +45,10 @@ COMMANDS = {
     "data prepare": Verb("xception.cli.data_prepare:data_prepare", "Sort ImageNet, or draw images to calibrate on."),
     "data inputs": Verb("xception.cli.data_inputs:data_inputs", "Write a data set as input files of vendors' tools."),
     "data check": Verb("xception.cli.data_check:data_check", "Find broken files, copies, leaks and wrong labels."),
+    "data parity": Verb("xception.cli.data_parity:data_parity", "Measure what another preprocessing does to a model."),
     "prove": Verb("xception.cli.prove:prove", "Say whether something is the model that a bundle holds."),
     "sign": Verb("xception.cli.sign:sign", "Sign a bundle with a key."),
     "verify": Verb("xception.cli.verify:verify_bundle", "Say whether the owner of a key has signed a bundle as it is."),
-    "data parity": Verb("xception.cli.data_parity:data_parity", "Measure what another preprocessing does to a model."),
     "demo": Verb("xception.cli.demo:demo", "Run the whole life cycle on real images and write a report."),
 }
 

@@ -62,10 +62,12 @@ class Extras:
 
     against: Annotated[
         str | None,
-        Parameter(help="Another model: say which of the two is faster, if the difference is more than the noise."),
+        Parameter(
+            help="Another model to compare with. The faster one is named, if the difference is larger than the noise."
+        ),
     ] = None
     against_backend: Annotated[
-        str | None, Parameter(help="The other one's backend; without --against, of the same model.")
+        str | None, Parameter(help="Backend of the other model. Without --against, the same model is compared on both.")
     ] = None
     self_audit: Annotated[
         bool, Parameter(help="Show that nothing is cached: one image repeated is no faster than many.")
@@ -89,7 +91,7 @@ class BenchmarkOutput:
     html: Html = None
     vendor: VendorOption = None
     out: Annotated[
-        Path | None, Parameter(help="Folder of the result, one file per batch size, which --vendor needs.")
+        Path | None, Parameter(help="Folder of the result, with one file per batch size; --vendor needs it.")
     ] = None
 
     def check(self) -> None:

@@ -48,11 +48,11 @@ def compare(
     xception compare monday.json friday.json
     ```
 
-    Without DATA, the two are documents that `evaluate --json` printed: what differs in their figures and conditions;
-    or files that `evaluate --predictions` wrote, which are compared image by image.
+    Without DATA, the two are results of earlier runs. Documents that `evaluate --json` printed are compared in their
+    figures and conditions. Files that `evaluate --predictions` wrote are compared image by image.
 
     Args:
-        margin: Largest loss of top-1 accuracy that does not matter, as a fraction: 0.01 is one point in a hundred.
+        margin: Largest loss of top-1 accuracy that does not matter, as a fraction: 0.01 is one percentage point.
         require: Exit with code 1 unless the second is shown to lose less than the margin.
     """
     if data is None:

@@ -54,7 +54,7 @@ def convert(
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Make a bundle of any checkpoint; one that does not fit a network tensor by tensor is refused.
+    """Make a bundle of any checkpoint; a file is refused if one of its tensors does not fit the network.
 
     ```
     xception convert model_best.pth.tar --ema --labels flowers.txt --out flowers
@@ -63,20 +63,20 @@ def convert(
     ```
 
     Args:
-        file: A checkpoint, a model folder, or what to fetch: a URL, hf-hub:OWNER/NAME or published weights' name.
-        variant: The network, where the file fits several.
-        weights: The published weights whose network, images and classes the file has; by default told by checksum.
+        file: A checkpoint or a model folder; or a URL, hf-hub:OWNER/NAME or published weights, which are fetched.
+        variant: Network to choose, where the file fits several.
+        weights: Published weights whose network, preprocessing and classes the file has (default: by its checksum).
         labels: Class names, one per line.
-        group: The set of weights to take, by the name that xception info shows.
+        group: Name of the set of weights to take, where a file has several; xception info shows the names.
         ema: Take the running average of the weights.
         leave_out: Patterns of superfluous tensors, such as 'criterion.*'.
-        head: The linear layer of the file that is its classifier, by name.
-        new_head: Start a new classifier of this many classes instead of the file's; 0 for embeddings.
-        activation: The way from logits to probabilities, where the file states none; sigmoid for a single class.
-        in_channels: Fit the first convolution to images of another number of channels.
-        stem: How it is fitted: repeat its channels, or sum them up for gray images.
+        head: Name of the file's linear layer that is its classifier.
+        new_head: Number of classes of a new classifier in place of the file's. 0 leaves it out, for embeddings.
+        activation: Function from logits to probabilities, where the file states none; sigmoid for a single class.
+        in_channels: Number of channels of your images, if the file's differs. The first convolution is fitted to it.
+        stem: Way in which --in-channels fits the convolution: repeat its channels, or sum them up for gray images.
         certify: Run the source's own framework on the same file and compare logits before anything is written.
-        upstream_code: A checkout of the source's repository, where the network is in no package.
+        upstream_code: Checkout of the source's repository, where the network is in no package.
     """
     ensure_free_for_bundle(out, overwrite=overwrite)
     if certify and in_channels:

@@ -41,9 +41,9 @@ def data_parity(
     ```
 
     Args:
-        preprocess: Preprocessing in place of the model's own: one or several to try, separated by commas: names that
-            the table shows without this option, crop_pct=FRACTION, published weights, bundles, JSON files with one or
-            vdsp_params. By default all named ones.
+        preprocess: Preprocessing in place of the model's own, or several separated by commas. Each is a name that the
+            table shows without this option, crop_pct=FRACTION, published weights, a bundle, or a JSON file with a
+            preprocessing or vdsp_params (default: all names).
     """
     require_all(*packages_to_run(model, engine.backend), *packages_for(data))
     opened = open_model(model, verify=not no_verify)

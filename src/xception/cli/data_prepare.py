@@ -34,16 +34,17 @@ def data_prepare(
         --not-in imagenet/val --out calibration
     ```
 
-    An interrupted run continues when it is started again; what was counted is what lies there.
+    An interrupted run continues when it is started again. The counts are those of all files that lie there.
 
     Args:
-        source: ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar, a folder with either or with unsorted images;
-            with --sample a data set in any form.
-        truth: True classes of the images: val_label.txt, or the development kit as a folder or archive; by default
-            the one that lies next to them.
-        expect: How many images an archive holds that is a part of ImageNet.
-        sample: Draw so many images instead, one of each class and then again; 1000 is one per class of ImageNet.
-        seed: Which images are drawn, 0 by default.
+        source: ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar, or a folder with either or with unsorted images.
+            With --sample, a data set in any form.
+        truth: True classes of the images: val_label.txt, or the development kit as a folder or an archive (default:
+            the one that lies next to the images).
+        expect: Number of images in the archive, if it is only a part of ImageNet (default: as many as the labels
+            list, or as ImageNet has for training).
+        sample: Number of images to draw instead, from each class in turn; 1000 is one per class of ImageNet.
+        seed: Number from which the draw follows (default: 0).
     """
     if sample is None:
         if not_in or seed is not None:

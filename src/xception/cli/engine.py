@@ -29,17 +29,17 @@ class RuntimeOptions:
     backend: Annotated[
         str | None,
         Parameter(
-            help=f"{', '.join(BACKENDS)}, or {AUTO}: the fastest one here, found by trying and remembered "
-            "(default: the first one for the bundle's form)."
+            help=f"Runtime: {', '.join(BACKENDS)}, or {AUTO}, which tries them and remembers the fastest one on this "
+            "machine (default: the first one for the bundle's form)."
         ),
     ] = None
     readers: Readers = None
     processes: Annotated[
         int | None,
         Parameter(
-            help="Processes that prepare images in place of the threads: more than four cores are used, and a file on "
-            "which a decoder crashes spoils nothing else (default: one per core for thousands of images on more than "
-            "four cores, else 0)."
+            help="Processes that prepare images, in place of threads. They use more than four cores, and a file that "
+            "crashes a decoder costs no other file its answer (default: one per core for thousands of images on more "
+            "than four cores, else 0)."
         ),
     ] = None
     instances: Annotated[
@@ -48,7 +48,9 @@ class RuntimeOptions:
     threads: Annotated[int | None, Parameter(help="Cores per inference (default: an even share).")] = None
     device: Annotated[
         str | None,
-        Parameter(help="cpu, cuda, cuda:1 for the second GPU, or auto: a GPU where the runtime sees one (default)."),
+        Parameter(
+            help="Processor: cpu, cuda, cuda:1 for the second GPU, or auto, a GPU where there is one (default: auto)."
+        ),
     ] = None
     precision: Annotated[
         InferPrecision | None,
@@ -60,9 +62,9 @@ class RuntimeOptions:
     pixels: Annotated[
         Mode | None,
         Parameter(
-            help="How images become pixels. reference: as in the source's own library, to the bit; exact: at most one "
-            "8-bit step away from it, and faster; fast: JPEG files are also shrunk while they are decoded (default: "
-            "reference where answers are judged, exact where they are used)."
+            help="Way of decoding and resizing images. reference gives the pixels of the source's own library, to the "
+            "bit. exact is faster, and at most one 8-bit step away from it. fast also shrinks JPEG files while they "
+            "are decoded (default: reference where answers are judged, exact where they are used)."
         ),
     ] = None
 
@@ -131,8 +133,8 @@ class AnswerOptions(EngineOptions):
     preprocess: Annotated[
         str | None,
         Parameter(
-            help=f"Preprocessing in place of the model's own: {', '.join(ALTERNATIVES)}, crop_pct=0.875, "
-            "published weights, a bundle, or a JSON file with a preprocessing or vdsp_params."
+            help=f"Preprocessing in place of the model's own: {', '.join(ALTERNATIVES)} or crop_pct=0.875. It may also "
+            "be that of published weights, of a bundle, or of a JSON file with a preprocessing or vdsp_params."
         ),
     ] = None
 

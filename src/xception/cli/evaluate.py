@@ -66,8 +66,8 @@ class Scoring:
     class_map: Annotated[
         str | None,
         Parameter(
-            help='JSON with the model\'s class by the data\'s, {"car": "automobile", ...}; or `indices`, where the '
-            "data's classes are called by the model's indices."
+            help='JSON file with the model\'s class for each of the data\'s: {"car": "automobile", ...}. `indices` in '
+            "its place says that the data's classes are named by the model's indices."
         ),
     ] = None
     subset_classes: Annotated[
@@ -79,7 +79,7 @@ class Scoring:
     real: Annotated[
         Path | None,
         Parameter(
-            help="JSON with several right answers per image (ReaL), by their names or in the order of the images."
+            help="JSON file with several right answers per image (ReaL), by file name or in the order of the images."
         ),
     ] = None
     threshold: Threshold = None
@@ -106,7 +106,7 @@ class EvaluationOutput:
     html: Html = None
     predictions: Annotated[
         Path | None,
-        Parameter(help="Also write a row for each image: a .parquet, .jsonl or .csv file, which --results reads."),
+        Parameter(help="Also write a row for each image, to a .parquet, .jsonl or .csv file that --results reads."),
     ] = None
     logits: KeepLogits = False
     result_json: Annotated[Path | None, Parameter(help="Write the accuracies here as Ascend's scripts do.")] = None
@@ -158,7 +158,7 @@ def evaluate(
     xception evaluate --results result --vendor ascend --truth val_label.txt
     ```
 
-    For --results of a vendor's tool, the model only tells the classes, which without it are ImageNet's.
+    With --results of a vendor's tool, the model only tells the classes. Without a model, they are ImageNet's.
     """
     output.check()
     gates.check()

@@ -30,17 +30,17 @@ class PackOptions:
     """Options of packs."""
 
     calibration: Annotated[
-        str | None, Parameter(help="Images to calibrate int8 on: for a pack, none of which may be among --data.")
+        str | None, Parameter(help="Images to calibrate int8 on, for a pack. None of them may be among --data.")
     ] = None
     calibrate_mode: Annotated[
         CalibrateMode | None,
-        Parameter(help="Way in which VastAI's compiler chooses ranges for int8; max by default."),
+        Parameter(help="Rule by which VastAI's compiler chooses ranges for int8 (default: max)."),
     ] = None
     inputs: Annotated[
         int | None,
         Parameter(
-            help=f"Images of --data that a pack prepares for the chip, balanced over the classes; {PACK_INPUTS} by "
-            "default."
+            help=f"Number of images of --data that a pack prepares for the chip, balanced over the classes (default: "
+            f"{PACK_INPUTS})."
         ),
     ] = None
 
@@ -56,10 +56,9 @@ class ClusterOptions:
     storage_uri: str | None = None
     """Place of the bundle for a cluster, such as s3://BUCKET/FOLDER or pvc://CLAIM/FOLDER."""
     image: str | None = None
-    """Image of the server for a cluster; named by the service and the bundle by default."""
+    """Container image of the server for a cluster (default: NAME:DIGEST of the bundle)."""
     prometheus: str | None = None
-    """Address at which a cluster's Prometheus is asked for the time that images wait; that of its own operator by
-    default."""
+    """Address of the cluster's Prometheus, which knows how long images wait (default: that of its own operator)."""
 
 
 NO_CLUSTER = ClusterOptions()
@@ -69,7 +68,7 @@ def export(
     model: ModelOption,
     /,
     *,
-    to: Annotated[str, Parameter(help=f"Target: {targets_sentence()}.")],
+    to: Annotated[str, Parameter(help=f"Target. {targets_sentence()}")],
     out: Out,
     data: str | None = None,
     upstream_python: UpstreamPython = None,
@@ -97,7 +96,7 @@ def export(
     ```
 
     Args:
-        data: Data set: to compare on, in addition to black, white, gray and noise; for a pack with labels.
+        data: Data set, to compare logits on in addition to black, white, gray and noise. A pack needs labels, too.
     """
     target = export_target(to)
     given = {"data": data, **vars(pack), **vars(cluster), "upstream_python": upstream_python}

@@ -1,7 +1,7 @@
 """The help on the screen: options in groups, defaults where they say something, and usage with every operand."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cyclopts import App
 from cyclopts.help import DefaultFormatter, HelpEntry, HelpPanel
@@ -52,6 +52,21 @@ TOPICS = {
 TOPIC_OF = {option: topic for topic, options in TOPICS.items() for option in options.split()}
 
 
+class Option(Protocol):
+    """An option as cyclopts shows it, or as it takes it."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names, the one that is shown first."""
+
+    @property
+    def required(self) -> bool:
+        """True if the verb needs it."""
+
+
+AnyOption = TypeVar("AnyOption", bound=Option)
+
+
 class Formatter(DefaultFormatter):
     """Cyclopts' own panels, with the options of a long verb in groups and without the defaults of flags and lists."""
 
@@ -62,17 +77,22 @@ class Formatter(DefaultFormatter):
 
 
 def grouped(entries: Sequence[HelpEntry], title: str) -> Iterator[tuple[str, list[HelpEntry]]]:
-    """The entries of a panel under the heading of each group, required ones first; operands and verbs stay together."""
-    if not all(entry.names and entry.names[0].startswith("--") for entry in entries):
+    """The entries of a panel under the heading of each group; operands and verbs stay together."""
+    if all(entry.names and entry.names[0].startswith("--") for entry in entries):
+        yield from by_topic(entries)
+    else:
         yield title, list(entries)
-        return
-    ordered = sorted(entries, key=lambda entry: not entry.required)
+
+
+def by_topic(options: Iterable[AnyOption]) -> Iterator[tuple[str, list[AnyOption]]]:
+    """The options of a verb under the heading of each group, required ones first; few options stay together."""
+    ordered = sorted(options, key=lambda option: not option.required)
     if len(ordered) < MIN_GROUPED:
-        yield UNGROUPED, ordered
-        return
-    topics = {entry.names[0]: UNGROUPED if entry.required else topic_of(entry.names[0]) for entry in ordered}
+        topics = [UNGROUPED] * len(ordered)
+    else:
+        topics = [UNGROUPED if option.required else topic_of(option.names[0]) for option in ordered]
     for topic in (UNGROUPED, *TOPICS):
-        if group := [entry for entry in ordered if topics[entry.names[0]] == topic]:
+        if group := [option for option, of_it in zip(ordered, topics, strict=True) if of_it == topic]:
             yield topic, group
 
 

@@ -56,9 +56,9 @@ def info(target: str, /, *, no_verify: NoVerify = False, drawing: Path | None = 
     ```
 
     Args:
-        target: The name of a variant or of published weights; a bundle's folder; a checkpoint of any source, also as
-            hf-hub:OWNER/NAME or a URL, from which it is fetched unless it is known; an ONNX, OpenVINO or LiteRT file;
-            or a vendor's files on preprocessing, whose contradictions are named.
+        target: The name of a variant or of published weights, a bundle's folder, a checkpoint of any source, or an
+            ONNX, OpenVINO or LiteRT file. hf-hub:OWNER/NAME and a URL name a checkpoint, which is fetched unless it is
+            known. Vendors' files on compilation and preprocessing are searched for contradictions.
         drawing: Write a drawing of the variant to this file, as SVG.
     """
     if drawing:

@@ -61,14 +61,15 @@ class WeightsRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_variants(*, flops_convention: FlopsConvention = "macs", json: Json = False) -> None:
-    """Show all variants, with parameters and multiply-accumulates at their own input size, and all published weights
-    but snapshots of a training, which --json has too.
+    """Show all variants, with parameters and multiply-accumulates at their own input size, and all published weights.
 
     ```
     xception list
     xception list --flops-convention seed-table
     xception list --json
     ```
+
+    Snapshots of a training are shown by --json only.
 
     Args:
         flops_convention: Add the operations as others count them: fvcore (timm's tables), paddle (PaddleClas' tables)

@@ -16,7 +16,7 @@ def oip_check(
     url: str,
     /,
     *,
-    model: Annotated[str, Parameter(help="Name of the model on the server (needed).")],
+    model: Annotated[str, Parameter(help="Name of the model on the server.")],
     tensor: ServedTensor = None,
     access: ServerAccess = DEFAULT_ACCESS,
     json: Json = False,
@@ -28,7 +28,7 @@ def oip_check(
     ```
 
     Args:
-        url: Address of the server, up to and without /v2.
+        url: Address of the server, without /v2 and what follows.
     """
     subject = Subject(access.client(url), model, tensor)
     findings = list(check_server(subject))

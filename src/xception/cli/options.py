@@ -16,41 +16,45 @@ Csv = Annotated[bool, Parameter(help="Print one CSV table.")]
 Out = Annotated[Path, Parameter(help="Folder of the result.")]
 Overwrite = Annotated[bool, Parameter(help="Replace an earlier result that lies there.")]
 NoVerify = Annotated[
-    bool, Parameter(help="Open a bundle without comparing its files with their hashes; what is skipped is said.")
+    bool,
+    Parameter(help="Open a bundle without comparing its files with their hashes. A message says what was skipped."),
 ]
-Top = Annotated[int, Parameter(help="Likeliest classes per image that are looked at.")]
+Top = Annotated[int, Parameter(help="Number of likeliest classes per image to show or to score.")]
 Threshold = Annotated[
     float | None,
     Parameter(
-        help="Probability from which on an image is taken to have a class, where it may have several; evaluate takes "
-        "0.5 by default, and predict then names all of these in place of the likeliest ones."
+        help="Probability from which a class counts, for images with several classes. evaluate uses 0.5 by default. "
+        "predict names all classes that count, in place of the likeliest ones, if this option is given."
     ),
 ]
 VendorOption = Annotated[vendor_results.Vendor | None, Parameter(help="Vendor whose tools read or wrote the files.")]
 StrictImages = Annotated[
-    bool, Parameter(help="Count JPEG files whose data are damaged as failed (default: as seen, and name them).")
+    bool, Parameter(help="Count damaged JPEG files as failed (default: count them as seen, and name them).")
 ]
-KeepLogits = Annotated[bool, Parameter(help="Also keep all numbers that the model gives for an image.")]
+KeepLogits = Annotated[bool, Parameter(help="Also keep all numbers that the model gives for each image.")]
 Unlabelled = Annotated[
     bool,
     Parameter(help="The data are images without labels: an image, or a folder of images in any depth."),
 ]
 MaxFailed = Annotated[
     int | None,
-    Parameter(help="Exit with code 1 if more images than this cannot be read (default: if none can)."),
+    Parameter(help="Exit with code 1 if more images than this cannot be read (default: only if none can)."),
 ]
 UpstreamPython = Annotated[
     str | None,
-    Parameter(help="Python interpreter of another environment: one that has the framework which this one lacks."),
+    Parameter(help="Python interpreter of another environment, which has the framework that this one lacks."),
 ]
-MODEL_HELP = f"A model: {MODEL_FORMS}."
+MODEL_HELP = (
+    f"A model: {MODEL_FORMS}. A graph file of another tool needs a config.json next to it, which says how it takes "
+    "images. A URL names a checkpoint, or a bundle or run in object storage."
+)
 ModelOption = Annotated[str, Parameter(help=MODEL_HELP)]
 OptionalModel = Annotated[str | None, Parameter(help=MODEL_HELP)]
 Data = Annotated[str, Parameter(help=DATA_HELP)]
 OptionalData = Annotated[str | None, Parameter(help=DATA_HELP)]
 NotIn = Annotated[
     tuple[str, ...],
-    Parameter(name="--not-in", help="A data set with which none of these images may be shared; may be repeated."),
+    Parameter(name="--not-in", help="A data set that may share no image with this one; may be repeated."),
 ]
 Readers = Annotated[
     int | None,

@@ -79,12 +79,12 @@ def predict(
     xception predict runs/photos/bundle photos/ --vendor ascend --out results
     ```
 
-    With --out, a run that was stopped is continued by the same command. A folder, here or in object storage, gets the
-    answers in shards, which several processes or computers may share.
+    With --out, a run that was stopped is continued by the same command. If --out is a folder, here or in object
+    storage, the answers are written in shards, and several processes or computers may share the work.
 
     Args:
-        sources: Images, folders or zip archives of images, also as URLs; or one data set in any form.
-        out: Folder of the result, or its URL; without --vendor also a file, .parquet, .jsonl, .jsonl.gz or .csv.
+        sources: Images, folders of images or zip archives of them, also as URLs; or one data set in any form.
+        out: Folder of the result, or its URL. Without --vendor also a .parquet, .jsonl, .jsonl.gz or .csv file.
     """
     shards.check(out, is_vendor=vendor is not None)
     if shards.finish and out and not model:

@@ -59,13 +59,16 @@ class ShardOptions:
     ] = None
     table: Annotated[ShardTable | None, Parameter(help="Form of the files of --out FOLDER (default: parquet).")] = None
     workers: Annotated[
-        int | None, Parameter(help="Processes that share the work: the shards, and the cores (default: only this one).")
+        int | None,
+        Parameter(
+            help="Processes that share the work, each with its part of the shards and cores (default: only this one)."
+        ),
     ] = None
     shard: Annotated[
         str | None,
         Parameter(
-            help="I/N: do the I-th of N shares of the shards and stop, for schedulers that start N commands; I counts "
-            "from 0 or from 1, and --finish joins the shares."
+            help="Share of the shards to do, for schedulers that start N commands: I/N is the I-th of N. I counts from "
+            "0 or from 1, and --finish joins the shares."
         ),
     ] = None
     finish: Annotated[
@@ -74,17 +77,20 @@ class ShardOptions:
     ray: Annotated[
         str | None,
         Parameter(
-            help="Share the shards out on a Ray cluster: HOST:PORT of its head, auto for the one that this machine "
-            "belongs to, or local."
+            help="Ray cluster that does the work: HOST:PORT of its head, auto for the one that this machine belongs "
+            "to, or local."
         ),
     ] = None
-    actors: Annotated[int | None, Parameter(help="Actors on the cluster at most (default: as many as fit).")] = None
+    actors: Annotated[
+        int | None, Parameter(help="Largest number of actors on the cluster (default: as many as fit).")
+    ] = None
     cpus_per_actor: Annotated[float | None, Parameter(help="Cores that Ray keeps for an actor (default: 1).")] = None
     gpus_per_actor: Annotated[
         float | None, Parameter(help="GPUs that Ray keeps for an actor; 0.5 lets two share one (default: 0).")
     ] = None
     stall_after: Annotated[
-        float | None, Parameter(help="Stop if no shard ends for so many seconds, and say what was waited for.")
+        float | None,
+        Parameter(help="Seconds without a finished shard after which the run stops and says what it waited for."),
     ] = None
 
     def check(self, out: str | None, *, is_vendor: bool) -> None:

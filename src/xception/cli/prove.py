@@ -40,13 +40,13 @@ def prove(
     ```
 
     Args:
-        candidate: A bundle, an ONNX, OpenVINO or LiteRT file, a pack, with --vendor a folder of results, or the URL of
-            a server of the Open Inference Protocol.
-        as_: The bundle that it is to be.
-        via: A bundle between the two, whose links are then proven too; may be repeated.
-        computed_in: Numbers in which the results of --vendor (int8 by default) or the server (by default as the bundle)
-            were computed.
-        write_images: Folder to write the goldens' images to, for a chip's tools to answer.
+        candidate: A bundle, a pack, an ONNX, OpenVINO or LiteRT file, or the URL of a server of the Open Inference
+            Protocol. With --vendor, a folder of results.
+        as_: Bundle whose model the candidate should be.
+        via: Intermediate bundle, by which the candidate was made of --as. Its links are proven, too; may be repeated.
+        computed_in: Numbers in which the results were computed (default: int8 for those of --vendor, the bundle's own
+            for a server).
+        write_images: Folder for the images whose answers the bundle holds. A chip's tools can then answer them.
     """
     reference = open_bundle(as_)
     if write_images:

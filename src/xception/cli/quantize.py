@@ -47,17 +47,19 @@ class TuningOptions:
 
     signed: Annotated[
         bool,
-        Parameter(help="Signed activations with the zero point 0 everywhere and biases in float, as TensorRT demands."),
+        Parameter(help="Use signed activations with the zero point 0, and biases in float, as TensorRT demands."),
     ] = False
     integer_ports: Annotated[
-        bool, Parameter(help="Images go in and logits come out as integers, for processors that know nothing else.")
+        bool, Parameter(help="Take images and give logits as integers, for processors that know nothing else.")
     ] = False
     weight_bits: Annotated[
         WeightBits,
-        Parameter(help="7 gives the same result on every processor; 8 only on those with VNNI, AMX or dot products."),
+        Parameter(
+            help="Bits of a weight. 7 give the same result on all processors, 8 only with VNNI, AMX or dot products."
+        ),
     ] = 7
     strict: Annotated[
-        bool, Parameter(help="Pass only what is shown to be within the tolerance with 95 % confidence.")
+        bool, Parameter(help="Accept only a model that is shown, with 95 % confidence, to be within the tolerance.")
     ] = False
     no_speed: Annotated[bool, Parameter(help="Do not measure the speed next to that of the float graph.")] = False
     sensitivity: Annotated[bool, Parameter(help="Measure the cost of each layer by itself.")] = False
@@ -109,14 +111,15 @@ def quantize(
     ```
 
     Args:
-        calibration: Images to calibrate int8 on: they show the ranges of activations; digits are their training part.
-        validation: Images that judge the result, with or without labels; by default the validation
-            part (digits), or the images that calibration did not use.
-        method: How it is done; auto climbs from the cheapest method to the strongest until the gate holds.
-        calibration_images: Images that are used of these, balanced over the classes.
-        tolerance: Largest loss of top-1 accuracy, as a fraction.
+        calibration: Images to calibrate int8 on, which show the ranges of activations. digits stands for its training
+            part.
+        validation: Images that judge the result, with or without labels (default: the validation part of digits, else
+            the images that calibration did not use).
+        method: Method of quantization. auto tries them from the cheapest to the strongest, until one passes the gate.
+        calibration_images: Number of images of --calibration to use, balanced over the classes.
+        tolerance: Largest loss of top-1 accuracy that passes the gate, as a fraction.
         scales: File for the table of all scales and zero points, .csv or .json.
-        keep_failed: Write the model that came closest all the same, marked as failed.
+        keep_failed: If none passes the gate, write the model that came closest, marked as failed.
     """
     _check(scales, runtime)
     require_all(

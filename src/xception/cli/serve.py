@@ -30,25 +30,25 @@ class Listening:
     """The address, and who may ask there."""
 
     address: str = "127.0.0.1"
-    """Address to listen on; another than this machine's own needs --api-keys or --open."""
+    """Address to listen on. One that other machines reach needs --api-keys or --open."""
     port: int = 8000
     """Port to listen on."""
     grpc_port: int | None = None
     """Port to listen on for gRPC, too."""
     api_keys: Path | None = None
-    """File of the keys of those who may ask; see xception serve-key."""
+    """File with the keys of those who may ask; xception serve-key makes its lines."""
     open: bool = False
-    """Let everybody ask who reaches the address."""
+    """Answer everybody who reaches the address."""
     host_name: tuple[str, ...] = ()
-    """Name under which the server may be asked, in addition to its address; may be repeated."""
+    """Name by which clients may address the server, in addition to its address; may be repeated."""
     tls_certificate: Path | None = None
-    """Certificate of the server, PEM, with those between it and its authority."""
+    """Certificate of the server in PEM, together with those between it and its authority."""
     tls_key: Path | None = None
-    """Key of the certificate, PEM."""
+    """Key of the server's certificate in PEM."""
     tls_clients: Path | None = None
-    """Certificates of authorities, PEM; only clients with a certificate of one of them are let in."""
+    """Certificates of authorities in PEM. Only clients with a certificate of one of them are let in."""
     shutdown_delay_s: float = 0.0
-    """Seconds after SIGTERM in which the server still answers and says that it is not ready, so that balancers turn
+    """Seconds after SIGTERM in which the server still answers, but says that it is not ready. Load balancers so turn
     away from it before it ends."""
 
     def check(self) -> None:
@@ -103,12 +103,12 @@ def serve(
     xception serve runs/digits/bundle --address 0.0.0.0 --api-keys keys.txt
     ```
 
-    A model may have a name in front of it, as in NAME=MODEL, under which it is asked; else it has its own. A folder of
-    bundles is all of them, under the names of their folders.
+    A model is served under its own name, or as NAME=MODEL under another one. For a folder of bundles, all of them are
+    served, under the names of their folders.
 
     Args:
-        digest: Digest of a bundle, or its first 12 characters or more; a bundle with another is not served. May be
-            repeated.
+        digest: Digest of a bundle that may be served, or its first 12 or more characters. A bundle with another digest
+            is refused. May be repeated.
     """
     listening.check()
     engine.check()

@@ -5,7 +5,7 @@ from xception.serve.keys import new_key
 
 
 def serve_key(name: str, /) -> None:
-    """Make a key for one who may ask a server, and the line for the file of --api-keys, which holds only its hash.
+    """Make a key for a client of a server, and the line for the file of --api-keys, which holds only its hash.
 
     ```
     xception serve-key ward-3 >> keys.txt

@@ -16,7 +16,7 @@ ServedModelName = Annotated[
 ]
 ServedTensor = Annotated[
     str | None,
-    Parameter(name="--tensor", help="Input to send, of a model with several that may take each other's place."),
+    Parameter(name="--tensor", help="Name of the input to send, where a model offers a choice."),
 ]
 
 
@@ -26,13 +26,13 @@ class ServerAccess:
     """The trust between this client and the server."""
 
     key_file: Path | None = None
-    """File that holds the key which the server asks for, so that it stands in no list of processes."""
+    """File with the key that the server asks for. A key in the command itself would stand in lists of processes."""
     tls_authority: Path | None = None
-    """Certificates of the authorities that vouch for an https server, PEM; by default those that the system knows."""
+    """Certificates of the authorities that vouch for an https server, in PEM (default: those that the system knows)."""
     client_certificate: Path | None = None
-    """Certificate of this client, PEM, for an https server that asks for one."""
+    """Certificate of this client in PEM, for an https server that asks for one."""
     client_key: Path | None = None
-    """Key of the client's certificate, PEM, not encrypted."""
+    """Key of the client's certificate in PEM, not encrypted."""
 
     def client(self, url: str) -> OipClient:
         """The client of a server.

@@ -22,7 +22,7 @@ def sign(bundle: Path, /, *, private_key: Path, overwrite: Overwrite = False) ->
 
     Args:
         bundle: The bundle; it is verified first.
-        private_key: Your elliptic key (P-256, P-384 or P-521) in PEM; XCEPTION_KEY_PASSWORD opens an encrypted one.
+        private_key: Your elliptic key (P-256, P-384 or P-521) in PEM. XCEPTION_KEY_PASSWORD opens an encrypted one.
     """
     require_all(*SIGNING_PACKAGES)
     opened = open_bundle(bundle)

@@ -66,20 +66,20 @@ def train(
     ```
 
     Args:
-        recipe: Name of a shipped recipe, or a TOML file; or a data set, for which recipe, epochs and batch are chosen.
+        recipe: Name of a shipped recipe, or a TOML file. For a data set, recipe, epochs and batch size are chosen.
         out: Folder of the result, or a URL such as s3://bucket/run: logs, bundle/, report.html (default: runs/RECIPE).
-        data: Data set: to train on, instead of the recipe's; an image folder, or digits.
-        from_: Model to start from, named as in every verb: its network, its preprocessing and its weights.
-        fold: Part of the images to hold out for validation, such as 1/5 for the first of five; the five hold each once.
-        set_: Change a setting of the recipe, such as optim.lr=0.1; may be given several times.
+        data: Data set, to train on in place of the recipe's, such as an image folder or digits.
+        from_: Model to start from, as other verbs take it. Its network, preprocessing and weights are used.
+        fold: Part of the images held out for validation, such as 1/5; the parts 1/5 to 5/5 hold out each image once.
+        set_: Change a setting of the recipe, such as optim.lr=0.1; may be repeated.
         rerun: Folder or `run.json` of a run to repeat, in place of a recipe.
         find_lr: Search for a learning rate first, and train with it in place of the recipe's.
         resume: Continue the run that lies at --out, or start it if there is none.
         dry_run: Print the plan, make two steps, and write nothing.
-        workers: Processes that share the work: 0 for a thread; by default one, on a GPU all cores but two.
-        save_every: Epochs between two saved states; by default one, and a state in between every ten seconds.
-        track: Log to Weights & Biases or MLflow too, into the run's folder unless the environment names a server.
-        keep: Number of last checkpoints to keep, in addition to the best.
+        workers: Processes that share the work, preparing batches; 0: a thread (default: 1; on GPUs all cores but two).
+        save_every: Epochs between two saved states (default: one, with a state in between every ten seconds).
+        track: Log to Weights & Biases or MLflow, too: into the run's folder, unless the environment names a server.
+        keep: Number of the last checkpoints to keep, in addition to the best.
     """
     _require_counts(workers, keep, save_every)
     require_all(*TRAINING_PACKAGES, *(packages_to_get(from_) if from_ else ()), *packages_for(data), *track)

@@ -44,21 +44,25 @@ class VendorResults:
     results: Annotated[
         str | None,
         Parameter(
-            help="Path of what --predictions, predict --out or a vendor's tool wrote, to be scored without a model; of "
-            "the first two also a URL."
+            help="File or folder of results to score without a model: those of --predictions or predict --out, also at "
+            "a URL, or those of a vendor's tool."
         ),
     ] = None
     vendor: VendorOption = None
     truth: Annotated[
         Path | None,
-        Parameter(help="True classes of the images: lines of NAME INDEX or NAME:INDEX, where no data set is named."),
+        Parameter(
+            help="True classes of the images: a file with lines of NAME INDEX or NAME:INDEX, in place of a data set."
+        ),
     ] = None
-    datalist: Annotated[Path | None, Parameter(help="The inputs that VastAI's .npz outputs are of.")] = None
+    datalist: Annotated[
+        Path | None, Parameter(help="VastAI's list of input files, in the order of the .npz outputs.")
+    ] = None
     text: Annotated[
         ascend.TextMeaning | None,
         Parameter(
-            help="Meaning of the numbers in Ascend's texts: scores, or classes, best first (default: scores, unless "
-            "they may be classes)."
+            help="Meaning of the numbers in Ascend's text files: scores, or classes from the best to the worst "
+            "(default: scores, unless they may be classes)."
         ),
     ] = None
     scores: Annotated[

@@ -17,8 +17,8 @@ def verify_bundle(bundle: Path, /, *, public_key: Path, json: Json = False) -> N
     ```
 
     Args:
-        bundle: The bundle; every byte of it is verified first, with exit code 3 if it is not whole.
-        public_key: The signer's key in PEM, which came by another way than the bundle.
+        bundle: The bundle. Every byte of it is verified first; exit code 3 says that it is not whole.
+        public_key: The signer's key in PEM. Get it by another way than the bundle.
     """
     require_all(*SIGNING_PACKAGES)
     opened = open_bundle(bundle)

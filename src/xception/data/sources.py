@@ -1,6 +1,6 @@
 """Open a data set from what a user writes as `DATA`: by its name, or by what lies in a folder."""
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +91,7 @@ def open_source(data: str | Path, split: Split | None = None) -> Source:
     if form is None and base and form_of(base):
         raise UnknownName("split", suffix, SPLITS)
     if form is None:
-        raise InputError(f"no data at {data!r}; expected {'; '.join(form.help for form in DATA_FORMS)}")
+        raise InputError(f"no data at {data!r}; expected {DATA_WORDS}, where a folder holds {FOLDER_WORDS}")
     try:
         source = form.open(data, split)
     except OSError as error:
@@ -256,13 +256,19 @@ def _is_flat(entries: Set[str]) -> bool:
     return not folders and any(map(is_image, entries))
 
 
+def _any_of(forms: Sequence[DataForm] | Sequence[FolderForm]) -> str:
+    """The help texts of some forms as one list in words, each once."""
+    *others, last = dict.fromkeys(form.help for form in forms)
+    return f"{', '.join(others)}, or {last}"
+
+
 def _ends(*suffixes: str) -> Callable[[str], bool]:
     return lambda data: data.lower().endswith(suffixes) and not Path(data).is_dir()
 
 
 FOLDER_FORMS = (
     FolderForm(
-        help=f"a training run's {RUN_FILE}, which stands for what the run was validated on",
+        help=f"a training run's {RUN_FILE} (the images that the run was validated on)",
         fits=lambda entries: RUN_FILE in entries,
         open=_run_part,
     ),
@@ -271,7 +277,7 @@ FOLDER_FORMS = (
     _packed("parquet files", PARQUET_SUFFIX, parquet_rows, below=HUB_FOLDER),
     _packed("tar shards", SHARD_SUFFIX, index_shards, below=HUB_FOLDER),
     FolderForm(
-        help=f"images and {TRUTH_FILE} or ImageNet's {DEVKIT}",
+        help=f"images with {TRUTH_FILE} or ImageNet's {DEVKIT}",
         fits=_is_flat,
         open=lambda folder: split_part(flat_folder(folder.files, folder.name, folder.around), folder.split),
     ),
@@ -297,29 +303,31 @@ DATA_FORMS = (
         open=synthetic,
         is_place=False,
     ),
-    DataForm(help="tar shards as name-{000..009}.tar", fits=_ends(SHARD_SUFFIX, *COMPRESSED_SUFFIXES), open=shards),
+    DataForm(help="tar shards (name-{000..009}.tar)", fits=_ends(SHARD_SUFFIX, *COMPRESSED_SUFFIXES), open=shards),
     DataForm(
-        help="parquet files as name-{000..009}.parquet",
+        help="parquet files (name-{000..009}.parquet)",
         fits=_ends(PARQUET_SUFFIX),
         open=parquet,
         packages=("pyarrow",),
     ),
     DataForm(
-        help="a list file as val_list.txt, with a path and a class per line",
+        help="a list file (val_list.txt) with a path and a class per line",
         fits=_ends(*LIST_SUFFIXES),
         open=list_file,
     ),
     DataForm(
-        help="a folder, a zip archive or a URL of one, with "
-        + ", or ".join(dict.fromkeys(form.help for form in FOLDER_FORMS)),
+        help="a folder (also zipped or behind a URL)",
         fits=is_folder,
         open=open_folder,
     ),
 )
 """All forms of data; the first one that fits is taken."""
 
+DATA_WORDS, FOLDER_WORDS = _any_of(DATA_FORMS), _any_of(FOLDER_FORMS)
+"""All forms of data, and of folders, in words."""
+
 DATA_HELP = (
-    f"A data set: {'; '.join(form.help for form in DATA_FORMS)}. "
-    f"{', '.join(f':{split}' for split in SPLITS[:-1])} or :{SPLITS[-1]} behind it picks a part."
+    f"A data set: {DATA_WORDS}. A folder holds {FOLDER_WORDS}. "
+    f"{', '.join(f':{split}' for split in SPLITS[:-1])} or :{SPLITS[-1]} behind the name picks a part."
 )
 """Help text of options that name a data set."""

@@ -69,25 +69,25 @@ class GraphOptions:
     the bundle's own image size."""
 
     opset: int = 17
-    """Version of the ONNX operators, from 11; converters of the last years agree on 17."""
+    """Version of the ONNX operators, from 11; converters of recent years agree on 17."""
     fixed_batch: int | None = None
-    """Number of images that every call has; any number by default."""
+    """Number of images in every call (default: any)."""
     free_size: bool = False
-    """Images of any height and width, instead of the bundle's."""
+    """Take images of any height and width, not only of the bundle's."""
     precision: Literal["float32", "float16"] = "float32"
     """Numbers in which the network computes: float16 halves the file; inputs and outputs stay float32."""
     input_name: str | None = None
-    """Name of the input; by default `pixels` or `image`, after its values."""
+    """Name of the input (default: `pixels`, or `image` with --image-input)."""
     output_name: str | None = None
-    """Name of the output; by default `logits`, `embedding` or `probabilities`, after its values."""
+    """Name of the output (default: `logits`, `embedding` or `probabilities`, whichever it gives)."""
     image_input: bool = False
-    """8-bit images (N, H, W, C) in, normalised inside."""
+    """Take 8-bit images (N, H, W, C), which the graph normalises itself."""
     probabilities: bool = False
-    """Probabilities out, by the model's activation: a softmax, or a sigmoid of each class."""
+    """Give probabilities, by the model's activation: a softmax, or a sigmoid of each class."""
     top_k: int | None = None
-    """Two more outputs: the k largest, and their class indices."""
+    """Add two outputs: this many largest values, and their class indices."""
     class_maps: bool = False
-    """One more output: the class-activation maps (N, K, H', W'), whose spatial mean is the logits."""
+    """Add an output: the class-activation maps (N, K, H', W'), whose spatial mean is the logits."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,9 +16,9 @@ from xception.interchange.vamc import nearest_calibrate_mode
 TargetKind = Literal["bundle", "folder", "pack"]
 
 TARGET_KINDS: Mapping[TargetKind, str] = {
-    "bundle": "write bundles in these forms",
-    "folder": "write folders that these programs load",
-    "pack": "write packs to carry to these vendors' chips",
+    "bundle": "make a bundle in that form",
+    "folder": "make a folder that the program loads",
+    "pack": "make a pack to carry to the vendor's chip",
 }
 """Kinds of targets, in the words of the help text."""
 
@@ -141,7 +141,7 @@ def export_target(to: str) -> ExportTarget:
 def targets_sentence() -> str:
     """All targets in words, by their kinds."""
     names = {kind: [to for to, target in EXPORT_TARGETS.items() if target.kind == kind] for kind in TARGET_KINDS}
-    return "; ".join(f"{', '.join(names[kind])} {words}" for kind, words in TARGET_KINDS.items())
+    return " ".join(f"{', '.join(names[kind])} {words}." for kind, words in TARGET_KINDS.items())
 
 
 def write_export(request: ExportRequest) -> Path:

@@ -38,27 +38,27 @@ class Limits:
     """
 
     timeout_s: float = 10.0
-    """Time until a request's deadline where it states none, and the most that it may state."""
+    """Seconds that a request may take; it may ask for fewer."""
     max_body_mb: int = 16
-    """Mebibytes of a body, as it comes and inflated."""
+    """Largest body of a request in mebibytes, both as it comes and inflated."""
     max_bodies_mb: int = 256
-    """Mebibytes of all bodies at once: those of requests, and replies until they are sent."""
+    """Largest size of all bodies at once in mebibytes: those of requests, and replies until they are sent."""
     max_images: int = 64
-    """Images of one request."""
+    """Most images in one request."""
     max_pixels: int = 50_000_000
-    """Pixels of one image."""
+    """Most pixels in one image."""
     max_queued: int = 256
-    """Images that wait for a model."""
+    """Most images that wait for one model."""
     max_header_kb: int = 32
-    """Kibibytes of a request's headers."""
+    """Largest headers of a request in kibibytes."""
     header_timeout_s: float = 10.0
-    """Time for a request's headers, and between the requests of a connection."""
+    """Seconds for a request's headers, and between two requests of a connection."""
     body_timeout_s: float = 30.0
-    """Time for a request's body, and for its client to take the reply."""
+    """Seconds for a request's body, and for its client to take the reply."""
     max_connections: int = 1024
-    """Connections at once."""
+    """Most connections at once."""
     drain_s: int = 30
-    """Time for the answers that are due when the server is told to end."""
+    """Seconds for the answers that are still due when the server is told to end."""
 
     def __post_init__(self) -> None:
         for limit in fields(self):
