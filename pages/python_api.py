@@ -25,6 +25,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "Benchmark",
         "result_page",
         "ResultPage",
+        "Chart",
     ),
     "Make one": (
         "convert_checkpoint",
@@ -35,6 +36,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "load_recipe",
         "Recipe",
         "train_network",
+        "read_history",
+        "History",
         "export_bundle",
         "GraphOptions",
         "quantize_bundle",

@@ -9,6 +9,7 @@ _HOMES = {
     "Adoption": "xception.adoption.adopt",
     "Benchmark": "xception.speed.benchmark",
     "Bundle": "xception.bundle",
+    "Chart": "xception.charts",
     "Comparison": "xception.tasks.compare",
     "Compute": "xception.backends.base",
     "Conversion": "xception.convert.conversion",
@@ -17,15 +18,16 @@ _HOMES = {
     "Failure": "xception.pipeline.lane",
     "GraphOptions": "xception.export.program",
     "GraphStatements": "xception.adoption.statements",
+    "History": "xception.train.logs",
     "ImageClassifier": "xception.classifier",
     "Item": "xception.data.source",
     "Labels": "xception.labels",
-    "ResultPage": "xception.report.notebook",
     "Prediction": "xception.pipeline.prediction",
     "Predictions": "xception.tasks.predictions",
     "Preprocess": "xception.preprocess",
     "Quantization": "xception.quantize.record",
     "Recipe": "xception.train.recipe",
+    "ResultPage": "xception.report.notebook",
     "Source": "xception.data.source",
     "UsageError": "xception.errors",
     "VARIANTS": "xception.arch.variants",
@@ -44,9 +46,10 @@ _HOMES = {
     "load_recipe": "xception.train.recipe",
     "open_bundle": "xception.bundle",
     "open_source": "xception.data.sources",
-    "result_page": "xception.report.notebook",
     "predict": "xception.tasks.predict",
     "quantize_bundle": "xception.quantize.quantize",
+    "read_history": "xception.train.logs",
+    "result_page": "xception.report.notebook",
     "sign_bundle": "xception.signature",
     "train_network": "xception.train.trainer",
     "verify_signature": "xception.signature",
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from xception.backends.base import Compute as Compute
     from xception.bundle import Bundle as Bundle
     from xception.bundle import open_bundle as open_bundle
+    from xception.charts import Chart as Chart
     from xception.classifier import ImageClassifier as ImageClassifier
     from xception.classifier import load as load
     from xception.convert.conversion import Conversion as Conversion
@@ -98,6 +102,8 @@ if TYPE_CHECKING:
     from xception.tasks.evaluation import Evaluation as Evaluation
     from xception.tasks.predict import predict as predict
     from xception.tasks.predictions import Predictions as Predictions
+    from xception.train.logs import History as History
+    from xception.train.logs import read_history as read_history
     from xception.train.recipe import Recipe as Recipe
     from xception.train.recipe import load_recipe as load_recipe
     from xception.train.trainer import train_network as train_network
