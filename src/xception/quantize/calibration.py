@@ -119,7 +119,7 @@ def split(calibration: Source, validation: Source | None, images: int) -> tuple[
     if validation is None and not len(rest):
         raise InputError(
             f"{calibration.name} has {len(calibration)} images, which leaves none to judge the result on after "
-            f"{images} for calibration; pass --validation DATA or fewer --images"
+            f"{images} for calibration; pass --validation DATA or fewer --calibration-images"
         )
     held_out = validation or rest
     check_disjoint(chosen, held_out)
