@@ -30,8 +30,9 @@ FAULTS = '<p style="color: #ccc; background: #fff">pale</p><img src="data:,"><bu
 """A text that is hard to see, and a picture and a button without a name."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # Not longer than this module: no other check could run an event loop while Playwright's runs.
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
