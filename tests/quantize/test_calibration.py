@@ -73,7 +73,7 @@ def test_too_few_images_are_refused(reader: Bundle, tmp_path: Path) -> None:
 
 
 def test_calibration_must_leave_images_to_judge_on() -> None:
-    with pytest.raises(InputError, match="leaves none to judge the result on .* fewer --calibration-images"):
+    with pytest.raises(InputError, match=r"leaves none to judge the result on .* fewer --calibration-images"):
         split(labelled(60), None, 60)
 
 
