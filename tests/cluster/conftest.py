@@ -27,6 +27,7 @@ os.environ |= {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 
+from tests.support.children import command_of, started_by  # noqa: E402
 from tests.support.faulty_storage import FaultyStorage  # noqa: E402
 
 BUCKET = "cluster"
@@ -65,26 +66,7 @@ class Nodes:
 
 def actors() -> list[int]:
     """Processes of this cluster that predict shards."""
-    return [pid for pid in _below(os.getpid()) if "ShardPredictor" in _command(pid)]
-
-
-def _below(pid: int) -> Iterator[int]:
-    """The processes that a process started, and those that they did."""
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children = list(map(int, task.read_text().split()))
-        except OSError:
-            continue
-        for child in children:
-            yield child
-            yield from _below(child)
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
+    return [pid for pid in started_by(os.getpid()) if "ShardPredictor" in command_of(pid)]
 
 
 @contextmanager
