@@ -1,10 +1,12 @@
 """The benchmark of the server counts what it sees."""
 
+import asyncio
+import socket
 from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.serving import Tally, closed_loop, counted_loop, open_loop, photo_request, run
+from benchmarks.serving import Client, Tally, closed_loop, counted_loop, open_loop, photo_request, run
 from tests.serve.running import Running, opened, running
 from tests.support.samples import encoded, picture
 from xception.bundle import Bundle
@@ -41,3 +43,32 @@ def test_so_many_requests_are_asked_as_are_wanted(server: Running) -> None:
     request = photo_request(encoded(picture(), "JPEG"), 60.0)
     asked, _ = run(lambda client: counted_loop(client, 3, 10), server.port, request)
     assert asked.tally.counts == {200: 10}
+
+
+def test_clients_leave_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.serving.PATIENCE_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        crowd, _ = run(lambda client: open_loop(client, rate=100.0, seconds=0.1), silent.getsockname()[1], b"")
+    assert set(crowd.tally.counts) == {0}
+
+
+def test_clients_pass_over_connections_that_the_server_closed() -> None:
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(reply)
+        writer.close()
+        await writer.wait_closed()
+
+    async def ask_twice() -> dict[int, int]:
+        async with await asyncio.start_server(answer_once, "127.0.0.1", 0) as server:
+            client = Client(server.sockets[0].getsockname()[1], b"GET / HTTP/1.1\r\n\r\n")
+            await client.ask()
+            while not client.idle[0][0].at_eof():
+                await asyncio.sleep(0)
+            await client.ask()
+            await client.close()
+        return client.tally.counts
+
+    assert asyncio.run(ask_twice()) == {200: 2}
