@@ -29,7 +29,7 @@ from xception.data.pixels import pixels
 from xception.data.source import Item
 from xception.pipeline import stream
 from xception.pipeline.cores import Cores
-from xception.pipeline.lane import WORKERS_PER_CORE, Lane
+from xception.pipeline.lane import Lane
 from xception.pipeline.timing import interleaved
 from xception.preprocess import Preprocess
 
@@ -83,7 +83,7 @@ def _lines(count: int, items: tuple[Item, ...], preprocess: Preprocess, argument
     lanes = {name: Lane.of(Device(arguments.rate), preprocess, cores=of) for name, of in cores.items()}
     work: dict[str, Callable[[], float]] = {"decoding alone": lambda: _cpu_s(lambda: _decode(items, preprocess, count))}
     for name, lane in lanes.items():
-        classify = partial(_classify, items, lane, arguments.batch, WORKERS_PER_CORE * count)
+        classify = partial(_classify, items, lane, arguments.batch, lane.cores.workers)
         work[name] = partial(_cpu_s, classify)
     rounds = interleaved(work, warmup=1, repeats=arguments.repeats)
     cores["processes"].close()

@@ -15,8 +15,7 @@ from xception.data.inventory import EMPTY, Inventory, inventory_of
 from xception.data.look_alikes import Fingerprint, image_fingerprint, look_alikes
 from xception.data.source import Item, Source, Target, indices_of
 from xception.errors import DecodeError
-from xception.machine import cores
-from xception.pipeline.lane import WORKERS_PER_CORE
+from xception.pipeline.cores import Cores
 from xception.pipeline.overlap import overlap
 from xception.tables import ResultTable, TableResult
 from xception.tasks.provenance import DataFingerprint, ResultProvenance, provenance_of
@@ -109,12 +108,12 @@ def check_source(
         source: the data set.
         not_in: other ones, which should have no image in common with it.
         known: findings from before the images were looked at.
-        workers: threads that read and decode, by default two per core.
+        workers: threads that read and decode, by default one more than cores.
 
     Raises:
         MissingExtra: imagehash is not installed.
     """
-    workers = workers or WORKERS_PER_CORE * cores()
+    workers = workers or Cores().workers
     fingerprint, apart = DataFingerprint(), [DataFingerprint() for _ in not_in]
     looked = list(_look_at(fingerprint.watch(source), workers))
     others = [

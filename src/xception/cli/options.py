@@ -58,7 +58,9 @@ NotIn = Annotated[
 ]
 Readers = Annotated[
     int | None,
-    Parameter(help="Threads that read and prepare images (default: two per core); raise it where reading is slow."),
+    Parameter(
+        help="Threads that read and prepare images (default: one more than cores); raise it where reading is slow."
+    ),
 ]
 
 

@@ -30,7 +30,7 @@ from xception.data.synthetic import noise_source
 from xception.errors import EnvironmentFault, InputError, UsageError
 from xception.machine import cache_folder, cores, fingerprint
 from xception.outputs import write_file
-from xception.pipeline.lane import WORKERS_PER_CORE, Lane, Ready, Scored, prepared
+from xception.pipeline.lane import Lane, Ready, Scored, prepared
 from xception.pipeline.stream import run_lanes
 from xception.pipeline.timing import interleaved
 
@@ -206,7 +206,7 @@ def _repeated(items: Sequence[Item], way: Way) -> Sequence[Item]:
 
 def _logits(bundle: Bundle, session: Session, items: Sequence[Item], batch: int, mode: Mode) -> Logits:
     lane, size = Lane.of(session, bundle.model.preprocess, mode=mode), session.facts.batch_size or batch
-    outcomes = run_lanes([lane], items, size, workers=WORKERS_PER_CORE * cores())
+    outcomes = run_lanes([lane], items, size, workers=lane.cores.workers)
     return np.stack([outcome.logits for (outcome,) in outcomes if isinstance(outcome, Scored)])
 
 

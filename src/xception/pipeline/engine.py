@@ -30,7 +30,7 @@ from xception.machine import cores
 from xception.pipeline.autotune import Choice, autotune
 from xception.pipeline.batches import Arrivals
 from xception.pipeline.cores import Cores, processes_for
-from xception.pipeline.lane import WORKERS_PER_CORE, Failure, Lane, Scored
+from xception.pipeline.lane import Failure, Lane, Scored
 from xception.pipeline.prediction import Prediction, check_threshold, prediction
 from xception.pipeline.stream import OutcomePerLane, run_lanes, stream_lanes
 
@@ -93,7 +93,7 @@ class Engine:
                 for a slower part of itself, and fewer for few images.
             mode: see `Mode`; by default `reference` where answers are judged and `exact` where they are used.
             batch_size: images per inference, by default 8; a graph's own, where that is fixed, goes before.
-            workers: threads of a stream, by default two per core; more help where reading is slow.
+            workers: threads of a stream, by default one more than cores; more help where reading is slow.
             processes: processes that prepare images in place of the threads, which only read them then; by default
                 none up to 4 cores or for few images, else one per core. 0 for threads.
             source: the images that are to come, if they are known: their number decides on the instances and the
@@ -141,7 +141,7 @@ class Engine:
             bundle=bundle,
             lane=lane,
             batch_size=session.facts.batch_size or batch_size or default,
-            workers=workers or WORKERS_PER_CORE * lane.cores.count,
+            workers=workers or lane.cores.workers,
             mode=mode,
             precision=bundle.model.precision,
         )

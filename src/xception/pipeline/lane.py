@@ -24,9 +24,6 @@ from xception.preprocess import Levels, Preprocess
 
 STAGES = ("read", "preprocess", "infer", "postprocess")
 
-WORKERS_PER_CORE = 2
-"""Threads that read and prepare images by default: one reads while the other computes."""
-
 
 @dataclass(frozen=True, slots=True)
 class Failure:

@@ -22,7 +22,7 @@ from xception.data.pixels import Mode, pixels
 from xception.data.source import Item
 from xception.pipeline.cores import Cores
 from xception.pipeline.engine import Engine
-from xception.pipeline.lane import WORKERS_PER_CORE, Clocks, Failure
+from xception.pipeline.lane import Clocks, Failure
 from xception.preprocess import whole_levels
 from xception.serve.batcher import Batcher
 from xception.serve.limits import Limits
@@ -120,7 +120,7 @@ class ServedModel:
         runner = _Runner(engine, limits.max_pixels)
         facts = session.facts
         # On a CPU a call keeps a core busy from its first image on; calls beyond that would wait inside.
-        calls = cores.count if facts.threads else facts.instances + WORKERS_PER_CORE * cores.count
+        calls = cores.count if facts.threads else facts.instances + cores.workers
         batcher: Batcher[Work, Answer] = Batcher(
             runner,
             kind=_kind,
