@@ -184,14 +184,14 @@ class Gate:
 
 @contextmanager
 def gated(service: Service, **limits: Any) -> Iterator[tuple[Service, Gate]]:
-    """The service with its model behind a gate, which takes one image at a time."""
+    """The service with its model behind a gate, which takes one image at a time, however slow the machine is."""
     gate = Gate()
     sizes = {"batch_size": 1, "calls_at_once": 1, "max_queued": 1}
     batcher: Batcher[Any, Answer] = Batcher(gate, **sizes)
     batcher.start()
     model = replace(service.models["digits"], batcher=batcher)
     try:
-        yield replace(service, models={"digits": model}, limits=Limits(**limits)), gate
+        yield replace(service, models={"digits": model}, limits=Limits(**{"timeout_s": HANG_S} | limits)), gate
     finally:
         gate.open.set()
         batcher.close()
