@@ -1,6 +1,8 @@
 """One small model, written once in each of its forms."""
 
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +127,17 @@ class S3Server:
         """Make a bucket; returns its URL."""
         self.client.create_bucket(Bucket=name)
         return f"s3://{name}"
+
+    @contextmanager
+    def refusing_credentials(self) -> Iterator[None]:
+        """Know nobody's credentials for the time of a block."""
+        self._ask_credentials_after("0")
+        yield
+        self._ask_credentials_after("inf")
+
+    def _ask_credentials_after(self, requests: str) -> None:
+        url = f"{self.client.meta.endpoint_url}/moto-api/reset-auth"
+        urllib.request.urlopen(urllib.request.Request(url, requests.encode(), {"Content-Type": "text/plain"})).close()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import pytest
 
 from tests.data.forms import CLASSES, CONTENT, FORMS, all_files, zip_bytes
 from tests.data.web import WebServer
+from tests.support.children import in_child
 from xception import network
 from xception.data.folder import image_files
 from xception.data.remote import RemoteFiles, is_remote
@@ -40,6 +41,19 @@ def test_files_behind_a_url_are_listed_and_read(place: str, s3: str, web: WebSer
     with files.open(name) as file:
         file.seek(9)
         assert file.read() == FILES[name][9:]
+
+
+@pytest.mark.parametrize("place", ["s3", "web"])
+def test_a_fork_reads_files_that_the_process_before_it_has_read(place: str, s3: str, web: WebServer) -> None:
+    name, files = FORMS["tar shards"].replace("{000..002}", "000"), RemoteFiles(s3 if place == "s3" else web.url)
+    content = files.read(name)
+
+    def read() -> None:
+        if (files.read(name), files.span(name, 5, 9)) != (content, content[5:14]):
+            raise ValueError("other bytes")
+
+    assert in_child(read) == 0
+    assert files.read(name) == content
 
 
 def test_many_threads_read_at_once(s3: str) -> None:

@@ -4,13 +4,16 @@ import errno
 import os
 from collections.abc import Iterator
 from threading import Thread
+from typing import ClassVar
 
 import pytest
 
 from tests.conftest import S3Server
 from tests.support.faulty_storage import FAULTS, Fault, FaultyStorage
+from xception.data import remote
 from xception.data.images import open_images
 from xception.data.remote_store import RemoteStore, open_store
+from xception.data.source import insisting
 from xception.data.store import LocalStore
 from xception.errors import EnvironmentFault, UsageError
 
@@ -153,10 +156,35 @@ def test_an_unreachable_storage_is_named(bucket: str, monkeypatch: pytest.Monkey
     _forget_clients()
 
 
-def test_what_the_credentials_do_not_allow_is_named(store: RemoteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError("Access Denied")
+def test_what_the_credentials_do_not_allow_is_named(store: RemoteStore, s3_server: S3Server) -> None:
+    store.put("a", b"here before")
+    with s3_server.refusing_credentials():
+        for verb, ask in {
+            "write": lambda: store.put("a", b""),
+            "read": lambda: store.read("a"),
+            "remove": lambda: store.remove("a"),
+        }.items():
+            with pytest.raises(EnvironmentFault, match=f"cannot {verb} .*/a: the credentials at hand do not allow it"):
+                ask()
+        with pytest.raises(EnvironmentFault, match=r"cannot write .*/b: the credentials"):
+            store.create("b", b"")
+    assert (store.read("a"), list(store.names())) == (b"here before", ["a"])
 
-    monkeypatch.setattr(store._fs, "pipe_file", refuse)
-    with pytest.raises(EnvironmentFault, match="the credentials at hand do not allow it"):
-        store.put("a", b"")
+
+def test_an_image_whose_server_refuses_the_credentials_is_no_failed_image(s3: str, s3_server: S3Server) -> None:
+    item = insisting(open_images([f"{s3}/flat/val"])[0])
+    said = "may not be read with the credentials at hand; check these"
+    with s3_server.refusing_credentials(), pytest.raises(EnvironmentFault, match=said):
+        item.load()
+    assert item.load()
+
+
+def test_an_object_that_nobody_may_read_is_a_failed_image() -> None:
+    class Refusal(PermissionError):
+        response: ClassVar = {"Error": {"Code": "AccessDenied"}}
+
+    def refuse() -> bytes:
+        raise PermissionError("Access Denied") from Refusal()
+
+    with pytest.raises(PermissionError, match="s3://a/b may not be read with the credentials at hand"):
+        remote._asked("s3://a/b", refuse)

@@ -1,5 +1,6 @@
 import errno
 import os
+import resource
 import signal
 import stat
 from pathlib import Path
@@ -7,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from tests.support.children import in_child
+from tests.support.children import FULL, in_child
 from xception.data.store import LocalStore
 from xception.errors import EnvironmentFault
 
@@ -105,4 +106,16 @@ def test_a_full_disk_leaves_the_old_object(store: LocalStore, monkeypatch: pytes
         store.put("a", b"new")
     with pytest.raises(EnvironmentFault, match="make room and run the same again"):
         store.create("b", b"new")
+    assert [(path.name, path.read_bytes()) for path in store.root.iterdir()] == [("a", b"old")]
+
+
+def test_an_object_that_the_system_takes_in_part_only_is_not_there(store: LocalStore) -> None:
+    """The limit on the size of files makes the kernel stop in the middle of one, as it does on a full disk."""
+
+    def put_too_much() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        store.put("a", bytes(8192))
+
+    store.put("a", b"old")
+    assert in_child(put_too_much) == FULL
     assert [(path.name, path.read_bytes()) for path in store.root.iterdir()] == [("a", b"old")]

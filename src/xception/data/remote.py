@@ -1,5 +1,6 @@
 """Files behind a URL, by way of fsspec: s3, http and others."""
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, unquote
@@ -26,8 +27,17 @@ ERROR_HINTS = {
 }
 
 
+REFUSED_CREDENTIALS = frozenset(
+    {
+        *("ExpiredToken", "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidToken", "RequestTimeTooSkewed"),
+        *("SignatureDoesNotMatch", "TokenRefreshRequired"),
+    }
+)
+"""Codes of S3 servers that refuse the credentials themselves, whatever is asked for with them."""
+
+
 class Unreachable(OSError):
-    """A server that gave no answer to any attempt, whatever it has."""
+    """A server that gave no answer to any attempt, or does not take the credentials, whatever it has."""
 
 
 def is_remote(place: str) -> bool:
@@ -91,11 +101,24 @@ class RemoteFiles:
             EnvironmentFault: the package for this kind is not installed.
         """
         self.place = without_credentials(url.rstrip("/"))
-        self._fs, root = filesystem(url.rstrip("/"), "read")
+        self._url = url.rstrip("/")
+        self._connect()
+        self._fs.invalidate_cache()
+
+    def _connect(self) -> None:
+        """Open the file system in this process."""
+        self._process = os.getpid()
+        self._opened, root = filesystem(self._url, "read")
         self._root = root.rstrip("/")
         self._is_web = self._root.startswith(("http://", "https://"))
-        self._quick = S3Reads(self._fs) if url.partition("://")[0] in S3 else None
-        self._fs.invalidate_cache()
+        self._quick = S3Reads(self._opened) if self._url.partition("://")[0] in S3 else None
+
+    @property
+    def _fs(self) -> Any:
+        """The file system; another one in a fork, which has none of the threads of the process before it."""
+        if self._process != os.getpid():
+            self._connect()
+        return self._opened
 
     def entries(self, folder: str = "") -> set[str]:
         path = self._path(folder).rstrip("/") + "/" * self._is_web
@@ -150,11 +173,19 @@ def _asked(place: str, ask: Callable[[], T]) -> T:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{place} does not exist; check its spelling, and the bucket or server") from error
     except PermissionError as error:
-        raise PermissionError(f"{place} may not be read with the credentials at hand; check these") from error
+        refusal = Unreachable if _refusal(error) in REFUSED_CREDENTIALS else PermissionError
+        raise refusal(f"{place} may not be read with the credentials at hand; check these") from error
     except XceptionError as error:  # a redirect that is not followed
         raise OSError(str(error)) from error
     except Exception as error:
         hint = ERROR_HINTS.get(type(error).__name__, "check the address, the network and the credentials")
         said = without_credentials(str(error)) or type(error).__name__
-        kind = Unreachable if is_passing(error) else OSError
+        is_of_all = is_passing(error) or type(error).__name__ in ERROR_HINTS or _refusal(error) in REFUSED_CREDENTIALS
+        kind = Unreachable if is_of_all else OSError
         raise kind(f"cannot read {place}: {said}; {hint}") from error
+
+
+def _refusal(error: BaseException) -> str | None:
+    """The code of an S3 server's refusal, which the error holds that this one was made of."""
+    response = getattr(error.__cause__, "response", None)
+    return response.get("Error", {}).get("Code") if isinstance(response, dict) else None
