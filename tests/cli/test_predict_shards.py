@@ -3,11 +3,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import S3Server
 from tests.support.samples import write_folder
 from xception.bundle import Bundle
 from xception.cli.app import run
 from xception.cli.predict_shards import efficiency_sentence, progress_sentence
-from xception.tasks.workers import Watch, WorkerRate
+from xception.data.remote_store import open_store
+from xception.tasks.watch import Scaling, Watch, WorkerRate
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -56,6 +58,32 @@ def test_what_is_not_whole_is_not_finished(
     assert "images is 21 there and 14 here" in capsys.readouterr().err
 
 
+def test_shards_that_were_changed_in_a_storage_are_named_and_done_again(
+    command: list[str], s3_server: S3Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = f"{s3_server.bucket('changed')}/out"
+    assert run([*command, out]) == 0
+    store, rows, report = open_store(out), "shard-00000002.parquet", "shard-00000002.json"
+    whole = {name: store.read(name) for name in store.names()}
+
+    def change(name: str, content: bytes | None) -> None:
+        store.remove(name) if content is None else store.put(name, content)
+
+    for name, content, said in (
+        (rows, None, f"{out}/{rows} is not what was written there: it is missing"),
+        (rows, whole[rows][:-1], f"it has {len(whole[rows]) - 1} bytes instead of {len(whole[rows])}"),
+        (rows, whole[rows][:-1] + b"x", "its SHA-256 is another one"),
+        (report, None, "1 of the 6 shards"),
+        (report, whole[report][:-9], "1 of the 6 shards"),
+    ):
+        change(name, content)
+        assert run(["predict", "--out", out, "--finish"]) == 3
+        assert said in capsys.readouterr().err
+        change(report, None)
+        assert run([*command, out]) == 0
+        assert {name: store.read(name) for name in store.names()} == whole
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -99,9 +127,22 @@ def test_figures_of_a_folder_of_shards_are_those_of_one_process(
         assert found[0][figure] == found[1][figure]
 
 
-def test_progress_names_the_slowest_worker_and_scaling_where_it_is_known() -> None:
-    watch = Watch(left=3, failed=2, rates=[WorkerRate(90, 1.0), WorkerRate(70, 1.0), WorkerRate()])
+def test_progress_names_the_slowest_worker() -> None:
+    watch = Watch(left=3, failed=2, rates={"1": WorkerRate(90, 1.0), "2": WorkerRate(70, 1.0)})
     assert "3 shards left, 2 images failed, slowest worker 2 with 70 images/s" in progress_sentence(watch)
-    assert "efficiency" not in efficiency_sentence(watch)
-    watch.alone_images_per_s = 80.0
-    assert "scaling efficiency 67%" in efficiency_sentence(watch)
+    del watch.rates["1"]
+    assert progress_sentence(watch).endswith("3 shards left, 2 images failed")
+
+
+@pytest.mark.parametrize(
+    ("together", "alone", "said"),
+    [
+        (70.0, [80.0], "; scaling efficiency 88%: 140.0 images/s while all 2 worked, and 80.0 of one while no other"),
+        (70.0, [60.0], "; scaling efficiency unknown, since the shards' rates differ too much: 140.0 images/s while"),
+        (70.0, [], "images/s"),
+    ],
+)
+def test_scaling_is_stated_where_it_is_known(together: float, alone: list[float], said: str) -> None:
+    watch = Watch(left=0, scaling=Scaling(([together] * 4, [together] * 4), alone))
+    assert said in efficiency_sentence(watch)
+    assert ("efficiency" in efficiency_sentence(watch)) == bool(alone)

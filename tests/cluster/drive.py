@@ -1,14 +1,18 @@
 """One process that predicts all shards of a result, by itself or as the driver on a Ray cluster:
 
-    python -m tests.cluster.drive BUNDLE SOURCE OUT [--ray ADDRESS] [--careless]
+    python -m tests.cluster.drive BUNDLE SOURCE OUT [--ray ADDRESS] [--careless] [--deadly KEY]
 
-With --careless, an object is first written by half: what a commit that is not atomic does.
+With --careless, an object is first written by half: what a commit that is not atomic does. With --deadly, the image of
+that key kills each process that reads it.
 """
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -16,7 +20,7 @@ from typing import TextIO
 from tests.cluster.sizes import IMAGES_PER_SHARD
 from xception.data.images import open_images
 from xception.data.remote_store import RemoteStore, open_store
-from xception.data.source import Source
+from xception.data.source import Item, Items, Source
 from xception.errors import XceptionError
 from xception.pipeline.engine import Engine
 from xception.scale.ray import Cluster, RayWork, predict_on_ray
@@ -37,7 +41,8 @@ def main() -> int:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    opener, store = partial(_opened, arguments.bundle, arguments.source), open_store(arguments.out)
+    opener = partial(_opened, arguments.bundle, arguments.source, arguments.deadly)
+    store = open_store(arguments.out)
     with opener() as (engine, source):
         plan = make_plan(engine, source, table="jsonl", images_per_shard=IMAGES_PER_SHARD)
         settle_plan(store, plan)
@@ -54,14 +59,26 @@ def _predict(arguments: argparse.Namespace) -> None:
         finish(store, plan)
 
 
-def _tell(out: TextIO, report: ShardReport) -> None:
+def _tell(out: TextIO, report: ShardReport, _: object) -> None:
     print("done", report.file, file=out, flush=True)
 
 
 @contextmanager
-def _opened(bundle: str, source: str) -> Iterator[tuple[Engine, Source]]:
+def _opened(bundle: str, images: str, deadly: str | None) -> Iterator[tuple[Engine, Source]]:
+    source = open_images([images])
+    if deadly:
+        source = Items(source.name, source.classes, tuple(_killing(item, deadly) for item in source))
     with Engine.open(bundle) as engine:
-        yield engine, open_images([source])
+        yield engine, source
+
+
+def _killing(item: Item, deadly: str) -> Item:
+    return replace(item, load=_die) if item.key.endswith(deadly) else item
+
+
+def _die() -> bytes:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return b""
 
 
 def _be_careless() -> None:
@@ -82,6 +99,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ray")
     parser.add_argument("--cpus", type=float, default=1)
     parser.add_argument("--careless", action="store_true")
+    parser.add_argument("--deadly")
     return parser.parse_args()
 
 

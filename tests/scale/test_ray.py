@@ -70,15 +70,17 @@ WORK = RayWork(opener=NOTHING, plan=NOTHING, store="out", folder=str(Path.cwd())
 
 def run(cluster: Cluster) -> list[ShardReport]:
     reports: list[ShardReport] = []
-    predict_on_ray(WORK, [0, 1], cluster, reports.append)
+    watch = predict_on_ray(WORK, [0, 1], cluster, lambda report, _: reports.append(report))
+    assert sum(rate.images for rate in watch.rates.values()) == sum(report.seen for report in reports)
     return reports
 
 
 REPORT = '{"plan":"p","file":"a","seen":2,"failed":0,"bytes":1,"sha256":"s","fingerprint":"0"}'
+DONE = f'{{"worker":"7 on a","busy_s":0.5,"report":{REPORT}}}'
 
 
 def test_the_part_of_the_cluster_that_was_asked_for_is_asked_of_ray(nodes: Nodes) -> None:
-    nodes.rows = [{"report": REPORT, "fault": ""}] * 2
+    nodes.rows = [{"done": DONE, "fault": ""}] * 2
     assert [report.file for report in run(Cluster(address="auto", actors=3, cpus_per_actor=2))] == ["a", "a"]
     assert nodes.has_ended
     assert nodes.asked["compute"] == {"min_size": 1, "max_size": 3, "max_tasks_in_flight_per_actor": 1}
@@ -90,7 +92,7 @@ def test_nothing_to_do_needs_no_cluster() -> None:
 
 
 def test_a_fault_of_an_actor_ends_the_run_with_its_sentence(nodes: Nodes) -> None:
-    nodes.rows = [{"report": "", "fault": "cannot write s3://a/b (on the node c)"}]
+    nodes.rows = [{"done": "", "fault": "cannot write s3://a/b (on the node c)"}]
     with pytest.raises(EnvironmentFault, match=r"cannot write s3://a/b \(on the node c\)"):
         run(Cluster(address="auto"))
     assert nodes.has_ended

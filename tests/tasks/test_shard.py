@@ -71,6 +71,7 @@ def test_what_is_done_is_not_computed_again(engine: Engine, tmp_path: Path) -> N
     plan = planned(engine, source, store)
     predict_shards(engine, source, plan, store, [0, 2])
     assert missing_shards(store, plan) == [1, 3]
+    assert missing_shards(store, plan, [3, 2]) == [3]
     unreadable = Items(source.name, source.classes, tuple(replace(item, load=lambda: b"") for item in source))
     done = content(store)
     predict_shards(engine, unreadable, plan, store, [0, 2])

@@ -20,7 +20,8 @@ from xception.pipeline.engine import Engine
 from xception.tasks import workers
 from xception.tasks.batch import finish, missing_shards
 from xception.tasks.plan import read_batch_manifest
-from xception.tasks.workers import Watch, WorkerRate, Workers
+from xception.tasks.watch import Watch
+from xception.tasks.workers import Workers
 
 
 def pictures(count: int, deadly: tuple[int, ...] = ()) -> Items:
@@ -68,7 +69,7 @@ def test_workers_give_what_one_process_gives_and_outlive_an_image_that_kills(
     assert (manifest.total, manifest.failed) == (20, 1)
     changed = {name for name, held in content(store).items() if held != sound[name]}
     assert changed == {"shard-00000001.jsonl.gz", "shard-00000001.json", "manifest.json"}
-    assert sum(rate.images for rate in watch.rates) == 20
+    assert sum(rate.images for rate in watch.rates.values()) == 20
     assert (watch.left, watch.failed) == (0, 1)
 
 
@@ -103,11 +104,3 @@ def test_a_worker_that_sees_other_images_is_refused(onnx_bundle: Bundle, tmp_pat
     opener = partial(opened, onnx_bundle.path, partial(pictures, 6))
     with pytest.raises(EnvironmentFault, match="images is 7 there and 6 here"):
         Workers(opener, plan, store.place, 1, HANG_S).run(plan.shards, lambda *_: None)
-
-
-def test_efficiency_is_stated_only_where_one_worker_ran_alone() -> None:
-    watch = Watch(left=0, rates=[WorkerRate(90, 1.0), WorkerRate(70, 1.0)])
-    assert watch.efficiency is None
-    watch.alone_images_per_s = 100.0
-    assert watch.efficiency == pytest.approx(0.8)
-    assert WorkerRate().images_per_s == 0.0

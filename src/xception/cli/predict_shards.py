@@ -35,7 +35,8 @@ from xception.tasks.plan import (
     same_plan,
     settle_plan,
 )
-from xception.tasks.workers import Watch, Workers
+from xception.tasks.watch import OnReport, Watch
+from xception.tasks.workers import Workers
 
 if TYPE_CHECKING:
     from xception.bundle import Bundle
@@ -238,7 +239,7 @@ def predict_into_shards(
         )
         settle_plan(store, plan)
         own = options.share(plan.shards)
-        missing = [shard for shard in missing_shards(store, plan) if shard in own]
+        missing = missing_shards(store, plan, own)
         if options.processes is None and not options.ray:
             _one_by_one(engine, source, plan, store, missing)
     if cluster := options.cluster:
@@ -255,20 +256,17 @@ def predict_into_shards(
 def _one_by_one(engine: Engine, source: Source, plan: BatchPlan, store: Store, missing: list[int]) -> None:
     with progress_bar() as progress:
         task = progress.add_task("predicting", total=sum(len(plan.images_of(shard)) for shard in missing))
-        predict_shards(engine, source, plan, store, missing, partial(progress.advance, task))
+
+        def show(_: ShardReport, watch: Watch) -> None:
+            progress.update(task, description=progress_sentence(watch))
+
+        predict_shards(engine, source, plan, store, missing, partial(progress.advance, task), show)
 
 
 def _together(workers: Workers, plan: BatchPlan, missing: list[int]) -> None:
-    with progress_bar() as progress:
-        task = progress.add_task("predicting", total=sum(len(plan.images_of(shard)) for shard in missing))
-
-        def show(report: ShardReport, watch: Watch) -> None:
-            progress.update(task, advance=report.seen + report.failed, description=progress_sentence(watch))
-
+    with _shown(plan, missing) as show:
         watch = workers.run(missing, show)
-    for number, rate in enumerate(watch.rates, 1):
-        say(f"worker {number}: {rate.images} images, {rate.images_per_s:.1f} images/s")
-    say(efficiency_sentence(watch))
+    _sum_up(watch)
 
 
 def _on_cluster(work: ShardedWork, plan: BatchPlan, out: str, cluster: "Cluster", missing: list[int]) -> None:
@@ -276,30 +274,51 @@ def _on_cluster(work: ShardedWork, plan: BatchPlan, out: str, cluster: "Cluster"
 
     job = RayWork(opener=work.opened, plan=plan, store=out, folder=str(Path.cwd()))
     # Ray prints what befalls its nodes to the standard output, which is for results here.
-    with redirect_stdout(sys.stderr), progress_bar() as progress:
+    with redirect_stdout(sys.stderr), _shown(plan, missing) as show:
+        watch = predict_on_ray(job, missing, cluster, show)
+    _sum_up(watch)
+
+
+@contextmanager
+def _shown(plan: BatchPlan, missing: list[int]) -> Iterator[OnReport]:
+    """A progress bar, and what moves it on."""
+    with progress_bar() as progress:
         task = progress.add_task("predicting", total=sum(len(plan.images_of(shard)) for shard in missing))
-        predict_on_ray(job, missing, cluster, lambda report: progress.advance(task, report.seen + report.failed))
+
+        def show(report: ShardReport, watch: Watch) -> None:
+            progress.update(task, advance=report.seen + report.failed, description=progress_sentence(watch))
+
+        yield show
+
+
+def _sum_up(watch: Watch) -> None:
+    for name, rate in watch.rates.items():
+        say(f"worker {name}: {rate.images} images, {rate.images_per_s:.1f} images/s")
+    if watch.rates:
+        say(efficiency_sentence(watch))
 
 
 def progress_sentence(watch: Watch) -> str:
     """The state of a run in a line."""
-    working = [(rate.images_per_s, number) for number, rate in enumerate(watch.rates, 1) if rate.images]
-    rate, slowest = min(working)
-    return (
-        f"{watch.images_per_s:.0f} images/s, {watch.left} shards left, {watch.failed} images failed, slowest worker "
-        f"{slowest} with {rate:.0f} images/s"
-    )
+    state = f"{watch.images_per_s:.0f} images/s, {watch.left} shards left, {watch.failed} images failed"
+    if len(watch.rates) < 2:
+        return state
+    rate, slowest = min((rate.images_per_s, name) for name, rate in watch.rates.items())
+    return f"{state}, slowest worker {slowest} with {rate:.0f} images/s"
 
 
 def efficiency_sentence(watch: Watch) -> str:
     """The scaling of a run, where it was measured."""
-    together = f"together {watch.images_per_s:.1f} images/s"
-    if watch.efficiency is None or watch.alone_images_per_s is None:
+    together, scaling = f"together {watch.images_per_s:.1f} images/s", watch.scaling
+    if not scaling.is_measured:
         return together
-    return (
-        f"{together}; scaling efficiency {watch.efficiency:.0%}: the workers' own rates, compared with "
-        f"{watch.alone_images_per_s:.1f} images/s of one that did the first shard while no other ran"
+    compared = (
+        f"{scaling.together_images_per_s:.1f} images/s while all {len(scaling.together)} worked, and "
+        f"{scaling.solo_images_per_s:.1f} of one while no other did"
     )
+    if scaling.efficiency is None:
+        return f"{together}; scaling efficiency unknown, since the shards' rates differ too much: {compared}"
+    return f"{together}; scaling efficiency {scaling.efficiency:.0%}: {compared}"
 
 
 def _told(manifest: BatchManifest, store: Store, *, again: int = 0) -> BatchManifest:

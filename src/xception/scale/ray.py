@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
+from time import perf_counter
 from typing import Any, TypeVar
 
 import msgspec
@@ -26,6 +27,7 @@ from xception.inputs import parse_json
 from xception.pipeline.engine import Engine
 from xception.tasks.plan import BatchPlan, ShardReport, same_plan, settle_plan
 from xception.tasks.shard import predict_shard
+from xception.tasks.watch import OnReport, Watch
 from xception.tasks.workers import Opener
 
 T = TypeVar("T")
@@ -70,6 +72,15 @@ class RayWork:
     """The working directory of whoever named the images and the model."""
 
 
+class DoneShard(msgspec.Struct, frozen=True, kw_only=True):
+    """A shard that an actor has done."""
+
+    worker: str
+    """The actor's process and node."""
+    busy_s: float
+    report: ShardReport
+
+
 class ShardPredictor:
     """An actor: it opens the model once, and does one shard after the other.
 
@@ -83,13 +94,16 @@ class ShardPredictor:
         self._open = ExitStack()
 
     def __call__(self, row: dict[str, int]) -> dict[str, str]:
-        """The report on a shard as JSON, or the sentence on what failed."""
+        """The report on a shard and the seconds that it took as JSON, or the sentence on what failed."""
+        node = socket.gethostname()
         try:
             engine, source = self._opened
+            begun_s = perf_counter()
             report = predict_shard(engine, source, self._work.plan, row["shard"], open_store(self._work.store))
         except XceptionError as error:
-            return {"report": "", "fault": f"{error} (on the node {socket.gethostname()})"}
-        return {"report": msgspec.json.encode(report).decode(), "fault": ""}
+            return {"done": "", "fault": f"{error} (on the node {node})"}
+        done = DoneShard(worker=f"{os.getpid()} on {node}", busy_s=perf_counter() - begun_s, report=report)
+        return {"done": msgspec.json.encode(done).decode(), "fault": ""}
 
     @cached_property
     def _opened(self) -> tuple[Engine, Source]:
@@ -105,27 +119,28 @@ class ShardPredictor:
 
 
 def predict_on_ray(
-    work: RayWork, shards: Sequence[int], cluster: Cluster, on_shard: Callable[[ShardReport], object] = lambda _: None
-) -> None:
-    """Do some shards on a Ray cluster.
+    work: RayWork, shards: Sequence[int], cluster: Cluster, on_report: OnReport = lambda *_: None
+) -> Watch:
+    """Do some shards on a Ray cluster; returns what each actor did.
 
     Args:
         work: the engine, the images, the plan and the place of the result.
         shards: their numbers.
         cluster: where, and how much of it.
-        on_shard: is told of each shard that is done.
+        on_report: is told of each shard that is done.
 
     Raises:
         UsageError: no address of a cluster.
-        EnvironmentFault: the cluster cannot be reached, has another version or no room, or no shard ended in time.
-        InputError: a node lacks the model, the images or the place of the result.
+        EnvironmentFault: the cluster cannot be reached, has another version or no room, or no shard ended in time; or a
+            node lacks the model, the images or the place of the result.
     """
+    watch = Watch(left=len(shards))
     if not shards:
-        return
+        return watch
     with _connected(cluster) as ray:
         _require_room(ray, cluster)
         rows = [{"shard": shard} for shard in shards]
-        done = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).map(
+        answers = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).map(
             ShardPredictor,
             fn_constructor_args=(ray.put(work),),
             compute=ray.data.ActorPoolStrategy(
@@ -134,10 +149,13 @@ def predict_on_ray(
             num_cpus=cluster.cpus_per_actor,
             num_gpus=cluster.gpus_per_actor or None,
         )
-        for row in _in_time(done.iter_rows(), cluster.patience_s, lambda: _stuck(ray, cluster)):
+        for row in _in_time(answers.iter_rows(), cluster.patience_s, lambda: _stuck(ray, cluster)):
             if row["fault"]:
                 raise EnvironmentFault(row["fault"])
-            on_shard(parse_json(row["report"].encode(), ShardReport))
+            done = parse_json(row["done"].encode(), DoneShard)
+            watch.note(done.worker, done.report, done.busy_s)
+            on_report(done.report, watch)
+    return watch
 
 
 @contextmanager

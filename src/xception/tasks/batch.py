@@ -2,8 +2,10 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 
@@ -13,6 +15,7 @@ from xception.data.store import LocalStore, Store
 from xception.errors import InputError
 from xception.outputs import alone_in, json_document, write_file
 from xception.pipeline.engine import Engine
+from xception.pipeline.overlap import overlap
 from xception.tasks.image_results import join_parts, table_format
 from xception.tasks.plan import (
     IMAGES_PER_SHARD,
@@ -28,11 +31,15 @@ from xception.tasks.plan import (
 )
 from xception.tasks.provenance import DataFingerprint, ResultProvenance, provenance_of
 from xception.tasks.shard import ATTEMPT, OnImages, predict_shard
+from xception.tasks.watch import OnReport, Watch
 
 Stamp = Callable[[ResultProvenance], ResultProvenance]
 """Completes a provenance."""
 
 PARTS_SUFFIX, SUMMARY_SUFFIX = ".parts", ".json"
+
+READS_AT_ONCE = 16
+"""Objects of a store that are read at once: an object storage answers late, but many."""
 
 
 class BatchSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,22 +62,29 @@ def predict_shards(
     store: Store,
     shards: Iterable[int],
     on_images: OnImages = lambda _: None,
+    on_report: OnReport = lambda *_: None,
 ) -> None:
     """Do some shards of a plan, in their order, but for those that are done; several machines may do different ones.
 
     Raises:
         EnvironmentFault: a shard cannot be written; what is done is kept.
     """
-    for shard in shards:
-        predict_shard(engine, source, plan, shard, store, on_images=on_images)
+    todo = list(shards)
+    watch = Watch(left=len(todo))
+    for shard in todo:
+        begun_s = monotonic()
+        report = predict_shard(engine, source, plan, shard, store, on_images=on_images)
+        watch.note("1", report, monotonic() - begun_s)
+        on_report(report, watch)
 
 
-def missing_shards(store: Store, plan: BatchPlan) -> list[int]:
-    """The numbers of the shards that are not done."""
-    there = set(store.names())
-    return [
-        shard for shard in plan.shards if report_name(shard) not in there or read_report(store, plan, shard) is None
-    ]
+def missing_shards(store: Store, plan: BatchPlan, shards: Sequence[int] | None = None) -> list[int]:
+    """The numbers of the shards that are not done; of some of them only, if these are named."""
+    asked, there = plan.shards if shards is None else shards, set(store.names())
+    reported = [shard for shard in asked if report_name(shard) in there]
+    reports = overlap(reported, partial(read_report, store, plan), workers=READS_AT_ONCE)
+    done = {shard for shard, report in zip(reported, reports, strict=True) if report is not None}
+    return [shard for shard in asked if shard not in done]
 
 
 def finish(store: Store, plan: BatchPlan) -> BatchManifest:
@@ -86,7 +100,7 @@ def finish(store: Store, plan: BatchPlan) -> BatchManifest:
             f"{len(missing)} of the {len(plan.shards)} shards in {store.place} are not done, the first of them "
             f"{report_name(missing[0])}; run the same without --finish, which does what is missing"
         )
-    reports = tuple(_checked(store, plan, shard) for shard in plan.shards)
+    reports = tuple(overlap(plan.shards, partial(_checked, store, plan), workers=READS_AT_ONCE))
     seen, failed = sum(report.seen for report in reports), sum(report.failed for report in reports)
     manifest = BatchManifest(plan=plan.digest, total=seen + failed, seen=seen, failed=failed, shards=reports)
     store.put(MANIFEST, json_document(manifest))

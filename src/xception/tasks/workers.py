@@ -20,6 +20,7 @@ from xception.errors import CheckFailed, EnvironmentFault, UsageError, XceptionE
 from xception.pipeline.engine import Engine
 from xception.tasks.plan import BatchPlan, ShardReport, report_name, same_plan, settle_plan
 from xception.tasks.shard import MAX_ATTEMPTS, predict_shard
+from xception.tasks.watch import Company, OnReport, Watch
 
 Opener = Callable[[], AbstractContextManager[tuple[Engine, Source]]]
 """Opens the model and the images of a plan in a new process, to which it is pickled."""
@@ -27,56 +28,8 @@ Opener = Callable[[], AbstractContextManager[tuple[Engine, Source]]]
 MAX_DEATHS = MAX_ATTEMPTS + 2
 """Workers that may die over a shard, or before they are ready."""
 
-SHARDS_TO_MEASURE = 50
-"""Shards per worker from which on the first one is done while no other worker runs, to learn how fast one is."""
-
 GRACE_S = 5
 """Seconds in which a worker that is told to stop leaves its shard as if it had never begun."""
-
-
-@dataclass
-class WorkerRate:
-    """The work that a worker has done."""
-
-    images: int = 0
-    busy_s: float = 0.0
-
-    @property
-    def images_per_s(self) -> float:
-        """Images per second of its work, without the time in which it starts; 0 before the first shard."""
-        return self.images / self.busy_s if self.busy_s else 0.0
-
-
-@dataclass
-class Watch:
-    """The state of a run for whoever looks at it."""
-
-    left: int
-    """Shards that are not done."""
-    rates: list[WorkerRate]
-    failed: int = 0
-    begun_s: float = field(default_factory=monotonic)
-    first_s: float | None = None
-    """When the first worker was ready."""
-    alone_images_per_s: float | None = None
-    """The rate of one worker while no other ran; None where that was not measured."""
-
-    @property
-    def images_per_s(self) -> float:
-        """Images per second of all workers together, since the first of them was ready."""
-        passed_s = monotonic() - (self.first_s or self.begun_s)
-        return sum(rate.images for rate in self.rates) / passed_s if passed_s else 0.0
-
-    @property
-    def efficiency(self) -> float | None:
-        """The sum of the workers' rates, as a fraction of as many times the rate of one that ran by itself."""
-        if self.alone_images_per_s is None:
-            return None
-        return sum(rate.images_per_s for rate in self.rates) / (len(self.rates) * self.alone_images_per_s)
-
-
-OnReport = Callable[[ShardReport, Watch], object]
-"""Is told of a shard that was done."""
 
 
 @dataclass
@@ -117,17 +70,16 @@ class Workers:
         """
         todo = deque(shards)
         count = min(self._count, len(todo))
-        watch = Watch(left=len(todo), rates=[WorkerRate() for _ in range(count)])
-        is_alone = count > 1 and len(todo) >= SHARDS_TO_MEASURE * count
+        company = Company(count, len(todo))
+        watch = Watch(left=len(todo), scaling=company.scaling)
         try:
             while watch.left:
-                for number in range(1 if is_alone else count):
+                for number in range(count):
                     if number not in self._workers and todo:
                         self._workers[number] = self._start(number)
                 for number in self._heard_from():
-                    self._hear(number, todo, watch, on_report)
-                if is_alone and watch.rates[0].images:
-                    watch.alone_images_per_s, is_alone = watch.rates[0].images_per_s, False
+                    self._hear(number, todo, company, watch, on_report)
+                    self._share_out(todo, company)
             return watch
         finally:
             self._stop()
@@ -165,27 +117,29 @@ class Workers:
             "is kept: look what holds it up, then run the same again, with a longer --stall-after if shards take longer"
         )
 
-    def _hear(self, number: int, todo: "deque[int]", watch: Watch, on_report: OnReport) -> None:
+    def _hear(self, number: int, todo: "deque[int]", company: Company, watch: Watch, on_report: OnReport) -> None:
         worker = self._workers[number]
         try:
             said = worker.pipe.recv()
         except (EOFError, OSError):
+            company.lose(number)
             self._bury(number, todo)
             return
         if isinstance(said, _Fault):
             raise said.error()
         if isinstance(said, ShardReport):
             self._ended_s = monotonic()
-            rate = watch.rates[number]
-            rate.images += said.seen + said.failed
-            rate.busy_s += self._ended_s - worker.since_s
-            watch.failed += said.failed
-            watch.left -= 1
+            done = watch.note(str(number + 1), said, self._ended_s - worker.since_s)
+            company.end(number, done.images_per_s)
             on_report(said, watch)
-        watch.first_s = watch.first_s or monotonic()
-        worker.ready, worker.since_s = True, monotonic()
-        worker.shard = todo.popleft() if todo else None
-        if worker.shard is not None:
+        worker.ready, worker.shard = True, None
+
+    def _share_out(self, todo: "deque[int]", company: Company) -> None:
+        """Give shards to the workers that may begin one."""
+        ready = [number for number, worker in self._workers.items() if worker.ready]
+        for number in company.begin(ready, len(todo)):
+            worker = self._workers[number]
+            worker.shard, worker.since_s = todo.popleft(), monotonic()
             with suppress(OSError):  # It died, which is heard next.
                 worker.pipe.send(worker.shard)
 
