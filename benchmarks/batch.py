@@ -4,7 +4,7 @@
 
 Small JPEG files in tar files, and a narrow network, so that what is not the network counts. The ratios are of runs of
 one round, whose order changes from round to round, since the machine may be busy; the time of a command's start is
-measured and taken off.
+measured and taken off, and work that takes little longer than it is refused.
 """
 
 import argparse
@@ -43,6 +43,11 @@ MAX_GROWTH_MIB = 40
 """Memory that a list a hundred times as long may take: less than the names of its images would."""
 
 
+MIN_WORK_PER_START = 5
+"""Work as a multiple of the start that is taken off its time. A start differs by a fifth from one time to the next,
+which must change the work by a few percent at most."""
+
+
 def write_tars(folder: Path, images: int) -> Path:
     folder.mkdir()
     files = [encoded(picture(32, 32, seed), "JPEG") for seed in range(DIFFERENT)]
@@ -71,25 +76,43 @@ def digest(folder: Path) -> str:
 
 
 def measure_scaling(bundle: Path, data: Path, folder: Path, rounds: int) -> None:
-    """The rate of two workers on two cores beside that of one on one core, round by round."""
+    """The rate of two workers on two cores beside that of one on one core, round by round.
+
+    Raises:
+        SystemExit: there is so little work that the start of the commands decides.
+    """
     few, ratios = write_tars(folder / "few", 100), []
     for number in range(rounds):
         seconds = {}
         for workers in (1, 2) if number % 2 else (2, 1):
-            # As many shards as workers, so that all of them have to start.
-            start = command(
-                *("predict", bundle, few, "--out", folder / f"few-{number}-{workers}"),
-                *("--workers", workers, "--images-per-shard", 100 // workers),
-                cores="0-1" if workers == 2 else "0",
-            )
+            cores = "0-1" if workers == 2 else "0"
             out = folder / f"scaling-{number}-{workers}"
-            whole = command(
-                *("predict", bundle, data, "--out", out, "--workers", workers), cores="0-1" if workers == 2 else "0"
+            # As many shards as workers, so that all of them have to start.
+            start_s = command(
+                *("predict", bundle, few, "--out", f"{out}-few", "--workers", workers),
+                *("--images-per-shard", 100 // workers),
+                cores=cores,
             )
-            seconds[workers] = whole - start
+            whole_s = command("predict", bundle, data, "--out", out, "--workers", workers, cores=cores)
+            seconds[workers] = work_s(whole_s, start_s)
         ratios.append(seconds[1] / seconds[2])
     said = ", ".join(f"{ratio:.2f}" for ratio in ratios)
     sys.stdout.write(f"two workers beside one on one core: {median(ratios):.2f} times as fast ({said})\n")
+
+
+def work_s(whole_s: float, start_s: float) -> float:
+    """The seconds of a command without those of its start.
+
+    Raises:
+        SystemExit: these are most of them.
+    """
+    work = whole_s - start_s
+    if work < MIN_WORK_PER_START * start_s:
+        raise SystemExit(
+            f"the work took {work:.1f} s and the start {start_s:.1f} s, so that their ratio would say little; expected "
+            f"{MIN_WORK_PER_START} times as much work as start: name more --images"
+        )
+    return work
 
 
 def compare_ways(bundle: Path, data: Path, folder: Path) -> None:
