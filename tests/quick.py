@@ -14,7 +14,7 @@ from tests.rules.namesakes import TESTS, namesakes
 
 ROOT = TESTS.parent
 ALWAYS = "tests/rules"
-OF_PAGES = ("tests/pages", "tests/cli/test_pages.py")
+OF_PAGES = ("tests/pages", "tests/cli/test_pages.py", "tests/cli/test_storage_pages.py")
 
 
 def tests_of(path: str) -> Iterator[str]:

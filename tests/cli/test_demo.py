@@ -10,7 +10,8 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.convert.file_server import FileServer
-from tests.support.documents import PAGES, write_files_of_users, xception_commands
+from tests.support.documents import write_files_of_users
+from tests.support.pages import LOCAL, PAGES, xception_commands
 from xception.bundle import open_bundle
 from xception.data.digits import digits
 
@@ -66,7 +67,7 @@ def test_a_second_demo_does_not_overwrite_the_first_unasked(workplace: Path, pro
     assert "--overwrite" in result.stderr
 
 
-@pytest.mark.parametrize("name", [name for name, page in PAGES.items() if xception_commands(page)])
+@pytest.mark.parametrize("name", [name for name in LOCAL if xception_commands(PAGES[name])])
 def test_every_xception_command_of_a_page_runs(name: str, workplace: Path, process: Command, tmp_path: Path) -> None:
     """In a folder of its own, since pages call their results alike."""
     for path in workplace.iterdir():

@@ -1,6 +1,7 @@
 """Every command and every program of the README and the other pages, with small bundles in the demonstration's place.
 
-tests/cli/test_demo.py runs the commands in processes of their own, on what the demonstration makes.
+tests/cli/test_demo.py runs the commands in processes of their own, on what the demonstration makes;
+tests/cli/test_storage_pages.py runs those that need an object storage.
 """
 
 import csv
@@ -19,8 +20,9 @@ from nbclient.exceptions import CellExecutionError
 
 from tests.cli.conftest import Command
 from tests.convert.file_server import FileServer
-from tests.support.documents import PAGES, ROOT, blocks, shell_commands, write_files_of_users, xception_commands
+from tests.support.documents import write_files_of_users
 from tests.support.lanes import slow_unless
+from tests.support.pages import LOCAL, PAGES, ROOT, blocks, shell_commands, xception_commands
 from tests.support.reader import NETWORK, PREPROCESS, reader_tensors
 from tests.support.samples import HANG_S
 from xception.bundle import Model, write_bundle
@@ -73,7 +75,7 @@ QUICK = {"docs/reference/adoption.md", "docs/reference/evaluation.md", "docs/how
 
 
 @pytest.mark.parametrize(
-    "name", slow_unless(QUICK.__contains__, [name for name, page in PAGES.items() if xception_commands(page)])
+    "name", slow_unless(QUICK.__contains__, [name for name in LOCAL if xception_commands(PAGES[name])])
 )
 def test_every_xception_command_of_a_page_runs(name: str, workplace: Path, xception: Command) -> None:
     for arguments in xception_commands(PAGES[name]):
@@ -105,7 +107,7 @@ def test_the_readme_has_commands() -> None:
     assert len(xception_commands(PAGES["README.md"])) >= 8
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", LOCAL)
 def test_every_other_command_of_a_page_is_a_target_of_make(name: str) -> None:
     make = shutil.which("make")
     assert make is not None
@@ -119,8 +121,8 @@ def test_every_other_command_of_a_page_is_a_target_of_make(name: str) -> None:
 def python_blocks() -> list[object]:
     return [
         pytest.param(block, id=f"{name}-{number}")
-        for name, page in PAGES.items()
-        for number, block in enumerate(blocks(page, "python"))
+        for name in LOCAL
+        for number, block in enumerate(blocks(PAGES[name], "python"))
     ]
 
 

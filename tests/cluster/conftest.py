@@ -4,11 +4,13 @@ PACKAGE_PYTHON is the interpreter of the package's environment, which makes the 
 """
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,49 @@ def nodes(door: FaultyStorage) -> Iterator[Nodes]:
         yield made
 
 
+SMALL = ("--block", "--num-cpus=3", f"--object-store-memory={90 << 20}")
+"""Is added to commands that start a node, which ends with its command then."""
+
+RAY = Path(sys.executable).with_name("ray")
+
+
+@contextmanager
+def started_nodes(*starts: list[str], port: int, **environment: str) -> Iterator[str]:
+    """A cluster that `ray start` makes, with the words behind that in each of `starts`; yields its address."""
+    address = f"127.0.0.1:{port}"
+    with ExitStack() as stack:
+        for nodes, words in enumerate(starts, 1):
+            dashboard = ["--include-dashboard=false"] if "--head" in words else []
+            command = [str(RAY), "start", *words, *SMALL, *dashboard]
+            node = stack.enter_context(
+                subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | environment)
+            )
+            stack.callback(node.terminate)
+            _await_nodes(nodes, address, node)
+        yield address
+
+
+def _await_nodes(nodes: int, address: str, node: "subprocess.Popen[bytes]") -> None:
+    """Wait until a cluster has so many nodes, of which the last one is a process that must not end."""
+    while node.poll() is None:
+        asked = subprocess.run([RAY, "status", "--address", address], capture_output=True, text=True, check=False)
+        if len(re.findall(r"^ 1 node_", asked.stdout, re.MULTILINE)) == nodes:
+            return
+    raise AssertionError(f"node {nodes} ended with {node.returncode}")
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def xception(*words: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run one command to its end."""
+    command = [sys.executable, "-m", "xception", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
+
+
 @dataclass(frozen=True)
 class Data:
     """A bundle and images, and the result of one process that nobody disturbed."""
@@ -155,13 +200,13 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def stored(prefix: str) -> dict[str, bytes]:
+def stored(prefix: str, bucket: str = BUCKET) -> dict[str, bytes]:
     """All objects of a result in the storage."""
     import boto3
 
     client = boto3.client("s3")
-    found = client.list_objects_v2(Bucket=BUCKET, Prefix=f"{prefix}/").get("Contents", ())
+    found = client.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/").get("Contents", ())
     return {
-        row["Key"].removeprefix(f"{prefix}/"): client.get_object(Bucket=BUCKET, Key=row["Key"])["Body"].read()
+        row["Key"].removeprefix(f"{prefix}/"): client.get_object(Bucket=bucket, Key=row["Key"])["Body"].read()
         for row in found
     }

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.rules.prose import MAX_CHARACTERS, WORDS, faults, habits
-from tests.support.documents import PAGES
+from tests.support.pages import PAGES
 
 
 @pytest.mark.parametrize("page", PAGES)

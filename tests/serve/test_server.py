@@ -22,7 +22,7 @@ from granian import Granian
 from tests.serve.running import Running, free_port, is_open
 from tests.serve.test_keys import OTHER, write_keys
 from tests.support.certificates import certificates
-from tests.support.documents import PAGES
+from tests.support.pages import PAGES
 from tests.support.samples import HANG_S
 from xception.bundle import Bundle
 from xception.cli.app import build_app, run

@@ -1,7 +1,5 @@
-"""The commands and programs in the README and in every other page, and what they need around them."""
+"""The files that the commands and programs of the pages need around them."""
 
-import re
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,26 +10,6 @@ from tests.convert.checkpoints import hollow, write_keras
 from tests.support.keys import write_keys
 from xception.data.digits import digits
 from xception.data.sources import open_source
-
-ROOT = Path(__file__).parents[2]
-PAGES = {page.relative_to(ROOT).as_posix(): page for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))}
-BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """The code blocks in a language."""
-    return [text for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == language]
-
-
-def shell_commands(page: Path) -> list[list[str]]:
-    """The words of each command, without comments."""
-    lines = [shlex.split(line, comments=True) for block in blocks(page, "sh") for line in block.splitlines()]
-    return [line for line in lines if line]
-
-
-def xception_commands(page: Path) -> list[list[str]]:
-    """The arguments of each `xception` command."""
-    return [line[1:] for line in shell_commands(page) if line[0] == "xception"]
 
 
 def write_files_of_users(folder: Path) -> None:
