@@ -25,7 +25,7 @@ def test_warnings_alone_pass_and_are_listed(xception: Command, tmp_path: Path) -
     (data / "bee/again.png").write_bytes((data / "bee/0.png").read_bytes())
     result = xception("data", "check", data)
     assert result.returncode == 0
-    assert "warning: exact_duplicate, 1: the same file again\n  bee/0.png, bee/again.png\n" in result.stdout
+    assert "warning: exact_duplicate, 1: the same file more than once\n  bee/0.png, bee/again.png\n" in result.stdout
 
 
 def test_an_error_fails_and_is_named(xception: Command, tmp_path: Path) -> None:

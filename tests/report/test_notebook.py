@@ -89,7 +89,7 @@ def test_a_benchmark_shows_its_batch_sizes_and_is_a_table_of_stages() -> None:
 def test_a_check_shows_its_kinds_and_is_a_table_of_paths() -> None:
     result = checked(finding("exact_duplicate", ("<a>", "b")), finding("junk", ("c",)))
     shown = result._repr_html_()
-    assert "<td>warning</td><td>exact_duplicate</td><td>1</td><td>the same file again</td>" in shown
+    assert "<td>warning</td><td>exact_duplicate</td><td>1</td><td>the same file more than once</td>" in shown
     table = result.to_pandas()
     assert table["path"].tolist() == ["<a>", "b", "c"]
     assert table["finding"].tolist() == [0, 0, 1]
