@@ -30,7 +30,7 @@ FINDING_KINDS: Mapping[str, FindingKind] = MappingProxyType(
         "bad_line": FindingKind("error", "a line of the list that is not a path and a class"),
         "index_out_of_range": FindingKind("error", "a class index without a class"),
         "damaged": FindingKind("warning", "a JPEG file whose data are broken; decoders fill in what is missing"),
-        "blank_end": FindingKind("warning", "the end of the image is blank, as in a file that was cut off"),
+        "blank_end": FindingKind("warning", "image data are missing at the end, as in a file that was cut off"),
         "wrong_extension": FindingKind("warning", "the name has the ending of another format"),
         "exif_rotated": FindingKind("warning", "stored rotated; upright only for preprocessing that follows EXIF"),
         "cmyk": FindingKind("warning", "CMYK, which programs convert to RGB in different ways"),
