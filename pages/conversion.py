@@ -21,6 +21,8 @@ def updated(text: str) -> str:
 
 
 def table() -> str:
-    """A row per kind of tensor: what it is, an example, and what is done."""
-    rows = ((row.what, f"`{row.example}`", row.needed or "dropped") for row in KNOWN_EXTRAS)
-    return markdown_table(("tensors of", "for example", "what is done"), rows)
+    """A row per kind of tensor, with an example and what conversion does to it."""
+    rows = (
+        (row.what, f"`{row.example}`", f"refused: {row.needed}" if row.needed else "dropped") for row in KNOWN_EXTRAS
+    )
+    return markdown_table(("tensors of", "example", "what is done"), rows)

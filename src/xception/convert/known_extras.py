@@ -63,7 +63,7 @@ KNOWN_EXTRAS: tuple[KnownExtra, ...] = (
     KnownExtra(
         pattern=r"(.*\.)?(decoder|segmentation_head|decode_head)\..*",
         example="decoder.blocks.0.conv1.0.weight",
-        what="the decoder of a segmentation network, which may pad its first convolutions as no classifier does",
+        what="the decoder of a segmentation network; its encoder may pad convolutions unlike any classifier",
     ),
     KnownExtra(
         pattern=(
@@ -77,33 +77,33 @@ KNOWN_EXTRAS: tuple[KnownExtra, ...] = (
         pattern=r"(.*\.)?((pixel|image|img|input)_)?(mean|std)|(.*\.)?(normalizer?|normalization)\.\w+",
         example="normalize.mean",
         what="the constants of a normalisation",
-        needed="the network in it normalises images by itself, so compare them with the preprocessing of the bundle",
+        needed="the network normalises images itself; compare the constants with the preprocessing of the bundle",
     ),
     KnownExtra(
         pattern=r".*\.(weight_[gv]|parametrizations\..*)",
         example="fc.weight_g",
         what="a parametrisation",
-        needed="its kernels are split into factors; call torch.nn.utils.parametrize.remove_parametrizations or "
+        needed="the kernels are split into factors; call torch.nn.utils.parametrize.remove_parametrizations or "
         "remove_weight_norm on its layers and save again",
     ),
     KnownExtra(
         pattern=r".*\.(weight|bias)_(orig|mask|u)",
         example="fc.weight_mask",
         what="the masks of a pruning",
-        needed="its kernels are pruned or normalised while it runs; call torch.nn.utils.prune.remove or "
+        needed="the kernels are pruned or normalised while the network runs; call torch.nn.utils.prune.remove or "
         "remove_spectral_norm on its layers and save again",
     ),
     KnownExtra(
         pattern=r".*[._](lora_(A|B|up|down)|base_layer)\..*",
         example="fc.lora_A.default.weight",
         what="adapters",
-        needed="its kernels are changed by adapters; call merge_and_unload and save again",
+        needed="adapters change the kernels; call merge_and_unload and save again",
     ),
     KnownExtra(
         pattern=r".*(activation_post_process|fake_quant|_packed_params)(_\d+)?(\..*)?",
         example="conv1.activation_post_process.scale",
-        what="the grids of a quantization",
-        needed="it was trained or saved in int8; save the network in float32, and quantize its bundle",
+        what="a quantization",
+        needed="the network was trained or saved in int8; save it in float32, convert it, and quantize the bundle",
     ),
 )
 
