@@ -228,14 +228,12 @@ BEGIN = "## Compared with the sources' libraries\n"
 """From here to its end the page is written; what stands before it is kept."""
 
 HEAD = f"""{BEGIN}
-Written by `python -m parity.preprocess`; do not edit.
-Each preprocessing in the catalog is compared with the library that its source calls.
-So are the rules that show at the edges.
+This part is written by `python -m parity.preprocess`; do not edit it.
+Each preprocessing in the catalog is compared with the library that its source calls, and so are rules that matter only at the edges of an image.
 The images are noise in {len(SIZES)} sizes from 1x1 to {SIZES[-1][0]}x{SIZES[-1][1]} px.
-The values after resize and crop have to be equal bit for bit.
-Where they are not rounded they may differ by {FRACTION_TOLERANCE} grey levels.
-Normalised values may differ by float32's rounding.
-The libraries divide, subtract and multiply in different orders.
+The values after resize and crop must be equal bit for bit.
+Values that are not rounded to 8 bits may differ by {FRACTION_TOLERANCE} grey levels.
+Normalised values may differ by float32's rounding, since the libraries divide, subtract and multiply in different orders.
 
 """
 

@@ -11,13 +11,14 @@ PAGE = Path(__file__).parent.parent / "docs" / "reference" / "parity.md"
 
 HEAD = """# Parity with the sources
 
-Written by `make parity`; do not edit.
-Every network here and its source's own code get the same seeded weights at full width and the same seeded images.
-The numbers are the largest difference between the logits of the two, in units of the largest logit.
+This page is written by `make parity`; do not edit it.
+Parity means that a network of this toolkit computes the same as its source's own code.
+Both get the same seeded weights at full width and the same seeded images.
+Each number is the largest difference between their logits, divided by the largest logit.
 At most 1e-5 is allowed in float32 and 1e-12 in float64.
-The smallest fault that was tried, a wrong epsilon, makes more than 1e-3 in float32.
+The smallest fault that was tried, a wrong epsilon, gives more than 1e-3 in float32.
 MindSpore computes only in float32.
-Paddle keeps the epsilon of its norms in float32, so the comparison with it in float64 does the same here.
+Paddle keeps the epsilon of its norms in float32 even in a float64 network, so the comparison with Paddle does so on both sides.
 
 """
 
@@ -46,17 +47,16 @@ def write(comparisons: Iterable[Comparison]) -> None:
     PAGE.write_text(f"{HEAD}{table}\n\n{NOTES}\n\n## Versions\n\n{_versions(comparisons)}\n")
 
 
-NOTES = """Checkpoints are written by the source's framework and read without it.
-All tensors came back bit for bit unless the table says otherwise.
-In `unnamed.weights.h5` layers have no names, as Keras wrote them before 3.6.
-`sharded` is spread over several files.
-A `folder` of timm also has to state the network that it holds.
+NOTES = """The source's framework wrote the checkpoints, and this toolkit read them without that framework.
+Every tensor was read bit for bit, unless the table says otherwise.
+In `unnamed.weights.h5` the layers have no names, as in files of Keras before 3.6.
+`sharded` is divided over several files.
+A `folder` of timm must also state the network that it contains.
 
 A training step is one batch of four images of 97 px in float64.
-The figure is the worst difference of the loss, every gradient and every running statistic after it.
+Its number is the largest difference of the loss, of any gradient and of any running statistic after the step.
 Output strides are compared at 161 px.
-At output stride 8 timm drops a projection of its xception71 and can no longer read its own weights.
-That case is left out."""
+For xception71 at output stride 8, timm drops a projection and cannot read its own weights, so this case is left out."""
 
 
 def _cells(comparison: Comparison) -> tuple[str, ...]:
