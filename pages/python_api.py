@@ -10,13 +10,13 @@ from pages.markdown import ROOT, markdown_table
 PAGE = ROOT / "docs/reference/python.md"
 HEAD = """# Python
 
-`import xception` offers these names, and imports what they need when they are used.
-The site made by `make docs` has their arguments, types and errors; so has `help(xception.load)`.
+`import xception` offers these names; a name loads the packages that it needs when it is first used.
+The site that `make docs` builds shows their arguments, types and errors, as `help(xception.load)` does in Python.
 
 """
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Use a model": ("load", "ImageClassifier", "Predictions", "Prediction", "Failure", "Engine", "Compute", "predict"),
-    "Judge it": (
+    "Evaluate, compare and measure": (
         "evaluate",
         "Evaluation",
         "compare",
@@ -27,7 +27,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "ResultPage",
         "Chart",
     ),
-    "Make one": (
+    "Convert, train, export and quantize": (
         "convert_checkpoint",
         "Conversion",
         "adopt",

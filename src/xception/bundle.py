@@ -60,9 +60,9 @@ class Bundle:
     path: Path
     model: Model
     labels: Labels
-    """Class names; none of a network that answers with embeddings."""
+    """Class names; empty for a network that gives embeddings."""
     verify: bool = field(default=True, compare=False)
-    """Whatever is read of it later is compared with its hash, too."""
+    """True to compare every file with its hash whenever it is read."""
     is_stored: bool = field(default=True, compare=False)
     """False for a bundle that is only in memory, see `unwritten_bundle`."""
     _contents: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)
@@ -81,8 +81,8 @@ class Bundle:
     def content(self, name: str | None = None) -> bytes:
         """The bytes of a listed file, by default the weights or graph.
 
-        They are those that were compared with the hash when the bundle was opened: kept until they are first asked
-        for, and read and compared again after that. So a runtime never gets others, whatever happens on the disk.
+        The bytes that were compared with the hash when the bundle was opened are kept until they are first asked for;
+        after that, the file is read and compared again. So a runtime never gets bytes that were changed on the disk.
 
         Raises:
             InputError: the file is not listed, cannot be read, or is another one by now; or it is a graph that takes
@@ -145,12 +145,12 @@ def as_bundle(bundle: Bundle | str | Path) -> Bundle:
 
 
 def open_bundle(path: str | Path, *, verify: bool = True) -> Bundle:
-    """Open a bundle, or the bundle of a training run's folder, after every byte of it was compared with its hash.
+    """Open a bundle, or the bundle in a training run's folder, and compare every file with its hash.
 
     Args:
-        path: the folder. It may be a link; what is in it may not.
-        verify: False skips the comparison of contents, and says so in the log. Missing, added and linked files, and a
-            description that contradicts itself, are refused all the same.
+        path: the folder. The folder may be a link, but its files may not.
+        verify: False skips the comparison with the hashes, and logs that. Missing, added and linked files, and a
+            description that contradicts itself, are still refused.
 
     Raises:
         InputError: no bundle, another format version, a document that does not fit, a missing or changed file, or one

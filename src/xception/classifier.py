@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ImageClassifier:
-    """A model that is ready to answer. Any number of threads may use it at once.
+    """A loaded model: call it with images to classify them. Several threads may use it at the same time.
 
     ```python
     with xception.load("demo/bundles/weights") as model:
@@ -52,7 +52,7 @@ class ImageClassifier:
 
     @property
     def bundle(self) -> Bundle:
-        """The artifact that was loaded or made: its folder, its description, its class names."""
+        """The bundle that was loaded, or made of the model: its folder, description and class names."""
         return self.engine.bundle
 
     @property
@@ -62,11 +62,11 @@ class ImageClassifier:
 
     @property
     def preprocess(self) -> Preprocess:
-        """The way from a Pillow image to the network's input: called with one, it returns (C, H, W) float32."""
+        """The preprocessing: called with a Pillow image, it returns the network's input, (C, H, W) float32."""
         return self.bundle.model.preprocess
 
     def __call__(self, images: ImageLike | Iterable[ImageLike], *, top: int = 5) -> Predictions:
-        """Classify images: the likeliest classes, or the reason why there are none, for each in its order.
+        """Classify images, and return an entry for each in order: its likeliest classes, or the reason why it has none.
 
         A model without classes gives embeddings instead: `model("photo.jpg").embedding`.
 
@@ -86,7 +86,7 @@ class ImageClassifier:
         It takes normalised pixels (N, C, H, W), as `preprocess` makes them, and returns logits (N, K).
 
         Args:
-            num_classes: start a new classifier of so many classes, all zeros, instead of the model's own; with 0, the
+            num_classes: replace the classifier by a new one of this many classes, with weights of zero; with 0, the
                 module returns embeddings (N, D).
 
         Raises:
@@ -176,26 +176,26 @@ def load(
     verify: bool = True,
     on_progress: OnProgress = lambda *_: None,
 ) -> ImageClassifier:
-    """Load a model by any of its names, and get it ready to answer.
+    """Load a model by any of its names.
 
-    What is no bundle is fetched if need be, converted, and kept in the cache's folder, so that the next call does
-    neither.
+    A model that is not a bundle is fetched if necessary and converted. The resulting bundle is kept in the cache, so
+    that later calls use it directly.
 
     Args:
         model: a bundle or a training run's folder; a checkpoint of any source; the name of published weights, such as
             `keras_xception.imagenet`; `hf-hub:owner/name`; a URL of a checkpoint.
-        backend: see `Engine.open`, as for the next four.
+        backend: see `Engine.open`, also for the next four arguments.
         compute: cores and precision.
-        mode: the way from files to pixels.
+        mode: the precision with which images are resized.
         batch_size: images per inference.
         workers: threads of a stream.
         verify: see `open_bundle`.
-        on_progress: called while something is fetched, with the bytes that are here and those of the whole file.
+        on_progress: called during a download, with the bytes received so far and the bytes of the whole file.
 
     Raises:
-        UsageError: no such name, a file that leaves something open, or options that do not fit.
-        InputError: there is nothing of that name, or it is no model that can be read.
-        EnvironmentFault: it is to be fetched and cannot be, or the cache cannot be written.
+        UsageError: an unknown name, a file that can be understood in several ways, or options that do not fit.
+        InputError: the file does not exist, or is no model that can be read.
+        EnvironmentFault: the model cannot be fetched, or the cache cannot be written.
         MissingExtra: packages are not installed; the sentence has the command that installs all of them.
     """
     require_all(*packages_to_run(model, backend))

@@ -80,7 +80,7 @@ class XceptionError(Exception):
 
 
 class UsageError(XceptionError):
-    """The request cannot be carried out as it was put."""
+    """The request contradicts itself, or does not fit what it is applied to."""
 
     exit_code = 2
 

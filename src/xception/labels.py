@@ -15,7 +15,7 @@ from xception.errors import InputError
 
 @dataclass(frozen=True)
 class Labels:
-    """Class names in logit order; `ids` are what folders are called (WordNet ids for ImageNet), else the names."""
+    """Class names in the order of the logits; `ids` are the classes' folder names, such as ImageNet's WordNet ids."""
 
     names: tuple[str, ...]
     ids: tuple[str, ...] = ()

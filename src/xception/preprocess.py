@@ -108,12 +108,11 @@ Orientation = Literal["upright", "stored"]
 
 
 class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
-    """The way an image becomes pixels: `(value / divisor - mean) / std` per channel, after resize and crop.
+    """Rules that turn an image into the network's input: resize, crop, and `(value / divisor - mean) / std`.
 
-    `orientation` says how a file becomes the image that all else is done to: some sources' loaders heed EXIF, others
-    ignore it. `antialias=False` is OpenCV's bilinear resize, which looks at two source pixels however much it
-    shrinks. With `fractions`, what the resize computes is neither rounded to 8 bits nor cut off at 0 and 255, as in
-    Keras.
+    `orientation` says if a photograph is first rotated by its EXIF data; some sources' loaders do that, others do not.
+    `antialias=False` is OpenCV's bilinear resize, which interpolates between two source pixels per side however much
+    it shrinks. With `fractions`, resized values are neither rounded to 8 bits nor clipped to 0 and 255, as in Keras.
     """
 
     orientation: Orientation = "upright"

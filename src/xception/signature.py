@@ -31,7 +31,7 @@ KEY_LIMIT = inputs.Limit(1 << 20, "a key")
 def sign_bundle(
     bundle: Bundle, private_key: str | Path, *, password: str | None = None, overwrite: bool = False
 ) -> Path:
-    """Sign all files of a bundle; returns the path of the signature, which lies among them.
+    """Sign all files of a bundle, and return the path of the signature, which is written into the bundle.
 
     Args:
         bundle: a bundle that was opened, and so is whole.
@@ -61,7 +61,7 @@ def sign_bundle(
 
 
 def verify_signature(bundle: Bundle, public_key: str | Path) -> None:
-    """Refuse a bundle that the owner of a key has not signed as it is.
+    """Check that the owner of a key has signed a bundle as it is now.
 
     Args:
         bundle: a bundle that was opened, and so is whole.

@@ -61,15 +61,15 @@ READING: Mapping[Form, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Adoption:
-    """A bundle that is not written yet.
+    """A bundle made from a graph file, in memory; `write` puts it in place.
 
     Attributes:
         outline: what the file says.
         model: the bundle's document.
         labels: class names.
         files: the content of the bundle's files by name.
-        notes: what was found out, by topic.
-        variants: those that have the graph's layers.
+        notes: facts found in the file, by topic.
+        variants: names of the variants that have the graph's layers.
         answers: the graph's own answers (N, K) to the test images; None for a file that says what it is.
     """
 
@@ -95,14 +95,14 @@ class Adoption:
 
 
 def adopt(file: str | Path, statements: GraphStatements = NO_STATEMENTS, *, name: str | None = None) -> Adoption:
-    """Look at a graph file that somebody else exported, and describe it as a bundle.
+    """Inspect a graph file that somebody else exported, and make a bundle of it in memory.
 
-    The file is looked at before anything of it runs; then it answers eight test images in its runtime.
+    The file is inspected before anything of it runs; then its runtime answers eight test images.
 
     Args:
         file: an ONNX, OpenVINO (`.xml`) or LiteRT file.
-        statements: what the file does not tell. Preprocessing and class names may also stand in a `config.json` of
-            timm next to it.
+        statements: facts that the file does not contain. A `config.json` of timm next to it may also state the
+            preprocessing and the class names.
         name: name of the model in results; by default the file's.
 
     Raises:

@@ -23,16 +23,16 @@ OutputValues = Literal["logits", "probabilities"]
 
 @dataclass(frozen=True, kw_only=True)
 class GraphStatements:
-    """Facts that a graph does not tell, or not for certain; None where nothing is stated.
+    """Facts that you state about a graph, because the file does not show them; None for those that you do not state.
 
     Attributes:
-        preprocess: the way from an image to the graph's input.
+        preprocess: the rules that turn an image into the graph's input.
         labels: class names in the order of the answers.
-        activation: the way from logits to probabilities.
-        output_values: the kind of numbers that the graph answers with.
+        activation: the function from logits to probabilities.
+        output_values: the kind of numbers that the graph's output holds.
         layout: the order of the input's axes.
-        input_name: the input for images, where there are several.
-        output_name: the output with the answers, where there are several.
+        input_name: the input for images, if the graph has several inputs.
+        output_name: the output with the answers, if the graph has several outputs.
     """
 
     preprocess: Preprocess | None = None

@@ -375,7 +375,7 @@ def architecture(
     stackwise: Stackwise | None = None,
     norm_epsilon: float | None = None,
 ) -> Architecture:
-    """The specification of variant `name`, changed where an argument is given.
+    """Specification of the variant `name`, with the changes that the other arguments state.
 
     Raises:
         UsageError: an unknown or ambiguous name, or a value that the variant cannot take.

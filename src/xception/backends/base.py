@@ -43,11 +43,11 @@ class Compute(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None
     """Cores per inference; by default all, shared evenly by the instances."""
     instances: int | None = None
-    """Inferences at once; by default one, or as many as `Engine.open` finds right."""
+    """Inferences at the same time; by default one, or the number that `Engine.open` chooses."""
     precision: InferPrecision | None = None
-    """Numbers to compute in; by default float32, and int8 for quantized files."""
+    """Number type of the computation; by default float32, or int8 for quantized files."""
     device: str | None = None
-    """`cpu`, a GPU (`cuda`, or `cuda:1` for the second), or `auto`, the default: a GPU where the runtime sees one."""
+    """`cpu`, a GPU (`cuda`, or `cuda:1` for the second), or `auto`, the default: a GPU if the runtime finds one."""
 
     def __post_init__(self) -> None:
         if self.device is not None and not DEVICES.fullmatch(self.device):

@@ -36,7 +36,7 @@ UNSTATED_POOLING = "pooling"
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Conversion:
-    """A bundle that is not written yet. `match` says how the file was understood."""
+    """A bundle made from a checkpoint, in memory; `write` puts it in place, and `match` says how the file was read."""
 
     file: Path
     match: Match
@@ -71,14 +71,15 @@ def convert_checkpoint(
     labels: Labels | None = None,
     name: str | None = None,
 ) -> Conversion:
-    """Read a checkpoint of any source into what a bundle is made of. Every file is opened once.
+    """Read a checkpoint of any source, and make a bundle of it in memory. Every file is opened only once.
 
     Args:
         source: the file or model folder, or one that was read already.
         choice: the weights to take.
-        entry: the published weights that the file is or stems from, for network, preprocessing and class names; by
-            default those that it is by its checksum. Otherwise the model folder tells, or the variant's first weights.
-        labels: class names that go before all these; where nothing tells them, ImageNet's 1,000, or else numbers.
+        entry: the published weights that give network, preprocessing and class names; by default those with the
+            file's checksum, else what the model folder states, else the variant's first published weights.
+        labels: class names that override all these; if there are none at all, ImageNet's for 1,000 classes, else
+            numbers.
         name: name of the model in results; by default the file's.
 
     Raises:

@@ -81,7 +81,7 @@ def _refuse_parts(keys: Iterable[str], place: str) -> None:
 
 
 def image_files(places: str | Path | Sequence[str | Path]) -> Items:
-    """Files, and all images below folders and archives, without labels; an item's key is its path as given.
+    """Unlabelled images: files, and all images in folders and archives; an item's key is its path as given.
 
     Raises:
         InputError: a path that does not exist, or no images at all.

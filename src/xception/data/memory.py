@@ -75,13 +75,13 @@ def in_memory(
     classes: Sequence[str],
     name: str = "memory",
 ) -> Lazy:
-    """A source of images with their class indices; an item's key is its number.
+    """A source of images in memory, with their class indices; an item's key is its number.
 
     Args:
-        images: Pillow's, or 8-bit arrays, each (H, W) or (H, W, 3); one array (N, H, W[, 3]) is such a sequence too.
-        targets: for each image the place of its class in `classes`; of multi-label data a set of them, or a row of an
-            array (N, K) of zeros and ones.
-        classes: the names, or for the model's own indices `xception.labels.index_classes(count)`.
+        images: Pillow images, or 8-bit arrays (H, W) or (H, W, 3), or one array (N, H, W) or (N, H, W, 3).
+        targets: for each image the index of its class in `classes`; for multi-label data a set of indices, or a row
+            of an array (N, K) of zeros and ones.
+        classes: the names; `xception.labels.index_classes(count)` if the targets are the model's own indices.
         name: name of the data in results.
 
     Raises:

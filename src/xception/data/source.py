@@ -19,9 +19,9 @@ Target = int | tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One image. `key` names it within its source, `target` is its class there or None without a label.
+    """One image. `key` is its name within the source, and `target` is the index of its class, or None without a label.
 
-    `load` fetches the encoded file, or the image itself where there is no file; it may raise OSError.
+    `load` returns the encoded file, or the image if there is no file; it may raise OSError.
     """
 
     key: str

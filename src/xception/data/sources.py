@@ -76,9 +76,9 @@ def open_source(data: str | Path, split: Split | None = None) -> Source:
     """Open a labelled data set.
 
     Args:
-        data: its path, its URL or its name, see `DATA_FORMS`; `:train`, `:validation` or `:test` behind it picks a
-            split and overrides `split`.
-        split: the part that the caller is to see. `digits` without any is its held-out test part.
+        data: its path, URL or name, see `DATA_FORMS`; `:train`, `:validation` or `:test` after it selects a split and
+            overrides `split`.
+        split: the part to open, by default all images; `digits` by itself means its test part.
 
     Raises:
         InputError: no such data, or none that can be used.

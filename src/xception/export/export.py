@@ -53,15 +53,15 @@ def export_bundle(
     upstream_python: str | None = None,
     overwrite: bool = False,
 ) -> Bundle:
-    """Write the bundle's network in another form, with its agreement with the bundle.
+    """Write the bundle's network in another form, and record how well its logits agree with the bundle's.
 
     Args:
         bundle: one with weights, or for some forms with a finished ONNX graph, int8 or adopted; or its folder.
         to: a form of `forms.exportable()`.
-        out: where the new bundle is to lie.
-        options: departures of the graph from its plain form.
+        out: path of the new bundle.
+        options: changes of the graph from its default.
         pixels: images to compare on in addition to black, white, gray and noise, (N, C, H, W).
-        upstream_python: an interpreter that has the form's framework, where this environment cannot hold it.
+        upstream_python: a Python interpreter with the form's framework, if this environment does not have it.
         overwrite: replace a bundle that lies there.
 
     Raises:

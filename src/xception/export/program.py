@@ -65,8 +65,8 @@ Operation = Node | Normalize | Softmax | Sigmoid | TopK
 
 @dataclass(frozen=True, kw_only=True)
 class GraphOptions:
-    """Departures of a graph from its plain form: float32 pixels (N, C, H, W) in, logits or embeddings out, any batch,
-    the bundle's own image size."""
+    """Options of an exported graph. By default it maps float32 pixels (N, C, H, W) of the bundle's image size to
+    logits or embeddings, for any batch size."""
 
     opset: int = 17
     """Version of the ONNX operators, from 11; converters of recent years agree on 17."""
@@ -75,7 +75,7 @@ class GraphOptions:
     free_size: bool = False
     """Take images of any height and width, not only of the bundle's."""
     precision: Literal["float32", "float16"] = "float32"
-    """Numbers in which the network computes: float16 halves the file; inputs and outputs stay float32."""
+    """Number type of the computation: float16 halves the file; inputs and outputs stay float32."""
     input_name: str | None = None
     """Name of the input (default: `pixels`, or `image` with --image-input)."""
     output_name: str | None = None

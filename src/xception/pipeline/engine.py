@@ -46,7 +46,7 @@ MAX_WAIT_S = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """A bundle in a runtime, ready to answer. Any number of threads may use it at once.
+    """A bundle loaded into a runtime. Several threads may use it at the same time.
 
     ```python
     with Engine.open("digits-onnx") as engine:
@@ -57,18 +57,18 @@ class Engine:
 
     bundle: Bundle
     lane: Lane
-    """The way of a batch from files to logits."""
+    """The stages of a batch, from files to logits."""
     batch_size: int
     """Images per inference."""
     workers: int
     """Threads of a stream, each of which reads and prepares one image at a time."""
     mode: Mode | None = None
-    """The way from files to pixels that was asked for; by default `reference` where answers are judged and `exact`
-    where they are used."""
+    """Precision of the resize, if one was asked for; by default `reference` where accuracy is measured, and `exact`
+    elsewhere."""
     precision: str
     """Numbers of the computation: float32, bfloat16 or int8."""
     choice: Choice | None = None
-    """The result of the search for the fastest way, if one was asked for."""
+    """The result of the search for the fastest runtime and settings, if one was asked for."""
 
     @classmethod
     def open(
@@ -89,15 +89,15 @@ class Engine:
             bundle: a bundle, or its folder.
             backend: a key of `BACKENDS`, by default the first that runs the bundle's form; or `auto` for the fastest
                 way, which chooses `compute` and `batch_size` too.
-            compute: cores and precision; by default one inference per core at once, since no inference then waits
-                for a slower part of itself, and fewer for few images.
-            mode: see `Mode`; by default `reference` where answers are judged and `exact` where they are used.
-            batch_size: images per inference, by default 8; a graph's own, where that is fixed, goes before.
-            workers: threads of a stream, by default one more than cores; more help where reading is slow.
-            processes: processes that prepare images in place of the threads, which only read them then; by default
-                none up to 4 cores or for few images, else one per core. 0 for threads.
-            source: the images that are to come, if they are known: their number decides on the instances and the
-                processes, and `auto` tries on them.
+            compute: cores and precision; by default one inference per core, since the threads of a single inference
+                wait for each other, and fewer for few images.
+            mode: see `Mode`; by default `reference` where accuracy is measured, and `exact` elsewhere.
+            batch_size: images per inference, by default 8, or the batch size that a graph is fixed to.
+            workers: threads that read and prepare images, by default one more than cores; more help if reading is slow.
+            processes: processes that prepare images, so that the threads only read them; by default one per core on
+                more than 4 cores for many images, else none. 0 uses threads only.
+            source: the images to be processed, if they are known: the defaults of instances and processes depend on
+                their number, and `auto` measures on them.
 
         Raises:
             InputError: no bundle, or the runtime refuses its file.
@@ -170,22 +170,22 @@ class Engine:
         )
 
     def __call__(self, items: Sequence[Item]) -> list[Scored | Failure]:
-        """Logits or a failure for each item of one batch, in their order, computed on the caller's thread."""
+        """Logits or a failure for each item of one batch, in order, computed in the caller's thread."""
         return self.lane(items)
 
     def stream(
         self, items: Iterable[Item], *, batch_size: int | None = None, max_wait_s: float | None = MAX_WAIT_S
     ) -> Generator[Scored | Failure, None, None]:
-        """Logits or a failure for every item, in the order of the items, each as soon as it exists.
+        """Yield logits or a failure for every item, in order, each as soon as it exists.
 
-        Few batches are taken ahead of the consumer, see `batches_under_way`. An error, an interruption or a consumer
-        that stops early ends all workers.
+        It reads only a few batches ahead of the consumer, see `batches_under_way`. An error, an interruption, or a
+        consumer that stops early ends all threads.
 
         Args:
             items: a data set, a queue, a camera: anything that yields items, at its own pace.
             batch_size: images per inference, by default the engine's.
-            max_wait_s: seconds that an item waits for others to fill its batch. None waits until the batch is full or
-                the items end, so that the same items always make the same batches.
+            max_wait_s: longest time in seconds that an item waits for others to fill its batch. None waits until the
+                batch is full or the items end, so that the same items always form the same batches.
         """
         size = self.session.facts.batch_size or batch_size or self.batch_size
         if max_wait_s is None:
@@ -200,8 +200,8 @@ class Engine:
 
         Args:
             items: the data set.
-            share_the_end: share the last images out among the instances; otherwise the same items make the same batches
-                on any number of them.
+            share_the_end: divide the last images among the instances; otherwise the same items form the same batches
+                for any number of instances.
         """
         lanes = run_lanes([self.lane], items, self.batch_size, workers=self.workers, share_the_end=share_the_end)
         return _of_one(lanes)
@@ -214,18 +214,18 @@ class Engine:
         threshold: float | None = None,
         max_wait_s: float | None = MAX_WAIT_S,
     ) -> Generator[Prediction | Failure, None, None]:
-        """The likeliest classes, or the embedding by a model without classes, or a failure, for every image, in their
-        order, each as soon as it exists.
+        """Yield the answer for every image, in order, each as soon as it exists: its likeliest classes, its embedding
+        if the model has no classes, or a failure.
 
         Args:
             images: one or several: items, paths, encoded files, Pillow images, 8-bit arrays; or a folder's path.
             top: classes per image.
-            threshold: in place of the `top` likeliest classes all of at least this probability, which may be none: for
-                models whose images may have several.
+            threshold: return all classes of at least this probability, which may be none, instead of the `top`
+                likeliest; only for models with a sigmoid per class.
             max_wait_s: see `stream`.
 
         Raises:
-            UsageError: a threshold that is no probability, or for answers that are none.
+            UsageError: the threshold is no probability, or the model's answers are no probabilities.
         """
         if threshold is not None:
             check_threshold(threshold, self.bundle)

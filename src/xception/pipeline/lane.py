@@ -27,7 +27,7 @@ STAGES = ("read", "preprocess", "infer", "postprocess")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An item that could not be read or decoded, and why."""
+    """An item that could not be read or decoded, with the reason."""
 
     key: str
     reason: str

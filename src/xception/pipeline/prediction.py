@@ -24,15 +24,15 @@ class Guess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The likeliest classes of one image, best first, or its embedding by a model without classes."""
+    """The likeliest classes of one image, best first; or its embedding, if the model has no classes."""
 
     path: str
     top: tuple[Guess, ...] = ()
-    """None from a model without classes, and where no class reaches the threshold that was asked for."""
+    """Empty if the model has no classes, or if no class reaches the threshold."""
     embedding: NDArray[np.float32] | None = None
-    """The numbers that describe the image, (D,); None from a classifier."""
+    """Features (D,) of the image from a model without classes; None from a classifier."""
     damage: str | None = None
-    """libjpeg's warning of a file that was decoded although its data are broken, if anybody looked."""
+    """libjpeg's warning about a file that was decoded although its data are broken; None if it was not checked."""
 
     @property
     def label(self) -> str:

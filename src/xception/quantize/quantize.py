@@ -113,21 +113,21 @@ def quantize_bundle(
     keep_failed: bool = False,
     overwrite: bool = False,
 ) -> tuple[Bundle, Quantization]:
-    """Quantize a bundle, and write the int8 one only if it keeps its parent's accuracy.
+    """Quantize a bundle to int8, and write the result only if it keeps the accuracy of the bundle.
 
     Args:
-        bundle: one with weights or with an ONNX graph in float32, ours or adopted, or its folder.
-        calibration: images to find the ranges of activations on; `images` of them, balanced over the classes.
-        out: where the int8 bundle is to lie.
-        validation: images for the gate, with or without labels; by default what calibration leaves of its source.
+        bundle: a bundle with weights or with an ONNX graph in float32, exported or adopted; or its folder.
+        calibration: data for the ranges of the activations; `images` of them are used, balanced over the classes.
+        out: path of the int8 bundle.
+        validation: images for the gate, with or without labels; by default the calibration data's other images.
         method: a key of `METHODS`, or `auto` for the first of `Quantizer.ladder` that passes.
         to: a form of `forms.quantizable()`.
-        images: how many images to calibrate on.
+        images: number of images for calibration.
         tolerance: largest loss of top-1 accuracy, as a fraction.
-        options: departures of the graph from its plain form, for a bundle of weights; a graph stays as it is.
+        options: options of the graph, for a bundle of weights; a finished graph is not changed.
         tuning: options that rarely need changing.
         open_engine: opens the float bundle, and each int8 bundle that is tried; by default in their own runtimes.
-        keep_failed: write the model that came closest all the same, marked as failed, before reporting.
+        keep_failed: if no method passes, write the model that came closest, marked as failed, before the error.
         overwrite: replace a bundle that lies at `out`.
 
     Raises:

@@ -36,7 +36,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quantization(TableResult, msgspec.Struct, frozen=True, kw_only=True):
-    """Every method that was tried, in order, and the one that was chosen."""
+    """Report of a quantization: every method that was tried, in order, and the chosen one."""
 
     source: str
     """The float bundle's digest."""
@@ -47,18 +47,18 @@ class Quantization(TableResult, msgspec.Struct, frozen=True, kw_only=True):
     processor: Processor
     trials: tuple[Trial, ...]
     chosen: Method | None
-    """The first that passed, or with none the one that came closest; None if nothing could be judged."""
+    """The first method that passed, else the one that came closest; None if nothing could be judged."""
     passed: bool
     layers: tuple[LayerError, ...]
     """Errors within the chosen graph, in graph order; empty for OpenVINO's own graphs."""
     sensitivity: tuple[LayerError, ...]
-    """The logits' error with only one layer in int8, worst first; empty unless it was asked for or needed."""
+    """Error of the logits if only this layer is in int8, worst first; empty unless it was measured."""
     scales: tuple[TensorScale, ...]
-    """The grids of the chosen graph; empty for OpenVINO's own graphs."""
+    """Quantization scales of the chosen graph; empty for OpenVINO's own graphs."""
     flips: tuple[Flip, ...]
-    """Images that the chosen graph gives another class than its parent, with the largest changes first."""
+    """Images to which the chosen graph gives another class than its parent does, the largest changes first."""
     speed: Int8Speed | None = None
-    """Speed on the machine that quantized; None where it was not asked for."""
+    """Speed on the machine that quantized; None if it was not measured."""
     bundle: str | None = None
     """The int8 bundle's folder, if one was written."""
 
@@ -74,7 +74,7 @@ class Quantization(TableResult, msgspec.Struct, frozen=True, kw_only=True):
         return f"int8 by {self.chosen}: {self.verdict.sentence()}"
 
     def displayed(self) -> ResultTable:
-        """The methods that were tried, with the gate's word on each."""
+        """The methods that were tried, with the gate's verdict on each."""
         rows = [(trial.method, "passed" if trial.passed else "failed", _word(trial)) for trial in self.trials]
         return ResultTable(("method", "gate", "why"), rows, f"int8 for {self.target}", self.sentence())
 

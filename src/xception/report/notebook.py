@@ -46,10 +46,10 @@ class ResultPage:
 
 
 def result_page(result: Evaluation | Comparison | Benchmark) -> ResultPage:
-    """Make the page of a result: figures, charts and tables, without the pictures of single images.
+    """Make an HTML page of a result, with figures, charts and tables, but without pictures of single images.
 
     Args:
-        result: what `evaluate`, `compare` or `benchmark` returned.
+        result: an `Evaluation`, a `Comparison` or a `Benchmark`.
 
     Raises:
         MissingExtra: jinja2 or matplotlib is not installed.

@@ -154,14 +154,14 @@ def benchmark(
     clock: Clock = perf_counter,
     after_round: Callable[[], object] = lambda: None,
 ) -> Benchmark:
-    """Measure every batch size.
+    """Measure the speed of a model: each stage and the whole run, for every batch size.
 
     Args:
         engine: the opened model.
         source: the images; if all have labels of the model's classes, accuracy is taken from the run that is timed.
         batches: images per inference.
-        images: images of the source per round, repeated if it has fewer, and never less than a batch; by default 64,
-            or four batches per instance if that is more.
+        images: number of images per round, at least one batch, repeated if the source has fewer; by default 64, or
+            four batches per instance if that is more.
         warmup: rounds before those that count.
         repeats: rounds that count.
         clock: tells the time.

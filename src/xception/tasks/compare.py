@@ -69,10 +69,10 @@ class Flip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(TableResult, msgspec.Struct, frozen=True, kw_only=True):
-    """The result document. Fractions, with 95 % intervals; differences are the second less the first.
+    """Result of a comparison: fractions with 95 % intervals; differences are the second model minus the first.
 
-    `seen + failed = total`; an image that fails for either model has failed for both. The four counts of right
-    answers add up to `seen`.
+    `seen + failed = total`; an image that one model cannot process counts as failed for both. The four counts of
+    right answers add up to `seen`.
     """
 
     first: Side
@@ -84,21 +84,21 @@ class Comparison(TableResult, msgspec.Struct, frozen=True, kw_only=True):
     inventory: Inventory = EMPTY
     """Files of the data that are not among the images, and images that are among them twice."""
     agreement: Interval | None
-    """Images for which both name the same class; the others are `flips`."""
+    """Share of images for which both models name the same class; the others are `flips`."""
     flips: int
     both_right: int
     first_only: int
     second_only: int
     both_wrong: int
     difference: Interval | None
-    """Difference of top-1, by Tango's score interval, on which the verdict stands."""
+    """Difference of top-1 with Tango's score interval, by which the verdict is made."""
     bootstrap: Interval | None
-    """The same by resampling images."""
+    """The same difference with an interval from resampled images."""
     mcnemar_p: float
-    """Exact and two-sided."""
+    """Exact two-sided p-value of McNemar's test."""
     non_inferiority: NonInferiority
     worst_flips: tuple[Flip, ...]
-    """The flips with the largest swing first, at most `MAX_FLIPS`."""
+    """At most `MAX_FLIPS` flips; those in which the probability of the true class changes most come first."""
     failures: tuple[FailedImage, ...]
     damaged: tuple[FailedImage, ...] | None = None
     """Images among those seen whose JPEG data are broken, by path, with libjpeg's warning; None if nobody looked."""
@@ -141,8 +141,8 @@ def compare(first: Engine, second: Engine, source: Source, *, margin: float = MA
     """Run two models over the same labelled images, each with its own preprocessing.
 
     Args:
-        first: the model to compare with; its batch size and workers serve both.
-        second: the model that is judged.
+        first: the reference model; its batch size and workers are used for both.
+        second: the model that is compared with it.
         source: labelled images.
         margin: largest loss of top-1 accuracy that does not matter, as a fraction.
 

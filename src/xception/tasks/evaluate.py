@@ -45,30 +45,30 @@ def evaluate(
     threshold: float | None = None,
     observe: Observer | None = None,
 ) -> Evaluation:
-    """Run a model over a labelled data set.
+    """Measure the accuracy of a model on a labelled data set.
 
-    No figure depends on the order of the images. Memory grows with their number only by the failures, which are all
-    named, and by some bytes per image in the end; the logits of all images are kept in a temporary file.
+    No figure depends on the order of the images. Memory hardly grows with their number: only failures, and some bytes
+    per image at the end, are held; the logits of all images are kept in a temporary file.
 
     Args:
-        engine: the opened model; images become pixels as published, to the bit, unless it was opened with another mode.
+        engine: the opened model; images are prepared as `reference`, unless it was opened with another mode.
         source: labelled images of classes that the model knows.
         top: the largest k of `top_k`.
-        class_map: the model's class by the data's, for those of another name.
-        subset: let the model choose only among the classes of which there are images.
+        class_map: the model's class for each class of the data that has another name.
+        subset: let the model choose only among the classes that occur in the data.
         tta: average the class probabilities over several views of each image.
         real: several right answers per image, for `Evaluation.real`.
         strict_images: count damaged JPEG files as failed; else, with simplejpeg, `Evaluation.damaged` names them.
-        find_label_issues: look for images whose labels are likely wrong; the probabilities of all images are in memory.
-        threshold: of multi-label data, the probability from which on an image is taken to have a class, 0.5 by default.
-        observe: is given every outcome in the order of the images, with the place of its true class among the names
-            of the tally, which has counted it.
+        find_label_issues: look for images whose labels are likely wrong; this holds all probabilities in memory.
+        threshold: for multi-label data, the smallest probability with which a class is predicted, 0.5 by default.
+        observe: called with every outcome in the order of the images, and the index of its true class among the
+            tally's names, after the tally has counted it.
 
     Raises:
         InputError: a class of the data is none of the model's, or an image is missing in `real`.
-        UsageError: an option that the data's kind knows nothing of.
+        UsageError: an option that does not apply to this kind of data.
         CheckFailed: the model's logits are not numbers.
-        MissingExtra: images are to be strict, and simplejpeg is not installed; or labels checked, and cleanlab is not.
+        MissingExtra: `strict_images` without simplejpeg, or `find_label_issues` without cleanlab.
     """
     require_engine(engine)
     require_source(source)

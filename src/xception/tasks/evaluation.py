@@ -222,7 +222,7 @@ class VendorFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evaluation(TableResult, msgspec.Struct, frozen=True, kw_only=True):
-    """The result document. Fractions in [0, 1] with 95 % Wilson intervals; `seen + failed = total`."""
+    """Result of an evaluation: fractions in [0, 1] with 95 % Wilson intervals; `seen + failed = total`."""
 
     bundle: str
     data: str
@@ -234,76 +234,76 @@ class Evaluation(TableResult, msgspec.Struct, frozen=True, kw_only=True):
     """Files of the data that are not among the images, and images that are among them twice."""
     top1: Interval | None
     top5: Interval | None
-    """None for models of fewer than six classes, where it says nothing."""
+    """None for models with fewer than six classes, for which it would mean nothing."""
     loss: float | None
-    """Mean cross-entropy in nats; of sigmoids the mean over the classes of each one's binary cross-entropy."""
+    """Mean cross-entropy in nats; for sigmoids, the binary cross-entropy averaged over the classes."""
     balanced_loss: float | None = None
-    """Mean over the classes of the loss on their images, so that rare classes count as much as frequent ones."""
+    """Loss averaged within each class and then over the classes, so that each class counts equally."""
     labels: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
-    """Counts, row = true class, column = predicted class; classes as in `labels`."""
+    """Counts by true class (row) and predicted class (column), in the order of `labels`."""
     mistakes: tuple[Mistake, ...]
-    """The most confident ones first, at most `MAX_MISTAKES`."""
+    """At most `MAX_MISTAKES` wrong answers, the most confident first."""
     failures: tuple[FailedImage, ...]
-    """All of them, by path."""
+    """All images that failed, sorted by path."""
     provenance: ResultProvenance | None = None
     """Models, data, options, versions and machine behind the figures."""
     damaged: tuple[FailedImage, ...] | None = None
     """Images among those seen whose JPEG data are broken, by path, with libjpeg's warning; None if nobody looked."""
     top_k: tuple[Interval, ...] = ()
-    """Top-1, top-2 and so on, cumulative, below the number of classes; empty if nothing was seen."""
+    """Top-1, top-2 and so on, up to less than the number of classes; empty if no image was seen."""
     expected_calibration_error: float | None = None
-    """Over `calibration`, whose bins are of equal width."""
+    """Computed over the bins in `calibration`, which have equal widths."""
     calibration: tuple[ConfidenceBin, ...] = ()
     classes: tuple[ClassScore, ...] = ()
     """One per class, in the order of `labels`."""
     balanced_accuracy: float | None = None
-    """Mean recall of the classes of which there are images."""
+    """Mean recall of the classes that have images."""
     macro_f1: float | None = None
     """Mean F1 of the classes that have images or were predicted."""
     weighted_f1: float | None = None
-    """Mean F1 of the classes, weighted by their images."""
+    """Mean F1 of the classes, weighted by their numbers of images."""
     matthews_correlation: float | None = None
-    """Gorodkin's for several classes, from -1 to 1."""
+    """Matthews' correlation, from -1 to 1; for several classes in Gorodkin's form."""
     cohens_kappa: float | None = None
-    """Agreement beyond chance, at most 1."""
+    """Agreement of prediction and truth beyond chance, at most 1."""
     macro: ClassAverages | None = None
     """Means over the classes that have images or were predicted."""
     weighted: ClassAverages | None = None
-    """Means over the classes, weighted by their images."""
+    """Means over the classes, weighted by their numbers of images."""
     brier_score: float | None = None
     """Mean squared distance of all class probabilities from the truth, from 0 to 2."""
     roc_auc: float | None = None
-    """Mean area under the ROC curves of each class against all others, which of two classes is the same for both."""
+    """Mean area under the ROC curve of each class against all others; with two classes, both have the same area."""
     roc_auc_weighted: float | None = None
     """The same, weighted by the images of each class."""
     average_precision: float | None = None
     """Mean average precision of each class against all others."""
     average_precision_weighted: float | None = None
     curves: tuple[ScoreCurve, ...] = ()
-    """The second class's of two, else those of the lowest average precision, the lowest first."""
+    """For two classes, the curves of the second; else those with the lowest average precision, the lowest first."""
     temperature: TemperatureScaling | None = None
-    """None where scipy is not installed, or there was no room to keep all answers."""
+    """None if scipy is not installed, or if there was no room to keep all logits."""
     equal_error_rate: float | None = None
-    """Only for models of two classes; the second class is the positive one, which does not change it."""
+    """Only for models of two classes; it is the same whichever class is the positive one."""
     confused: tuple[ConfusedPair, ...] = ()
-    """The pairs of classes with most confusions, the most first."""
+    """The pairs of classes that are confused most, the most frequent first."""
     label_issues: LabelIssues | None = None
-    """None if nobody looked for them."""
+    """None if they were not looked for."""
     slices: tuple[Slice, ...] = ()
-    """Accuracy of images by their size, colours, format and damage, where they differ in these."""
+    """Accuracy by image size, colours, format and damage, for those in which the images differ."""
     real: RealScore | None = None
     """Accuracy against several right answers per image, if these were given."""
     tta: Tta | None = None
     """Test-time augmentation."""
     trained_on: int | None = None
-    """Images that the model was trained on, by their content; None if its bundle does not tell."""
+    """Number of images that the model was trained on, found by their content; None if its bundle does not say."""
     vendor: VendorFacts | None = None
-    """Facts on results that a vendor's tool wrote; None where a model was run."""
+    """Facts about results that a vendor's tool wrote; None if a model was run."""
     label_sets: LabelSetFigures | None = None
-    """Figures of multi-label data; None of others."""
+    """Figures of multi-label data; None for other data."""
     subset: bool = False
-    """True if the model was held to the classes of the data."""
+    """True if the model chose only among the classes of the data."""
 
     def __repr__(self) -> str:
         if self.label_sets:

@@ -17,9 +17,9 @@ def predict(
     threshold: float | None = None,
     backend: str | None = None,
 ) -> Predictions:
-    """Classify images: the likeliest classes, or the reason why there are none, for each image in its order.
+    """Classify images, and return an entry for each in order: its likeliest classes, or the reason why it has none.
 
-    Whoever classifies more than once keeps the model: see `xception.load`.
+    This loads the model anew; to classify more than once, use `xception.load`.
 
     Args:
         bundle: the model, or its folder.

@@ -20,11 +20,11 @@ TableRow = tuple[str | int | float | None, ...]
 
 
 class Predictions(TableResult, list[Prediction | Failure]):
-    """The likeliest classes of each image, or the reason why there are none, in the order of the images."""
+    """A list with an entry per image, in order: its likeliest classes, or the reason why it has none."""
 
     @property
     def label(self) -> str:
-        """Name of the likeliest class, of a single image.
+        """Name of the likeliest class, if there is a single image.
 
         Raises:
             UsageError: there are several images, or none.
@@ -34,17 +34,17 @@ class Predictions(TableResult, list[Prediction | Failure]):
 
     @property
     def probability(self) -> float | None:
-        """Probability of the likeliest class, of a single image; the errors are those of `label`."""
+        """Probability of the likeliest class, if there is a single image; the errors are those of `label`."""
         return self._only().probability
 
     @property
     def embedding(self) -> NDArray[np.float32]:
-        """The embedding, (D,), of a single image by a model without classes; the errors are those of `label`."""
+        """Embedding (D,) of a single image from a model without classes; the errors are those of `label`."""
         return _embedding(self._only())
 
     @property
     def embeddings(self) -> NDArray[np.float32]:
-        """The embeddings of all images, (N, D), by a model without classes; NaN for those that could not be read.
+        """Embeddings (N, D) of all images from a model without classes; NaN for images that could not be read.
 
         Raises:
             UsageError: the model has classes, or no image could be read.
@@ -59,7 +59,7 @@ class Predictions(TableResult, list[Prediction | Failure]):
 
     @property
     def failures(self) -> list[Failure]:
-        """The images that could not be read, and why."""
+        """The images that could not be read, with the reasons."""
         return [outcome for outcome in self if isinstance(outcome, Failure)]
 
     def records(self) -> ResultTable:

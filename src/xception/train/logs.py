@@ -137,7 +137,7 @@ def median_speed(history: Sequence[Epoch]) -> Speed | None:
 
 
 def read_history(storage: Storage) -> History:
-    """The log of the run in a storage, from its JSON Lines.
+    """Read the log of a training run from its folder or URL.
 
     Raises:
         FileNotFoundError: there is no log.

@@ -41,7 +41,7 @@ CHANNELS = {"gray": 1, "rgb": 3, "bgr": 3}
 
 
 class Recipe(Settings, frozen=True, kw_only=True):
-    """Everything that decides the weights. Equal recipes on equal data give equal weights."""
+    """All settings that the trained weights depend on. Equal recipes on equal data give equal weights."""
 
     model: ModelSettings
     data: DataSettings
@@ -61,8 +61,8 @@ class Recipe(Settings, frozen=True, kw_only=True):
     """Rounding to the grid of an int8 form; without it the network computes in float."""
     epochs: Count
     monitor: Figure | None = None
-    """Figure of the validation part that decides which epoch is the best; of equal ones the one of the lower loss is.
-    By default balanced accuracy where a class is at least twice as frequent as another, and top-1 elsewhere."""
+    """Figure of the validation images by which epochs are compared; if it is equal, the lower loss decides. By default
+    balanced accuracy if a class is at least twice as frequent as another, and top-1 otherwise."""
     stop_after: Count | None = None
     """Epochs without a better figure after which the run ends."""
     validate_every: Count = 1
@@ -162,10 +162,10 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
 
     Args:
         name: a shipped recipe's name, or the path of a TOML file.
-        changes: `key=value`, dots between nested keys; an empty value takes the default back.
+        changes: `key=value`, with dots between nested keys; an empty value restores the default.
 
     Raises:
-        UnknownName: there is no such recipe or variant, or a setting has no such choice.
+        UnknownName: the recipe, the variant or the choice of a setting does not exist.
         InputError: the file is not TOML, or the bundle that it starts from cannot be opened.
         UsageError: a key is unknown, a value is of the wrong kind or out of range, or a change has no '='.
     """

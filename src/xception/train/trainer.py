@@ -72,34 +72,34 @@ def train_network(
     like: RunManifest | None = None,
     on_note: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
-    """Train a network and write `out/bundle`; `out` also holds `run.json`, checkpoints and logs, one row per epoch.
+    """Train a network, and write its bundle to `out/bundle`; `out` also holds checkpoints, `run.json` and the log.
 
     On a CPU the weights depend only on the recipe, the data and torch's number of threads: an interrupted
     and resumed run ends with the same bits, and so does one with another number of workers.
 
     Args:
         recipe: the configuration, or its name or file, see `load_recipe`.
-        data: the images, in place of those that the recipe names: their path or URL, or a source.
-        out: folder of the run, or a URL such as `s3://bucket/run`; the bundle of such a run is also put here,
-            into a temporary folder, and returned from there.
-        validation: images to validate on, if they are not a part of `data`.
-        loss: in place of the recipe's, as are `optimizer`, `schedule` and `augment`: see `OwnParts`.
-        callbacks: see and may change or end the run; like the own parts they enter the lineage by name and source.
-        find_lr: search for a learning rate first, on a copy, and train with it in place of the recipe's; a resumed run
-            keeps the rate that it began with.
-        resume: go on with the run at `out`, if there is one. With more epochs than it was to have, it is prolonged.
-        workers: processes that prepare batches, by default as many as suit the machine; with 0 it is a thread.
+        data: path, URL or source of the images, in place of those that the recipe names.
+        out: folder of the run, or a URL such as `s3://bucket/run`; with a URL, the returned bundle is a copy in a
+            temporary folder of this machine.
+        validation: images for validation, if they are not a part of `data`.
+        loss: replaces the recipe's loss; `optimizer`, `schedule` and `augment` do the same for theirs, see `OwnParts`.
+        callbacks: called during the run, which they may change or end; the lineage records them like the parts above.
+        find_lr: first search for a learning rate on a copy of the run, and use it instead of the recipe's; a resumed
+            run keeps its rate.
+        resume: continue the run at `out`, if there is one; with more epochs than it had, it is prolonged.
+        workers: number of processes that prepare batches, by default one that suits the machine; with 0, a thread.
         keep: number of last checkpoints to keep, in addition to the best.
-        save_every: epochs between two states that are saved, and none is saved in between; by default a state is saved
-            after every epoch and every ten seconds. The last epoch's state, the best one's where it is published, and
-            that of a stopped run are saved in any case.
+        save_every: number of epochs from one saved state to the next; by default the state is saved after every epoch
+            and about every ten seconds. The last state, the best one if it is published, and that of a stopped run
+            are always saved.
         like: the run to repeat; its data must be the same.
-        on_note: called with a sentence on anything that a person should know.
+        on_note: called with each sentence that the person who trains should read.
 
     Raises:
         InputError: `out` is taken or holds another run, or data cannot be read.
         EnvironmentFault: `out` cannot be written.
-        CheckFailed: the loss or the weights are no longer numbers.
+        CheckFailed: the loss or the weights are no longer finite.
         Stopped: SIGTERM or SIGINT came; everything is saved.
     """
     if not isinstance(recipe, Recipe):
