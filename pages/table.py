@@ -9,6 +9,7 @@ from pages import (
     contributing,
     conversion,
     export_matrix,
+    glossary_links,
     int8_matrix,
     python_api,
     readme,
@@ -27,6 +28,7 @@ PAGES: Mapping[str, Callable[[], Mapping[Path, str]]] = MappingProxyType(
         "int8_matrix": int8_matrix.generated,
         "command_line": command_line.generated,
         "python_api": python_api.generated,
+        "glossary_links": glossary_links.generated,
     }
 )
 """By name, a function that gives the content that each of the page's files should have."""

@@ -7,7 +7,8 @@ MAX_CHARACTERS = 250
 
 NOT_PROSE = re.compile(r"\s*(\||#|<!--|!\[|:::|$)")
 ITEM = re.compile(r"\s*([-*]|\d+\.) +")
-CODE = re.compile(r"`[^`]*`|\]\([^)]*\)")
+LINK_TARGET = re.compile(r"\]\([^)]*\)")
+CODE = re.compile(rf"`[^`]*`|{LINK_TARGET.pattern}")
 SENTENCE_END = re.compile(r"[.:?!][)\"*_`]*$")
 TWO_SENTENCES = re.compile(r"(?<!\.\.)(?<!\b[a-z]\.[a-z])(?<!\bal)[.?!][)\"]* +[A-Z(\[`]")
 
@@ -36,24 +37,25 @@ def habits(text: str) -> list[str]:
     return [advice for advice, pattern in WORDS.items() if pattern.search(text)]
 
 
-def prose(page: str) -> Iterator[tuple[str, str]]:
-    """The lines of a page's paragraphs and list items, each with the line that follows it."""
+def prose(page: str) -> Iterator[int]:
+    """The numbers, counted from 0, of the lines of a page's paragraphs and list items."""
     in_code = False
-    lines = page.splitlines()
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+    for number, line in enumerate(page.splitlines()):
         fence = line.lstrip().startswith("```")
         in_code = in_code != fence
         if not (in_code or fence or NOT_PROSE.match(line)):
-            yield line, following
+            yield number
 
 
 def faults(page: str) -> list[str]:
     """Lines of a page that are too long, hold no whole sentence or more than one, or words to avoid."""
-    found = [f"{advice}: {line}" for line in page.splitlines() for advice in habits(CODE.sub("", line))]
-    for line, following in prose(page):
+    lines = [*page.splitlines(), ""]
+    found = [f"{advice}: {line}" for line in lines for advice in habits(CODE.sub("", line))]
+    for number in prose(page):
+        line, following = lines[number : number + 2]
         text = ITEM.sub("", line, count=1)
         is_item_of_a_list = text != line and (not following.strip() or ITEM.match(following))
-        if len(line) > MAX_CHARACTERS:
+        if len(LINK_TARGET.sub("]", line)) > MAX_CHARACTERS:
             found.append(f"more than {MAX_CHARACTERS} characters: {line}")
         if not (SENTENCE_END.search(line) or is_item_of_a_list):
             found.append(f"no end of a sentence: {line}")
