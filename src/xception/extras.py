@@ -77,7 +77,7 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        # Only the absence of the package itself is the user's to mend; a broken import inside it is not.
+        # Only the absence of the package itself can be helped by an installation; a broken import inside it cannot.
         if error.name is not None and module.split(".")[0] == error.name.split(".")[0]:
             raise MissingExtra({module.split(".")[0]: extra}) from error
         raise

@@ -52,10 +52,7 @@ def check_entries(folder: Path, listed: Collection[str]) -> None:
                 f"{folder / name} is {_kind(mode)}; expected nothing but regular files in a bundle, so {AGAIN}"
             )
         if name not in listed and not _is_passed_over(name):
-            raise InputError(
-                f"{folder / name} is not listed among the bundle's files, as it would be if it belonged there; "
-                f"remove it, or {AGAIN}"
-            )
+            raise InputError(f"{folder / name} is not listed among the bundle's files; remove it, or {AGAIN}")
 
 
 def read_sealed(path: Path, entry: FileHash, *, verify: bool = True) -> bytes:

@@ -215,7 +215,7 @@ def test_preprocessing_that_the_graph_does_itself_is_refused(tmp_path: Path) -> 
 def test_another_number_of_labels_is_refused(tmp_path: Path, count: int) -> None:
     labels = Labels(tuple(f"name {index}" for index in range(count)))
     path = write_onnx(tmp_path / "model.onnx")
-    words = f"gives 5 answers to an image, and --labels names {count} classes"
+    words = f"gives 5 answers per image, but --labels names {count} classes"
     refused(path, replace(STATED, labels=labels), UsageError, words)
 
 

@@ -66,7 +66,7 @@ def test_a_layout_that_is_stated_wrongly_is_refused() -> None:
         (port(shape=(None, 4, 8, 9)), "neither 1 nor 3 channels"),
         (port(shape=(None, 3, 8)), "which has four axes"),
         (port(dtype="int64"), "expected images as real numbers or in 8 bits"),
-        (port(dtype="int8"), "without a grid"),
+        (port(dtype="int8"), "without a scale"),
     ],
 )
 def test_an_input_that_is_no_image_is_refused(given: GraphPort, words: str) -> None:
@@ -99,7 +99,7 @@ def test_several_outputs_are_asked_for_by_name() -> None:
 
 
 def test_class_indices_are_no_answers() -> None:
-    with pytest.raises(InputError, match="such as indices of classes"):
+    with pytest.raises(InputError, match="is no score for each class"):
         answer_output(outline(outputs=[port("a", (None,), "int64")]), None)
 
 

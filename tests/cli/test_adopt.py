@@ -116,7 +116,7 @@ def test_an_adopted_graph_has_no_weights_for_a_target_that_needs_them(
         (("--preprocess", f"squash={PX}", "range=-1..1"), 2, "add range=0..255 to --preprocess"),
         ((*WORDS, "--layout", "nchw"), 2, "--layout nchw makes 12 channels"),
         ((*WORDS, "--activation", "sigmoid"), 2, "contradicts"),
-        ((*WORDS, "--labels", "two.txt"), 2, "gives 7 answers to an image, and --labels names 2 classes"),
+        ((*WORDS, "--labels", "two.txt"), 2, "gives 7 answers per image, but --labels names 2 classes"),
         ((*WORDS, "--answers", "logits"), 2, "has no output 'logits'; it gives Identity:0"),
         ((*WORDS, "--input", "y"), 2, "has no input 'y'; it takes input_image/x:0"),
     ],

@@ -87,7 +87,7 @@ def test_shards_that_were_changed_in_a_storage_are_named_and_done_again(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["a.parquet", "--shard", "1/2"], "--shard is for shards"),
+        (["a.parquet", "--shard", "1/2"], "--shard needs shards"),
         (["a.xlsx"], "expected .parquet"),
         (["out", "--shard", "3/2"], "expected I/N"),
         (["out", "--shard", "0/0"], "expected I/N"),
@@ -96,13 +96,13 @@ def test_shards_that_were_changed_in_a_storage_are_named_and_done_again(
         (["out", "--stall-after", "0"], "expected seconds"),
         (["out", "--workers", "0"], "--workers is 0"),
         (["s3://bucket/a.parquet"], "name a folder there"),
-        (["out", "--ray", "auto", "--workers", "2"], "--ray shares the shards out itself"),
-        (["out", "--ray", "auto", "--shard", "1/2"], "--ray shares the shards out itself"),
+        (["out", "--ray", "auto", "--workers", "2"], "--ray distributes the shards itself"),
+        (["out", "--ray", "auto", "--shard", "1/2"], "--ray distributes the shards itself"),
         (["out", "--ray", "auto", "--finish"], "--finish computes nothing"),
-        (["out", "--actors", "2"], "--actors is of a Ray cluster"),
+        (["out", "--actors", "2"], "--actors needs a Ray cluster"),
         (["out", "--ray", "auto", "--actors", "0"], "--actors is 0"),
         (["out", "--ray", "auto", "--cpus-per-actor", "-1"], "a part of a core at least"),
-        (["out", "--vendor", "ascend", "--workers", "2"], "--workers is for shards"),
+        (["out", "--vendor", "ascend", "--workers", "2"], "--workers needs shards"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(

@@ -96,9 +96,9 @@ def test_an_activation_may_be_a_described_function(tmp_path: Path) -> None:
         ({"activation": "relu"}, "states the activation 'relu'"),
         ({"pooling": "attention"}, r"Invalid enum value 'attention' - at `\$.pooling`"),
         ({"num_labels": 5}, "unknown field `num_labels`"),
-        ({"num_classes": 6}, "states num_classes 6, and the tensors have 5"),
+        ({"num_classes": 6}, "states num_classes 6, but the tensors have 5"),
         ({"backbone": keras_hub_config(include_rescaling=True)}, "unknown field `include_rescaling`"),
-        ({"backbone": keras_hub_config(image_shape=[None, None, 1])}, "states in_channels 1, and the tensors have 3"),
+        ({"backbone": keras_hub_config(image_shape=[None, None, 1])}, "states in_channels 1, but the tensors have 3"),
         (
             {"backbone": keras_hub_config(stackwise_pooling=[True, False, False, True, False])},
             "block 2 does not pool and changes its width",

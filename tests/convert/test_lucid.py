@@ -50,7 +50,7 @@ def test_a_folder_states_images_and_dropout(tmp_path: Path) -> None:
     ("config", "message"),
     [
         (LUCID_CONFIG | {"architecture": "xception65"}, "states the network 'xception65'; expected 'xception'"),
-        (LUCID_CONFIG | {"config": {"num_classes": 6}}, "states num_classes 6, and the tensors have 5"),
+        (LUCID_CONFIG | {"config": {"num_classes": 6}}, "states num_classes 6, but the tensors have 5"),
         (LUCID_CONFIG | {"config": {"num_classes": 5, "stride": 8}}, "unknown field `stride`"),
         (LUCID_CONFIG | {"preprocessing": {"preprocessor_type": "Detection", "init_kwargs": {}}}, "Detection"),
     ],

@@ -51,11 +51,11 @@ def test_an_inference_configuration_of_paddle_is_read_as_it_stands() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (changed(PADDLE, "Arch", class_expand=1280), r"states Arch\.class_expand, which is not built here"),
+        (changed(PADDLE, "Arch", class_expand=1280), r"states Arch\.class_expand, which is not supported"),
         (changed(PADDLE, "Arch", name="ResNet50"), "the network 'ResNet50'; expected Xception41"),
         (changed(PADDLE, "Arch", name="Xception65"), "states the network ppcls_xception65, and the tensors are those"),
-        (changed(PADDLE, "Arch", class_num=7), "states num_classes 7, and the tensors have 11"),
-        (changed(PADDLE, "Global", image_shape=[1, 224, 224]), "states in_channels 1, and the tensors have 3"),
+        (changed(PADDLE, "Arch", class_num=7), "states num_classes 7, but the tensors have 11"),
+        (changed(PADDLE, "Global", image_shape=[1, 224, 224]), "states in_channels 1, but the tensors have 3"),
         (changed(PADDLE, "Infer", transforms=[{"PadImage": {}}]), "Infer states the operation PadImage; expected Dec"),
         (changed(PADDLE, "Infer", transforms=OPERATIONS[:2]), r"different ways .* in DataLoader\.Eval and Infer"),
         (

@@ -41,7 +41,7 @@ def test_the_arguments_in_a_runs_folder_decide_network_and_images(tmp_path: Path
     ("change", "message"),
     [
         ({"model": "xception65"}, "states the network timm_xception65"),
-        ({"num_classes": 4}, "states num_classes 4, and the tensors have 11"),
+        ({"num_classes": 4}, "states num_classes 4, but the tensors have 11"),
         ({"model_kwargs": {"block_size": 3}}, "`block_size`"),
         ({"bn_eps": 1e-5}, "states bn_eps"),
         ({"interpolation": "random"}, r"the preprocessing in args\.yaml next to it cannot be used"),

@@ -124,10 +124,10 @@ def test_the_problem_of_transformers_is_the_activation(tmp_path: Path, problem: 
     [
         ({"model_args": {"block_size": 3, "num_classes": 7}}, r"`block_size`.*known in model_args are num_classes"),
         ({"model_args": {"output_stride": 4}}, r"output_stride"),
-        ({"model_args": {"global_pool": ""}}, "the global_pool '' is not built here; expected avg"),
+        ({"model_args": {"global_pool": ""}}, "the global_pool '' is not supported; expected avg"),
         ({"global_pool": "avg", "model_args": {"global_pool": "max"}}, "two values of global_pool: 'avg' and 'max'"),
-        ({"num_classes": 9}, "states num_classes 9, and the tensors have 7"),
-        ({"model_args": {"in_chans": 1}}, "states in_channels 1, and the tensors have 3"),
+        ({"num_classes": 9}, "states num_classes 9, but the tensors have 7"),
+        ({"model_args": {"in_chans": 1}}, "states in_channels 1, but the tensors have 3"),
         ({"architecture": "xception65"}, "states the network timm_xception65, and the tensors are those of"),
         ({"architecture": "resnet50"}, "states the architecture 'resnet50'; expected one of legacy_xception"),
         ({"model_args": {"act_layer": "silu"}}, "states act_layer 'silu'; expected relu"),

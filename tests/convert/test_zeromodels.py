@@ -79,7 +79,7 @@ def test_a_normalisation_inside_of_earlier_networks_is_that_of_the_preprocessing
         ({"config": "41"}, "states the network 41 with preact True"),
         ({"config": "99"}, "Invalid enum value '99'"),
         ({"config": "65p"}, "cannot be converted|states the network timm_xception65p"),
-        ({"num_classes": 6}, "states num_classes 6, and the tensors have 5"),
+        ({"num_classes": 6}, "states num_classes 6, but the tensors have 5"),
         ({"classifier_activation": "relu"}, "Invalid enum value 'relu'"),
         ({"output_stride": 16}, "unknown field `output_stride`"),
         ({"include_normalization": True, "normalization_mode": "imagenet"}, "Invalid enum value 'imagenet'"),

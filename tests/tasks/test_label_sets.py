@@ -163,7 +163,7 @@ def test_rows_are_scored_again_to_the_same_figures(
         assert evaluate_rows(tmp_path / name, threshold=0.9).label_sets != result.label_sets
     with pytest.raises(InputError, match="may have several classes each, and a comparison"):
         compare_rows(tmp_path / "rows.csv", tmp_path / "rows.jsonl")
-    with pytest.raises(UsageError, match="label issues are of data with one class"):
+    with pytest.raises(UsageError, match="label issues need data with one class"):
         evaluate_rows(tmp_path / "rows.csv", find_label_issues=True)
 
 
@@ -174,7 +174,7 @@ def test_a_softmax_and_options_of_one_class_are_refused(onnx_bundle: Bundle) -> 
             evaluate(engine, images)
         with pytest.raises(UsageError, match="a comparison of two models judges one class per image"):
             compare(engine, engine, images)
-        with pytest.raises(UsageError, match="a threshold is of multi-label data"):
+        with pytest.raises(UsageError, match="a threshold needs multi-label data"):
             evaluate(engine, labelled(3), threshold=0.3)
         with pytest.raises(UsageError, match=r"the threshold is 1\.5; expected a probability"):
             evaluate(engine, images, threshold=1.5)

@@ -202,7 +202,7 @@ def _preprocess(outline: GraphOutline, image: ImageInput, stated: Preprocess | N
             f"add size={height}x{width} to --preprocess, or state its resize and crop"
         )
     if image.is_image and stated.fractions:
-        raise UsageError(f"{outline.path} takes whole levels of 8 bits; add fractions=false to --preprocess")
+        raise UsageError(f"{outline.path} takes whole 8-bit values; add fractions=false to --preprocess")
     return without_arithmetic(stated) if image.is_image else stated
 
 
@@ -249,7 +249,7 @@ def _decided(model: Model, outline: GraphOutline, kind: AnswerKind, tried: TryOu
     """The document with what the test images have shown, and the step that made it."""
     graph, network = model.graph, model.network
     if graph is None:
-        raise UsageError("a graph has to be described before it is decided on")
+        raise UsageError("the bundle's description lacks its graph; describe the graph first")
     size = graph.input_shape[0] if tried.takes_any_batch or graph.input_shape[0] else 1
     graph = msgspec.structs.replace(graph, output_values=kind.output_values, input_shape=(size, *graph.input_shape[1:]))
     network = replace_network(network, variants, tried.answers.shape[1])
@@ -285,7 +285,7 @@ def _step(outline: GraphOutline, tried: TryOut, variants: tuple[str, ...]) -> St
 def _check_labels(path: Path, labels: Labels, tried: TryOut) -> None:
     if len(labels) != tried.answers.shape[1]:
         raise UsageError(
-            f"{path} gives {tried.answers.shape[1]} answers to an image, and --labels names {len(labels)} classes; "
+            f"{path} gives {tried.answers.shape[1]} answers per image, but --labels names {len(labels)} classes; "
             "expected as many of each"
         )
 

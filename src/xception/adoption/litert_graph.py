@@ -50,7 +50,7 @@ def read_litert(path: Path) -> GraphOutline:
 def _parsed(schema: Any, path: Path) -> Any:
     content = read_bytes(path, MODEL_LIMIT)
     if content[4:8] != IDENTIFIER:
-        raise refuse(path, "it has not the mark of a LiteRT file", "fetch or export it again")
+        raise refuse(path, "it lacks the mark of a LiteRT file", "fetch or export it again")
     try:
         return schema.ModelT.InitFromPackedBuf(content, 0)
     except Exception as error:  # the reader of flatbuffers checks nothing, and fails as it happens

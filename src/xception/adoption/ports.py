@@ -48,13 +48,13 @@ def image_input(outline: GraphOutline, name: str | None, layout: Layout | None) 
         others = ", ".join(str(other) for other in outline.inputs if other is not port)
         raise refuse(
             outline.path,
-            f"it takes {others}, too, and a classifier is given nothing but images",
-            "export it with constants in their places",
+            f"it takes {others}, too, but a classifier gets only images",
+            "export it with constants in place of these inputs",
         )
     if port.dtype not in REAL and port.dtype not in STORED_INTEGERS:
         raise refuse(outline.path, f"its input is {port}", "expected images as real numbers or in 8 bits")
     if port.dtype == "int8" and not port.is_quantized:
-        raise refuse(outline.path, f"its input is {port} without a grid", "expected uint8, or a grid in the file")
+        raise refuse(outline.path, f"its input is {port} without a scale", "expected uint8, or a scale in the file")
     shape = port.shape or (None,) * 4
     if len(shape) != 4:
         raise refuse(outline.path, f"its input is {port}", "expected a batch of images, which has four axes")
@@ -75,8 +75,8 @@ def answer_output(outline: GraphOutline, name: str | None) -> GraphPort:
     if port.dtype not in REAL and not (port.dtype in STORED_INTEGERS and port.is_quantized):
         raise refuse(
             outline.path,
-            f"its output is {port}, such as indices of classes",
-            "name one with a number for each class as --answers, or export one",
+            f"its output is {port}, which is no score for each class",
+            "name an output with a score for each class with --answers, or export one",
         )
     if port.shape is not None and len([size for size in port.shape[1:] if size != 1]) > 1:
         raise refuse(outline.path, f"its output is {port}", "expected one number for each class of an image")

@@ -84,7 +84,7 @@ def _best(adoption: Adoption, variant: str | None) -> _Trial:
     path, candidates = adoption.outline.path, [name for name in adoption.variants if variant in (None, name)]
     if not candidates:
         like = " or ".join(adoption.variants) or "no variant"
-        raise refuse(path, f"its layers are those of {like}, so there is no place for its weights", CONVERT)
+        raise refuse(path, f"its layers are those of {like}, so its weights fit no such network", CONVERT)
     tried, refusals = [], []
     for name in candidates:
         try:

@@ -69,7 +69,7 @@ def data_check(
         _print(result)
     if result.errors:
         raise CheckFailed(
-            f"errors found in {result.data}: {result.errors}; mend or remove what is listed, and check again"
+            f"errors found in {result.data}: {result.errors}; correct or remove the listed files, and check again"
         )
 
 

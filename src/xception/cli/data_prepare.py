@@ -104,5 +104,5 @@ def _print_drawn(drawn: CalibrationSet, out: Path) -> None:
         }
     )
     if not drawn.not_in:
-        say("no set was named that a model is judged on; --not-in keeps these images out of it")
+        say("to leave out images that models are tested on, name their sets with --not-in")
     propose(command("quantize", "BUNDLE", "--calibration", out, "--out", "BUNDLE-int8"))

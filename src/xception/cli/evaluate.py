@@ -195,8 +195,8 @@ def _scored_results(
     """
     if given and (output.predictions or scoring.class_map or scoring.subset_classes or scoring.tta or scoring.real):
         raise UsageError(
-            "--results scores answers that are there already; --predictions, --class-map, --subset-classes, --tta and "
-            "--real are for a model that is run"
+            "--results scores existing answers; --predictions, --class-map, --subset-classes, --tta and "
+            "--real need a model that runs"
         )
     check_at_least_one(top=scoring.top)
     require_all(*scoring.packages(), *page_packages(output.html), *packages_for_table(given.table))

@@ -129,7 +129,7 @@ def _check_order(model: str | None, sources: tuple[str, ...]) -> str:
         UsageError: there is none, or the first operand is an image.
     """
     if model is None:
-        raise UsageError("no model was named; expected one, and images behind it")
+        raise UsageError("no model was named; expected a model, and images after it")
     if is_image(model) and Path(model).is_file():
         first, others = sources[:1] or ("keras_xception.imagenet",), sources[1:]
         raise UsageError(
@@ -190,7 +190,7 @@ def _check(
     check_at_least_one(top=top)
     if not sources:
         raise UsageError(
-            "no images were named; expected files or folders behind the model, as in "
+            "no images were named; expected files or folders after the model, as in "
             "xception predict keras_xception.imagenet photo.jpg"
         )
     if one_form > 1:
@@ -198,9 +198,9 @@ def _check(
     if vendor and out is None:
         raise UsageError("--vendor needs a place for its files; pass --out FOLDER")
     if threshold is not None and out:
-        raise UsageError("--threshold is for the screen, --json and --csv; a file of results holds the scores instead")
+        raise UsageError("--threshold does not apply to --out, whose file holds the scores; leave one of them out")
     if logits and (vendor or out is None):
-        raise UsageError("--logits is for --out without --vendor; name a place so")
+        raise UsageError("--logits needs --out, and no --vendor; pass --out FILE")
 
 
 def _to_file(out: Path, engine: Engine, source: Source, progress: "Progress", *, top: int, logits: bool) -> Counted:

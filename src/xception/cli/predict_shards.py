@@ -102,7 +102,7 @@ class ShardOptions:
         """
         given = [name.replace("_", "-") for name, value in vars(self).items() if value not in (None, False)]
         if given and (out is None or is_vendor or not is_folder_of_shards(out)):
-            raise UsageError(f"--{given[0]} is for shards; name their place by --out FOLDER, whose name has no ending")
+            raise UsageError(f"--{given[0]} needs shards; pass --out FOLDER, a name without an ending")
         check_at_least_one(images_per_shard=self.images_per_shard, workers=self.workers, actors=self.actors)
         self._check_ray()
         if self.stall_after is not None and not self.stall_after > 0:
@@ -124,11 +124,11 @@ class ShardOptions:
         }
         given = [name for name, value in of_actors.items() if value is not None]
         if given and not self.ray:
-            raise UsageError(f"--{given[0]} is of a Ray cluster; name it by --ray")
+            raise UsageError(f"--{given[0]} needs a Ray cluster; name it with --ray")
         if self.ray and (self.workers or self.shard):
-            raise UsageError("--ray shares the shards out itself; leave out --workers and --shard")
+            raise UsageError("--ray distributes the shards itself; leave out --workers and --shard")
         if (self.cpus_per_actor or 1) <= 0 or (self.gpus_per_actor or 0) < 0:
-            raise UsageError("an actor takes a part of a core at least, and no negative part of a GPU")
+            raise UsageError("--cpus-per-actor has to be above 0, and --gpus-per-actor at least 0")
 
     def share(self, shards: range) -> range:
         """The shards of this command.

@@ -54,7 +54,7 @@ def prove(
         print_facts({"folder": str(write_images), "images": ", ".join(names)})
     if candidate is None:
         if not write_images:
-            raise UsageError("nothing is named that is to be proven; pass a bundle, a graph, a pack or results")
+            raise UsageError("no candidate was named; pass a bundle, a graph, a pack or results")
         return
     between = [open_bundle(path) for path in via]
     if candidate.startswith(SERVERS):

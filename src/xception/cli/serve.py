@@ -66,7 +66,7 @@ class Listening:
         if self.grpc_port == self.port:
             raise UsageError(f"--port and --grpc-port are both {self.port}; choose two")
         if self.open and self.api_keys:
-            raise UsageError("--open lets everybody ask and --api-keys only some; choose one")
+            raise UsageError("--open admits everybody and --api-keys only some; choose one")
         if not (is_loopback(self.address) or self.open or self.api_keys):
             raise UsageError(
                 f"others reach the address {self.address}; pass --api-keys FILE, or --open to let everybody ask"

@@ -37,7 +37,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
         num_classes: None for a file without a classifier.
         width: channels in relation to the published network.
         misshapen: sentences that name the tensor and both shapes.
-        refused: the reason why it cannot be converted whatever its tensors are: what it states and is not built here.
+        refused: the reason why it cannot be converted whatever its tensors are: what it states and is not supported.
         classifier: the layer that was taken as the classifier though its name is not the source's.
         dropped: what was passed over because no logit depends on it.
         remedy: the options with which it can be converted, "" if it needs none or nothing helps.

@@ -96,7 +96,7 @@ def _address(reference: str) -> str:
         return reference
     address = CATALOG[reference].reference
     if address is None:
-        raise InputError(f"no address is known for {reference}; get its file from where it was made and pass its path")
+        raise InputError(f"no address is known for {reference}; download the file from its source and pass its path")
     return address
 
 

@@ -72,7 +72,7 @@ def keras_hub_facts(checkpoint: CheckpointContents) -> StatedFacts | None:
     """The facts in a preset's or an archive's configuration; None for a file of anybody else.
 
     Raises:
-        InputError: something is stated that is not built here, or that no release of KerasHub writes.
+        InputError: something is stated that is not supported, or that no release of KerasHub writes.
     """
     metadata = checkpoint.metadata
     stated = metadata.get("config") or metadata.get("model_config")
@@ -88,7 +88,7 @@ def keras_hub_facts(checkpoint: CheckpointContents) -> StatedFacts | None:
         converter = _converter(head.preprocessor if head else None, metadata)
         return _facts(backbone, head, _preprocess(converter) if converter else None)
     except (msgspec.ValidationError, UsageError) as error:
-        raise InputError(f"KerasHub's configuration states what is not built here: {error}") from error
+        raise InputError(f"KerasHub's configuration states something that is not supported: {error}") from error
 
 
 def _facts(backbone: _Backbone, head: _Classifier | None, preprocess: Preprocess | None) -> StatedFacts:

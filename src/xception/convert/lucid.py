@@ -39,7 +39,7 @@ def lucid_facts(checkpoint: CheckpointContents) -> StatedFacts | None:
     """The facts in a file's header and in the configuration of its folder; None for a file of anybody else.
 
     Raises:
-        InputError: something is stated that is not built here.
+        InputError: something is stated that is not supported.
     """
     metadata = checkpoint.metadata
     config = metadata.get("config")
@@ -53,7 +53,7 @@ def lucid_facts(checkpoint: CheckpointContents) -> StatedFacts | None:
         network = msgspec.convert(stated["config"], _Network) if "config" in stated else None
         images = msgspec.convert(stated["preprocessing"], _Preprocessing) if "preprocessing" in stated else None
     except msgspec.ValidationError as error:
-        raise InputError(f"{_PLACE} states what is not built here: {error}") from error
+        raise InputError(f"{_PLACE} states something that is not supported: {error}") from error
     return StatedFacts(
         place=_PLACE,
         source="lucid",

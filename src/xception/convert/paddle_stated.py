@@ -36,7 +36,7 @@ def paddle_facts(config: Mapping[str, Any], place: str) -> StatedFacts:
     unknown = sorted(arch.keys() - set(WITHOUT_EFFECT))
     if unknown:
         raise InputError(
-            f"{place} states {', '.join(f'Arch.{key}' for key in unknown)}, which is not built here; expected "
+            f"{place} states {', '.join(f'Arch.{key}' for key in unknown)}, which is not supported; expected "
             f"{', '.join(WITHOUT_EFFECT)}"
         )
     variant = None
@@ -88,7 +88,7 @@ def _preprocess(config: Mapping[str, Any], variant: str, place: str) -> Preproce
     }
     found = {name: _of_operations(ops, variant, f"{place}, {name}") for name, ops in rows.items() if ops is not None}
     if len(set(map(repr, found.values()))) > 1:
-        raise InputError(f"{place} states different ways to prepare images in {' and '.join(found)}; mend it")
+        raise InputError(f"{place} states different ways to prepare images in {' and '.join(found)}; correct it")
     return next(iter(found.values()), None)
 
 
@@ -97,7 +97,7 @@ def _of_operations(operations: Any, variant: str, place: str) -> Preprocess:
     plain: dict[str, Any] = {"divisor": 1.0, "mean": (0.0,) * 3, "std": (1.0,) * 3}
     preprocess = msgspec.structs.replace(usual, resize=None, crop=None, **plain)
     if not isinstance(operations, list):
-        raise InputError(f"{place} states no list of operations; mend it")
+        raise InputError(f"{place} states no list of operations; correct it")
     for row in operations:
         named = row if isinstance(row, Mapping) else {str(row): None}
         for name, stated in named.items():

@@ -79,7 +79,9 @@ def check_match(checkpoint: CheckpointContents, match: Match, stated: StatedFact
     for name, value in found.items():
         expected = getattr(stated, name)
         if expected not in (None, value) and value is not None and not (name == "num_classes" and expected == 0):
-            raise InputError(f"{stated.place} states {name} {expected}, and the tensors have {value}; mend one of them")
+            raise InputError(
+                f"{stated.place} states {name} {expected}, but the tensors have {value}; correct one of them"
+            )
     graph = None if stated.source else stated_graph(checkpoint.metadata.get("model_config"))
     is_ours = graph is not None and not any(layer.kind.startswith("Convolution") for layer in graph.layers.values())
     if graph is not None and graph.has_calls and is_ours:
@@ -88,7 +90,7 @@ def check_match(checkpoint: CheckpointContents, match: Match, stated: StatedFact
     if stated.variants and match.spec.name not in stated.variants:
         raise InputError(
             f"{stated.place} states the network {' or '.join(stated.variants)}, and the tensors are those of "
-            f"{match.spec.name}; mend one of them"
+            f"{match.spec.name}; correct one of them"
         )
 
 

@@ -78,14 +78,14 @@ def timm_facts(config: Mapping[str, Any], place: str = "config.json") -> StatedF
     """Read the facts of a model folder.
 
     Raises:
-        InputError: one that is not built here, or two that contradict each other; the sentence names it.
+        InputError: one that is not supported, or two that contradict each other; the sentence names it.
     """
     try:
         stated = msgspec.convert(dict(config), _Config)
         arguments = msgspec.convert(stated.model_args or {}, TimmArguments)
     except msgspec.ValidationError as error:
         raise InputError(
-            f"{place} states something about the network that is not built here: {error}; "
+            f"{place} states something about the network that is not supported: {error}; "
             f"known in model_args are {', '.join(TimmArguments.__struct_fields__)}"
         ) from error
     _check_label_offset(config, place)
@@ -122,7 +122,7 @@ def _pooling(stated: str | None, classes: int | None) -> Pooling | None:
     if stated is None:
         return None
     if stated.lower() not in TIMM_POOLINGS:
-        raise InputError(f"the global_pool {stated!r} is not built here; expected {', '.join(TIMM_POOLINGS)}")
+        raise InputError(f"the global_pool {stated!r} is not supported; expected {', '.join(TIMM_POOLINGS)}")
     return TIMM_POOLINGS[stated.lower()]
 
 
@@ -130,7 +130,7 @@ def _one(name: str, place: str, *stated: Any) -> Any:
     """The value on which all places that state one agree."""
     values = {value for value in stated if value is not None}
     if len(values) > 1:
-        raise InputError(f"{place} states two values of {name}: {' and '.join(map(repr, sorted(values)))}; mend it")
+        raise InputError(f"{place} states two values of {name}: {' and '.join(map(repr, sorted(values)))}; correct it")
     return next(iter(values), None)
 
 
@@ -151,7 +151,7 @@ def trainer_facts(values: Mapping[str, Any]) -> StatedFacts:
     """Read the arguments that timm's training script keeps next to the weights.
 
     Raises:
-        InputError: one that is not built here.
+        InputError: one that is not supported.
     """
     arguments = values.get("args")
     if not isinstance(arguments, Mapping) or "gp" not in arguments:
@@ -184,7 +184,7 @@ def argument_facts(arguments: Mapping[str, Any], place: str) -> StatedFacts:
     """Read the arguments of timm's training script, wherever it wrote them.
 
     Raises:
-        InputError: one that is not built here.
+        InputError: one that is not supported.
     """
     try:
         given = msgspec.convert(dict(arguments), _Arguments)

@@ -69,7 +69,7 @@ def zeromodels_facts(checkpoint: CheckpointContents) -> StatedFacts | None:
     """The facts in a folder's or an archive's configuration; None for a file of anybody else.
 
     Raises:
-        InputError: something is stated that is not built here, or that no release of zeromodels writes.
+        InputError: something is stated that is not supported, or that no release of zeromodels writes.
     """
     settings = _settings(checkpoint.metadata)
     if settings is None:
@@ -79,7 +79,7 @@ def zeromodels_facts(checkpoint: CheckpointContents) -> StatedFacts | None:
         processor = _processor(checkpoint.metadata.get("preprocessor"))
         return _facts(stated, _preprocess(processor) if processor else None)
     except (msgspec.ValidationError, KeyError) as error:
-        raise InputError(f"{_PLACE} states what is not built here: {error}") from error
+        raise InputError(f"{_PLACE} states something that is not supported: {error}") from error
 
 
 def _settings(metadata: Mapping[str, object]) -> Mapping[str, object] | None:

@@ -78,7 +78,7 @@ class ZipFiles:
         end = self._starts[following] if following < len(self._starts) else self._size
         end = min(end, info.header_offset + MAX_HEADER_BYTES + info.compress_size)
         if end < info.header_offset + MEMBER_HEADER.size:
-            raise DecodeError(f"damaged in the archive {self.place}: the file is to lie behind its end")
+            raise DecodeError(f"damaged in the archive {self.place}: a file begins after its end")
         raw = self._files.span(self._name, info.header_offset, end - info.header_offset)
         try:
             start = MEMBER_HEADER.size + sum(MEMBER_HEADER.unpack_from(raw))

@@ -75,7 +75,7 @@ def write_sample(
     if len(chosen) < count:
         raise InputError(
             f"{source.name} has {len(chosen)} images that can be used where {count} were asked for "
-            f"({sieve.passed_over} are unreadable, double, or in the sets to be kept apart); ask for fewer"
+            f"({sieve.passed_over} are unreadable, duplicates, or in the sets of --not-in); ask for fewer"
         )
     with staged_folder(out, partial(ensure_free, out)) as folder:
         drawn = tuple(_write(source[index], source.classes, folder) for index in sorted(chosen))

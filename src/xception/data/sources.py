@@ -122,7 +122,7 @@ def open_halves(
     base, named = named_split(data, None)
     if named not in (None, "train"):
         raise InputError(
-            f"{data} is one part of {base}; expected {base} itself, or data.validation with what to validate on"
+            f"{data} is one part of {base}; expected {base} itself, or data.validation with the images for validation"
         )
     training = open_source(base, "train")
     if isinstance(training, Lazy) and training.whole:

@@ -74,7 +74,7 @@ def check_threshold(threshold: float, bundle: Bundle) -> None:
         raise UsageError(f"the threshold is {threshold:g}; expected a probability between 0 and 1, such as 0.5")
     check_probabilities(bundle.model.activation)
     if not bundle.labels.names:
-        raise UsageError(f"a threshold is of classes, and {bundle.path} has none; leave it out")
+        raise UsageError(f"a threshold needs classes, but {bundle.path} has none; leave it out")
 
 
 def prediction(outcome: Scored, bundle: Bundle, top: int, threshold: float | None = None) -> Prediction:

@@ -89,7 +89,7 @@ class Calibration:
     def _pixels(self) -> Iterator[Pixels]:
         for entry in prepared(self.source, self.preprocess):
             if isinstance(entry, Failure):
-                raise InputError(f"calibration image {entry.key} cannot be used: {entry.reason}; mend or remove it")
+                raise InputError(f"calibration image {entry.key} cannot be used: {entry.reason}; repair or remove it")
             yield entry.pixels
 
     def provenance(self) -> Provenance:

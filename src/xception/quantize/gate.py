@@ -100,13 +100,13 @@ def check_parent(parent: Outputs) -> None:
     if top1 and classes > 1 and top1.low <= 1 / classes:
         raise CheckFailed(
             f"the float model is right on {top1.value:.2%} [{top1.low:.2%}, {top1.high:.2%}] of {len(parent.logits)} "
-            f"images of {parent.data}, which guessing among {classes} classes may reach too; nothing was quantized: "
-            "mend the model, its labels or its preprocessing first"
+            f"images of {parent.data}, which may be no better than guessing among {classes} classes; nothing was "
+            "quantized: correct the model, its labels or its preprocessing first"
         )
     if not top1 and classes > 1 and len(parent.logits) > 1 and len(np.unique(parent.predicted)) == 1:
         raise CheckFailed(
             f"the float model gives all {len(parent.logits)} images of {parent.data} the same class; "
-            "nothing was quantized: mend the model, or pass images of more than one class"
+            "nothing was quantized: correct the model, or pass images of more than one class"
         )
 
 

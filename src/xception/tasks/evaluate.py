@@ -121,13 +121,13 @@ def check_kind(data: str, threshold: float | None, for_one_class: Mapping[str, b
     asked = [name for name, is_asked in for_one_class.items() if is_asked]
     if are_sets and asked:
         raise UsageError(
-            f"{' and '.join(asked)} are of data with one class per image, and those of {data} may have several; "
+            f"{' and '.join(asked)} need data with one class per image, but images of {data} may have several; "
             "leave them out"
         )
     if threshold is not None and not are_sets:
         raise UsageError(
-            f"a threshold is of multi-label data, and the images of {data} have one class each, of which the "
-            "likeliest is taken; leave it out"
+            f"a threshold needs multi-label data, but the images of {data} have one class each, for which the "
+            "likeliest class is taken; leave the threshold out"
         )
 
 

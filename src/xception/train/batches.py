@@ -51,7 +51,7 @@ class TrainingImages:
                 loaded = self.own_augment(loaded_image(loaded), image_generator(self.seed, epoch, index))
             return self.augment.levels(loaded, self.preprocess_in(epoch), self.seed, epoch, index)
         except (DecodeError, OSError) as error:
-            raise InputError(f"training image {item.key} cannot be used: {error}; mend or remove it") from error
+            raise InputError(f"training image {item.key} cannot be used: {error}; repair or remove it") from error
 
 
 def steps_per_epoch(images: int, batch_size: int, *, drop_last: bool) -> int:

@@ -96,7 +96,7 @@ class Checkpoints:
             found = self._newest_whole(self._found(known={entry.file for entry in listed}))
         if found is None and listed:
             raise InputError(
-                f"no checkpoint in {self._storage.place} is whole, {listed[0].file} neither; get one back, "
+                f"no checkpoint in {self._storage.place} is intact, including {listed[0].file}; restore one, "
                 "or remove them all to start again"
             )
         return found

@@ -269,7 +269,7 @@ def _claim(storage: Storage, manifest: RunManifest, options: _Options) -> tuple[
         if differences := differing_surroundings(earlier, manifest):
             options.on_note(f"the last bits of the weights may differ from the earlier run's: {'; '.join(differences)}")
     if options.like and options.like.stages:
-        options.on_note("the run to repeat was prolonged, which this one is not: it ends with other weights")
+        options.on_note("the repeated run was prolonged and this one is not, so their weights will differ")
     if not found:
         write_manifest(storage, manifest)
     is_as_long = found is not None and found.recipe_digest == manifest.recipe_digest
