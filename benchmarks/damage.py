@@ -1,4 +1,4 @@
-"""Damaged JPEG files that are refused, found, and called sound: `python -m benchmarks.damage FOLDER [--files 86]`.
+"""Damaged JPEG files: how many are refused, found or not noticed: `python -m benchmarks.damage FOLDER [--files 86]`.
 
 Each photograph above 30 kB is damaged in five ways, always the same ones, and looked at as `xception data check` and
 `xception evaluate` do. The photographs themselves come first: what is found among them is a false alarm.

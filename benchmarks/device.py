@@ -1,4 +1,4 @@
-"""The GPU that a script measures, or the reason why it does not."""
+"""The GPU that a script measures, or the reason why there is none."""
 
 import sys
 from typing import Any

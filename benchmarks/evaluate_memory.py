@@ -1,4 +1,4 @@
-"""Resident memory while a great many images are evaluated: `python benchmarks/evaluate_memory.py`.
+"""Resident memory while many images are evaluated: `python benchmarks/evaluate_memory.py`.
 
 The network is a narrow one that classifies at random, the pictures are made on demand. Writes a line at every tenth of
 the images to stdout; from the second on, memory should stay where it is.

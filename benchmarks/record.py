@@ -1,4 +1,4 @@
-"""Where figures are kept, and what they depend on."""
+"""Files of measured figures, and the facts that figures depend on."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A server in processes of its own, clients that count what it answers, and what both are measured by.
+"""A server in its own processes, clients that count its replies, and the measurement of both.
 
 Requests of the overload are open loop: they come when they come, whether earlier ones were answered or not.
 """

@@ -1,4 +1,4 @@
-"""What the scripts of all sources have in common: arguments, seeded weights, and the file that they write."""
+"""The common part of all sources' scripts: arguments, seeded weights, and the file that they write."""
 
 import argparse
 import json

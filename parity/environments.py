@@ -1,4 +1,4 @@
-"""One virtual environment a source: the sources' requirements contradict each other."""
+"""One virtual environment per source, since the sources' requirements contradict each other."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a comparison found, as a line for the terminal and as the table in the documentation."""
+"""The result of a comparison, as a line for the terminal and as a table in the documentation."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Weights and images that everyone can make anew: each is drawn from a generator seeded by its name.
+"""Reproducible weights and images: each is drawn from a generator seeded by its name.
 
 Needs only NumPy, so that it runs in the environment of every source. A tensor is drawn in the shape that it
 has at its source under the name that it has there, as Keras gives it in a fresh process ("conv2d" first, then

@@ -1,4 +1,4 @@
-"""A contender as a process: one question a line of JSON on stdin, one answer a line on stdout."""
+"""A contender as a process: one question per line of JSON on stdin, one answer per line on stdout."""
 
 import argparse
 import importlib.metadata

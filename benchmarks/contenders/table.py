@@ -1,4 +1,4 @@
-"""Who is measured. Rows of one precision are compared with one another."""
+"""The programs that are measured. Rows of the same precision are compared with one another."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the scripts of all libraries have in common: the images, the steps to take, and the file that they write.
+"""The common part of all libraries' scripts: the images, the steps to take, and the file that they write.
 
 Standard input is a JSON object of cases by name, each with its `preprocess` and the `sizes` (width, height) of its
 images.

@@ -1,1 +1,1 @@
-"""One script a source, each run as `python -m parity.upstreams.NAME` in the environment of its own."""
+"""One script per source, each run as `python -m parity.upstreams.NAME` in its own environment."""

@@ -1,4 +1,4 @@
-"""Arguments as users give them, taken or refused with a sentence on what was expected."""
+"""Checks of arguments from users, with messages that say what was expected."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Bytes that nobody vouches for, read within bounds."""
+"""Untrusted bytes, read within bounds."""
 
 import struct
 from typing import Any

@@ -1,4 +1,4 @@
-"""Everything that goes wrong on purpose.
+"""Errors that are raised on purpose, each with its exit code.
 
     XceptionError              exit code 3, unless a subclass says otherwise
     ├── UsageError             2: the request cannot be meant

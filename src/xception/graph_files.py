@@ -1,4 +1,4 @@
-"""The things that a graph file may ask of a runtime, looked up before the runtime sees it.
+"""Inspection of graph files for anything unsafe, before a runtime opens them.
 
 A graph is taken only if it is all there is: an ONNX file may name other files on this disk, or even places in memory,
 from which a runtime takes weights that no hash covers; and operations of others run code that came from elsewhere.

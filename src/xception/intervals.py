@@ -1,4 +1,4 @@
-"""Intervals, tests and verdicts: the trust that a figure measured on a sample deserves.
+"""Intervals, tests and verdicts: how far a figure measured on a sample can be trusted.
 
 For two models on the same images, `first_only` and `second_only` count the images that only one of them classified
 rightly; a difference is always the second's accuracy less the first's.

@@ -1,4 +1,4 @@
-"""The network: which addresses may be asked, how long and how often a server is waited for, and when nobody is asked.
+"""The network: allowed addresses, timeouts, repeated requests, and offline mode.
 
 Data and published weights are all that is ever fetched, and both only when they are named.
 """

@@ -1,4 +1,4 @@
-"""Differences of systems: every call that Windows or macOS lacks is made here, next to what is done instead."""
+"""Differences of systems: every call that Windows or macOS lacks, with its replacement there."""
 
 import ctypes
 import errno

@@ -1,4 +1,4 @@
-"""The way from an upright 8-bit image to the network's input: resize, crop, normalise. Sizes are whole pixels.
+"""Preprocessing of an upright 8-bit image to the network's input: resize, crop, normalise. Sizes are whole pixels.
 
 The rules are those that published weights were evaluated with; which entry uses which is in the catalog.
 """

@@ -1,4 +1,4 @@
-"""The proof that something is the model that a bundle holds: its goldens answered, and its history walked.
+"""The proof that something is the model of a bundle: by its answers to the goldens, and by its lineage.
 
 A candidate is another bundle, a graph file, a vendor's pack, or results that came back from a chip. Each answers the
 goldens of the reference bundle; the differences are held against the tolerance of the candidate's precision.

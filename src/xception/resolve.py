@@ -1,4 +1,4 @@
-"""A model by whatever names it: opened if it is a bundle, else fetched if need be, converted once, and kept.
+"""Models by their names: a bundle is opened; anything else is fetched, converted once and kept.
 
 look_up          where a name leads, without reading or fetching anything
 └── local_path   the file or folder there, fetched if it lies elsewhere

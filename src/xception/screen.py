@@ -1,4 +1,4 @@
-"""Text that may be shown: without what steers a terminal, without line breaks of others, and without credentials."""
+"""Text made safe to show: without control characters, foreign line breaks and credentials."""
 
 import re
 import unicodedata

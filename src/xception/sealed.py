@@ -1,4 +1,4 @@
-"""A folder whose files are all listed with their hashes: nothing in it is changed, missing, added, or a link out of it.
+"""Folders whose files are all listed with hashes, and the check that nothing is changed, missing, added or linked.
 
 A file is opened once: the bytes that are compared with its hash are the bytes that are used.
 """

@@ -1,4 +1,4 @@
-"""Results as tables: one that a notebook displays, and one that becomes a data frame, the same way for all results."""
+"""Results as tables, for display in a notebook and as a data frame."""
 
 from collections.abc import Iterable, Sequence
 from html import escape

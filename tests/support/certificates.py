@@ -1,4 +1,4 @@
-"""Certificates as an office of one's own makes them: an authority, and what it signed for a server and a client."""
+"""Certificates of a private authority, for a server and a client."""
 
 import datetime as dt
 import ipaddress

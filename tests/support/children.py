@@ -1,4 +1,4 @@
-"""Work in a process of its own, which it may end, and the processes that it starts."""
+"""Functions run in a child process, which they may crash, and the processes that it starts."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""A door in front of a storage, at which requests fail in ways that a seed decides."""
+"""A proxy in front of an object storage, whose requests fail by a seeded plan."""
 
 import http.client
 import random

@@ -1,4 +1,4 @@
-"""A disk that is full at a moment, for the process that asks for it."""
+"""A simulated full disk for the current process."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The lanes of the tests: of many cases of one kind, some are looked at every day and all by `make test-slow`."""
+"""Everyday and slow cases: of many cases of one kind, some run every day, and all of them in `make test-slow`."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""A network that reads digits, made in a second: drawn kernels, and a classifier fitted to them in closed form."""
+"""A network that classifies digits, made in a second: random kernels, and a classifier fitted in closed form."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Small things that many tests need: weights that are drawn, pictures that are painted, data sets made of them."""
+"""Small objects for many tests: random weights, generated pictures, and data sets made of them."""
 
 import io
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""Adoption: a bundle of a graph that somebody else exported, after a look at it and a few questions."""
+"""Adoption: bundles made from graphs that somebody else exported, after inspecting them."""

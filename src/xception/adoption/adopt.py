@@ -1,4 +1,4 @@
-"""A graph that somebody else exported made into a bundle.
+"""Make a bundle from a graph that somebody else exported.
 
 read_graph       what the file says, without running anything: onnx_graph, openvino_graph, litert_graph
 ├── ports        its input and output

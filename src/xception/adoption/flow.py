@@ -1,4 +1,4 @@
-"""The layers with weights of a network, each known by its shape and its place on the way of the data."""
+"""The layers of a network that have weights, identified by their shapes and by the layers before and after them."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A LiteRT (TensorFlow Lite) file, looked at without an interpreter."""
+"""Inspection of a LiteRT (TensorFlow Lite) file without an interpreter."""
 
 from collections import Counter
 from functools import partial

@@ -1,4 +1,4 @@
-"""An ONNX file, looked at without a runtime."""
+"""Inspection of an ONNX file without a runtime."""
 
 from collections import Counter
 from collections.abc import Iterator

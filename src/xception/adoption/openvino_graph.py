@@ -1,4 +1,4 @@
-"""An OpenVINO file, looked at without compiling it."""
+"""Inspection of an OpenVINO file without compiling it."""
 
 from collections import Counter
 from functools import partial

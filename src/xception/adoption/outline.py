@@ -1,4 +1,4 @@
-"""A graph file as its reader describes it: what is common to ONNX, OpenVINO and LiteRT."""
+"""Description of a graph file, the same for ONNX, OpenVINO and LiteRT."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A first run of a graph that was looked at: on test images, one by one and together."""
+"""First run of an inspected graph: on test images, one by one and together."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

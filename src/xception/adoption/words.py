@@ -1,4 +1,4 @@
-"""Preprocessing in the words of a command line: a source, and settings that go before it."""
+"""Preprocessing as stated on a command line: a model to copy from, and settings that override it."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A specification unfolded into its operations: the one description that everything without torch walks.
+"""A specification as a list of operations, from which everything without torch is made.
 
 Counting parameters, naming tensors, drawing, exporting and the plain NumPy forward pass all read the same
 flat sequence of nodes. A node's name is also the prefix of its tensors' names in `weights.safetensors`.

@@ -1,4 +1,4 @@
-"""Files in a data set's folder that no source reads, although somebody may believe so."""
+"""Files in a data set's folder that are not read, although their owner may expect that."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""The facts that a file states about its network, apart from the tensors: what is stated is built, or refused."""
+"""Facts that a file states about its network, apart from the tensors; each is built, or refused."""
 
 from dataclasses import dataclass, field
 

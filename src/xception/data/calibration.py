@@ -1,4 +1,4 @@
-"""A small set of images, balanced over the classes, that shares none with the data that a model is judged on."""
+"""A small set of images, balanced over the classes and without images of the data that models are tested on."""
 
 import hashlib
 import io

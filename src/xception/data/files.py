@@ -1,4 +1,4 @@
-"""Trees of files in which data lie, on this machine or elsewhere; sources read nothing but these."""
+"""Trees of files, on this machine or elsewhere, from which all data sources read."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""The files that lie in a data set's folder and are none of its images, and the images that it holds twice."""
+"""Counts of the files in a data set that are not among its images, and of the images that occur twice."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""The images that a model was trained on, by their content, in its bundle: no evaluation takes them for new ones.
+"""Hashes of the images that a model was trained on, kept in its bundle, so that an evaluation recognises them.
 
 An image is known by the first 8 bytes of the SHA-256 of its file, or of its pixels where there is no file, wherever it
 lies and whatever it is called.

@@ -1,1 +1,1 @@
-"""A bundle's network in another runtime's form."""
+"""Exports of a bundle's network to other formats."""

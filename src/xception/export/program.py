@@ -1,4 +1,4 @@
-"""A network as all writers of graphs walk it: folded operations, their shapes, and additions for deployment."""
+"""A network as operations for all writers of graphs: norms folded, with shapes and additions for deployment."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

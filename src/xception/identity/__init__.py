@@ -1,1 +1,1 @@
-"""Identity: what a weights or graph file says of itself, so that it is known wherever it is copied to."""
+"""Identity: the description of a model inside of its weights or graph file."""

@@ -1,4 +1,4 @@
-"""The document that goes into a file, where each format keeps it, and the way back from a file by itself.
+"""The description that is written into a file, its place in each format, and how it is read again.
 
 A file cannot hold its own hash, and so not the digest of the bundle that it lies in: it holds those of its parents.
 """

@@ -1,4 +1,4 @@
-"""A model's description in a few lines, for programs that show what a format has a place for."""
+"""A model's description in a few lines, for other programs to show."""
 
 from xception.model_document import Model
 from xception.preprocess import CropSquash, Preprocess, ShorterSide

@@ -1,4 +1,4 @@
-"""A client that sends exactly what it is told to, to one server."""
+"""A client for one server, which sends exactly the given bytes."""
 
 import http.client
 import ipaddress

@@ -1,4 +1,4 @@
-"""The server and the model that a check is about, and requests that fit them."""
+"""The server and the model under test, and requests that fit them."""
 
 import io
 from collections.abc import Mapping

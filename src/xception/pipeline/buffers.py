@@ -1,4 +1,4 @@
-"""Arrays for the images of whole batches, filled again and again."""
+"""Arrays for whole batches, which are reused."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The cores of the machine, lent to threads that prepare images."""
+"""Slots for the threads that prepare images: one per core."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager

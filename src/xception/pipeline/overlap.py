@@ -1,4 +1,4 @@
-"""One concurrent stage: ordered, bounded, back-pressured, and gone when its consumer is."""
+"""One concurrent stage: ordered, bounded, with back-pressure, and ended with its consumer."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable

@@ -1,4 +1,4 @@
-"""Static int8 of a bundle: one method after another until the gate holds, and a record of all of them."""
+"""Static quantization of a bundle to int8: one method after another until one passes the gate."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The record of a quantization: every method that was tried, the gate's word on it, and the outcome."""
+"""The record of a quantization: every method that was tried, the gate's verdict on it, and the outcome."""
 
 import msgspec
 

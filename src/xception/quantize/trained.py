@@ -1,4 +1,4 @@
-"""The grid of quantization-aware training: the values that training rounds, and the ranges that it hands on."""
+"""Quantization-aware training: the tensors that it rounds, and the ranges that it passes on."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -1,1 +1,1 @@
-"""Pages and pictures of results, read from the rooms below."""
+"""Pages and pictures of results."""

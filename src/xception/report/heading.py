@@ -1,4 +1,4 @@
-"""The top of a page: what it is about, what came of it, and when, with which versions and how it was made."""
+"""The top of a page: subject, conclusion, date, versions and command."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,1 +1,1 @@
-"""One task on many machines, by way of what spreads it over them."""
+"""One task on many machines, through a cluster manager such as Ray."""

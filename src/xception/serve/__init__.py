@@ -1,1 +1,1 @@
-"""Bundles as a service: HTTP in, batches through the engine, answers that say which model gave them."""
+"""Bundles as a service: HTTP requests are answered in batches, and every reply names its model."""

@@ -1,4 +1,4 @@
-"""`POST /v1/classify`: photos in, for each its labels or the reason why there are none."""
+"""`POST /v1/classify`: labels for each photo of a request, or the reason why there are none."""
 
 import base64
 from collections.abc import Sequence

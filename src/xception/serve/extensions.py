@@ -1,4 +1,4 @@
-"""Extensions of the protocol that other servers have and this one has not, so that who asks for one is told that."""
+"""Extensions of the protocol that this server lacks, for replies that say so."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The way of every request in and of every reply out: checks of host and key, identifiers, figures, the log.
+"""Middleware around every request and reply: checks of host and key, identifiers, metrics, the log.
 
 Errors of all kinds become JSON here or in the handlers of `app.py`, those of the framework included.
 """

@@ -1,4 +1,4 @@
-"""Requests that are not answered, with the status and the reason that are told and counted."""
+"""Refusals of requests, each with the status and the reason that are replied and counted."""
 
 from math import ceil
 from typing import Literal

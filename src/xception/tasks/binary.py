@@ -1,4 +1,4 @@
-"""A model of one logit as one of two classes, so that whatever judges classes judges it too."""
+"""A model with a single logit as a model with two classes, so that all figures apply to it."""
 
 from collections.abc import Sequence
 from dataclasses import replace

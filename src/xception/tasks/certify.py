@@ -1,4 +1,4 @@
-"""Proof of a conversion: it and the framework that its file came from run on the same images, with equal logits.
+"""Proof of a conversion: the source's framework and this package give equal logits for the same images.
 
 The framework runs in an interpreter of its own, which the user names, since the sources' requirements contradict each
 other. What runs there is the script `xception.upstream.logits`, which loads the file as the source itself does.

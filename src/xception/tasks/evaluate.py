@@ -1,4 +1,4 @@
-"""Honest evaluation: every image of a labelled set is counted, and no result is without its interval."""
+"""Evaluation: every image of a labelled set is counted, and accuracies have intervals."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType

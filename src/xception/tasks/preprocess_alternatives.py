@@ -1,4 +1,4 @@
-"""Other ways to prepare the same images: those that sources, vendors and slips of the hand have in place of one."""
+"""Other ways to prepare the same images: those of other sources and vendors, and common mistakes."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

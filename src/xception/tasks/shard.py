@@ -1,4 +1,4 @@
-"""One shard of predictions: the same bytes under the same names, whoever does it, how often, and in whatever order."""
+"""One shard of predictions: its bytes and names do not depend on who computes it, when, or how often."""
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator

@@ -1,4 +1,4 @@
-"""The model's classes in place of a data set's."""
+"""Mapping from the classes of a data set to those of a model."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 

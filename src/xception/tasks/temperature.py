@@ -1,4 +1,4 @@
-"""Temperature scaling (Guo et al. 2017): one number that logits are divided by, so that confidence means accuracy."""
+"""Temperature scaling (Guo et al. 2017): the divisor of logits that makes confidence match accuracy."""
 
 import hashlib
 from collections.abc import Iterator

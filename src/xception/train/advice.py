@@ -1,4 +1,4 @@
-"""Sentences on what a person should know of a run before its first step, and requests that cannot work refused."""
+"""Advice to the person who trains before the first step, and refusal of runs that cannot work."""
 
 from collections.abc import Iterator, Sequence
 from math import ceil

@@ -1,4 +1,4 @@
-"""Training images that cannot be read: found before the run, counted, and left out where the recipe says so."""
+"""Training images that cannot be read: counted before the run, and left out if the recipe says so."""
 
 from array import array
 from collections.abc import Callable, Mapping

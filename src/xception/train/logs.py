@@ -1,4 +1,4 @@
-"""The log of a run, one row per epoch, as common tools read it; each file is rewritten from the whole history."""
+"""The log of a run, one row per epoch, in common formats; each file is rewritten from the whole history."""
 
 import csv
 import io

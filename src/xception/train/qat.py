@@ -1,4 +1,4 @@
-"""Quantization-aware training: a trained network learns on, computing on the very grid of its int8 form.
+"""Quantization-aware training: a trained network continues training with the rounding of its int8 form.
 
 After Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference"
 (2018). Kernels are folded with their norms by the stored statistics, as export folds them, and rounded; so are the

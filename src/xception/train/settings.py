@@ -1,4 +1,4 @@
-"""The groups of a recipe's settings: typed, frozen, and refused where nothing would look at them."""
+"""The groups of a recipe's settings: typed, frozen, and refused where they would have no effect."""
 
 from dataclasses import replace
 from typing import Annotated, Any, Literal

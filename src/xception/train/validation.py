@@ -1,4 +1,4 @@
-"""Validation over all processes: every image is counted once, and none is doubled to make shares even."""
+"""Validation over all processes: every image is counted exactly once."""
 
 import torch
 from lightning_fabric import Fabric

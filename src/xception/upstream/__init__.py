@@ -1,1 +1,1 @@
-"""Scripts for the environments of others: nothing here imports the rest of the package, nor a framework at the top."""
+"""Scripts for other interpreters, which have the sources' frameworks: they import nothing of this package."""

@@ -1,4 +1,4 @@
-"""Files that nobody vouches for: read, and made an array only if declared and actual size agree."""
+"""Untrusted files: their bytes become an array only if the declared and the actual size agree."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A checkpoint in memory, and what collects its tensors while they are read."""
+"""A checkpoint in memory, and the collector of its tensors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Files and folders that are no checkpoint, told by their first bytes or by what lies in them, with what to do instead.
+"""Files and folders that are not checkpoints, recognised by their bytes or content, with advice on what to do.
 
 Nothing is read here beyond the start of a file and the names in a folder or an archive.
 """

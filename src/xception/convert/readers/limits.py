@@ -1,4 +1,4 @@
-"""Limits of what a checkpoint may ask of this machine, against which all that a file declares is checked first."""
+"""Limits for the sizes that a checkpoint declares; they are checked before anything is read."""
 
 # The largest network here has 878 tensors, and its training state some thousand.
 MAX_TENSORS = 20_000

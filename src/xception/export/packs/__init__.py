@@ -1,1 +1,1 @@
-"""Folders to carry to the machine with the chip: everything up to where the vendor's own compiler begins."""
+"""Packs: folders with everything that the compiler of a vendor's chip needs."""
