@@ -176,7 +176,7 @@ def opened_pictures(bundle: Path, images: int) -> Iterator[tuple[Engine, Source]
 
 
 def print_memory(bundle: Path, images: int, out: Path) -> None:
-    """Print the peaks in MiB of this process, a driver that plans so many images and has three shards of them done, and
+    """Print the peaks in MiB of this process, a driver that plans `images` and has three shards done, and
     of its two workers."""
     opener, store = partial(opened_pictures, bundle, images), LocalStore(out)
     with opener() as (engine, source):

@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     paths = sorted(path for path in options.folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
     large = [path.read_bytes() for path in paths if path.stat().st_size > MIN_BYTES][: options.files]
-    print("| damage | files | refused | libjpeg warns | found by a check | called sound |")
+    print("| damage | files | refused by the decoder | warning of libjpeg | found by a check | not noticed |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for row in outcomes(large):
         print(f"| {' | '.join(map(str, row))} |")

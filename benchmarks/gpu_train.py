@@ -318,7 +318,7 @@ def _affordable_epochs(task: Task) -> tuple[int, Row]:
 
 
 def _cifar10(task: Task, epochs: int) -> Recipe:
-    """The recipe for so many epochs, the last tenth of them on whole images."""
+    """The recipe for this number of epochs, the last tenth of them on whole images."""
     if not task.data:
         raise ValueError("--data is needed for this part")
     changes = (

@@ -24,7 +24,7 @@ PICTURES = ROOT / "docs/pictures"
 COLOURS = 64
 """Colours of a picture: pages have few, and the files stay small."""
 
-SERVER = ResultPage("server", SERVE_COMMAND, "", "The page of a server, for whoever has a photo and no program")
+SERVER = ResultPage("server", SERVE_COMMAND, "", "The page of a server, for people with a photo and no program")
 
 
 class View(NamedTuple):

@@ -46,7 +46,7 @@ NORMALIZE_TOLERANCE = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One preprocessing and the library that has the last word on it."""
+    """One preprocessing and the library that it is compared with."""
 
     library: str
     environment: str

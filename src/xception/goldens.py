@@ -1,6 +1,6 @@
 """Goldens of a bundle: a handful of images, what preprocessing made of them, and the answers that the model gave.
 
-They lie in the bundle as `goldens.safetensors`, for whoever wants to know whether something else is that model. Images
+They lie in the bundle as `goldens.safetensors`, for proving that something else is that model. Images
 are made by rule, so that a bundle's descendants answer the same ones.
 """
 

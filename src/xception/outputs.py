@@ -113,7 +113,7 @@ def alone_in(folder: Path, doing: str) -> Iterator[None]:
 
 
 def _locked_soon(place: Path) -> BinaryIO | None:
-    """The locked file, or None if somebody holds it for longer than a process takes to come to rest."""
+    """The locked file, or None if another process holds it for longer than a process needs to end."""
     deadline_s = monotonic() + PATIENCE_S
     while (file := _locked(place)) is None and monotonic() < deadline_s:
         sleep(PAUSE_S)
@@ -280,7 +280,7 @@ def _holder_start(place: Path) -> str:
 
 
 def _locked(path: Path) -> BinaryIO | None:
-    """A file, made if there is none, that nobody else has locked; None if another process has it."""
+    """A file, made if there is none, locked by this process; None if another process has locked it."""
     while True:
         file = path.open("ab", buffering=0)
         try:

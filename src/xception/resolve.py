@@ -68,7 +68,7 @@ class ModelPlace:
 
 
 def look_up(reference: str | Path) -> ModelPlace:
-    """Find out where a name of a model leads; nothing is read or fetched. What lies here goes before all names.
+    """Find out where a name of a model leads; nothing is read or fetched. Local files take precedence.
 
     Raises:
         AmbiguousName: it is a part of the names of several published weights.

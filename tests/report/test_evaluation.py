@@ -90,7 +90,7 @@ def test_parts_of_the_data_add_up_to_the_whole() -> None:
 def test_every_figure_is_on_the_page(evaluation: Evaluation, html: str) -> None:
     text = Page(html).text
     assert "faces on faces:test" in text
-    assert "runs/faces, onnxruntime, held to the 3 classes of the data, test-time augmentation 'flip'" in text
+    assert "runs/faces, onnxruntime, choosing among the 3 classes of the data, test-time augmentation 'flip'" in text
     assert "40 seen + 1 failed" in text
     assert evaluation.real
     for interval in (*evaluation.top_k, evaluation.real.top1):

@@ -36,7 +36,7 @@ def test_images_are_told_apart_by_size_colours_format_orientation_and_damage() -
         ("format", "JPEG"): (2, 0.5),
         ("format", "PNG"): (2, 0.5),
         ("orientation", "upright"): (3, 1 / 3),
-        ("orientation", "turned by EXIF"): (1, 1),
+        ("orientation", "rotated by EXIF"): (1, 1),
         ("damage", "sound"): (3, 1 / 3),
         ("damage", "damaged"): (1, 1),
     }

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class HandlePool(Generic[T]):
-    """A number of handles that do the same; whoever finds none free waits."""
+    """A number of equal handles; a caller waits if none is free."""
 
     def __init__(self, handles: Iterable[T]) -> None:
         self._free: SimpleQueue[T] = SimpleQueue()

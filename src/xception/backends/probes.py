@@ -1,4 +1,4 @@
-"""Images to try a model on when no data is at hand."""
+"""Images for trying a model without data."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -25,7 +25,7 @@ MAX_CLASS_RATIO = 10
 
 TINY_PX = 16
 TINY_SHARE = 0.25
-"""Bounds of a tiny image: its shorter side is below so many pixels, and below this share of the median one."""
+"""Bounds of a tiny image: its shorter side has fewer pixels than this, and is below this share of the median one."""
 
 
 class Check(TableResult, msgspec.Struct, frozen=True, kw_only=True):

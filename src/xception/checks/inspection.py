@@ -134,7 +134,7 @@ def _traits(image: Image.Image, data: bytes, name: str) -> tuple[tuple[ImageTrai
     frames = getattr(image, "n_frames", 1)
     found: list[tuple[bool, ImageTrait, str]] = [
         (_contradicts(expected, image.format or ""), "wrong_extension", f"called {suffix}, but it is {image.format}"),
-        (orientation in range(2, 9), "exif_rotated", f"stored turned or mirrored, EXIF orientation {orientation}"),
+        (orientation in range(2, 9), "exif_rotated", f"stored rotated or mirrored, EXIF orientation {orientation}"),
         (image.mode == "CMYK", "cmyk", "CMYK colours"),
         (_is_sixteen_bit(image, data), "sixteen_bit", "16 bits per channel"),
         (

@@ -14,7 +14,7 @@ from xception.errors import EnvironmentFault, UsageError, XceptionError
 from xception.extras import missing_extra
 
 EXIT_FAULT = 4
-"""Exit code of an error that nobody foresaw: a fault of this package, or of one under it."""
+"""Exit code of an unforeseen error: a bug in this package, or in one that it uses."""
 
 EXIT_INTERRUPTED = 130
 

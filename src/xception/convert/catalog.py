@@ -27,7 +27,7 @@ PADDLE = Preprocess(
     mean=IMAGENET_MEAN,
     std=IMAGENET_STD,
 )
-"""PaddleClas: OpenCV's decoder, which heeds EXIF, and its resize, the longer side rounded."""
+"""PaddleClas: OpenCV's decoder, which follows EXIF, and its resize, the longer side rounded."""
 
 
 def _torchvision(resize_px: int, mean: tuple[float, ...] = HALF_MEAN, std: tuple[float, ...] = HALF_MEAN) -> Preprocess:

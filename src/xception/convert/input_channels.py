@@ -45,7 +45,7 @@ def adapt_input_channels(conversion: Conversion, in_channels: int, rule: StemRul
     """The same conversion for images of another number of channels; its history says by which rule.
 
     Raises:
-        UsageError: the rule cannot make so many channels, or no image has so many.
+        UsageError: the rule cannot make this number of channels, or no image has it.
     """
     model = conversion.model
     *earlier, step = model.lineage

@@ -117,7 +117,7 @@ STRANGERS: dict[str, str] = {
 
 
 def known_extra(name: str) -> KnownExtra | None:
-    """The row for a tensor; None for one that nobody knows."""
+    """The row for a tensor; None for an unknown one."""
     return next((row for row in KNOWN_EXTRAS if re.fullmatch(row.pattern, name)), None)
 
 

@@ -26,7 +26,7 @@ class WeightsChoice:
         average: take the running average of the weights.
         leave_out: shell patterns of the file's tensors that are not to be taken over.
         head: the linear layer of the file that is the classifier, where several are or its name does not tell.
-        new_head: start a new classifier of so many classes, all zeros, in place of the file's; 0 leaves it out, so that
+        new_head: start a new classifier with this many classes, all zeros; 0 leaves the classifier out, so that
             the bundle answers with embeddings.
         activation: the way from logits to probabilities, where the file states none.
     """

@@ -18,7 +18,7 @@ SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 Reduction = Callable[[tuple[int, int]], int]
-"""Tells from an image's (width, height), upright if it is turned, how many times smaller it may be decoded."""
+"""A function from an image's upright (width, height) to the factor by which it may be decoded smaller."""
 
 
 JPEG_START = b"\xff\xd8\xff"
@@ -53,7 +53,7 @@ LIMIT_VARIABLE = "XCEPTION_MAX_MEGAPIXELS"
 
 
 def allow_pixels(megapixels: str) -> None:
-    """Decode images of up to so many million pixels from now on, in this process, in place of Pillow's own limit.
+    """Set the largest size of images that this process decodes, in million pixels, in place of Pillow's limit.
 
     Raises:
         UsageError: no number above zero.
@@ -87,7 +87,7 @@ def _decoded_here() -> list[str]:
 def loaded_image(
     loaded: bytes | Image.Image, reduction: Reduction | None = None, orientation: Orientation = "upright"
 ) -> Image.Image:
-    """The image that `Item.load` returned, decoded where it is an encoded file; what is no file has no EXIF to heed.
+    """The image that `Item.load` returned, decoded if it is an encoded file; other images have no EXIF.
 
     Raises:
         DecodeError: the file cannot be decoded.

@@ -14,7 +14,7 @@ from xception.extras import optional
 from xception.preprocess import FILTERS, CropSquash, Levels, Preprocess, Squash, inside
 
 Mode = Literal["reference", "exact", "fast"]
-"""Closeness to the published preprocessing: to the bit, to one step of 255, or as its documentation says."""
+"""Precision of the preprocessing: equal to the source's, within one step of 255, or faster (see the documentation)."""
 
 Size = tuple[int, int]
 

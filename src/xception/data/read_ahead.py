@@ -48,7 +48,7 @@ class Request:
 
     @property
     def size(self) -> int | None:
-        """The bytes that it brings; None as long as nobody knows."""
+        """The bytes that it brings; None while they are unknown."""
         if self.stored.length is not None:
             return self.stored.length
         is_there = self.found.done() and not self.found.cancelled() and self.found.exception() is None

@@ -26,7 +26,7 @@ from xception.identity.identity import with_identity
 from xception.tasks.agreement import data_pixels, probe_pixels
 
 PROBES = 14
-"""Images of each size to compare on when no data is at hand."""
+"""Images of each size to compare on without data."""
 
 
 def write(request: ExportRequest) -> Path:

@@ -74,7 +74,7 @@ def _check_return(folder: Path, bundle: Bundle, tensors: dict[str, np.ndarray]) 
     config = found.metadata["config"]
     own = bundle.model.preprocess
     stated = timm_preprocess(config) if isinstance(config, dict) else None
-    # timm never heeds EXIF, and has no field that says so.
+    # timm never follows EXIF, and has no field that says so.
     same_images = stated is not None and stated == msgspec.structs.replace(own, orientation=stated.orientation)
     back = rename(found.groups[""], bundle.model.network.architecture(), timm)
     if not same_images or any(not np.array_equal(back[name], tensors[name]) for name in tensors):

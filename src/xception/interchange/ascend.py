@@ -137,7 +137,7 @@ class _Texts:
         """The result in a file.
 
         Raises:
-            InputError: its numbers can only be classes, and nobody said so.
+            InputError: its numbers can only be classes, which was not stated.
         """
         try:
             lines = [line.split() for _, line in read_lines(file, "result")]

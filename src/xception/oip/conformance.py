@@ -29,7 +29,7 @@ def check_server(subject: Subject) -> Iterator[RuleFinding]:
     """The verdict on every rule, each as soon as it is there.
 
     Raises:
-        EnvironmentFault: nobody answers at the URL.
+        EnvironmentFault: no server answers at the URL.
     """
     subject.client.ask("GET", "/v2/health/live")
     for name in RULES:

@@ -304,7 +304,7 @@ def _own_wish(subject: Subject) -> None:
     wanted = [{"name": name, "parameters": {"binary_data": False}}]
     document, _ = subject.answer(subject.post_any(outputs=wanted, parameters={"binary_data_output": True}))
     if any(_is_binary(document).values()):
-        break_rule("an output's own binary_data of false does not go before binary_data_output")
+        break_rule("an output's own binary_data of false does not override binary_data_output")
 
 
 def _binary_size(subject: Subject) -> None:
@@ -343,7 +343,7 @@ RULES: Mapping[str, Rule] = {
     "nested": Rule("nested data mean the same as flat data", _nested),
     "chosen-outputs": Rule("only the outputs that are asked for come", _chosen),
     "unknown-output": Rule("an output that is not there is refused", _unknown_output),
-    "unknown-keys": Rule("keys and parameters that nobody knows are passed over", _unknown_keys),
+    "unknown-keys": Rule("unknown keys and parameters are ignored", _unknown_keys),
     "no-json": Rule("a body that is no request is refused", _no_json),
     "no-inputs": Rule("a request without inputs is refused", _no_inputs),
     "wrong-name": Rule("an input that is not there is refused", _wrong_name),
@@ -355,7 +355,7 @@ RULES: Mapping[str, Rule] = {
     "binary-input": Rule("raw bytes mean the same as JSON", _binary_input),
     "binary-output": Rule("an output comes as raw bytes where it is asked for so", _binary_output),
     "binary-outputs": Rule("all outputs come as raw bytes where that is asked for", _binary_outputs),
-    "binary-own-wish": Rule("an output's own wish goes before that of the request", _own_wish),
+    "binary-own-wish": Rule("an output's own parameter overrides that of the request", _own_wish),
     "binary-size": Rule("fewer raw bytes than stated are refused", _binary_size),
     "binary-header": Rule("a length of the document that cannot be is refused", _binary_header),
 }

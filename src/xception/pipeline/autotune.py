@@ -40,7 +40,7 @@ FIRST_BATCH, FIRST_GPU_BATCH = 8, 64
 """Batch sizes with which the runtimes are compared; the size is then chosen for the fastest of them."""
 
 IMAGES_PER_TRIAL, BATCHES_PER_GPU_TRIAL = 64, 8
-"""Images of a trial on the CPU; on a GPU they are repeated until they fill so many batches."""
+"""Images of a trial on the CPU; on a GPU they are repeated to fill this many batches."""
 
 ROUNDS = 3
 """Trials of each way, in turn, of which the fastest counts: what disturbs a trial only makes it slower."""

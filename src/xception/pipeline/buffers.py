@@ -22,7 +22,7 @@ class Buffers:
 
     @contextmanager
     def lend(self, images: int) -> Iterator[NDArray[Any]]:
-        """An array of so many images, for the time of a block; it holds what the last one left in it."""
+        """An array for this number of images, during a block; its old content is not cleared."""
         array = self._taken(images)
         try:
             yield array[:images]

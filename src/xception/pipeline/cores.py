@@ -35,7 +35,7 @@ class Cores:
 
     Args:
         count: by default all that this process may use.
-        processes: prepare images in so many processes in place of the threads that ask; each counts as a core.
+        processes: number of processes that prepare images in place of the calling threads; each counts as a core.
     """
 
     def __init__(self, count: int | None = None, *, processes: int = 0) -> None:
@@ -60,6 +60,6 @@ class Cores:
 
 
 def processes_for(images: int | None) -> int:
-    """Processes that are worth their start for a number of images, None if nobody knows it: one per core, or none."""
+    """Number of processes that pays off for a number of images (None if unknown): one per core, or none."""
     count = machine.cores()
     return count if count > MAX_CORES_BY_THREADS and (images or 0) >= MIN_IMAGES_FOR_PROCESSES else 0

@@ -154,7 +154,7 @@ class Engine:
         return replace(self, lane=replace(self.lane, **changes))
 
     def judging(self) -> Self:
-        """The same engine with the published preprocessing to the bit, unless another mode was asked for."""
+        """The same engine with mode `reference`, unless another mode was asked for."""
         return self if self.mode else self.with_lane(mode="reference")
 
     @property

@@ -75,7 +75,7 @@ class Lane:
 
     session: Session
     turns: Semaphore
-    """Held during a call of the session, which takes so many at once; lanes of one session share them."""
+    """Held during a call of the session, which allows this many at once; lanes of one session share them."""
     preprocess: Preprocess
     """The way from an image to the network's input."""
     mode: Mode

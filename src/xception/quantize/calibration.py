@@ -31,7 +31,7 @@ CALIBRATION_IMAGES = 200
 MIN_CALIBRATION_IMAGES = 16
 
 MIN_SHARE_OF_CLASSES = 0.5
-"""Share of the classes that so many images could show."""
+"""Share of the classes that this number of images can show."""
 
 MAX_SHIFT = 0.5
 """Largest difference of the mean value from the gate's images, in standard deviations of their values. Random halves
@@ -161,7 +161,7 @@ def _check_classes(calibration: Calibration, seen: Outputs, num_classes: int) ->
     if classes < max(2 if num_classes > 1 else 1, MIN_SHARE_OF_CLASSES * possible):
         raise InputError(
             f"the {len(calibration.source)} calibration images of {calibration.source.name} show {classes} of "
-            f"{num_classes} classes; expected at least half of those that so many images can show, "
+            f"{num_classes} classes; expected at least half of those that this many images can show, "
             "so that ranges hold for all: calibrate on a sample of the training data"
         )
 

@@ -96,7 +96,7 @@ def measured(parent: Workload, int8: Workload) -> Int8Speed:
 
 
 def drawn_network_speed(variant: str, *, width: float, px: int) -> Int8Speed:
-    """The speed of a network with drawn weights on noise: what the numbers are decides no speed.
+    """The speed of a network with random weights on noise: speed does not depend on the numbers.
 
     Args:
         variant: its name.

@@ -157,7 +157,7 @@ def _conditions(evaluation: Evaluation) -> str:
     """The conditions under which the figures hold."""
     conditions = [evaluation.bundle, evaluation.backend]
     if evaluation.subset:
-        conditions.append(f"held to the {len(evaluation.labels)} classes of the data")
+        conditions.append(f"choosing among the {len(evaluation.labels)} classes of the data")
     if evaluation.tta:
         conditions.append(f"test-time augmentation {evaluation.tta!r}")
     return ", ".join(conditions)

@@ -27,7 +27,7 @@ class Origin:
 
     versions: Mapping[str, str]
     date: str = ""
-    """ISO 8601, in UTC; empty where nobody told."""
+    """ISO 8601, in UTC; empty if unknown."""
     command: str = ""
     """The command as a shell takes it; empty where a program made the page."""
 

@@ -81,7 +81,7 @@ def speed_card(speed: Int8Speed, where: str = "") -> Card:
 
 
 def outcome(trial: Trial) -> str:
-    """The gate's word on one method, with its reasons."""
+    """The gate's verdict on one method, with its reasons."""
     if trial.verdict is None:
         return f"not tried: {trial.error}"
     return "; ".join(("passed" if trial.verdict.passed else "failed", *trial.verdict.reasons))

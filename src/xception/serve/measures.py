@@ -94,7 +94,7 @@ class _Queues:
 
     def _dropped(self) -> Any:
         family = self._kinds.CounterMetricFamily(
-            "xception_dropped_images", "Images that nobody waited for any more.", labels=["model", "when"]
+            "xception_dropped_images", "Images whose clients had left.", labels=["model", "when"]
         )
         for model in self._models.values():
             counts = model.batcher.counts

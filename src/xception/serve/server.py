@@ -114,13 +114,13 @@ def _tls_options(tls: Tls | None) -> dict[str, Any]:
 
 class Supervisor(Granian):  # type: ignore[misc, valid-type]
     """Granian's main process, which also passes on the signal to read the keys again, lets balancers see that the end
-    is near before it comes, and heeds the words with which a process of models ends on purpose."""
+    is near before it comes, and obeys the words with which a process of models ends on purpose."""
 
     def __init__(self, *arguments: Any, shutdown_delay_s: float = 0.0, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._shutdown_delay_s = shutdown_delay_s
         if LEAVE_SIGNAL:
-            signal.signal(LEAVE_SIGNAL, signal.SIG_IGN)  # processes inherit this, until they can heed it
+            signal.signal(LEAVE_SIGNAL, signal.SIG_IGN)  # processes inherit this, until they can obey it
 
     def signal_handler_interrupt(self, *received: Any) -> None:
         """End: at once, or after the delay where a process manager asks for the first time."""

@@ -101,7 +101,7 @@ class Comparison(TableResult, msgspec.Struct, frozen=True, kw_only=True):
     """At most `MAX_FLIPS` flips; those in which the probability of the true class changes most come first."""
     failures: tuple[FailedImage, ...]
     damaged: tuple[FailedImage, ...] | None = None
-    """Images among those seen whose JPEG data are broken, by path, with libjpeg's warning; None if nobody looked."""
+    """Images that were seen although their JPEG data are broken, with libjpeg's warning; None if not checked."""
     provenance: ResultProvenance | None = None
     """Models, data, options, versions and machine behind the figures."""
 

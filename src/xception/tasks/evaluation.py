@@ -249,7 +249,7 @@ class Evaluation(TableResult, msgspec.Struct, frozen=True, kw_only=True):
     provenance: ResultProvenance | None = None
     """Models, data, options, versions and machine behind the figures."""
     damaged: tuple[FailedImage, ...] | None = None
-    """Images among those seen whose JPEG data are broken, by path, with libjpeg's warning; None if nobody looked."""
+    """Images that were seen although their JPEG data are broken, with libjpeg's warning; None if not checked."""
     top_k: tuple[Interval, ...] = ()
     """Top-1, top-2 and so on, up to less than the number of classes; empty if no image was seen."""
     expected_calibration_error: float | None = None

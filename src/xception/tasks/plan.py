@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """The work of a run, and everything that its result depends on: whoever has the same plan may take part in it.
+    """The work of a run, and everything that its result depends on: processes with the same plan may share it.
 
     A shard is a slice of the listing, of whatever form the data are: images in tar files are read one by one, so that
     the borders of those files mean nothing.

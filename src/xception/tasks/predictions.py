@@ -97,7 +97,7 @@ def _embedding(outcome: Prediction) -> NDArray[np.float32]:
 
 
 def prediction_columns(features: int = 0) -> tuple[str, ...]:
-    """Columns of a table of predictions; of embeddings of so many features, a column for each: f0, f1, ..."""
+    """Columns of a table of predictions; embeddings have a column for each feature: f0, f1, ..."""
     return ("path", "failure", *(f"f{index}" for index in range(features))) if features else PREDICTION_COLUMNS
 
 

@@ -109,7 +109,7 @@ class _Ranks:
 
 
 def _drawn(rng: np.random.Generator, images: int) -> Weights:
-    """The number of times that each of so many images is drawn, if as many are drawn with replacement."""
+    """The number of times that each of `count` images is drawn, in as many draws with replacement."""
     return np.bincount(rng.integers(images, size=images), minlength=images).astype(np.float64)
 
 

@@ -108,5 +108,5 @@ def _points(ranked: RankedScores) -> tuple[CurvePoint, ...]:
 
 
 def _spread(count: int) -> NDArray[np.integer[Any]]:
-    """At most `MAX_POINTS` of so many places, evenly, the first and the last among them."""
+    """At most `MAX_POINTS` evenly spaced places, the first and the last among them."""
     return np.unique(np.linspace(0, count - 1, min(count, MAX_POINTS)).round().astype(np.int64))

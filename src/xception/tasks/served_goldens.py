@@ -22,7 +22,7 @@ OUTPUTS = ("logits", "embedding")
 """Names of the outputs of our own server that goldens hold."""
 
 REFERENCE_PIXELS = {"pixels": "reference"}
-"""Parameter by which our own server prepares images to the bit, as goldens were; others pass it over."""
+"""Parameter by which our own server prepares images exactly as goldens were; other servers ignore it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Accuracy of parts of a data set: images of one size, with or without colours, of one format, damaged or turned."""
+"""Accuracy of parts of a data set: images of one size, with or without colours, of one format, damaged or rotated."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -92,7 +92,7 @@ def _of_image(image: Image.Image) -> Traits:
         size=_size(min(image.size)),
         colours="gray" if image.mode in GRAY_MODES else "colour",
         format=image.format or "no file",
-        orientation="turned by EXIF" if turned else "upright",
+        orientation="rotated by EXIF" if turned else "upright",
     )
 
 

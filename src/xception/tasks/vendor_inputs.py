@@ -34,7 +34,7 @@ def write_inputs(vendor: InputVendor, out: Path, source: Source, preprocess: Pre
         vendor: whose tool it is.
         out: folder of the result, which is absent or empty.
         source: the images, with labels or without.
-        preprocess: the model's; of it, VastAI's files heed only the orientation, since the chip does the rest.
+        preprocess: the model's; of it, VastAI's files follow only the orientation, since the chip does the rest.
         labels: the model's classes.
 
     Raises:

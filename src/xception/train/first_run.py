@@ -14,7 +14,7 @@ TARGET_STEPS = 1500
 MIN_EPOCHS, MAX_EPOCHS = 10, 60
 
 BATCH_BY_IMAGES = ((500, 16), (5000, 32))
-"""Images of the training part below which a step has so many; above all of them it has `LARGE_BATCH`."""
+"""Images per step by the number of training images below which it is used; above all of them it is `LARGE_BATCH`."""
 
 LARGE_BATCH = 64
 

@@ -173,7 +173,7 @@ class TrainingRun:
         return int(self.parts.fabric.device.type == "cuda" and only_watched)
 
     def _settle(self, in_flight: int = 0) -> bool:
-        """Account for steps until so many are left; True if the run is to stop."""
+        """Account for steps until `in_flight` are left; True if the run is to stop."""
         stopping = False
         while len(self.made) > in_flight:
             stopping = self._account(self.made.popleft()) or stopping

@@ -139,7 +139,7 @@ class LabelSetLoss:
 
 
 def label_set_loss(settings: LossSettings, class_counts: np.ndarray, images: int) -> Loss:
-    """The loss for multi-label training data of so many images, `class_counts` of which have each class.
+    """The loss for multi-label training data, `class_counts` of whose images have each class.
 
     Raises:
         UsageError: a loss of one class per image, or settings of one.

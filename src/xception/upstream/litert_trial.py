@@ -2,7 +2,7 @@
 
     python litert_trial.py FILE
 
-Errors that LiteRT says are not of interest here: whoever opens the file next meets them.
+Errors that LiteRT reports do not matter here: they appear again when the file is opened.
 """
 
 import sys

@@ -169,7 +169,7 @@ def _images(request: ExportRequest) -> str:
 def _order(request: ExportRequest) -> str:
     if request.bundle.model.preprocess.channels == 1:
         return ""
-    return " Images that were decoded\nas BGR, as OpenCV does, need `rbuv_swap_switch` turned over."
+    return " Images that were decoded\nas BGR, as OpenCV does, need the other value of `rbuv_swap_switch`."
 
 
 def _checked(said: Mapping[str, object]) -> list[str]:
