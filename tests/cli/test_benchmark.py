@@ -65,7 +65,7 @@ def test_the_table_names_every_figure(
     said = capsys.readouterr()
     for word in ("end to end", "bound", "efficiency", "runtime ms", "answer ms", "infer busy", "peak memory", "top-1"):
         assert word in said.out
-    assert "failed, and in no rate: ant/broken.png" in said.err
+    assert "failed, and not counted: ant/broken.png" in said.err
     assert f"Speed of {onnx_bundle.model.name} on" in page.read_text(encoding="utf-8")
 
 

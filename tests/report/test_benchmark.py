@@ -100,7 +100,7 @@ def test_what_was_measured_besides_is_there_only_then() -> None:
     for words in (
         "a (onnxruntime) is faster than b (openvino) by 25.0% [21.0%, 30.0%]",
         "\u2717 cached",
-        "\u2713 works anew",
+        "\u2713 not cached",
         "hidden by the noise",
         "onnxruntime5 processes512.00614.40768.00\n100.00\u00a0MBcrane",
     ):

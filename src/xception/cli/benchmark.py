@@ -300,7 +300,7 @@ def _explain(result: Benchmark) -> None:
         )
     explain({"machine": ", ".join(f"{name} {value}" for name, value in result.environment.items())})
     for failure in result.failures:
-        say(f"failed, and in no rate: {failure.path}: {failure.reason}")
+        say(f"failed, and not counted: {failure.path}: {failure.reason}")
 
 
 def _first_label(first: Startup) -> str:
