@@ -1,6 +1,7 @@
 """The site of the manual: every page is in its menu, and links that leave the manual's folder lead somewhere."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import yaml
 
@@ -10,15 +11,23 @@ from pages.site import on_page_markdown
 DOCS = ROOT / "docs"
 
 
-def entries(menu: object) -> list[str]:
-    if isinstance(menu, dict):
-        return [page for part in menu.values() for page in entries(part)]
-    return [page for part in menu for page in entries(part)] if isinstance(menu, list) else [str(menu)]
+def entries(menu: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The title and the page of each entry, those of groups within the menu included."""
+    found = [pair for part in menu for pair in part.items()]
+    return [entry for title, part in found for entry in (entries(part) if isinstance(part, list) else [(title, part)])]
+
+
+MENU = entries(yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"])
 
 
 def test_every_page_is_in_the_menu_once() -> None:
-    menu = entries(yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"])
-    assert sorted(menu) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
+    assert sorted(page for _, page in MENU) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
+
+
+def test_the_menu_calls_each_page_as_its_heading_does() -> None:
+    headings = {page: (DOCS / page).read_text(encoding="utf-8").splitlines()[0] for _, page in MENU}
+    other = {title: headings[page] for title, page in MENU if headings[page] != f"# {title}"}
+    assert other == {"Start": "# xception"}
 
 
 def linked(place: str, text: str) -> str:
