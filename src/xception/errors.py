@@ -28,7 +28,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 def install_command(*extras: str) -> str:
     """The command that installs groups of optional dependencies: into a clone's own environment, or package by package,
-    since nobody promises that an index has this one under its name."""
+    since this package may not be on an index."""
     if (CHECKOUT / "pyproject.toml").is_file():
         place = "." if Path.cwd() == CHECKOUT else CHECKOUT
         return f"pip install -e '{place}[{','.join(sorted(set(extras)))}]'"

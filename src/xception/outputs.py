@@ -18,7 +18,7 @@ from xception import platforms
 from xception.errors import EnvironmentFault, InputError
 
 PARTIAL = ".partial"
-"""End of the name of a file or folder that is being written; one that nobody has locked may be removed."""
+"""End of the name of a file or folder that is being written; one that no process has locked may be removed."""
 
 LOCK, NEW, OLD = ".lock", "new", "old"
 """In a folder that is being written: its lock, what it is to become, and what it takes the place of."""
@@ -33,7 +33,7 @@ MAX_NAME = 200
 MODE = 0o7777
 
 FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
-"""Errors that more room on the disk mends."""
+"""Errors that more room on the disk would prevent."""
 
 
 def json_document(document: object, *, indent: int = 2) -> bytes:
@@ -245,7 +245,7 @@ def _make_holder(place: Path) -> tuple[Path, BinaryIO]:
     while True:
         holder = place.with_name(f"{_holder_start(place)}{secrets.token_hex(4)}{PARTIAL}")
         holder.mkdir()
-        # Whoever clears away leftovers may have come between the two lines.
+        # A process that clears leftovers may have come between the two lines.
         with suppress(FileNotFoundError):
             if file := _locked(holder / LOCK):
                 return holder, file
@@ -287,7 +287,7 @@ def _locked(path: Path) -> BinaryIO | None:
             if not has_lock(file):
                 file.close()
                 return None
-            # Whoever had the lock before may have renamed or removed the file that was opened.
+            # The process that had the lock before may have renamed or removed the opened file.
             with suppress(FileNotFoundError):
                 if os.path.samestat(path.stat(), os.fstat(file.fileno())):
                     return file

@@ -28,6 +28,10 @@ WORDS = {
     "next to or in addition to, not beside": re.compile(r"\bbesides?\b", re.IGNORECASE),
     "the name of what is meant, not see there": re.compile(r"\bsee there\b"),
     "what was expected, not makes no sense": re.compile(r"\bmakes no sense\b"),
+    "who is meant, not whoever": re.compile(r"\bwhoever\b", re.IGNORECASE),
+    "correct, follow or override, not mend, heed or go before": re.compile(
+        r"\b(mend|heed)(s|ed|ing)?\b|\bgo(es)? before\b", re.IGNORECASE
+    ),
 }
 """Words to avoid, by what to write in their place."""
 

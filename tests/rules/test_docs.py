@@ -51,6 +51,8 @@ def test_lines_of_whole_sentences_items_code_and_tables_are_accepted(page: str) 
         ("next to", "The files beside it, besides others."),
         ("the name", "What is raised: see there."),
         ("what was expected", "--batch 0 makes no sense."),
+        ("who is meant", "Whoever reads this."),
+        ("correct, follow", "Mend the file, whose setting goes before others."),
     ],
 )
 def test_a_word_to_avoid_would_be_noticed(advice: str, text: str) -> None:
@@ -58,5 +60,5 @@ def test_a_word_to_avoid_would_be_noticed(advice: str, text: str) -> None:
 
 
 def test_every_word_to_avoid_is_tried() -> None:
-    assert len(WORDS) == 5
+    assert len(WORDS) == 7
     assert habits("It takes one line at a time, a core per thread, and what stands next to it.") == []

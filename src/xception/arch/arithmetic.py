@@ -11,7 +11,7 @@ def norm_as_affine(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """A batch normalisation with stored statistics as `value * factor + shift` per channel, in float64.
 
-    In double precision, so that whoever stores the two numbers rounds only once.
+    They are in double precision, so that storing them rounds only once.
     """
     scale, offset, mean, variance = (np.asarray(row, np.float64) for row in (weight, bias, running_mean, running_var))
     factor = scale / np.sqrt(variance + epsilon)

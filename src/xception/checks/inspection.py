@@ -151,7 +151,7 @@ def _traits(image: Image.Image, data: bytes, name: str) -> tuple[tuple[ImageTrai
 
 
 def _contradicts(expected: str | None, actual: str) -> bool:
-    """Tell whether a suffix is that of another format. A multi-picture file is a JPEG to whoever reads its first."""
+    """Tell whether a suffix is that of another format. A multi-picture file counts as a JPEG, as its first image is."""
     return expected is not None and expected != actual and (expected, actual) != ("JPEG", "MPO")
 
 

@@ -47,5 +47,5 @@ def _begins_like_an_image(files: Files, name: str) -> bool:
     try:
         head = files.span(name, 0, min(HEAD_BYTES, files.size(name)))
     except OSError:
-        return False  # whatever it is, nobody reads it
+        return False  # whatever it is, no source reads it
     return head.startswith(IMAGE_STARTS) or head[4:].startswith(ISO_BRANDS)

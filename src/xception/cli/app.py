@@ -121,7 +121,7 @@ def run(arguments: list[str]) -> int:
             build_app(tokens)(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of our output left, as `head` does; there is nobody to tell.
+        # The reader of our output left, as `head` does; there is no reader for a message.
         _discard_output()
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, OSError) and error.filename is None and error.errno in UNWRITABLE:

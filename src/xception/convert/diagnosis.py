@@ -28,7 +28,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
         groups: names of all sets of weights in the file; `group` is the one that was examined.
         prefixes: what wrappers put before its names.
         ema: whether a running average of the weights is among the groups.
-        source: the source whose names it bears, None if they are nobody's.
+        source: the source whose names it has, None for unknown names.
         variant: the one variant that this source publishes under these names and shapes; None if there are several,
             or none fits fully.
         candidates: all variants that the tensors match. Some differ from `variant` only in what no file states; of a

@@ -125,7 +125,7 @@ def best_matches(groups: list[WeightGroup]) -> list[Match]:
 def match_variants(group: WeightGroup) -> list[Match]:
     """Matches with all variants of all sources, or of the one that the file names, the best first.
 
-    Of equal ones, those of the published width go first, and those with a problem go before those without.
+    Among equal ones, those of the published width come first, then those with a problem.
     """
     only = group.stated.variants if group.stated.stackwise else None
     matches = [
@@ -200,8 +200,8 @@ def _classifier(
     names: Mapping[str, UpstreamTensor],
     head: str | None,
 ) -> Classifier | None:
-    """The layer that the user names, or else the only one that its name and its place tell to be the classifier; None
-    for the network's own, if nobody names it."""
+    """The layer that the user names, or else the only one whose name and place say that it is the classifier; None for
+    the network's own classifier."""
     if head is not None:
         return next((layer for layer in (own, *found) if layer and layer.layer == head), None)
     if has_classifier(values, names):

@@ -106,7 +106,7 @@ class LocalFiles:
 
     def fetch_ahead(self, name: str, spans: Iterable[tuple[int, int]]) -> None:
         """Let the system read these parts of a file, which are read next, into its cache all at once."""
-        with suppress(OSError), self.open(name) as file:  # whoever reads it says what is wrong
+        with suppress(OSError), self.open(name) as file:  # reading it later reports the error
             platforms.fetch_ahead(file.fileno(), spans)
 
     def open(self, name: str) -> BinaryIO:

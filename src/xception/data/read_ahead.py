@@ -1,4 +1,4 @@
-"""Images of a web server or an object storage, fetched ahead of whoever loads them, in few large requests."""
+"""Images of a web server or an object storage, fetched before they are loaded, in few large requests."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -88,7 +88,7 @@ class ReadAhead:
         self._next: Request | None = None
         self._largest = 0
         self._lock = Lock()
-        # Its threads end once nobody holds a load any more.
+        # Its threads end once no item refers to it.
         self._threads = ThreadPoolExecutor(REQUESTS_AHEAD, thread_name_prefix="read-ahead")
 
     def load(self, place: int, stored: Stored) -> bytes:

@@ -25,7 +25,7 @@ _runtime_process: int | None = None
 class S3Reads:
     """Reads that are tried once: None is the answer wherever the object did not come, for whatever reason.
 
-    Whoever reads asks s3fs then, which is patient with a server in trouble and says what is wrong.
+    The caller then asks s3fs, which waits for a server in trouble and reports what is wrong.
     """
 
     def __init__(self, fs: Any) -> None:

@@ -92,8 +92,8 @@ def part_in_order(source: Source, indices: Iterable[int]) -> Iterator[Item]:
 
 
 def insisting(item: Item) -> Item:
-    """The same item, whose server has to answer: a server in trouble says nothing about the image, and whoever waits
-    longer gets another result. Loading it raises an EnvironmentFault then."""
+    """The same item, whose server has to answer: a server in trouble says nothing about the image, and waiting
+    longer would give another result. Loading it raises an EnvironmentFault then."""
 
     def load() -> bytes | Image.Image:
         try:

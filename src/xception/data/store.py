@@ -50,7 +50,7 @@ class Store(Protocol):
         ...
 
     def tidy(self) -> None:
-        """Remove what killed processes were writing and nobody sees, and let a power failure undo nothing from now on.
+        """Remove the incomplete objects of killed processes, and make all others safe from a power failure.
 
         Until then one may undo the last objects, each of them as a whole.
         """

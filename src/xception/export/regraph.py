@@ -106,7 +106,7 @@ def _rename(model: Any, names: dict[str, str]) -> None:
 def _fix_batch(model: Any, size: int | None) -> None:
     if size is None:
         return
-    # Shapes inside are inferred again by whoever needs them.
+    # Shapes inside are inferred again where they are needed.
     del model.graph.value_info[:]
     for port in (*model.graph.input, *model.graph.output):
         port.type.tensor_type.shape.dim[0].dim_value = size

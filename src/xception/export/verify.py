@@ -137,7 +137,7 @@ def run_session(exported: Bundle, parent: Bundle, batches: Mapping[str, Pixels])
 
 def _network_outputs(parent: Bundle, batches: Mapping[str, Pixels], *, class_maps: bool) -> dict[str, Values]:
     torch = require("torch", "torch")
-    # The network's module imports torch, which nobody else who exports needs to have loaded.
+    # The network's module imports torch, which no other export needs.
     from xception.models.network import build
 
     network = build(parent.model.network.architecture(), parent.tensors()).eval()

@@ -73,8 +73,8 @@ METHODS: Mapping[Method, Rung] = {
 }
 
 NOT_CLIMBED = frozenset({"trained", "per-tensor"})
-"""Methods that stand outside of the ladder: trained ranges go before it where there are any, and one scale for a whole
-kernel only ever loses, and is there for compilers that know no other."""
+"""Methods outside of the ladder: trained ranges, which are tried before it, and one scale for a whole kernel, which is
+less accurate and exists for compilers that know no other."""
 
 LADDER: tuple[Method, ...] = tuple(method for method in METHODS if method not in NOT_CLIMBED)
 """The methods that `auto` tries in order."""

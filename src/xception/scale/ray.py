@@ -69,7 +69,7 @@ class RayWork:
     store: str
     """Folder or URL of the result, which all nodes reach under this name."""
     folder: str
-    """The working directory of whoever named the images and the model."""
+    """The working directory in which the images and the model were named."""
 
 
 class DoneShard(msgspec.Struct, frozen=True, kw_only=True):

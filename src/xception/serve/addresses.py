@@ -56,7 +56,7 @@ def is_loopback(address: str) -> bool:
 
 
 def check_address_is_free(address: str, port: int) -> None:
-    """Refuse an address on which nobody can listen, before the models are loaded.
+    """Refuse an address on which no server can listen, before the models are loaded.
 
     Raises:
         UsageError: it is none of this machine's.

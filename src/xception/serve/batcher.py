@@ -287,7 +287,7 @@ class Batcher(Generic[W, R]):
         return results
 
     def _next(self, *kinds: Hashable) -> _Job[W] | None:
-        """Take the next image out of the queue, if it is of the kind, past those that nobody waits for any more."""
+        """Take the next image out of the queue, if it is of the kind, past those whose clients have disconnected."""
         now = self._clock()
         while self._queue and (not kinds or self._queue[0].kind in kinds):
             job = self._queue.popleft()

@@ -22,7 +22,7 @@ class Service:
     models: Mapping[str, ServedModel]
     limits: Limits
     leaving: Event = field(default_factory=Event)
-    """Set when the service is about to end: it still answers, and says that it is not ready, so that nobody is sent."""
+    """Set when the service is about to end: it still answers, but reports that it is not ready, so that no client is sent."""
 
     def model(self, name: str | None, version: str | None = None) -> ServedModel:
         """A model by its name, which may be left out if there is only one.
@@ -85,7 +85,7 @@ class Service:
             works: the images.
             timeout_s: time until the deadline.
             arrival: the place in the queue that the request has already.
-            gone: ends when nobody waits for the answer any more.
+            gone: ends when the client has disconnected.
 
         Raises:
             Refusal: the request is not taken, its deadline passed, or its client is gone.

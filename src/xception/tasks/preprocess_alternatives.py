@@ -104,7 +104,7 @@ ALTERNATIVES: Mapping[str, Change] = MappingProxyType(
 )
 """Alternatives by name: other interpolations; a squash before the crop, to the input's size or after a cut
 of its aspect ratio, or none; the other rounding of the longer side and of the crop's corner; the colours' other order;
-EXIF heeded or ignored; other statistics; VastAI's chips."""
+EXIF followed or ignored; other statistics; VastAI's chips."""
 
 
 def alternatives(own: Preprocess) -> dict[str, Preprocess]:

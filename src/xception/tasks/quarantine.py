@@ -44,7 +44,7 @@ def _survives(lane: Lane, items: Sequence[Item]) -> bool:
 
 def _prepare(items: Sequence[Item], preparation: Preparation) -> None:
     for item in items:
-        # Whoever prepares it in earnest says what is wrong with it.
+        # The later preparation of the image reports what is wrong with it.
         with suppress(Exception):
             prepare_image(item.load(), preparation)
     # Of the images nothing is left to say, and ending as usual runs what the process before it registered for its own

@@ -193,7 +193,7 @@ class _Fault:
 def _work(opener: Opener, plan: BatchPlan, place: str, part: tuple[int, int], pipe: Connection) -> None:
     """Do the shards whose numbers come through a pipe, until it is closed."""
     platforms.keep_to_cores(*part)
-    # Whoever started this process hears of an interruption, and says the same once.
+    # The parent process gets the same interruption, and reports it once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     logging.disable(logging.WARNING)

@@ -45,7 +45,7 @@ def launch(settings: ComputeSettings, *, is_staged: bool = False) -> tuple[Fabri
     )
     try:
         fabric.launch()
-    except (RuntimeError, ValueError) as error:  # what torch.distributed raises where it finds nobody
+    except (RuntimeError, ValueError) as error:  # what torch.distributed raises if no process answers
         raise EnvironmentFault(
             f"cannot join the other {world - 1} processes of this run: {error}; check torchrun's --rdzv-endpoint "
             "and that every node can reach it"

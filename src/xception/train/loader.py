@@ -131,7 +131,7 @@ def _belong_to_run(run: int, _: int) -> None:
     """Let a worker outlive signals that reach all processes of a run: the step under way and the saving need it.
 
     It ends when the run closes it, and a few seconds after the run if that was killed: torch's watchdog looks for the
-    parent that it has once it begins. If the run is gone by then, nobody would ever end it.
+    parent that it has once it begins. If the run is gone by then, nothing would ever end it.
 
     Args:
         run: the process that started it.

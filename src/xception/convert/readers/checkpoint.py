@@ -67,7 +67,7 @@ class Gathering:
     """The tensors found so far, held against what a file of this size may bring.
 
     Different tensors may be views of the same bytes; without a bound on their sum, a small file could fill the memory
-    of whoever copies them.
+    when they are copied.
     """
 
     def __init__(self, file_bytes: int) -> None:

@@ -37,7 +37,7 @@ def adaptable(model: Any) -> Any:
     _bypass_grids(made, constants, layers)
     _spell_out_constants(made, constants, layers)
     _replace_initializers(made, constants)
-    # Inferred again by whoever needs them.
+    # Inferred again where they are needed.
     del made.graph.value_info[:]
     return made
 
