@@ -38,8 +38,8 @@ class RuntimeOptions:
         int | None,
         Parameter(
             help="Processes that prepare images, in place of threads. They use more than four cores, and a file that "
-            "crashes a decoder costs no other file its answer (default: one per core for thousands of images on more "
-            "than four cores, else 0)."
+            "crashes a decoder affects no other file (default: one per core for thousands of images on more than four "
+            "cores, else 0)."
         ),
     ] = None
     instances: Annotated[
@@ -55,16 +55,16 @@ class RuntimeOptions:
     precision: Annotated[
         InferPrecision | None,
         Parameter(
-            help="Numbers in which the network computes: float32, bfloat16, and on a GPU tf32 and float16 "
+            help="Number type of the computation: float32, bfloat16, and on a GPU tf32 and float16 "
             "(default: float32)."
         ),
     ] = None
     pixels: Annotated[
         Mode | None,
         Parameter(
-            help="Way of decoding and resizing images. reference gives the pixels of the source's own library, to the "
-            "bit. exact is faster, and at most one 8-bit step away from it. fast also shrinks JPEG files while they "
-            "are decoded (default: reference where answers are judged, exact where they are used)."
+            help="Precision of resizing images. reference gives exactly the pixels of the source's own library. exact is "
+            "faster, and differs by at most 1 of 255. fast also shrinks JPEG files while they are decoded (default: "
+            "reference where accuracy is measured, exact elsewhere)."
         ),
     ] = None
 
