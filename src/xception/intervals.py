@@ -145,7 +145,7 @@ def _standard_error(samples: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _tango(difference: float, first_only: float, second_only: float, total: float) -> float:
-    """Tango's score: the observed less the given difference, in standard errors if the given one were true."""
+    """Tango's score: the observed minus the given difference, in standard errors under the given difference."""
     b = (2 * total + first_only - second_only) * difference - first_only - second_only
     c = -first_only * difference * (1 - difference)
     # The likeliest share of `first_only` under the given difference.

@@ -239,7 +239,7 @@ def _key(checkpoint: Checkpoint, place: ModelPlace) -> str:
 
 
 def _key_of_graph(adoption: Adoption) -> str:
-    """A name for the bundle of a graph, made from all that decides what is in it."""
+    """The cache's name for the bundle of a graph, made from everything that its content depends on."""
     facts = [__version__, _code(), adoption.model, adoption.labels]
     for name, content in adoption.files.items():
         data = memoryview(content) if isinstance(content, bytes) else load_file(content).data

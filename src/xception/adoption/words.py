@@ -71,7 +71,7 @@ def _source(name: str) -> Preprocess:
 
 
 def _bare(keys: set[str]) -> dict[str, Any]:
-    """The start without a source, from which size and values have to be said."""
+    """Preprocessing without a model to copy from: size and values must be stated."""
     lacks = []
     if not keys & {"squash", "shorter_side", "crop_squash", "crop"}:
         lacks.append("the size (such as squash=299, or shorter_side=333 crop=299)")

@@ -143,7 +143,7 @@ def litert_interpreter_ports(interpreter: Any) -> Ports:
 
 
 def _has_grid(scale: float, zero: int) -> bool:
-    """Integers stand for other numbers than themselves."""
+    """Tell whether integers stand for real numbers by a scale."""
     return scale != 0 and (scale, zero) != (1, 0)
 
 

@@ -63,7 +63,7 @@ def data_prepare(
 
 
 def _sense(drawn: CalibrationSet) -> str:
-    """The sense in which no image is in a set that was kept apart."""
+    """The rule by which images of the sets of --not-in were recognised."""
     if drawn.look_alikes:
         return ", nor looks like an image there"
     return ", as the same file; install imagehash to find images that look alike too"

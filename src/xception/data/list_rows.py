@@ -78,7 +78,7 @@ class _TableLine(NamedTuple):
 
 
 def parse_lines(text: str, classes: Sequence[str] = ()) -> tuple[list[ListRow], list[BadLine]]:
-    """Split a list file into its rows and the lines that have another form; empty lines are neither.
+    """Split a list file into its rows and its faulty lines; empty lines are skipped.
 
     All rows state their classes in one way, by index or by name: that of most lines, and the others are of another
     form.

@@ -162,7 +162,7 @@ def _strip(
 
 
 def _rows(source: tuple[float, float], target: int, height: int, interpolation: str) -> tuple[int, int]:
-    """The first of the rows that a filter looks at to make `target` rows of some, and the one behind the last."""
+    """The rows that a filter reads to make the target rows: the first one, and the one after the last."""
     reach = REACH[interpolation] * max((source[1] - source[0]) / target, 1.0) + 1
     return max(0, floor(source[0] - reach)), min(height, ceil(source[1] + reach))
 

@@ -56,7 +56,7 @@ def split_folder(files: Files, split: Split | None) -> str:
 
 
 def _are_parts(files: Files, folders: Set[str], named: Mapping[str, Split]) -> bool:
-    """Tell whether folders with the names of splits are splits, and not classes that are called so, as a train may be.
+    """Tell whether folders with the names of splits are splits, and not classes with such names (a train may be one).
 
     They are if there are no others, if two halves of a data set are among them, or if one holds folders of images in
     place of images.

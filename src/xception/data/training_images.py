@@ -91,7 +91,7 @@ def training_images(bundle: Bundle) -> Digests | None:
 
 
 def carried(bundle: Bundle) -> dict[str, bytes]:
-    """The files of its training that a bundle which is made from this one has too, by name."""
+    """The files about its training that a bundle made from this one keeps, by name."""
     return {name: bundle.content(name) for name in (TRAINING_IMAGES, INT8_RANGES) if name in bundle.model.files}
 
 

@@ -1,4 +1,4 @@
-"""An ONNX graph of a bundle in another form: int8, or adopted from somebody else, for which no weights are at hand."""
+"""An ONNX graph of a bundle in another form: int8, or adopted from somebody else, without its weights."""
 
 from collections.abc import Sequence
 from contextlib import closing

@@ -176,7 +176,7 @@ def vdsp_preprocess(params: VdspParams) -> Preprocess:
 
 
 def write_params(file: Path, params: VdspParams) -> None:
-    """The JSON file."""
+    """Write the parameters to a JSON file."""
     file.write_bytes(json_document(params, indent=4))
 
 

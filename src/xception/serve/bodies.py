@@ -152,7 +152,7 @@ def _inflated(body: bytes, coding: str, limits: Limits, held: Held) -> bytes:
 
 
 def too_slow(limits: Limits) -> Refusal:
-    """The refusal of a body that does not come in time."""
+    """The refusal of a body that does not arrive in time."""
     sentence = f"the body took longer than {limits.body_timeout_s:g} s; send it faster, or less at once"
     return Refusal(408, "client speed", sentence, closes=True)
 

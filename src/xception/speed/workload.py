@@ -195,7 +195,7 @@ class Stages:
         return list(overlap(self._batches, call, workers=session.facts.instances))
 
     def postprocess(self) -> None:
-        """Logits to answers."""
+        """Turn logits into answers."""
         answers = Postprocessing(self._workload)
         for outcome in self._scored:
             answers.add(outcome)

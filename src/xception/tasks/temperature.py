@@ -23,7 +23,7 @@ Places = NDArray[np.integer[Any]]
 
 
 def temperature_scaling(found: AllLogits, activation: Activation) -> TemperatureScaling | None:
-    """The temperature, and what it does to images that it was not fitted on; None without scipy, or below two images.
+    """The temperature, with figures on images that it was not fitted on; None without scipy, or below two images.
 
     The images are halved: in the order of their confidence, every second one. Each half is scaled with the
     temperature of the other one, so that no image is judged by a number that was fitted on it. The labels have no

@@ -28,7 +28,7 @@ def require_label_sets(recipe: Recipe) -> None:
 
 
 def as_label_sets(source: Source) -> Source:
-    """The source with a set of classes per image, as a part of multi-label data in which each has one may lack it."""
+    """The source with a set of classes per image, also if each image of this part happens to have one class."""
     if is_multi_label(source):
         return source
     return Lazy(source.name, source.classes, range(len(source)), partial(_with_set, source))

@@ -159,7 +159,7 @@ class _Layer:
 
 
 def _keras1_layers(layers: list[str], architecture: Architecture) -> dict[str, str]:
-    """Later names for the layers of Keras 1, found in two ways that must agree.
+    """Names that later versions of Keras give to the layers of Keras 1, found in two ways that must agree.
 
     Neither is safe by itself: two norms of block 12 have equal shapes, so no check of shapes would notice a swap.
     """
