@@ -111,7 +111,7 @@ def is_installed(package: str) -> bool:
 
 
 def missing_extra(error: ModuleNotFoundError) -> MissingExtra | None:
-    """The message about a package of `EXTRAS` whose import failed; None for any other package, whose failure is a bug."""
+    """The message about a package of `EXTRAS` whose import failed; None for any other, whose failure is a bug."""
     package = (error.name or "").split(".")[0]
     return MissingExtra({package: EXTRAS[package]}) if package in EXTRAS and not is_installed(package) else None
 
