@@ -4,13 +4,16 @@ import re
 from collections.abc import Iterable, Mapping
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 from cyclopts import App
 
 from pages.markdown import ROOT, markdown_table
 from xception.cli.app import COMMANDS, EPILOGUE, build_app
+from xception.cli.engine import RuntimeOptions
 from xception.cli.help import by_topic, usage
+from xception.cli.options import MODEL_HELP
+from xception.data.sources import DATA_HELP
 
 PAGE = ROOT / "docs/reference/command-line.md"
 HEAD = f"""# Command line
@@ -20,13 +23,37 @@ HEAD = f"""# Command line
 {EPILOGUE.replace(". `", f".{chr(10)}`")}
 
 """
+SHARED = "Models, data and speed"
+"""Heading of what means the same for every verb."""
+
+ABOVE = f"(#{SHARED.lower().replace(',', '').replace(' ', '-')})"
+IN_SHORT = {MODEL_HELP: f"A [model]{ABOVE}.", DATA_HELP: f"A [data set]{ABOVE}."}
+"""Texts that stand in full below `SHARED` only, with what the verbs say instead."""
+
+SPEED = "Speed"
+RUNTIME_HELP = frozenset(
+    get_args(hint)[1].help for hint in get_type_hints(RuntimeOptions, include_extras=True).values()
+)
+"""Help of the options that every verb with a runtime has."""
+
 EXAMPLES = re.compile(r"```\n(.*?)```\n?", re.DOTALL)
 SENTENCE_BREAK = re.compile(r"(?<=[a-z0-9)`][.]) (?=[A-Z`])")
 
 
 def generated() -> Mapping[Path, str]:
     """The page with today's verbs."""
-    return {PAGE: HEAD + "\n".join(map(section, COMMANDS))}
+    return {PAGE: HEAD + "\n".join([shared_section(), *map(section, COMMANDS)])}
+
+
+def shared_section() -> str:
+    """The operands and options of all verbs that run a model."""
+    rows = [("`MODEL`", _cell(MODEL_HELP)), ("`DATA`", _cell(DATA_HELP))]
+    rows += [
+        (f"`{_written(argument)}`", _cell(argument.parameter.help))
+        for argument in _app_of("evaluate").assemble_argument_collection(parse_docstring=True)
+        if argument.parameter.help in RUNTIME_HELP
+    ]
+    return f"## {SHARED}\n\nThese mean the same for every verb.\n\n{markdown_table(('Name', 'meaning'), rows)}"
 
 
 def section(verb: str) -> str:
@@ -46,7 +73,7 @@ def section(verb: str) -> str:
         *map(_sentences, words.split("\n\n")),
         _fenced(examples),
     )
-    tables = (_table("Arguments", operands), *(_table(topic, group) for topic, group in by_topic(options)))
+    tables = (_table("Arguments", operands), *(_group(topic, group) for topic, group in by_topic(options)))
     return "\n\n".join(part for part in (*parts, *tables) if part) + "\n"
 
 
@@ -66,9 +93,18 @@ def _fenced(examples: str) -> str:
     return f"```text\n{examples}```" if examples else ""
 
 
+def _group(topic: str, options: Iterable[Any]) -> str:
+    """A table of options; those that every verb with a runtime has are only named."""
+    shared = [option for option in options if topic == SPEED and option.parameter.help in RUNTIME_HELP]
+    names = ", ".join(f"`{option.names[0]}`" for option in shared)
+    own = _table(topic, (option for option in options if option not in shared))
+    return "\n\n".join(part for part in (own, f"[{SPEED}]{ABOVE}: {names}." if shared else "") if part)
+
+
 def _table(title: str, arguments: Iterable[Any]) -> str:
     rows = [
-        (f"`{_written(argument)}`", _cell(argument.parameter.help or ""), _default(argument)) for argument in arguments
+        (f"`{_written(argument)}`", _meaning(argument.parameter.help or ""), _default(argument))
+        for argument in arguments
     ]
     return markdown_table((title, "meaning", "default"), rows).rstrip() if rows else ""
 
@@ -96,6 +132,10 @@ def _default(argument: Any) -> str:
         return "required"
     default = argument.field_info.default
     return "" if default in (None, False, (), argument.field_info.empty) else f"`{default}`"
+
+
+def _meaning(text: str) -> str:
+    return IN_SHORT.get(text) or _cell(text)
 
 
 def _cell(text: str) -> str:
