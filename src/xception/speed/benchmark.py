@@ -85,7 +85,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Benchmark(TableResult, msgspec.Struct, frozen=True, kw_only=True):
-    """The result document."""
+    """Result of a benchmark: rates of every stage and of the whole run for each batch size, and the environment."""
 
     bundle: str
     data: str
