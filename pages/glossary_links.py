@@ -14,11 +14,11 @@ UNTOUCHED = re.compile(r"(`[^`]*`|!?\[[^\]]*\]\([^)]*\))")
 """Code and links, in which no link can be made."""
 
 EVERYDAY = frozenset(
-    (
-        "adopt auto benchmark bound calibration certificate difference digits fingerprint form lane pack prove session "
-        "source"
-    ).split()
-)
+    {
+        "adopt", "auto", "benchmark", "bound", "calibration", "certificate", "difference", "digits", "fingerprint",
+        "form", "lane", "pack", "prove", "session", "source",
+    }
+)  # fmt: skip
 """Words of the glossary that also have an ordinary meaning: authors link them where the special one is meant."""
 
 WITHOUT_LINKS = frozenset({"command-line.md", "gallery.md", "glossary.md", "index.md", "parity.md", "python.md"})

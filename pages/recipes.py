@@ -36,7 +36,9 @@ def picture() -> str:
     width, height = COLUMNS * (WIDTH + GAP) + GAP, rows * (HEIGHT + GAP) + GAP
     panels = [line for index, name in enumerate(CASES) for line in _panel(name, index)]
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">'
-    title = f"<title>Learning rates over {EPOCHS} epochs: this toolkit's as lines, the sources' formulas as dots</title>"
+    title = (
+        f"<title>Learning rates over {EPOCHS} epochs: this toolkit's as lines, the sources' formulas as dots</title>"
+    )
     paper = '<rect width="100%" height="100%"/>'
     return "\n".join([head, title, f"<style>{STYLE}</style>", paper, *panels, "</svg>\n"])
 

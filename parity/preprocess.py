@@ -229,11 +229,12 @@ BEGIN = "## Compared with the sources' libraries\n"
 
 HEAD = f"""{BEGIN}
 This part is written by `python -m parity.preprocess`; do not edit it.
-Each preprocessing in the catalog is compared with the library that its source calls, and so are rules that matter only at the edges of an image.
+Each preprocessing in the catalog is compared with the library that its source calls.
+So are rules that matter only at the edges of an image.
 The images are noise in {len(SIZES)} sizes from 1x1 to {SIZES[-1][0]}x{SIZES[-1][1]} px.
 The values after resize and crop must be equal bit for bit.
 Values that are not rounded to 8 bits may differ by {FRACTION_TOLERANCE} grey levels.
-Normalised values may differ by float32's rounding, since the libraries divide, subtract and multiply in different orders.
+Normalised values may differ by float32's rounding, since the libraries compute in different orders.
 
 """
 

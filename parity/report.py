@@ -18,7 +18,8 @@ Each number is the largest difference between their logits, divided by the large
 At most 1e-5 is allowed in float32 and 1e-12 in float64.
 The smallest fault that was tried, a wrong epsilon, gives more than 1e-3 in float32.
 MindSpore computes only in float32.
-Paddle keeps the epsilon of its norms in float32 even in a float64 network, so the comparison with Paddle does so on both sides.
+Paddle keeps the epsilon of its norms in float32 even in a float64 network.
+The comparison with Paddle does so on both sides.
 
 """
 

@@ -71,7 +71,7 @@ class Link(_Document, frozen=True):
 
 
 class Proof(_Document, frozen=True):
-    """The result document."""
+    """Result of a proof."""
 
     candidate: str
     reference: str

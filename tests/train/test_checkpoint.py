@@ -137,7 +137,9 @@ def test_where_none_is_whole_the_run_is_not_begun_anew_in_silence(damage: object
     run = Run(tmp_path)
     run.save(1)
     damage(tmp_path / run.files()[0])
-    with pytest.raises(InputError, match=r"no checkpoint in .* is intact, including checkpoint-000000001-.*start again"):
+    with pytest.raises(
+        InputError, match=r"no checkpoint in .* is intact, including checkpoint-000000001-.*start again"
+    ):
         Run(tmp_path).checkpoints.load()
 
 

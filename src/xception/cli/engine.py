@@ -55,15 +55,14 @@ class RuntimeOptions:
     precision: Annotated[
         InferPrecision | None,
         Parameter(
-            help="Number type of the computation: float32, bfloat16, and on a GPU tf32 and float16 "
-            "(default: float32)."
+            help="Number type of the computation: float32, bfloat16, and on a GPU tf32 and float16 (default: float32)."
         ),
     ] = None
     pixels: Annotated[
         Mode | None,
         Parameter(
-            help="Precision of resizing images. reference gives exactly the pixels of the source's own library. exact is "
-            "faster, and differs by at most 1 of 255. fast also shrinks JPEG files while they are decoded (default: "
+            help="Precision of resizing images. reference gives exactly the pixels of the source's own library. exact "
+            "is faster, and differs by at most 1 of 255. fast also shrinks JPEG files while they are decoded (default: "
             "reference where accuracy is measured, exact elsewhere)."
         ),
     ] = None

@@ -154,7 +154,7 @@ class ServedModel:
 
     @property
     def answer_values(self) -> int:
-        """Number of values that the graph gives for one image, including class maps even if no request asks for them."""
+        """Number of values that the graph gives for one image, with its class maps even if no request asks for them."""
         network = self.bundle.model.network
         return network.num_outputs + network.num_classes * prod(self.map_px or (0,))
 

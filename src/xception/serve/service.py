@@ -22,7 +22,7 @@ class Service:
     models: Mapping[str, ServedModel]
     limits: Limits
     leaving: Event = field(default_factory=Event)
-    """Set when the service is about to end: it still answers, but reports that it is not ready, so that no client is sent."""
+    """Set when the service is about to end: it still answers, but reports that it is not ready for new clients."""
 
     def model(self, name: str | None, version: str | None = None) -> ServedModel:
         """A model by its name, which may be left out if there is only one.

@@ -42,7 +42,7 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parity(msgspec.Struct, frozen=True, kw_only=True):
-    """The result document."""
+    """Result of the comparison of a preprocessing with others."""
 
     bundle: str
     data: str

@@ -47,7 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", nargs="?", type=Path, help="what the chip's tool wrote")
     parser.add_argument(
-        "--least-agreement", type=float, metavar="SHARE", help="inputs that must have the source's class; default: the pack's"
+        "--least-agreement",
+        type=float,
+        metavar="SHARE",
+        help="inputs that must have the source's class; default: the pack's",
     )
     options = parser.parse_args(arguments)
     # Not resolved: a link in place of this script would have another pack verified.
