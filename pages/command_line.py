@@ -49,7 +49,7 @@ def shared_section() -> str:
     """The operands and options of all verbs that run a model."""
     rows = [("`MODEL`", _cell(MODEL_HELP)), ("`DATA`", _cell(DATA_HELP))]
     rows += [
-        (f"`{_written(argument)}`", _cell(argument.parameter.help))
+        (f"`{_written(argument)}`", _cell(argument.parameter.help or ""))
         for argument in _app_of("evaluate").assemble_argument_collection(parse_docstring=True)
         if argument.parameter.help in RUNTIME_HELP
     ]

@@ -75,7 +75,7 @@ EXPLAINED = {
     "prune.remove": WHOLE | {"conv1.weight_mask": zeros(1)},
     "merge_and_unload": WHOLE | {"fc.lora_A.default.weight": zeros(1)},
     "in float32": WHOLE | {"conv1.activation_post_process.scale": zeros(1)},
-    "compare them with the preprocessing": REFUSED["constants of a normalisation"],
+    "compare the constants with the preprocessing": REFUSED["constants of a normalisation"],
     "several layers in its place, fc.0, fc.3": REFUSED["a hidden layer"],
     "the backbone of Jfzhang95's": {"backbone.block20.rep.1.bn.weight": zeros(1), "backbone.conv1.weight": zeros(1)},
     "the backbone of YudeWang's": {"backbone.block20.sepconv1.depthwise.weight": zeros(1)},
