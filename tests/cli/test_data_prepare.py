@@ -49,7 +49,7 @@ def test_images_to_calibrate_on_are_drawn_apart_from_others(
     assert run([*draw, "--out", str(tmp_path / "third")]) == 0
     captured = capsys.readouterr()
     assert "3 of 3 classes, seed 0" in captured.out
-    assert "--not-in keeps these images out of it" in captured.err
+    assert "name their sets with --not-in" in captured.err
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_shards_that_were_changed_in_a_storage_are_named_and_done_again(
         (["out", "--ray", "auto", "--finish"], "--finish computes nothing"),
         (["out", "--actors", "2"], "--actors needs a Ray cluster"),
         (["out", "--ray", "auto", "--actors", "0"], "--actors is 0"),
-        (["out", "--ray", "auto", "--cpus-per-actor", "-1"], "a part of a core at least"),
+        (["out", "--ray", "auto", "--cpus-per-actor", "-1"], "--cpus-per-actor has to be above 0"),
         (["out", "--vendor", "ascend", "--workers", "2"], "--workers needs shards"),
     ],
 )
