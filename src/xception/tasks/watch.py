@@ -83,7 +83,7 @@ class Scaling:
 
 @dataclass
 class Watch:
-    """The state of a run for whoever looks at it."""
+    """The state of a run, for display."""
 
     left: int
     """Shards that are not done."""
