@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from pages.markdown import ROOT
-from pages.site import on_page_markdown
+from pages.site import INSTALL, install_page, on_page_markdown
 
 DOCS = ROOT / "docs"
 
@@ -21,11 +21,13 @@ MENU = entries(yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
 
 
 def test_every_page_is_in_the_menu_once() -> None:
-    assert sorted(page for _, page in MENU) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
+    pages = [page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")]
+    assert sorted(page for _, page in MENU) == sorted([INSTALL, *pages])
 
 
 def test_the_menu_calls_each_page_as_its_heading_does() -> None:
-    headings = {page: (DOCS / page).read_text(encoding="utf-8").splitlines()[0] for _, page in MENU}
+    texts = {page: (DOCS / page).read_text(encoding="utf-8") for _, page in MENU if page != INSTALL}
+    headings = {page: text.splitlines()[0] for page, text in (texts | {INSTALL: install_page()}).items()}
     other = {title: headings[page] for title, page in MENU if headings[page] != f"# {title}"}
     assert other == {"Start": "# xception"}
 
@@ -39,3 +41,11 @@ def test_links_out_of_the_folder_stay_in_the_site() -> None:
     assert linked(page, "[a](../../benchmarks/results/peers.md)") == "[a](../benchmarks/results/peers.md)"
     assert linked(page, "[a](../reference/benchmark.md)") == "[a](../reference/benchmark.md)"
     assert linked("CONTRIBUTING.md", "[a](docs/reference/bundle.md)") == "[a](reference/bundle.md)"
+
+
+def test_the_readme_says_how_to_install_on_the_site_too() -> None:
+    assert install_page().startswith("# Install\n\nA fresh clone needs")
+    assert "| Windows without make |" in install_page()
+    assert "## " not in install_page()
+    assert linked("index.md", "[a](../README.md#install)") == "[a](install.md)"
+    assert linked("tutorials/label.md", "[a](../../README.md#install)") == "[a](../install.md)"
