@@ -217,7 +217,7 @@ def _arrow_types(arrow: ModuleType) -> tuple[object, object]:
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Convert an image of any mode to L, RGB or another 8-bit mode; transparency is dropped."""
     if image.mode in SIXTEEN_BIT or image.mode == "I":
-        return _from_sixteen_bit(np.asarray(image).astype(np.int64))
+        return _from_sixteen_bit(np.asarray(image))
     if image.mode == "F":
         raise UnknownKind("floating-point pixels have no known range; expected 8 or 16 bits per channel")
     if image.mode == "LAB":
@@ -231,4 +231,9 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 def _from_sixteen_bit(values: np.ndarray) -> Image.Image:
     if values.min() < 0 or values.max() > 0xFFFF:
         raise UnknownKind("32-bit pixels beyond 16 bits have no known range; expected 8 or 16 bits per channel")
-    return Image.fromarray(((values * 255 + 0x7FFF) // 0xFFFF).astype(np.uint8))
+    rounded = values.astype(np.uint32)
+    # In place, as these are all pixels of an image.
+    rounded *= 255
+    rounded += 0x7FFF
+    rounded //= 0xFFFF
+    return Image.fromarray(rounded.astype(np.uint8))
