@@ -32,14 +32,7 @@ async def grpc_serving(api: GrpcApi, settings: GrpcSettings, limits: Limits) -> 
     """
     grpc: Any = require("grpc", "grpc")
     aio: Any = require("grpc.aio", "grpc")
-    options = (
-        ("grpc.max_receive_message_length", limits.max_body_bytes),
-        ("grpc.max_send_message_length", -1),
-        ("grpc.max_metadata_size", 1024 * limits.max_header_kb),
-        ("grpc.server_handshake_timeout_ms", round(1000 * limits.header_timeout_s)),
-        ("grpc.so_reuseport", 0),
-    )
-    server = aio.server(options=options, maximum_concurrent_rpcs=limits.max_connections)
+    server = aio.server(options=tuple(_options(limits).items()), maximum_concurrent_rpcs=limits.max_connections)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(GRPC_SERVICE, api.handlers()),))
     host = f"[{settings.address}]" if ":" in settings.address else settings.address
     place = f"{host}:{settings.port}"
@@ -55,6 +48,26 @@ async def grpc_serving(api: GrpcApi, settings: GrpcSettings, limits: Limits) -> 
         yield
     finally:
         await server.stop(limits.drain_s)
+
+
+def _options(limits: Limits) -> dict[str, int]:
+    """The limits in gRPC's words, in bytes and milliseconds.
+
+    A connection ends after a while, as no call can be ended that holds a reply which its client does not take: clients
+    begin another one by themselves, and calls that are under way have all the time that they may need.
+    """
+    call_s = limits.body_timeout_s + limits.timeout_s + limits.body_timeout_s
+    return {
+        "grpc.max_receive_message_length": limits.max_body_bytes,
+        "grpc.max_send_message_length": -1,
+        "grpc.max_metadata_size": 1024 * limits.max_header_kb,
+        "grpc.max_allowed_incoming_connections": limits.max_connections,
+        "grpc.max_connection_age_ms": round(1000 * limits.body_timeout_s),
+        "grpc.max_connection_age_grace_ms": round(1000 * call_s),
+        "grpc.server_handshake_timeout_ms": round(1000 * limits.header_timeout_s),
+        "grpc.http2.bdp_probe": 0,  # which lets clients send more and more of messages that nobody has asked for
+        "grpc.so_reuseport": 0,
+    }
 
 
 def _credentials(grpc: Any, tls: Tls) -> Any:
