@@ -14,6 +14,7 @@ import grpc
 import numpy as np
 import pytest
 
+from tests.serve.grpc_client import Client, named, photos
 from tests.serve.running import free_port, is_open, opened, running
 from tests.serve.test_keys import OTHER, write_keys
 from tests.support.certificates import certificates
@@ -24,7 +25,7 @@ from xception.serve.addresses import Tls
 from xception.serve.batcher import Batcher
 from xception.serve.bodies import BodyBudget
 from xception.serve.grpc_api import GrpcApi
-from xception.serve.grpc_messages import GRPC_SERVICE, message_classes
+from xception.serve.grpc_messages import GRPC_SERVICE
 from xception.serve.grpc_server import GrpcSettings
 from xception.serve.keys import Keyring
 from xception.serve.limits import MIB, Limits
@@ -33,48 +34,14 @@ from xception.serve.model import Answer
 from xception.serve.service import Service
 
 
-class Client:
-    """Every method of the protocol, by its name."""
-
-    def __init__(self, channel: grpc.Channel, port: int) -> None:
-        self.channel, self.port, self.place = channel, port, f"127.0.0.1:{port}"
-
-    def _method(self, name: str, kind: str = "unary_unary") -> Any:
-        classes = message_classes()
-        return getattr(self.channel, kind)(
-            f"/{GRPC_SERVICE}/{name}",
-            request_serializer=classes[f"{name}Request"].SerializeToString,
-            response_deserializer=classes[f"{name}Response"].FromString,
-        )
-
-    def __call__(self, name: str, request: Any = None, **options: Any) -> Any:
-        options = {"timeout": HANG_S, "wait_for_ready": True, **options}
-        return self._method(name)(message_classes()[f"{name}Request"]() if request is None else request, **options)
-
-    def future(self, name: str, request: Any) -> Any:
-        """A call that is under way."""
-        return self._method(name).future(request, timeout=HANG_S)
-
-    def stream(self, name: str, requests: Iterator[Any]) -> Any:
-        """A call whose messages come one by one, if at all."""
-        return self._method(name, "stream_unary").future(requests, timeout=HANG_S, wait_for_ready=True)
-
-    def refusal(self, name: str, request: Any = None, **options: Any) -> tuple[grpc.StatusCode, str]:
-        with pytest.raises(grpc.RpcError) as caught:
-            self(name, request, **options)
-        return caught.value.code(), caught.value.details()
-
-
 @contextmanager
 def asked(
     service: Service, keyring: Keyring | None = None, tls: Tls | None = None, credentials: Any = None
 ) -> Iterator[Client]:
     port = free_port()
-    place = f"127.0.0.1:{port}"
-    channel = grpc.secure_channel(place, credentials) if credentials else grpc.insecure_channel(place)
     settings = GrpcSettings(address="127.0.0.1", port=port, tls=tls)
-    with channel, running(service, keyring, grpc=settings):
-        yield Client(channel, port)
+    with Client.at(port, credentials) as client, running(service, keyring, grpc=settings):
+        yield client
 
 
 @pytest.fixture(scope="module")
@@ -88,15 +55,8 @@ def client(service: Service) -> Iterator[Client]:
         yield found
 
 
-def named(kind: str, **fields: Any) -> Any:
-    return message_classes()[kind](**fields)
-
-
-def photos(files: list[Path], **fields: Any) -> Any:
-    request = named("ModelInferRequest", model_name="digits", **fields)
-    data = [path.read_bytes() for path in files]
-    request.inputs.add(name="images", datatype="BYTES", shape=[len(data)], contents={"bytes_contents": data})
-    return request
+def contents(files: list[Path]) -> list[bytes]:
+    return [path.read_bytes() for path in files]
 
 
 def values(reply: Any, name: str) -> np.ndarray:
@@ -120,7 +80,7 @@ def test_health_and_metadata_are_told(client: Client, service: Service) -> None:
 
 
 def test_photos_get_the_answers_of_the_engine(client: Client, service: Service, digit_files: list[Path]) -> None:
-    reply = client("ModelInfer", photos(digit_files, id="a-1"))
+    reply = client("ModelInfer", photos(contents(digit_files), id="a-1"))
     items = [Item(path.name, None, path.read_bytes) for path in digit_files]
     expected = np.stack([answer.logits for answer in service.models["digits"].engine(items)])[:, :10]
     np.testing.assert_allclose(values(reply, "logits"), expected, rtol=1e-5, atol=1e-5)
@@ -128,6 +88,21 @@ def test_photos_get_the_answers_of_the_engine(client: Client, service: Service, 
     model = service.models["digits"]
     assert reply.parameters["model_digest"].string_param == model.digest
     assert reply.parameters["preprocess_id"].string_param == model.preprocess_id
+
+
+def test_every_reply_says_which_model_gave_it_and_which_request_it_answers(client: Client, service: Service) -> None:
+    def behind(name: str, request: Any) -> tuple[str, str, str]:
+        call = client.future(name, request, metadata=(("x-request-id", "mine-7"),))
+        found = dict(call.trailing_metadata())
+        return found["x-request-id"], found["x-xception-model"], found["x-xception-preprocess"]
+
+    digits, small = service.models["digits"], service.models["small"]
+    of_digits = ("mine-7", f"digits@{digits.digest}", digits.preprocess_id)
+    assert behind("ModelReady", named("ModelReadyRequest", name="digits")) == of_digits
+    assert behind("ModelInfer", named("ModelInferRequest", model_name="digits")) == of_digits  # which is refused
+    of_all = (f"{of_digits[1]}, small@{small.digest}", f"{digits.preprocess_id}, {small.preprocess_id}")
+    for name in ("ServerLive", "ModelReady"):
+        assert behind(name, named(f"{name}Request")) == ("mine-7", *of_all)
 
 
 def test_tensors_are_taken_raw_and_typed(client: Client) -> None:
@@ -145,18 +120,16 @@ def test_tensors_are_taken_raw_and_typed(client: Client) -> None:
     np.testing.assert_array_equal(*replies)
 
 
-def test_failures_have_codes_of_their_kind(client: Client, digit_files: list[Path], tmp_path: Path) -> None:
+def test_failures_have_codes_of_their_kind(client: Client, digit_files: list[Path]) -> None:
     code = grpc.StatusCode
     assert client.refusal("ModelReady", named("ModelReadyRequest", name="none"))[0] == code.NOT_FOUND
     assert client.refusal("ModelInfer", named("ModelInferRequest", model_name="digits"))[0] == code.INVALID_ARGUMENT
-    (tmp_path / "broken").write_bytes(b"no image")
-    refused = client.refusal("ModelInfer", photos([digit_files[0], tmp_path / "broken"]))
+    refused = client.refusal("ModelInfer", photos([digit_files[0].read_bytes(), b"no image"]))
     assert (refused[0], "1 of 2 images cannot be used (1)" in refused[1]) == (code.INVALID_ARGUMENT, True)
-    late = photos(digit_files)
+    late = photos(contents(digit_files))
     late.parameters["timeout"].int64_param = 1
     assert client.refusal("ModelInfer", late)[0] in (code.DEADLINE_EXCEEDED, code.RESOURCE_EXHAUSTED)
-    (tmp_path / "large").write_bytes(bytes(2 << 20))
-    assert client.refusal("ModelInfer", photos([tmp_path / "large"]))[0] == code.RESOURCE_EXHAUSTED
+    assert client.refusal("ModelInfer", photos([bytes(2 << 20)]))[0] == code.RESOURCE_EXHAUSTED
 
 
 @pytest.mark.usefixtures("kept")

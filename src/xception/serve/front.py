@@ -71,8 +71,7 @@ class Front:
             await self.app(scope, receive, send)
             return
         began_s, headers = time.perf_counter(), _headers(scope["headers"])
-        given_id = headers.get(REQUEST_ID_HEADER, "")
-        scope[REQUEST] = given_id if REQUEST_ID.fullmatch(given_id) else secrets.token_hex(8)
+        scope[REQUEST] = request_id(headers.get(REQUEST_ID_HEADER))
         status = 500
         has_begun = False
         incoming = Incoming(receive, ended=not {"content-length", "transfer-encoding"} & set(headers))
@@ -139,13 +138,26 @@ class Front:
         models = [asked] if asked else list(self.service.models.values())
         own = {
             **SAFE_HEADERS,
-            REQUEST_ID_HEADER: scope[REQUEST],
-            MODEL_HEADER: ", ".join(f"{model.name}@{model.digest}" for model in models),
-            PREPROCESS_HEADER: ", ".join(model.preprocess_id for model in models),
+            **identity_headers(scope[REQUEST], models),
             **({"connection": "close"} if self.service.leaving.is_set() else {}),
         }
         names = {name.lower() for name, _ in given}
         return [(name.encode(), value.encode()) for name, value in own.items() if name.encode() not in names]
+
+
+def request_id(given: str | None) -> str:
+    """The identifier of a request: its client's own, if that is fit for a log, or a new one."""
+    return given if given and REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def identity_headers(request: str, models: Iterable[ServedModel]) -> dict[str, str]:
+    """The headers of a reply that say which request it answers, and by which models and preprocessing."""
+    named = [(f"{model.name}@{model.digest}", model.preprocess_id) for model in models]
+    return {
+        REQUEST_ID_HEADER: request,
+        MODEL_HEADER: ", ".join(name for name, _ in named),
+        PREPROCESS_HEADER: ", ".join(preprocess for _, preprocess in named),
+    }
 
 
 def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
