@@ -4,6 +4,7 @@ import base64
 import gzip
 import io
 import json
+import re
 import socket
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ import pytest
 from PIL import Image
 
 from tests.serve.running import Reply, Running, opened, running
+from tests.support.documents import PAGES
+from tests.support.hostile_photos import bomb
 from tests.support.samples import HANG_S, encoded, picture
 from xception.bundle import Bundle
 from xception.data.folder import as_items
@@ -26,6 +29,7 @@ from xception.pipeline.lane import Scored
 from xception.serve.app import Api
 from xception.serve.limits import Limits
 from xception.serve.measures import Measures
+from xception.serve.openapi import FAILURE_WORDS
 
 INFER = "/v2/models/digits/infer"
 
@@ -391,18 +395,6 @@ def test_formats_of_other_kinds_are_not_decoded_for_strangers(server: Running) -
     assert server.post("/v1/classify?model=small", encoded(picture(), "PCX")).status == 415
 
 
-def bomb(width: int, height: int) -> bytes:
-    """A PNG file that says it has so many pixels."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
-
-    head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\x00\x00\x00"
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
-    )
-
-
 def test_an_image_of_too_many_pixels_is_refused_by_its_header(server: Running) -> None:
     reply = server.post("/v1/classify?model=small", bomb(9_000, 9_000))
     assert (reply.status, "9000 x 9000" in reply.error) == (413, True)
@@ -516,6 +508,13 @@ def test_the_description_for_programs_names_every_path(server: Running) -> None:
                 server.ask(method.upper(), filled, b"" if method == "post" else None).status != 404
                 or "classify" in path
             )
+
+
+def test_the_page_and_the_description_for_programs_name_the_same_failures() -> None:
+    rows = re.findall(
+        r"^\| (4\d\d|5\d\d)(?:, (\d+))? \|", PAGES["docs/reference/serving.md"].read_text("utf-8"), re.MULTILINE
+    )
+    assert {int(status) for row in rows for status in row if status} - {405} == set(FAILURE_WORDS)
 
 
 def test_models_are_described_for_the_page(server: Running, mapped: Bundle) -> None:

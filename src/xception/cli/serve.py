@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from xception.bundle import Bundle
-from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
+from xception.cli.engine import EngineOptions
 from xception.cli.models import open_model
 from xception.cli.options import MODEL_HELP, NoVerify
 from xception.cli.output import print_facts, say
@@ -57,7 +58,7 @@ class Listening:
         Raises:
             UsageError: an address of others without keys, half a certificate, or a port that is none.
         """
-        if not self.shutdown_delay_s >= 0:
+        if not 0 <= self.shutdown_delay_s < inf:
             raise UsageError(f"--shutdown-delay-s is {self.shutdown_delay_s:g}; expected seconds from 0")
         if not 0 < self.port < 65536:
             raise UsageError(f"--port is {self.port}; expected 1 to 65535")
@@ -84,13 +85,35 @@ class Listening:
         return Tls(certificate=self.tls_certificate, key=self.tls_key, clients=self.tls_clients)
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ServingOptions(EngineOptions):
+    """The runtime, its part of the machine, and the size of a batch, for images that come one by one."""
+
+    readers: Annotated[
+        int | None,
+        Parameter(
+            help="Batches that are prepared and computed at once (default: one per core; on a GPU two per core and one "
+            "per inference at once)."
+        ),
+    ] = None
+    processes: Annotated[
+        int | None,
+        Parameter(
+            help="Processes that prepare images, in place of threads. They use more than four cores, and a file that "
+            "crashes a decoder costs no other file its answer (default: 0)."
+        ),
+    ] = None
+
+
 DEFAULT_LISTENING = Listening()
+DEFAULT_SERVING = ServingOptions()
 
 
 def serve(
     *models: Annotated[str, Parameter(help=MODEL_HELP)],
     listening: Listening = DEFAULT_LISTENING,
-    engine: EngineOptions = DEFAULT_ENGINE,
+    engine: ServingOptions = DEFAULT_SERVING,
     limits: Annotated[Limits, Parameter(name="*")] = DEFAULT_LIMITS,
     digest: tuple[str, ...] = (),
     no_verify: NoVerify = False,

@@ -21,11 +21,13 @@ DOCUMENTS = (ServerMetadata, ModelMetadata, InferRequest, InferResponse, Classif
 FAILURE_WORDS = {
     400: "The request is not as described here.",
     401: "A key is needed.",
+    403: "The key is for something else.",
     404: "There is no such model or version.",
     408: "The body came too slowly.",
     413: "The body, an image or the number of images is too large.",
     415: "The media type or the content coding is not taken.",
     429: "The key makes too many requests.",
+    431: "The headers are too large.",
     500: "The model failed.",
     503: "The server is saturated or shutting down; ask again after Retry-After.",
     504: "The deadline passed.",
