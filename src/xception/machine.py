@@ -49,6 +49,14 @@ def peak_memory_bytes(process: int | Literal["self"] = "self", proc: Path = Path
         return platforms.peak_memory_bytes_by_usage() if process == "self" else None
 
 
+def peak_memory_bytes_of_all(process: int, proc: Path = Path("/proc")) -> int:
+    """The most memory that a process and all that it started held, each at its own time; 0 where the system does not
+    tell."""
+    lists = [file.read_text(encoding="ascii") for file in (proc / str(process) / "task").glob("*/children")]
+    started = {int(child) for text in lists for child in text.split()}
+    return (peak_memory_bytes(process, proc) or 0) + sum(peak_memory_bytes_of_all(child, proc) for child in started)
+
+
 def cache_folder() -> Path:
     """The folder for data that can be made again: `xception` in XDG_CACHE_HOME, by default ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xception"

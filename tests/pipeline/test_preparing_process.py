@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from tests.support.samples import HANG_S, encoded, labelled, picture
 from xception import machine
@@ -137,7 +137,7 @@ def test_an_error_that_no_image_causes_is_raised_by_the_one_who_asks(monkeypatch
 def test_the_other_end_answers_until_there_are_no_more_requests() -> None:
     requests, replies = io.BytesIO(), io.BytesIO()
     for file in (encoded(picture()), b""):
-        module._send(requests, module._encoded(SMALL, Image.MAX_IMAGE_PIXELS), file)
+        module._send(requests, module._encoded(SMALL, Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_MEMORY), file)
     requests.write(b"\1")
     module._reply_to_all(io.BytesIO(requests.getvalue()), replies)
     replies.seek(0)

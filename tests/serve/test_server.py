@@ -1,5 +1,6 @@
 """The command: its processes, the signals that they get, and what it refuses before anything is loaded."""
 
+import json
 import os
 import re
 import shlex
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,12 +18,15 @@ from pathlib import Path
 from queue import Queue
 from types import SimpleNamespace
 
+import grpc
 import pytest
 from granian import Granian
 
+from tests.serve.grpc_client import Client, photos
 from tests.serve.running import Running, free_port, is_open
 from tests.serve.test_keys import OTHER, write_keys
 from tests.support.certificates import certificates
+from tests.support.hostile_photos import worded_tiff
 from tests.support.pages import PAGES
 from tests.support.samples import HANG_S
 from xception.bundle import Bundle
@@ -58,6 +63,12 @@ class Command:
                 return line
         raise AssertionError("".join(self.seen))
 
+    def rest(self) -> list[str]:
+        """All lines that were not cleared, once the command has ended."""
+        while line := self.lines.get(timeout=HANG_S):
+            self.seen.append(line)
+        return self.seen
+
     def wait_until_ready(self) -> None:
         self.wait_for("ready: ")
         while not is_open(self.port):  # a moment later
@@ -92,10 +103,11 @@ def test_signals_reload_the_keys_restart_the_models_and_end_the_service(
     mapped: Bundle, digit_files: list[Path], tmp_path: Path
 ) -> None:
     """One process for all signals, since it takes seconds to start."""
-    keys = write_keys(tmp_path, f"a {OTHER}")
+    keys, grpc_port = write_keys(tmp_path, f"a {OTHER}"), free_port()
     photo = digit_files[0].read_bytes()
     # The first signal to end lets balancers turn away for ten minutes, and the second does not wait.
-    with serving(f"digits={mapped.path}", "--api-keys", keys, "--shutdown-delay-s", "600") as command:
+    options = ["--api-keys", keys, "--shutdown-delay-s", "600", "--grpc-port", str(grpc_port)]
+    with serving(f"digits={mapped.path}", *options) as command:
         assert any(re.search(r"memory: [\d,]+ MiB with the models, and at most", line) for line in command.seen)
         assert command.client.post("/v1/classify", photo, Authorization="Bearer other").status == 200
 
@@ -109,25 +121,18 @@ def test_signals_reload_the_keys_restart_the_models_and_end_the_service(
         (worker,) = command.workers()
         os.kill(worker, signal.SIGKILL)
         command.wait_until_ready()
-        assert command.client.post("/v1/classify", photo, Authorization=f"Bearer {key}").status == 200
+        command.seen.clear()
+        own = [photo, *(worded_tiff(60_000 + number) for number in range(20))]  # decoders warn of each in other words
+        statuses = [command.client.post("/v1/classify", file, Authorization=f"Bearer {key}").status for file in own]
+        assert set(statuses) == {200}
 
         stop = threading.Event()
-
-        def ask() -> list[int | str]:
-            found: list[int | str] = []
-            while not stop.is_set():
-                try:
-                    found.append(command.client.post("/v1/classify", photo, Authorization=f"Bearer {key}").status)
-                except ConnectionRefusedError:
-                    break
-                except OSError as error:
-                    found.append(type(error).__name__)
-            return found
-
-        with ThreadPoolExecutor(4) as pool:
-            asked = [pool.submit(ask) for _ in range(4)]
-            for _ in range(20):
-                command.wait_for('"route":"classify"')
+        with ThreadPoolExecutor(5) as pool, Client.at(grpc_port) as client:
+            asked = [pool.submit(posted, command, photo, key, stop) for _ in range(4)]
+            called = pool.submit(calls, client, photo, key, stop)
+            for route in ("classify", "grpc ModelInfer"):
+                for _ in range(20):
+                    command.wait_for(f'"route":"{route}"')
             command.process.terminate()
             while command.client.get("/v2/health/ready").status == 200:
                 assert command.process.poll() is None
@@ -137,12 +142,44 @@ def test_signals_reload_the_keys_restart_the_models_and_end_the_service(
             code = command.process.wait(HANG_S)
             stop.set()
             answers = [answer for future in asked for answer in future.result(HANG_S)]
+            codes = called.result(HANG_S)
+        said = command.rest()
     assert code == 0
     assert (refused.status, refused.json) == (503, {"name": "digits", "ready": False})
     assert (during.status, during.headers["connection"]) == (200, "close")
     # A connection that the system had taken and the server had not is reset; one that the server took is answered.
     assert set(answers) <= {200, "BrokenPipeError", "ConnectionResetError", "RemoteDisconnected"}
-    assert answers.count(200) >= 20
+    assert set(codes) <= {"OK", "UNAVAILABLE"}
+    assert [line for line in said if not line.startswith('{"request":')] == []
+    taken = Counter(line["route"] for line in map(json.loads, said) if line["status"] == 200)
+    assert (taken["classify"], taken["grpc ModelInfer"]) == (len(own) + answers.count(200) + 1, codes.count("OK"))
+
+
+def posted(command: Command, photo: bytes, key: str, stop: threading.Event) -> list[int | str]:
+    """Ask again and again; the statuses of the replies, and the errors in place of one."""
+    found: list[int | str] = []
+    while not stop.is_set():
+        try:
+            found.append(command.client.post("/v1/classify", photo, Authorization=f"Bearer {key}").status)
+        except ConnectionRefusedError:
+            break
+        except OSError as error:
+            found.append(type(error).__name__)
+    return found
+
+
+def calls(client: Client, photo: bytes, key: str, stop: threading.Event) -> list[str]:
+    """Ask again and again over gRPC; the codes of the replies."""
+    request = photos([photo])
+    found = []
+    while not stop.is_set():
+        try:
+            client("ModelInfer", request, wait_for_ready=False, metadata=(("authorization", f"Bearer {key}"),))
+        except grpc.RpcError as error:
+            found.append(error.code().name)
+        else:
+            found.append("OK")
+    return found
 
 
 def test_certificates_of_ones_own_let_in_those_who_have_one(

@@ -93,8 +93,8 @@ class ServingOptions(EngineOptions):
     readers: Annotated[
         int | None,
         Parameter(
-            help="Batches that are prepared and computed at once (default: one per core; on a GPU two per core and one "
-            "per inference at once)."
+            help="Batches that are prepared and computed at once (default: one per core; on a GPU one more than cores, "
+            "and one per inference at once)."
         ),
     ] = None
     processes: Annotated[

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 
 import msgspec
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from xception import platforms
 from xception.errors import DecodeError
@@ -38,6 +38,8 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     way: Preparation
     max_pixels: int | None
     """Pillow's limit, which the process that asks may have changed."""
+    max_text_characters: int
+    """The same for texts in PNG files."""
 
 
 class AboutImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -89,7 +91,7 @@ class PreparingProcess:
 
             # Modules come from where this process has them, and not from the folder in which the command was given.
             environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-            command = [sys.executable, "-P", "-m", __name__]
+            command = [sys.executable, "-P", "-W", "ignore", "-m", __name__]
             self._process = subprocess.Popen(  # noqa: S603
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, process_group=0
             )
@@ -118,7 +120,7 @@ def _exchanged(process: "Popen[bytes]", file: bytes, way: Preparation) -> tuple[
     """
     if process.stdin is None or process.stdout is None:
         raise EOFError
-    _send(process.stdin, _encoded(way, Image.MAX_IMAGE_PIXELS), file)
+    _send(process.stdin, _encoded(way, Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_MEMORY), file)
     return _received(process.stdout)
 
 
@@ -136,8 +138,8 @@ def _image(about: AboutImage, levels: bytes) -> PreparedImage:
 
 
 @lru_cache(maxsize=16)
-def _encoded(way: Preparation, max_pixels: int | None) -> bytes:
-    return msgspec.msgpack.encode(ImageRequest(way=way, max_pixels=max_pixels))
+def _encoded(way: Preparation, max_pixels: int | None, max_text_characters: int) -> bytes:
+    return msgspec.msgpack.encode(ImageRequest(way=way, max_pixels=max_pixels, max_text_characters=max_text_characters))
 
 
 @lru_cache(maxsize=16)
@@ -175,7 +177,7 @@ def _reply_to_all(requests: BinaryIO, replies: BinaryIO) -> None:
         except EOFError:
             return
         asked = _decoded(request)
-        Image.MAX_IMAGE_PIXELS = asked.max_pixels
+        Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_MEMORY = asked.max_pixels, asked.max_text_characters
         about, levels = _reply(file, asked.way)
         _send(replies, msgspec.msgpack.encode(about), np.ascontiguousarray(levels).data.cast("B"))
 

@@ -26,9 +26,10 @@ from xception.serve.inference import inference, model_metadata, response, respon
 from xception.serve.keys import Keyring
 from xception.serve.limits import MIB
 from xception.serve.measures import Measures
-from xception.serve.model import SentPhoto, ServedModel
+from xception.serve.model import ServedModel
 from xception.serve.openapi import openapi_document
 from xception.serve.page import page_file
+from xception.serve.photos import SentPhoto
 from xception.serve.refusal import Refusal
 from xception.serve.service import Service
 

@@ -23,7 +23,8 @@ from xception.oip.documents import (
 from xception.oip.tensors import STRINGS, Output, stated, wants_binary
 from xception.serve.batcher import Done
 from xception.serve.limits import FLOAT_BYTES, JSON_NUMBER_BYTES, REPLY_HEAD_BYTES, TEXT_BYTES, Limits
-from xception.serve.model import Answer, SentPhoto, ServedModel, Work
+from xception.serve.model import Answer, ServedModel, Work
+from xception.serve.photos import SentPhoto
 from xception.serve.refusal import Refusal
 from xception.serve.service import PhotoOutcome
 from xception.version import __version__

@@ -1,13 +1,18 @@
 """The limits of the service, each with its default, and the most memory that they allow."""
 
 from dataclasses import dataclass, fields
+from math import inf
 
 from xception.errors import UsageError
 
 MIB = 1 << 20
 
-DECODED_BYTES_PER_PX = 8
-"""Bytes that an image takes while it is decoded: its own pixels, and a copy in the colours of the model."""
+DECODED_BYTES_PER_PX = 18
+"""Bytes that an image takes while it becomes pixels, at most: those of its decoder, of which WebP's takes most, or the
+image and what its resize makes of it, where a model keeps fractions."""
+
+DECODER_BYTES = 96 * MIB
+"""Bytes of an image's decoder whatever its size, most of them for texts that a PNG file has around its pixels."""
 
 COPIES_OF_A_BODY = 3
 """A request's body as it came, inflated, and its parts; a reply's parts, whole, and what of it is being written."""
@@ -46,7 +51,7 @@ class Limits:
     max_images: int = 64
     """Most images in one request."""
     max_pixels: int = 50_000_000
-    """Most pixels in one image."""
+    """Most pixels in one image; a pixel counts as four once the image is resized."""
     max_queued: int = 256
     """Most images that wait for one model."""
     max_header_kb: int = 32
@@ -62,13 +67,17 @@ class Limits:
 
     def __post_init__(self) -> None:
         for limit in fields(self):
-            if not getattr(self, limit.name) > 0:
+            if not 0 < getattr(self, limit.name) < inf:
                 raise UsageError(
-                    f"--{limit.name.replace('_', '-')} is {getattr(self, limit.name):g}; expected more than 0"
+                    f"--{limit.name.replace('_', '-')} is {getattr(self, limit.name):g}; expected a number above 0"
                 )
         if self.max_body_mb > self.max_bodies_mb:
             raise UsageError(
                 f"one body may have {self.max_body_mb} MiB and all of them {self.max_bodies_mb}; raise --max-bodies-mb"
+            )
+        if self.max_images > self.max_queued:
+            raise UsageError(
+                f"one request may have {self.max_images} images and {self.max_queued} may wait; lower --max-images"
             )
 
     @property
@@ -84,9 +93,9 @@ class Limits:
             over_grpc: the service is asked over gRPC, too, where messages that come are counted once they are whole.
         """
         bodies = (COPIES_OF_A_BODY + over_grpc) * self.max_bodies_mb * MIB
-        images = decoding_threads * self.max_pixels * DECODED_BYTES_PER_PX
+        images = decoding_threads * (self.max_pixels * DECODED_BYTES_PER_PX + DECODER_BYTES)
         # What a connection reads and writes has a buffer each, of twice the headers.
-        connections = self.max_connections * (4 * self.max_header_kb * 1024 + PART_BYTES)
+        connections = (1 + over_grpc) * self.max_connections * (4 * self.max_header_kb * 1024 + PART_BYTES)
         return bodies + images + connections + JSON_GROWTH * self.max_body_bytes
 
 

@@ -1,7 +1,6 @@
 """A bundle that is served: its engine, its queue, and the names by which clients know it."""
 
 import hashlib
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,41 +11,24 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from xception.backends.base import Logits, Session, SessionFacts
 from xception.backends.graph_session import GraphSession
 from xception.bundle import Bundle
-from xception.data.decode import open_image
-from xception.data.pixels import Mode, pixels
 from xception.data.source import Item
+from xception.errors import EnvironmentFault, UsageError
 from xception.pipeline.cores import Cores
 from xception.pipeline.engine import Engine
-from xception.pipeline.lane import Clocks, Failure
-from xception.preprocess import whole_levels
+from xception.pipeline.lane import Clocks, Failure, Lane
 from xception.serve.batcher import Batcher
 from xception.serve.limits import Limits
+from xception.serve.photos import SentPhoto, blank_photo, min_pixels, photo_refusal, seen_png
 from xception.serve.refusal import Refusal
-
-PHOTO_FORMATS = frozenset(("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO"))
-"""Formats of images that strangers may send, by Pillow's names."""
 
 VERSION_CHARACTERS = 12
 """First characters of a bundle's digest that are its version: who names one is never answered by another model."""
 
 UNSAFE = re.compile(r"[^\w.-]+", re.ASCII)
-
-
-@dataclass(frozen=True)
-class SentPhoto:
-    """An encoded image, to be prepared as `xception predict` prepares it."""
-
-    data: bytes
-    shown: bool = False
-    """The picture as the network sees it is asked for, too."""
-    mode: Mode | None = None
-    """The way from the file to pixels; None is the server's own."""
-
 
 Work = SentPhoto | NDArray[Any]
 """A photo, or pixels (C, H, W) that the client prepared."""
@@ -112,7 +94,12 @@ class ServedModel:
             limits: of the service.
             cores: those that all models share.
             workers: threads that take batches; by default one per core, and more where an accelerator computes.
+
+        Raises:
+            UsageError: the limits leave the model no image.
         """
+        if (least := min_pixels(engine.lane.preprocess)) > limits.max_pixels:
+            raise UsageError(f"--max-pixels is {limits.max_pixels:,}; expected at least {least:,} for {name}")
         session = engine.session
         if isinstance(session, GraphSession) and session.graph.class_maps:
             session = WithMaps(engine.session, session)
@@ -175,14 +162,22 @@ class ServedModel:
         return self.batcher.works
 
     def start(self) -> None:
-        """Try the model on an image and on a whole batch, so that its pace is known, and start the queue's threads."""
+        """Start the queue's threads, and try the model on an image, and on as many whole batches as run at once.
+
+        So its pace is known, and what it takes of memory when it is busy.
+
+        Raises:
+            EnvironmentFault: the model fails at an image.
+        """
         self.batcher.start()
-        photo_refusal(b"no image", self.max_pixels)  # imports Pillow's rarer formats, which takes long
-        for images in (1, self.batcher.batch_size):
-            ticket = self.batcher.admit([SentPhoto(_blank())] * images, timeout_s=float("inf"))
+        preprocess = self.engine.lane.preprocess
+        photo_refusal(b"no image", preprocess, self.max_pixels)  # imports Pillow's rarer formats, which takes long
+        at_once = self.batcher.calls_at_once * self.batcher.batch_size
+        for images in (1, min(at_once, self.batcher.max_queued)):
+            ticket = self.batcher.admit([blank_photo()] * images, timeout_s=float("inf"))
             for outcome in ticket.future.result():
                 if isinstance(outcome, Refusal):
-                    raise outcome
+                    raise EnvironmentFault(f"{self.name} cannot answer an image that it is tried on: {outcome}")
 
     def close(self) -> None:
         """Answer what is due, and free the runtime."""
@@ -209,19 +204,20 @@ class _Runner:
         spent = {stage: clocks[stage].busy_s / len(works) for stage in ("preprocess", "infer")}
         return [replace(result, seconds=spent) if isinstance(result, Answer) else result for result in results]
 
-    def _photos(self, photos: Sequence[SentPhoto], lane: Any) -> list[Result]:
-        results: list[Result | None] = [photo_refusal(photo.data, self.max_pixels) for photo in photos]
+    def _photos(self, photos: Sequence[SentPhoto], lane: Lane) -> list[Result]:
+        results: list[Result | None] = [photo_refusal(photo.data, lane.preprocess, self.max_pixels) for photo in photos]
         kept = [place for place, result in enumerate(results) if result is None]
         items = [Item(str(place), None, partial(_data, photos[place])) for place in kept]
         for place, outcome in zip(kept, lane(items) if items else [], strict=True):
             if isinstance(outcome, Failure):
                 results[place] = Refusal(400, "request", f"the image cannot be used: {outcome.reason}")
             else:
-                results[place] = self._answer(outcome.logits, self._seen(photos[place]))
+                results[place] = self._answer(outcome.logits, self._seen(photos[place], lane))
         return [result for result in results if result is not None]
 
-    def _seen(self, photo: SentPhoto) -> dict[str, Any]:
-        return {"seen": seen_png(photo.data, self.engine)} if photo.shown else {}
+    @staticmethod
+    def _seen(photo: SentPhoto, lane: Lane) -> dict[str, Any]:
+        return {"seen": seen_png(photo.data, lane)} if photo.shown else {}
 
     def _answer(self, row: Logits, more: Mapping[str, Any]) -> Answer:
         outputs = self.engine.bundle.model.network.num_outputs
@@ -242,44 +238,9 @@ def preprocess_identity(engine: Engine) -> str:
     return hashlib.sha256(msgspec.json.encode(facts, order="deterministic")).hexdigest()[:16]
 
 
-def photo_refusal(data: bytes, max_pixels: int) -> Refusal | None:
-    """The reason why an image is not decoded, by its first bytes; None for all that is left to the decoder."""
-    try:
-        with open_image(data) as image:
-            kind, (width, height) = image.format, image.size
-    # Far beyond any limit Pillow itself refuses, or warns, which may be an error.
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return Refusal(413, "size", f"the image has too many pixels; expected at most {max_pixels:,}")
-    except Exception:
-        return None  # of any kind, as the decoder says in a sentence
-    if kind not in PHOTO_FORMATS:
-        return Refusal(415, "media type", f"a {kind} image is not taken; expected {', '.join(sorted(PHOTO_FORMATS))}")
-    if width * height > max_pixels:
-        return Refusal(413, "size", f"the image has {width} x {height} pixels; expected at most {max_pixels:,}")
-    return None
-
-
-def seen_png(data: bytes, engine: Engine) -> bytes:
-    """A PNG of the picture as the network sees it."""
-    lane = engine.lane
-    with lane.cores.lend():
-        levels = whole_levels(pixels(data, lane.preprocess, lane.mode))
-    planes = levels[::-1] if lane.preprocess.color == "bgr" else levels
-    image = Image.fromarray(planes[0] if len(planes) == 1 else np.ascontiguousarray(planes.transpose(1, 2, 0)))
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
-
-
 def _data(photo: SentPhoto) -> bytes:
     return photo.data
 
 
 def _kind(work: Work) -> object:
     return work.mode if isinstance(work, SentPhoto) else (work.shape, work.dtype)
-
-
-def _blank() -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (64, 64), (90, 120, 150)).save(file, "PNG")
-    return file.getvalue()

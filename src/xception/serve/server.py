@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from xception.backends.base import Compute
 from xception.bundle import open_bundle
 from xception.data.pixels import Mode
 from xception.errors import InputError, XceptionError
-from xception.machine import peak_memory_bytes
+from xception.machine import peak_memory_bytes, peak_memory_bytes_of_all
 from xception.pipeline.cores import Cores
 from xception.pipeline.engine import Engine
 from xception.platforms import LEAVE_SIGNAL, REREAD_SIGNAL
@@ -35,9 +36,14 @@ from xception.serve.grpc_server import GrpcSettings
 from xception.serve.keys import Keyring
 from xception.serve.limits import MIB, Limits
 from xception.serve.model import ServedModel
+from xception.serve.photos import limit_decoders
 from xception.serve.service import Service
 
 Say = Callable[[str], object]
+
+SILENT_LOGGERS = ("PIL", "python_multipart")
+"""Loggers of what reads the files and forms of clients, who are told what was wrong with them; the log holds nothing
+that a client wrote."""
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,7 +157,9 @@ class Supervisor(Granian):  # type: ignore[misc, valid-type]
 def load_application(settings: ServerSettings) -> Front:
     """The application with its models loaded; called in a process of its own, which ends if that fails."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # its words on bad forms are told to the client
+    for name in SILENT_LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore")  # of the same, each of which would be kept, too, so as not to be told twice
     try:
         service = open_service(settings)
         keyring = Keyring(settings.keys) if settings.keys else None
@@ -175,8 +183,10 @@ def open_service(settings: ServerSettings) -> Service:
 
     Raises:
         InputError: a bundle is not whole, or its runtime refuses it.
+        UsageError: the limits leave a model no image.
         EnvironmentFault: the model fails at an image.
     """
+    limit_decoders(settings.limits.max_pixels)
     cores = Cores(processes=settings.processes)
     models = {}
     for name, path in settings.bundles.items():
@@ -193,14 +203,18 @@ def open_service(settings: ServerSettings) -> Service:
 
 
 def memory_bytes(service: Service, *, over_grpc: bool = False) -> tuple[int, int]:
-    """The memory that this process took until now, and the most that requests may take."""
-    threads = sum(model.batcher.calls_at_once for model in service.models.values())
-    return peak_memory_bytes() or 0, service.limits.memory_bytes(threads, over_grpc=over_grpc)
+    """The memory that this process and those that it started took until now, and the most that requests may take."""
+    models = service.models.values()
+    cores = next(iter(models)).engine.lane.cores
+    threads = min(cores.workers, sum(model.batcher.calls_at_once for model in models))
+    now = max(peak_memory_bytes() or 0, peak_memory_bytes_of_all(os.getpid()))
+    return now, service.limits.memory_bytes(threads, over_grpc=over_grpc)
 
 
 def memory_sentence(service: Service, *, over_grpc: bool = False) -> str:
-    """The most memory that this process may take, for the person who gives it some."""
+    """The most memory that all processes of the command may take, for the person who gives it some."""
     now, requests = memory_bytes(service, over_grpc=over_grpc)
+    now = max(now, peak_memory_bytes_of_all(os.getppid()))
     return (
         f"memory: {now // MIB:,} MiB with the models, and at most {requests // MIB:,} MiB for requests; "
         f"{(now + requests) // MIB:,} MiB in all"
