@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.export_matrix import PX, weights
-from benchmarks.record import FOLDER, measured_on, save
+from benchmarks.record import FOLDER, conditions, measured_on, save
 from xception.arch.variants import VARIANTS
 from xception.backends.onnxruntime import newest_opset
 from xception.backends.validity import check_onnx
@@ -122,14 +122,13 @@ def _answer(folder: Path, file: str, program: str, expected: np.ndarray) -> floa
 
 def markdown(document: Mapping[str, Any]) -> str:
     """The table, with a line for each variant and opset."""
-    environment = ", ".join(f"{name} {value}" for name, value in document["environment"].items())
     programs = ", ".join(f"{name} {value}" for name, value in document["programs"].items())
     columns = [(precision, reader) for precision in PRECISIONS for reader in READERS]
     lines = [
         f"Graphs of {document['width']:g} of a variant's width for {document['px']} px, {document['date']}: all pass",
         "ONNX's checker in full and strict inference of shapes. Cells have the largest difference of a logit from that",
         "of ONNX Runtime, divided by the largest logit; what programs complain of stands below the table",
-        f"({environment}; the other programs' environment: {programs}).",
+        f"({conditions(document)}; the other programs' environment: {programs}).",
         "In int8, a sum that falls between two integers may become either of them.",
         "Below opset 14, the reference evaluator mixes a batch's own statistics into norms, as training does:",
         "networks whose norms cannot be folded into convolutions, `timm_xception41p` and `timm_xception65p`, show it.",

@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from benchmarks.record import FOLDER, measured_on, save
+from benchmarks.record import FOLDER, conditions, measured_on, save
 from parity.ours import relative_difference, seeded_tensors
 from xception.arch.variants import architecture
 from xception.backends.base import Session, open_session
@@ -178,11 +178,10 @@ def with_shortcut(preprocess: Preprocess) -> Preprocess:
 
 
 def markdown(document: Mapping[str, Any]) -> str:
-    environment = ", ".join(f"{name} {value}" for name, value in document["environment"].items())
     lines = [
         f"{document['photos']} photographs, `{document['entry']}`, {document['rounds']} rounds, {document['date']}",
-        f"({environment}). Milliseconds of one core and images/s are medians of the rounds, ratios those of their",
-        "own ratios, with the lowest and the highest.",
+        f"({conditions(document)}). Milliseconds of one core and images/s are medians of the rounds, ratios those of",
+        "their own ratios, with the lowest and the highest.",
         "",
         "| way | decode, ms | resize, ms | images/s | relative to Pillow's calls |",
         "| --- | --- | --- | --- | --- |",

@@ -16,6 +16,11 @@ def measured_on(*packages: str) -> dict[str, Any]:
     return {"date": datetime.now(UTC).date().isoformat(), "environment": fingerprint(*packages)}
 
 
+def conditions(document: Mapping[str, Any]) -> str:
+    """The environment of a document in words."""
+    return ", ".join(f"{name} {value}" for name, value in document["environment"].items())
+
+
 def save(out: Path, document: Mapping[str, Any], table: str) -> None:
     """The figures as `out`.json and their table as `out`.md."""
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -172,15 +172,17 @@ def _pages(pid: int) -> int:
 
 
 @contextmanager
-def serving(bundle: Path, cores: set[int], *options: str) -> Iterator[Server]:
+def serving(bundle: Path, cores: set[int], *options: str, log: Path = Path(os.devnull)) -> Iterator[Server]:
+    """A server on some cores, which writes to a log, until the end of the block."""
     port = free_port()
     command = [sys.executable, "-m", "xception", "serve", f"model={bundle}", "--port", str(port), *options]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: os.sched_setaffinity(0, cores),
-    )
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        )
     try:
         while not is_open(port):
             time.sleep(0.1)

@@ -16,7 +16,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from benchmarks.record import FOLDER, measured_on, save
+from benchmarks.record import FOLDER, conditions, measured_on, save
 from benchmarks.run import untrained
 from xception.export.export import export_bundle
 from xception.machine import peak_memory_bytes
@@ -55,10 +55,9 @@ def main() -> None:
 
 
 def markdown(document: Mapping[str, Any]) -> str:
-    environment = ", ".join(f"{name} {value}" for name, value in document["environment"].items())
     lines = [
         f"`xception predict` with a bundle of `{document['variant']}` and one photograph, and `xception --version`:",
-        f"medians of {document['rounds']} fresh processes each, {document['date']} ({environment}).",
+        f"medians of {document['rounds']} fresh processes each, {document['date']} ({conditions(document)}).",
         "",
         "| process | first line, s | lowest to highest | peak memory, MB |",
         "| --- | ---: | ---: | ---: |",
