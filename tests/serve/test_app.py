@@ -4,7 +4,6 @@ import base64
 import gzip
 import io
 import json
-import re
 import socket
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,6 @@ import pytest
 from PIL import Image
 
 from tests.serve.running import Reply, Running, opened, running
-from tests.support.documents import PAGES
 from tests.support.hostile_photos import bomb
 from tests.support.samples import HANG_S, encoded, picture
 from xception.bundle import Bundle
@@ -29,7 +27,6 @@ from xception.pipeline.lane import Scored
 from xception.serve.app import Api
 from xception.serve.limits import Limits
 from xception.serve.measures import Measures
-from xception.serve.openapi import FAILURE_WORDS
 
 INFER = "/v2/models/digits/infer"
 
@@ -508,13 +505,6 @@ def test_the_description_for_programs_names_every_path(server: Running) -> None:
                 server.ask(method.upper(), filled, b"" if method == "post" else None).status != 404
                 or "classify" in path
             )
-
-
-def test_the_page_and_the_description_for_programs_name_the_same_failures() -> None:
-    rows = re.findall(
-        r"^\| (4\d\d|5\d\d)(?:, (\d+))? \|", PAGES["docs/reference/serving.md"].read_text("utf-8"), re.MULTILINE
-    )
-    assert {int(status) for row in rows for status in row if status} - {405} == set(FAILURE_WORDS)
 
 
 def test_models_are_described_for_the_page(server: Running, mapped: Bundle) -> None:

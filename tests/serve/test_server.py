@@ -35,6 +35,7 @@ from xception.cli.serve import bundles, unfolded
 from xception.serve import server
 from xception.serve.addresses import allowed_hosts, is_loopback
 from xception.serve.keys import new_key
+from xception.serve.openapi import FAILURE_WORDS
 
 
 @dataclass
@@ -254,6 +255,9 @@ def taken() -> Iterator[int]:
         (["{bundle}", "--tls-certificate", "nowhere", "--tls-key", "nowhere"], 3, "nowhere cannot be read"),
         (["{bundle}", "--tls-certificate", "{open_keys}", "--tls-key", "{open_keys}"], 3, "holds no key"),
         (["{bundle}", "--max-images", "0"], 2, "--max-images is 0"),
+        (["{bundle}", "--timeout-s", "inf"], 2, "--timeout-s is inf"),
+        (["{bundle}", "--max-queued", "8"], 2, "lower --max-images"),
+        (["{bundle}", "--readers", "0"], 2, "--readers is 0"),
         (["{bundle}", "--backend", "nope"], 2, "unknown backend 'nope'"),
         (["{bundle}", "--digest", "0123456789ab"], 3, "expected 0123456789ab; another bundle lies there"),
         (["{bundle}", "--digest", "012"], 2, "--digest is '012'; expected 12 characters"),
@@ -354,6 +358,13 @@ def test_the_commands_of_the_pages_are_understood(line: str) -> None:
 
 def test_the_pages_have_commands() -> None:
     assert len(COMMANDS_OF_PAGES) >= 2
+
+
+def test_the_page_and_the_description_for_programs_name_the_same_failures() -> None:
+    rows = re.findall(
+        r"^\| (4\d\d|5\d\d)(?:, (\d+))? \|", PAGES["docs/reference/serving.md"].read_text("utf-8"), re.MULTILINE
+    )
+    assert {int(status) for row in rows for status in row if status} - {405} == set(FAILURE_WORDS)
 
 
 def test_names_by_which_a_server_may_be_asked() -> None:

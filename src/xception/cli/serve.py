@@ -93,8 +93,8 @@ class ServingOptions(EngineOptions):
     readers: Annotated[
         int | None,
         Parameter(
-            help="Batches that are prepared and computed at once (default: one per core; on a GPU one more than cores, "
-            "and one per inference at once)."
+            help="Threads that read and prepare images, a batch each, and give it to the network (default: one per "
+            "core; on a GPU one more than cores, and one per inference at once)."
         ),
     ] = None
     processes: Annotated[
