@@ -150,7 +150,7 @@ def test_signals_reload_the_keys_restart_the_models_and_end_the_service(
     assert (during.status, during.headers["connection"]) == (200, "close")
     # A connection that the system had taken and the server had not is reset; one that the server took is answered.
     assert set(answers) <= {200, "BrokenPipeError", "ConnectionResetError", "RemoteDisconnected"}
-    assert set(codes) <= {"OK", "UNAVAILABLE"}
+    assert set(codes) <= {"OK", "UNAVAILABLE", "CANCELLED"}  # the last one by gRPC, of a call that it had not passed on
     assert [line for line in said if not line.startswith('{"request":')] == []
     taken = Counter(line["route"] for line in map(json.loads, said) if line["status"] == 200)
     assert (taken["classify"], taken["grpc ModelInfer"]) == (len(own) + answers.count(200) + 1, codes.count("OK"))
