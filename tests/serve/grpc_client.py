@@ -39,7 +39,7 @@ class Client:
 
     def future(self, name: str, request: Any, **options: Any) -> Any:
         """A call that is under way."""
-        return self._method(name).future(request, timeout=HANG_S, **options)
+        return self._method(name).future(request, **{"timeout": HANG_S, **options})
 
     def stream(self, name: str, requests: Iterator[Any]) -> Any:
         """A call whose messages come one by one, if at all."""

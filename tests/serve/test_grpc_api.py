@@ -238,18 +238,31 @@ def test_messages_that_drip_are_cut_off_and_hold_nobody_up(service: Service) -> 
         assert client("ModelInfer", one_digit()).outputs
 
 
+def queued_with_deadline(client: Client, batcher: Batcher[Any, Answer]) -> tuple[Any, Any]:
+    """A call with a deadline, and its place in the queue, which a slow machine may not let it reach in time."""
+    while True:
+        call = client.future("ModelInfer", one_digit(), timeout=0.2)
+        while not call.done():
+            if queued := list(batcher._queue):
+                return call, queued[0]
+
+
 @pytest.mark.usefixtures("kept")
 def test_a_clients_own_deadline_and_its_leaving_drop_what_waits(service: Service) -> None:
     with gated(service) as (narrow, gate), asked(narrow) as client, ThreadPoolExecutor(1) as pool:
         batcher = narrow.models["digits"].batcher
         running = pool.submit(client, "ModelInfer", one_digit())
         assert gate.asked.wait(HANG_S)
-        code, _ = client.refusal("ModelInfer", one_digit(), timeout=0.2)
-        assert code == grpc.StatusCode.DEADLINE_EXCEEDED
+        late, waiting = queued_with_deadline(client, batcher)
+        assert late.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        while not waiting.ticket.left:
+            assert not gate.open.is_set()
         gate.open.set()
         assert running.result(HANG_S).outputs
+        while batcher.queued:
+            assert gate.open.is_set()
         assert client("ModelInfer", one_digit()).outputs
-        assert batcher.counts.departed + batcher.counts.expired == 1
+        assert batcher.counts.departed + batcher.counts.expired >= 1
 
         gate.asked.clear(), gate.open.clear()
         running = pool.submit(client, "ModelInfer", one_digit())
@@ -258,13 +271,16 @@ def test_a_clients_own_deadline_and_its_leaving_drop_what_waits(service: Service
         while not batcher.queued:
             assert not leaving.done()
         (waiting,) = batcher._queue
+        dropped = batcher.counts.departed + batcher.counts.expired
         leaving.cancel()
         while not waiting.ticket.left:
             assert not gate.open.is_set()
         gate.open.set()
         assert running.result(HANG_S).outputs
+        while batcher.queued:
+            assert gate.open.is_set()
         assert client("ModelInfer", one_digit()).outputs
-        assert batcher.counts.departed + batcher.counts.expired == 2
+        assert batcher.counts.departed + batcher.counts.expired == dropped + 1
 
 
 def open_when_over(gate: Gate, port: int) -> None:
