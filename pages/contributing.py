@@ -1,4 +1,4 @@
-"""CONTRIBUTING's map of the layers, which is the import contract with a word on each room."""
+"""CONTRIBUTING's table of the layers: the import contract, with the purpose of each module."""
 
 import tomllib
 from ast import get_docstring, parse
@@ -12,26 +12,26 @@ SOURCE = ROOT / "src" / "xception"
 
 
 def generated() -> Mapping[Path, str]:
-    """CONTRIBUTING with today's map."""
+    """CONTRIBUTING with today's table."""
     return {CONTRIBUTING: updated(CONTRIBUTING.read_text(encoding="utf-8"))}
 
 
 def updated(text: str) -> str:
-    rows = [(f"{floor}", f"`{room}`", purpose(room)) for floor, rooms in floors() for room in rooms]
-    return with_tables(text, {"layers": markdown_table(("floor", "room", "what lives there"), rows)})
+    rows = [(f"{number}", f"`{module}`", purpose(module)) for number, modules in layers() for module in modules]
+    return with_tables(text, {"layers": markdown_table(("layer", "module", "content"), rows)})
 
 
-def floors() -> list[tuple[int, list[str]]]:
-    """The rooms of each floor of the import contract, the top floor first."""
+def layers() -> list[tuple[int, list[str]]]:
+    """The modules of each layer of the import contract, the top layer first."""
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = config["tool"]["importlinter"]["contracts"]
-    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
-    rooms = [[room.strip() for room in layer.split("|")] for layer in layers]
-    return list(zip(range(len(rooms), 0, -1), rooms, strict=True))
+    rows = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    modules = [[module.strip() for module in row.split("|")] for row in rows]
+    return list(zip(range(len(modules), 0, -1), modules, strict=True))
 
 
-def purpose(room: str) -> str:
-    """The first sentence of a room's docstring."""
-    folder, module = SOURCE / room / "__init__.py", SOURCE / f"{room}.py"
-    text = (folder if folder.exists() else module).read_text(encoding="utf-8")
+def purpose(module: str) -> str:
+    """The first paragraph of a module's docstring."""
+    folder, file = SOURCE / module / "__init__.py", SOURCE / f"{module}.py"
+    text = (folder if folder.exists() else file).read_text(encoding="utf-8")
     return " ".join((get_docstring(parse(text)) or "").split("\n\n")[0].split())

@@ -71,27 +71,27 @@ def function_lengths() -> list[int]:
     ]
 
 
-def room(module: str) -> str:
-    """The folder or top module that a module lies in."""
+def top_module(module: str) -> str:
+    """The subpackage or module of the package that a module belongs to."""
     return ".".join(module.split(".")[1:2])
 
 
-def arrows() -> Counter[tuple[str, str]]:
-    """Imports from room to room, by their number."""
+def dependencies() -> Counter[tuple[str, str]]:
+    """The number of imports from one top module to another."""
     found: Counter[tuple[str, str]] = Counter()
     for path in FILES:
-        here = room(module_name(path))
+        here = top_module(module_name(path))
         for node in ast.walk(tree_of(path)):
             module = getattr(node, "module", None) if isinstance(node, ast.ImportFrom) else None
-            if module and module.startswith("xception.") and room(module) != here:
-                found[here, room(module)] += 1
+            if module and module.startswith("xception.") and top_module(module) != here:
+                found[here, top_module(module)] += 1
     return found
 
 
 def report() -> str:
     lengths, lines = function_lengths(), [len(path.read_text(encoding="utf-8").splitlines()) for path in FILES]
     texts = [text for path in FILES for _, text in docstrings(tree_of(path))]
-    rooms = {room(module_name(path)) for path in FILES} - {""}
+    top_modules = {top_module(module_name(path)) for path in FILES} - {""}
     rows = {
         "files": len(FILES),
         "lines": sum(lines),
@@ -102,8 +102,8 @@ def report() -> str:
         "docstrings that are fragments": sum(bool(FRAGMENT.match(text)) for text in texts),
         "public names in several modules": len(repeated_names()),
         "bounds called MOST, LEAST, ...": sum(len(old_bounds(tree_of(path))) for path in FILES),
-        "rooms": len(rooms),
-        "arrows from room to room": len(arrows()),
+        "top modules": len(top_modules),
+        "imports between them": len(dependencies()),
     }
     width = max(map(len, rows))
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in rows.items())
