@@ -59,9 +59,9 @@ class Network(_Document, frozen=True):
         }
         for name, (size, least, most) in sizes.items():
             if not least <= size <= most:
-                raise UsageError(f"a network of {size} {name} is none; expected {least} to {most:,}")
+                raise UsageError(f"a network cannot have {size} {name}; expected {least} to {most:,}")
         if not 0 < self.width <= MAX_WIDTH:
-            raise UsageError(f"a network of the width {self.width} is none; expected a factor up to {MAX_WIDTH:g}")
+            raise UsageError(f"a network cannot have the width {self.width}; expected a factor up to {MAX_WIDTH:g}")
 
     @property
     def title(self) -> str:

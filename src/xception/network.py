@@ -86,7 +86,7 @@ def check_address(url: str) -> None:
         )
     if host in METADATA_HOSTS or any(ip.is_link_local or ip.is_multicast for ip in _addresses(host)):
         raise UsageError(
-            f"{without_credentials(url)} leads to a link-local address, which is a machine's own and no place of data; "
+            f"{without_credentials(url)} leads to a link-local address, which is no place for data; "
             "expected an address of a server"
         )
 

@@ -89,7 +89,7 @@ def test_a_statement_that_contradicts_the_graph_is_refused(
 @pytest.mark.parametrize(
     ("end", "answers", "words"),
     [
-        ("softmax", np.ones((8, 1), np.float32), "a softmax over its single class is 1 for every image"),
+        ("softmax", np.ones((8, 1), np.float32), "a softmax over a single class is 1 for every image"),
         ("softmax", SHARES * 2, "does not add up to one over the 5 answers"),
         (None, np.full((8, 5), np.nan, np.float32), "are not finite numbers"),
     ],

@@ -18,7 +18,7 @@ def test_a_graph_that_fails_on_every_image_is_refused(tmp_path: Path) -> None:
     model.graph.node.insert(place, onnx.helper.make_node("Reshape", [maps, "shape"], ["traced"]))
     model.graph.node[place + 1].input[0] = "traced"
     onnx.save(model, tmp_path / "model.onnx")
-    with pytest.raises(InputError, match=r"cannot run it on images of 12 x 12 px \(.*\); see whether --preprocess"):
+    with pytest.raises(InputError, match=r"cannot run it on images of 12 x 12 px \(.*\); check that --preprocess"):
         adopt(tmp_path / "model.onnx", STATED)
 
 

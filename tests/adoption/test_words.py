@@ -87,9 +87,9 @@ def test_a_setting_goes_before_its_source() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("squash=64", r"leaves open the values \(such as range=0\.\.255"),
-        ("range=0..1", r"leaves open the size \(such as squash=299"),
-        ("crop=64 mean=0.5", "leaves open the values"),
+        ("squash=64", r"does not state the values \(such as range=0\.\.255"),
+        ("range=0..1", r"does not state the size \(such as squash=299"),
+        ("crop=64 mean=0.5", "does not state the values"),
         ("keras_xception timm_xception41", "names keras_xception and timm_xception41; expected one"),
         ("keras_xceptoin", "unknown .* did you mean"),
         ("squash=64 rnage=0..1", "no setting 'rnage'; did you mean range?"),
@@ -97,7 +97,7 @@ def test_a_setting_goes_before_its_source() -> None:
         ("shorter_side=9x8 range=0..1", "has two sizes"),
         ("squash=64 range=1..0", r"range=1\.\.0 is no range"),
         ("squash=64 range=0-255", "is no range"),
-        ("squash=64 mean=a std=1", "mean=a is none; expected a number"),
+        ("squash=64 mean=a std=1", "mean=a is not valid; expected a number"),
         ("squash=64 mean=1,2 std=1", "expected a number, or three"),
         ("squash=64 range=0..1 interpolation=lanczos", "expected nearest, bilinear, bicubic"),
         ("squash=64 range=0..1 antialias=no", "expected true or false"),

@@ -161,7 +161,7 @@ def test_every_form_has_a_default_backend_that_runs_it() -> None:
 
 def test_a_form_for_other_programs_is_not_opened() -> None:
     assert not FORMS["torchscript"].backends
-    with pytest.raises(UsageError, match="no backend opens the form 'torchscript'"):
+    with pytest.raises(UsageError, match="no backend runs the form 'torchscript'"):
         default_backend("torchscript")
 
 

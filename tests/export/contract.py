@@ -227,7 +227,7 @@ def someone_runs_it(case: Case) -> None:
     if case.facts.backends:
         assert default_backend(case.form) == case.facts.backends[0]
     else:
-        with pytest.raises(UsageError, match=f"no backend opens the form {case.form!r}"):
+        with pytest.raises(UsageError, match=f"no backend runs the form {case.form!r}"):
             default_backend(case.form)
 
 

@@ -114,7 +114,7 @@ def test_a_conversion_that_differs_is_refused(fault: str, converted: Conversion,
 
 
 def test_a_framework_that_fails_is_quoted(converted: Conversion, tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentFault, match="did not run the file: no such layer; see whether"):
+    with pytest.raises(EnvironmentFault, match="did not run the file: no such layer; check that"):
         certify_conversion(converted, python=interpreter(tmp_path, "sys.exit('no such layer')"))
 
 

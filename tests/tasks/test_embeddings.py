@@ -227,7 +227,7 @@ def test_training_starts_from_it_with_a_new_classifier(embedder: Bundle) -> None
 
 
 def test_classes_below_none_and_hidden_layers_without_classes_are_refused() -> None:
-    with pytest.raises(UsageError, match="a network of -1 classes is none; expected 0 to"):
+    with pytest.raises(UsageError, match="a network cannot have -1 classes; expected 0 to"):
         msgspec.structs.replace(EMBEDDER, num_classes=-1).architecture()
     with pytest.raises(UsageError, match="without classes has no hidden layer"):
         Network(variant="timm_xception", num_classes=0, in_channels=3, hidden_features=4).architecture()

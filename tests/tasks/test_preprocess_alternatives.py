@@ -80,8 +80,8 @@ def test_published_weights_bundles_and_files_give_theirs(onnx_bundle: Bundle, tm
         ("timm_xception65", AmbiguousName, "ambiguous"),
         ("bicubic", UsageError, "bicubic is what the model's own preprocessing does"),
         ("shorter_side", UsageError, "shorter_side is what the model's own"),
-        ("crop_pct=0", UsageError, "crop_pct=0 means nothing here"),
-        ("crop_pct=much", UsageError, "crop_pct=much means nothing here"),
+        ("crop_pct=0", UsageError, "crop_pct=0 is not valid"),
+        ("crop_pct=much", UsageError, "crop_pct=much is not valid"),
     ],
 )
 def test_what_is_no_other_preprocessing_is_refused(text: str, error: type[Exception], message: str) -> None:

@@ -16,7 +16,7 @@ def test_a_script_runs_without_our_packages_in_its_way(tmp_path: Path, monkeypat
 
 def test_a_failing_scripts_last_words_are_passed_on() -> None:
     code = "import sys; sys.exit('first\\n' + 'x' * 1000)"
-    with pytest.raises(EnvironmentFault, match=f"it failed: x{{{MAX_COMPLAINT_CHARACTERS}}}; see whether"):
+    with pytest.raises(EnvironmentFault, match=f"it failed: x{{{MAX_COMPLAINT_CHARACTERS}}}; check that"):
         run_script([sys.executable, "-c", code], "it failed")
 
 

@@ -75,7 +75,7 @@ def answer_kind(
     if found.output_values == "probabilities" and activation not in (None, found.activation):
         raise UsageError(f"--activation {activation} contradicts {path}: {found.because}; leave it out")
     if found.activation == "softmax" and answers.shape[1] == 1:
-        raise refuse(path, "a softmax over its single class is 1 for every image", "export its logit")
+        raise refuse(path, "a softmax over a single class is 1 for every image", "export its logit")
     return found
 
 

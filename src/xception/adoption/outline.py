@@ -129,7 +129,7 @@ def check_operations(path: Path, kinds: Mapping[str, int], banned: frozenset[str
     if found:
         raise refuse(
             path,
-            f"it branches or loops ({', '.join(found)}), so that what it computes depends on more than its layers",
+            f"it branches or loops ({', '.join(found)}), so its layers do not tell what it computes",
             "export the network again with its course fixed, as by tracing",
         )
 

@@ -87,7 +87,7 @@ def _answers(path: Path, session: Session, pixels: NDArray[np.float32]) -> TryOu
         raise refuse(
             path,
             f"{session.facts.name} cannot run it on images of {pixels.shape[2]} x {pixels.shape[3]} px ({first})",
-            "see whether --preprocess makes images of the size that the network was exported for",
+            "check that --preprocess makes images of the size that the network was exported for",
         ) from error
     answers = np.concatenate(single)
     if len(answers) != len(pixels):

@@ -55,7 +55,7 @@ def preprocess_of(words: Sequence[str]) -> Preprocess | None:
     try:
         return Preprocess(**_spread(known))
     except (TypeError, msgspec.ValidationError) as error:
-        raise UsageError(f"--preprocess {' '.join(words)} describes none: {error}") from error
+        raise UsageError(f"--preprocess {' '.join(words)} is not valid: {error}") from error
 
 
 def _source(name: str) -> Preprocess:
@@ -78,7 +78,7 @@ def _bare(keys: set[str]) -> dict[str, Any]:
     if "range" not in keys and not {"mean", "std"} <= keys:
         lacks.append("the values (such as range=0..255, or mean=0.5 std=0.5)")
     if lacks:
-        raise UsageError(f"--preprocess leaves open {' and '.join(lacks)}; say so, or name {SOURCES}")
+        raise UsageError(f"--preprocess does not state {' and '.join(lacks)}; add it, or name {SOURCES}")
     return {"mean": (0.0,), "std": (1.0,)}
 
 
@@ -146,14 +146,14 @@ def _numbers(key: str, text: str, _: dict[str, Any]) -> dict[str, Any]:
     except ValueError:
         values = ()
     if len(values) not in ((1,) if key == "divisor" else (1, 3)):
-        raise UsageError(f"--preprocess {key}={text} is none; expected a number, or three with commas")
+        raise UsageError(f"--preprocess {key}={text} is not valid; expected a number, or three with commas")
     return {key: values[0] if key == "divisor" else values}
 
 
 def _word(key: str, text: str, known: dict[str, Any]) -> dict[str, Any]:
     choices = {"color": ("rgb", "bgr", "gray"), "interpolation": ("nearest", "bilinear", "bicubic")}[key]
     if text not in choices:
-        raise UsageError(f"--preprocess {key}={text} is none; expected {', '.join(choices)}")
+        raise UsageError(f"--preprocess {key}={text} is not valid; expected {', '.join(choices)}")
     if key == "color":
         one = {name: known[name][:1] for name in ("mean", "std") if len(set(known.get(name, ()))) == 1}
         return {key: text, **one}
@@ -162,7 +162,7 @@ def _word(key: str, text: str, known: dict[str, Any]) -> dict[str, Any]:
 
 def _truth(key: str, text: str, _: dict[str, Any]) -> dict[str, Any]:
     if text not in ("true", "false"):
-        raise UsageError(f"--preprocess {key}={text} is none; expected true or false")
+        raise UsageError(f"--preprocess {key}={text} is not valid; expected true or false")
     return {key: text == "true"}
 
 

@@ -296,8 +296,8 @@ def default_backend(form: Form) -> str:
     """
     if not FORMS[form].backends:
         raise UsageError(
-            f"no backend opens the form {form!r}, which was compared when it was exported and is for programs of your "
-            "own; use the bundle it was exported from, or its onnx form"
+            f"no backend runs the form {form!r}, which is meant for other programs; use the bundle that it was "
+            "exported from, or export that to onnx"
         )
     return FORMS[form].backends[0]
 

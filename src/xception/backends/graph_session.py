@@ -53,7 +53,7 @@ class GraphSession:
         """
         if self.graph.output_name not in found:
             raise InputError(
-                f"{self._file} has the outputs {', '.join(found)}, and its bundle tells of {self.graph.output_name}; "
+                f"{self._file} has the outputs {', '.join(found)}, but its bundle states {self.graph.output_name}; "
                 "make the bundle again"
             )
         # Graphs of others may keep the axes of one position, (N, K, 1, 1), or drop that of the only image.
@@ -100,7 +100,7 @@ def _images(pixels: Pixels, preprocess: Preprocess) -> NDArray[np.uint8]:
     images = exact.round()
     # Rounding of normalised 8-bit values and back stays below a thousandth; anything more was no image.
     if not (np.abs(exact - images) < 0.01).all() or images.min(initial=0) < 0 or images.max(initial=0) > 255:
-        raise UsageError("the graph takes 8-bit images, and these pixels are not normalised from any; pass images")
+        raise UsageError("the graph takes 8-bit images, but these pixels do not come from 8-bit values; pass images")
     return images.astype(np.uint8)
 
 

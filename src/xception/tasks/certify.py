@@ -72,7 +72,7 @@ def certify_conversion(conversion: Conversion, *, python: str | None, code: Path
         raise CheckFailed(
             f"{conversion.file} as {trial.model.network.variant} differs from {' '.join(next(iter(versions.items())))} "
             f"by {measured.relative_diff:.1e} of the largest logit, more than {RELATIVE_TOLERANCE:.0e}; "
-            "nothing was written; see whether another variant fits the file"
+            "nothing was written; check if another variant fits the file"
         )
     certificate = Certificate(source=conversion.match.source, versions=versions, sizes_px=sizes, agreement=measured)
     return replace(conversion, model=msgspec.structs.replace(conversion.model, certificate=certificate))

@@ -165,7 +165,7 @@ def _with_crop_pct(text: str, own: Preprocess) -> Preprocess:
         share = 0.0
     if not 0 < share <= 1 or own.output_px is None:
         raise UsageError(
-            f"{CROP_PCT_PREFIX}{text} means nothing here; expected a fraction, as crop_pct=0.875, of a fixed size"
+            f"{CROP_PCT_PREFIX}{text} is not valid; expected a fraction, as crop_pct=0.875, of a fixed size"
         )
     height, width = own.output_px
     crop = own.crop or CenterCrop(width_px=width, height_px=height)

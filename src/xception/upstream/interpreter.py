@@ -31,5 +31,5 @@ def run_script(command: Sequence[str], complaint: str) -> None:
     if done.returncode:
         last_words = done.stderr.strip().rpartition("\n")[2][:MAX_COMPLAINT_CHARACTERS]
         raise EnvironmentFault(
-            f"{complaint}: {last_words}; see whether {command[0]} has it and whether the file loads there"
+            f"{complaint}: {last_words}; check that {command[0]} has it and that the file loads there"
         )

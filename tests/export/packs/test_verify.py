@@ -154,7 +154,7 @@ RESULT_FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, str]]] = {
         ("10 bytes; expected 28", "no readable array"),
     ),
     "not numbers": (lambda folder: nan(first(folder, "*")), ("no finite numbers", "no finite numbers")),
-    "in another order": (swap, ("see whether inputs, their order", "see whether inputs, their order")),
+    "in another order": (swap, ("check that inputs, their order", "check that inputs, their order")),
     "two swapped": (swap_two, ("2 results are those of other inputs", "2 results are those of other inputs")),
     "with noise": (blur, ("of the goldens' deviation, more than 0.25", "of the goldens' deviation, more than 0.25")),
     "none at all": (lambda folder: [path.unlink() for path in folder.iterdir()], ("14 of 14", "holds 0 outputs")),

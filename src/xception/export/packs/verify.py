@@ -177,7 +177,7 @@ def check_results(folder: Path, manifest: dict[str, Any], results: Path, least: 
     if not min(agreement, own) >= least:
         raise Fault(
             f"the chip agrees with the source on {agreement:.2%} of the inputs, and the scores of {own:.2%} are "
-            f"nearest to their own goldens; expected {least:.2%} at least of both: see whether inputs, their order "
+            f"nearest to their own goldens; expected {least:.2%} at least of both: check that inputs, their order "
             "and the preprocessing are those of this pack"
         )
 
@@ -201,7 +201,7 @@ def compare_scores(names: list[str], rows: list[np.ndarray], logits: np.ndarray)
     error = float(np.sqrt(np.square(scores - expected).mean()) / max(float(expected.std()), 1e-30))
     if not error <= MAX_ERROR:
         raise Fault(
-            f"the {kind} are off by {error:.3g} of the goldens' deviation, more than {MAX_ERROR}: see whether inputs, "
+            f"the {kind} are off by {error:.3g} of the goldens' deviation, more than {MAX_ERROR}: check that inputs, "
             "their order and the preprocessing are those of this pack, and how the file was quantized"
         )
     # Inputs of the same goldens cannot be told apart, and need not be.
@@ -217,7 +217,7 @@ def check_order(names: list[str], distances: np.ndarray) -> None:
         other = names[int(distances[first].argmin())]
         raise Fault(
             f"{len(swapped)} results are those of other inputs, such as that of {names[first]}, which is the one of "
-            f"{other}; see whether the order of the inputs was kept"
+            f"{other}; check that the order of the inputs was kept"
         )
 
 
