@@ -24,7 +24,7 @@ PICTURES = ROOT / "docs/pictures"
 COLOURS = 64
 """Colours of a picture: pages have few, and the files stay small."""
 
-SERVER = ResultPage("server", SERVE_COMMAND, "", "The page of a server, for people with a photo and no program")
+SERVER = ResultPage("server", SERVE_COMMAND, "", "Server: a page for people with a photo and no program")
 
 
 class View(NamedTuple):
@@ -47,8 +47,8 @@ VIEWS = tuple(View(*size, scheme) for size in ((1200, 1000), (390, 844)) for sch
 
 HEAD = """# Gallery
 
-Every page of results is one file without any outside reference, light or dark as the reader's screen is.
-`make gallery` makes the pages by the commands shown, and takes the pictures anew.
+Every page of results is a single file that needs no network, and follows the light or dark mode of the reader's system.
+`make gallery` makes the pages with the commands shown here, and takes the pictures.
 """
 
 

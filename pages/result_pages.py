@@ -39,44 +39,42 @@ class ResultPage(NamedTuple):
 
 
 RESULT_PAGES = (
-    ResultPage(
-        "demo", "xception demo", "demo/report.html", "Everything about one small network, from training to int8"
-    ),
+    ResultPage("demo", "xception demo", "demo/report.html", "Demonstration: one small network, from training to int8"),
     ResultPage(
         "training",
         "xception train digits --set epochs=6 --out runs/digits",
         "runs/digits/report.html",
-        "Curves, images as the network saw them, figures per class, confusions and mistakes",
+        "Training run: curves, images as the network saw them, figures per class, and mistakes",
     ),
     ResultPage(
         "evaluation",
         "xception evaluate demo/bundles/onnx digits:test --html evaluation.html",
         "evaluation.html",
-        "Accuracy with its interval, calibration, confusions and the most confident mistakes",
+        "Evaluation: accuracy with its interval, calibration, confusions and mistakes",
     ),
     ResultPage(
         "comparison",
         "xception compare demo/bundles/onnx demo/bundles/onnx-int8 digits:test --html comparison.html",
         "comparison.html",
-        "Two models on the same images, with a test and a verdict",
+        "Comparison: two models on the same images, with a test and a verdict",
     ),
     ResultPage(
         "int8",
         "xception quantize demo/bundles/onnx --calibration digits --out digits-int8 --sensitivity --html int8.html",
         "int8.html",
-        "What int8 costs in accuracy, layer by layer, and what it gains in speed",
+        "Quantization: accuracy and speed of int8, and its error layer by layer",
     ),
     ResultPage(
         "benchmark",
         "xception benchmark demo/bundles/onnx digits:test --batch 1,8 --html benchmark.html",
         "benchmark.html",
-        "The speed of each stage and of the whole, and the most that the machine allows",
+        "Benchmark: speed of each stage and of the whole run, and the bound",
     ),
     ResultPage(
         "data",
         "xception data check digits:train --not-in digits:test --html data.html",
         "data.html",
-        "Broken files, copies, leaks and doubtful labels of a data set",
+        "Check of data: broken files, copies, leaks and doubtful labels",
     ),
 )
 """In an order in which each command finds what it needs."""
