@@ -4,6 +4,7 @@ A file that cannot be read is an `OSError` whose `strerror` says why in words, w
 module did.
 """
 
+import codecs
 import errno
 import os
 import stat
@@ -91,13 +92,18 @@ def read_bytes(path: Path, limit: Limit, *, follow_link: bool = True) -> bytes:
         OSError: also if it is larger than the limit, or becomes shorter while it is read.
     """
     with open_file(path, follow_link=follow_link) as file:
-        size = file_size(file)
-        if size > limit.bytes:
-            _refuse_size(path, limit)
-        content = file.read(size + 1)
-        if len(content) < size:
-            _refuse(path, f"it became shorter while it was read: {len(content)} of {size} bytes came")
-        return content if len(content) == size else _rest(path, file, content, limit)
+        return read_open(path, file, limit)
+
+
+def read_open(path: Path, file: BinaryIO, limit: Limit) -> bytes:
+    """Read a whole file that `open_file` opened; see `read_bytes`."""
+    size = file_size(file)
+    if size > limit.bytes:
+        _refuse_size(path, limit)
+    content = file.read(size + 1)
+    if len(content) < size:
+        _refuse(path, f"it became shorter while it was read: {len(content)} of {size} bytes came")
+    return content if len(content) == size else _rest(path, file, content, limit)
 
 
 def read_utf8(path: Path, limit: Limit) -> str:
@@ -108,6 +114,17 @@ def read_utf8(path: Path, limit: Limit) -> str:
         UnicodeDecodeError: it is not UTF-8.
     """
     return read_bytes(path, limit).decode("utf-8")
+
+
+def decode_text(content: bytes) -> str:
+    """The text of a file that a person wrote: in UTF-8, or in UTF-16 as Windows' programs mark it; lines end in `\\n`.
+
+    Raises:
+        UnicodeDecodeError: it is neither.
+    """
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    text = content.decode(encoding).removeprefix("\ufeff").replace("\r\n", "\n")
+    return text if "\n" in text else text.replace("\r", "\n")
 
 
 def read_part(path: Path, start: int, length: int) -> bytes:

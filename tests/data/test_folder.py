@@ -100,12 +100,17 @@ def test_split_folders_are_used_where_they_exist(
         (("train", "kit"), ":validation"),
         (("Train", "Val"), ""),
         (("train", "test"), ":dev"),
+        (("training_set", "test_set"), ""),
+        (("train2017", "val2017"), ""),
+        (("Train Images", "Validation Images"), ""),
     ],
 )
 def test_splits_are_not_taken_for_classes(folders: tuple[str, ...], suffix: str, tmp_path: Path) -> None:
     for name in folders:
         write_folder(tmp_path / name, 1)
-    with pytest.raises(InputError, match=r"holds the splits ((?i:train)/|test/).* and no .*:SPLIT, or name its folder"):
+    with pytest.raises(
+        InputError, match=r"holds the splits ((?i:train).*/|test.*/).* and no .*:SPLIT, or name its folder"
+    ):
         open_source(f"{tmp_path}{suffix}")
 
 
@@ -128,6 +133,31 @@ def test_class_folders_with_the_same_folders_and_no_images_are_refused(tmp_path:
         open_source(tmp_path)
     (tmp_path / "fold_1" / "0.png").write_bytes(encoded(picture()))
     assert open_source(tmp_path).classes == ("fold_1", "fold_2")
+
+
+def test_folders_that_mostly_hold_the_same_folders_are_refused_too(tmp_path: Path) -> None:
+    write_folder(tmp_path / "first", 1, ("ant", "bee", "cat"))
+    write_folder(tmp_path / "second", 1, ("ant", "bee"))
+    with pytest.raises(InputError, match="only the same folders in each of them, such as ant, bee"):
+        open_source(tmp_path)
+    write_folder(tmp_path / "animals", 1, ("ant", "cow", "dog", "eel", "fox"))
+    assert open_source(tmp_path).classes == ("animals", "first", "second")
+
+
+@pytest.mark.parametrize(
+    ("folders", "name"),
+    [
+        (("training_set", "test_set"), "test"),
+        (("train2017", "val2017"), "val"),
+        (("Train Images", "Test-Data"), "test"),
+    ],
+)
+def test_splits_with_more_in_their_names_are_opened_as_parts(
+    folders: tuple[str, str], name: str, tmp_path: Path
+) -> None:
+    for number, folder in enumerate(folders):
+        write_folder(tmp_path / folder, 1 + number, ("ant", "bee"))
+    assert (len(open_source(f"{tmp_path}:train")), len(open_source(f"{tmp_path}:{name}"))) == (2, 4)
 
 
 @pytest.mark.parametrize("name", ["validation", "val", "Valid", "DEV"])

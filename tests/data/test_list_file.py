@@ -63,7 +63,7 @@ def test_one_missing_image_fails_where_it_is_read_and_all_missing_ones_at_once(t
 def test_a_list_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.txt does not exist; expected a list file"):
         open_source(str(tmp_path / "none.txt"))
-    (tmp_path / "list.txt").write_bytes(b"\xff\xfe 1")
+    (tmp_path / "list.txt").write_bytes(b"\xff\xfd 1")
     with pytest.raises(InputError, match="is not UTF-8 text"):
         open_source(str(tmp_path / "list.txt"))
 
@@ -124,3 +124,50 @@ def test_a_flat_folder_takes_names_as_well(tmp_path: Path) -> None:
     (tmp_path / "val_label.txt").write_text("a.png,sea lion\nb.png,ant\n")
     source = open_source(tmp_path / "val")
     assert (source.classes, [item.target for item in source]) == (("ant", "sea lion"), [1, 0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Filename;ClassId\na.png;1\nb.png;0\n",
+        "Width,Height,ClassId,Path\n9,9,1,a.png\n9,9,0,b.png\n",
+        ",Image Path,Label Name\n0,a.png,1\n1,b.png,0\n",
+        "archivo,clase\na.png,1\nb.png,0\n",
+        "id,target\na,1\nb,0\n",
+        "\ufefffile_name,label\ra.png,1\rb.png,0\r",
+    ],
+)
+def test_a_table_is_read_whatever_people_call_its_columns(text: str, tmp_path: Path) -> None:
+    data = write(tmp_path, text, "a.png", "b.png")
+    assert [(item.key, item.target) for item in open_source(data)] == [("a.png", 1), ("b.png", 0)]
+    Path(data).write_bytes(text.encode("utf-16"))
+    assert [(item.key, item.target) for item in open_source(data)] == [("a.png", 1), ("b.png", 0)]
+
+
+@pytest.mark.parametrize("head", ["filename,breed", "id,breed", "foto,especie"])
+def test_the_head_of_a_table_is_no_image_and_no_class(head: str, tmp_path: Path) -> None:
+    for ending in (".png", ""):
+        source = open_source(write(tmp_path, f"{head}\na{ending},pug\nb{ending},boxer\n", "a.png", "b.png"))
+        assert (source.classes, [item.key for item in source]) == (("boxer", "pug"), ["a.png", "b.png"])
+
+
+def test_a_table_in_which_several_columns_may_be_the_class_is_refused(tmp_path: Path) -> None:
+    data = write(tmp_path, "filename,breed,color\na.png,pug,black\nb.png,boxer,brown\n", "a.png", "b.png")
+    with pytest.raises(InputError, match=r"'breed', 'color', any of which may be the class .* call it 'label'"):
+        open_source(data)
+
+
+def test_paths_may_begin_in_the_one_folder_next_to_the_list_that_has_them(tmp_path: Path) -> None:
+    source = open_source(write(tmp_path, "id,breed\na,pug\nb,boxer\n", "pictures/a.png", "pictures/b.png"))
+    assert [item.key for item in source] == ["a.png", "b.png"]
+    assert source[0].load() == encoded(picture())
+    write(tmp_path, "a.png 0\n", "list/a.png")
+    assert open_source(str(tmp_path / "list.txt"))[0].load() == encoded(picture())
+    (tmp_path / "list").rename(tmp_path / "others")
+    with pytest.raises(InputError, match=r"lie in others/ and pictures/ of .* alike; put the list in the folder"):
+        open_source(str(tmp_path / "list.txt"))
+
+
+def test_a_list_that_windows_wrote_has_the_same_paths(tmp_path: Path) -> None:
+    source = open_source(write(tmp_path, ".\\ant\\a.png 0\r\n.\\bee\\b.png 1\r\n", "ant/a.png", "bee/b.png"))
+    assert [item.load() for item in source] == [encoded(picture(seed=index)) for index in range(2)]

@@ -8,7 +8,7 @@ from functools import partial
 from xception.checks.findings import Finding, finding
 from xception.data.classes import class_names, imagenet_classes
 from xception.data.files import Below, Files, is_image
-from xception.data.list_file import LIST_SUFFIXES, classes_of_rows, find_root, with_suffixes
+from xception.data.list_file import LIST_SUFFIXES, classes_of_rows, placed_rows
 from xception.data.list_rows import BadLine, ListRow, parse_lines
 from xception.data.source import Item, Lazy, Target
 from xception.errors import InputError
@@ -25,8 +25,8 @@ def survey_list(name: str, text: str, files: Files) -> tuple[Lazy, list[Finding]
     rows, bad = parse_lines(text, class_names([files], 0) or ())
     if not rows and not bad:
         raise InputError(f"the list {name} is empty; expected one line per image, with a path and a class index")
-    images = _images(files, rows)
-    rows = with_suffixes(rows, images)
+    root, rows = _placed(rows, files, name)
+    images = Below(files, root) if root else files
     paths = [row.path for row in rows]
     targets, classes = _classes(files, rows)
     found = [
@@ -77,11 +77,11 @@ def _classes(files: Files, rows: Sequence[ListRow]) -> tuple[Sequence[Target], t
     return targets, named or index_classes(max(targets, default=-1) + 1)
 
 
-def _images(files: Files, rows: Sequence[ListRow]) -> Files:
-    """The folder in which the paths begin, or the list's own; each image then tells why it is not there."""
+def _placed(rows: list[ListRow], files: Files, name: str) -> tuple[str, list[ListRow]]:
+    """The folder in which the paths begin, or the list's own, where each image then tells why it is not there."""
     with suppress(OSError):
-        return Below(files, folder) if (folder := find_root(files, rows)) else files
-    return files
+        return placed_rows(rows, files, name) or ("", rows)
+    return "", rows
 
 
 def _listed_twice(paths: Iterable[str]) -> Iterator[Finding]:

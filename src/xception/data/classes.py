@@ -7,6 +7,7 @@ from typing import overload
 
 from xception.data.files import Files
 from xception.errors import InputError
+from xception.inputs import decode_text
 from xception.labels import MAX_CLASSES, imagenet1k, index_classes, parse_labels
 
 IMAGENET = re.compile(r"(?:.*/)?ILSVRC2012_val_[0-9]{8}(?:\.JPEG)?", re.IGNORECASE)
@@ -21,7 +22,10 @@ LABEL_FILES = ("labels.txt", "classes.txt")
 SET_COLUMNS = ("tags", "finding labels", "finding_labels", "label_set", "classes", "categories")
 """Names under which tables and records hold all classes of an image, best first."""
 
-LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "class_id", "class_name", "cls", "target", "category")
+LABEL_COLUMNS = (
+    *("label", "labels", "fine_label", "class", "class_id", "class_name", "cls", "target", "category"),
+    *("label_name", "label_id", "class_label"),
+)
 """Names under which tables and records hold a class, best first."""
 
 MAX_INDEX_DIGITS = 7
@@ -209,14 +213,14 @@ def classes_of_indices(places: Iterable[Files], targets: Iterable[int]) -> tuple
 
 
 def read_text(files: Files, name: str) -> str | None:
-    """Read a text file; None if there is none.
+    """Read a text file, see `inputs.decode_text`; None if there is none.
 
     Raises:
         OSError: it cannot be read.
         InputError: it is not UTF-8.
     """
     try:
-        return files.read(name).decode("utf-8-sig")
+        return decode_text(files.read(name))
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:

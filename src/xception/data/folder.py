@@ -63,7 +63,8 @@ def _refuse_parts(keys: Iterable[str], place: str) -> None:
     """Refuse folders that look like parts of a data set, each with the same folders of classes.
 
     Raises:
-        InputError: every folder holds the same folders, at least two, and no image directly.
+        InputError: no folder holds an image directly, and at least two folders, more than half of each folder's, are in
+            all of them.
     """
     found: dict[str, set[str]] = {}
     for key in keys:
@@ -71,11 +72,11 @@ def _refuse_parts(keys: Iterable[str], place: str) -> None:
         if not deeper:
             return
         found.setdefault(label, set()).add(inner)
-    first, *others = found.values()
-    if len(first) > 1 and all(other == first for other in others):
+    shared = set.intersection(*found.values())
+    if len(shared) > 1 and all(2 * len(shared) > len(inner) for inner in found.values()):
         raise InputError(
             f"{place} holds no images in {', '.join(sorted(found))}, only the same folders in each of them, such as "
-            f"{', '.join(sorted(first)[:3])}; these seem to be parts of a data set and not its classes: name one of "
+            f"{', '.join(sorted(shared)[:3])}; these seem to be parts of a data set and not its classes: name one of "
             f"them, such as {place}/{min(found)}"
         )
 

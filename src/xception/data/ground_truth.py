@@ -15,6 +15,7 @@ from xception.data.locations import locate, open_files
 from xception.data.matlab import read_structures
 from xception.data.tars import Bounded
 from xception.errors import InputError
+from xception.inputs import decode_text
 
 TRUTH_FILE = "val_label.txt"
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
@@ -77,7 +78,7 @@ def read_truth(place: str) -> Truth:
         else:
             files, name = locate(place)
             is_archive = name.endswith((".tar", ".tar.gz", ".tgz"))
-            truth = archived_truth(files, name) if is_archive else listed_truth(files.read(name).decode(), place)
+            truth = archived_truth(files, name) if is_archive else listed_truth(decode_text(files.read(name)), place)
     except OSError as error:
         raise InputError(f"no labels: {sentence(error, place)}") from error
     except UnicodeDecodeError as error:

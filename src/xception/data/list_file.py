@@ -18,18 +18,18 @@ from xception.errors import InputError
 LIST_SUFFIXES = (".txt", ".lst", ".list", ".csv", ".tsv")
 
 ROOTS = ("", "val/")
-"""Folders in which the paths of a list may begin, seen from the list's own folder; the first one that fits is taken."""
+"""Folders in which the paths of a list begin first of all, seen from the list's own folder."""
 
 ROOT_SAMPLE = 20
-"""Number of a list's first paths that are looked for in those folders."""
+"""Number of a list's first paths that are looked for in folders, and of folders next to it that are looked into."""
 
 
 def list_file(data: str, split: Split | None) -> Lazy:
     """The images of a list file, in its order; an item's key is its path as the list has it.
 
-    Paths begin at the list's folder, or at `val` in it. ImageNet's validation images have ImageNet's classes; others
-    have those of `labels.txt` next to the list, and without it the names that the list has, or its indices, which are
-    the model's own. With a split, train and validation are parts of the list.
+    Paths begin at the list's folder or at a folder in it, see `placed_rows`. ImageNet's validation images have
+    ImageNet's classes; others have those of `labels.txt` next to the list, and without it the names that the list has,
+    or its indices, which are the model's own. With a split, train and validation are parts of the list.
 
     Raises:
         OSError: the list cannot be read.
@@ -39,13 +39,14 @@ def list_file(data: str, split: Split | None) -> Lazy:
     text = read_text(files, name)
     if text is None:
         raise InputError(f"{data} does not exist; expected a list file with a path and a class per line")
-    rows = with_suffixes(parse_rows(text, data, class_names([files], 0) or ()), files)
-    root = find_root(files, rows)
-    if root is None:
+    listed = parse_rows(text, data, class_names([files], 0) or ())
+    placed = placed_rows(listed, files, name)
+    if placed is None:
         raise InputError(
-            f"none of the first {len(rows[:ROOT_SAMPLE])} images of {data}, such as {rows[0].path}, lies below "
+            f"none of the first {len(listed[:ROOT_SAMPLE])} images of {data}, such as {listed[0].path}, lies below "
             f"{files.place}; put the list where its paths begin"
         )
+    root, rows = placed
     paths = [row.path for row in rows]
     targets, classes = classes_of_rows(rows, files)
 
@@ -75,22 +76,62 @@ def classes_of_rows(rows: Sequence[ListRow], *places: Files) -> tuple[Targets, t
     return stated.finish(places)
 
 
-def find_root(files: Files, rows: Sequence[ListRow]) -> str | None:
-    """Find the folder in which the paths of a list begin, as one of `ROOTS`; None where none of the first is there.
+def placed_rows(rows: list[ListRow], files: Files, name: str) -> tuple[str, list[ListRow]] | None:
+    """Find the folder in which the paths of a list begin: one of `ROOTS`, or else a folder next to the list. Paths may
+    lack the endings of images, or have the backslashes of Windows.
+
+    Returns:
+        The folder, `""` or ending in `/`, and the rows with whole paths in it, without a head; None where none of the
+        first images is there.
 
     Raises:
         OSError: the folders cannot be read.
+        InputError: the images lie in several folders next to the list.
     """
-    first = rows[:ROOT_SAMPLE]
-    return next((root for root in ROOTS if any(exists(files, root + row.path) for row in first)), None)
+    for spelled in (rows, [row._replace(path=row.path.replace("\\", "/")) for row in rows]):
+        found = next((found for root in ROOTS if (found := _rows_in(root, spelled, files))), None)
+        if found := found or _next_to_it(spelled, files, name):
+            return found
+    return None
 
 
-def with_suffixes(rows: list[ListRow], files: Files) -> list[ListRow]:
+def _rows_in(root: str, rows: list[ListRow], files: Files) -> tuple[str, list[ListRow]] | None:
+    """The rows with whole paths in a folder, if one of the first images is there."""
+    whole = _without_head(_with_suffixes(rows, files, root))
+    return (root, whole) if any(exists(files, root + row.path) for row in whole[:ROOT_SAMPLE]) else None
+
+
+def _next_to_it(rows: list[ListRow], files: Files, name: str) -> tuple[str, list[ListRow]] | None:
+    """The one folder next to a list in which its first images are, or the one that is called like the list."""
+    folders = sorted(entry for entry in _entries(files, "") if entry.endswith("/") and entry not in ROOTS)
+    found = [placed for folder in folders[:ROOT_SAMPLE] if (placed := _rows_in(folder, rows, files))]
+    stem = PurePosixPath(name).stem.casefold()
+    best = [placed for placed in found if placed[0].rstrip("/").casefold() == stem] or found
+    if len(best) > 1:
+        raise InputError(
+            f"the images of {name} lie in {' and '.join(root for root, _ in best[:2])} of {files.place} alike; put the "
+            "list in the folder where its paths begin"
+        )
+    return best[0] if best else None
+
+
+def _without_head(rows: list[ListRow]) -> list[ListRow]:
+    """The rows without the first one if it is none of an image, and all others are."""
+    is_head = len(rows) > 1 and not is_image(rows[0].path) and all(is_image(row.path) for row in rows[1:])
+    return rows[1:] if is_head else rows
+
+
+def _with_suffixes(rows: list[ListRow], files: Files, folder: str) -> list[ListRow]:
     """The rows with whole file names, where the list has them without a suffix, as Planet's and ImageNet's have."""
     if all(is_image(row.path) for row in rows):
         return rows
-    try:
-        by_stem = {PurePosixPath(entry).stem: entry for entry in files.entries() if is_image(entry)}
-    except OSError:
-        return rows
+    by_stem = {PurePosixPath(entry).stem: entry for entry in _entries(files, folder) if is_image(entry)}
     return [row if is_image(row.path) else row._replace(path=by_stem.get(row.path, row.path)) for row in rows]
+
+
+def _entries(files: Files, folder: str) -> set[str]:
+    """The files and folders in a folder; none where it cannot be listed."""
+    try:
+        return files.entries(folder)
+    except OSError:
+        return set()

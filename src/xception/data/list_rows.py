@@ -18,10 +18,16 @@ NAMED = re.compile(r"\s*(\S|\S.*\S)[ \t]*[,;\t][ \t]*([^,;\t]+)")
 SPACE = re.compile(r"[ \t]+")
 
 PATH_COLUMNS = (
-    *("path", "file_name", "filename", "file", "filepath", "image_path", "image", "img", "key"),
-    *("image index", "image_index", "image_name", "image_id"),
+    *("path", "file_name", "file", "file_path", "image_path", "img_path", "image", "img", "key"),
+    *("image_index", "image_name", "img_name", "image_file", "image_id", "photo", "picture"),
 )
-"""Names of the column of paths in a table with a head, best first."""
+"""Names of the column of paths in a table with a head, best first; see `bare_column`."""
+
+NUMBER_COLUMNS = ("id", "id_code", "name")
+"""Names of columns that hold paths where no column is one by its name or its cells."""
+
+HEAD_SAMPLE = 20
+"""Number of a table's first lines by whose cells a column of paths is known."""
 
 DELIMITERS = (",", "\t", ";")
 
@@ -125,22 +131,59 @@ def _table_lines(text: str, classes: Sequence[str]) -> Iterator[Line]:
     lines = text.split("\n")
     for delimiter in DELIMITERS:
         head = [cell.strip() for cell in next(csv.reader(lines[:1], delimiter=delimiter), [])]
-        names = {cell.lower(): cell for cell in head}
-        path = next((names[name] for name in PATH_COLUMNS if name in names), None)
-        if path is None or len(head) < 2:
+        table = list(_cells(lines, head, delimiter)) if len(head) > 1 else []
+        path = _path_column(head, table)
+        if path is None:
             continue
-        of_sets, label = (
-            next((names[name] for name in columns if name in names and names[name] != path), None)
-            for columns in (SET_COLUMNS, LABEL_COLUMNS)
-        )
-        table = list(_cells(lines, head, delimiter))
+        others = [name for name in head if name not in (path, "")]
+        of_sets, label = (_named(others, columns) for columns in (SET_COLUMNS, LABEL_COLUMNS))
         if label:
             yield from _labelled(table, path, label, ";" if delimiter != ";" else None)
         elif of_sets:
             yield from _of_sets(table, path, of_sets)
+        elif (classes and set(classes) <= set(others)) or (
+            len(others) > 1 and any(_is_binary(table, name) for name in others)
+        ):
+            yield from _with_class_columns(table, path, others, classes)
         else:
-            yield from _with_class_columns(table, path, [name for name in head if name != path], classes)
+            yield from _labelled(table, path, _only(others), ";" if delimiter != ";" else None)
         return
+
+
+def bare_column(column: str) -> str:
+    """The name of a column without what people write in different ways: case, spaces, underscores and hyphens."""
+    return re.sub(r"[\W_]+", "", column.lower())
+
+
+def _named(head: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """The first of these columns that has one of the wanted names, the best first."""
+    names = {bare_column(cell): cell for cell in reversed(head)}
+    return next((names[plain] for plain in map(bare_column, wanted) if plain in names), None)
+
+
+def _path_column(head: Sequence[str], table: Sequence["_TableLine"]) -> str | None:
+    """The column of paths, by its name or by cells that are images' names below a head that is none; None in a text
+    that is no table with a head."""
+    named = _named(head, PATH_COLUMNS)
+    if named or len(head) < 2 or any(map(is_image, head)) or any(map(CLASS_INDEX.fullmatch, head)):
+        return named if len(head) > 1 else None
+    sample = [line.cells for line in table[:HEAD_SAMPLE]]
+    of_images = [name for name in head if sample and all(is_image(cells.get(name, "")) for cells in sample)]
+    return of_images[0] if len(of_images) == 1 else _named(head, NUMBER_COLUMNS)
+
+
+def _only(columns: Sequence[str]) -> str:
+    """The one column that is left for the classes.
+
+    Raises:
+        InputError: there are several, none of which is called like one of classes.
+    """
+    if len(columns) == 1:
+        return columns[0]
+    raise InputError(
+        f"the list has the columns {', '.join(map(repr, columns[:MAX_SHOWN_COLUMNS]))}, any of which may be the class "
+        f"of an image; call it {LABEL_COLUMNS[0]!r}"
+    )
 
 
 def _cells(lines: Sequence[str], head: Sequence[str], delimiter: str) -> Iterator[_TableLine]:

@@ -22,13 +22,23 @@ SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
 }
 """Names that data sets give each split, best first; upper and lower case are the same."""
 
+DECORATION = re.compile(r"([a-z]+?)(?:[\s_.-]*(?:set|data|dataset|split|part|imgs?|images?|photos|(?:19|20)[0-9]{2}))*")
+"""The name of a split with what data sets put behind it, as in `training_set`, `val2017` and `Test Images`."""
+
 STAND_INS: dict[Split, tuple[Split, ...]] = {"test": ("validation",)}
 """Splits that are taken where one is not there."""
 
 
 def split_of(name: str) -> Split | None:
-    """The split of a name, in upper or lower case; None for a name of no split."""
-    return next((split for split, names in SPLIT_NAMES.items() if name.casefold() in names), None)
+    """The split of a name, in upper or lower case and with or without `DECORATION`; None for a name of no split."""
+    plain = undecorated(name)
+    return next((split for split, names in SPLIT_NAMES.items() if plain in names), None)
+
+
+def undecorated(name: str) -> str:
+    """A name in lower case, without `DECORATION`."""
+    match = DECORATION.fullmatch(name.casefold())
+    return match[1] if match else name.casefold()
 
 
 def split_folder(files: Files, split: Split | None) -> str:
@@ -74,7 +84,7 @@ def _best(named: Mapping[str, Split], split: Split) -> list[str]:
     """The folders, or beginnings of names, with the best name of a split; several if they differ only in case."""
     for wanted in (split, *STAND_INS.get(split, ())):
         for name in SPLIT_NAMES[wanted]:
-            if found := [each for each in named if each.rstrip("/").casefold() == name]:
+            if found := [each for each in named if undecorated(each.rstrip("/")) == name]:
                 return found
     return []
 
