@@ -169,7 +169,7 @@ GADGETS = {
 
 
 MISUSES = {
-    "a type of a number": (call(name("numpy", "dtype"), number(4)), "type 'int', expected numbers"),
+    "a type of a number": (call(name("numpy", "dtype"), number(4)), "of something else than its name"),
     "a scalar of nothing": (call(name("numpy.core.multiarray", "scalar")), "function of numpy with arguments"),
     "a text in another encoding": (call(name("_codecs", "encode"), text("a"), text("utf-7")), "another way than numpy"),
     "a text that is no bytes": (call(name("_codecs", "encode"), text("\u20ac"), text("latin1")), "that are no bytes"),
@@ -276,8 +276,8 @@ def numpy_array(dtype: str, shape: tuple[int, ...], raw: bytes) -> bytes:
 
 
 ARRAYS = {
-    "of objects": (numpy_array("O8", (1,), bytes(8)), "type 'O8', expected numbers"),
-    "of structures": (numpy_array("f4,f4", (1,), bytes(8)), "type 'f4,f4'"),
+    "of objects": (numpy_array("O8", (1,), bytes(8)), "holds no tensors by name"),
+    "of structures": (numpy_array("f4,f4", (1,), bytes(8)), "holds no tensors by name"),
     "of another class": (
         call(name("numpy.core.multiarray", "_reconstruct"), name("os", "system"), tuple_of(number(0)), text("b")),
         "something else than a numpy array",

@@ -1,5 +1,9 @@
 from collections import defaultdict
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +13,18 @@ import torch
 from tests.convert.make_samples import SAMPLES, values, weights
 from xception.convert.readers import read_checkpoint
 from xception.errors import InputError
+
+
+class Interpolation(Enum):
+    BICUBIC = "bicubic"
+
+
+@dataclass
+class Settings:
+    rate: float
+
+    def __reduce__(self) -> tuple[type, tuple[float]]:
+        return Settings, (self.rate,)
 
 
 @pytest.mark.parametrize("name", ["torch_zip.pth", "torch_legacy.pth"])
@@ -55,6 +71,15 @@ def test_what_trainers_like_to_keep_does_not_stand_in_the_way(tmp_path: Path) ->
         "history": defaultdict(list, loss=[0.5, 0.25]),
         "activation": torch.nn.functional.relu,
         "size": torch.Size([1, 2]),
+        "generator": np.random.default_rng(0),
+        "interpolation": Interpolation.BICUBIC,
+        "settings": Settings(rate=0.5),
+        "stages": {"fit", "test"},
+        "texts": np.array(["ant", "bee"]),
+        "price": Decimal("1.5"),
+        "day": date(2024, 1, 1),
+        "loader": partial(sorted, reverse=True),
+        "rows": slice(1, 2),
     }
     torch.save({"model": model.state_dict()} | extras, tmp_path / "model.pth")
     checkpoint = read_checkpoint(tmp_path / "model.pth")

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from xception.byte_span import damaged
-from xception.convert.readers.binary import decode_array
-from xception.convert.readers.pickles import Global, PickledCall
+from xception.convert.readers.binary import decode_array, stored_type
+from xception.convert.readers.pickles import Global, Opaque, PickledCall
 from xception.errors import InputError
 
 _MAX_NUMBER_LENGTH = 8
+_TEXTS = re.compile(r"U[1-9][0-9]{0,3}")
 _NUMBERS = re.compile(r"[<|=]?(b1|[iu][1248]|f[248])")
 
 
@@ -21,25 +22,31 @@ class NumpyType:
 
     def __init__(self, code: str) -> None:
         self.code = code
+        self.is_number = bool(_NUMBERS.fullmatch(code))
 
     def build(self, state: object) -> None:
         match state:
             case (_, "<" | "|" | "=", None, None, None, *_):
                 pass
-            case _:
+            case _ if self.is_number:
                 raise InputError(
                     "its pickle holds a numpy type that is structured or big endian; save only the state dict"
                 )
+            case _:
+                self.code = ""
 
 
 class NumpyArray:
-    """An array, which the pickle creates empty and then fills."""
+    """An array, which the pickle creates empty and then fills. One of texts or of objects holds no numbers."""
 
     def __init__(self) -> None:
         self.array: np.ndarray | None = None
+        self._texts: tuple[str, object] = "", None
 
     def build(self, state: object) -> None:
         match state:
+            case (int(), tuple(), NumpyType(is_number=False) as dtype, int(), raw):
+                self._texts = dtype.code, raw
             case (int(), tuple(shape), NumpyType() as dtype, int(fortran), memoryview() as raw) if all(
                 isinstance(size, int) for size in shape
             ):
@@ -48,6 +55,17 @@ class NumpyArray:
                 raise damaged(
                     "its pickle fills a numpy array with something else than a shape, a numeric type and bytes"
                 )
+
+    def texts(self) -> list[object]:
+        """The elements of an array of texts or of objects; none of any other."""
+        match self._texts:
+            case (_, list(items)):
+                return items
+            case (code, memoryview() as raw) if (
+                _TEXTS.fullmatch(code) and len(raw) % stored_type(f"<{code}").itemsize == 0
+            ):
+                return list(np.frombuffer(raw, f"<{code}").tolist())
+        return []
 
 
 def numpy_calls() -> dict[str, PickledCall]:
@@ -71,11 +89,10 @@ def _expect(arguments: tuple[Any, ...], *types: type | UnionType) -> tuple[Any, 
 
 
 def _dtype(arguments: tuple[Any, ...]) -> NumpyType:
-    code = arguments[0] if arguments else None
-    if not isinstance(code, str) or not _NUMBERS.fullmatch(code):
-        kind = code[:20] if isinstance(code, str) else type(code).__name__
-        raise InputError(f"its pickle holds a numpy array of type {kind!r}, expected numbers; save only the state dict")
-    return NumpyType(code)
+    match arguments:
+        case (str(code), *_):
+            return NumpyType(code)
+    raise damaged("its pickle makes a numpy type of something else than its name")
 
 
 def _reconstruct(arguments: tuple[Any, ...]) -> NumpyArray:
@@ -87,6 +104,8 @@ def _reconstruct(arguments: tuple[Any, ...]) -> NumpyArray:
 
 
 def _scalar(arguments: tuple[Any, ...]) -> object:
+    if arguments and isinstance(arguments[0], NumpyType) and not arguments[0].is_number:
+        return Opaque("a value of numpy that is no number")
     dtype, raw = _expect(arguments, NumpyType, memoryview | str)
     if isinstance(raw, str):  # Python 2's bytes
         raw = _encode_latin1(raw[:_MAX_NUMBER_LENGTH], "latin1")

@@ -2,8 +2,9 @@
 
 A pickle is a program for a stack machine. Python's own machine imports and calls what the program names; this one has
 no way to do either. A name becomes a `Global`, which is only its name. A call is looked up in a table of functions of
-ours that describe what was to be built, and refused if it is not there. An instance of an unknown class becomes an
-`Opaque`, which remembers nothing but the class's name; the arguments of a training script are kept as they are.
+ours that describe what was to be built, and refused if it is not there. An instance of an unknown class, or a call of
+one of some package, becomes an `Opaque`, which remembers nothing but the class's name, and so does a set, whose order
+means nothing; the arguments of a training script are kept as they are.
 
 Every opcode takes a bounded amount of time and memory, and their number is bounded. That is why dictionaries take only
 keys whose hash costs nothing, and why no function in the table may copy what it is given.
@@ -11,6 +12,7 @@ keys whose hash costs nothing, and why no function in the table may copy what it
 
 import pickletools
 import struct
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -43,7 +45,7 @@ class Global:
     name: str
 
 
-NAMESPACE = "argparse.Namespace"
+NAMESPACE, SET = "argparse.Namespace", "a set"
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +185,10 @@ class _Machine:
             items.append(item)
         return items[::-1]
 
+    def frozen_set(self) -> None:
+        self.pop_to_mark()
+        self.push(Opaque(SET))
+
     def put(self, index: int) -> None:
         self.memo[index] = self.top()
 
@@ -213,6 +219,9 @@ class _Machine:
     def call(self, function: object, arguments: object) -> None:
         if not isinstance(function, Global) or not isinstance(arguments, tuple):
             raise damaged("its pickle calls something that is no function")
+        if function.name not in self.calls and is_foreign_class(function.name):
+            self.new_object(function)
+            return
         if function.name not in self.calls:
             raise InputError(
                 f"its pickle asks to call {function.name[:80]!r}, which no tensor needs and which was not done; "
@@ -237,6 +246,14 @@ class _Machine:
         if self.load_persistent is None or not isinstance(identifier, tuple):
             raise damaged("its pickle refers to an object outside of it")
         self.push(self.load_persistent(identifier))
+
+
+def is_foreign_class(name: str) -> bool:
+    """Tell whether a full name is that of a class of some package, by its capital letter. Those of Python, numpy and
+    torch that files of weights call are in the tables."""
+    package, _, rest = name.partition(".")
+    is_class = rest.rpartition(".")[2][:1].isupper()
+    return is_class and package not in sys.stdlib_module_names and package not in ("__builtin__", "numpy", "torch")
 
 
 def item_pairs(items: Sequence[object]) -> dict[Any, Any]:
@@ -323,7 +340,7 @@ _LITERALS: dict[str, Callable[[memoryview], object]] = {
     "EMPTY_LIST": lambda _: [],
     "EMPTY_DICT": lambda _: {},
     "EMPTY_TUPLE": lambda _: (),
-    "EMPTY_SET": lambda _: [],  # a set would hash its items, whatever they are
+    "EMPTY_SET": lambda _: Opaque(SET),  # a set would hash its items, whatever they are
     "MARK": lambda _: _MARK,
 }
 
@@ -338,7 +355,7 @@ _OPERATIONS: dict[str, Callable[[_Machine, memoryview], object]] = {
     "TUPLE2": lambda machine, _: machine.push(machine.pop_values(2)),
     "TUPLE3": lambda machine, _: machine.push(machine.pop_values(3)),
     "LIST": lambda machine, _: machine.push(machine.pop_to_mark()),
-    "FROZENSET": lambda machine, _: machine.push(machine.pop_to_mark()),
+    "FROZENSET": lambda machine, _: machine.frozen_set(),
     "DICT": lambda machine, _: machine.push(item_pairs(machine.pop_to_mark())),
     "APPEND": lambda machine, _: machine.extend(machine.pop_values(1)),
     "APPENDS": lambda machine, _: machine.extend(machine.pop_to_mark()),

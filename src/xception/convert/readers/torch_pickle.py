@@ -44,11 +44,14 @@ _DTYPES = {
 }
 # Calls whose results no weight depends on, but which trainers keep next to the weights.
 _IRRELEVANT = (
-    "torch.device",
-    "pathlib.PosixPath",
-    "pathlib._local.PosixPath",
-    "datetime.datetime",
-    "datetime.timedelta",
+    *("torch.device", "torch.torch_version.TorchVersion", "types.SimpleNamespace", "functools.partial"),
+    *(f"pathlib.{inner}{kind}Path" for inner in ("", "_local.") for kind in ("Posix", "Windows", "PurePosix")),
+    *(f"datetime.{kind}" for kind in ("datetime", "date", "time", "timedelta", "timezone")),
+    *("decimal.Decimal", "uuid.UUID", "__builtin__.xrange"),
+    *(f"{place}.{kind}" for place in ("builtins", "__builtin__") for kind in ("set", "frozenset", "slice", "complex")),
+    "builtins.range",
+    *(f"numpy.random._pickle.{kind}_ctor" for kind in ("__randomstate", "__generator", "__bit_generator")),
+    "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
 )
 
 
@@ -165,8 +168,8 @@ def _calls() -> dict[str, PickledCall]:
         "collections.OrderedDict": ordered_dict,
         "collections.defaultdict": lambda _: {},
         "collections.Counter": _same,
-        "builtins.set": _same,
-        "__builtin__.set": _same,
+        "builtins.getattr": _member,
+        "__builtin__.getattr": _member,
         **dict.fromkeys(_IRRELEVANT, lambda _: Opaque("a value that no weight depends on")),
     }
 
@@ -194,6 +197,14 @@ def _rebuild_parameter(arguments: tuple[Any, ...]) -> _View:
     if not arguments or not isinstance(arguments[0], _View):
         raise damaged("its pickle makes a parameter of something else than a tensor")
     return arguments[0]
+
+
+def _member(arguments: tuple[Any, ...]) -> Opaque:
+    """A member of an enumeration, as Python writes one from version 3.11 on."""
+    match arguments:
+        case (Global(name=kind), str()):
+            return Opaque(kind)
+    raise damaged("its pickle asks for a part of something that is no class")
 
 
 def _same(arguments: tuple[Any, ...]) -> object:
