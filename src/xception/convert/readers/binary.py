@@ -12,7 +12,7 @@ import numpy as np
 
 from xception import inputs
 from xception.byte_span import damaged
-from xception.convert.checksum import Algorithm, checksums
+from xception.convert.checksum import Algorithm, FileState, checksums, file_state
 from xception.convert.readers.limits import MAX_ELEMENTS, MAX_JSON_BYTES, MAX_RANK
 from xception.errors import InputError
 
@@ -26,11 +26,12 @@ class LoadedFile:
 
     path: Path
     data: memoryview
+    state: FileState | None = None
 
     @cached_property
     def checksums(self) -> Mapping[Algorithm, str]:
         """Checksums of the whole file, computed when they are first asked for."""
-        return checksums(self.data)
+        return checksums(self.data, self.state)
 
 
 def load_file(path: Path) -> LoadedFile:
@@ -40,10 +41,12 @@ def load_file(path: Path) -> LoadedFile:
         OSError: the file cannot be read.
         InputError: it is empty.
     """
-    content = inputs.read_bytes(path, inputs.MODEL_LIMIT)
+    with inputs.open_file(path) as file:
+        content = inputs.read_open(path, file, inputs.MODEL_LIMIT)
+        state = file_state(file)
     if not content:
         raise InputError(f"{path} is empty; expected a checkpoint, so fetch or save it again")
-    return LoadedFile(path, memoryview(content))
+    return LoadedFile(path, memoryview(content), state)
 
 
 def decode_array(raw: memoryview, dtype: str, shape: Sequence[int], order: Literal["C", "F"] = "C") -> np.ndarray:
