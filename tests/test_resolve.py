@@ -116,6 +116,22 @@ def test_what_lies_beside_the_tensors_decides_too(tmp_path: Path) -> None:
     assert [bundle.model.preprocess.mean for bundle in bundles] == [(0.1, 0.2, 0.3), (0.4, 0.5, 0.6)]
 
 
+def test_every_file_of_weights_decides_which_kept_bundle_it_is(tmp_path: Path) -> None:
+    values = drawn("timm_xception41")
+    head = {name: value for name, value in values.items() if name.startswith("head.")}
+    index = {name: f"model-0000{2 if name in head else 1}-of-00002.safetensors" for name in values}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "xception41"}))
+    body = {name: value for name, value in values.items() if name not in head}
+    write_safetensors(tmp_path / "model-00001-of-00002.safetensors", body)
+    biases = []
+    for shift in (0, 1):
+        moved = {name: value + np.float32(shift) for name, value in head.items()}
+        write_safetensors(tmp_path / "model-00002-of-00002.safetensors", moved)
+        biases.append(resolve_model(tmp_path).tensors()["head.classifier.bias"])
+    np.testing.assert_allclose(biases[1], biases[0] + 1, rtol=1e-6)
+
+
 def test_another_state_of_the_package_converts_anew(
     file: Path, conversions: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -231,8 +231,9 @@ def _read(path: Path) -> Checkpoint:
 
 def _key(checkpoint: Checkpoint, place: ModelPlace) -> str:
     """A name for the bundle of a checkpoint, made from all that decides what is in it."""
+    digests = [file.checksums["sha256"] for file in (checkpoint.file, *checkpoint.more_files)]
     facts = (
-        *(__version__, _code(), checkpoint.file.checksums["sha256"], checkpoint.container, checkpoint.metadata),
+        *(__version__, _code(), digests, checkpoint.container, checkpoint.metadata),
         *(checkpoint.path.name, place.name, place.entry and place.entry.name),
     )
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]

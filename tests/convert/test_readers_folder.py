@@ -6,6 +6,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
+from safetensors.numpy import save_file
 
 from tests.convert.make_samples import SAMPLES
 from xception.convert.readers import read_checkpoint
@@ -155,4 +157,40 @@ def test_a_list_of_files_that_is_none_is_refused(listed: object, reason: str, tm
     (tmp_path / "zm_config.json").write_text("{}")
     (tmp_path / "model.weights.json").write_text(json.dumps({"weight_map": listed}))
     with pytest.raises(InputError, match=reason):
+        read_checkpoint(tmp_path)
+
+
+INDEXES = [("model.safetensors.index.json", "safetensors"), ("pytorch_model.bin.index.json", "bin")]
+
+
+def spread(folder: Path, index: str, ending: str) -> list[str]:
+    """Two files of weights with the list of them; their names."""
+    parts = {"a.weight": np.ones((2, 3), np.float32)}, {"b.weight": np.zeros((4, 2), np.float32)}
+    names = [f"{index.partition('.')[0]}-0000{place + 1}-of-00002.{ending}" for place in range(2)]
+    for name, part in zip(names, parts, strict=True):
+        if ending == "bin":
+            torch.save({key: torch.tensor(value) for key, value in part.items()}, folder / name)
+        else:
+            save_file(part, folder / name)
+    listed = {key: name for name, part in zip(names, parts, strict=True) for key in part}
+    (folder / index).write_text(json.dumps({"metadata": {"total_size": 56}, "weight_map": listed}))
+    return names
+
+
+@pytest.mark.parametrize(("index", "ending"), INDEXES)
+def test_weights_that_are_spread_over_files_are_read_as_one_network(index: str, ending: str, tmp_path: Path) -> None:
+    names = spread(tmp_path, index, ending)
+    with pytest.raises(InputError, match=rf"pass the file: .*{index}$"):
+        read_checkpoint(tmp_path)
+    alone = read_checkpoint(tmp_path / index)
+    assert list(alone.groups[""]) == ["a.weight", "b.weight"]
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    for path in (tmp_path, tmp_path / index, tmp_path / names[1]):
+        found = read_checkpoint(path)
+        assert (found.path, found.container, list(found.groups[""])) == (
+            *(tmp_path, "model_folder"),
+            ["a.weight", "b.weight"],
+        )
+    (tmp_path / names[1]).unlink()
+    with pytest.raises(InputError, match=rf"lists '{names[1]}', which is not next to it"):
         read_checkpoint(tmp_path)

@@ -14,7 +14,7 @@ from xception.convert.catalog import CATALOG
 from xception.convert.checksum import Digest
 from xception.convert.readers.folder import (
     FOLDER_KINDS,
-    SHARD_INDEX,
+    SHARD_INDEXES,
     described_kind,
     model_folder,
     shard_names,
@@ -120,7 +120,7 @@ def _fetch_model(reference: str, cache: Path, on_progress: OnProgress) -> Path:
             with suppress(NotOnServer):
                 get(name)
         weights = get(*kind.weights)
-        for name in shard_names(weights) if weights.name == SHARD_INDEX else ():
+        for name in shard_names(weights) if weights.name in SHARD_INDEXES else ():
             get(name)
     return folder
 

@@ -19,8 +19,10 @@ from xception.convert.readers import hdf5, mindspore_ckpt, paddle_pickle, tensor
 from xception.convert.readers.binary import LoadedFile, load_file
 from xception.convert.readers.checkpoint import MODEL_FOLDER, Checkpoint, CheckpointContents, TensorGroups
 from xception.convert.readers.folder import (
+    SHARD_INDEXES,
     ModelFolder,
     descriptions,
+    files_of_index,
     folder_around,
     folder_files,
     model_folder,
@@ -73,6 +75,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
             return _read_folder(folder)
         if path.is_dir():
             raise _no_model_folder(path)
+        if path.name in SHARD_INDEXES:
+            return _joined(path, files_of_index(path))
         return _with_run_config(_read_file(path, load_file(index_path(path))))
     except OSError as error:
         raise InputError(
@@ -124,13 +128,17 @@ def _with_run_config(checkpoint: Checkpoint) -> Checkpoint:
 
 def _read_folder(folder: ModelFolder) -> Checkpoint:
     """The weights of all files, with the descriptions as metadata."""
-    place = folder.place
-    first, *others = [_read_file(place, load_file(file)) for file in weight_files(folder)]
-    metadata = first.metadata | descriptions(folder)
-    merged = replace(first, container=MODEL_FOLDER, metadata=metadata, more_files=tuple(part.file for part in others))
+    joined = _joined(folder.place, weight_files(folder))
+    return replace(joined, container=MODEL_FOLDER, metadata=joined.metadata | descriptions(folder))
+
+
+def _joined(place: Path, files: list[Path]) -> Checkpoint:
+    """The weights of all files as one checkpoint, whose path is `place`."""
+    first, *others = [_read_file(place, load_file(file)) for file in files]
+    joined = replace(first, more_files=tuple(part.file for part in others))
     for part in others:
-        merged = replace(merged, groups=_merged(merged.groups, part.groups))
-    return merged
+        joined = replace(joined, groups=_merged(joined.groups, part.groups))
+    return joined
 
 
 def _no_model_folder(place: Path) -> InputError:

@@ -10,14 +10,18 @@ from xception.convert.readers.binary import decode_json, load_file
 from xception.convert.readers.limits import MAX_SHARDS
 from xception.errors import InputError
 
-SHARD_INDEX = "model.weights.json"
-"""Keras' list of the files over which weights are spread."""
+KERAS_INDEX = "model.weights.json"
 
-SHARD_NAME = re.compile(r"\w[\w.-]{0,99}\.h5", re.ASCII)
+HUB_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 
-KERAS_FILES = ("model.weights.h5", SHARD_INDEX)
+SHARD_INDEXES = (KERAS_INDEX, *HUB_INDEXES)
+"""Lists of the files over which Keras, Hugging Face and Accelerate spread weights."""
 
-_KERAS_SHARD = re.compile(r"model_\d+\.weights\.h5", re.ASCII)
+SHARD_NAME = re.compile(r"\w[\w.-]{0,99}\.(h5|safetensors|bin)", re.ASCII)
+
+KERAS_FILES = ("model.weights.h5", KERAS_INDEX)
+
+_SHARD = re.compile(r"model_\d+\.weights\.h5|(pytorch_)?model-\d+-of-\d+\.(safetensors|bin)", re.ASCII)
 
 
 class FolderKind(NamedTuple):
@@ -58,7 +62,9 @@ FOLDER_KINDS: Mapping[str, FolderKind] = {
         ("registered_name", "keras_hub>"),
     ),
     "Keras": FolderKind(_CONFIG, KERAS_FILES, mark=("class_name", ""), metadata_name="model_config"),
-    "timm or Hugging Face": FolderKind(_CONFIG, ("model.safetensors", "pytorch_model.bin")),
+    "timm or Hugging Face": FolderKind(
+        _CONFIG, ("model.safetensors", HUB_INDEXES[0], "pytorch_model.bin", HUB_INDEXES[1])
+    ),
     "zeromodels": FolderKind("zm_config.json", KERAS_FILES, descriptions={"preprocessor": "zm_preprocessor.json"}),
 }
 """Kinds by the source that writes them; of those with a description of one name, the one without a mark goes last."""
@@ -93,7 +99,7 @@ def folder_around(file: Path) -> ModelFolder | None:
     Raises:
         InputError: the description of a network next to the file is no JSON object.
     """
-    is_part = file.name in _PARTS or _KERAS_SHARD.fullmatch(file.name)
+    is_part = file.name in _PARTS or _SHARD.fullmatch(file.name)
     found = model_folder(file.parent) if is_part and file.is_file() else None
     # Anything may be called config.json.
     is_told = found and (found.kind.mark or found.kind.description != _CONFIG or "architecture" in found.description)
@@ -124,7 +130,7 @@ def weight_files(folder: ModelFolder) -> list[Path]:
     place, kind = folder.place, folder.kind
     first = next(place / name for name in kind.weights if (place / name).is_file())
     more = [place / name for name in kind.more_weights if (place / name).is_file()]
-    return [*(_shards(first) if first.name == SHARD_INDEX else (first,)), *more]
+    return [*(files_of_index(first) if first.name in SHARD_INDEXES else (first,)), *more]
 
 
 def descriptions(folder: ModelFolder) -> dict[str, object]:
@@ -147,7 +153,12 @@ def folder_files() -> str:
     )
 
 
-def _shards(index: Path) -> list[Path]:
+def files_of_index(index: Path) -> list[Path]:
+    """The files over which weights are spread, by the file that lists them, next to which they lie.
+
+    Raises:
+        InputError: one is not there; see also `shard_names`.
+    """
     names = shard_names(index)
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:
@@ -156,10 +167,10 @@ def _shards(index: Path) -> list[Path]:
 
 
 def shard_names(index: Path) -> list[str]:
-    """The files over which weights are spread, by the file that lists them.
+    """The names of the files over which weights are spread.
 
     Raises:
-        InputError: it names none, too many, or what is no plain file's name.
+        InputError: the list names none, too many, or what is no plain file's name.
     """
     names = list(dict.fromkeys(_listed(decode_json(load_file(index).data, str(index)).get("weight_map"))))
     if not 0 < len(names) <= MAX_SHARDS:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xception.byte_span import ByteSpan
+from xception.convert.readers.folder import SHARD_INDEXES
 from xception.convert.readers.safetensors_file import is_safetensors
 from xception.convert.readers.tensorbundle import TENSORBUNDLE_SIGNATURE
 from xception.errors import InputError
@@ -100,7 +101,9 @@ _SIGNATURES: tuple[_Signature, ...] = (
     _Signature(_text(rb'\{\s*"base_code"\s*:\s*\{\s*"magic"\s*:\s*"pir"'), ForeignFormat("a Paddle program", _PADDLE)),
     _Signature(
         _text(rb'\{.*"weight_map"'),
-        ForeignFormat("the index of weights in several files", "load it with the framework and save it as one file"),
+        ForeignFormat(
+            "the index of weights in several files", f"put it next to them and name it {' or '.join(SHARD_INDEXES)}"
+        ),
     ),
     _Signature(_text(rb"[{\[]\s*[\"}\]]"), ForeignFormat("a JSON text", "pass the file with the weights")),
     _Signature(_begins(b"TFL3", at=4), ForeignFormat("a TensorFlow Lite graph", _ADOPT, "litert")),
@@ -162,9 +165,6 @@ _FOLDERS: Mapping[str, ForeignFormat] = {
         "a distributed checkpoint of torch",
         "join it: python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER weights.pth",
     ),
-    "model.safetensors.index.json": ForeignFormat(
-        "a model in several files", "load it with the framework and save it as one file"
-    ),
     "Manifest.json": ForeignFormat("a Core ML package", _GRAPH),
     "inference.pdmodel": ForeignFormat("a Paddle program", _PADDLE),
     "inference.json": ForeignFormat("a Paddle program", _PADDLE),
@@ -201,7 +201,8 @@ def foreign_folder(folder: Path) -> ForeignFormat | None:
     known = next((found for name, found in _FOLDERS.items() if (folder / name).is_file()), None)
     if known:
         return known
-    files = sorted(_checkpoints_in(folder))
+    lists = [name for name in SHARD_INDEXES if (folder / name).is_file()]
+    files = lists or sorted(_checkpoints_in(folder))
     if not files:
         return None
     shown = " or ".join(str(folder / name) for name in files[:3])
