@@ -1,3 +1,4 @@
+import importlib
 import re
 import sys
 import tomllib
@@ -6,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.rules.source import FILES
+from xception.cli.failures import ending_of
 from xception.errors import CHECKOUT, MissingExtra
-from xception.extras import EXTRAS, is_installed, missing_extra, optional, require, require_all
+from xception.extras import EXTRAS, broken_package, is_installed, missing_extra, optional, require, require_all
 
 
 def test_an_installed_package_is_imported() -> None:
@@ -98,6 +100,24 @@ def test_a_broken_import_inside_a_package_is_not_taken_for_a_missing_package(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError):
         require("broken_inside", "toys")
+
+
+@pytest.mark.parametrize(
+    "fault", ["raise OSError('libtorch_cpu.so: cannot open shared object file')", "import not_installed_anywhere"]
+)
+def test_a_package_that_cannot_be_imported_is_named_with_what_installs_it(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch.py").write_text(f"{fault}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    with pytest.raises((OSError, ImportError)) as caught:
+        importlib.import_module("torch")
+    ending = ending_of(caught.value, ["predict"])
+    assert ending.code == 3
+    words = r"the Python package 'torch' is installed and cannot be imported: .*; install it again: pip"
+    assert re.match(words, ending.sentence)
+    assert broken_package(FileNotFoundError("elsewhere")) is None
 
 
 def test_what_only_makes_faster_is_imported_or_is_none() -> None:

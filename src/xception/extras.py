@@ -8,7 +8,7 @@ from functools import cache
 from importlib.util import find_spec
 from types import MappingProxyType, ModuleType
 
-from xception.errors import MissingExtra
+from xception.errors import EnvironmentFault, MissingExtra, first_line, install_command
 
 EXTRAS: Mapping[str, str] = MappingProxyType(
     {
@@ -114,6 +114,23 @@ def missing_extra(error: ModuleNotFoundError) -> MissingExtra | None:
     """The message about a package of `EXTRAS` whose import failed; None for any other, whose failure is a bug."""
     package = (error.name or "").split(".")[0]
     return MissingExtra({package: EXTRAS[package]}) if package in EXTRAS and not is_installed(package) else None
+
+
+def broken_package(error: BaseException) -> EnvironmentFault | None:
+    """The sentence on a package of `EXTRAS` that is installed and ended its own import with this error, such as one
+    that was built for another system; None for any other error."""
+    trace, package = error.__traceback__, None
+    while trace:
+        top = str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0]
+        is_import = trace.tb_frame.f_code.co_name == "<module>"
+        package = package or (top if is_import and top in EXTRAS else None)
+        trace = trace.tb_next
+    if package is None:
+        return None
+    return EnvironmentFault(
+        f"the Python package {package!r} is installed and cannot be imported: {first_line(error)}; install it again: "
+        f"{install_command(EXTRAS[package])}"
+    )
 
 
 @cache

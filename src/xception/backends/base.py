@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from xception import machine
 from xception.bundle import Bundle
 from xception.errors import InputError, UnknownName, UsageError, XceptionError, first_line
-from xception.extras import require_all
+from xception.extras import broken_package, require_all
 from xception.forms import FORMS, Form, run_by
 from xception.preprocess import Preprocess
 
@@ -208,7 +208,7 @@ def open_session(bundle: Bundle, backend: str | None = None, compute: Compute = 
         UsageError: the backend, or none, runs the bundle's form, or it does not compute in the precision or on the
             device.
         EnvironmentFault: the machine has no such device.
-        MissingExtra: the runtime is not installed.
+        EnvironmentFault: the runtime is not installed, or cannot be imported.
         InputError: the runtime refuses the file.
     """
     name = backend or default_backend(bundle.model.form)
@@ -224,10 +224,14 @@ def open_session(bundle: Bundle, backend: str | None = None, compute: Compute = 
     check_precision(name, compute)
     try:
         session: Session = import_module(BACKENDS[name].module).open_session(bundle, compute)
-    except (XceptionError, ImportError, MemoryError):
+    except (XceptionError, MemoryError):
         raise
     # What a runtime tells of a graph that it took may be damaged too, such as the name of an output.
     except Exception as error:
+        if isinstance(error, ImportError | OSError) and (broken := broken_package(error)):
+            raise broken from error
+        if isinstance(error, ImportError):
+            raise
         raise InputError(f"{name} cannot use {bundle.main_file}: {first_line(error)}; make the bundle again") from error
     return session
 

@@ -11,7 +11,7 @@ from cyclopts import CycloptsError, UnknownCommandError
 
 from xception.data.files import is_image
 from xception.errors import EnvironmentFault, UsageError, XceptionError
-from xception.extras import missing_extra
+from xception.extras import broken_package, missing_extra
 
 EXIT_FAULT = 4
 """Exit code of an unforeseen error: a bug in this package, or in one that it uses."""
@@ -75,6 +75,8 @@ def ending_of(error: BaseException, arguments: Sequence[str], verbs: Sequence[st
         return Ending(str(error) or "interrupted; nothing half-written was left behind", EXIT_INTERRUPTED)
     if isinstance(error, ModuleNotFoundError) and (missing := missing_extra(error)):
         return Ending(str(missing), missing.exit_code)
+    if isinstance(error, ImportError | OSError) and (broken := broken_package(error)):
+        return Ending(str(broken), broken.exit_code)
     if isinstance(error, MemoryError):
         return Ending(
             "this machine has not enough memory for that; use smaller batches, fewer workers or a smaller model",
