@@ -11,7 +11,8 @@ from tests.convert.training_files import REFUSED, TAKEN, diagnosed, opened
 from xception.convert.conversion import convert_checkpoint
 from xception.convert.heads import CLASSIFIER_NAME
 from xception.convert.selection import WeightsChoice, choose_match
-from xception.errors import InputError
+from xception.errors import InputError, UsageError
+from xception.models.network import build
 
 
 @pytest.mark.parametrize("name", TAKEN)
@@ -97,3 +98,81 @@ def test_the_tensors_are_those_of_the_same_network_under_its_source_s_names(name
     )
     assert plain.tensors.keys() == other.tensors.keys()
     assert all(np.array_equal(plain.tensors[key], other.tensors[key]) for key in plain.tensors)
+
+
+def test_a_classifier_without_a_bias_has_one_of_zeros(tmp_path: Path) -> None:
+    own = drawn("timm_xception")
+    del own["fc.bias"]
+    made = convert_checkpoint(write_safetensors(tmp_path / "file", own))
+    np.testing.assert_array_equal(made.tensors["head.classifier.bias"], np.zeros(11, np.float32))
+    np.testing.assert_array_equal(made.tensors["head.classifier.weight"], own["fc.weight"])
+
+
+def two_layers(own: dict[str, np.ndarray], *names: str) -> dict[str, np.ndarray]:
+    """Heads with 6 hidden features and 3 classes, each called by the names of its two layers."""
+    rng = np.random.default_rng(1)
+    made = {}
+    for first, second in (pair.split() for pair in names):
+        made |= {f"{first}.weight": rng.normal(size=(6, 256)), f"{first}.bias": rng.normal(size=6)}
+        made |= {f"{second}.weight": rng.normal(size=(3, 6)), f"{second}.bias": rng.normal(size=3)}
+    body = {name: value for name, value in own.items() if not name.startswith("fc.")}
+    return body | {name: value.astype(np.float32) for name, value in made.items()}
+
+
+@pytest.mark.parametrize(
+    ("pair", "head"),
+    [
+        ("fc.0 fc.3", "fc"),
+        ("fc.1 fc.4", "fc.4"),
+        ("classifier.fc1 classifier.fc2", "classifier.fc2"),
+        ("fc1 fc2", "fc2"),
+    ],
+)
+def test_a_head_of_two_layers_is_taken_by_the_users_word_for_what_is_between(
+    pair: str, head: str, tmp_path: Path
+) -> None:
+    values = two_layers(drawn("timm_xception"), pair)
+    file = write_safetensors(tmp_path / "file", values)
+    with pytest.raises(
+        InputError, match=r"if a ReLU is between its two layers, pass --head \S+ --hidden-activation relu"
+    ):
+        convert_checkpoint(file)
+    with pytest.raises(InputError, match="states nothing of what is between"):
+        convert_checkpoint(file, WeightsChoice(head=head))
+    made = convert_checkpoint(file, WeightsChoice(head=head, hidden_activation="relu"))
+    assert (made.model.network.hidden_features, made.model.network.num_classes) == (6, 3)
+    assert made.model.lineage[0].settings["hidden_activation"] == "relu"
+    pixels = torch.rand(2, 3, 75, 75, generator=torch.Generator().manual_seed(0))
+    network = build(made.model.network.architecture(), made.tensors).eval()
+    first, second = pair.split()
+    weights = {name: torch.tensor(value) for name, value in values.items()}
+    with torch.no_grad():
+        hidden = torch.nn.functional.linear(network.embed(pixels), weights[f"{first}.weight"], weights[f"{first}.bias"])
+        expected = hidden.relu() @ weights[f"{second}.weight"].T + weights[f"{second}.bias"]
+        np.testing.assert_allclose(network(pixels), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_of_several_heads_with_hidden_layers_one_is_taken_and_the_others_are_dropped(tmp_path: Path) -> None:
+    values = two_layers(drawn("timm_xception"), "heads.age.0 heads.age.2", "heads.sex.0 heads.sex.2")
+    plain = {"single.weight": np.ones((2, 256), np.float32), "single.bias": np.ones(2, np.float32)}
+    file = write_safetensors(tmp_path / "file", values | plain)
+    with pytest.raises(InputError, match=r"--head heads\.age --hidden.* or if .*--head heads\.sex --hidden"):
+        convert_checkpoint(file)
+    made = convert_checkpoint(file, WeightsChoice(head="heads.sex", hidden_activation="relu"))
+    np.testing.assert_array_equal(made.tensors["head.hidden.weight"], values["heads.sex.0.weight"])
+    assert "heads.age.2.bias" in str(made.model.lineage[0].settings["dropped"])
+    single = convert_checkpoint(file, WeightsChoice(head="single"))
+    assert (single.model.network.num_classes, single.model.network.hidden_features) == (2, None)
+
+
+def test_a_hidden_activation_of_a_plain_classifier_is_refused(tmp_path: Path) -> None:
+    file = write_safetensors(tmp_path / "file", drawn("timm_xception"))
+    with pytest.raises(UsageError, match="has one layer; leave --hidden-activation out"):
+        convert_checkpoint(file, WeightsChoice(hidden_activation="relu"))
+
+
+def test_other_layers_in_a_head_of_two_are_refused(tmp_path: Path) -> None:
+    values = two_layers(drawn("timm_xception"), "fc.0 fc.3") | {"fc.1.weight": np.ones(6, np.float32)}
+    file = write_safetensors(tmp_path / "file", values)
+    with pytest.raises(InputError, match="has no linear layer fc behind the features"):
+        convert_checkpoint(file, WeightsChoice(head="fc", hidden_activation="relu"))

@@ -13,7 +13,8 @@ from xception.errors import InputError
 
 def choices(remedy: str) -> list[WeightsChoice]:
     """What a user types who follows a remedy, one for each way that it names."""
-    heads = [WeightsChoice(head=name) for name in re.findall(r"--head (\S+)", remedy)]
+    named = re.findall(r"--head (\S+)( --hidden-activation relu)?", remedy)
+    heads = [WeightsChoice(head=name, hidden_activation="relu" if hidden else None) for name, hidden in named]
     words = shlex.split(remedy.rpartition("pass ")[2])
     new_head = 3 if "--new-head" in words else None
     left_out = words[words.index("--leave-out") + 1 :] if "--leave-out" in words else []
@@ -32,7 +33,8 @@ def test_every_option_that_a_refusal_states_works(name: str) -> None:
     for choice in offered:
         match = choose_match(given, choice)
         assert match.is_full or match.is_headless
-        assert match.classifier is None or match.classifier.layer == choice.head
+        assert match.classifier is None or match.classifier.is_called(str(choice.head))
+        assert (match.spec.head.hidden_features is not None) == (choice.hidden_activation is not None)
 
 
 def test_patterns_fit_what_is_to_be_left_out_and_nothing_else() -> None:

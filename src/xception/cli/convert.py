@@ -23,12 +23,12 @@ from xception.convert.catalog import resolve_entry
 from xception.convert.conversion import UNSTATED_POOLING, Conversion, convert_checkpoint
 from xception.convert.diagnosis import dropped_sentences
 from xception.convert.input_channels import StemRule, adapt_input_channels
-from xception.convert.selection import WeightsChoice
+from xception.convert.selection import HiddenActivation, WeightsChoice
 from xception.errors import UsageError
 from xception.extras import require_all
-from xception.labels import read_labels
+from xception.labels import Labels, read_labels
 from xception.metrics import Activation
-from xception.resolve import look_up, packages_to_get
+from xception.resolve import ModelPlace, look_up, packages_to_get
 from xception.tasks.certify import certify_conversion
 
 
@@ -44,6 +44,7 @@ def convert(
     ema: bool = False,
     leave_out: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     head: str | None = None,
+    hidden_activation: HiddenActivation | None = None,
     new_head: int | None = None,
     activation: Activation | None = None,
     in_channels: int | None = None,
@@ -70,7 +71,8 @@ def convert(
         group: Name of the set of weights to take, where a file has several; xception info shows the names.
         ema: Take the running average of the weights.
         leave_out: Patterns of superfluous tensors, such as 'criterion.*'.
-        head: Name of the file's linear layer that is its classifier.
+        head: Name of the file's linear layer that is its classifier, or of the sequence of two layers that is.
+        hidden_activation: Function between the two layers of the classifier, which the file does not state.
         new_head: Number of classes of a new classifier in place of the file's. 0 leaves it out, for embeddings.
         activation: Function from logits to probabilities, where the file states none; sigmoid for a single class.
         in_channels: Number of channels of your images, if the file's differs. The first convolution is fitted to it.
@@ -82,16 +84,19 @@ def convert(
     if certify and in_channels:
         raise UsageError("--certify compares the weights as they are in the file; leave --in-channels out")
     choice = WeightsChoice(variant=variant, group=group, average=ema, leave_out=leave_out, head=head)
-    choice = replace(choice, new_head=new_head, activation=activation)
+    choice = replace(choice, hidden_activation=hidden_activation, new_head=new_head, activation=activation)
     require_all(*packages_to_get(file))
-    place, class_names = look_up(file), read_labels(labels) if labels else None
-    entry = resolve_entry(weights) if weights else place.entry
-    conversion = convert_checkpoint(local_file(place), choice, entry=entry, labels=class_names, name=place.name)
+    conversion = _converted(look_up(file), choice, weights, read_labels(labels) if labels else None)
     if certify:
         conversion = certify_conversion(conversion, python=upstream_python, code=upstream_code)
     if in_channels:
         conversion = adapt_input_channels(conversion, in_channels, stem)
     _report(conversion.write(out, overwrite=overwrite), conversion, json=json)
+
+
+def _converted(place: ModelPlace, choice: WeightsChoice, weights: str | None, labels: Labels | None) -> Conversion:
+    entry = resolve_entry(weights) if weights else place.entry
+    return convert_checkpoint(local_file(place), choice, entry=entry, labels=labels, name=place.name)
 
 
 def _report(bundle: Bundle, conversion: Conversion, *, json: bool) -> None:

@@ -18,6 +18,7 @@ from xception.convert.heads import (
     layer_name,
     linear_layers,
     own_classifier,
+    two_layer_heads,
     with_classifier,
 )
 from xception.convert.known_extras import known_extra
@@ -40,6 +41,7 @@ class Match:
         width: channels in relation to the published network.
         classifier: the linear layer that was taken as the classifier though its name is not the source's.
         other_classifiers: linear layers behind the features, any of which could be taken as the classifier.
+        two_layer_heads: pairs of linear layers behind the features, of which the second could be the classifier.
         hidden_layers: names of the layers in the classifier's place, if there are several.
         dropped: tensors that no logit depends on, with what they are.
         problem: the reason why the source's rules do not apply to the file, else "".
@@ -56,6 +58,7 @@ class Match:
     misshapen: tuple[str, ...] = ()
     classifier: Classifier | None = None
     other_classifiers: tuple[Classifier, ...] = ()
+    two_layer_heads: tuple[Classifier, ...] = ()
     hidden_layers: tuple[str, ...] = ()
     dropped: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
@@ -147,22 +150,23 @@ def match_variant(group: WeightGroup, source: str, variant: str) -> Match:
     head = head_names(source, variant, stackwise)
     prepared = with_stated_head(prepared, group.tensors, group.prefix, head, group.stated)
     names = upstream_names(source, variant, stackwise)
+    prepared |= _zero_bias(prepared, names)
     if not any(there.name in prepared for there in names.values()):
         missing = tuple(there.name for there in names.values())
         unexpected = tuple(group.tensors)
         return Match(group=group, source=source, spec=published, missing=missing, unexpected=unexpected)
     # Keras' layers are numbered anew; a user must read the name that is in the file.
     own_name = {id(value): name for name, value in group.tensors.items()}
-    found = linear_layers(prepared, names, _features(prepared, names, published), own_name)
-    own = own_classifier(prepared, names, own_name)
-    taken = _classifier(found, own, prepared, names, group.head)
+    layers = prepared, names, _features(prepared, names, published), own_name
+    found, pairs, own = linear_layers(*layers), two_layer_heads(*layers), own_classifier(prepared, names, own_name)
+    taken = _classifier(pairs if group.has_hidden else found, own, prepared, names, group)
     others = tuple(layer for layer in found if layer != taken and known_extra(layer.weight) is None)
-    before, whole = prepared, with_classifier(prepared, names, taken) if taken else prepared
+    before, whole = prepared, with_classifier(prepared, head, taken) if taken else prepared
     spec, width = _spec(whole, source, variant, stackwise)
     expected = _expected(spec, names_of(source, spec, stackwise))
     dropped = _dropped(name for name in whole if name not in expected) | _unused(whole, group)
     if taken and group.head:
-        dropped |= _passed_over((own, *others), taken)
+        dropped |= _passed_over((own, *others, *pairs), taken)
     prepared = {name: value for name, value in whole.items() if name in expected or name not in dropped}
     return Match(
         group=group,
@@ -176,6 +180,7 @@ def match_variant(group: WeightGroup, source: str, variant: str) -> Match:
         misshapen=tuple(_misshapen(prepared, expected)),
         classifier=taken,
         other_classifiers=() if group.head else (*((own,) if own and others else ()), *others),
+        two_layer_heads=tuple(pairs),
         hidden_layers=tuple(hidden_layers(prepared, names)),
         dropped={own_name.get(id(before[name]), name): what for name, what in dropped.items()},
     )
@@ -198,16 +203,24 @@ def _classifier(
     own: Classifier | None,
     values: Tensors,
     names: Mapping[str, UpstreamTensor],
-    head: str | None,
+    group: WeightGroup,
 ) -> Classifier | None:
     """The layer that the user names, or else the only one whose name and place say that it is the classifier; None for
     the network's own classifier."""
-    if head is not None:
-        return next((layer for layer in (own, *found) if layer and layer.layer == head), None)
+    if group.head is not None:
+        return next((layer for layer in (own, *found) if layer and layer.is_called(group.head)), None)
     if has_classifier(values, names):
         return None
     named = [layer for layer in found if layer.is_named_so]
     return named[0] if len(found) == len(named) == 1 else None
+
+
+def _zero_bias(values: Tensors, names: Mapping[str, UpstreamTensor]) -> dict[str, np.ndarray]:
+    """The zeros of a classifier that was made without a bias; nothing for any other."""
+    weight, bias = names[CLASSIFIER_WEIGHT], names[CLASSIFIER_BIAS]
+    if weight.name not in values or bias.name in values:
+        return {}
+    return {bias.name: np.zeros(_length(values, weight, 0, 1), values[weight.name].dtype)}
 
 
 def _dropped(names: Iterable[str]) -> dict[str, str]:
@@ -228,7 +241,7 @@ def _unused(values: Tensors, group: WeightGroup) -> dict[str, str]:
 
 def _passed_over(layers: Iterable[Classifier | None], taken: Classifier) -> dict[str, str]:
     """The tensors of all classifiers but the one that the user names."""
-    others = {name for layer in layers if layer and layer != taken for name in (layer.weight, layer.bias)}
+    others = {name for layer in layers if layer for name in layer.tensors} - set(taken.tensors)
     return dict.fromkeys(sorted(others), "another classifier")
 
 

@@ -22,12 +22,19 @@ def remedy(match: Match) -> str:
     leave_out = f"--leave-out{left_out}" if left_out else ""
     heads = " or ".join(f"--head {layer.layer} ({layer.num_classes} classes)" for layer in match.other_classifiers)
     choice = f"to take a layer of it as the classifier, pass {heads}; " if heads else ""
+    pairs = " or ".join(if_relu(layer.sequence or layer.layer) for layer in match.two_layer_heads)
+    choice += f"{pairs}; " if pairs else ""
     if match.lacks_only_classifier or match.misfits_only_in_classifier:
         flags = " ".join(filter(None, ("--new-head K", leave_out)))
         return f"{choice}to start with a new classifier of K classes, pass {flags}"
     if match.missing:
         return ""
     return f"{choice}to leave out what is not part of it, pass {leave_out}"
+
+
+def if_relu(head: str) -> str:
+    """The options that take a classifier of two layers, in words."""
+    return f"if a ReLU is between its two layers, pass --head {head} --hidden-activation relu"
 
 
 def patterns_of(names: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:

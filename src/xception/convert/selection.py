@@ -3,17 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from xception.arch.variants import resolve
 from xception.convert.diagnosis import differences, why
 from xception.convert.match import Match, best_matches, is_same_quality, match_variants, twins
 from xception.convert.readers import Checkpoint
-from xception.convert.remedies import remedy
+from xception.convert.remedies import if_relu, remedy
 from xception.convert.stated import NOTHING_STATED, StatedFacts
 from xception.convert.weight_groups import WeightGroup, choose_groups, weight_groups
 from xception.convert.weights_entry import WeightsEntry
 from xception.errors import InputError, UsageError
 from xception.metrics import Activation
+
+HiddenActivation = Literal["relu"]
+"""Functions between two layers of a classifier that are built."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +29,9 @@ class WeightsChoice:
         group: the group of weights, by name.
         average: take the running average of the weights.
         leave_out: shell patterns of the file's tensors that are not to be taken over.
-        head: the linear layer of the file that is the classifier, where several are or its name does not tell.
+        head: the linear layer of the file that is the classifier, where several are or its name does not tell; of one
+            with a hidden layer, its last layer or its `Sequential`.
+        hidden_activation: the function between the two layers of the classifier, which no file of tensors states.
         new_head: start a new classifier with this many classes, all zeros; 0 leaves the classifier out, so that
             the bundle answers with embeddings.
         activation: the way from logits to probabilities, where the file states none.
@@ -36,6 +42,7 @@ class WeightsChoice:
     average: bool = False
     leave_out: Sequence[str] = ()
     head: str | None = None
+    hidden_activation: HiddenActivation | None = None
     new_head: int | None = None
     activation: Activation | None = None
 
@@ -77,6 +84,11 @@ def choose_match(checkpoint: Checkpoint, choice: WeightsChoice, stated: StatedFa
     wanted = [match for match in usable if choice.variant in (None, match.spec.name, *twins(match.spec.name))]
     if not wanted:
         raise InputError(f"{checkpoint.path} {_refusal(groups, usable, choice)}")
+    if choice.hidden_activation and wanted[0].spec.head.hidden_features is None:
+        raise UsageError(
+            f"the classifier of {checkpoint.path} has one layer; leave --hidden-activation out, or name another with "
+            "--head"
+        )
     best = [match for match in wanted if is_same_quality(match, wanted[0])]
     variants = list(dict.fromkeys(match.spec.name for match in best))
     if choice.variant is None and len(variants) > 1:
@@ -95,6 +107,8 @@ def _wanted_groups(checkpoint: Checkpoint, choice: WeightsChoice, stated: Stated
     # Among the outputs of a stated graph, the wanted one was found by its name.
     if choice.head is not None and stated.output is None:
         groups = [replace(group, head=choice.head) for group in groups]
+    if choice.hidden_activation:
+        groups = [replace(group, has_hidden=True) for group in groups]
     if not choice.leave_out:
         return groups
     names = [name for group in groups for name in group.tensors]
@@ -132,6 +146,9 @@ def _refusal(groups: list[WeightGroup], usable: list[Match], choice: WeightsChoi
     matches = best_matches(groups)
     best = matches[0]
     if best.group.head is not None and best.classifier is None:
+        pair = next((layer for layer in best.two_layer_heads if layer.is_called(best.group.head)), None)
+        if pair and not best.group.has_hidden:
+            return f"states nothing of what is between {pair.layers}; {if_relu(best.group.head)}"
         return f"has no linear layer {choice.head} behind the features of {best.spec.name}{_layers(groups)}"
     if best.is_headless:
         return (

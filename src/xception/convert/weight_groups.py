@@ -37,6 +37,7 @@ class WeightGroup:
         prefix: the start of its tensors' names in the file, which `tensors` go without.
         stated: what the file states about the network.
         head: the layer that is the classifier, by the name that it has in `tensors`; None to go by the names.
+        has_hidden: the classifier has two layers, by the user's word for what is between them.
     """
 
     name: str
@@ -44,6 +45,7 @@ class WeightGroup:
     prefix: str
     tensors: dict[str, np.ndarray]
     head: str | None = None
+    has_hidden: bool = False
     stated: StatedFacts = NOTHING_STATED
 
     @property
