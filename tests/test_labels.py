@@ -86,6 +86,55 @@ def test_a_label_file_without_labels_is_refused(tmp_path: Path, content: bytes) 
         read_labels(tmp_path / "labels.txt")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "ant\nbee\n",
+        "\ufeffant\r\nbee\r\n",
+        "ant\r\nbee\r\n\r\n\r\n",
+        "ant\rbee\r",
+        "0 ant\n1 bee\n",
+        "0: ant\n1: bee",
+        "0,ant\n1,bee\n",
+        "0\tant\n1\tbee\n",
+        '["ant", "bee"]',
+        '{"ant": 0, "bee": 1}',
+        '{"1": "bee", "0": "ant"}',
+    ],
+)
+def test_the_forms_in_which_people_keep_class_names_are_one(content: str, tmp_path: Path) -> None:
+    for encoding in ("utf-8", "utf-16"):
+        (tmp_path / "labels").write_bytes(content.encode(encoding))
+        assert read_labels(tmp_path / "labels") == Labels(("ant", "bee"))
+
+
+def test_keras_own_list_of_classes_has_ids(tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text('{"0": ["n01", "ant"], "1": ["n02", "bee"]}')
+    assert read_labels(tmp_path / "labels.json") == Labels(("ant", "bee"), ("n01", "n02"))
+
+
+@pytest.mark.parametrize(
+    "content", ['{"ant": 1, "bee": 2}', '{"0": "ant", "2": "bee"}', "[1, 2]", '{"a": {"b": 1}}', "[]"]
+)
+def test_json_that_does_not_name_every_class_from_0_on_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text(content)
+    with pytest.raises(InputError, match="is JSON of another form; expected a list of names"):
+        read_labels(tmp_path / "labels.json")
+
+
+@pytest.mark.parametrize("names", [("0", "1"), ("1 ant", "2 bee"), ("0 ant", "7 bee"), ("{ant}", "bee")])
+def test_numbers_that_do_not_count_the_lines_belong_to_the_names(names: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "labels").write_text("\n".join(names))
+    assert read_labels(tmp_path / "labels") == Labels(names)
+
+
+def test_accents_that_another_system_takes_apart_are_the_same_name() -> None:
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    assert Labels(("tea", composed)).targets([apart]) == (1,)
+    assert Labels(("tea", apart)).targets([composed]) == (1,)
+    assert Labels((apart, composed)).targets([composed, apart]) == (1, 0)
+
+
 def test_a_missing_label_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the label file"):
         read_labels(tmp_path / "none.txt")

@@ -1,7 +1,9 @@
 """Class names, and the identifiers by which data sets know them."""
 
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -36,7 +38,11 @@ class Labels:
         unique = {name: i for i, name in enumerate(self.names) if bearers[name] == 1}
         numbered = {name: i for i, name in enumerate(index_classes(len(self)))}
         index = numbered | unique | {name: i for i, name in enumerate(self.ids)}
-        unknown = [name for name in classes if name not in index]
+        # macOS takes the accents in names of folders apart.
+        composed = {_composed(name): i for name, i in index.items()}
+        places = {name: index.get(name, composed.get(_composed(name))) for name in classes}
+        found = {name: place for name, place in places.items() if place is not None}
+        unknown = [name for name in classes if name not in found]
         if unknown:
             first = repr(self.names[0]) if self.names else "none"
             raise InputError(
@@ -44,7 +50,12 @@ class Labels:
                 f"or fit several (such as {unknown[0]!r}; the labels begin with {first}); "
                 f"use data of the model's classes, or rename the folders{_hint(classes, len(self))}"
             )
-        return tuple(index[name] for name in classes)
+        return tuple(found[name] for name in classes)
+
+
+def _composed(name: str) -> str:
+    """The name with each accent and its letter as one character, where there is one."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _hint(classes: Sequence[str], count: int) -> str:
@@ -59,6 +70,12 @@ INDICES = "indices"
 
 MAX_CLASSES = 1_000_000
 """Classes that data or a model may have; the largest public data sets have some 20,000."""
+
+MAX_PLACE_DIGITS = len(str(MAX_CLASSES - 1))
+"""Digits that the index of a class may have."""
+
+COUNTED_LINE = re.compile(r"([0-9]+)[ \t]*[ \t:,;.][ \t]*(\S.*)")
+"""A line of a list of classes that begins with the number of its class."""
 
 NO_LABELS = Labels(())
 """Labels of a model that answers with embeddings."""
@@ -81,8 +98,8 @@ def index_classes(count: int) -> tuple[str, ...]:
 
 
 def parse_labels(text: str) -> Labels:
-    """Labels from one class per line: a name, or an id, a tab and a name."""
-    rows = [line.rstrip("\r").split("\t", 1) for line in text.rstrip("\n").split("\n")]
+    """Labels from one class per line: a name, or an id, a tab and a name. Empty lines at the end are none."""
+    rows = [line.rstrip("\r").split("\t", 1) for line in text.rstrip("\r\n").split("\n")]
     if all(len(row) == 2 for row in rows):
         return Labels(tuple(row[1] for row in rows), tuple(row[0] for row in rows))
     return Labels(tuple("\t".join(row) for row in rows))
@@ -104,30 +121,84 @@ def labels_text(labels: Labels) -> str:
 
 
 def read_labels(path: Path) -> Labels:
-    """Read labels from a UTF-8 file in the form of `parse_labels`.
+    """Read labels that a user names: a text in the form of `parse_labels`, whose lines may be numbered from 0, or JSON
+    in one of the forms of `named_classes`.
 
     Raises:
-        InputError: the file is missing, empty or not UTF-8.
+        InputError: the file is missing, empty, not UTF-8, or JSON of another form.
     """
     try:
-        return decode_labels(inputs.read_bytes(path, inputs.LABELS_LIMIT), path)
-    except OSError as error:
+        text = _filled(inputs.decode_text(inputs.read_bytes(path, inputs.LABELS_LIMIT)), path)
+    except (OSError, UnicodeDecodeError) as error:
         raise _no_labels(path, error) from error
+    if text.lstrip()[:1] not in ("{", "["):
+        return _without_numbers(parse_labels(text))
+    try:
+        named = named_classes(inputs.parse_json(text, dict[str, object] | list[object]))
+    except msgspec.DecodeError:
+        return parse_labels(text)
+    if named is None:
+        raise InputError(
+            f"the label file {path} is JSON of another form; expected a list of names, names by their indices, or "
+            "indices by their names, for all indices from 0 on"
+        )
+    return named
 
 
 def decode_labels(content: bytes, place: Path) -> Labels:
-    """Labels from the content of such a file; `place` names it in messages.
+    """Labels from the content of a file in the form of `parse_labels`; `place` names it in messages.
 
     Raises:
         InputError: it is empty or not UTF-8.
     """
     try:
-        text = content.decode("utf-8")
+        return parse_labels(_filled(content.decode("utf-8"), place))
     except UnicodeDecodeError as error:
         raise _no_labels(place, error) from error
+
+
+def named_classes(value: object) -> Labels | None:
+    """Labels from what programs keep them in; None for anything else.
+
+    Args:
+        value: a list of names; a dictionary of names by index, as numbers or text, such as transformers' `id2label`;
+            one of indices by name, such as torchvision's `class_to_idx`; or Keras' dictionary of pairs of id and name.
+    """
+    if isinstance(value, Mapping):
+        is_inverse = all(type(place) is int for place in value.values())
+        pairs = ((place, name) for name, place in value.items()) if is_inverse else value.items()
+        by_index = {int(place): name for place, name in pairs if type(place) is int or _is_number(place)}
+        rows = [by_index.get(place) for place in range(len(value))]
+    else:
+        rows = list(value) if isinstance(value, list | tuple) else []
+    if rows and all(map(_is_name, rows)):
+        return Labels(tuple(map(str, rows)))
+    if rows and all(isinstance(row, list | tuple) and len(row) == 2 and all(map(_is_name, row)) for row in rows):
+        ids, names = zip(*rows, strict=True)
+        return Labels(names, ids)
+    return None
+
+
+def _is_number(text: object) -> bool:
+    return isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) <= MAX_PLACE_DIGITS
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+
+
+def _without_numbers(labels: Labels) -> Labels:
+    """The labels without the numbers in front of them, if those of all lines count them from 0."""
+    lines = labels.names if not labels.ids else map(" ".join, zip(labels.ids, labels.names, strict=True))
+    found = [COUNTED_LINE.fullmatch(line) for line in lines]
+    names = [match[2] for place, match in enumerate(found) if match and match[1] == str(place)]
+    return Labels(tuple(names)) if len(names) == len(labels) else labels
+
+
+def _filled(text: str, place: Path) -> str:
     if not text.strip():
         raise InputError(f"the label file {place} is empty; expected one class per line")
-    return parse_labels(text)
+    return text
 
 
 def _no_labels(path: Path, error: Exception) -> InputError:

@@ -81,6 +81,18 @@ def test_what_timm_does_not_know_or_images_do_not_have_is_refused(changes: dict[
         timm_preprocess(stated(**changes))
 
 
+def test_the_statistics_of_colours_become_those_of_gray_images() -> None:
+    found = timm_preprocess(stated(input_size=[1, 299, 299], mean=[0.4, 0.5, 0.6], std=[0.2, 0.3, 0.3]))
+    assert found is not None
+    assert (found.color, found.mean, found.std) == ("gray", (0.4,), (0.2,))
+
+
+def test_names_by_index_are_taken_unless_they_are_made_up() -> None:
+    assert timm_labels({"id2label": {"1": "dog", "0": "cat"}}, 2) == LABELS
+    assert timm_labels({"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}, 2) is None
+    assert timm_labels({"id2label": {"0": "cat"}}, 2) is None
+
+
 def test_class_names_are_found_in_both_places() -> None:
     assert timm_labels({"label_names": ["cat", "dog"]}, 2) == LABELS
     assert timm_labels({"pretrained_cfg": {"label_names": ["cat", "dog"]}}, 2) == LABELS

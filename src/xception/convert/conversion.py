@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from xception.arch.compute import CLASSIFIER_BIAS, CLASSIFIER_WEIGHT
@@ -12,11 +13,12 @@ from xception.arch.spec import Architecture
 from xception.arguments import as_path
 from xception.bundle import Bundle, Model, Network, Step, unwritten_bundle
 from xception.convert import timm_config
-from xception.convert.defaults import default_labels, default_preprocess, with_input_px
+from xception.convert.defaults import default_labels, default_preprocess, with_channels, with_input_px
 from xception.convert.diagnosis import dropped_sentences, published_as
 from xception.convert.match import Match
 from xception.convert.naming.rename import canonical_tensors
 from xception.convert.readers import Checkpoint, read_checkpoint
+from xception.convert.readers.class_names import names_for
 from xception.convert.selection import NO_CHOICE, WeightsChoice, choose_match, with_variant
 from xception.convert.stated import StatedFacts
 from xception.convert.stated_head import HIDDEN, ROLES, names_of
@@ -95,6 +97,10 @@ def convert_checkpoint(
     check_match(checkpoint, match, stated)
     network = with_stated(_network(match, choice, stated), stated)
     spec = network.architecture()
+    named, named_by = _labels(checkpoint, published, network.num_classes)
+    step = _step(checkpoint, match, choice, published, is_embedding=not network.num_classes)
+    if named_by and labels is None:
+        step = msgspec.structs.replace(step, settings={**step.settings, "labels_of": named_by})
     model = Model(
         name=name or path.stem,
         network=network,
@@ -102,11 +108,11 @@ def convert_checkpoint(
         precision="float32",
         preprocess=_normalized(published.preprocess if published else _preprocess(checkpoint, match, spec), stated),
         activation=activation_of(stated, network.num_classes, choice.activation),
-        lineage=(_step(checkpoint, match, choice, published, is_embedding=not network.num_classes),),
+        lineage=(step,),
     )
     _check_channels(model)
-    named = labels or _labels(checkpoint, published, network.num_classes)
-    return Conversion(file=path, match=match, model=model, labels=named, tensors=_tensors(match, spec, choice))
+    tensors = _tensors(match, spec, choice)
+    return Conversion(file=path, match=match, model=model, labels=labels or named, tensors=tensors)
 
 
 def _normalized(preprocess: Preprocess, stated: StatedFacts) -> Preprocess:
@@ -143,7 +149,7 @@ def _tensors(match: Match, spec: Architecture, choice: WeightsChoice) -> dict[st
 def _preprocess(checkpoint: Checkpoint, match: Match, spec: Architecture) -> Preprocess:
     stated = match.group.stated.preprocess or timm_config.timm_preprocess(checkpoint.config)
     if stated:
-        return stated
+        return with_channels(stated, spec.in_channels)
     published = default_preprocess(spec, match.source)
     size = _keras_input_px(checkpoint.metadata.get("model_config"))
     return with_input_px(published, *size) if size else published
@@ -167,10 +173,16 @@ def _keras_input_px(model_config: Any) -> tuple[int, int] | None:
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 
-def _labels(checkpoint: Checkpoint, published: WeightsEntry | None, num_classes: int) -> Labels:
+def _labels(checkpoint: Checkpoint, published: WeightsEntry | None, num_classes: int) -> tuple[Labels, str]:
+    """The names of the classes, and the place in a training's checkpoint that states them, if it does."""
     stated = timm_config.timm_labels(checkpoint.config, num_classes)
+    if stated:
+        return stated, ""
+    kept = names_for(checkpoint.metadata, num_classes)
+    if kept:
+        return kept
     theirs = published.labels if published and published.num_classes == num_classes else None
-    return stated or theirs or default_labels(num_classes)
+    return theirs or default_labels(num_classes), ""
 
 
 def _step(
@@ -192,6 +204,8 @@ def _step(
         settings["dropped"] = "; ".join(dropped_sentences(match))
     if match.classifier:
         settings["head"] = match.classifier.layer
+    if choice.hidden_activation:
+        settings["hidden_activation"] = choice.hidden_activation
     if choice.new_head is not None:
         settings["new_head"] = choice.new_head
     elif is_embedding and match.num_classes:

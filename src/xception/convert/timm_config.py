@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from xception.errors import InputError, UsageError
-from xception.labels import Labels
+from xception.labels import Labels, named_classes
 from xception.preprocess import CenterCrop, Preprocess, ShorterSide, Squash
 
 DEFAULT_CROP_PCT = 0.875
@@ -83,16 +83,24 @@ def _preprocess(cfg: _PretrainedCfg) -> Preprocess:
         resize=squash if cfg.crop_mode == "squash" else ShorterSide(px=resize_px[0]),
         interpolation=cfg.interpolation or "bicubic",
         crop=crop if cfg.crop_mode == "squash" else CenterCrop(height_px=height, width_px=width),
-        mean=cfg.mean or MEAN,
-        std=cfg.std or STD,
+        mean=_per_channel(cfg.mean or MEAN, channels),
+        std=_per_channel(cfg.std or STD, channels),
     )
 
 
+def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """The statistics of as many channels; of a colour network that was made gray, timm leaves those of colours."""
+    return values[:1] if channels == 1 and len(values) == len(MEAN) else values
+
+
 def timm_labels(config: Mapping[str, object], num_classes: int) -> Labels | None:
-    """The class names in a configuration: timm's `label_names`, with descriptions where it has them; else None."""
+    """The class names in a configuration: timm's `label_names`, with descriptions where it has them, or those in
+    transformers' `id2label`; else None."""
     stated = config.get("pretrained_cfg")
     places = (config, stated if isinstance(stated, Mapping) else {})
     names = next((place["label_names"] for place in places if place.get("label_names")), None)
+    if names is None:
+        return _named_by_index(config, num_classes)
     if not isinstance(names, list) or len(names) != num_classes or not all(isinstance(name, str) for name in names):
         return None
     ids = tuple(cast("list[str]", names))
@@ -100,6 +108,13 @@ def timm_labels(config: Mapping[str, object], num_classes: int) -> Labels | None
     if not isinstance(told, Mapping) or not all(isinstance(told.get(name), str) for name in ids):
         return Labels(ids)
     return Labels(tuple(cast(str, told[name]) for name in ids), ids)
+
+
+def _named_by_index(config: Mapping[str, object], num_classes: int) -> Labels | None:
+    """The names in `id2label`, unless they are those that transformers makes up."""
+    labels = named_classes(config.get("id2label"))
+    is_made_up = labels and all(name == f"LABEL_{place}" for place, name in enumerate(labels.names))
+    return labels if labels and len(labels) == num_classes and not is_made_up else None
 
 
 def timm_config(architecture: str, num_classes: int, preprocess: Preprocess, labels: Labels) -> dict[str, Any]:

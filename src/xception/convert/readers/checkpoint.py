@@ -30,10 +30,9 @@ class CheckpointContents:
             views of the file.
         metadata: small facts of plain JSON types, each present only where the file tells it: "model_config",
             "keras_version", "backend" and "layer_names" from Keras; "values" such as the epoch from a training state;
-            "left_out", what is there but no weight; "classes_passed_over" from torch; "run_config" of what
-            lies next to the file, see `readers.run_config`; "config" and
-            further descriptions of a model folder, which `readers.folder` names; the
-            header's own entries from safetensors.
+            "left_out", what is there but no weight; "class_names", see `readers.class_names`; "classes_passed_over"
+            from torch; "run_config" of what lies next to the file, see `readers.run_config`; "config" and further
+            descriptions of a model folder, which `readers.folder` names; the header's own entries from safetensors.
     """
 
     container: str

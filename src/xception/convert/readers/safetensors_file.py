@@ -11,6 +11,8 @@ import msgspec
 from xception.byte_span import ByteSpan, damaged
 from xception.convert.readers.binary import BFLOAT16, decode_array, decode_json
 from xception.convert.readers.checkpoint import CheckpointContents, Gathering, check_name
+from xception.convert.readers.class_names import CLASS_KEYS, STATED_NAMES, stated_names
+from xception.inputs import parse_json
 from xception.weights import check_names
 
 _LENGTH_SIZE = 8
@@ -64,7 +66,17 @@ def read_safetensors(_: Path, data: memoryview) -> CheckpointContents:
         end = stop
     if end != len(content) or not gathering.groups:
         raise damaged(f"its tensors take {end} bytes, but {len(content)} are there")
+    names = stated_names({key: _as_json(value) for key, value in metadata.items() if key in CLASS_KEYS})
+    metadata |= {STATED_NAMES: names} if names else {}
     return CheckpointContents(container="safetensors", groups=gathering.groups, metadata=metadata)
+
+
+def _as_json(text: object) -> object:
+    """The value of a header's entry, which is a text, if it is JSON."""
+    try:
+        return parse_json(str(text), dict[str, object] | list[object])
+    except msgspec.DecodeError:
+        return None
 
 
 def _check_names(header: memoryview) -> None:

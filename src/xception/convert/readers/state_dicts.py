@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from xception.convert.readers.checkpoint import Gathering, check_name
+from xception.convert.readers.class_names import STATED_NAMES, stated_names
 from xception.convert.readers.limits import MAX_GROUPS, MAX_NAME_LENGTH
 from xception.convert.readers.pickles import Opaque, StatedArguments
 from xception.errors import InputError
@@ -36,7 +37,8 @@ def gather_state_dicts(root: object, gathering: Gathering, tensor_of: TensorOf) 
 
     Returns:
         Metadata: plain values next to the tensors, such as {"epoch": 9}, and the arguments of a training script, as
-        "values", and the keys of what was not read as "left_out".
+        "values", the names of classes, if there are any, as "class_names", and the keys of what was not read as
+        "left_out".
 
     Raises:
         InputError: there is no tensor at all, or too much to look into.
@@ -52,8 +54,10 @@ def gather_state_dicts(root: object, gathering: Gathering, tensor_of: TensorOf) 
     plain = {name: value for name, value in entries.items() if _is_plain(value)}
     plain |= {name: _arguments(value) for name, value in entries.items() if isinstance(value, StatedArguments)}
     groups = {group.partition("/")[0] for group in gathering.groups}
-    read = plain.keys() | groups | gathering.groups.get("", {}).keys()
-    return {"values": plain, "left_out": [name for name in entries if name not in read]}
+    names = stated_names(entries)
+    read = plain.keys() | groups | gathering.groups.get("", {}).keys() | {str(row["place"]) for row in names}
+    metadata: dict[str, object] = {"values": plain, "left_out": [name for name in entries if name not in read]}
+    return metadata | ({STATED_NAMES: names} if names else {})
 
 
 def _state_dicts(entries: dict[str, Any], tensor_of: TensorOf) -> dict[str, dict[Any, Any]]:
