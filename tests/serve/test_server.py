@@ -203,6 +203,10 @@ def test_certificates_of_ones_own_let_in_those_who_have_one(
             capsys.readouterr()
             assert run([*check, *arguments]) == 3
             assert words in capsys.readouterr().err
+        # Who kills the process that listens may start another one at the same port.
+        command.process.kill()
+        command.rest()  # until the process of models has ended, too
+        assert not is_open(command.port)
 
 
 @pytest.mark.parametrize(

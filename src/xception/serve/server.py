@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from threading import Timer
+from threading import Thread, Timer
 from typing import Any
 
 import msgspec
@@ -172,10 +172,18 @@ def load_application(settings: ServerSettings) -> Front:
         loop.add_signal_handler(REREAD_SIGNAL, _reload, keyring)
     if LEAVE_SIGNAL:
         loop.add_signal_handler(LEAVE_SIGNAL, service.leaving.set)
+    Thread(target=_end_with_the_parent, name="parent", daemon=True).start()
     _say(memory_sentence(service, over_grpc=settings.grpc_port is not None))
     _say(f"ready: {', '.join(f'{model.name}@{model.version}' for model in service.models.values())}")
     grpc = settings.grpc_port and GrpcSettings(address=settings.address, port=settings.grpc_port, tls=settings.tls)
     return application(service, keyring, allowed_hosts(settings.address, settings.host_names), grpc or None)
+
+
+def _end_with_the_parent() -> None:
+    """End as by a signal once the process that listens is gone: killed, it leaves this one its port."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def open_service(settings: ServerSettings) -> Service:
