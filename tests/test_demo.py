@@ -26,5 +26,5 @@ def test_steps_are_announced_and_timed() -> None:
     notes: list[str] = []
     steps = demo.Steps(notes.append)
     with steps.timed("train"):
-        assert notes == ["train ..."]
+        assert notes == [f"step 1 of {demo.DEMO_STEPS}: train"]
     assert list(steps.seconds) == ["train"]

@@ -81,6 +81,7 @@ def test_a_clone_installs_from_itself_and_an_installed_package_names_the_require
 ) -> None:
     monkeypatch.setattr(errors, "CHECKOUT", tmp_path)
     monkeypatch.setattr(metadata, "requires", lambda _: METADATA)
+    monkeypatch.setattr(errors, "pip", lambda: ("pip",))
     assert install_command("torch", "hub", "torch") == "pip install 'httpx>=0.27' 'torch>=2.6'"
     assert install_command("openvino") == "pip install 'onnx>=1.17' 'openvino>=2024.6' 'torch>=2.6'"
     assert install_command("fast") == """pip install 'quick>=4.0; platform_machine != "aarch64" and os_name != "nt"'"""

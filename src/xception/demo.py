@@ -24,6 +24,7 @@ from xception.tasks.evaluation import Evaluation
 from xception.tasks.provenance import CommandRun, run_now
 from xception.train.logs import Epoch, read_history
 from xception.train.storage import open_storage
+from xception.waits import counted
 
 if TYPE_CHECKING:
     from xception.report.document import MistakeCard
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 RECIPE = "digits"
 BATCHES = (1, 8)
 BENCHMARK_IMAGES = 256
+
+DEMO_STEPS = 8
+"""Steps: training, exports, quantization, the measurement of each of four forms, and a race."""
+
+EXAMPLE_IMAGES = "images"
+"""Folder with a held-out image of each class as a file, to try the result on."""
 
 SPEED_VARIANT, SPEED_WIDTH, SPEED_PX = "timm_xception", 0.5, 224
 SPEED_WORDS = "timm_xception at half its width and 224 px"
@@ -89,9 +96,10 @@ class Steps:
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        start = perf_counter()
-        self.on_note(f"{name} ...")
-        yield
+        start, place = perf_counter(), f"step {len(self.seconds) + 1} of {DEMO_STEPS}"
+        self.on_note(f"{place}: {name}")
+        with counted(f"{place}: {name}"):
+            yield
         self.seconds[name] = round(perf_counter() - start, 3)
 
 
@@ -105,7 +113,8 @@ def run_demo(
     """Train mini-XCEPTION on handwritten digits, export, quantize and measure it, and write all of that to a folder.
 
     Args:
-        out: folder for `report.html`, `demo.json`, `training/`, and `bundles/` with one bundle per form.
+        out: folder for `report.html`, `demo.json`, `training/`, `images/` with one held-out image per class, and
+            `bundles/` with one bundle per form.
         overwrite: replace an earlier demonstration in that folder.
         on_note: told in a sentence how the work goes on.
         run: the command that runs it; by default a program, now.
@@ -117,6 +126,7 @@ def run_demo(
     """
     require_all(*REQUIRED)
     _claim(out, overwrite=overwrite)
+    on_note("this trains and measures a small network; it takes about a minute on two cores, and downloads nothing")
     steps = Steps(on_note)
     bundles = _make_bundles(out, steps)
     test = open_source(f"{RECIPE}:test")
@@ -132,6 +142,7 @@ def run_demo(
         report=str(out / "report.html"),
     )
     _write(out, result, bundles, test, run or run_now())
+    _write_images(out / EXAMPLE_IMAGES, test)
     return result
 
 
@@ -142,7 +153,7 @@ def _claim(out: Path, *, overwrite: bool) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EnvironmentFault(f"cannot write to {out}: {error.strerror}; choose a place you may write to") from error
-    for part in ("training", "bundles"):
+    for part in ("training", "bundles", EXAMPLE_IMAGES):
         shutil.rmtree(out / part, ignore_errors=True)
     for part in ("report.html", "demo.json"):
         (out / part).unlink(missing_ok=True)
@@ -214,6 +225,17 @@ def _write(out: Path, result: DemoResult, bundles: Mapping[str, Bundle], test: S
     )
     write_file(out / "report.html", render(report).encode())
     write_file(out / "demo.json", json_document(result))
+
+
+def _write_images(folder: Path, test: Source) -> None:
+    """Write the first image of each class as a file that is called like the class."""
+    from xception.data.decode import loaded_image
+
+    folder.mkdir()
+    firsts = {item.class_index: item for item in reversed(list(test))}
+    for index, item in firsts.items():
+        if index is not None:
+            loaded_image(item.load()).save(folder / f"{test.classes[index]}.png")
 
 
 def _conclusion(result: DemoResult) -> str:

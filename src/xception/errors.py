@@ -22,6 +22,9 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
+from xception.invocation import pip
+from xception.platforms import shell_line
+
 CHECKOUT = Path(__file__).parents[2]
 """Root of the clone that this package is run from, if it is run from one."""
 
@@ -31,8 +34,8 @@ def install_command(*extras: str) -> str:
     since this package may not be on an index."""
     if (CHECKOUT / "pyproject.toml").is_file():
         place = "." if Path.cwd() == CHECKOUT else CHECKOUT
-        return f"pip install -e '{place}[{','.join(sorted(set(extras)))}]'"
-    return " ".join(("pip install", *(f"'{requirement}'" for requirement in requirements(*extras))))
+        return shell_line([*pip(), "install", "-e", f"{place}[{','.join(sorted(set(extras)))}]"])
+    return shell_line([*pip(), "install", *requirements(*extras)])
 
 
 def requirements(*extras: str) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 import ctypes
 import errno
 import os
+import re
+import shlex
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -30,6 +32,20 @@ LEAVE_SIGNAL = getattr(signal, "SIGUSR1", None)
 PROCESS_START = "fork" if sys.platform == "linux" else "spawn"
 """The way in which worker processes start: as copies of this one where that is safe, which macOS' own libraries are not
 made for and Windows does not have."""
+
+
+PLAIN_WORD = re.compile(r"[\w.,:/\\+@=-]+")
+"""A word that means itself in both shells of Windows."""
+
+
+def shell_line(words: Iterable[str]) -> str:
+    """Words as the line that a shell of this system takes apart into the same words."""
+    return windows_line(words) if os.name == "nt" else shlex.join(words)
+
+
+def windows_line(words: Iterable[str]) -> str:
+    """The same for the shells of Windows, which both know double quotes."""
+    return " ".join(word if PLAIN_WORD.fullmatch(word) else f'"{word}"' for word in words)
 
 
 def lock(descriptor: int) -> bool:

@@ -1,8 +1,10 @@
 """The main job from end to end, and every command of the README behind it."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from tests.support.documents import write_files_of_users
 from tests.support.pages import LOCAL, PAGES, xception_commands
 from xception.bundle import open_bundle
 from xception.data.digits import digits
+from xception.demo import DEMO_STEPS
 
 pytestmark = pytest.mark.slow
 
@@ -21,13 +24,19 @@ FORMS = ["onnx", "onnx-int8", "openvino", "weights"]
 
 
 @pytest.fixture(scope="module")
-def workplace(process: Command, hub: FileServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder after `xception demo`, with the files that users have."""
+def demonstration(process: Command, hub: FileServer, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder after `xception demo`, and what that said."""
     folder = tmp_path_factory.mktemp("workplace")
     result = process("demo", "--out", "demo", cwd=folder)
     assert result.returncode == 0, result.stderr
-    write_files_of_users(folder)
-    return folder
+    return folder, result.stderr
+
+
+@pytest.fixture(scope="module")
+def workplace(demonstration: tuple[Path, str]) -> Path:
+    """The same folder, with the files that users have."""
+    write_files_of_users(demonstration[0])
+    return demonstration[0]
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +62,26 @@ def test_the_demo_writes_a_verified_bundle_a_form(workplace: Path) -> None:
     assert models["onnx-int8"].precision == "int8"
     assert models["onnx-int8"].passed_gate is True
     assert all(model.agreement is not None for name, model in models.items() if name != "weights")
+
+
+def test_each_step_is_announced_with_its_number(demonstration: tuple[Path, str]) -> None:
+    steps = re.findall(r"^step (\d) of (\d): ", demonstration[1], re.MULTILINE)
+    assert steps == [(str(number), str(DEMO_STEPS)) for number in range(1, DEMO_STEPS + 1)]
+
+
+def test_the_demo_says_what_to_open_and_three_commands_that_work_where_nothing_is_activated(
+    demonstration: tuple[Path, str],
+) -> None:
+    folder, said = demonstration
+    (page,) = re.findall(r"^open (\S+) in a browser", said, re.MULTILINE)
+    assert (folder / page).read_text(encoding="utf-8").startswith("<!doctype html>")
+    commands = re.findall(r"^(?:next|  or): (.*)$", said, re.MULTILINE)
+    assert len(commands) == 3
+    bare = os.environ | {"PATH": os.defpath}
+    for command in commands:
+        done = subprocess.run(["sh", "-c", command], cwd=folder, env=bare, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        assert done.stdout
 
 
 def test_the_report_needs_nothing_but_itself(workplace: Path) -> None:

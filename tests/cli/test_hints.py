@@ -83,8 +83,8 @@ def test_what_quantize_proposes_works(
 
 def ways(text: str, **places: Path) -> list[list[str]]:
     """The commands behind `next:`, of which there may be several, with words such as DATA replaced by places."""
-    (line,) = [line for line in text.splitlines() if line.startswith("next: ")]
-    commands = [shlex.split(command) for command in line.removeprefix("next: ").split(", or ")]
+    lines = [line for line in text.splitlines() if line.startswith(("next: ", "  or: "))]
+    commands = [shlex.split(line.partition(": ")[2]) for line in lines]
     assert all(command[0] == "xception" for command in commands)
     names = {name.replace("__", "."): str(place) for name, place in places.items()}
     return [[names.get(word, word) for word in command[1:]] for command in commands]
@@ -115,6 +115,17 @@ def test_what_is_proposed_for_a_new_bundle_works(verb: str, folder: Path, capsys
     assert [command[0] for command in commands] == ["predict", "evaluate"]
     for command in commands:
         assert run(command) == 0, capsys.readouterr().err
+    (following,) = ways(capsys.readouterr().err)
+    assert following[0] == "benchmark"
+    assert run(following) == 0, capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_compare_proposes_works(
+    forms: dict[str, Bundle], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = str(folder / "data")
+    assert run(["compare", str(forms["weights"].path), str(forms["onnx"].path), data]) == 0
     (following,) = ways(capsys.readouterr().err)
     assert following[0] == "benchmark"
     assert run(following) == 0, capsys.readouterr().err

@@ -8,7 +8,7 @@ from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions
 from xception.cli.models import open_model
 from xception.cli.options import Html, Json, ModelOption, NoVerify, OptionalData, page_packages
 from xception.cli.origin import made_here
-from xception.cli.output import Watched, percent, points, print_facts, print_json, say
+from xception.cli.output import Watched, command, percent, points, print_facts, print_json, propose, say
 from xception.cli.progress import progress_bar
 from xception.data.source import Source
 from xception.data.sources import open_source, packages_for
@@ -76,6 +76,7 @@ def compare(
         print_json(result)
     else:
         _print(result)
+        propose(command("benchmark", second, data, "--against", first))
     if require and result.non_inferiority.verdict != "yes":
         raise CheckFailed(f"{second} is not shown to be as good as {first}: {result.non_inferiority.sentence()}")
 

@@ -1,6 +1,5 @@
 """`xception export`"""
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from cyclopts import Parameter
 from xception.bundle import Bundle, open_bundle
 from xception.cli.models import open_model
 from xception.cli.options import ModelOption, NoVerify, Out, Overwrite, UpstreamPython
-from xception.cli.output import agreement_sentence, print_facts, propose
+from xception.cli.output import agreement_sentence, command, print_facts, propose
 from xception.data.sources import open_source, open_undivided, packages_for
 from xception.export.program import GraphOptions
 from xception.export.request import PACK_INPUTS, ExportRequest, check_taken
@@ -18,6 +17,7 @@ from xception.export.targets import ExportTarget, export_target, targets_sentenc
 from xception.extras import require_all
 from xception.interchange.vamc import CalibrateMode
 from xception.pipeline.requirements import packages_to_run
+from xception.platforms import shell_line
 from xception.quantize.parent import holds_int8_parent
 from xception.resolve import packages_to_get
 
@@ -120,13 +120,14 @@ def export(
     path = write_export(request)
     print_facts({target.kind: str(path), **(_facts(open_bundle(path)) if target.kind == "bundle" else {})})
     if following := _next(target, path):
-        propose(following.format(out=shlex.quote(str(path)), parent=shlex.quote(str(path.parent))))
+        places = {"out": shell_line([str(path)]), "parent": shell_line([str(path.parent)])}
+        propose(following.format(xception=command(), **places))
 
 
 def _next(target: ExportTarget, path: Path) -> str:
     """The next command, which is one that takes what was written."""
     if target.kind == "bundle" and holds_int8_parent(open_bundle(path)):
-        return "xception quantize {out} --calibration DATA --out {out}-int8"
+        return "{xception} quantize {out} --calibration DATA --out {out}-int8"
     return target.next
 
 

@@ -29,8 +29,8 @@ JOINED = "\N{NO-BREAK SPACE}"
 RowLines = list[list[str]]
 """For each row, the header first, its cells or the lines that it takes."""
 
-PROGRAMS = ("xception ", "pip ", "uv ")
-"""Beginnings of a command, which is left on one line, so that it can be pasted."""
+COMMAND_START = re.compile(r"(\S*[/\\])?(xception|pip|uv|python[\d.]*)(\.exe)? ")
+"""Beginning of a command, which is left on one line, so that it can be pasted."""
 
 
 def screen_columns(stream: TextIO | None = None) -> int | None:
@@ -78,7 +78,7 @@ def fact_lines(facts: Sequence[tuple[str, str]], columns: int | None) -> list[st
 
 def wrapped(text: str, columns: int | None, indent: str = "") -> list[str]:
     """Text in lines that end between words; a word that is longer than a line is left whole, and so is a command."""
-    if columns is None or cell_len(indent + text) <= columns or text.startswith(PROGRAMS):
+    if columns is None or cell_len(indent + text) <= columns or COMMAND_START.match(text):
         return [indent + text]
     twice = cell_len(text) - len(text)  # characters that take two columns
     lines = textwrap.wrap(

@@ -2,7 +2,6 @@
 
 import io
 import re
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +11,9 @@ from xception.cli.progress import clear_display
 from xception.data.inventory import inventory_of
 from xception.data.source import Item, Source
 from xception.errors import EnvironmentFault
+from xception.invocation import own_program
 from xception.outputs import json_document
+from xception.platforms import shell_line
 from xception.screen import escaped_json, one_line
 
 if TYPE_CHECKING:
@@ -85,12 +86,13 @@ class Screen(io.TextIOBase):
 
 def command(*words: object) -> str:
     """A command of this program as a shell takes it, whatever characters are in its words."""
-    return shlex.join(["xception", *map(str, words)])
+    return shell_line([*own_program(), *map(str, words)])
 
 
 def propose(*commands: str) -> None:
-    """Say which command makes sense next, or which ones."""
-    say(f"next: {', or '.join(commands)}")
+    """Say which command makes sense next, or which ones, a line each, so that a line can be pasted."""
+    for number, line in enumerate(commands):
+        say(f"{'  or' if number else 'next'}: {line}")
 
 
 def prepare_streams() -> None:

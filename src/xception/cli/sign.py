@@ -5,7 +5,7 @@ from pathlib import Path
 
 from xception.bundle import open_bundle
 from xception.cli.options import Overwrite
-from xception.cli.output import print_facts, say
+from xception.cli.output import command, print_facts, propose
 from xception.extras import require_all
 from xception.signature import SIGNING_PACKAGES, sign_bundle
 
@@ -28,4 +28,4 @@ def sign(bundle: Path, /, *, private_key: Path, overwrite: Overwrite = False) ->
     opened = open_bundle(bundle)
     place = sign_bundle(opened, private_key, password=os.environ.get(PASSWORD), overwrite=overwrite)
     print_facts({"bundle": str(opened.path), "digest": opened.model.digest, "signature": str(place)})
-    say(f"next: xception verify {opened.path} --public-key PUBLIC_KEY")
+    propose(command("verify", opened.path, "--public-key", "PUBLIC_KEY"))

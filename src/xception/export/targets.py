@@ -33,7 +33,8 @@ class ExportTarget:
     takes: frozenset[str]
     """Fields of `ExportRequest` and of its `GraphOptions` that it has a use for."""
     next: str = ""
-    """A sensible next command, with `{out}` and `{parent}` for its folder and the one that holds it."""
+    """A sensible next command, with `{xception}` for this program, and `{out}` and `{parent}` for its folder and
+    the one that holds it."""
     takes_any: bool = False
     """Every bundle can be written for it, since it is carried along as it is."""
     graphs: frozenset[Precision] = frozenset()
@@ -59,7 +60,7 @@ def _bundle_targets() -> Iterator[tuple[str, ExportTarget]]:
                 kind="bundle",
                 module=module,
                 takes=takes,
-                next="xception evaluate {out} DATA" if facts.backends else "",
+                next="{xception} evaluate {out} DATA" if facts.backends else "",
                 graphs=GRAPHS if facts.int8 else frozenset(),
                 packages=("torch", *backends, *(tool.replace("-", "_") for tool in facts.tools)),
             ),
@@ -79,7 +80,7 @@ EXPORT_TARGETS: Mapping[str, ExportTarget] = {
         module="xception.export.triton",
         takes=SIZE_OPTIONS | HEAD_OPTIONS | NAME_OPTIONS | {"precision", "opset"},
         graphs=GRAPHS,
-        next="tritonserver --model-repository {parent}, or here: xception evaluate {out}/1 DATA",
+        next="tritonserver --model-repository {parent}, or here: {xception} evaluate {out}/1 DATA",
         packages=("torch", "onnx", "onnxruntime"),
     ),
     "kserve": ExportTarget(
