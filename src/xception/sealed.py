@@ -13,8 +13,12 @@ import msgspec
 
 from xception import inputs
 from xception.errors import InputError
+from xception.waits import counted
 
 AGAIN = "get the bundle again"
+
+HASHED_AT_ONCE_BYTES = 16 << 20
+"""Bytes that are hashed between two reports of how far it is."""
 
 LEFT_BY_FILE_MANAGERS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 """Files that a look into a folder leaves there. They are passed over, since only what is listed is ever read."""
@@ -30,9 +34,15 @@ class FileHash(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     size_bytes: int
 
 
-def hash_of(content: bytes | memoryview) -> FileHash:
-    """The identity of a file with this content."""
-    return FileHash(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+def hash_of(content: bytes | memoryview, name: str = "a file") -> FileHash:
+    """The identity of a file with this content; its name is for whoever waits."""
+    running = hashlib.sha256()
+    with counted(f"hashing {name}", len(content), "bytes") as advance, memoryview(content) as data:
+        for start in range(0, len(content), HASHED_AT_ONCE_BYTES):
+            chunk = data[start : start + HASHED_AT_ONCE_BYTES]
+            running.update(chunk)
+            advance(len(chunk))
+    return FileHash(sha256=running.hexdigest(), size_bytes=len(content))
 
 
 def is_plain(name: str) -> bool:
@@ -65,7 +75,7 @@ def read_sealed(path: Path, entry: FileHash, *, verify: bool = True) -> bytes:
         content = inputs.read_bytes(path, inputs.MODEL_LIMIT, follow_link=False)
     except OSError as error:
         raise _unreadable(path, error) from error
-    if len(content) != entry.size_bytes or (verify and hash_of(content) != entry):
+    if len(content) != entry.size_bytes or (verify and hash_of(content, path.name) != entry):
         raise _another(path, entry, len(content))
     return content
 

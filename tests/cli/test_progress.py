@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.support.samples import write_folder
+from xception import waits
 from xception.bundle import Bundle
 from xception.cli import progress
 from xception.cli.app import run
@@ -125,6 +126,46 @@ def test_a_bar_of_its_own_takes_the_place_of_the_sign_and_ends_with_its_block(mo
         assert DISPLAY.get() is None
         shown = end()
     assert "at work" in shown
+
+
+def test_a_wait_within_a_command_shows_its_count_in_place_of_the_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch, "stderr") as end:
+        with sign_of_life("predict: at work"):
+            display = DISPLAY.get()
+            assert display is not None
+            with waits.counted("hashing model.onnx", 91_600_000, "bytes") as advance:
+                advance(45_800_000)
+                assert [task.description for task in display.tasks if task.visible] == ["hashing model.onnx"]
+                display.start()
+                display.refresh()
+            assert [task.description for task in display.tasks if task.visible] == ["predict: at work"]
+        shown = end()
+    assert "hashing model.onnx" in shown
+    assert "45.8/91.6 MB" in shown
+
+
+def test_a_hidden_task_stays_hidden_behind_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch, "stderr") as end:
+        with sign_of_life("at work"), progress_bar() as bar:
+            fetching = bar.add_task("fetching", total=None, visible=False)
+            with waits.counted("listing", None) as advance:
+                advance(1)
+            assert not bar.tasks[bar.task_ids.index(fetching)].visible
+        end()
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "unit", "shown"),
+    [
+        (0, None, "", ""),
+        (0, 1_281_167, "", "0/1,281,167"),
+        (2560, None, "", "2,560"),
+        (1_500_000, None, "bytes", "1.5 MB"),
+        (45_800_000, 91_600_000, "bytes", "45.8/91.6 MB"),
+    ],
+)
+def test_counts_are_shown_in_their_unit(done: int, total: int | None, unit: waits.Unit, shown: str) -> None:
+    assert progress.counts(done, total, unit) == shown
 
 
 def test_a_command_that_is_done_at_once_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

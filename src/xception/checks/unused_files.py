@@ -7,6 +7,7 @@ from xception.checks.findings import Finding, finding
 from xception.data.decode import JPEG_START
 from xception.data.files import Files, is_image
 from xception.data.inventory import JUNK_NAMES
+from xception.waits import each_listed
 
 IMAGE_STARTS = (JPEG_START, b"\x89PNG\r\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
 """First bytes of image files."""
@@ -23,7 +24,7 @@ def unused_files(files: Files) -> Iterator[Finding]:
     Raises:
         OSError: the folder cannot be read.
     """
-    names = list(files.names())
+    names = list(each_listed(files.names(), files.place))
     for name in names:
         if is_image(name):
             if "/" not in name or name.startswith("."):

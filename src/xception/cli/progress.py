@@ -7,6 +7,8 @@ from contextvars import ContextVar
 from threading import Timer
 from typing import TYPE_CHECKING
 
+from xception import waits
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -25,17 +27,36 @@ def progress_bar() -> Iterator["Progress"]:
         with _new_display() as display:
             yield display
         return
-    before = set(display.task_ids)
+    with _in_place_of_others(display):
+        display.start()
+        yield display
+
+
+@contextmanager
+def wait_shown(words: str, total: int | None, unit: waits.Unit) -> Iterator[waits.Advance]:
+    """Show a wait on the display, once that has appeared; see `waits.Shown`."""
+    display = DISPLAY.get()
+    if display is None:
+        yield lambda count: None  # noqa: ARG005
+        return
+    with _in_place_of_others(display):
+        task = display.add_task(words, total=total, unit=unit)
+        yield lambda count: display.advance(task, count)
+
+
+@contextmanager
+def _in_place_of_others(display: "Progress") -> Iterator[None]:
+    """Hide the tasks of a display for the time of a block, at whose end those that it has added are gone."""
+    before = {task.id: task.visible for task in display.tasks}
     for task in before:
         display.update(task, visible=False)
-    display.start()
     try:
-        yield display
+        yield
     finally:
-        for task in set(display.task_ids) - before:
+        for task in set(display.task_ids) - before.keys():
             display.remove_task(task)
-        for task in before:
-            display.update(task, visible=True)
+        for task, is_visible in before.items():
+            display.update(task, visible=is_visible)
 
 
 @contextmanager
@@ -51,7 +72,8 @@ def sign_of_life(words: str) -> Iterator[None]:
     token = DISPLAY.set(display)
     later.start()
     try:
-        yield
+        with waits.shown_by(wait_shown):
+            yield
     finally:
         later.cancel()
         later.join()
@@ -66,15 +88,25 @@ def clear_display() -> None:
         display.stop()
 
 
+def counts(done: float, total: float | None, unit: waits.Unit) -> str:
+    """The part that is done of all, as far as either is known."""
+    if not (done or total):
+        return ""
+    parts = [done, total] if total else [done]
+    if unit == "bytes":
+        return "/".join(f"{part / 1e6:,.1f}" for part in parts) + " MB"
+    return "/".join(f"{part:,.0f}" for part in parts)
+
+
 def _new_display() -> "Progress":
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
     from rich.text import Text
 
-    class Counts(MofNCompleteColumn):
+    class Counts(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return super().render(task) if task.total or task.completed else Text()
+            return Text(counts(task.completed, task.total, task.fields.get("unit", "")), "progress.download")
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), Counts(), TimeElapsedColumn(), TimeLeft())

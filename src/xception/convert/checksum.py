@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, get_args
 
 from xception import inputs
+from xception.waits import counted
 
 Algorithm = Literal["md5", "sha256"]
 
@@ -41,14 +42,17 @@ def checksums(data: memoryview, state: FileState | None = None) -> Mapping[Algor
         state: the file's, by which one that was held against a digest before is not hashed again.
     """
     known = _CHECKED.get(state) if state else None
-    return known or _hashes(data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES))
+    chunks = (data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES))
+    return known or _hashes(chunks, len(data))
 
 
-def _hashes(chunks: Iterable[bytes | memoryview]) -> Mapping[Algorithm, str]:
+def _hashes(chunks: Iterable[bytes | memoryview], size_bytes: int) -> Mapping[Algorithm, str]:
     hashes = {algorithm: hashlib.new(algorithm) for algorithm in get_args(Algorithm)}
-    for chunk in chunks:
-        for running in hashes.values():
-            running.update(chunk)
+    with counted("hashing", size_bytes, "bytes") as advance:
+        for chunk in chunks:
+            for running in hashes.values():
+                running.update(chunk)
+            advance(len(chunk))
     return {algorithm: running.hexdigest() for algorithm, running in hashes.items()}
 
 
@@ -63,7 +67,7 @@ class Digest:
         """Hash the file and compare. Its checksums are kept for its conversion."""
         with inputs.open_file(path) as file:
             state = file_state(file)
-            _CHECKED[state] = _hashes(iter(lambda: file.read(CHUNK_BYTES), b""))
+            _CHECKED[state] = _hashes(iter(lambda: file.read(CHUNK_BYTES), b""), state.size_bytes)
         return self.is_among(_CHECKED[state])
 
     def is_among(self, found: Mapping[Algorithm, str]) -> bool:

@@ -19,6 +19,7 @@ from xception.errors import DecodeError, InputError, UsageError
 from xception.extras import is_installed
 from xception.machine import cores
 from xception.outputs import ensure_free, json_document, staged_folder
+from xception.waits import each
 
 CALIBRATION_FILE = "calibration.json"
 CALIBRATION_VERSION = 1
@@ -71,14 +72,15 @@ def write_sample(
     ensure_free(out)
     apart = tuple(not_in)
     sieve = UnseenImages([item for other in apart for item in other])
-    chosen = list(islice(class_turns(source, seed, sieve), count))
+    chosen = list(each(islice(class_turns(source, seed, sieve), count), "choosing images", count))
     if len(chosen) < count:
         raise InputError(
             f"{source.name} has {len(chosen)} images that can be used where {count} were asked for "
             f"({sieve.passed_over} are unreadable, duplicates, or in the sets of --not-in); ask for fewer"
         )
     with staged_folder(out, partial(ensure_free, out)) as folder:
-        drawn = tuple(_write(source[index], source.classes, folder) for index in sorted(chosen))
+        places = each(sorted(chosen), "writing images", len(chosen))
+        drawn = tuple(_write(source[index], source.classes, folder) for index in places)
         document = CalibrationSet(
             source=source.name,
             not_in=tuple(other.name for other in apart),
@@ -99,7 +101,7 @@ class UnseenImages:
     def __init__(self, apart: Sequence[Item]) -> None:
         self.sees_look_alikes = bool(apart) and is_installed("imagehash")
         with ThreadPoolExecutor(cores()) as pool:
-            facts = list(pool.map(self._facts, apart))
+            facts = list(each(pool.map(self._facts, apart), "looking at the images to keep apart", len(apart)))
         self._known = {identity for identity, _ in facts}
         self._apart = LookAlikes([found for _, found in facts if found is not None])
         self.passed_over = 0

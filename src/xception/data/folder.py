@@ -18,6 +18,7 @@ from xception.data.shards import COMPRESSED_SUFFIXES, compressed
 from xception.data.source import Item, Items, Lazy
 from xception.errors import InputError
 from xception.screen import as_text, without_credentials
+from xception.waits import each_listed
 
 
 def image_folder(files: Files, name: str) -> Lazy:
@@ -37,7 +38,7 @@ def image_folder(files: Files, name: str) -> Lazy:
     keys: list[str] = []
     targets = array("i")
     others: list[str] = []
-    for key in files.names():
+    for key in each_listed(files.names(), files.place):
         label, below, _ = key.partition("/")
         if below and label in places and is_image(key):
             keys.append(key)
@@ -127,7 +128,7 @@ def _expand(place: str, others: list[str]) -> Iterator[Item]:
     folder = place.rstrip("/")
     if _is_folder(place):
         files = open_files(place)
-        names, shown = list(files.names()), without_credentials(as_text(folder))
+        names, shown = list(each_listed(files.names(), files.place)), without_credentials(as_text(folder))
         others.extend(name for name in names if not is_image(name))
         images = filter(is_image, names)
         return (Item(f"{shown}/{as_text(name)}", None, Stored(files, name)) for name in images)

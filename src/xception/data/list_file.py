@@ -14,6 +14,7 @@ from xception.data.locations import locate
 from xception.data.source import Item, Lazy, Target
 from xception.data.splits import Split, split_part
 from xception.errors import InputError
+from xception.waits import TOLD_EVERY, each
 
 LIST_SUFFIXES = (".txt", ".lst", ".list", ".csv", ".tsv")
 
@@ -68,7 +69,7 @@ def classes_of_rows(rows: Sequence[ListRow], *places: Files) -> tuple[Targets, t
         InputError: it does not name all classes.
     """
     stated = StatedClasses()
-    for row in rows:
+    for row in each(rows, "reading the list", len(rows), told_every=TOLD_EVERY):
         stated.add(row.label, row.path)
     by_index = all(row.target >= 0 for row in rows)
     if by_index and imagenet_classes([row.path for row in rows], [row.target for row in rows]):

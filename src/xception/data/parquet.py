@@ -19,6 +19,7 @@ from xception.data.source import Item, Lazy
 from xception.data.splits import Split, split_part
 from xception.errors import DecodeError, InputError, XceptionError, first_line
 from xception.extras import require
+from xception.waits import each
 
 PARQUET_SUFFIX = ".parquet"
 
@@ -86,7 +87,7 @@ def parquet_rows(located: list[tuple[Files, str]], name: str, *, labelled: bool 
     paths: list[str | None] = []
     firsts: list[tuple[int, str]] = []
     named: dict[tuple[str, ...], str] = {}
-    for files, file in located:
+    for files, file in each(located, "reading parquet files", len(located)):
         firsts.append((len(paths), file.rpartition("/")[2].removesuffix(PARQUET_SUFFIX)))
         with _opened(files, file) as opened:
             place, before = f"{files.place}/{file}", len(paths)

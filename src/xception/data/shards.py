@@ -23,6 +23,7 @@ from xception.data.splits import Split, split_part
 from xception.data.tars import TarEntry, entries
 from xception.errors import InputError
 from xception.inputs import parse_json
+from xception.waits import each
 
 SHARD_SUFFIX = ".tar"
 COMPRESSED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -97,7 +98,9 @@ def index_shards(located: Iterable[tuple[Files, str]], name: str, *, labelled: b
     shard_of, starts, lengths, stated = array("i"), array("q"), array("q"), StatedClasses()
     copies = CopiedShards()
     others: list[str] = []
-    for number, (found, hidden) in enumerate(_read_through(located, labelled=labelled)):
+    for number, (found, hidden) in enumerate(
+        each(_read_through(located, labelled=labelled), "reading through shards", len(located))
+    ):
         files, shard = located[number]
         stem = shard.removesuffix(SHARD_SUFFIX)
         others += hidden

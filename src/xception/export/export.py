@@ -24,6 +24,7 @@ from xception.forms import FORMS, Form, exportable
 from xception.goldens import images_of, make_goldens
 from xception.identity.identity import with_identity
 from xception.tasks.agreement import data_pixels, probe_pixels
+from xception.waits import counted
 
 PROBES = 14
 """Images of each size to compare on without data."""
@@ -81,7 +82,8 @@ def export_bundle(
         check_opset(options.opset)
     _check_interpreter(form, upstream_python)
     ensure_free_for_bundle(out, overwrite=overwrite)
-    model, files = _convert(bundle, form, options, upstream_python)
+    with counted(f"writing the {to} graph"):
+        model, files = _convert(bundle, form, options, upstream_python)
     with tempfile.TemporaryDirectory() as folder:
         trial = write_bundle(Path(folder) / "trial", model, bundle.labels, files)
         run = runner_of(trial, upstream_python)

@@ -18,6 +18,7 @@ from xception.export.program import TOP_INDICES, TOP_VALUES, Values
 from xception.extras import require
 from xception.metrics import Activation, log_softmax, probabilities
 from xception.tasks.agreement import agreement_of
+from xception.waits import each
 
 TOLERANCES: Mapping[Precision, float] = {"float32": 1e-5, "float16": 2e-2}
 """Largest logit difference over the largest logit. Rounding stays below 1e-6 in float32, where the smallest mistake
@@ -122,7 +123,7 @@ def run_session(exported: Bundle, parent: Bundle, batches: Mapping[str, Pixels])
     """
     found: dict[str, Values] = {}
     with closing(open_session(exported)) as session:
-        for name, pixels in batches.items():
+        for name, pixels in each(batches.items(), "running the graph, batch by batch", len(batches)):
             try:
                 found[name] = cast(GraphSession, session).outputs(pixels)
             except InputError as error:
@@ -142,7 +143,8 @@ def _network_outputs(parent: Bundle, batches: Mapping[str, Pixels], *, class_map
 
     network = build(parent.model.network.architecture(), parent.tensors()).eval()
     with torch.inference_mode():
-        return {name: _outputs(network, torch.from_numpy(pixels), class_maps) for name, pixels in batches.items()}
+        rows = each(batches.items(), "running the weights, batch by batch", len(batches))
+        return {name: _outputs(network, torch.from_numpy(pixels), class_maps) for name, pixels in rows}
 
 
 def _outputs(network: Any, pixels: Any, class_maps: bool) -> Values:

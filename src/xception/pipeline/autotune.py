@@ -33,6 +33,7 @@ from xception.outputs import write_file
 from xception.pipeline.lane import Lane, Ready, Scored, prepared
 from xception.pipeline.stream import run_lanes
 from xception.pipeline.timing import interleaved
+from xception.waits import counted
 
 BATCH_SIZES = (1, 8, 32)
 GPU_BATCH_SIZES = (16, 64, 256)
@@ -190,7 +191,9 @@ def _best(bundle: Bundle, ways: Sequence[Way], items: Sequence[Item], mode: Mode
             str(place): partial(_logits, bundle, session, images, way.batch, mode)
             for place, (session, images, way) in enumerate(zip(sessions, given, ways, strict=True))
         }
-        rounds = list(interleaved(trials, warmup=1, repeats=ROUNDS).values())
+        with counted(f"trying {len(ways)} ways to run it, in rounds", 1 + ROUNDS) as advance:
+            measured = interleaved(trials, warmup=1, repeats=ROUNDS, after_round=lambda: advance(1))
+        rounds = list(measured.values())
     first = [trial[0].result[: len(items)] for trial in rounds]
     changes = [_change(first[0], logits) for logits in first]
     rates = [len(images) / min(one.seconds for one in trial) for images, trial in zip(given, rounds, strict=True)]

@@ -12,6 +12,7 @@ from xception.quantize.body import LAYER_TYPES, logits_name
 from xception.quantize.observation import exposed_session
 from xception.quantize.qdq import Scheme, layers, quantize_graph, with_activation
 from xception.quantize.ranges import Range
+from xception.waits import each
 
 ERROR_IMAGES = 16
 """Images on which errors are measured; errors are averages over all positions, so few images suffice."""
@@ -31,7 +32,8 @@ def sensitivity(
     batches, output = list(islice(images, ERROR_IMAGES)), logits_name(model)
     (reference,) = _values(model, [output], batches)
     rows = []
-    for name in layers(model):
+    names = layers(model)
+    for name in each(names, "measuring each layer", len(names)):
         (logits,) = _values(quantize_graph(model, ranges, scheme, only=with_activation(model, name)), [output], batches)
         rows.append(LayerError(name=name, error=_relative(logits, reference)))
     return tuple(sorted(rows, key=lambda row: -row.error))

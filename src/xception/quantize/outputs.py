@@ -16,6 +16,7 @@ from xception.pipeline.lane import Scored
 from xception.tasks.binary import two_classes
 from xception.tasks.compare import MAX_FLIPS, Flip, by_swing, flip
 from xception.tasks.targets import relabelled
+from xception.waits import each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ def model_outputs(engine: Engine, source: Source) -> Outputs:
     bundle = engine.bundle
     check_probabilities(bundle.model.activation)
     items = relabelled(source, bundle.labels.targets(source.classes)) if is_labelled else source
-    outcomes = list(engine.judging().run(items))
+    outcomes = list(each(engine.judging().run(items), f"answering {source.name}", len(source)))
     scored = [outcome for outcome in outcomes if isinstance(outcome, Scored)]
     if not scored:
         raise InputError(f"none of the {len(outcomes)} images of {source.name} can be read; expected at least one")

@@ -47,6 +47,7 @@ from xception.quantize.speed import Int8Speed, int8_speed
 from xception.quantize.tensorrt import check_tensorrt
 from xception.quantize.trained import trained_ranges
 from xception.tasks.agreement import agreement_of
+from xception.waits import counted
 
 ADVICE = "calibrate on other or more images, or allow a larger loss"
 
@@ -221,10 +222,11 @@ def _checked_parent(bundle: Bundle, calibration: Calibration, held_out: Source, 
 def _climb(job: _Job, methods: tuple[Method, ...]) -> list[_Attempt]:
     """One attempt after another, up to the first that passes. In a ladder, a method that cannot be had is noted."""
     attempts: list[_Attempt] = []
-    for method in methods:
+    for number, method in enumerate(methods, 1):
         start = perf_counter()
         try:
-            attempts.append(_attempt(job, method, start))
+            with counted(f"method {number} of up to {len(methods)}: {method}"):
+                attempts.append(_attempt(job, method, start))
         except XceptionError as error:
             if len(methods) == 1:
                 raise

@@ -23,6 +23,7 @@ from xception.errors import CheckFailed, UsageError
 from xception.tasks.agreement import PROBE_BATCH_SIZE, agreement_of, probe_pixels
 from xception.upstream import logits as script
 from xception.upstream.interpreter import run_script
+from xception.waits import counted
 
 RELATIVE_TOLERANCE = 1e-5
 """Largest logit difference over the largest logit. Frameworks differ by less than 1e-6 in float32, and the smallest
@@ -58,7 +59,8 @@ def certify_conversion(conversion: Conversion, *, python: str | None, code: Path
     with tempfile.TemporaryDirectory() as folder:
         sizes = sizes_px(trial.model.network.architecture(), trial.model.preprocess.output_px)
         pixels = {str(px): probe_pixels(trial, SAMPLES, (px, px)) for px in sizes}
-        versions, theirs = _upstream_logits(command, pixels, Path(folder))
+        with counted("running the source's own framework"):
+            versions, theirs = _upstream_logits(command, pixels, Path(folder))
         # A file may hold a network of one size.
         sizes = tuple(px for px in sizes if str(px) in theirs)
         ours = _our_logits(trial, {str(px): pixels[str(px)] for px in sizes})

@@ -8,6 +8,7 @@ from xception.data.source import Item, Lazy, Source
 from xception.errors import DecodeError, InputError
 from xception.machine import cores
 from xception.pipeline.overlap import overlap
+from xception.waits import each
 
 MAX_NAMED_FAULTS = 3
 """Damaged images that a sentence names."""
@@ -16,7 +17,8 @@ MAX_NAMED_FAULTS = 3
 def unreadable(source: Source) -> dict[int, str]:
     """The places of the images that cannot be read, each with the reason; reads every image once."""
     found = overlap(range(len(source)), _checked(source), workers=cores())
-    return {place: fault for place, fault in found if fault}
+    looked = each(found, "reading the training images", len(source))
+    return {place: fault for place, fault in looked if fault}
 
 
 def without(source: Source, faults: Mapping[int, str], on_note: Callable[[str], None]) -> Source:
