@@ -87,7 +87,7 @@ def test_an_unknown_recipe_key_is_named_with_the_nearest(capsys: pytest.CaptureF
     out = tmp_path / "run"
     text = complaint(capsys, 2, "train", "digits", "--set", "optim.lrr=0.1", "--out", out)
     assert "'lrr'" in text
-    assert "did you mean lr" in text
+    assert "did you mean optim.lr" in text
     assert not out.exists()
 
 

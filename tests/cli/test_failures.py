@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from xception.cli.app import COMMANDS, run
-from xception.cli.failures import EXIT_FAULT, EXIT_INTERRUPTED, VERBS_ELSEWHERE, ending_of
+from xception.cli.app import run
+from xception.cli.failures import EXIT_FAULT, EXIT_INTERRUPTED, ending_of
 from xception.errors import CheckFailed, DecodeError, UnknownName
 
 
@@ -52,7 +52,7 @@ def test_an_unforeseen_error_is_one_printable_sentence_and_no_verdict(
         (("predct", "a"), "did you mean predict?"),
         (("classify", "a"), "did you mean predict?"),
         (("data", "chek"), "did you mean data check?"),
-        (("nonsense",), "expected one of list, info, convert"),
+        (("nonsense",), "expected one of demo, list, info, predict"),
         (("photo.jpg",), "xception predict keras_xception.imagenet photo.jpg"),
         (("predict", "photo.jpg"), "xception predict keras_xception.imagenet photo.jpg"),
         (("predict", "photo.jpg", "a-model"), "xception predict a-model photo.jpg"),
@@ -71,8 +71,3 @@ def test_what_was_meant_is_suggested(
     (tmp_path / "folder").mkdir()
     assert run(list(words)) == 2
     assert suggested in capsys.readouterr().err
-
-
-def test_every_verb_that_is_suggested_exists() -> None:
-    assert set(VERBS_ELSEWHERE.values()) <= set(COMMANDS)
-    assert not set(VERBS_ELSEWHERE) & set(COMMANDS)

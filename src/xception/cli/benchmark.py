@@ -11,7 +11,7 @@ from cyclopts import Parameter, Token
 
 from xception.backends.base import installed
 from xception.cli.engine import DEFAULT_RUNTIME, RuntimeOptions
-from xception.cli.models import open_model
+from xception.cli.models import check_order, open_model
 from xception.cli.options import Html, Json, ModelOption, NoVerify, VendorOption, page_packages
 from xception.cli.origin import made_here
 from xception.cli.output import explain, percent, print_facts, print_json, print_line, print_rows, say
@@ -133,6 +133,7 @@ def benchmark(
     """
     output.check()
     runtime.check()
+    check_order("benchmark", model, *([data] if data else []))
     if extras.self_audit or extras.is_race:
         require_enough_rounds(rounds.repeats)
     require_all(*_packages(model, data, runtime, extras), *page_packages(output.html))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from xception.cli.models import open_model
+from xception.cli.models import check_order, open_model
 from xception.cli.options import Data, MaxFailed, ModelOption, NoVerify, Out, Unlabelled, check_failed
 from xception.cli.output import Watched, print_facts, say
 from xception.cli.progress import progress_bar
@@ -34,6 +34,7 @@ def data_inputs(
 
     Args:
     """
+    check_order("data inputs", model, data)
     require_all(*packages_for(data))
     opened = open_model(model, verify=not no_verify)
     source = image_files([data]) if unlabelled else open_source(data)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
-from xception.cli.models import open_model
+from xception.cli.models import check_order, open_model
 from xception.cli.options import Data, Json, ModelOption, NoVerify, Unlabelled
 from xception.cli.origin import made_here
 from xception.cli.output import Watched, percent, points, print_json, print_rows, say
@@ -45,6 +45,7 @@ def data_parity(
             table shows without this option, crop_pct=FRACTION, published weights, a bundle, or a JSON file with a
             preprocessing or vdsp_params (default: all names).
     """
+    check_order("data parity", model, data)
     require_all(*packages_to_run(model, engine.backend), *packages_for(data))
     opened = open_model(model, verify=not no_verify)
     own = opened.model.preprocess

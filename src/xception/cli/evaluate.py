@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from xception.bundle import Bundle
 from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions
 from xception.cli.evaluation_gates import NO_GATES, EvaluationGates
-from xception.cli.models import open_model
+from xception.cli.models import check_order, open_model
 from xception.cli.options import (
     Csv,
     Html,
@@ -169,6 +169,7 @@ def evaluate(
         return
     check_at_least_one(top=scoring.top)
     engine.check()
+    check_order("evaluate", model, data)
     require_all(
         *packages_to_run(model, engine.backend),
         *packages_for(data),

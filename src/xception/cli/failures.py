@@ -1,15 +1,12 @@
 """The sentence and the exit code of everything that can end a command early."""
 
 import errno
-import shlex
 from collections.abc import Sequence
-from difflib import get_close_matches
-from pathlib import Path
 from typing import NamedTuple
 
-from cyclopts import CycloptsError, UnknownCommandError
+from cyclopts import CycloptsError
 
-from xception.data.files import is_image
+from xception.cli.suggestions import explained
 from xception.errors import EnvironmentFault, UsageError, XceptionError
 from xception.extras import broken_package, missing_extra
 
@@ -25,37 +22,6 @@ MAX_MESSAGE_CHARACTERS = 300
 """Characters that are shown of the message of an unforeseen error."""
 
 
-VERBS_ELSEWHERE = {
-    "classify": "predict",
-    "infer": "predict",
-    "run": "predict",
-    "label": "predict",
-    "test": "evaluate",
-    "eval": "evaluate",
-    "validate": "evaluate",
-    "score": "evaluate",
-    "fit": "train",
-    "finetune": "train",
-    "import": "convert",
-    "load": "convert",
-    "speed": "benchmark",
-    "bench": "benchmark",
-    "time": "benchmark",
-    "diff": "compare",
-    "show": "info",
-    "inspect": "info",
-    "describe": "info",
-    "models": "list",
-    "ls": "list",
-    "calibrate": "quantize",
-    "int8": "quantize",
-    "server": "serve",
-    "check": "data check",
-    "prepare": "data prepare",
-}
-"""Verbs by the names that similar tools have for them."""
-
-
 class Ending(NamedTuple):
     """The way a command ends: what is said on stderr, and its exit code."""
 
@@ -67,10 +33,8 @@ def ending_of(error: BaseException, arguments: Sequence[str], verbs: Sequence[st
     """The ending that an error makes; `arguments` are the command's own, `verbs` all that there are."""
     if isinstance(error, XceptionError):
         return Ending(str(error), error.exit_code)
-    if isinstance(error, UnknownCommandError) and error.unused_tokens:
-        return Ending(_no_verb(error.unused_tokens[0], arguments, verbs), UsageError.exit_code)
     if isinstance(error, CycloptsError):
-        return Ending(str(error), UsageError.exit_code)
+        return Ending(explained(error, arguments, verbs), UsageError.exit_code)
     if isinstance(error, KeyboardInterrupt):
         return Ending(str(error) or "interrupted; nothing half-written was left behind", EXIT_INTERRUPTED)
     if isinstance(error, ModuleNotFoundError) and (missing := missing_extra(error)):
@@ -83,22 +47,6 @@ def ending_of(error: BaseException, arguments: Sequence[str], verbs: Sequence[st
             EnvironmentFault.exit_code,
         )
     return _of_system(error) if isinstance(error, OSError) else _unforeseen(error, arguments)
-
-
-def _no_verb(word: str, arguments: Sequence[str], verbs: Sequence[str]) -> str:
-    """The sentence on a word in the place of a verb: the verb that was meant, if it can be told, and all that exist."""
-    if Path(word).is_file() and is_image(word):
-        return f"{word} is an image, not a verb; to classify it: {_shell('predict', 'keras_xception.imagenet', word)}"
-    if Path(word).exists():
-        return f"{word} is a path, not a verb; to see what it is: {_shell('info', word)}"
-    given = " ".join(arguments[: arguments.index(word) + 1]) if word in arguments else word
-    near = VERBS_ELSEWHERE.get(word) or next(iter(get_close_matches(given, verbs, n=1, cutoff=0.6)), None)
-    meant = f"did you mean {near}? " if near else ""
-    return f"no verb is called {given!r}; {meant}expected one of {', '.join(verbs)}"
-
-
-def _shell(*words: str) -> str:
-    return shlex.join(["xception", *words])
 
 
 def _of_system(error: OSError) -> Ending:

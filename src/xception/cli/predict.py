@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from xception.bundle import Bundle
 from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions, noting_damage
-from xception.cli.models import open_model
+from xception.cli.models import check_order, open_model
 from xception.cli.options import (
     Csv,
     Json,
@@ -90,8 +90,8 @@ def predict(
     if shards.finish and out and not model:
         _check_shards(finish_shards(out), max_failed)
         return
-    model = _check_order(model, sources)
-    _check(sources, vendor, out, one_form=json + csv + bool(out), logits=logits, top=top, threshold=threshold)
+    model = _named(model, sources)
+    _check(vendor, out, one_form=json + csv + bool(out), logits=logits, top=top, threshold=threshold)
     folder = out if out and not vendor and is_folder_of_shards(out) else None
     table = Path(out) if out and not vendor and not folder else None
     _require(model, engine, sources, table, shards, folder)
@@ -122,11 +122,11 @@ def _opened(model: str, threshold: float | None, *, verify: bool) -> Bundle:
     return opened
 
 
-def _check_order(model: str | None, sources: tuple[str, ...]) -> str:
+def _named(model: str | None, sources: tuple[str, ...]) -> str:
     """The model; an image in its place is refused.
 
     Raises:
-        UsageError: there is none, or the first operand is an image.
+        UsageError: there is none, the first operand is an image, or no images are named.
     """
     if model is None:
         raise UsageError("no model was named; expected a model, and images after it")
@@ -135,6 +135,10 @@ def _check_order(model: str | None, sources: tuple[str, ...]) -> str:
         raise UsageError(
             f"{model} is an image, and the model comes first: {command('predict', *first, model, *others)}"
         )
+    check_order("predict", model, *sources)
+    if not sources:
+        example = command("predict", model, "photo.jpg")
+        raise UsageError(f"no images were named; expected files or folders after the model: {example}")
     return model
 
 
@@ -173,7 +177,6 @@ def _writer(bundle: Bundle, source: Source, *, json: bool, csv: bool) -> Callabl
 
 
 def _check(
-    sources: tuple[str, ...],
     vendor: str | None,
     out: str | None,
     *,
@@ -185,14 +188,9 @@ def _check(
     """Refuse what cannot be meant, before any work is done.
 
     Raises:
-        UsageError: no images, several forms of the result, or options without what they are for.
+        UsageError: several forms of the result, or options without what they are for.
     """
     check_at_least_one(top=top)
-    if not sources:
-        raise UsageError(
-            "no images were named; expected files or folders after the model, as in "
-            "xception predict keras_xception.imagenet photo.jpg"
-        )
     if one_form > 1:
         raise UsageError("--json, --csv and --out exclude one another; choose one")
     if vendor and out is None:

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -16,7 +16,6 @@ from xception import inputs
 from xception.arch.variants import architecture
 from xception.convert.defaults import default_preprocess, with_channels
 from xception.data.augment import Augment
-from xception.data.hold_out import HoldOut
 from xception.errors import InputError, UnknownName, UsageError
 from xception.preprocess import Preprocess
 from xception.train.figures import Figure
@@ -36,6 +35,9 @@ from xception.train.settings import (
     ScheduleSettings,
     Settings,
 )
+
+MAX_SUGGESTED = 3
+"""Settings that are suggested for an unknown one."""
 
 CHANNELS = {"gray": 1, "rgb": 3, "bgr": 3}
 
@@ -296,10 +298,27 @@ def _explain(name: str, document: dict[str, Any], message: str) -> UsageError:
     if "unknown field" not in message:
         return UsageError(f"recipe {name}: {message}")
     key = message.split("`")[1]
-    groups: list[type[msgspec.Struct]] = [Augment, Preprocess, HoldOut, *Settings.__subclasses__()]
-    near = get_close_matches(key, {field for group in groups for field in group.__struct_fields__}, n=2)
+    near = settings_like(key)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     return UsageError(f"recipe {name}: unknown key {key!r} ({message}){hint}")
+
+
+def settings_like(key: str) -> tuple[str, ...]:
+    """The settings whose own name is a key, whatever group they are in, or else those whose name is like it."""
+    names = list(_setting_names(Recipe))
+    leaves = {name.rpartition(".")[2] for name in names}
+    near = [key] if key in leaves else get_close_matches(key, leaves, n=2)
+    return tuple(name for leaf in near for name in names if name.rpartition(".")[2] == leaf)[:MAX_SUGGESTED]
+
+
+def _setting_names(kind: type[msgspec.Struct], group: str = "") -> Iterator[str]:
+    """The names that `--set` takes, with dots between a group and what is in it."""
+    for field in msgspec.structs.fields(kind):
+        yield f"{group}{field.name}"
+        # What a group may be is named by its type, or by those of a union; lists of groups are set as a whole.
+        for inner in (field.type, *(get_args(field.type) if get_origin(field.type) is not tuple else ())):
+            if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+                yield from _setting_names(inner, f"{group}{field.name}.")
 
 
 def _value(document: Any, path: str) -> Any:
