@@ -3,9 +3,12 @@ import re
 import pytest
 from cyclopts.help import HelpEntry
 
+from tests.cli.test_progress import COLOURS, terminal
 from tests.rules.test_options import all_options
-from xception.cli.app import run
+from xception.cli.app import COMMANDS, LIFE_STAGES, run
 from xception.cli.help import TOPICS, grouped
+
+STAGE_WORDS = " ".join(LIFE_STAGES.values()).split()
 
 
 def test_flags_do_not_say_that_they_are_off(
@@ -18,6 +21,28 @@ def test_flags_do_not_say_that_they_are_off(
     assert "default: False" not in shown
     assert run(["data", "check", "--help"]) == 0
     assert "default: ()" not in capsys.readouterr().out
+
+
+def test_verbs_are_listed_by_stages_of_a_models_life(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    headings = re.findall(r"^╭─ (.+?) ─", shown, re.MULTILINE)
+    assert headings == [*LIFE_STAGES, "Options"]
+    assert [word for word in re.findall(r"^│ ([a-z-]+) ", shown, re.MULTILINE) if word[0] != "-"] == STAGE_WORDS
+
+
+def test_every_verb_stands_in_one_stage_in_its_order() -> None:
+    assert list(dict.fromkeys(name.split()[0] for name in COMMANDS)) == STAGE_WORDS
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_help_heeds_no_color(no_color: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", no_color)
+    with terminal(monkeypatch, "stdout") as end:
+        assert run(["predict", "--help"]) == 0
+        shown = end()
+    assert "Usage: xception predict" in shown
+    assert any(code in shown for code in COLOURS) is not bool(no_color)
 
 
 def test_the_options_of_a_long_verb_are_in_groups_and_the_needed_ones_come_first(

@@ -7,9 +7,9 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
 from xception.cli.failures import UNWRITABLE, ending_of
 from xception.cli.help import Formatter, usage
@@ -28,29 +28,39 @@ class Verb(NamedTuple):
 
 
 COMMANDS = {
+    "demo": Verb("xception.cli.demo:demo", "Run the whole life cycle on real images and write a report."),
     "list": Verb("xception.cli.list:list_variants", "Show all variants and published weights."),
     "info": Verb("xception.cli.info:info", "Say what a variant, published weights, a bundle or any file is."),
+    "predict": Verb("xception.cli.predict:predict", "Classify images."),
     "convert": Verb("xception.cli.convert:convert", "Make a bundle of any checkpoint."),
     "adopt": Verb("xception.cli.adopt:adopt", "Make a bundle of a graph that somebody else exported."),
+    "data check": Verb("xception.cli.data_check:data_check", "Find broken files, copies, leaks and wrong labels."),
+    "data prepare": Verb("xception.cli.data_prepare:data_prepare", "Sort ImageNet, or draw images to calibrate on."),
+    "data parity": Verb("xception.cli.data_parity:data_parity", "Measure what another preprocessing does to a model."),
+    "data inputs": Verb("xception.cli.data_inputs:data_inputs", "Write a data set as input files of vendors' tools."),
     "train": Verb("xception.cli.train:train", "Train a network from a recipe, or continue a killed run."),
     "evaluate": Verb("xception.cli.evaluate:evaluate", "Measure accuracy on labelled images."),
     "compare": Verb("xception.cli.compare:compare", "Say on the same images whether one model is as good as another."),
-    "predict": Verb("xception.cli.predict:predict", "Classify images."),
     "export": Verb("xception.cli.export:export", "Write a bundle in another form, with proof of its logits."),
     "quantize": Verb("xception.cli.quantize:quantize", "Make an int8 model that keeps its accuracy, or refuse."),
     "benchmark": Verb("xception.cli.benchmark:benchmark", "Measure how fast a bundle runs here."),
     "serve": Verb("xception.cli.serve:serve", "Answer over HTTP, for programs and for photos."),
     "serve-key": Verb("xception.cli.serve_key:serve_key", "Make a key for those who may ask a server."),
     "oip-check": Verb("xception.cli.oip_check:oip_check", "Check a server of the Open Inference Protocol."),
-    "data prepare": Verb("xception.cli.data_prepare:data_prepare", "Sort ImageNet, or draw images to calibrate on."),
-    "data inputs": Verb("xception.cli.data_inputs:data_inputs", "Write a data set as input files of vendors' tools."),
-    "data check": Verb("xception.cli.data_check:data_check", "Find broken files, copies, leaks and wrong labels."),
-    "data parity": Verb("xception.cli.data_parity:data_parity", "Measure what another preprocessing does to a model."),
     "prove": Verb("xception.cli.prove:prove", "Say whether something is the model that a bundle holds."),
     "sign": Verb("xception.cli.sign:sign", "Sign a bundle with a key."),
     "verify": Verb("xception.cli.verify:verify_bundle", "Say whether the owner of a key has signed a bundle as it is."),
-    "demo": Verb("xception.cli.demo:demo", "Run the whole life cycle on real images and write a report."),
 }
+"""All verbs in the order in which a model's life comes to them."""
+
+LIFE_STAGES = {
+    "First steps": "demo list info predict",
+    "Models from elsewhere": "convert adopt",
+    "Training and accuracy": "data train evaluate compare",
+    "Deployment": "export quantize benchmark serve serve-key oip-check",
+    "Proof": "prove sign verify",
+}
+"""Headings in the list of verbs, each with the first words of its verbs."""
 
 GROUPS = {"data": "Prepare data sets, and find what is wrong with them."}
 """Verbs of two words by their first; the second word's function is in `COMMANDS` under both."""
@@ -76,6 +86,7 @@ def build_app(tokens: Sequence[str] = ()) -> App:
         version_flags=("--version", "-V"),
         help_formatter=Formatter(),
         help_format="markdown",
+        group_commands=Group("Commands", sort_key=len(LIFE_STAGES)),
         help_epilogue=EPILOGUE,
         default_parameter=Parameter(negative=()),
         result_action="return_value",
@@ -83,7 +94,12 @@ def build_app(tokens: Sequence[str] = ()) -> App:
     )
     app.register_install_completion_command(help="Let the shell complete verbs and options.", sort_key=len(COMMANDS))
     order = list(dict.fromkeys(name.split()[0] for name in COMMANDS))
-    groups = {name: App(name=name, help=text, sort_key=order.index(name)) for name, text in GROUPS.items()}
+    stages = [(Group(title, sort_key=place), words.split()) for place, (title, words) in enumerate(LIFE_STAGES.items())]
+    stage_of = {word: stage for stage, words in stages for word in words}
+    groups = {
+        name: App(name=name, help=text, group=stage_of[name], sort_key=order.index(name))
+        for name, text in GROUPS.items()
+    }
     for group in groups.values():
         app.command(group)
     for name, verb in COMMANDS.items():
@@ -92,7 +108,10 @@ def build_app(tokens: Sequence[str] = ()) -> App:
         is_asked_for = list(tokens[: len(words)]) == words
         text = {} if is_asked_for else {"help": verb.help}
         parent = groups.get(words[0], app)
-        parent.command(verb.function, name=words[-1], sort_key=order.index(words[0]), **text)
+        options: dict[str, Any] = {"sort_key": order.index(words[0]), **text}
+        if parent is app:
+            options["group"] = stage_of[name]
+        parent.command(verb.function, name=words[-1], **options)
         if is_asked_for and "--help" in tokens:
             parent[words[-1]].usage = f"Usage: {usage(name, parent[words[-1]])}\n"
     return app
