@@ -63,8 +63,9 @@ def test_a_module_is_proposed_as_one_that_was_started_as_such(
     assert answer(invocation.own_program(), "list") == "python -m xception list"
 
 
-def test_a_library_of_another_program_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/jupyter"])
+@pytest.mark.parametrize("other", ["/usr/bin/jupyter", "/somewhere/pytest/__main__.py"])
+def test_a_library_of_another_program_names_the_command(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [other])
     assert invocation.own_program() == ("xception",)
 
 

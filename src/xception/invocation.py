@@ -17,7 +17,8 @@ def own_program() -> tuple[str, ...]:
     called = Path(sys.argv[0])
     if called.stem == PROGRAM_NAME:
         return (PROGRAM_NAME,) if _is_found(PROGRAM_NAME, called) else (sys.argv[0],)
-    return (*python(), "-m", PROGRAM_NAME) if called.name == "__main__.py" else (PROGRAM_NAME,)
+    is_module = (called.parent.name, called.name) == (PROGRAM_NAME, "__main__.py")
+    return (*python(), "-m", PROGRAM_NAME) if is_module else (PROGRAM_NAME,)
 
 
 def python() -> tuple[str, ...]:

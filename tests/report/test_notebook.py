@@ -143,6 +143,26 @@ def test_a_benchmark_draws_the_chart_of_its_page() -> None:
     assert measured().plot().__html__() in render_benchmark(measured())
 
 
+def test_a_check_draws_the_images_of_each_class() -> None:
+    svg = checked().plot()._repr_svg_()
+    assert all(f">{name}<" in svg for name in ("ant", "bee"))
+    many = msgspec.structs.replace(checked(), classes={f"class {number}": 1 + number for number in range(60)})
+    assert "median, 31" in many.plot()._repr_svg_()
+    with pytest.raises(UsageError, match="no image of these data has a class"):
+        msgspec.structs.replace(checked(), classes={}).plot()
+
+
+def test_a_quantization_draws_its_methods_against_the_gate_and_its_layers() -> None:
+    svg = RESULT.plot()._repr_svg_()
+    assert all(f">{trial.method}<" in svg for trial in RESULT.trials if trial.verdict)
+    assert "largest loss that passes" in svg
+    assert "Error by layer" in RESULT.plot("layers")._repr_svg_()
+    with pytest.raises(UsageError, match="no figures for a chart of 'layers'"):
+        msgspec.structs.replace(RESULT, layers=()).plot("layers")
+    with pytest.raises(UsageError, match="no figures for a chart of 'methods'"):
+        msgspec.structs.replace(RESULT, trials=()).plot()
+
+
 def test_a_history_shows_its_epochs_and_is_a_table_of_them_and_curves() -> None:
     history = History(training_log(3))
     shown = history._repr_html_()

@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 import msgspec
 import numpy as np
 
+from xception.charts import Chart
+from xception.checks.charts import class_sizes
 from xception.checks.findings import FINDING_KINDS, ORDER, Finding, Severity, finding
 from xception.checks.inspection import Inspection, inspect
 from xception.data.inventory import EMPTY, Inventory, inventory_of
 from xception.data.look_alikes import Fingerprint, image_fingerprint, look_alikes
 from xception.data.source import Item, Source, Target, indices_of
-from xception.errors import DecodeError
+from xception.errors import DecodeError, UsageError
 from xception.pipeline.cores import Cores
 from xception.pipeline.overlap import overlap
 from xception.tables import ResultTable, TableResult
@@ -79,6 +81,16 @@ class Check(TableResult, msgspec.Struct, frozen=True, kw_only=True):
             for path in each.paths
         ]
         return ResultTable(("finding", "kind", "severity", "path", "detail"), rows)
+
+    def plot(self) -> Chart:
+        """The number of images of each class.
+
+        Raises:
+            UsageError: no image has a class.
+        """
+        if not any(self.classes.values()):
+            raise UsageError("no image of these data has a class, so that there are no classes to plot; see `counts`")
+        return class_sizes(self.classes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,14 @@
 """The record of a quantization: every method that was tried, the gate's verdict on it, and the outcome."""
 
+from typing import Literal
+
 import msgspec
 
-from xception.errors import CheckFailed
+from xception.charts import Chart
+from xception.errors import CheckFailed, UsageError
 from xception.forms import Form
 from xception.quantize.calibration import Provenance
+from xception.quantize.charts import layer_error_chart, method_differences
 from xception.quantize.gate import Verdict
 from xception.quantize.ladder import Method
 from xception.quantize.layers import LayerError
@@ -82,6 +86,29 @@ class Quantization(TableResult, msgspec.Struct, frozen=True, kw_only=True):
         """A row for each method: fractions, seconds, and the size in bytes."""
         columns = ("method", "passed", "top1", "difference", "top1_agreement", "logit_error", "seconds", "size_bytes")
         return ResultTable(columns, list(map(_trial_row, self.trials)))
+
+    def plot(self, of: Literal["methods", "layers"] = "methods") -> Chart:
+        """A chart of what int8 changes.
+
+        Args:
+            of: `methods`, the change of accuracy by each method that was tried, against the gate; or `layers`, the
+                error of each layer of the chosen graph.
+
+        Raises:
+            UsageError: the quantization has no such figures: no labels, or a graph whose layers are not known.
+        """
+        verdicts: dict[str, Verdict] = {trial.method: trial.verdict for trial in self.trials if trial.verdict}
+        changes = {method: verdict.difference for method, verdict in verdicts.items() if verdict.difference}
+        if of == "methods" and changes:
+            return method_differences(changes, next(iter(verdicts.values())).tolerance)
+        if of == "layers" and self.layers:
+            return self.layer_chart()
+        raise UsageError(f"this quantization has no figures for a chart of {of!r}; see `displayed()` for those it has")
+
+    def layer_chart(self) -> Chart:
+        """The error of each layer, and that of the logits with only that layer in int8 where it was measured."""
+        layers, single = ({row.name: row.error for row in rows} for rows in (self.layers, self.sensitivity))
+        return layer_error_chart(layers, single)
 
 
 def _word(trial: Trial) -> str:

@@ -6,7 +6,6 @@ from PIL import Image
 
 from xception.bundle import Bundle
 from xception.intervals import Interval
-from xception.quantize.charts import layer_error_chart
 from xception.quantize.record import Quantization, Trial
 from xception.quantize.speed import Int8Speed
 from xception.report.heading import Card, Heading, origin
@@ -33,7 +32,6 @@ def render_quantization(
     """
     verdict = result.verdict
     parent_top1 = verdict.parent.top1 if verdict else None
-    layers, sensitivity = ({row.name: row.error for row in rows} for rows in (result.layers, result.sensitivity))
     heading = Heading(
         title=f"{parent.model.name} in int8",
         conclusion=" ".join(_conclusion(result)),
@@ -51,7 +49,7 @@ def render_quantization(
         pictures=pictures,
         strips=strips([parent_top1, *map(_top1, result.trials)]),
         ranges=_ranges(result.trials),
-        chart=layer_error_chart(layers, sensitivity) if layers else "",
+        chart=result.layer_chart() if result.layers else "",
     )
 
 

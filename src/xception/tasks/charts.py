@@ -102,9 +102,9 @@ def accuracies(first: "Interval", second: "Interval", difference: "Interval", ma
 
     def draw(figure: "Figure") -> None:
         models, change = figure.subplots(1, 2)
-        _intervals(models, [("first", first), ("second", second)])
+        draw_intervals(models, [("first", first), ("second", second)])
         models.set(title="Top-1 accuracy (%), with 95 % intervals")
-        _intervals(change, [("second less first", difference)])
+        draw_intervals(change, [("second less first", difference)])
         change.axvline(0, color=INK, linewidth=1)
         change.axvline(-100 * margin, color=WARM, linestyle=(0, (3, 2)), linewidth=1.2, label="margin")
         change.set(title="Difference (points)")
@@ -113,7 +113,8 @@ def accuracies(first: "Interval", second: "Interval", difference: "Interval", ma
     return Chart("accuracies", (10, 1.9), draw)
 
 
-def _intervals(axes: "Axes", rows: Sequence[tuple[str, "Interval"]]) -> None:
+def draw_intervals(axes: "Axes", rows: Sequence[tuple[str, "Interval"]]) -> None:
+    """One row for each interval of fractions, in percentages, with its value as a dot."""
     for place, (_, interval) in enumerate(rows):
         axes.plot([100 * interval.low, 100 * interval.high], [place, place], color=BLUE)
         axes.plot([100 * interval.value], [place], "o", color=BLUE)
