@@ -1,6 +1,7 @@
 """Tables at every width: nothing that is read as one is broken across lines."""
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -10,15 +11,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.adoption.graphs import PX, TF2ONNX, write_onnx
 from tests.cli.conftest import Command
+from tests.convert.checkpoints import drawn, write_keras
+from tests.report.pages import form_rows
 from tests.report.test_benchmark import with_all
 from tests.report.test_quantization import RESULT, TRIALS
+from tests.support.keys import write_keys
 from tests.support.samples import write_folder
-from xception.bundle import Bundle
-from xception.cli import benchmark, quantize
+from xception.bundle import Bundle, open_bundle
+from xception.cli import benchmark, demo, quantize
 from xception.cli.layout import fact_lines, table_lines, wrapped
 from xception.cli.output import print_rows
+from xception.demo import DemoResult, FormResult
+from xception.intervals import Interval
 from xception.oip.rules import RULES
+from xception.quantize.speed import Int8Speed
+from xception.signature import sign_bundle
 
 WIDTHS = (80, 120)
 UNIT = re.compile(r"[-+]?[\d.,]*\d(%| (G|ms|MB|GB|s|px|bytes|points))")
@@ -64,7 +73,30 @@ VERBS = {
     "data check": ("data", "check", "FOLDER"),
     "data parity": ("data", "parity", "BUNDLE", "FOLDER", "--preprocess", "nearest,no_norm"),
     "prove": ("prove", "BUNDLE", "--as", "BUNDLE"),
+    "convert": ("convert", "FILE", "--out", "OUT/a"),
+    "adopt": ("adopt", "GRAPH", "--preprocess", f"squash={PX}", "range=0..255", "--out", "OUT/a"),
+    "train": ("train", "digits", "--set", "model.width=0.25", "--dry-run"),
+    "sign": ("sign", "SIGNED", "--private-key", "KEYS/private.pem", "--overwrite"),
+    "verify": ("verify", "SIGNED", "--public-key", "KEYS/public.pem"),
 }
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory, forms: dict[str, Bundle], folder: Path) -> dict[str, Path]:
+    """The files that the commands name, in a folder of a long name."""
+    place = tmp_path_factory.mktemp("a folder with a long name for files of several kinds")
+    write_keys(place)
+    signed = shutil.copytree(forms["onnx"].path, place / "signed")
+    sign_bundle(open_bundle(signed), place / "private.pem")
+    return {
+        "BUNDLE": forms["onnx"].path,
+        "WEIGHTS": forms["weights"].path,
+        "FOLDER": folder,
+        "FILE": write_keras(place / "faces.h5", drawn("mini_xception", width=0.5)),
+        "GRAPH": write_onnx(place / "graph.onnx", TF2ONNX),
+        "KEYS": place,
+        "SIGNED": signed,
+    }
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -73,14 +105,13 @@ def test_no_table_of_a_verb_breaks_what_is_read_as_one(
     verb: str,
     columns: int,
     xception: Command,
-    forms: dict[str, Bundle],
-    folder: Path,
+    places: dict[str, Path],
     tmp_path: Path,
     surroundings: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    places = {"BUNDLE": forms["onnx"].path, "WEIGHTS": forms["weights"].path, "FOLDER": folder, "OUT": tmp_path}
-    words = [re.sub("BUNDLE|WEIGHTS|FOLDER|OUT", lambda name: str(places[name[0]]), word) for word in VERBS[verb]]
+    named = {**places, "OUT": tmp_path}
+    words = [re.sub("|".join(named), lambda name: str(named[name[0]]), word) for word in VERBS[verb]]
     monkeypatch.setitem(surroundings, "COLUMNS", str(columns))
     shown = xception(*words)
     assert shown.stdout, shown.stderr
@@ -101,10 +132,34 @@ def print_conformance() -> None:
     print_rows(("rule", "verdict", "because"), [(name, "kept", rule.words) for name, rule in RULES.items()], prose=True)
 
 
+def print_demo() -> None:
+    forms = tuple(
+        FormResult(
+            name=row.name,
+            path=str(row.bundle.path),
+            form=row.bundle.model.form,
+            precision=row.bundle.model.precision,
+            size_bytes=row.bundle.size_bytes,
+            digest=row.bundle.model.digest,
+            evaluation=row.evaluation,
+            agreement=row.bundle.model.agreement,
+            passed_gate=row.bundle.model.passed_gate,
+            benchmark=msgspec.structs.replace(with_all(), runs=(row.run,)),
+        )
+        for row in form_rows()
+    )
+    ratio = Interval(value=1.25, low=1.21, high=1.3)
+    speed = Int8Speed(parent_backend="onnxruntime", backend="onnxruntime", batch=8, images=64, ratio=ratio)
+    page = "demo/report.html"
+    result = DemoResult(recipe="digits", seconds={}, history=(), forms=forms, int8_speed=speed, report=page)
+    demo._print(result, Path("demo"))
+
+
 PRINTED: dict[str, Callable[[], None]] = {
     "benchmark": lambda: benchmark._print(with_all()),
     "quantize": print_quantization,
     "oip-check": print_conformance,
+    "demo": print_demo,
 }
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.conftest import Command, Completed
 from tests.cli.signalled import after_step
+from tests.cli.test_layout import WIDTHS, broken, without_paths
 from tests.support.samples import HANG_S, write_folder
 from xception.cli import training_display as module
 from xception.cli.app import main
@@ -39,9 +40,21 @@ def uninterrupted(xception: Command, tmp_path_factory: pytest.TempPathFactory) -
     return run
 
 
-def test_a_finished_run_is_not_trained_again(uninterrupted: Path, xception: Command) -> None:
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_a_finished_run_is_not_trained_again_and_its_figures_fit_the_screen(
+    columns: int,
+    uninterrupted: Path,
+    xception: Command,
+    surroundings: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(surroundings, "COLUMNS", str(columns))
     before = (uninterrupted / "bundle" / "model.json").stat().st_mtime_ns
-    assert xception("train", "digits", *SMALL, "--out", uninterrupted, "--resume").returncode == 0
+    done = xception("train", "digits", *SMALL, "--out", uninterrupted, "--resume")
+    assert done.returncode == 0
+    assert "top-1 on digits:validation" in done.stdout
+    shown = done.stdout.replace(str(uninterrupted), "runs/digits")
+    assert broken(without_paths(shown), columns) == []
     assert (uninterrupted / "bundle" / "model.json").stat().st_mtime_ns == before
 
 
