@@ -1,5 +1,6 @@
 # One command per intent. `make demo` and `make test` are all a fresh machine needs; the others are parts of them.
 PYTHON ?= python3
+PYTHONS ?= python3.11 python3.12 python3.13 python3.14
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -158,13 +159,17 @@ gpu-train: $(STAMP)
 pages: $(STAMP)
 	$(BIN)/python -m pages
 
-# The wheel and the source archive, and a try of the wheel in an environment that has nothing else.
+# The wheel and the source archive, and a try of the wheel in environments that have nothing else: one for each Python of
+# PYTHONS that is installed here, and for the one that make uses.
 wheel: $(TOOLS)/.installed
 	rm -rf dist build/wheel-venv
 	$(TOOLS)/bin/python -m build --outdir dist .
-	$(PYTHON) -m venv build/wheel-venv
-	build/wheel-venv/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
-	build/wheel-venv/bin/python tests/try_wheel.py
+	set -e; for python in $(PYTHON) $(PYTHONS); do \
+		$$python --version > /dev/null 2>&1 || { echo "$$python is not installed here: not tried"; continue; }; \
+		$$python -m venv --clear build/wheel-venv; \
+		build/wheel-venv/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl; \
+		build/wheel-venv/bin/python tests/try_wheel.py; \
+	done
 
 # The manual as a site in build/site; a dead link ends it. To read it with its search: python3 -m http.server -d build/site
 docs: $(TOOLS)/.installed

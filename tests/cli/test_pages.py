@@ -6,10 +6,12 @@ tests/cli/test_storage_pages.py runs those that need an object storage.
 
 import csv
 import io
+import re
 import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import msgspec
@@ -105,6 +107,20 @@ def test_the_readme_begins_with_one_line_from_a_name_to_a_label(
 
 def test_the_readme_has_commands() -> None:
     assert len(xception_commands(PAGES["README.md"])) >= 8
+
+
+def outputs(page: Path) -> list[str]:
+    """The files and folders that the commands and programs of a page write."""
+    text = "".join(blocks(page, "sh") + blocks(page, "python"))
+    return re.findall(r"""(?:--(?:out|html)\s+|out="|write\("|export\("\w+", ")([^\s"]+)""", text)
+
+
+def test_what_the_first_pages_write_in_a_clone_is_not_offered_to_git() -> None:
+    patterns = [line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines() if line.startswith("/")]
+    first = ["README.md", *(name for name in PAGES if name.startswith("docs/tutorials/"))]
+    written = {place.partition("/")[0] for name in first for place in outputs(PAGES[name])}
+    assert {"runs", "digits-int8", "flowers.html", "labels.csv", "confusion.svg"} < written
+    assert {place for place in written if not any(fnmatch(place, pattern) for pattern in patterns)} == set()
 
 
 @pytest.mark.parametrize("name", LOCAL)
