@@ -35,7 +35,7 @@ class FileHash(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def hash_of(content: bytes | memoryview, name: str = "a file") -> FileHash:
-    """The identity of a file with this content; its name is for whoever waits."""
+    """The identity of a file with this content; its name is shown while it is hashed."""
     running = hashlib.sha256()
     with counted(f"hashing {name}", len(content), "bytes") as advance, memoryview(content) as data:
         for start in range(0, len(content), HASHED_AT_ONCE_BYTES):

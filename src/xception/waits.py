@@ -1,4 +1,4 @@
-"""Waits of more than a moment: what is done, and how far it is, told to whoever shows it; to nobody by default."""
+"""Waits of more than a moment: what is done, and how far it is, told to the function that shows it, if there is one."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
