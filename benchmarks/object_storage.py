@@ -3,11 +3,10 @@
     python -m benchmarks.object_storage [--server moto] [--latency-ms 20] [--images 4096] [--rounds 5] [--out PLACE]
 
 The storage is an S3 server in a process of its own on this machine, so that it shares the cores with the pipeline. A
-storage on another machine does not: `quick` (see `object_server.py`) costs a tenth of a millisecond of processor time
-per object, and `moto`, the complete server that the tests have, several milliseconds, which is more than decoding
-takes. Both ways open the data, read, decode and classify all of them, in turn, in several rounds; the ratio is the
-median of the rounds' own, with the lowest and the highest. Processor time is that of the pipeline's process and of the
-server's.
+storage on another machine does not: `quick` (see `object_server.py`) takes a quarter of a millisecond of processor time
+per object; `moto` is the complete server that the tests have. Both ways open the data, read, decode and classify all of
+them, in turn, in several rounds; the ratio is the median of the rounds' own, with the lowest and the highest. Processor
+time is that of the pipeline's process and of the server's.
 """
 
 import argparse

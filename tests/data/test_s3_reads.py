@@ -49,6 +49,31 @@ def test_every_name_is_read_by_one_of_them(name: str, bucket: str) -> None:
     assert RemoteFiles(bucket).read(name) == name.encode() + CONTENT
 
 
+def test_the_objects_below_a_folder_are_listed_as_s3fs_lists_them(s3_server: S3Server) -> None:
+    fs, root = filesystem(s3_server.bucket("lists"), "write to")
+    for name in (
+        "a/b.png",
+        "a/c/100%.png",
+        "a/c/ä +.png",
+        "ab.png",
+        "a b/d.png",
+        *(f"many/{n}.png" for n in range(60)),
+    ):
+        fs.pipe_file(f"{root}/{name}", b"x")
+    for folder in ("", "/a", "/a/", "/a b", "/many"):
+        fs.invalidate_cache()
+        found, direct = S3Reads(fs).paths(root + folder), S3Reads(fs).entries(root + folder)
+        assert found == set(fs.find(root + folder))
+        rows = fs.ls(root + folder, detail=True)
+        assert direct == {row["name"] + "/" * (row["type"] == "directory") for row in rows}
+        assert found
+    assert S3Reads(fs).paths(f"{root}/none") is S3Reads(fs).entries(f"{root}/none") is None
+    fs.pipe_file(f"{root}/a/c/", b"")
+    assert S3Reads(fs).paths(f"{root}/a") is None
+    assert S3Reads(fs).entries(f"{root}/a/c") is None
+    assert list(RemoteFiles(f"s3://{root}/a").names()) == ["b.png", "c/100%.png", "c/ä +.png"]
+
+
 def test_what_fails_again_and_again_is_not_tried_any_more(bucket: str) -> None:
     quick, root = reads(bucket)
     for _ in range(MAX_FAILURES_IN_A_ROW - 1):

@@ -45,14 +45,19 @@ class Request:
     end: int
     stored: Stored
     found: "Future[bytes]" = field(default_factory=Future)
+    came: int | None = None
+    """The bytes that came."""
 
     @property
     def size(self) -> int | None:
         """The bytes that it brings; None while they are unknown."""
-        if self.stored.length is not None:
-            return self.stored.length
-        is_there = self.found.done() and not self.found.cancelled() and self.found.exception() is None
-        return len(self.found.result()) if is_there else None
+        return self.came if self.stored.length is None else self.stored.length
+
+    def fetch(self) -> bytes:
+        """Ask for the part."""
+        content = self.stored()
+        self.came = len(content)
+        return content
 
     def joined(self, stored: Stored) -> bool:
         """Grow by the next image, if it lies behind the others and they may be fetched in one piece."""
@@ -134,6 +139,6 @@ class ReadAhead:
                 break
         if request is None:
             return False
-        request.found = self._threads.submit(request.stored)
+        request.found = self._threads.submit(request.fetch)
         self._begun.append(request)
         return True

@@ -122,14 +122,19 @@ class RemoteFiles:
 
     def entries(self, folder: str = "") -> set[str]:
         path = self._path(folder).rstrip("/") + "/" * self._is_web
-        rows = _asked(f"{self.place}/{folder}", lambda: self._fs.ls(path, detail=True))
-        found = {self._name(row["name"]) + "/" * (row["type"] == "directory") for row in rows}
+        paths = self._quick.entries(path) if self._quick else None
+        if paths is None:
+            rows = _asked(f"{self.place}/{folder}", lambda: self._fs.ls(path, detail=True))
+            paths = {row["name"].rstrip("/") + "/" * (row["type"] == "directory") for row in rows}
+        found = {self._name(path) + "/" * path.endswith("/") for path in paths}
         return {name.removeprefix(folder) for name in found if name.startswith(folder) and name != folder}
 
     def names(self, folder: str = "") -> Iterator[str]:
         path = self._path(folder).rstrip("/") + "/" * self._is_web
-        found = _asked(f"{self.place}/{folder}", lambda: self._fs.find(path))
-        names = (self._name(path) for path in found if not path.endswith("/"))
+        paths = self._quick.paths(path) if self._quick else None
+        if paths is None:
+            paths = set(_asked(f"{self.place}/{folder}", lambda: self._fs.find(path)))
+        names = (self._name(path) for path in paths if not path.endswith("/"))
         return iter(sorted(names, key=lambda name: name.split("/")))
 
     def size(self, name: str) -> int:
@@ -142,7 +147,9 @@ class RemoteFiles:
         path = self._path(name)
         if self._quick and (found := self._quick.read(path)) is not None:
             return found
-        return bytes(_asked(f"{self.place}/{name}", lambda: self._fs.cat_file(path)))
+        # Unless it is told to send one request, s3fs first asks for the size.
+        options = {"max_concurrency": 1} if self._quick else {}
+        return bytes(_asked(f"{self.place}/{name}", lambda: self._fs.cat_file(path, **options)))
 
     def span(self, name: str, start: int, length: int) -> bytes:
         if not length:
