@@ -20,6 +20,16 @@ CONFIDENCE_BINS = 15
 """Bins of the calibration error, as many as Guo et al. (2017) use."""
 
 
+SKEWED_FROM = 2.0
+"""Images of the most frequent class per image of the rarest from which on a data set counts as skewed."""
+
+
+def is_skewed(class_counts: IntArray) -> bool:
+    """Tell whether some class is so frequent that plain accuracy says little of the rare ones."""
+    present = class_counts[class_counts > 0]
+    return len(present) > 1 and bool(present.max() >= SKEWED_FROM * present.min())
+
+
 def log_softmax(logits: FloatArray) -> NDArray[np.float64]:
     """Natural logarithms of the class probabilities, (N, K), in float64."""
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)

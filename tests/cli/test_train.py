@@ -205,3 +205,16 @@ def test_a_folder_of_photos_is_trained_on_with_the_reasons_said(
         assert said in result.stderr
     assert "next: xception evaluate runs/cats/bundle " in result.stderr
     assert (tmp_path / "runs" / "cats" / "bundle" / "model.json").exists()
+    assert "balanced accuracy" not in result.stdout
+
+
+def test_a_run_on_skewed_photos_says_how_the_rarest_class_fares(
+    xception: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photos = write_folder(tmp_path / "cats", 5, ("tiger",))
+    write_folder(photos, 40, ("tabby",))
+    result = xception("train", photos, "--set=epochs=1", "--set=model.width=0.25")
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^balanced accuracy +\d+\.\d\d%$", result.stdout, re.MULTILINE)
+    assert re.search(r"^recall of tiger +.*, [01] of 1$", result.stdout, re.MULTILINE)

@@ -13,7 +13,7 @@ from tests.report.browser import Page, outside_references
 from tests.report.pages import mistake
 from xception.data.source import Item
 from xception.pipeline.lane import Failure, Scored
-from xception.report.evaluation import evaluation_csv, render_evaluation, shown_images
+from xception.report.evaluation import conclusion, evaluation_csv, render_evaluation, shown_images
 from xception.report.html import percent_text
 from xception.tasks.evaluation import Evaluation, FailedImage, LabelIssue, LabelIssues, Slice
 from xception.tasks.kept_logits import KeptLogits
@@ -62,6 +62,36 @@ def test_the_page_warns_of_images_that_the_model_was_trained_on(evaluation: Eval
     warned = render_evaluation(msgspec.structs.replace(evaluation, trained_on=7), {})
     assert "was trained on 7 of the 41 images" in Page(warned).text
     assert "was trained on" not in Page(html).text
+
+
+def skewed(frequent_hits: int, rare_hits: int) -> Evaluation:
+    """400 images of airplane and 20 of frog."""
+    tally = Tally(("airplane", "frog"))
+    for target, count, hits in ((0, 400, frequent_hits), (1, 20, rare_hits)):
+        for index in range(count):
+            answer = target if index < hits else 1 - target
+            tally.add(Scored(Item(f"{target}-{index}", target, bytes), np.eye(2, dtype=np.float32)[answer]))
+    return tally.evaluation("b", "d", "torch", 420)
+
+
+@pytest.mark.parametrize(
+    ("hits", "is_constant", "words"),
+    [
+        ((400, 0), True, "Balanced accuracy is 50.00 %; 0 of 20 images of the rarest class, frog, get it."),
+        ((400, 20), False, "Balanced accuracy is 100.00 %; 20 of 20 images of the rarest class, frog, get it."),
+    ],
+)
+def test_the_rarest_of_skewed_classes_is_not_hidden_by_the_accuracy(
+    hits: tuple[int, int], *, is_constant: bool, words: str
+) -> None:
+    said = " ".join(conclusion(skewed(*hits))).replace("\u00a0", " ")
+    assert words in said
+    assert ("The answer airplane for every image may reach that accuracy, too." in said) == is_constant
+
+
+def test_of_even_classes_none_is_the_rarest(evaluation: Evaluation) -> None:
+    assert evaluation.rarest is None
+    assert "rarest" not in " ".join(conclusion(evaluation))
 
 
 def test_the_balanced_loss_is_the_mean_over_the_classes_that_have_images() -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from tests.train.samples import EPOCH
 from xception.errors import UsageError
-from xception.train.figures import deciding_figure, is_skewed, monitor_remark, rank, ranks
+from xception.metrics import is_skewed
+from xception.train.figures import deciding_figure, monitor_remark, rank, ranks
 from xception.train.logs import Epoch
 
 EVEN, SKEWED = np.array([40, 30]), np.array([500, 10])

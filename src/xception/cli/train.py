@@ -186,13 +186,19 @@ def _print_result(bundle: "Bundle", out: str, recipe: "Recipe") -> None:
 
 
 def _accuracies(bundle: "Bundle", storage: "Storage") -> dict[str, str]:
-    """The figure that sums up the validation part, by its name."""
+    """The figures that sum up the validation part, by their names: of skewed classes also the rarest one's."""
     from xception.train.validation import read_validation
 
     validation = read_validation(storage)
     if validation and validation.label_sets:
         return {f"mean average precision on {validation.data}": percent(validation.label_sets.mean_average_precision)}
-    return {f"top-1 on {name}": percent(score.top1) for name, score in bundle.model.metrics.items()}
+    facts = {f"top-1 on {name}": percent(score.top1) for name, score in bundle.model.metrics.items()}
+    rarest = validation.rarest if validation else None
+    if validation and rarest and validation.balanced_accuracy is not None:
+        facts["balanced accuracy"] = f"{validation.balanced_accuracy:.2%}"
+        hits = round((rarest.recall or 0) * rarest.support)
+        facts[f"recall of {rarest.label}"] = f"{percent(rarest.recall_interval)}, {hits} of {rarest.support}"
+    return facts
 
 
 def _following(recipe: "Recipe", place: str, unseen: str) -> str:

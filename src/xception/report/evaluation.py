@@ -75,13 +75,28 @@ def conclusion(evaluation: Evaluation) -> Iterator[str]:
         return
     bounds = f"between {percent_text(top1.low)} and {percent_text(top1.high)} with 95 % confidence"
     yield f"{percent_text(top1.value)} of {evaluation.seen:,} images get their true class, {bounds}."
-    if classes > 1 and top1.low <= 1 / classes:
+    most = max((entry.support for entry in evaluation.classes), default=0)
+    if evaluation.rarest and most > evaluation.seen / 2:
+        yield from _conclusion_of_skewed(evaluation, evaluation.rarest, top1)
+    elif classes > 1 and top1.low <= 1 / classes:
         yield f"Guessing among {classes} classes may reach that, too."
     if evaluation.confused:
         pair = evaluation.confused[0]
         yield f"Most frequent confusion: {pair.label} as {pair.predicted}, {pair.count} of {pair.support} images."
     if evaluation.failed:
         yield f"{evaluation.failed:,} images could not be read and are not among them."
+
+
+def _conclusion_of_skewed(evaluation: Evaluation, rarest: ClassScore, top1: Interval) -> Iterator[str]:
+    """Sentences on data of which most images have one class, so that the accuracy says little of the others."""
+    most = max(evaluation.classes, key=lambda entry: entry.support)
+    hits = round((rarest.recall or 0) * rarest.support)
+    yield (
+        f"Balanced accuracy is {percent_text(evaluation.balanced_accuracy)}; {hits} of {rarest.support} images of the "
+        f"rarest class, {rarest.label}, get it."
+    )
+    if top1.low <= most.support / evaluation.seen:
+        yield f"The answer {most.label} for every image may reach that accuracy, too."
 
 
 def _conclusion_of_sets(evaluation: Evaluation, sets: LabelSetFigures) -> Iterator[str]:

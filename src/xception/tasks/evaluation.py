@@ -3,12 +3,14 @@
 from typing import Literal
 
 import msgspec
+import numpy as np
 
 from xception.bundle import Score
 from xception.charts import Chart
 from xception.data.inventory import EMPTY, Inventory
 from xception.errors import UsageError
 from xception.intervals import Interval
+from xception.metrics import is_skewed
 from xception.pipeline.sessions import Tta
 from xception.tables import ResultTable, TableResult, TableValue
 from xception.tasks.charts import confused_pairs, confusion_matrix, reliability, score_curves
@@ -349,6 +351,13 @@ class Evaluation(TableResult, msgspec.Struct, frozen=True, kw_only=True):
         if of == "scores" and self.curves:
             return score_curves(self.curves)
         raise UsageError(f"this evaluation has no figures for a chart of {of!r}; see `displayed()` for those it has")
+
+    @property
+    def rarest(self) -> ClassScore | None:
+        """The class with the fewest images where the classes are skewed, of which top-1 says little."""
+        present = [entry for entry in self.classes if entry.support]
+        is_told = is_skewed(np.array([entry.support for entry in present])) and not self.label_sets
+        return min(present, key=lambda entry: entry.support) if is_told else None
 
     def score(self) -> Score:
         """The short form that a bundle keeps."""

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from xception.errors import UsageError
+from xception.metrics import is_skewed
 from xception.train.logs import Epoch
 
 Figure = Literal["top1", "balanced_accuracy", "macro_f1", "roc_auc", "average_precision", "loss"]
@@ -16,17 +17,8 @@ OF_LABEL_SETS: tuple[Figure, ...] = ("average_precision", "macro_f1", "roc_auc",
 BALANCED: tuple[Figure, ...] = ("balanced_accuracy", "macro_f1", "roc_auc")
 """Figures in which every class counts alike."""
 
-SKEWED_FROM = 2.0
-"""Images of the most frequent class per image of the rarest from which on a data set counts as skewed."""
-
 Rank = tuple[float, ...]
 """The place of an epoch among others: larger is better, compared number by number."""
-
-
-def is_skewed(class_counts: np.ndarray) -> bool:
-    """Tell whether some class is so frequent that plain accuracy says little of the rare ones."""
-    present = class_counts[class_counts > 0]
-    return len(present) > 1 and bool(present.max() >= SKEWED_FROM * present.min())
 
 
 def deciding_figure(monitor: Figure | None, class_counts: np.ndarray, *, multi_label: bool = False) -> Figure:
