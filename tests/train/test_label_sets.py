@@ -100,6 +100,7 @@ def test_the_way_from_a_list_to_the_figures_is_one_command_after_the_other(
     ("changes", "message"),
     [
         (["loss.name=cross_entropy"], "pass --set loss.name=binary_cross_entropy"),
+        (["loss.name=cross_entropy", "loss.logit_adjustment=0.2"], "binary_cross_entropy --set loss.logit_adjustment="),
         (["sampling=balanced"], "pass --set sampling=shuffled"),
         (["monitor=top1"], "monitor is top1, and the images may have several classes; expected average_precision"),
         (["loss.smoothing_over=others"], "takes from the only class of an image"),
@@ -153,4 +154,4 @@ def test_a_first_run_chooses_sigmoids(tmp_path: Path) -> None:
     for start, expected in ((None, False), ("models/a", True)):
         chosen = first_run(str(tmp_path / "list.csv"), start)
         assert "loss.name=binary_cross_entropy" in chosen.changes
-        assert (sampled in chosen.changes) == expected
+        assert (sampled in chosen.changes) == ("loss.logit_adjustment=" in chosen.changes) == expected

@@ -16,6 +16,7 @@ from xception.train.losses import (
     CrossEntropy,
     Loss,
     class_weights,
+    logit_offsets,
     make_loss,
     smoothing_over_all,
 )
@@ -159,8 +160,8 @@ WEIGHING = {
     **{f"{rule}, smoothed": LossSettings(class_weights=rule, label_smoothing=0.1) for rule in CLASS_WEIGHTS},
     "others": LossSettings(class_weights="balanced", label_smoothing=0.1, smoothing_over="others"),
 }
-WEIGHING = {name: settings for name, settings in WEIGHING.items() if settings.class_weights}
-"""The loss of every recipe that weighs classes, and all other ways to do so."""
+WEIGHING = {name: loss for name, loss in WEIGHING.items() if loss.class_weights or loss.logit_adjustment}
+"""The loss of every recipe that treats rare classes in another way, and all other ways to do so."""
 
 
 def best_probabilities(loss: Loss, classes: int) -> np.ndarray:
@@ -180,7 +181,7 @@ def best_probabilities(loss: Loss, classes: int) -> np.ndarray:
 
 
 def test_the_recipe_for_own_photos_weighs_classes_and_fine_tuning_shows_them_equally_often() -> None:
-    assert "photos" in WEIGHING
+    assert {"photos", "finetune"} <= WEIGHING.keys()
     assert load_recipe("finetune", ["model.start=", "model.variant=mini_xception"]).sampling == "balanced"
 
 
@@ -192,8 +193,46 @@ def test_weights_leave_the_best_answer_on_separable_skewed_data_with_the_images_
 ) -> None:
     loss = make_loss(WEIGHING[name], np.array([10] + [10 * ratio] * (classes - 1)))
     best = best_probabilities(loss, classes)
-    assert np.diag(best) == pytest.approx([0.9 + 0.1 / classes] * classes, abs=0.06)
+    if not WEIGHING[name].logit_adjustment:
+        assert np.diag(best) == pytest.approx([0.9 + 0.1 / classes] * classes, abs=0.06)
     assert (best.argmax(axis=1) == np.arange(classes)).all()
+
+
+@pytest.mark.parametrize("adjustment", [0.0, 0.25, 1.0])
+def test_an_adjustment_takes_the_classes_frequencies_out_of_the_answer(adjustment: float) -> None:
+    counts = np.array([10, 500])
+    loss = loss_of(counts, logit_adjustment=adjustment)
+    logits = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)
+    solver = torch.optim.LBFGS([logits], max_iter=200, tolerance_grad=1e-12, line_search_fn="strong_wolfe")
+    # All images look alike, so that their classes' shares are all that there is to learn.
+    shares = torch.tensor(counts / counts.sum()).reshape(1, 2)
+
+    def closure() -> torch.Tensor:
+        solver.zero_grad()
+        value = loss(logits, shares)
+        value.backward()
+        return value
+
+    solver.step(closure)
+    rare, frequent = logits.detach()[0].tolist()
+    assert frequent - rare == pytest.approx((1 - adjustment) * np.log(50), abs=1e-4)
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_an_adjustment_that_smoothed_labels_cannot_outweigh_is_refused(classes: int) -> None:
+    counts = np.array([10] + [500] * (classes - 1))
+    with pytest.raises(UsageError, match=r"logit_adjustment 2 would have images .* expected less than 0\.7|1\.2"):
+        loss_of(counts, logit_adjustment=2, label_smoothing=0.1)
+    limit = np.log1p(0.9 * classes / 0.1) / np.log(50)
+    for adjustment, is_right in ((limit * 0.99, True), (limit * 1.01, False)):
+        offsets = logit_offsets(adjustment, counts)
+        best = best_probabilities(CrossEntropy(0.1, logit_offsets=offsets), classes)
+        assert (best[1].argmax() == 1) == is_right
+
+
+def test_an_adjustment_for_sigmoids_is_refused() -> None:
+    with pytest.raises(UsageError, match="logit_adjustment does nothing for binary_cross_entropy"):
+        LossSettings(name="binary_cross_entropy", logit_adjustment=0.5)
 
 
 def test_weights_on_smoothed_targets_would_fail_that_test() -> None:

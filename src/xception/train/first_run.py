@@ -77,7 +77,7 @@ def _for_sets(training: Source, recipe: str) -> tuple[tuple[str, ...], tuple[str
     if not is_multi_label(training):
         return (), ()
     changes = ["loss.name=binary_cross_entropy", "loss.class_weights=square_root"]
-    changes += ["sampling=shuffled"] if recipe == "finetune" else []
+    changes += ["loss.logit_adjustment=", "sampling=shuffled"] if recipe == "finetune" else []
     reason = (
         "the images may have several classes each: every class has a sigmoid of its own, whose rare side counts more, "
         f"by {', '.join(changes)}"

@@ -16,6 +16,7 @@ def require_label_sets(recipe: Recipe) -> None:
     """
     wrong = {
         "loss.name=binary_cross_entropy": recipe.loss.name != "binary_cross_entropy",
+        "loss.logit_adjustment=": recipe.loss.logit_adjustment > 0,
         "sampling=shuffled": recipe.sampling != "shuffled",
         "model.positive=": recipe.model.positive is not None,
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import log1p
 from typing import Literal
 
 import numpy as np
@@ -43,15 +44,19 @@ def make_loss(
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Cross-entropy, with smoothed labels and weighted classes."""
+    """Cross-entropy, with smoothed labels, weighted classes and adjusted logits."""
 
     smoothing: float
     """Share of the probability that is spread over all classes, the labelled one included."""
     class_weights: Tensor | None = None
     """Weight of an image of each class, (K,) float32."""
+    logit_offsets: Tensor | None = None
+    """Numbers that are added to the logits of each class, (K,) float32."""
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The mean loss; see `Loss` for the shapes."""
+        if self.logit_offsets is not None:
+            logits = logits + self.logit_offsets.to(logits.device, logits.dtype)
         if self.class_weights is None:
             return functional.cross_entropy(logits, targets, label_smoothing=self.smoothing)
         losses = functional.cross_entropy(logits, targets, label_smoothing=self.smoothing, reduction="none")
@@ -101,15 +106,37 @@ def cross_entropy_loss(settings: LossSettings, class_counts: np.ndarray, positiv
     """Cross-entropy for training data with `class_counts` images of each class.
 
     Raises:
-        UsageError: smoothing that leaves the labelled class less than the others, or weights for other classes.
+        UsageError: smoothing that leaves the labelled class less than the others, weights for other classes, or an
+            adjustment that is too large for smoothed labels.
     """
-    return CrossEntropy(_smoothing(settings, class_counts), class_weights(settings, class_counts))
+    smoothing = _smoothing(settings, class_counts)
+    offsets = logit_offsets(settings.logit_adjustment, class_counts)
+    if offsets is not None and smoothing:
+        _check_offsets(offsets, settings, smoothing)
+    return CrossEntropy(smoothing, class_weights(settings, class_counts), offsets)
 
 
 def binary_cross_entropy_loss(settings: LossSettings, class_counts: np.ndarray, positive: int | None = None) -> Loss:
     """Binary cross-entropy for training data with `class_counts` images of each class; the errors are the same."""
     smoothing, weights = _smoothing(settings, class_counts), class_weights(settings, class_counts)
     return BinaryCrossEntropy(smoothing, positive, weights, len(class_counts))
+
+
+def _check_offsets(offsets: Tensor, settings: LossSettings, smoothing: float) -> None:
+    """Refuse an adjustment that is larger than the distance between the logits which smoothed labels ask for.
+
+    Raises:
+        UsageError: an image of the most frequent class would best be taken for the rarest.
+    """
+    spread = float(offsets.max() - offsets.min())
+    distance = log1p((1 - smoothing) * len(offsets) / smoothing)
+    if spread >= distance:
+        most = settings.logit_adjustment * distance / spread
+        raise UsageError(
+            f"loss.logit_adjustment {settings.logit_adjustment:g} would have images of the most frequent class taken "
+            f"for the rarest one, since labels are smoothed by {settings.label_smoothing:g}; expected less than "
+            f"{most:.2g}, or loss.label_smoothing=0"
+        )
 
 
 def _smoothing(settings: LossSettings, class_counts: np.ndarray) -> float:
@@ -209,6 +236,17 @@ def class_weights(settings: LossSettings, class_counts: np.ndarray) -> Tensor | 
         return torch.tensor(setting, dtype=torch.float32)
     shares = CLASS_WEIGHTS[setting](np.maximum(class_counts, 1), settings.effective_beta)
     return torch.tensor(shares * class_counts.sum() / (shares * class_counts).sum(), dtype=torch.float32)
+
+
+def logit_offsets(adjustment: float, class_counts: np.ndarray) -> Tensor | None:
+    """Logarithms of the classes' shares of the images times `adjustment`, (K,) float32; None if that is 0.
+
+    With shuffled sampling and an adjustment of 1, a network learns the logits of equally frequent classes
+    (Menon et al. 2021). A class without images counts as one with a single image.
+    """
+    if not adjustment:
+        return None
+    return torch.tensor(adjustment * np.log(np.maximum(class_counts, 1) / class_counts.sum()), dtype=torch.float32)
 
 
 CLASS_WEIGHTS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {

@@ -207,8 +207,16 @@ class LossSettings(Settings, frozen=True, kw_only=True):
     multi-label data the weight of the images with a class over that of those without it."""
     effective_beta: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.999
     """Beta of effective_number: the nearer to 1, the nearer to balanced."""
+    logit_adjustment: NotNegative = 0.0
+    """Multiple of the logarithm of each class's share of the training images that is added to its logit, in training
+    only, so that the network learns larger logits for rare classes (Menon et al. 2021)."""
 
     def __post_init__(self) -> None:
+        if self.logit_adjustment and self.name != "cross_entropy":
+            raise UsageError(
+                "loss.logit_adjustment does nothing for binary_cross_entropy, whose classes do not compete; leave it "
+                "out, or choose loss.name=cross_entropy"
+            )
         if self.effective_beta != 0.999 and self.class_weights != "effective_number":
             raise UsageError(
                 "loss.effective_beta does nothing unless loss.class_weights is 'effective_number'; leave it out"
