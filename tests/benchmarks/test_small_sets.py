@@ -52,10 +52,10 @@ def test_a_row_has_the_command_and_the_recalls() -> None:
     row = {
         "command": "xception train skewed",
         "seconds": 61,
-        "epochs": 20,
+        "cpu_seconds": 90,
         "top1": {"value": 0.9, "low": 0.85, "high": 0.93},
         "recall": {"airplane": 0.95, "frog": 0.85},
     }
     assert as_table([row]).splitlines()[2] == (
-        "| `xception train skewed` | 90.0% (85.0% to 93.0%) | airplane 95.0%, frog 85.0% | 61 s, 20 epochs |"
+        "| `xception train skewed` | 90.0% (85.0% to 93.0%) | airplane 95.0%, frog 85.0% | 61 s, 90 s of CPU |"
     )
