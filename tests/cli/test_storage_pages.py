@@ -1,5 +1,5 @@
 """The commands and programs of the pages on object storage and on many machines, in order, with a storage on this
-machine; tests/cluster runs those that need a Ray cluster."""
+machine; those that need a Ray cluster are not run."""
 
 import os
 import sys

@@ -9,7 +9,7 @@ PAGES = {page.relative_to(ROOT).as_posix(): page for page in (*ROOT.glob("*.md")
 BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
 
 OF_STORAGE = ("docs/how-to/object-storage.md", "docs/how-to/many-machines.md")
-"""Pages whose commands need an object storage; tests/cli/test_storage_pages.py has one, and tests/cluster a cluster."""
+"""Pages whose commands need an object storage; tests/cli/test_storage_pages.py has one."""
 
 LOCAL = tuple(name for name in PAGES if name not in OF_STORAGE)
 """All other pages."""
@@ -36,5 +36,5 @@ def xception_commands(page: Path) -> list[list[str]]:
 
 
 def for_a_cluster(block: str) -> bool:
-    """Tell whether a block needs a Ray cluster; `make cluster` has one."""
+    """Tell whether a block needs a Ray cluster, which no test of pages has."""
     return "ray" in re.split(r"\W+", block.lower())
