@@ -22,8 +22,8 @@ PREPROCESS = Preprocess(color="gray", resize=Squash(width_px=48, height_px=48), 
 
 
 def main() -> None:
-    """List the variants, show the help of every verb, write, convert and describe a bundle, and be told in one sentence
-    what predicting needs."""
+    """List the variants, show the help of every verb, write and describe a bundle, and be told in one sentence what
+    predicting needs."""
     if Path(xception.__file__).is_relative_to(Path(__file__).parents[1] / "src"):
         sys.exit("the package comes from the source tree; expected the installed wheel")
     listed = json.loads(_run("list", "--json").stdout)
@@ -39,9 +39,6 @@ def main() -> None:
             Path(folder, "bundle"), model, Labels(("no", "yes")), {"weights.safetensors": weights_bytes(zeros)}
         )
         told = json.loads(_run("info", f"{folder}/bundle", "--json").stdout)
-        _run(
-            "convert", f"{folder}/bundle/weights.safetensors", "--variant", "mini_xception", "--out", f"{folder}/again"
-        )
         refused = _run("predict", f"{folder}/bundle", folder, code=3).stderr
     if told["network"]["variant"] != "mini_xception" or "pip install" not in refused:
         sys.exit(f"unexpected: {told}, {refused}")

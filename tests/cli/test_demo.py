@@ -27,7 +27,9 @@ FORMS = ["onnx", "onnx-int8", "openvino", "weights"]
 def demonstration(process: Command, hub: FileServer, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A folder after `xception demo`, and what that said."""
     folder = tmp_path_factory.mktemp("workplace")
-    result = process("demo", "--out", "demo", cwd=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", os.defpath)  # no environment is activated
+        result = process("demo", "--out", "demo", cwd=folder)
     assert result.returncode == 0, result.stderr
     return folder, result.stderr
 
