@@ -42,6 +42,17 @@ def test_a_checkpoint_is_loaded_as_its_bundle_is(tmp_path: Path) -> None:
             assert third(picture()) == first(picture())
 
 
+def test_a_threshold_names_all_classes_that_reach_it(model: ImageClassifier) -> None:
+    everything = model(picture(), top=len(CLASSES))[0].top
+    best, third = everything[0].probability, everything[2].probability
+    assert best is not None
+    assert third is not None
+    assert model(picture(), threshold=third)[0].top == everything[:3]
+    assert model(picture(), threshold=(1 + best) / 2)[0].top == ()
+    with pytest.raises(UsageError, match="expected a probability"):
+        model(picture(), threshold=2)
+
+
 def test_images_are_taken_in_every_form(model: ImageClassifier, tmp_path: Path) -> None:
     photo = tmp_path / "photos" / "a.png"
     photo.parent.mkdir()

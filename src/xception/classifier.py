@@ -65,7 +65,9 @@ class ImageClassifier:
         """The preprocessing: called with a Pillow image, it returns the network's input, (C, H, W) float32."""
         return self.bundle.model.preprocess
 
-    def __call__(self, images: ImageLike | Iterable[ImageLike], *, top: int = 5) -> Predictions:
+    def __call__(
+        self, images: ImageLike | Iterable[ImageLike], *, top: int = 5, threshold: float | None = None
+    ) -> Predictions:
         """Classify images, and return an entry for each in order: its likeliest classes, or the reason why it has none.
 
         A model without classes gives embeddings instead: `model("photo.jpg").embedding`.
@@ -74,11 +76,14 @@ class ImageClassifier:
             images: a file, folder, archive or URL of images; a Pillow image, an encoded file, an 8-bit array (H, W) or
                 (H, W, 3), or an 8-bit torch tensor (C, H, W); or several of these, also as one array or tensor.
             top: classes per image.
+            threshold: all classes of at least this probability in place of the likeliest ones, which may be none: for
+                models whose images may have several.
 
         Raises:
             InputError: a path that does not exist, or something that is no image.
+            UsageError: a threshold that is no probability, or for answers that are none.
         """
-        return Predictions(self.engine.predict(images, top=top, max_wait_s=None))
+        return Predictions(self.engine.predict(images, top=top, threshold=threshold, max_wait_s=None))
 
     def module(self, *, num_classes: int | None = None) -> "Xception":
         """The network as a torch module of its own, in evaluation mode: for features, class maps and fine-tuning.
@@ -113,6 +118,7 @@ class ImageClassifier:
         subset: bool = False,
         tta: Tta | None = None,
         real: RealLabels | None = None,
+        threshold: float | None = None,
     ) -> Evaluation:
         """Measure accuracy on labelled images, as `xception.evaluate`, which has the other arguments and the errors.
 
@@ -122,7 +128,8 @@ class ImageClassifier:
         if isinstance(data, str | Path):
             require_all(*packages_for(str(data)))
             data = open_source(data)
-        return evaluate(self.engine, data, top=top, class_map=class_map, subset=subset, tta=tta, real=real)
+        options: dict[str, Any] = {"top": top, "class_map": class_map, "subset": subset, "tta": tta, "real": real}
+        return evaluate(self.engine, data, threshold=threshold, **options)
 
     def export(
         self,

@@ -103,8 +103,17 @@ def loss(logits: FloatArray, targets: IntArray, activation: Activation) -> NDArr
     """
     if activation != "sigmoid":
         return -log_probabilities(logits, activation)[np.arange(len(logits)), targets]
-    is_own = np.arange(logits.shape[1])[None, :] == np.asarray(targets)[:, None]
-    return np.asarray(-np.where(is_own, log_sigmoid(logits), log_sigmoid(-logits)).mean(axis=1))
+    return binary_loss(logits, np.arange(logits.shape[1])[None, :] == np.asarray(targets)[:, None])
+
+
+def binary_loss(logits: FloatArray, has: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean over the classes of each sigmoid's binary cross-entropy, (N,).
+
+    Args:
+        logits: (N, K).
+        has: true for each class of a sample, (N, K).
+    """
+    return np.asarray(-np.where(has, log_sigmoid(logits), log_sigmoid(-logits)).mean(axis=1))
 
 
 class ExactSum:
@@ -115,6 +124,10 @@ class ExactSum:
 
     def add(self, value: float) -> None:
         self._units += round(ldexp(value, 60))
+
+    def add_all(self, values: FloatArray) -> None:
+        """Add every number of an array."""
+        self._units += sum(map(round, np.ldexp(values.astype(np.float64), 60).tolist()))
 
     def include(self, other: "ExactSum") -> None:
         """Add all that another sum has."""
@@ -142,6 +155,16 @@ class Reliability:
         self.counts[index] += 1
         self.hits[index] += is_right
         self._confidences[index].add(confidence)
+
+    def add_all(self, confidences: FloatArray, are_right: NDArray[np.bool_]) -> None:
+        """Count predictions, all (N,)."""
+        bins = len(self.counts)
+        indices = np.clip(np.ceil(confidences * bins).astype(np.int64) - 1, 0, bins - 1)
+        for index in np.unique(indices).tolist():
+            own = indices == index
+            self.counts[index] += int(own.sum())
+            self.hits[index] += int(are_right[own].sum())
+            self._confidences[index].add_all(confidences[own])
 
     def include(self, other: "Reliability") -> None:
         """Count the predictions of another part of the data, in as many bins."""

@@ -103,6 +103,8 @@ def test_shards_that_were_changed_in_a_storage_are_named_and_done_again(
         (["out", "--ray", "auto", "--actors", "0"], "--actors is 0"),
         (["out", "--ray", "auto", "--cpus-per-actor", "-1"], "--cpus-per-actor has to be above 0"),
         (["out", "--vendor", "ascend", "--workers", "2"], "--workers needs shards"),
+        (["out", "--vendor", "ascend", "--threshold", "0.5"], "--threshold does not apply to --vendor"),
+        (["out", "--threshold", "1"], "expected a probability between 0 and 1"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(

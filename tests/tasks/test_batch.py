@@ -8,7 +8,7 @@ import pytest
 from tests.support.samples import CLASSES, labelled
 from xception.bundle import Bundle
 from xception.data.source import Item, Items
-from xception.errors import InputError
+from xception.errors import InputError, UsageError
 from xception.pipeline.engine import Engine
 from xception.tasks import batch
 from xception.tasks.batch import BatchSummary
@@ -76,12 +76,32 @@ def test_answers_are_those_of_the_engine(engine: Engine, tmp_path: Path) -> None
         assert len(row.logits) == len(CLASSES)
 
 
+def test_with_a_threshold_the_rows_name_all_classes_that_reach_it(engine: Engine, tmp_path: Path) -> None:
+    source = labelled(12)
+    predict_to_file(engine, source, tmp_path / "all.jsonl", top=len(CLASSES))
+    everything = list(read_image_results(tmp_path / "all.jsonl"))
+    best = sorted(row.score for row in everything if row.score is not None)
+    threshold = best[4]
+    for form in ("jsonl", "csv", "parquet"):
+        predict_to_file(engine, source, tmp_path / f"some.{form}", threshold=threshold)
+        for row, whole in zip(read_image_results(tmp_path / f"some.{form}"), everything, strict=True):
+            taken = sum(score >= threshold for score in whole.scores)
+            assert (row.labels, row.scores) == (whole.labels[:taken], whole.scores[:taken])
+            assert (row.predicted, row.score) == ((whole.predicted, whole.score) if taken else (None, None))
+    assert [row.predicted for row in everything].count(None) == 0
+    assert [row.predicted for row in read_image_results(tmp_path / "some.csv")].count(None) == 4
+    with pytest.raises(UsageError, match="expected a probability between 0 and 1"):
+        predict_to_file(engine, source, tmp_path / "none.jsonl", threshold=1.5)
+
+
 def test_parts_of_another_job_are_refused(engine: Engine, tmp_path: Path) -> None:
     out = tmp_path / "a.jsonl"
     with pytest.raises(Killed):
         predict_to_file(engine, dying(labelled(9), 7), out)
     with pytest.raises(InputError, match="another plan"):
         predict_to_file(engine, labelled(9), out, top=2)
+    with pytest.raises(InputError, match=r"threshold is None there and 0\.5 here"):
+        predict_to_file(engine, labelled(9), out, threshold=0.5)
     with pytest.raises(InputError, match="another plan"):
         predict_to_file(engine, labelled(10), out)
     predict_to_file(engine, labelled(9), out)

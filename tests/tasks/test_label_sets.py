@@ -61,6 +61,7 @@ def test_every_figure_is_that_of_scikit_learn(
     assert sets.exact_match == wilson(int(metrics.accuracy_score(has, taken, normalize=False)), COUNT)
     assert sets.hamming_loss == pytest.approx(metrics.hamming_loss(has, taken))
     assert result.loss == pytest.approx(metrics.log_loss(has.ravel(), scores.ravel()))
+    assert result.brier_score == pytest.approx(metrics.brier_score_loss(has.ravel(), scores.ravel()))
     for place, entry in enumerate(result.classes):
         values = metrics.precision_recall_fscore_support(
             has[:, place], taken[:, place], average="binary", zero_division=0
@@ -104,6 +105,22 @@ def test_no_figure_depends_on_the_order_or_on_the_parts(
     assert first.evaluation("b", "d", "x", COUNT) == result
 
 
+def test_calibration_compares_the_probability_of_a_class_with_the_share_of_images_that_have_it(
+    answers: tuple[NDArray[np.float32], NDArray[np.bool_]], result: Evaluation
+) -> None:
+    scores, has = sigmoid(answers[0]).ravel(), answers[1].ravel()
+    assert sum(row.images for row in result.calibration) == has.size
+    errors = 0.0
+    for row in result.calibration:
+        own = (scores > row.low) & (scores <= row.high)
+        assert row.images == own.sum()
+        if own.any():
+            assert row.accuracy == has[own].mean()
+            assert row.confidence == pytest.approx(scores[own].mean())
+            errors += abs(has[own].sum() - scores[own].sum()) / has.size
+    assert result.expected_calibration_error == pytest.approx(errors)
+
+
 def test_the_mistakes_are_those_of_the_highest_loss(result: Evaluation) -> None:
     assert result.label_sets is not None
     losses = [mistake.loss for mistake in result.label_sets.mistakes]
@@ -144,6 +161,7 @@ def test_the_page_and_the_table_have_every_figure(result: Evaluation) -> None:
         "summary,,exact_match,",
         "summary,,micro.f1,",
         "class,dog,average_precision,",
+        "calibration,0.0000-0.0667,accuracy,",
         "class,ant,best_threshold,",
     ):
         assert row in table
@@ -160,6 +178,7 @@ def test_rows_are_scored_again_to_the_same_figures(
                 file.add(maker.row(made, named(made.item.target, NAMES), made.item.target))
         again = evaluate_rows(tmp_path / name)
         assert again.label_sets == result.label_sets, name
+        assert again.temperature is not None
         assert evaluate_rows(tmp_path / name, threshold=0.9).label_sets != result.label_sets
     with pytest.raises(InputError, match="may have several classes each, and a comparison"):
         compare_rows(tmp_path / "rows.csv", tmp_path / "rows.jsonl")

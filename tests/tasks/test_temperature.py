@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
+from sklearn.metrics import brier_score_loss, log_loss
 
-from xception.metrics import Activation, loss, softmax
+from xception.metrics import Activation, loss, sigmoid, softmax
 from xception.tasks import temperature as module
 from xception.tasks.kept_logits import AllLogits
-from xception.tasks.temperature import MAX_LOG_TEMPERATURE, temperature_scaling
+from xception.tasks.temperature import MAX_LOG_TEMPERATURE, Answers, OneClassAnswers, SetAnswers, temperature_scaling
 
 
 def sure(images: int, too_sure: float, seed: int = 0) -> AllLogits:
@@ -19,7 +20,7 @@ def sure(images: int, too_sure: float, seed: int = 0) -> AllLogits:
 
 @pytest.mark.parametrize("too_sure", [0.4, 1.0, 3.0])
 def test_the_temperature_is_the_one_that_the_logits_were_multiplied_with(too_sure: float) -> None:
-    found = temperature_scaling(sure(4000, too_sure), "softmax")
+    found = temperature_scaling(OneClassAnswers(sure(4000, too_sure), "softmax"))
     assert found
     assert found.temperature == pytest.approx(too_sure, rel=0.08)
     assert found.expected_calibration_error is not None
@@ -30,7 +31,7 @@ def test_the_temperature_is_the_one_that_the_logits_were_multiplied_with(too_sur
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 def test_it_is_where_the_loss_is_lowest(activation: Activation) -> None:
     found = sure(600, 2.5)
-    result = temperature_scaling(found, activation)
+    result = temperature_scaling(OneClassAnswers(found, activation))
     best = minimize_scalar(
         lambda log: loss(found.logits / np.exp(log), found.targets, activation).mean(), bounds=(-3, 3), method="bounded"
     )
@@ -43,12 +44,12 @@ def test_no_image_is_judged_by_a_temperature_that_was_fitted_on_it(monkeypatch: 
     fitted: list[set[int]] = []
     fit = module._fit
 
-    def noted_fit(found: AllLogits, places: np.ndarray, activation: Activation) -> float:
+    def noted_fit(answers: Answers, places: np.ndarray) -> float:
         fitted.append(set(places.tolist()))
-        return fit(found, places, activation)
+        return fit(answers, places)
 
     monkeypatch.setattr(module, "_fit", noted_fit)
-    result = temperature_scaling(given, "softmax")
+    result = temperature_scaling(OneClassAnswers(given, "softmax"))
     assert result
     first, second, everything = fitted
     assert not first & second
@@ -67,15 +68,38 @@ def test_no_image_is_judged_by_a_temperature_that_was_fitted_on_it(monkeypatch: 
 
 def test_a_model_that_is_always_right_has_the_lowest_temperature_that_is_looked_for() -> None:
     logits = np.eye(3, dtype=np.float32)[np.arange(30) % 3]
-    result = temperature_scaling(AllLogits(np.arange(30), np.arange(30) % 3, logits), "softmax")
+    right, wrong = (AllLogits(np.arange(30), (np.arange(30) + off) % 3, logits) for off in (0, 1))
+    result = temperature_scaling(OneClassAnswers(right, "softmax"))
     assert result
     assert result.temperature == pytest.approx(np.exp(-MAX_LOG_TEMPERATURE))
-    wrong = temperature_scaling(AllLogits(np.arange(30), (np.arange(30) + 1) % 3, logits), "softmax")
-    assert wrong
-    assert wrong.temperature == pytest.approx(np.exp(MAX_LOG_TEMPERATURE))
+    highest = temperature_scaling(OneClassAnswers(wrong, "softmax"))
+    assert highest
+    assert highest.temperature == pytest.approx(np.exp(MAX_LOG_TEMPERATURE))
 
 
 def test_one_image_or_no_scipy_give_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert temperature_scaling(sure(1, 1.0), "softmax") is None
+    assert temperature_scaling(OneClassAnswers(sure(1, 1.0), "softmax")) is None
     monkeypatch.setattr(module, "optional", lambda _: None)
-    assert temperature_scaling(sure(20, 1.0), "softmax") is None
+    assert temperature_scaling(OneClassAnswers(sure(20, 1.0), "softmax")) is None
+
+
+@pytest.mark.parametrize("too_sure", [0.4, 1.0, 3.0])
+def test_of_multi_label_data_every_class_of_an_image_is_a_decision(too_sure: float) -> None:
+    rng = np.random.default_rng(1)
+    honest = rng.normal(0, 2, (3000, 4))
+    has = rng.random(honest.shape) < sigmoid(honest)
+    answers = SetAnswers((too_sure * honest).astype(np.float32), has)
+    found = temperature_scaling(answers)
+    assert found
+    assert found.temperature == pytest.approx(too_sure, rel=0.08)
+    best = minimize_scalar(
+        lambda log: log_loss(has.ravel(), sigmoid(answers.scores / np.exp(log)).ravel()),
+        bounds=(-3, 3),
+        method="bounded",
+    )
+    assert found.temperature == pytest.approx(np.exp(best.x), rel=1e-3)
+    shares = sigmoid(honest).ravel()
+    assert found.loss == pytest.approx(log_loss(has.ravel(), shares), rel=0.01)
+    assert found.brier_score == pytest.approx(brier_score_loss(has.ravel(), shares), rel=0.01)
+    assert found.expected_calibration_error is not None
+    assert found.expected_calibration_error < 0.02

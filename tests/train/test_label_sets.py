@@ -94,6 +94,14 @@ def test_the_way_from_a_list_to_the_figures_is_one_command_after_the_other(
     assert capsys.readouterr().out.splitlines() == ["path,rank,index,label,probability,failure", "0.png,,,,,"]
     run(["predict", "run/bundle", "0.png", "7.png", "--threshold", "0.000001"])
     assert all(line.count("%") == 3 for line in capsys.readouterr().out.splitlines())
+    for threshold, out, taken in (("0.999999", "none.jsonl", "[]"), ("0.000001", "all.jsonl", '["')):
+        assert run(["predict", "run/bundle", "0.png", "7.png", "--threshold", threshold, "--out", out]) == 0
+        assert Path(out).read_text().count(f'"labels":{taken}') == 2
+    capsys.readouterr()
+    assert run(["evaluate", "run/bundle", "list.csv:validation", "--min-top1", "0.5"]) == 2
+    refused = capsys.readouterr()
+    assert "take --min-map" in refused.err
+    assert refused.out == ""
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
@@ -34,7 +34,7 @@ from xception.cli.origin import made_here
 from xception.cli.output import Watched, command, percent, print_facts, print_json, propose, say
 from xception.cli.progress import progress_bar
 from xception.cli.vendor_results import NO_RESULTS, VendorResults, score, warn
-from xception.data.source import Items, Source, Target
+from xception.data.source import Items, Source, Target, is_multi_label
 from xception.data.sources import open_source, packages_for
 from xception.errors import UsageError
 from xception.extras import require_all
@@ -163,7 +163,7 @@ def evaluate(
     output.check()
     gates.check()
     if given or model is None or data is None:
-        result, source = _scored_results(model, data, given, scoring, output)
+        result, source = _scored_results(model, data, given, scoring, output, gates)
         _give(result, output, source)
         _judge(result, max_failed, gates)
         return
@@ -180,19 +180,25 @@ def evaluate(
     )
     opened = open_model(model, verify=not no_verify)
     source = open_source(data)
-    with _observer(output, scoring.top) as observe:
+    gates.check_kind(source.name, are_sets=is_multi_label(source))
+    with _observer(output, scoring) as observe:
         result = _evaluated(opened, source, engine, scoring, strict_images=strict_images, observe=observe)
     _give(result, output, source, next_step=command("benchmark", model, data))
     _judge(result, max_failed, gates)
 
 
 def _scored_results(
-    model: str | None, data: str | None, given: VendorResults, scoring: Scoring, output: EvaluationOutput
+    model: str | None,
+    data: str | None,
+    given: VendorResults,
+    scoring: Scoring,
+    output: EvaluationOutput,
+    gates: EvaluationGates,
 ) -> tuple[Evaluation, Source]:
     """Score what --predictions or a vendor's tool wrote, without running a model.
 
     Raises:
-        UsageError: options that need a model to run.
+        UsageError: options that need a model to run, or that data of this kind know nothing of.
     """
     if given and (output.predictions or scoring.class_map or scoring.subset_classes or scoring.tta or scoring.real):
         raise UsageError(
@@ -201,11 +207,13 @@ def _scored_results(
         )
     check_at_least_one(top=scoring.top)
     require_all(*scoring.packages(), *page_packages(output.html), *packages_for_table(given.table))
-    asked = {"top": scoring.top, "find_label_issues": scoring.label_issues}
+    asked: dict[str, Any] = {"top": scoring.top, "find_label_issues": scoring.label_issues}
     if given.table:
-        result, source = evaluate_rows(given.table, threshold=scoring.threshold, **asked), None  # type: ignore[arg-type]
+        result = evaluate_rows(given.table, threshold=scoring.threshold, on_kind=gates.check_kind, **asked)
+        source = None
     else:
-        scored = score(given, model, data, **asked)  # type: ignore[arg-type]
+        gates.check_kind(str(given.results), are_sets=False)
+        scored = score(given, model, data, **asked)
         result, source = scored.evaluation, scored.source
     result = msgspec.structs.replace(result, provenance=result.provenance and made_here(result.provenance))
     return result, source or NO_IMAGES
@@ -245,7 +253,7 @@ def _write_vendor_files(output: EvaluationOutput, result: Evaluation) -> None:
 
 
 @contextmanager
-def _observer(output: EvaluationOutput, top: int) -> Iterator[Observer | None]:
+def _observer(output: EvaluationOutput, scoring: Scoring) -> Iterator[Observer | None]:
     """A writer of one row per image, if rows were asked for."""
     if output.predictions is None:
         yield None
@@ -253,7 +261,9 @@ def _observer(output: EvaluationOutput, top: int) -> Iterator[Observer | None]:
     with result_file(output.predictions) as file:
 
         def observe(outcome: Scored | Failure, target: Target, tally: Tally | SetTally) -> None:
-            maker = ResultMaker(tally.names, tally.activation, top=top, logits=output.logits)
+            maker = ResultMaker(
+                tally.names, tally.activation, top=scoring.top, threshold=scoring.threshold, logits=output.logits
+            )
             file.add(maker.row(outcome, named(target, tally.names), target))
 
         yield observe
@@ -350,6 +360,7 @@ def _of_sets(result: Evaluation, sets: LabelSetFigures) -> dict[str, str]:
         "exact match": percent(sets.exact_match),
         "hamming loss": _decimal(sets.hamming_loss),
         "loss": _decimal(result.loss),
+        "calibration error": _decimal(result.expected_calibration_error),
     }
 
 

@@ -34,24 +34,32 @@ class EvaluationGates:
             if minimum is not None and not 0 <= minimum <= 1:
                 raise UsageError(f"{option} is {minimum:g}; expected a fraction, 0.76 for 76 %")
 
+    def check_kind(self, data: str, *, are_sets: bool) -> None:
+        """Refuse, before the work, figures that the data do not have.
+
+        Args:
+            data: their name.
+            are_sets: images may have several classes each.
+
+        Raises:
+            UsageError: there is one.
+        """
+        if self.min_top1 is not None and are_sets:
+            raise UsageError(
+                f"--min-top1 is of data with one class per image, and those of {data} may have several; take --min-map"
+            )
+        if self.min_map is not None and not are_sets:
+            raise UsageError(
+                f"--min-map is of multi-label data, and the images of {data} have one class each; take --min-top1"
+            )
+
     def judge(self, result: Evaluation) -> None:
         """Refuse a result, once it is shown, that does not reach the figures.
 
         Raises:
-            UsageError: a figure that data of this kind do not have.
             CheckFailed: a figure that is lower than was asked for, or that no image decides.
         """
         sets = result.label_sets
-        if self.min_top1 is not None and sets:
-            raise UsageError(
-                f"--min-top1 is of data with one class per image, and those of {result.data} may have several; "
-                "take --min-map"
-            )
-        if self.min_map is not None and not sets:
-            raise UsageError(
-                f"--min-map is of multi-label data, and the images of {result.data} have one class each; "
-                "take --min-top1"
-            )
         _require("top-1 accuracy", result.data, result.top1, self.min_top1)
         _require("mean average precision", result.data, sets.mean_average_precision if sets else None, self.min_map)
 

@@ -34,6 +34,7 @@ TOPICS = {
     "Quantization": "--signed --integer-ports --weight-bits --strict --no-speed --sensitivity",
     "Comparison with the source": "--certify --upstream-python --upstream-code",
     "Resuming": "--resume --rerun --keep --save-every",
+    "Gates": "--min-top1 --min-map",
     "Many images": (
         "--images-per-shard --table --shard --finish --ray --actors --cpus-per-actor --gpus-per-actor --stall-after"
     ),

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xception.bundle import Bundle
 from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions, noting_damage
@@ -95,11 +95,11 @@ def predict(
     folder = out if out and not vendor and is_folder_of_shards(out) else None
     table = Path(out) if out and not vendor and not folder else None
     _require(model, engine, sources, table, shards, folder)
-    source = open_images(sources)
-    opened = _opened(model, threshold, verify=not no_verify)
+    asked: dict[str, Any] = {"top": top, "threshold": threshold, "logits": logits}
+    source, opened = open_images(sources), _opened(model, threshold, verify=not no_verify)
     if folder:
         work = ShardedWork(bundle=str(opened.path), verify=opened.verify, sources=sources, engine=engine)
-        _check_shards(predict_into_shards(opened, source, work, folder, shards, top=top, logits=logits), max_failed)
+        _check_shards(predict_into_shards(opened, source, work, folder, shards, **asked), max_failed)
         return
     write, tally = _writer(opened, source, json=json, csv=csv), Counted()
     with engine.open(opened, source) as runner, progress_bar() as progress:
@@ -108,7 +108,7 @@ def predict(
         if vendor and out:
             tally = _report(Path(out), write_results(vendor, Path(out), runner, watched))
         elif table:
-            tally = _to_file(table, runner, source, progress, top=top, logits=logits)
+            tally = _to_file(table, runner, source, progress, **asked)
         else:
             write(tally.counting(runner.predict(watched, top=top, threshold=threshold, max_wait_s=None)))
     check_failed(tally.seen, tally.failed, max_failed)
@@ -195,20 +195,19 @@ def _check(
         raise UsageError("--json, --csv and --out exclude one another; choose one")
     if vendor and out is None:
         raise UsageError("--vendor needs a place for its files; pass --out FOLDER")
-    if threshold is not None and out:
-        raise UsageError("--threshold does not apply to --out, whose file holds the scores; leave one of them out")
+    if threshold is not None and vendor:
+        raise UsageError("--threshold does not apply to --vendor, whose files hold all classes; leave one of them out")
     if logits and (vendor or out is None):
         raise UsageError("--logits needs --out, and no --vendor; pass --out FILE")
 
 
-def _to_file(out: Path, engine: Engine, source: Source, progress: "Progress", *, top: int, logits: bool) -> Counted:
+def _to_file(out: Path, engine: Engine, source: Source, progress: "Progress", **asked: Any) -> Counted:
     task = progress.add_task("predicting", total=len(source))
     summary = predict_to_file(
         engine,
         source,
         out,
-        top=top,
-        logits=logits,
+        **asked,
         stamp=made_here,
         on_images=lambda count: progress.advance(task, count),
     )

@@ -220,7 +220,15 @@ def finish_shards(out: str) -> BatchManifest:
 
 
 def predict_into_shards(
-    bundle: "Bundle", source: Source, work: ShardedWork, out: str, options: ShardOptions, *, top: int, logits: bool
+    bundle: "Bundle",
+    source: Source,
+    work: ShardedWork,
+    out: str,
+    options: ShardOptions,
+    *,
+    top: int,
+    threshold: float | None,
+    logits: bool,
 ) -> BatchManifest | None:
     """Do the shards that this command is to do; returns the manifest, or None if there are other commands' shards."""
     store = open_store(out)
@@ -235,6 +243,7 @@ def predict_into_shards(
             table=options.table or "parquet",
             images_per_shard=options.images_per_shard or IMAGES_PER_SHARD,
             top=top,
+            threshold=threshold,
             logits=logits,
         )
         settle_plan(store, plan)

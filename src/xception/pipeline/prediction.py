@@ -1,12 +1,15 @@
 """The answer to one image: its likeliest classes, or its embedding."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from xception.backends.base import Logits
 from xception.bundle import Bundle
 from xception.errors import UsageError
-from xception.metrics import check_probabilities, probabilities, top_k
+from xception.metrics import Activation, check_probabilities, probabilities, top_k
 from xception.pipeline.lane import Scored
 
 
@@ -77,16 +80,33 @@ def check_threshold(threshold: float, bundle: Bundle) -> None:
         raise UsageError(f"a threshold needs classes, but {bundle.path} has none; leave it out")
 
 
+def chosen_classes(
+    logits: Logits, activation: Activation, top: int, threshold: float | None = None
+) -> tuple[list[int], NDArray[np.floating[Any]] | None]:
+    """Indices of the `top` likeliest classes, or of all from a threshold of their probability on, best first.
+
+    Args:
+        logits: (K,).
+        activation: the way from logits to probabilities.
+        top: number of classes, without a threshold.
+        threshold: least probability of a class, which none may have.
+
+    Returns:
+        The indices, and the probabilities of all classes, (K,), or None from a model whose answers are none.
+    """
+    known = None if activation == "none" else probabilities(logits[None], activation)[0]
+    ordered = [int(index) for index in top_k(logits[None], top if threshold is None else len(logits))[0]]
+    if threshold is None or known is None:
+        return ordered, known
+    return [index for index in ordered if known[index] >= threshold], known
+
+
 def prediction(outcome: Scored, bundle: Bundle, top: int, threshold: float | None = None) -> Prediction:
     """The `top` likeliest classes of an image, or all from a threshold on; of a model of one logit, its class and the
     probability of that; of a model without classes, the embedding."""
     if not bundle.labels.names:
         return Prediction(path=outcome.item.key, embedding=outcome.logits, damage=outcome.warning)
-    logits, activation = outcome.logits[None], bundle.model.activation
-    known = None if activation == "none" else probabilities(logits, activation)[0]
-    chosen = [int(index) for index in top_k(logits, top if threshold is None else logits.shape[1])[0]]
-    if threshold is not None and known is not None:
-        chosen = [index for index in chosen if known[index] >= threshold]
+    chosen, known = chosen_classes(outcome.logits, bundle.model.activation, top, threshold)
     return Prediction(
         path=outcome.item.key,
         damage=outcome.warning,

@@ -11,7 +11,7 @@ from xception.intervals import Interval
 from xception.report.confusion import shown
 from xception.report.heading import Card, Heading, model_names, result_origin
 from xception.report.html import LONG_TABLE_ROWS, page, percent_text
-from xception.tasks.charts import reliability, score_curves
+from xception.tasks.charts import score_curves
 from xception.tasks.evaluation import MAX_CLASSES_DRAWN, ClassAverages, ClassScore, Evaluation, LabelSetFigures
 from xception.tasks.provenance import flat
 
@@ -56,7 +56,7 @@ def render_evaluation(evaluation: Evaluation, pictures: Mapping[str, Image.Image
         heading=heading,
         provenance=flat(evaluation.provenance) if evaluation.provenance else None,
         name=name,
-        reliability=reliability(evaluation.calibration) if evaluation.seen else "",
+        reliability=evaluation.plot("reliability") if evaluation.calibration and evaluation.seen else "",
         score_curves=score_curves(evaluation.curves) if evaluation.curves else "",
         failures=evaluation.failures,
         pictures=pictures,
@@ -220,8 +220,11 @@ def _rows(evaluation: Evaluation) -> Iterator[CsvRow]:
             yield "class", entry.label, figure, getattr(entry, figure), *_bounds(interval)
     for part in evaluation.slices:
         yield "slice", part.property, part.value, part.images, None, None
-        if part.top1:
-            yield "slice", part.property, f"{part.value}, top1", part.top1.value, *_bounds(part.top1)
+        for figure in ("top1", "exact_match"):
+            if interval := getattr(part, figure):
+                yield "slice", part.property, f"{part.value}, {figure}", interval.value, *_bounds(interval)
+        if part.micro_f1 is not None:
+            yield "slice", part.property, f"{part.value}, micro_f1", part.micro_f1, None, None
     for row in evaluation.calibration:
         for figure in ("images", "confidence", "accuracy"):
             yield "calibration", f"{row.low:.4f}-{row.high:.4f}", figure, getattr(row, figure), None, None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import msgspec
 
@@ -151,6 +152,7 @@ def predict_to_file(
     out: Path,
     *,
     top: int = 5,
+    threshold: float | None = None,
     logits: bool = False,
     images_per_shard: int = IMAGES_PER_SHARD,
     stamp: Stamp = lambda provenance: provenance,
@@ -166,20 +168,21 @@ def predict_to_file(
         out: the file, `.parquet`, `.jsonl`, `.jsonl.gz` or `.csv`; its summary lies next to it, under its name and
             `.json`.
         top: likeliest classes per image.
+        threshold: all classes of at least this probability in place of the likeliest ones.
         logits: keep all that the model gave.
         images_per_shard: images that are kept at once.
         stamp: adds to the provenance when and where the command was run.
         on_images: is told how many more images are done.
 
     Raises:
-        UsageError: no known ending.
+        UsageError: no known ending, or a threshold that is no probability or for answers that are none.
         InputError: the file is there already, or shards of another plan.
         EnvironmentFault: it cannot be written, or another process writes it; what is done is kept.
     """
     table = table_format(out)
     _refuse_existing(out)
-    asked = {"top": top, "logits": logits}
-    plan = make_plan(engine, source, table=table, images_per_shard=images_per_shard, top=top, logits=logits)
+    asked: dict[str, Any] = {"top": top, "threshold": threshold, "logits": logits}
+    plan = make_plan(engine, source, table=table, images_per_shard=images_per_shard, **asked)
     folder = out.with_name(out.name + PARTS_SUFFIX)
     with alone_in(folder, "writing shards to"):
         _refuse_existing(out)

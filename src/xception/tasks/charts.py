@@ -17,8 +17,8 @@ MAX_CLASSES_COUNTED = 20
 """Classes up to which a cell of the confusion matrix has room for its count."""
 
 
-def reliability(bins: Sequence["ConfidenceBin"]) -> Chart:
-    """Accuracy by confidence, with the diagonal of a perfectly calibrated model, and images by confidence."""
+def reliability(bins: Sequence["ConfidenceBin"], counted: str = "Images") -> Chart:
+    """Accuracy by confidence, with the diagonal of a perfectly calibrated model, and what is counted by confidence."""
 
     def draw(figure: "Figure") -> None:
         accuracy, images = figure.subplots(1, 2)
@@ -32,7 +32,7 @@ def reliability(bins: Sequence["ConfidenceBin"]) -> Chart:
         accuracy.plot(means, heights, "o", color=WARM, markersize=4)
         accuracy.set(title="Accuracy (%)", xlabel="confidence (%)", xlim=(0, 100), ylim=(0, 100))
         images.bar(left, [entry.images for entry in filled], 0.92 * width, align="edge", color=GREY)
-        images.set(title="Images", xlabel="confidence (%)", xlim=(0, 100))
+        images.set(title=counted, xlabel="confidence (%)", xlim=(0, 100))
 
     return Chart("reliability", (10, 3.3), draw)
 

@@ -61,8 +61,7 @@ def evaluate(
         strict_images: count damaged JPEG files as failed; else, with simplejpeg, `Evaluation.damaged` names them.
         find_label_issues: look for images whose labels are likely wrong; this holds all probabilities in memory.
         threshold: for multi-label data, the smallest probability with which a class is predicted, 0.5 by default.
-        observe: called with every outcome in the order of the images, and the index of its true class among the
-            tally's names, after the tally has counted it.
+        observe: called with every outcome in the order of the images, and the index of its true class in the tally.
 
     Raises:
         InputError: a class of the data is none of the model's, or an image is missing in `real`.
@@ -73,12 +72,13 @@ def evaluate(
     require_engine(engine)
     require_source(source)
     damage = _treatment_of_damage(strict_images=strict_images)
-    engine, fingerprint = engine.with_lane(damage=damage), DataFingerprint()
+    engine, limit = engine.with_lane(damage=damage), DEFAULT_THRESHOLD if threshold is None else threshold
     for_one_class = {"several right answers": real is not None, "label issues": find_label_issues}
     check_kind(source.name, threshold, for_one_class, are_sets=is_multi_label(source))
     asked = {"class_map": class_map, "subset": subset, "tta": tta, "real": real, **_named(threshold=threshold)}
-    items, slices = _recognised(source, engine.bundle), Slices()
-    given: dict[str, Any] = asked | {"fingerprint": fingerprint, "slices": slices, "observe": observe}
+    items, fingerprint, slices = _recognised(source, engine.bundle), DataFingerprint(), Slices(limit)
+    watching = {"fingerprint": fingerprint, "slices": slices, "observe": observe}
+    given: dict[str, Any] = asked | watching | {"threshold": limit}
     result = _judged(engine, source, items, given, top, find_label_issues=find_label_issues)
     options = asked | {"class_map": dict(class_map), "real": real.digest if real else None, "damaged_images": damage}
     return msgspec.structs.replace(
@@ -154,7 +154,7 @@ def count_outcomes(
     fingerprint: DataFingerprint | None = None,
     kept: KeptLogits | None = None,
     slices: Slices | None = None,
-    threshold: float | None = None,
+    threshold: float = DEFAULT_THRESHOLD,
     multi_label: bool | None = None,
     observe: Observer | None = None,
 ) -> Tally | SetTally:
@@ -185,9 +185,9 @@ def count_outcomes(
     tally: Tally | SetTally = Tally(used, valid if real else None, activation, kept)
     if are_sets:
         require_sigmoids(activation, source.name)
-        tally = SetTally(used, DEFAULT_THRESHOLD if threshold is None else threshold)
+        tally = SetTally(used, threshold, scales_temperature=kept is not None)
     runner = _with_views(engine.judging(), classes if subset else None, tta)
-    slices = slices or Slices()
+    slices = slices or Slices(threshold)
     items = slices.watch((fingerprint or DataFingerprint()).watch(relabelled(source, targets)))
     places = tuple(place.get(target, -1) for target in range(len(labels)))
     for index, outcome in enumerate(runner.run(relabelled(items, places))):

@@ -184,17 +184,24 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     value: str
     images: int
     top1: Interval | None
+    """None of multi-label data, which have the next two in its place."""
+    exact_match: Interval | None = None
+    micro_f1: float | None = None
+    """F1 over all decisions; None where no image has a class or is taken to have one."""
 
 
 class ConfidenceBin(msgspec.Struct, frozen=True, kw_only=True):
-    """The images whose likeliest class has a probability in (low, high]; means are None without any."""
+    """The images whose likeliest class has a probability in (low, high]; means are None without any. Of multi-label
+    data every class of an image counts by itself."""
 
     low: float
     high: float
     images: int
+    """Number of images, and of multi-label data number of pairs of an image and a class."""
     confidence: float | None
-    """Mean probability of the likeliest class."""
+    """Mean probability."""
     accuracy: float | None
+    """Share of these images whose likeliest class is right; of multi-label data, that have the class."""
 
 
 class RealScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,7 +281,8 @@ class Evaluation(TableResult, msgspec.Struct, frozen=True, kw_only=True):
     weighted: ClassAverages | None = None
     """Means over the classes, weighted by their numbers of images."""
     brier_score: float | None = None
-    """Mean squared distance of all class probabilities from the truth, from 0 to 2."""
+    """Mean squared distance of all class probabilities from the truth, from 0 to 2; of multi-label data the mean over
+    the classes, too, from 0 to 1."""
     roc_auc: float | None = None
     """Mean area under the ROC curve of each class against all others; with two classes, both have the same area."""
     roc_auc_weighted: float | None = None
@@ -293,7 +301,7 @@ class Evaluation(TableResult, msgspec.Struct, frozen=True, kw_only=True):
     label_issues: LabelIssues | None = None
     """None if they were not looked for."""
     slices: tuple[Slice, ...] = ()
-    """Accuracy by image size, colours, format and damage, for those in which the images differ."""
+    """Figures by image size, colours, format and damage, for those in which the images differ."""
     real: RealScore | None = None
     """Accuracy against several right answers per image, if these were given."""
     tta: Tta | None = None
@@ -347,7 +355,7 @@ class Evaluation(TableResult, msgspec.Struct, frozen=True, kw_only=True):
             if self.confused:
                 return confused_pairs(self.confused)
         if of == "reliability" and self.seen and self.calibration:
-            return reliability(self.calibration)
+            return reliability(self.calibration, "Decisions" if self.label_sets else "Images")
         if of == "scores" and self.curves:
             return score_curves(self.curves)
         raise UsageError(f"this evaluation has no figures for a chart of {of!r}; see `displayed()` for those it has")

@@ -17,9 +17,10 @@ from xception.data.source import Target
 from xception.errors import InputError, UsageError
 from xception.extras import require
 from xception.inputs import open_file, parse_json
-from xception.metrics import Activation, probabilities, top_k
+from xception.metrics import Activation
 from xception.outputs import staged_file
 from xception.pipeline.lane import Failure, Scored
+from xception.pipeline.prediction import chosen_classes
 
 TableFormat = Literal["parquet", "jsonl", "jsonl.gz", "csv"]
 TABLE_FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
@@ -39,11 +40,11 @@ class ImageResult(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[int, ...] | None = None
     """In multi-label data, the model's indices of all true classes, in place of `target`."""
     predicted: str | None = None
-    """The likeliest class."""
+    """The likeliest class; None where it does not reach the threshold that was asked for."""
     score: float | None = None
     """Its probability; None from a model whose answers are none."""
     labels: tuple[str, ...] = ()
-    """The likeliest classes, best first."""
+    """The likeliest classes, or all that reach the threshold, best first."""
     indices: tuple[int, ...] = ()
     """Their indices in the model."""
     scores: tuple[float, ...] = ()
@@ -68,12 +69,21 @@ class ResultMaker:
         names: the classes in the order of the logits; none of a model that gives embeddings.
         activation: the way from logits to probabilities.
         top: likeliest classes per image.
+        threshold: all classes of at least this probability in place of the likeliest ones.
         logits: keep all that the model gave.
     """
 
-    def __init__(self, names: Sequence[str], activation: Activation, *, top: int = 5, logits: bool) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        activation: Activation,
+        *,
+        top: int = 5,
+        threshold: float | None = None,
+        logits: bool,
+    ) -> None:
         self._names, self._activation = names, activation
-        self._top, self._logits = top, logits
+        self._top, self._threshold, self._logits = top, threshold, logits
 
     def row(self, outcome: Scored | Failure, label: str | None = None, target: Target | None = None) -> ImageResult:
         """The row of an image with its true class or classes, where these are known."""
@@ -85,15 +95,16 @@ class ResultMaker:
         return ImageResult(key=outcome.item.key, logits=kept, damage=outcome.warning, **true, **answer)
 
     def _answer(self, logits: Logits) -> dict[str, Any]:
-        are_probabilities = self._activation != "none"
-        values = probabilities(logits[None], self._activation)[0] if are_probabilities else logits
-        best = [int(index) for index in top_k(logits[None], self._top)[0]]
+        chosen, known = chosen_classes(logits, self._activation, self._top, self._threshold)
+        if not chosen:
+            return {}
+        values = logits if known is None else known
         return {
-            "predicted": self._names[best[0]],
-            "score": float(values[best[0]]) if are_probabilities else None,
-            "labels": tuple(self._names[index] for index in best),
-            "indices": tuple(best),
-            "scores": tuple(float(values[index]) for index in best),
+            "predicted": self._names[chosen[0]],
+            "score": None if known is None else float(known[chosen[0]]),
+            "labels": tuple(self._names[index] for index in chosen),
+            "indices": tuple(chosen),
+            "scores": tuple(float(values[index]) for index in chosen),
         }
 
 

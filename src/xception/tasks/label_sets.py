@@ -11,7 +11,7 @@ from xception.backends.base import Logits
 from xception.data.source import indices_of
 from xception.errors import UsageError
 from xception.intervals import wilson
-from xception.metrics import Activation, ExactSum, RankedScores, log_sigmoid, sigmoid
+from xception.metrics import Activation, ExactSum, RankedScores, binary_loss, sigmoid
 from xception.pipeline.lane import Failure, Scored
 from xception.tasks.evaluation import (
     ClassScore,
@@ -23,7 +23,8 @@ from xception.tasks.evaluation import (
 )
 from xception.tasks.resampled_sets import ResampledSets
 from xception.tasks.score_figures import shown_curves
-from xception.tasks.tally import MAX_MISTAKES, by_path, check_announced, finite_logits
+from xception.tasks.tally import MAX_MISTAKES, by_path, check_announced, confidence_bins, finite_logits
+from xception.tasks.temperature import SetAnswers, temperature_scaling
 
 DEFAULT_THRESHOLD = 0.5
 """Probability from which on an image is taken to have a class."""
@@ -51,12 +52,15 @@ class SetTally:
     Args:
         names: the classes, in the order of the logits.
         threshold: probability from which on an image is taken to have a class.
+        scales_temperature: fit a temperature in the end, for which training's validations have no use.
     """
 
     activation: Activation = "sigmoid"
 
-    def __init__(self, names: tuple[str, ...], threshold: float = DEFAULT_THRESHOLD) -> None:
-        self.names, self.threshold = names, threshold
+    def __init__(
+        self, names: tuple[str, ...], threshold: float = DEFAULT_THRESHOLD, *, scales_temperature: bool = False
+    ) -> None:
+        self.names, self.threshold, self.scales_temperature = names, threshold, scales_temperature
         self.failures: list[FailedImage] = []
         self.damaged: list[FailedImage] = []
         self.mistakes: list[tuple[float, str, tuple[int, ...], tuple[int, ...]]] = []
@@ -80,10 +84,9 @@ class SetTally:
         own, logits = indices_of(outcome.item.target), finite_logits(outcome)
         self._logits.append(logits)
         self._own.append(own)
-        has = _has(own, len(logits))
-        loss = float(-np.where(has, log_sigmoid(logits[None])[0], log_sigmoid(-logits[None])[0]).mean())
+        has, taken = has_classes(own, len(logits)), takes_classes(logits, self.threshold)
+        loss = float(binary_loss(logits[None], has[None])[0])
         self.loss.add(loss)
-        taken = sigmoid(logits[None])[0] >= self.threshold
         if (taken != has).any():
             insort(self.mistakes, (-loss, outcome.item.key, own, tuple(map(int, np.flatnonzero(taken)))))
             del self.mistakes[MAX_MISTAKES:]
@@ -133,8 +136,10 @@ class SetTally:
         return self._with_figures(result) if self.seen else result
 
     def _with_figures(self, result: Evaluation) -> Evaluation:
-        scores, has = self._sorted()
-        taken = scores >= self.threshold
+        logits, has = self._sorted()
+        scores, answers = sigmoid(logits), SetAnswers(logits, has)
+        judged = answers.judged(answers.logits(everything := np.arange(len(has))), everything)
+        taken, reliability = scores >= self.threshold, judged.reliability()
         ranked = [RankedScores(scores[:, place], has[:, place]) for place in range(len(self.names))]
         bounds = ResampledSets(scores, has, taken)
         classes = tuple(_class_scores(self.names, has, taken, ranked, bounds))
@@ -151,15 +156,19 @@ class SetTally:
             average_precision=_mean([entry.average_precision for entry in classes]),
             average_precision_weighted=_mean([entry.average_precision for entry in classes], support),
             curves=shown_curves(classes, ranked.__getitem__),
+            expected_calibration_error=reliability.expected_calibration_error(),
+            calibration=confidence_bins(reliability),
+            brier_score=float(judged.briers.mean()),
+            temperature=temperature_scaling(answers) if self.scales_temperature else None,
             label_sets=self._label_sets(scores, has, taken, ranked, bounds),
         )
 
-    def _sorted(self) -> tuple[NDArray[np.float64], Sets]:
-        """Probabilities and true classes of all images, both (N, K), in an order that only they decide."""
-        scores = sigmoid(np.stack(self._logits))
-        has = np.stack([_has(own, scores.shape[1]) for own in self._own])
-        order = np.lexsort([*has.T, *scores.T])
-        return scores[order], has[order]
+    def _sorted(self) -> tuple[Logits, Sets]:
+        """Logits and true classes of all images, both (N, K), in an order that only they decide."""
+        logits = np.stack(self._logits)
+        has = np.stack([has_classes(own, logits.shape[1]) for own in self._own])
+        order = np.lexsort([*has.T, *logits.T])
+        return logits[order], has[order]
 
     def _label_sets(
         self, scores: NDArray[np.float64], has: Sets, taken: Sets, ranked: list[RankedScores], bounds: ResampledSets
@@ -191,11 +200,16 @@ class SetTally:
         return tuple(self.names[place] for place in places)
 
 
-def _has(own: tuple[int, ...], classes: int) -> Sets:
+def has_classes(own: tuple[int, ...], classes: int) -> Sets:
     """True for each of an image's classes, (K,)."""
     found = np.zeros(classes, bool)
     found[list(own)] = True
     return found
+
+
+def takes_classes(logits: Logits, threshold: float) -> Sets:
+    """True for each class that an image is taken to have by its logits, (K,)."""
+    return np.asarray(sigmoid(logits[None])[0] >= threshold)
 
 
 def _class_scores(

@@ -13,6 +13,7 @@ from xception.errors import InputError
 from xception.inputs import parse_json
 from xception.outputs import json_document
 from xception.pipeline.engine import Engine
+from xception.pipeline.prediction import check_threshold
 from xception.pipeline.prepare import Damage
 from xception.tasks.image_results import TableFormat
 from xception.tasks.provenance import JudgedModel, model_facts, versions_behind
@@ -51,6 +52,8 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
     images: int
     images_per_shard: int
     top: int
+    threshold: float | None = None
+    """Probability from which on all classes of an image are named, in place of the likeliest ones."""
     logits: bool
     table: TableFormat
 
@@ -113,9 +116,16 @@ def make_plan(
     table: TableFormat,
     images_per_shard: int = IMAGES_PER_SHARD,
     top: int = 5,
+    threshold: float | None = None,
     logits: bool = False,
 ) -> BatchPlan:
-    """The plan of answering every image of a source."""
+    """The plan of answering every image of a source.
+
+    Raises:
+        UsageError: a threshold that is no probability, or for answers that are none.
+    """
+    if threshold is not None:
+        check_threshold(threshold, engine.bundle)
     model = model_facts(engine)
     looking = () if engine.lane.damage == "ignored" else ("simplejpeg",)
     return BatchPlan(
@@ -127,6 +137,7 @@ def make_plan(
         images=len(source),
         images_per_shard=images_per_shard,
         top=top,
+        threshold=threshold,
         logits=logits,
         table=table,
     )
@@ -140,6 +151,7 @@ def same_plan(plan: BatchPlan, engine: Engine, source: Source) -> BatchPlan:
         table=plan.table,
         images_per_shard=plan.images_per_shard,
         top=plan.top,
+        threshold=plan.threshold,
         logits=plan.logits,
     )
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from xception.metrics import Activation, RankedScores, sigmoid
 from xception.tasks.evaluation import ClassScore, CurvePoint, Evaluation, ScoreCurve
 from xception.tasks.kept_logits import IMAGES_READ_AT_ONCE, AllLogits, KeptLogits
-from xception.tasks.temperature import temperature_scaling
+from xception.tasks.temperature import OneClassAnswers, temperature_scaling
 
 MAX_CURVES = 20
 """Classes whose curves are kept: all of them, or those with the lowest average precision."""
@@ -39,7 +39,7 @@ def with_score_figures(result: Evaluation, kept: KeptLogits, activation: Activat
         average_precision=_mean(precisions),
         average_precision_weighted=_mean(precisions, support),
         curves=shown_curves(classes, scores.ranked),
-        temperature=temperature_scaling(found, activation),
+        temperature=temperature_scaling(OneClassAnswers(found, activation)),
     )
 
 

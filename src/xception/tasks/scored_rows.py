@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -49,8 +50,21 @@ class PairedResults(msgspec.Struct, frozen=True, kw_only=True):
     """Keys of the images for which the two name different classes."""
 
 
+class OnKind(Protocol):
+    """Is told the kind of some data before anything is counted, and may refuse it."""
+
+    def __call__(self, data: str, *, are_sets: bool) -> object:
+        """Take their name, and true for multi-label data."""
+        ...
+
+
 def evaluate_rows(
-    place: Path | str, *, top: int = 5, find_label_issues: bool = False, threshold: float | None = None
+    place: Path | str,
+    *,
+    top: int = 5,
+    find_label_issues: bool = False,
+    threshold: float | None = None,
+    on_kind: OnKind = lambda data, *, are_sets: None,  # noqa: ARG005 - nobody wants to know
 ) -> Evaluation:
     """The evaluation of a file of results that holds logits: every figure but those that need the images.
 
@@ -59,6 +73,7 @@ def evaluate_rows(
         top: the largest k of `top_k`.
         find_label_issues: look for images whose labels are likely wrong.
         threshold: of multi-label data, the probability from which on an image is taken to have a class.
+        on_kind: is told the kind of the data before anything is counted.
 
     Raises:
         UsageError: an option that the data's kind knows nothing of.
@@ -70,9 +85,12 @@ def evaluate_rows(
     path, name = without_credentials(str(place)), name_of(place)
     are_sets = any(row.targets is not None for row in rows)
     check_kind(name, threshold, {"label issues": find_label_issues}, are_sets=are_sets)
+    on_kind(name, are_sets=are_sets)
     with KeptLogits() as kept:
         names = _names(rows, path)
-        tally = SetTally(names, threshold or DEFAULT_THRESHOLD) if are_sets else Tally(names, kept=kept)
+        tally: Tally | SetTally = Tally(names, kept=kept)
+        if are_sets:
+            tally = SetTally(names, threshold or DEFAULT_THRESHOLD, scales_temperature=True)
         for row in rows:
             tally.add(_outcome(row, path))
         result = tally.evaluation(path, name, BACKEND, len(rows), top)

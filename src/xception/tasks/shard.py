@@ -93,7 +93,8 @@ def _rows(
     engine: Engine, source: Source, plan: BatchPlan, shard: int, deadly: Collection[int], on_images: OnImages
 ) -> tuple[list[ImageResult], DataFingerprint]:
     bundle, fingerprint = engine.bundle, DataFingerprint()
-    maker = ResultMaker(bundle.labels.names, bundle.model.activation, top=plan.top, logits=plan.logits)
+    names, activation = bundle.labels.names, bundle.model.activation
+    maker = ResultMaker(names, activation, top=plan.top, threshold=plan.threshold, logits=plan.logits)
     targets = _targets(engine, source)
     items = map(insisting, part_in_order(source, plan.images_of(shard)))
     spared = (replace(item, load=_refuse) if place in deadly else item for place, item in enumerate(items))

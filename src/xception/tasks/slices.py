@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from PIL import ExifTags, Image
@@ -11,6 +12,7 @@ from xception.data.source import Item
 from xception.intervals import wilson
 from xception.pipeline.lane import Failure, Scored
 from xception.tasks.evaluation import Slice
+from xception.tasks.label_sets import DEFAULT_THRESHOLD, has_classes, takes_classes
 
 SIZES_PX = (32, 64, 128, 256, 512, 1024)
 """Bounds of the shorter side between which images are of one size."""
@@ -27,12 +29,57 @@ class Traits(NamedTuple):
     orientation: str
 
 
-class Slices:
-    """Counts of right answers by the properties of the images."""
+@dataclass
+class SliceCounts:
+    """The answers to the images of a slice."""
 
-    def __init__(self) -> None:
+    are_sets: bool = False
+    """Each image may have several classes."""
+    images: int = 0
+    right: int = 0
+    """Images whose class is right; of multi-label data those of which all classes are right and no other was taken."""
+    both: int = 0
+    """Decisions of multi-label data for a class that the image has and is taken to have."""
+    either: int = 0
+    """True classes of all images, and those that they are taken to have, counted together."""
+
+    def add(self, outcome: Scored, threshold: float) -> None:
+        """Count an image."""
+        own, logits = outcome.item.target, outcome.logits
+        self.images += 1
+        if not isinstance(own, tuple):
+            self.right += int(logits.argmax()) == own
+            return
+        has, taken = has_classes(own, len(logits)), takes_classes(logits, threshold)
+        self.are_sets = True
+        self.right += bool((has == taken).all())
+        self.both += int((has & taken).sum())
+        self.either += int(has.sum() + taken.sum())
+
+    def slice(self, name: str, value: str) -> Slice:
+        """The figures of the images whose property `name` has this value."""
+        right = wilson(self.right, self.images)
+        return Slice(
+            property=name,
+            value=value,
+            images=self.images,
+            top1=None if self.are_sets else right,
+            exact_match=right if self.are_sets else None,
+            micro_f1=2 * self.both / self.either if self.either else None,
+        )
+
+
+class Slices:
+    """Counts of right answers by the properties of the images.
+
+    Args:
+        threshold: of multi-label data, the probability from which on an image is taken to have a class.
+    """
+
+    def __init__(self, threshold: float = DEFAULT_THRESHOLD) -> None:
+        self._threshold = threshold
         self._traits: dict[int, Traits] = {}
-        self._counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+        self._counts: dict[tuple[str, str], SliceCounts] = defaultdict(SliceCounts)
 
     def watch(self, items: Iterable[Item]) -> Iterator[Item]:
         """The same items, whose properties are noted while they are loaded."""
@@ -49,29 +96,25 @@ class Slices:
         return watched
 
     def add(self, place: int, outcome: Scored | Failure) -> None:
-        """Count the image at a place among the items; one of multi-label data is neither right nor wrong as a whole."""
+        """Count the image at a place among the items; one that failed is in no slice."""
         traits = self._traits.pop(place, None)
-        if isinstance(outcome, Failure) or isinstance(outcome.item.target, tuple):
+        if isinstance(outcome, Failure):
             return
-        is_right = int(outcome.logits.argmax()) == outcome.item.target
         found = {} if traits is None else traits._asdict()
         for row in (found | {"damage": "damaged" if outcome.warning else "sound"}).items():
-            self._counts[row][0] += 1
-            self._counts[row][1] += is_right
+            self._counts[row].add(outcome, self._threshold)
 
     def rows(self) -> tuple[Slice, ...]:
         """The properties in which the images differ, with every value of each; the rarest value comes last."""
         values: dict[str, list[str]] = defaultdict(list)
-        for name, value in self._counts:
+        for name, value in sorted(self._counts, key=lambda row: (-self._counts[row].images, row)):
             values[name].append(value)
         order = (*Traits._fields, "damage")
         return tuple(
-            Slice(property=name, value=value, images=images, top1=wilson(right, images))
+            self._counts[name, value].slice(name, value)
             for name in order
             if len(values[name]) > 1
-            for value, (images, right) in sorted(
-                ((value, self._counts[name, value]) for value in values[name]), key=lambda row: (-row[1][0], row[0])
-            )
+            for value in values[name]
         )
 
 

@@ -209,7 +209,7 @@ class Tally:
             loss=self.loss.mean(scored),
             balanced_loss=self._balanced_loss() if self.has_scores else None,
             expected_calibration_error=self.reliability.expected_calibration_error() if scored else None,
-            calibration=self._calibration() if self.has_scores else (),
+            calibration=confidence_bins(self.reliability) if self.has_scores else (),
             balanced_accuracy=balanced_accuracy(self.confusion),
             macro_f1=macro_f1(self.confusion),
             weighted_f1=weighted_f1(self.confusion),
@@ -253,20 +253,6 @@ class Tally:
         present = [mean for mean in means if mean is not None]
         return fsum(present) / len(present) if present else None
 
-    def _calibration(self) -> tuple[ConfidenceBin, ...]:
-        measured = self.reliability
-        rows = zip(measured.counts, measured.hits, measured.confidences, strict=True)
-        return tuple(
-            ConfidenceBin(
-                low=index / CONFIDENCE_BINS,
-                high=(index + 1) / CONFIDENCE_BINS,
-                images=count,
-                confidence=confidence,
-                accuracy=hits / count if count else None,
-            )
-            for index, (count, hits, confidence) in enumerate(rows)
-        )
-
     def _classes(self) -> tuple[ClassScore, ...]:
         scores = precision_recall_f1(self.confusion).tolist()
         support, taken = (self.confusion.sum(axis=axis).tolist() for axis in (1, 0))
@@ -291,6 +277,21 @@ class Tally:
             return None
         counted = self.real_counted
         return RealScore(top1=wilson(self.real_hits, counted), counted=counted, uncounted=seen - counted)
+
+
+def confidence_bins(measured: Reliability) -> tuple[ConfidenceBin, ...]:
+    """The bins of a calibration error, in which the accuracy belongs to the confidence."""
+    rows = zip(measured.counts, measured.hits, measured.confidences, strict=True)
+    return tuple(
+        ConfidenceBin(
+            low=index / CONFIDENCE_BINS,
+            high=(index + 1) / CONFIDENCE_BINS,
+            images=count,
+            confidence=confidence,
+            accuracy=hits / count if count else None,
+        )
+        for index, (count, hits, confidence) in enumerate(rows)
+    )
 
 
 def check_announced(data: str, given: int, total: int) -> None:
