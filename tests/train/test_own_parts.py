@@ -1,10 +1,12 @@
 import importlib
+import linecache
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 
@@ -94,6 +96,59 @@ def test_values_that_a_part_was_made_with_are_told_apart(written: Callable[[str]
     ]
     assert len({description(part) for part in made}) == len(made)
     assert description(module.Scaled(2.0)) == description(module.Scaled(2.0))
+
+
+def test_an_objects_values_are_told_apart_however_it_keeps_them(written: Callable[[str], ModuleType]) -> None:
+    module = written(MODULE.replace("@dataclass\n", "@dataclass(slots=True)\n"))
+    made = [
+        module.Scaled(1.0),
+        module.Scaled(2.0),
+        module.Scaled(1.0).__call__,
+        module.Scaled(2.0).__call__,
+        module.Scaled(np.float32(2.0)),
+        module.Scaled(Path("a")),
+        module.Scaled(Path("b")),
+    ]
+    assert len({description(part) for part in made}) == len(made)
+    first, second = ({0, 8}, {8, 0})
+    assert [*first] != [*second]
+    assert description(partial(module.focal, among=first)) == description(partial(module.focal, among=second))
+
+
+@pytest.fixture
+def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], ModuleType]:
+    """Writes a module anew and imports it as programs do."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(name: str, text: str) -> ModuleType:
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        importlib.invalidate_caches()
+        linecache.clearcache()
+        return importlib.import_module(name)
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return write
+
+
+def test_a_change_in_another_own_module_or_far_down_is_noticed(imported: Callable[[str, str], ModuleType]) -> None:
+    chain = "\n".join(f"def f{index}(x):\n    return f{index + 1}(x)\n" for index in range(8))
+    found = []
+    for body in ("return x", "return x", "return 2 * x"):
+        imported("far", f"def away(x):\n    {body}\n\ndef unused():\n    return {len(found)}\n")
+        near = imported("near", f"import far\n\n{chain}\ndef f8(x):\n    return far.away(x)\n")
+        found.append(description(near.f0))
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_change_of_what_a_property_or_a_static_method_uses_is_noticed(
+    imported: Callable[[str, str], ModuleType],
+) -> None:
+    methods = "    @property\n    def a(self):\n        return A\n    @staticmethod\n    def b():\n        return B\n"
+    texts = [f"A, B = {a}, {b}\nclass Kept:\n{methods}" for a, b in ((1, 1), (2, 1), (1, 2), (1, 1))]
+    found = [description(imported("kept", text).Kept()) for text in texts]
+    assert len(set(found)) == 3
+    assert found[0] == found[3]
 
 
 def test_a_part_of_an_installed_package_is_known_by_its_name() -> None:

@@ -7,7 +7,7 @@ notices that one has changed.
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,12 +21,15 @@ from torch.optim import Optimizer
 
 from xception.train.callbacks import Callback
 from xception.train.losses import Loss
-from xception.train.optim import Groups
+from xception.train.optimizers import Groups
 from xception.train.schedule import Moment
 
 HASH_DIGITS = 16
 MAX_VALUE_DEPTH = 4
 """Levels of values within values that are looked at."""
+
+PYTHON, PACKAGE = Path(inspect.__file__).parent, Path(__file__).parents[1]
+"""Folders of Python's own code and of this package's."""
 
 PLAIN_TYPES = (int, float, complex, str, bytes, bool, type(None))
 
@@ -79,7 +82,7 @@ def _name(part: object) -> str:
 
 
 def _facts(part: Any, seen: set[int], depth: int) -> Iterator[str]:
-    """Sources and values that decide what a part does, each object once."""
+    """Sources and values that decide what a part does, each object once; `depth` counts values within values."""
     if id(part) in seen or depth > MAX_VALUE_DEPTH:
         return
     seen.add(id(part))
@@ -90,40 +93,55 @@ def _facts(part: Any, seen: set[int], depth: int) -> Iterator[str]:
             yield repr(key)
             yield from _facts(value, seen, depth + 1)
     elif isinstance(part, list | tuple | set | frozenset):
-        yield f"{len(part)} values"
-        for value in part:
-            yield from _facts(value, seen - {id(value)}, depth + 1)
+        yield from _facts_of_members(part, seen, depth)
     elif isinstance(part, np.ndarray | Tensor):
         values = np.asarray(part.detach().cpu() if isinstance(part, Tensor) else part)
         yield f"{values.dtype} {values.shape} {hashlib.sha256(values.tobytes()).hexdigest()}"
     elif isinstance(part, partial):
         yield from _facts((part.func, part.args, part.keywords), seen, depth)
-    else:
-        yield from _facts_of_code(part, seen, depth)
+    elif inspect.ismethod(part):
+        yield from _facts((part.__func__, part.__self__), seen, depth)
+    elif isinstance(part, FunctionType | type):
+        yield from _facts_of_code(part, seen)
+    elif not isinstance(part, ModuleType) and not inspect.isbuiltin(part):
+        yield from _facts(type(part), seen, depth)
+        yield from _facts(_state(part), seen, depth)
 
 
-def _facts_of_code(part: Any, seen: set[int], depth: int) -> Iterator[str]:
-    """The facts on a function, a class, or an object of an own class."""
-    target = part.__func__ if inspect.ismethod(part) else part
-    if isinstance(target, FunctionType | type):
-        if _is_installed(target):
-            return
-        yield _source(target)
-        for name, value in _used(target):
-            yield name
-            yield from _facts(value, seen, depth + 1)
-    elif not isinstance(target, ModuleType) and not inspect.isbuiltin(target):
-        yield from _facts(type(target), seen, depth)
-        yield from _facts(getattr(target, "__dict__", {}), seen, depth)
+def _facts_of_members(part: Collection[Any], seen: set[int], depth: int) -> Iterator[str]:
+    """The facts on every member, those that are the same object too; a set has no order."""
+    members = [[*_facts(value, seen - {id(value)}, depth + 1)] for value in part]
+    yield f"{len(part)} values"
+    for member in sorted(members) if isinstance(part, Set) else members:
+        yield from member
 
 
-def _is_installed(target: type | FunctionType) -> bool:
-    """True for the code of an installed package or of Python itself, whose versions the run notes anyway."""
+def _facts_of_code(target: FunctionType | type, seen: set[int]) -> Iterator[str]:
+    """The source of a function or a class, and the facts on all that it uses."""
+    if _is_installed(target):
+        return
+    yield _source(target)
+    for name, value in _used(target):
+        yield name
+        yield from _facts(value, seen, 0)
+
+
+def _state(part: Any) -> object:
+    """The values of an object: its attributes, or the text that it shows of itself where it has none."""
+    own = () if _is_installed(type(part)) else type(part).__mro__
+    slots = [name for kind in own for name in vars(kind).get("__slots__", ()) if hasattr(part, name)]
+    attributes = getattr(part, "__dict__", {}) | {name: getattr(part, name) for name in slots}
+    text = repr(part)
+    return attributes or ("" if " at 0x" in text else text)
+
+
+def _is_installed(target: type | FunctionType | ModuleType) -> bool:
+    """True for the code of an installed package, of this one or of Python, whose versions the run notes anyway."""
     try:
         path = Path(inspect.getfile(target))
     except (TypeError, OSError):
-        return isinstance(target, type) and target.__module__ != "__main__"
-    return "site-packages" in path.parts or path.is_relative_to(Path(inspect.__file__).parent)
+        return isinstance(target, type | ModuleType) and target.__module__ != "__main__"
+    return "site-packages" in path.parts or any(map(path.is_relative_to, (PYTHON, PACKAGE)))
 
 
 def _source(target: type | FunctionType) -> str:
@@ -138,11 +156,18 @@ def _constants(code: CodeType) -> list[object]:
 
 
 def _codes(target: type | FunctionType) -> Iterator[CodeType]:
-    functions = [target] if isinstance(target, FunctionType) else vars(target).values()
-    for function in functions:
-        code = getattr(function, "__code__", None)
-        if isinstance(code, CodeType):
-            yield from _nested(code)
+    for function in _functions(target):
+        yield from _nested(function.__code__)
+
+
+def _functions(target: type | FunctionType) -> Iterator[FunctionType]:
+    """A function itself, or all methods of a class, whatever they are decorated as."""
+    members = [target] if isinstance(target, FunctionType) else vars(target).values()
+    for member in members:
+        for name in ("__func__", "fget", "fset"):
+            member = getattr(member, name, None) or member
+        if isinstance(member, FunctionType):
+            yield member
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:
@@ -154,12 +179,22 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
 
 def _used(target: type | FunctionType) -> Iterator[tuple[str, Any]]:
     """The variables of enclosing functions, and the names of its module, that a function or class uses."""
-    functions = [target] if isinstance(target, FunctionType) else list(vars(target).values())
-    for function in functions:
-        if isinstance(function, FunctionType):
-            for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-                yield name, cell.cell_contents
-            names = sorted({name for code in _nested(function.__code__) for name in code.co_names})
-            yield from ((name, function.__globals__[name]) for name in names if name in function.__globals__)
+    for function in _functions(target):
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            yield name, cell.cell_contents
+        names = sorted({name for code in _nested(function.__code__) for name in code.co_names})
+        for name in names:
+            if name in function.__globals__:
+                yield from _of_modules(name, function.__globals__[name], names)
     if isinstance(target, type):
         yield from ((base.__qualname__, base) for base in target.__bases__ if base is not object)
+
+
+def _of_modules(name: str, value: Any, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """A named value; in place of a module that is not installed, all that is named of it."""
+    if not isinstance(value, ModuleType) or _is_installed(value):
+        yield name, value
+        return
+    for member in names:
+        if member != name and hasattr(value, member):
+            yield from _of_modules(member, getattr(value, member), [other for other in names if other != name])
