@@ -35,13 +35,14 @@ from benchmarks.training_steps import FULL, SMOKE, STEPS, CompilingAhead, Row, S
 from xception.errors import EnvironmentFault
 from xception.pipeline.engine import Engine
 from xception.tasks.evaluate import evaluate
-from xception.train.assembly import assemble, open_parts
+from xception.train.assembly import assemble
 from xception.train.batch_augment import Batch
 from xception.train.callbacks import Callback, RunningTraining
 from xception.train.loader import default_workers
 from xception.train.logs import Epoch
 from xception.train.recipe import Recipe, load_recipe
 from xception.train.trainer import train_network
+from xception.train.training_data import open_training_data
 from xception.train.validation import validate
 
 TRACEBACK_LINES = 12
@@ -262,7 +263,7 @@ def cifar10(task: Task) -> Row:
         with_flips = None
         if time.monotonic() < task.deadline:
             with Engine.open(bundle) as engine:
-                with_flips = evaluate(engine, open_parts(recipe.data)[1], tta="flip").top1
+                with_flips = evaluate(engine, open_training_data(recipe.data)[1], tta="flip").top1
     return {
         "top1": msgspec.to_builtins(score.top1),
         "top1_flip": msgspec.to_builtins(with_flips),

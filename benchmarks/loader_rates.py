@@ -6,18 +6,18 @@ from itertools import islice
 from benchmarks import device
 from xception.train.batch_augment import Batch
 from xception.train.loader import prepared_batches, training_batches
-from xception.train.loop import Parts
+from xception.train.setup import TrainingSetup
 
 
-def first_batch(parts: Parts) -> Batch:
+def first_batch(setup: TrainingSetup) -> Batch:
     """A batch of the run on its device."""
-    return next(training_batches(parts.fabric, parts.batches, 0, 1, 0))
+    return next(training_batches(setup.fabric, setup.batches, 0, 1, 0))
 
 
-def loader_rate(parts: Parts, workers: int, steps: int) -> float:
+def loader_rate(setup: TrainingSetup, workers: int, steps: int) -> float:
     """Images per second that worker processes prepare, after their start."""
     skipped = 2 * workers
-    made = prepared_batches(parts.batches, 0, skipped + steps, workers, pinned=parts.fabric.device.type == "cuda")
+    made = prepared_batches(setup.batches, 0, skipped + steps, workers, pinned=setup.fabric.device.type == "cuda")
     count, started = 0, 0.0
     for number, batch in enumerate(made):
         if number == skipped:
@@ -27,16 +27,16 @@ def loader_rate(parts: Parts, workers: int, steps: int) -> float:
     return count / max(1e-9, time.perf_counter() - started)
 
 
-def fed_rate(parts: Parts, workers: int, steps: int) -> float:
+def fed_rate(setup: TrainingSetup, workers: int, steps: int) -> float:
     """Images per second of training from files, after the start of the workers."""
     skipped = min(16, steps // 2)
-    made = training_batches(parts.fabric, parts.batches, 0, skipped + steps, workers)
+    made = training_batches(setup.fabric, setup.batches, 0, skipped + steps, workers)
     for batch in islice(made, skipped):
-        parts.stepper(parts.state, batch)
+        setup.stepper(setup.state, batch)
     device.wait()
     started, count = time.perf_counter(), 0
     for batch in made:
-        parts.stepper(parts.state, batch)
+        setup.stepper(setup.state, batch)
         count += len(batch.levels)
     device.wait()
     return count / (time.perf_counter() - started)

@@ -20,7 +20,7 @@ from time import perf_counter, sleep
 
 import torch
 
-import xception.train.loop
+import xception.train.saving
 from tests.support.children import FULL, begin, ended, in_child
 from tests.support.full_disk import fill_disk_at
 from tests.support.samples import write_folder
@@ -28,8 +28,9 @@ from xception.data.augment import Augment
 from xception.preprocess import Preprocess, Squash
 from xception.train.checkpoint import INDEX
 from xception.train.recipe import Recipe
+from xception.train.result import BUNDLE
 from xception.train.settings import DataSettings, ModelSettings, OptimSettings
-from xception.train.trainer import BUNDLE, train_network
+from xception.train.trainer import train_network
 
 MAX_ATTACKS = 4
 """On one run; then it is left in peace."""
@@ -48,8 +49,8 @@ def recipe(data: Path) -> Recipe:
 
 
 def train(settings: Recipe, out: Path, workers: int = 2) -> None:
-    xception.train.loop.CHECKPOINT_EVERY_S = 0.0
-    xception.train.loop.MAX_SAVING_SHARE = 1e9
+    xception.train.saving.CHECKPOINT_EVERY_S = 0.0
+    xception.train.saving.MAX_SAVING_SHARE = 1e9
     train_network(settings, out=out, resume=True, workers=workers)
 
 

@@ -11,10 +11,10 @@ from tests.quick import changed_files, selected
 @pytest.mark.parametrize(
     ("changed", "tests"),
     [
-        ("src/xception/train/optim.py", {"tests/train/test_optim.py"}),
+        ("src/xception/train/optimizers.py", {"tests/train/test_optimizers.py"}),
         ("src/xception/convert/readers/hdf5.py", {"tests/convert/test_readers_hdf5.py"}),
         ("src/xception/backends/onnxruntime.py", {"tests/backends/test_contract.py"}),
-        ("tests/train/test_optim.py", {"tests/train/test_optim.py"}),
+        ("tests/train/test_optimizers.py", {"tests/train/test_optimizers.py"}),
         ("tests/train/conftest.py", {"tests/train"}),
         ("tests/rules/test_docs.py", set()),
         ("tests/support/documents.py", {"tests/cli/test_demo.py", "tests/cli/test_pages.py"}),

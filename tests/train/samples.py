@@ -2,16 +2,22 @@
 
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
+from torch.optim import Optimizer
 
+from tests.support.samples import labelled
 from xception.arch.variants import architecture
-from xception.models.network import build
+from xception.bundle import Bundle
+from xception.data.remote import Unreachable
+from xception.data.source import Items
+from xception.models.network import Xception, build
 from xception.preprocess import Preprocess, Squash
 from xception.train.batch_augment import Batch, normalize
 from xception.train.callbacks import Callback, RunningTraining, StepReport
 from xception.train.logs import Epoch
-from xception.train.optim import make_optimizer
+from xception.train.parameter_groups import make_optimizer
 from xception.train.recipe import Recipe
 from xception.train.settings import ComputeSettings, DataSettings, ModelSettings, OptimSettings
 from xception.train.state import Progress, TrainingState
@@ -78,12 +84,28 @@ def train_steps(state: TrainingState, count: int) -> None:
         state.progress.loss_sum += loss.item()
 
 
+def with_unreachable(count: int, place: int) -> Items:
+    """Pictures of which the one at `place` is on a server that answers with an error, however often it is asked."""
+
+    def unreachable() -> bytes:
+        raise Unreachable("503")
+
+    whole = labelled(count)
+    items = tuple(replace(item, load=unreachable) if index == place else item for index, item in enumerate(whole))
+    return Items(whole.name, whole.classes, items)
+
+
 def tensors_of(state: TrainingState) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in state.network.state_dict().items()}
 
 
 def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+
+
+def values_by_tensor(network: Xception, made: Optimizer, key: str) -> dict[str, float]:
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    return {names[id(p)]: group[key] for group in made.param_groups for p in group["params"]}
 
 
 class Hears(Callback):
@@ -103,6 +125,12 @@ class Hears(Callback):
 
     def on_epoch(self, run: RunningTraining, row: Epoch) -> None:
         self._epoch(row)
+
+
+def same_weights(one: Bundle, other: Bundle) -> bool:
+    """True for the same bits in every tensor; what the file says of the run may differ."""
+    mine, theirs = one.tensors(), other.tensors()
+    return mine.keys() == theirs.keys() and all(mine[name].tobytes() == theirs[name].tobytes() for name in mine)
 
 
 def stop_at(step: int) -> Hears:

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from tests.support.samples import CLASSES, labelled
+from tests.train.samples import with_unreachable
 from xception.data.augment import Augment
 from xception.data.source import Item, Items, Lazy
-from xception.errors import InputError
+from xception.errors import EnvironmentFault, InputError
 from xception.preprocess import Preprocess, Squash
 from xception.train.assembly import make_batches
 from xception.train.batches import Batches
@@ -83,6 +84,12 @@ def test_images_travel_in_8_bits_and_become_channels_last_and_float() -> None:
 def test_an_image_that_cannot_be_read_stops_the_training_by_name(workers: int) -> None:
     with pytest.raises(InputError, match=r"training image 002 cannot be used: .*; repair or remove it"):
         list(prepared_batches(batches(labelled(COUNT, broken=(2,))), 0, 3, workers))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_server_that_does_not_answer_ends_the_run_and_says_nothing_of_its_image(workers: int) -> None:
+    with pytest.raises(EnvironmentFault, match="training image 002 cannot be fetched: 503; --resume continues"):
+        list(prepared_batches(batches(with_unreachable(COUNT, 2)), 0, 3, workers))
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])

@@ -9,16 +9,15 @@ from tests.train.samples import Hears, signal_at
 from xception.bundle import open_bundle
 from xception.errors import CheckFailed, EnvironmentFault
 from xception.train.callbacks import StepReport
-from xception.train.checkpoint import Checkpoints
 from xception.train.interruption import Stopped
 from xception.train.logs import read_history
 from xception.train.loop import TrainingRun
 from xception.train.recipe import Recipe
+from xception.train.result import BUNDLE
 from xception.train.settings import OptimSettings
-from xception.train.state import TrainingState
 from xception.train.step import Stepper
 from xception.train.storage import open_storage
-from xception.train.trainer import BUNDLE, train_network
+from xception.train.trainer import train_network
 
 
 def test_steps_are_reported_with_rates_and_losses(recipe: Recipe, tmp_path: Path) -> None:
@@ -33,7 +32,7 @@ def test_steps_are_reported_with_rates_and_losses(recipe: Recipe, tmp_path: Path
 def test_a_loss_that_is_no_number_stops_the_run_with_its_images_and_the_last_good_checkpoint(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xception.train.loop.CHECKPOINT_EVERY_S", 1e9)  # none before, however slow the machine
+    monkeypatch.setattr("xception.train.saving.CHECKPOINT_EVERY_S", 1e9)  # none before, however slow the machine
     diverging = msgspec.structs.replace(recipe, optim=OptimSettings(name="sgd", lr=1e30, momentum=0))
     message = (
         r"loss became nan at step \d+ on the images \S+\.png, .* 2 more; the last good checkpoint is none; .*optim.lr"
@@ -54,52 +53,6 @@ def test_a_signal_saves_and_stops_and_the_run_goes_on_later(
     resumed = train_network(recipe, out=out, resume=True, callbacks=[Hears(steps.append)])
     assert steps[0].step in (5, 6)
     assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
-
-
-@pytest.mark.parametrize(("publish", "expected"), [("last", {2, 4, 5}), ("best", {1, 2, 3, 4, 5})])
-def test_states_are_saved_after_every_nth_epoch_and_where_they_are_needed(
-    publish: str, expected: set[int], recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("xception.train.loop.CHECKPOINT_EVERY_S", 0.0)
-    save, saved = Checkpoints.save, []
-
-    def noted(checkpoints: Checkpoints, state: TrainingState) -> None:
-        saved.append(state.progress.step)
-        save(checkpoints, state)
-
-    monkeypatch.setattr(Checkpoints, "save", noted)
-    bests = msgspec.structs.replace(recipe, epochs=5, publish=publish, monitor="loss")
-    bundle = train_network(bests, out=tmp_path / "run", save_every=2)
-    losses = [row.validation_loss or 0.0 for row in read_history(open_storage(tmp_path / "run"))]
-    bests_so_far = {
-        epoch for epoch in expected if epoch % 2 == 0 or epoch == 5 or losses[epoch - 1] == min(losses[:epoch])
-    }
-    assert [step / 3 for step in saved] == sorted(bests_so_far)
-    assert len(saved) < 15
-    (score,) = bundle.model.metrics.values()
-    assert publish == "last" or score.loss == pytest.approx(min(losses))
-
-
-def test_weights_that_are_no_numbers_are_not_saved(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("xception.train.loop.CHECKPOINT_EVERY_S", 0.0)
-    monkeypatch.setattr("xception.train.loop.MAX_SAVING_SHARE", 1e9)
-    make, made = Stepper.__call__, []
-
-    def spoil(stepper: Stepper, state: TrainingState, *rest: object) -> torch.Tensor:
-        loss = make(stepper, state, *rest)
-        made.append(state.network)
-        if len(made) == 2:
-            torch.nn.init.constant_(next(state.network.parameters()), float("inf"))
-        return loss
-
-    monkeypatch.setattr(Stepper, "__call__", spoil)
-    with pytest.raises(
-        CheckFailed, match=r"stem\S+ is not finite after step 2; the last good checkpoint is .*-000000001-"
-    ):
-        train_network(recipe, out=tmp_path / "run")
-    assert len(list((tmp_path / "run").glob("checkpoint-*"))) == 1
 
 
 def test_a_step_that_memory_does_not_hold_says_what_to_change(

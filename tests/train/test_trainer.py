@@ -1,29 +1,26 @@
-import shutil
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 import torch
 
 from tests.conftest import S3Server
 from tests.support.samples import CLASSES, labelled, write_folder
-from tests.train.samples import signal_at, small_recipe, stop_at
-from xception.bundle import Bundle, open_bundle
+from tests.train.samples import same_weights, signal_at, stop_at
+from xception.bundle import open_bundle
 from xception.data.augment import Augment
 from xception.data.hold_out import HoldOut
 from xception.data.sources import RUN_FILE, open_source
-from xception.errors import EnvironmentFault, InputError, UnknownName, UsageError
-from xception.models.network import build
+from xception.errors import InputError, UnknownName, UsageError
 from xception.pipeline.engine import Engine
 from xception.preprocess import Preprocess, Squash
 from xception.tasks.evaluate import evaluate
-from xception.train.assembly import empty_bundle
 from xception.train.checkpoint import INDEX
 from xception.train.interruption import Stopped
 from xception.train.logs import CSV, EVENTS, JSON_LINES
 from xception.train.manifest import manifest_at
 from xception.train.recipe import Recipe
+from xception.train.result import BUNDLE
 from xception.train.settings import (
     AverageSettings,
     ComputeSettings,
@@ -34,15 +31,8 @@ from xception.train.settings import (
     OptimSettings,
     ScheduleSettings,
 )
-from xception.train.trainer import BUNDLE, train_network, write_result
+from xception.train.trainer import train_network
 from xception.train.validation import VALIDATION
-from xception.weights import read_weights
-
-
-def same_weights(one: Bundle, other: Bundle) -> bool:
-    """True for the same bits in every tensor; what the file says of the run may differ."""
-    mine, theirs = one.tensors(), other.tensors()
-    return mine.keys() == theirs.keys() and all(mine[name].tobytes() == theirs[name].tobytes() for name in mine)
 
 
 def test_a_run_ends_with_a_bundle_a_log_and_a_checkpoint(whole: Path, recipe: Recipe) -> None:
@@ -88,14 +78,6 @@ def test_a_finished_run_is_opened_and_not_repeated(recipe: Recipe, whole: Path) 
     assert (whole / JSON_LINES).stat().st_mtime_ns == before
 
 
-def test_a_folder_in_use_is_refused_unless_the_run_is_resumed(recipe: Recipe, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="is not empty; pass --resume"):
-        train_network(recipe, out=tmp_path)
-    with pytest.raises(EnvironmentFault, match=r"cannot (read|write) "):
-        train_network(recipe, out=tmp_path / "file" / "run")
-
-
 def test_a_broken_checkpoint_is_named_and_the_one_before_leads_to_the_same_bits(
     recipe: Recipe, whole: Path, tmp_path: Path
 ) -> None:
@@ -107,21 +89,6 @@ def test_a_broken_checkpoint_is_named_and_the_one_before_leads_to_the_same_bits(
     resumed = train_network(recipe, out=out, resume=True, on_note=notes.append)
     assert any(newest.name in note and "is broken" in note for note in notes)
     assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
-
-
-@pytest.mark.parametrize("finished", [True, False])
-def test_another_recipe_is_refused_with_what_differs(
-    finished: bool, recipe: Recipe, whole: Path, tmp_path: Path
-) -> None:
-    out = whole if finished else tmp_path / "run"
-    if not finished:
-        with pytest.raises(Stopped):
-            train_network(recipe, out=out, callbacks=[signal_at(2)])
-    other = msgspec.structs.replace(recipe, seed=7, loss=LossSettings(label_smoothing=0.1))
-    with pytest.raises(
-        InputError, match=r"another recipe: loss.label_smoothing was 0.0, is 0.1; seed was 0, is 7; resume"
-    ):
-        train_network(other, out=out, resume=True)
 
 
 def test_a_run_is_repeated_from_its_manifest_to_the_same_bits(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
@@ -154,28 +121,6 @@ def test_a_compiled_network_trains_and_resumes_under_its_own_names(
     bundle = train_network(fused, out=tmp_path / "fused", resume=True)
     plain = train_network(msgspec.structs.replace(recipe, epochs=1), out=tmp_path / "plain")
     assert same_weights(bundle, plain)
-
-
-def test_a_run_whose_data_changed_is_not_resumed(recipe: Recipe, tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    for split in ("train", "val"):
-        write_folder(data / split, 3)
-    other = msgspec.structs.replace(recipe, data=DataSettings(source=str(data)))
-    with pytest.raises(Stopped):
-        train_network(other, out=tmp_path / "run", callbacks=[signal_at(1)])
-    for split in ("train", "val"):
-        write_folder(data / split, 3, ("yak",))
-    with pytest.raises(InputError, match=r"not those of the run in .*: .* 21 images of 7 classes, .* has 24 of 8"):
-        train_network(other, out=tmp_path / "run", resume=True)
-
-
-def test_other_surroundings_are_noted(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
-    manifest, notes = manifest_at(str(whole)), []
-    older = msgspec.structs.replace(manifest, environment=manifest.environment | {"torch": "1.0"})
-    with pytest.raises(Stopped):
-        train_network(recipe, out=tmp_path / "run", like=older, on_note=notes.append, callbacks=[signal_at(1)])
-    assert len(notes) == 1
-    assert "torch was 1.0, is " in notes[0]
 
 
 def test_a_run_in_an_object_storage_can_be_stopped_damaged_resumed_and_opened_there(
@@ -265,74 +210,6 @@ def test_a_run_says_at_which_rate_it_trains_where_the_batch_decides_it(recipe: R
     scaled = msgspec.structs.replace(recipe, epochs=1, optim=OptimSettings(lr=0.1, lr_per=100))
     train_network(scaled, out=tmp_path / "run", on_note=notes.append)
     assert "optim.lr 0.1 is for steps of 100 images; with 10 the peak rate is 0.01" in notes
-
-
-def test_what_is_written_can_be_opened_and_holds_the_weights(tmp_path: Path) -> None:
-    bundle = empty_bundle(small_recipe(), labelled(3))
-    network = build(bundle.model.network.architecture())
-    write_result(tmp_path / "bundle", bundle, network, {}, np.zeros(0, np.uint64))
-    stored = read_weights(open_bundle(tmp_path / "bundle", verify=True).main_file)
-    assert all(np.array_equal(stored[name], tensor) for name, tensor in network.tensors().items())
-
-
-def moved(recipe: Recipe, tmp_path: Path) -> Recipe:
-    """The recipe with its data copied elsewhere, under another name."""
-    place = shutil.copytree(recipe.data.source, tmp_path / "elsewhere" / "images")
-    return msgspec.structs.replace(recipe, data=DataSettings(source=str(place)))
-
-
-def test_a_run_whose_data_moved_is_resumed_to_the_same_bits(recipe: Recipe, whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        train_network(recipe, out=tmp_path / "run", callbacks=[stop_at(5)])
-    resumed = train_network(moved(recipe, tmp_path), out=tmp_path / "run", resume=True)
-    assert same_weights(resumed, open_bundle(whole))
-    assert resumed.model.lineage[-1].settings["recipe"] == recipe.digest
-
-
-def test_a_run_is_resumed_by_relative_and_absolute_paths(
-    recipe: Recipe, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = Path(recipe.data.source)
-    monkeypatch.chdir(place.parent)
-    relative = msgspec.structs.replace(recipe, data=DataSettings(source=place.name))
-    with pytest.raises(KeyboardInterrupt):
-        train_network(relative, out=tmp_path / "run", callbacks=[stop_at(5)])
-    resumed = train_network(recipe, out=tmp_path / "run", resume=True)
-    assert resumed.main_file.read_bytes() == open_bundle(whole).main_file.read_bytes()
-
-
-def test_a_run_whose_validation_images_changed_is_not_resumed(recipe: Recipe, tmp_path: Path) -> None:
-    other = moved(recipe, tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        train_network(other, out=tmp_path / "run", callbacks=[stop_at(5)])
-    next(Path(other.data.source, "val").rglob("*.png")).unlink()
-    with pytest.raises(InputError, match=r"the validation data are not those of the run in .* 28 images .* has 27"):
-        train_network(other, out=tmp_path / "run", resume=True)
-
-
-def test_a_finished_run_is_prolonged_with_its_state(recipe: Recipe, tmp_path: Path) -> None:
-    short, out, notes = msgspec.structs.replace(recipe, epochs=1), tmp_path / "run", []
-    first = train_network(short, out=out).main_file.read_bytes()
-    longer = train_network(recipe, out=out, resume=True, on_note=notes.append)
-    rows = [msgspec.json.decode(line) for line in (out / JSON_LINES).read_bytes().splitlines()]
-    assert [row["steps"] for row in rows] == [3, 6, 9]
-    assert longer.main_file.read_bytes() != first
-    assert longer.model.lineage[-1].settings["earlier_epochs"] == "1 until step 3"
-    assert "goes on after step 3 with 3 epochs in place of 1; the schedule now spans 9 steps" in "\n".join(notes)
-    assert train_network(recipe, out=out, resume=True).model == longer.model
-    with pytest.raises(InputError, match="has finished 3 epochs, and is to have 1; expected as many at least"):
-        train_network(short, out=out, resume=True)
-
-
-def test_a_run_that_is_prolonged_before_its_first_step_is_the_longer_run(
-    recipe: Recipe, whole: Path, tmp_path: Path
-) -> None:
-    constant = {"schedule": ScheduleSettings(name="constant")}
-    short, long = (msgspec.structs.replace(recipe, epochs=epochs, **constant) for epochs in (2, 3))
-    train_network(short, out=tmp_path / "run")
-    prolonged = train_network(long, out=tmp_path / "run", resume=True)
-    at_once = train_network(long, out=tmp_path / "whole")
-    assert same_weights(prolonged, at_once)
 
 
 def test_images_in_memory_are_trained_on_and_held_out(recipe: Recipe, tmp_path: Path) -> None:

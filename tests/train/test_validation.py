@@ -7,17 +7,17 @@ import torch
 from msgspec.structs import replace
 
 from tests.support.samples import CLASSES, labelled
-from tests.train.samples import small_recipe
+from tests.train.samples import small_recipe, with_unreachable
 from xception.backends.base import Compute
 from xception.backends.torch import TorchSession
 from xception.bundle import Bundle, Network
 from xception.data.source import Item
-from xception.errors import InputError
+from xception.errors import EnvironmentFault, InputError
 from xception.models.network import Xception, build
 from xception.pipeline.engine import Engine
 from xception.tasks.evaluate import evaluate
-from xception.train.assembly import empty_bundle
 from xception.train.distributed import ProcessShare, launch
+from xception.train.result import empty_bundle
 from xception.train.settings import ComputeSettings
 from xception.train.validation import validate
 
@@ -47,6 +47,11 @@ def test_the_score_is_that_of_an_evaluation(bundle: Bundle, network: Xception) -
     without_areas = [replace(entry, roc_auc=None, average_precision=None) for entry in evaluation.classes]
     assert list(validation.classes) == without_areas
     assert [one.path for one in validation.mistakes] == [one.path for one in evaluation.mistakes]
+
+
+def test_a_server_that_does_not_answer_ends_the_validation(bundle: Bundle, network: Xception) -> None:
+    with pytest.raises(EnvironmentFault, match="503"):
+        validate(launch(ComputeSettings())[0], bundle, network, with_unreachable(4, 2))
 
 
 @pytest.mark.parametrize("training", [True, False])

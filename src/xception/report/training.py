@@ -123,12 +123,12 @@ def _conclusion(bundle: Bundle, history: Sequence[Epoch], validation: Evaluation
 
 
 def _pictures(manifest: "RunManifest", validation: Evaluation | None) -> Pictures:
-    from xception.train.assembly import open_parts
     from xception.train.first_batch import first_images
+    from xception.train.training_data import open_training_data
 
     preprocess = manifest.recipe.preprocess
     try:
-        training, held_out = open_parts(manifest.recipe.data)
+        training, held_out = open_training_data(manifest.recipe.data)
         first = [(image, as_seen(image.pixels, preprocess)) for image in first_images(manifest.recipe, training)]
     except InputError:
         return Pictures()

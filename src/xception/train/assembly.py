@@ -1,44 +1,39 @@
-"""The parts of a run, put together from a recipe and its data: everything but the place where the run is kept."""
+"""The assembly of a run from its recipe and data: batches, network, optimiser and step."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from math import ceil
-from pathlib import Path
 from time import time
-from types import MappingProxyType
 
-import msgspec
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from xception.bundle import Bundle, Model, Network, Step
-from xception.data.source import Source, is_multi_label
-from xception.data.sources import open_halves
+from xception.bundle import Bundle
+from xception.data.source import Source
 from xception.data.training_images import Digests, training_images
-from xception.errors import InputError, UsageError
 from xception.goldens import images_of
-from xception.labels import Labels
 from xception.models.network import build
 from xception.train.advice import class_counts, color_remark, data_remarks, norm_remark, require_trainable
+from xception.train.average import copy_as_average
 from xception.train.batch_augment import BatchAugment
 from xception.train.batches import Batches, TrainingImages, steps_per_epoch
 from xception.train.damaged import unreadable, without
 from xception.train.distributed import from_first, launch
 from xception.train.figures import deciding_figure, monitor_remark
 from xception.train.finetune import open_parent, starting_tensors
-from xception.train.label_sets import as_label_sets, require_label_sets
-from xception.train.loop import Parts
 from xception.train.losses import Loss, label_set_loss, make_loss
 from xception.train.manifest import data_fingerprint
-from xception.train.optim import copy_as_average, make_optimizer, peak_rate, scaled, scaling_remark
 from xception.train.own_parts import NO_PARTS, OwnParts, digest_with
+from xception.train.parameter_groups import make_optimizer, peak_rate, scaled, scaling_remark
 from xception.train.qat import fake_quantized
 from xception.train.recipe import Recipe
+from xception.train.result import empty_bundle
 from xception.train.schedule import Course, LearningRate
-from xception.train.settings import DataSettings
+from xception.train.setup import TrainingSetup
 from xception.train.state import Progress, TrainingState
 from xception.train.step import Stepper
+from xception.train.training_data import DataHalves, check_known_classes, of_the_same_kind, open_training_data
 
 MIN_COMPILED_STEPS = 1000
 """Steps per image size from which compiling, half a minute per size on a GPU, is shorter than what it saves."""
@@ -46,16 +41,16 @@ MIN_COMPILED_STEPS = 1000
 
 def assemble(
     recipe: Recipe,
-    sources: tuple[Source, Source] | None = None,
+    halves: DataHalves | None = None,
     *,
     own: OwnParts = NO_PARTS,
     on_note: Callable[[str], None] = lambda _: None,
-) -> Parts:
-    """Read a recipe into the parts of a run, with a fresh state on its device.
+) -> TrainingSetup:
+    """Set a run up as its recipe says, with a fresh state on its device.
 
     Args:
         recipe: the configuration.
-        sources: training and validation data, in place of those that the recipe names.
+        halves: training and validation data, in place of those that the recipe names.
         own: parts in place of the recipe's.
         on_note: called with a sentence on images that are left out.
 
@@ -64,13 +59,13 @@ def assemble(
         UsageError: settings do not fit the network, the data or the machine.
     """
     fabric, scaler = launch(recipe.compute, is_staged=recipe.freeze.is_staged)
-    training, validation = sources or open_parts(recipe.data)
+    training, validation = halves or open_training_data(recipe.data)
     check_known_classes(training, validation)
     if recipe.data.skip_damaged:
         faults = from_first(fabric, lambda: unreadable(training))
         training = without(training, faults, on_note if fabric.is_global_zero else lambda _: None)
     batches = make_batches(recipe, training, own, rank=fabric.global_rank, world=fabric.world_size)
-    validation = _of_the_same_kind(validation, recipe, batches)
+    validation = of_the_same_kind(validation, recipe, are_sets=batches.multi_label)
     require_trainable(recipe, training, validation, batches.class_counts)
     parent = open_parent(recipe.model)
     descriptions = own.descriptions()
@@ -86,13 +81,13 @@ def assemble(
         stop_after=recipe.stop_after,
         validate_every=recipe.validate_every,
     )
-    return Parts(
+    return TrainingSetup(
         fabric=fabric,
         course=course,
         freeze=recipe.freeze,
         batches=batches,
         validation=validation,
-        in_files=sources is None,
+        in_files=halves is None,
         bundle=bundle,
         state=state,
         stepper=_stepper(recipe, fabric, state, batches, course, own),
@@ -102,125 +97,26 @@ def assemble(
     )
 
 
-def _of_the_same_kind(validation: Source, recipe: Recipe, batches: Batches) -> Source:
-    """The validation data, whose images have as many classes each as those of training.
-
-    Raises:
-        InputError: they may have several, and those of training have one.
-        UsageError: settings that are not for images with several classes.
-    """
-    if batches.multi_label:
-        require_label_sets(recipe)
-        return as_label_sets(validation)
-    if is_multi_label(validation):
-        raise InputError(
-            f"the validation images of {validation.name} may have several classes each, and the training images have "
-            "one; expected data of one kind"
-        )
-    return validation
-
-
 def _digests(parent: Bundle | None) -> Digests:
     known = training_images(parent) if parent else None
     return np.zeros(0, np.uint64) if known is None else known
 
 
-def remarks(recipe: Recipe, parts: Parts) -> list[str]:
+def remarks(recipe: Recipe, setup: TrainingSetup) -> list[str]:
     """Sentences on what a person should know of a run before its first step."""
-    source, counts = parts.batches.source, parts.batches.class_counts
+    source, counts = setup.batches.source, setup.batches.class_counts
     decides = recipe.publish == "best" or recipe.stop_after is not None
-    norms = parts.state.network.spec.norm.momentum
+    norms = setup.state.network.spec.norm.momentum
     found = (
         scaling_remark(recipe.optim, recipe.batch_size),
-        monitor_remark(recipe.monitor, source.classes, counts, multi_label=parts.batches.multi_label)
+        monitor_remark(recipe.monitor, source.classes, counts, multi_label=setup.batches.multi_label)
         if decides
         else None,
-        None if recipe.model.start else norm_remark(norms, parts.course.total_steps),
+        None if recipe.model.start else norm_remark(norms, setup.course.total_steps),
         color_remark(recipe.preprocess, source),
-        *data_remarks(source, counts, class_counts(parts.validation, source.classes)),
+        *data_remarks(source, counts, class_counts(setup.validation, source.classes)),
     )
     return [remark for remark in found if remark]
-
-
-def open_parts(data: DataSettings) -> tuple[Source, Source]:
-    """Open the training and the validation part.
-
-    Raises:
-        InputError: there are no such data, or they cannot be divided as the settings say.
-    """
-    # A shipped recipe names the data set that it is for by a word, where a path is needed.
-    if data.source.isidentifier() and data.source != "digits" and not Path(data.source).exists():
-        raise InputError(f"there are no data at {data.source!r}; pass --data with the path or URL where they lie")
-    return open_halves(data.source, data.validation, data.hold_out)
-
-
-def check_known_classes(training: Source, validation: Source) -> None:
-    """Refuse validation data with a class that training does not know.
-
-    Raises:
-        InputError: with one such class.
-    """
-    unknown = sorted(set(validation.classes) - set(training.classes))
-    if unknown:
-        raise InputError(
-            f"{len(unknown)} of the {len(validation.classes)} classes of the validation data, such as {unknown[0]!r}, "
-            f"are not among the {len(training.classes)} classes of the training data; expected the same classes in both"
-        )
-
-
-def empty_bundle(
-    recipe: Recipe, source: Source, parent: Bundle | None = None, own: Mapping[str, str] = MappingProxyType({})
-) -> Bundle:
-    """The bundle that a run on `source` is to make, without weights, metrics and a place."""
-    labels = output_classes(recipe, source.classes)
-    network = Network(
-        variant=recipe.model.variant,
-        num_classes=len(labels),
-        in_channels=recipe.preprocess.channels,
-        width=recipe.model.width,
-    )
-    if parent:
-        facts = ("variant", "num_classes", "in_channels", "width")
-        network = msgspec.structs.replace(parent.model.network, **{name: getattr(network, name) for name in facts})
-    step = Step(
-        verb="train",
-        parent=parent.model.digest if parent else None,
-        tools={"torch": str(torch.__version__)},
-        settings={
-            "recipe": digest_with(recipe.digest, own),
-            "data": source.name,
-            "epochs": recipe.epochs,
-            "seed": recipe.seed,
-            **{f"own_{what}": description for what, description in own.items()},
-        },
-    )
-    model = Model(
-        name=f"{recipe.model.variant}.{source.name.partition(':')[0]}",
-        network=network,
-        form="weights",
-        precision="float32",
-        activation="sigmoid" if recipe.loss.name == "binary_cross_entropy" else "softmax",
-        preprocess=recipe.preprocess,
-        lineage=(*(parent.model.lineage if parent else ()), step),
-    )
-    return Bundle(path=Path(), model=model, labels=Labels(labels))
-
-
-def output_classes(recipe: Recipe, classes: Sequence[str]) -> tuple[str, ...]:
-    """The classes that the network has outputs for.
-
-    Raises:
-        UsageError: a single output for another loss than that of sigmoids, or for data of other than two classes.
-    """
-    positive = recipe.model.positive
-    if positive is None:
-        return tuple(classes)
-    if recipe.loss.name != "binary_cross_entropy" or len(classes) != 2 or positive not in classes:
-        raise UsageError(
-            f"model.positive {positive!r} asks for a single output; expected loss.name=binary_cross_entropy and data "
-            f"of two classes, one of them {positive!r}; got {recipe.loss.name} and {', '.join(classes[:4])}"
-        )
-    return (positive,)
 
 
 def make_batches(recipe: Recipe, source: Source, own: OwnParts = NO_PARTS, *, rank: int = 0, world: int = 1) -> Batches:

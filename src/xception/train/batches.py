@@ -13,10 +13,10 @@ from torch import Tensor
 
 from xception.data.augment import Augment, balanced_order, epoch_order, image_generator
 from xception.data.decode import loaded_image
-from xception.data.source import Item, Lazy, Source, Target, indices_of, is_multi_label
+from xception.data.source import Item, Lazy, Source, Target, indices_of, insisting, is_multi_label
 from xception.data.subset import share
 from xception.data.training_images import ContentDigests
-from xception.errors import DecodeError, InputError
+from xception.errors import DecodeError, EnvironmentFault, InputError
 from xception.preprocess import Levels, Preprocess
 from xception.train.batch_augment import Batch, BatchAugment
 from xception.train.settings import ProgressiveStage
@@ -44,14 +44,19 @@ class TrainingImages:
 
         Raises:
             InputError: the image cannot be read or decoded.
+            EnvironmentFault: the server that has it does not answer.
         """
         try:
-            loaded = item.load()
+            loaded = insisting(item).load()
             if self.own_augment:
                 loaded = self.own_augment(loaded_image(loaded), image_generator(self.seed, epoch, index))
             return self.augment.levels(loaded, self.preprocess_in(epoch), self.seed, epoch, index)
         except (DecodeError, OSError) as error:
             raise InputError(f"training image {item.key} cannot be used: {error}; repair or remove it") from error
+        except EnvironmentFault as error:
+            raise EnvironmentFault(
+                f"training image {item.key} cannot be fetched: {error}; --resume continues from the last saved state"
+            ) from error
 
 
 def steps_per_epoch(images: int, batch_size: int, *, drop_last: bool) -> int:
@@ -158,6 +163,7 @@ class Batches:
 
         Raises:
             InputError: one of its images cannot be read or decoded.
+            EnvironmentFault: the server that has it does not answer.
         """
         epoch, indices = step // self.per_epoch, self.own_indices(step)
         if isinstance(self.source, Lazy):

@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Callable, Mapping
 
 from xception.data.decode import loaded_image
-from xception.data.source import Item, Lazy, Source
+from xception.data.source import Item, Lazy, Source, insisting
 from xception.errors import DecodeError, InputError
 from xception.machine import cores
 from xception.pipeline.overlap import overlap
@@ -15,7 +15,11 @@ MAX_NAMED_FAULTS = 3
 
 
 def unreadable(source: Source) -> dict[int, str]:
-    """The places of the images that cannot be read, each with the reason; reads every image once."""
+    """The places of the images that cannot be read, each with the reason; reads every image once.
+
+    Raises:
+        EnvironmentFault: a server does not answer, which says nothing of its images.
+    """
     found = overlap(range(len(source)), _checked(source), workers=cores())
     looked = each(found, "reading the training images", len(source))
     return {place: fault for place, fault in looked if fault}
@@ -45,7 +49,7 @@ def _checked(source: Source) -> Callable[[int], tuple[int, str]]:
 def _fault(item: Item) -> str:
     """The reason why an image cannot be read, or an empty string."""
     try:
-        loaded_image(item.load()).load()
+        loaded_image(insisting(item).load()).load()
     except (DecodeError, OSError) as error:
         return str(error)
     return ""

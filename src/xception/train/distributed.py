@@ -12,7 +12,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import distributed
 
-from xception.data.source import Item, Source
+from xception.data.source import Item, Source, insisting
 from xception.data.subset import share
 from xception.errors import EnvironmentFault, UsageError
 from xception.train.settings import ComputeSettings
@@ -99,7 +99,10 @@ def summed(fabric: Fabric, *values: float) -> list[float]:
 
 
 class ProcessShare:
-    """The share that one of `world` processes reads of a source; all shares together hold every item once."""
+    """The share that one of `world` processes reads of a source; all shares together hold every item once.
+
+    A server has to answer: a run would end elsewhere if its figures were those of the images that came.
+    """
 
     def __init__(self, source: Source, rank: int, world: int) -> None:
         self.name = source.name
@@ -111,7 +114,7 @@ class ProcessShare:
         return len(self._indices)
 
     def __getitem__(self, index: int, /) -> Item:
-        return self._source[int(self._indices[index])]
+        return insisting(self._source[int(self._indices[index])])
 
     def __iter__(self) -> Iterator[Item]:
         return (self[index] for index in range(len(self)))

@@ -9,9 +9,9 @@ from xception.machine import peak_memory_bytes
 from xception.train.assembly import assemble, remarks
 from xception.train.finetune import set_learning
 from xception.train.loader import training_batches
-from xception.train.loop import Parts
 from xception.train.manifest import RunManifest, describe_run
 from xception.train.recipe import Recipe
+from xception.train.setup import TrainingSetup
 
 REHEARSED_STEPS = 2
 
@@ -43,31 +43,31 @@ def rehearse(recipe: Recipe, workers: int | None = None) -> Plan:
         UsageError: settings that do not fit the network, the data or the machine.
     """
     notes: list[str] = []
-    parts = assemble(recipe, on_note=notes.append)
-    steps, progress = parts.course.total_steps, parts.state.progress
-    set_learning(parts.state.network, parts.freeze, 0)
+    setup = assemble(recipe, on_note=notes.append)
+    steps, progress = setup.course.total_steps, setup.state.progress
+    set_learning(setup.state.network, setup.freeze, 0)
     losses, ms_per_step = [], 0.0
-    for batch in training_batches(parts.fabric, parts.batches, 0, min(REHEARSED_STEPS, steps), workers):
+    for batch in training_batches(setup.fabric, setup.batches, 0, min(REHEARSED_STEPS, steps), workers):
         started = perf_counter()
-        losses.append(parts.stepper(parts.state, batch, parts.batches.weight(progress.step)).item())
+        losses.append(setup.stepper(setup.state, batch, setup.batches.weight(progress.step)).item())
         ms_per_step = 1000 * (perf_counter() - started)
         progress.step += 1
     return Plan(
-        run=describe_run(recipe, parts),
-        parameters=sum(parameter.numel() for parameter in parts.state.network.parameters()),
-        remarks=(*notes, *remarks(recipe, parts)),
-        steps_per_epoch=parts.batches.per_epoch,
+        run=describe_run(recipe, setup),
+        parameters=sum(parameter.numel() for parameter in setup.state.network.parameters()),
+        remarks=(*notes, *remarks(recipe, setup)),
+        steps_per_epoch=setup.batches.per_epoch,
         total_steps=steps,
-        rates=_rates(parts, steps),
+        rates=_rates(setup, steps),
         losses=tuple(losses),
         ms_per_step=round(ms_per_step, 2),
         peak_memory_bytes=_peak_memory_bytes(),
     )
 
 
-def _rates(parts: Parts, steps: int) -> dict[int, float]:
-    chosen = {0, parts.batches.per_epoch - 1, steps // 4, steps // 2, 3 * steps // 4, steps - 1}
-    return {step + 1: parts.stepper.learning_rate(step) for step in sorted(chosen)}
+def _rates(setup: TrainingSetup, steps: int) -> dict[int, float]:
+    chosen = {0, setup.batches.per_epoch - 1, steps // 4, steps // 2, 3 * steps // 4, steps - 1}
+    return {step + 1: setup.stepper.learning_rate(step) for step in sorted(chosen)}
 
 
 def _peak_memory_bytes() -> int | None:

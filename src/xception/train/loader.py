@@ -39,24 +39,27 @@ def default_workers(device: str) -> int:
 
 
 class Prepared(NamedTuple):
-    """A batch from a worker process, with the digests of its images; or the sentence on one that cannot be used."""
+    """A batch from a worker process, with the digests of its images."""
 
-    batch: Batch | None
-    digests: Tensor | None
-    fault: str = ""
+    batch: Batch
+    digests: Tensor
 
 
-class BatchesOfSteps(Dataset[Prepared]):
+Made = Prepared | InputError | EnvironmentFault
+"""The product of a worker process; an error is returned, as torch would put the worker's traceback into its message."""
+
+
+class BatchesOfSteps(Dataset[Made]):
     """The batches of a run as torch's loader takes them, by their step."""
 
     def __init__(self, batches: Batches) -> None:
         self._batches = batches
 
-    def __getitem__(self, step: int) -> Prepared:
+    def __getitem__(self, step: int) -> Made:
         try:
             batch = self._batches(step)
-        except InputError as error:  # torch would put the worker's whole traceback into the message
-            return Prepared(None, None, str(error))
+        except (InputError, EnvironmentFault) as error:
+            return error
         digests = self._batches.digests.of(self._batches.places(step))
         return Prepared(batch, torch.from_numpy(digests.view(np.int64)))
 
@@ -75,7 +78,7 @@ def prepared_batches(
 
     Raises:
         InputError: an image cannot be used.
-        EnvironmentFault: a worker process ended.
+        EnvironmentFault: a worker process ended, or a server does not answer.
     """
     if not workers or first >= last or not _can_reach_workers(batches):
         yield from overlap(range(first, last), batches, workers=1)
@@ -88,7 +91,7 @@ def prepared_batches(
         yield from _noted(batches, range(first, last), made)
 
 
-def _loader(batches: Batches, steps: range, workers: int, *, pinned: bool) -> DataLoader[Prepared]:
+def _loader(batches: Batches, steps: range, workers: int, *, pinned: bool) -> DataLoader[Made]:
     return DataLoader(
         BatchesOfSteps(batches),
         batch_size=None,
@@ -103,13 +106,13 @@ def _loader(batches: Batches, steps: range, workers: int, *, pinned: bool) -> Da
     )
 
 
-def _noted(batches: Batches, steps: range, made: Iterator[Prepared]) -> Generator[Batch]:
+def _noted(batches: Batches, steps: range, made: Iterator[Made]) -> Generator[Batch]:
     """The batches, the digests of whose images this process notes too."""
-    for step, (batch, digests, fault) in zip(steps, made, strict=True):
-        if batch is None or digests is None:
-            raise InputError(fault)
-        batches.digests.note(batches.places(step), digests.numpy().view(np.uint64))
-        yield batch
+    for step, found in zip(steps, made, strict=True):
+        if not isinstance(found, Prepared):
+            raise found
+        batches.digests.note(batches.places(step), found.digests.numpy().view(np.uint64))
+        yield found.batch
 
 
 def _can_reach_workers(batches: Batches) -> bool:
@@ -123,7 +126,7 @@ def _can_reach_workers(batches: Batches) -> bool:
     return True
 
 
-def _as_it_is(made: Prepared) -> Prepared:
+def _as_it_is(made: Made) -> Made:
     return made
 
 

@@ -17,9 +17,9 @@ from xception.data.sources import RUN_FILE, absolute
 from xception.errors import InputError
 from xception.machine import fingerprint
 from xception.outputs import json_document
-from xception.train.loop import Parts
 from xception.train.own_parts import digest_with
 from xception.train.recipe import COURSE, PLACES, Recipe
+from xception.train.setup import TrainingSetup
 from xception.train.storage import Storage, open_storage
 from xception.version import __version__
 
@@ -66,6 +66,8 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     recipe_digest: str
     """Digest that stands for the recipe, and for the parts that a program brought along, in the bundle's lineage."""
     data: DataFacts
+    start: str | None = None
+    """The model that the run starts from; a path holds in every folder."""
     environment: dict[str, str | int]
     """Versions and machine, on which the last bits of the weights may depend."""
     device: str
@@ -92,26 +94,31 @@ def _flat(prefix: str, group: Mapping[str, object]) -> Iterator[tuple[str, objec
             yield f"{prefix}{name}", value
 
 
-def describe_run(recipe: Recipe, parts: Parts) -> RunManifest:
+def describe_run(recipe: Recipe, setup: TrainingSetup) -> RunManifest:
     """The manifest of a run that begins now on this machine."""
-    places = (recipe.data.source, recipe.data.validation) if parts.in_files else (None, None)
+    places = (recipe.data.source, recipe.data.validation) if setup.in_files else (None, None)
     source, own_validation = (place and absolute(place) for place in places)
     return RunManifest(
         recipe=recipe,
-        recipe_digest=digest_with(recipe.digest, parts.own_parts),
-        own_parts=dict(parts.own_parts),
+        recipe_digest=digest_with(recipe.digest, setup.own_parts),
+        own_parts=dict(setup.own_parts),
         data=DataFacts(
             source=source,
             validation=own_validation,
             hold_out=recipe.data.hold_out,
-            training_part=_part_facts(parts.batches.source),
-            validation_part=_part_facts(parts.validation),
+            training_part=_part_facts(setup.batches.source),
+            validation_part=_part_facts(setup.validation),
         ),
+        start=_absolute_start(recipe.model.start),
         environment=fingerprint("torch", "pillow") | {"numpy": version("numpy"), "xception": __version__},
-        device=parts.fabric.device.type,
-        processes=parts.fabric.world_size,
+        device=setup.fabric.device.type,
+        processes=setup.fabric.world_size,
         threads=torch.get_num_threads(),
     )
+
+
+def _absolute_start(start: str | None) -> str | None:
+    return str(Path(start).absolute()) if start and Path(start).exists() else start
 
 
 def _part_facts(source: Source) -> PartFacts:

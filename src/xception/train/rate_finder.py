@@ -7,20 +7,20 @@ from math import isfinite
 
 import msgspec
 
-from xception.data.source import Source
 from xception.errors import CheckFailed
 from xception.train.assembly import assemble
 from xception.train.batch_augment import Batch
 from xception.train.distributed import summed
 from xception.train.finetune import set_learning
 from xception.train.loader import training_batches
-from xception.train.loop import Parts
-from xception.train.optim import peak_rate
 from xception.train.own_parts import NO_PARTS, OwnParts
+from xception.train.parameter_groups import peak_rate
 from xception.train.recipe import Recipe
 from xception.train.schedule import Course, LearningRate
 from xception.train.settings import ScheduleSettings
+from xception.train.setup import TrainingSetup
 from xception.train.storage import Storage, read_document
+from xception.train.training_data import DataHalves
 
 RATE_SEARCH = "rate_search.json"
 """The search of a run, in its folder."""
@@ -58,7 +58,7 @@ class RateSearch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 def search_rate(
     recipe: Recipe,
-    sources: tuple[Source, Source] | None = None,
+    halves: DataHalves | None = None,
     *,
     own: OwnParts = NO_PARTS,
     workers: int | None = None,
@@ -68,7 +68,7 @@ def search_rate(
 
     Args:
         recipe: the configuration, all of which but the schedule applies.
-        sources: training and validation data, in place of those that the recipe names.
+        halves: training and validation data, in place of those that the recipe names.
         own: parts in place of the recipe's.
         workers: processes that prepare batches, by default as many as suit the machine.
         on_note: called with the result in a sentence.
@@ -76,8 +76,8 @@ def search_rate(
     Raises:
         CheckFailed: the loss falls at none of the rates.
     """
-    parts = assemble(recipe, sources, own=own)
-    rates, losses = _sweep(parts, workers)
+    setup = assemble(recipe, halves, own=own)
+    rates, losses = _sweep(setup, workers)
     before = peak_rate(recipe.optim, recipe.batch_size)
     found = RateSearch(rates=rates, losses=losses, chosen=valley(rates, losses), before=before)
     on_note(str(found))
@@ -90,34 +90,39 @@ def with_rate(recipe: Recipe, peak: float) -> Recipe:
     return msgspec.structs.replace(recipe, optim=msgspec.structs.replace(recipe.optim, lr=peak * per_peak))
 
 
-def _sweep(parts: Parts, workers: int | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def with_rate_of(found: Recipe, recipe: Recipe) -> Recipe:
+    """The recipe with the rate of the run that it resumes, which searched for it."""
+    return msgspec.structs.replace(recipe, optim=msgspec.structs.replace(recipe.optim, lr=found.optim.lr))
+
+
+def _sweep(setup: TrainingSetup, workers: int | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Make the steps; returns their rates and smoothed losses."""
     growth = (HIGHEST_RATE / LOWEST_RATE) ** (1 / (MAX_SEARCH_STEPS - 1))
-    course = Course(steps_per_epoch=MAX_SEARCH_STEPS, epochs=1, batch_size=parts.course.batch_size)
+    course = Course(steps_per_epoch=MAX_SEARCH_STEPS, epochs=1, batch_size=setup.course.batch_size)
     constant = ScheduleSettings(name="constant")
     growing = LearningRate(constant, LOWEST_RATE, course, lambda at: LOWEST_RATE * growth**at.step)
-    parts = replace(parts, stepper=replace(parts.stepper, learning_rate=growing))
-    set_learning(parts.state.network, parts.freeze, 0)
+    setup = replace(setup, stepper=replace(setup.stepper, learning_rate=growing))
+    set_learning(setup.state.network, setup.freeze, 0)
     rates: list[float] = []
     smoothed: list[float] = []
     total = 0.0
-    with closing(training_batches(parts.fabric, parts.batches, 0, MAX_SEARCH_STEPS, workers)) as batches:
+    with closing(training_batches(setup.fabric, setup.batches, 0, MAX_SEARCH_STEPS, workers)) as batches:
         for step, batch in enumerate(batches):
-            loss = _loss_of_step(parts, batch)
+            loss = _loss_of_step(setup, batch)
             total = PAST_WEIGHT * total + (1 - PAST_WEIGHT) * loss
             value = total / (1 - PAST_WEIGHT ** (step + 1))
             if not isfinite(value) or value > DIVERGED * min(smoothed, default=value):
                 break
             rates.append(growing(step))
             smoothed.append(value)
-            parts.state.progress.step += 1
+            setup.state.progress.step += 1
     return tuple(rates), tuple(smoothed)
 
 
-def _loss_of_step(parts: Parts, batch: Batch) -> float:
-    weight = parts.batches.weight(parts.state.progress.step)
-    (total,) = summed(parts.fabric, parts.stepper(parts.state, batch, weight).item() * weight)
-    return total / parts.fabric.world_size
+def _loss_of_step(setup: TrainingSetup, batch: Batch) -> float:
+    weight = setup.batches.weight(setup.state.progress.step)
+    (total,) = summed(setup.fabric, setup.stepper(setup.state, batch, weight).item() * weight)
+    return total / setup.fabric.world_size
 
 
 def valley(rates: Sequence[float], losses: Sequence[float]) -> float:

@@ -11,9 +11,10 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from xception.train.average import update_average
 from xception.train.batch_augment import Batch, BatchAugment
 from xception.train.losses import Loss
-from xception.train.optim import set_rate, update_average
+from xception.train.parameter_groups import set_rate
 from xception.train.schedule import LearningRate
 from xception.train.settings import AverageSettings
 from xception.train.state import TrainingState

@@ -1,5 +1,4 @@
 import math
-from collections import Counter
 from typing import get_args
 
 import msgspec
@@ -9,28 +8,13 @@ import torch
 from torch import optim
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from tests.train.samples import fresh, train_steps
+from tests.train.samples import fresh, train_steps, values_by_tensor
 from xception.arch.variants import architecture
 from xception.errors import UsageError
 from xception.models.network import Xception, build
-from xception.train.batches import steps_per_epoch
-from xception.train.optim import (
-    OPTIMIZERS,
-    Muon,
-    RMSprop,
-    average_decay,
-    copy_as_average,
-    depth,
-    make_optimizer,
-    orthogonalize,
-    peak_rate,
-    scaled,
-    scaling_remark,
-    set_rate,
-    update_average,
-)
-from xception.train.recipe import load_recipe
-from xception.train.settings import AverageSettings, OptimSettings
+from xception.train.optimizers import OPTIMIZERS, Muon, RMSprop, orthogonalize
+from xception.train.parameter_groups import make_optimizer
+from xception.train.settings import OptimSettings
 
 
 @pytest.fixture
@@ -71,57 +55,6 @@ def test_the_named_optimiser_holds_every_parameter_once(
     assert {group["lr"] for group in made.param_groups} == {0.3}
 
 
-def by_name(network: Xception, made: Optimizer, key: str) -> dict[str, float]:
-    names = {id(parameter): name for name, parameter in network.named_parameters()}
-    return {names[id(p)]: group[key] for group in made.param_groups for p in group["params"]}
-
-
-def test_decay_reaches_what_the_settings_say() -> None:
-    network = build(architecture("timm_xception", width=0.05))
-    names = ("stem.0.conv.weight", "head.classifier.weight", "stem.0.after.norm.weight", "head.classifier.bias")
-    expected = {"kernels": (0.01, 0.01, 0, 0), "all": (0.01,) * 4, "stem": (0.01, 0, 0, 0)}
-    for decay_on, values in expected.items():
-        settings = OptimSettings(weight_decay=0.01, momentum=0.8, decay_on=decay_on)
-        made = make_optimizer(network, settings)
-        decay = by_name(network, made, "weight_decay")
-        assert tuple(decay[name] for name in names) == values
-        assert {group["momentum"] for group in made.param_groups} == {0.8}
-
-
-def test_a_step_shrinks_a_kernel_without_gradient_by_its_decay_alone(network: Xception) -> None:
-    made = make_optimizer(network, OptimSettings(lr=0.5, weight_decay=0.1, momentum=0))
-    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
-    for parameter in network.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    made.step()
-    for name, parameter in network.named_parameters():
-        factor = 0.95 if parameter.ndim > 1 else 1
-        torch.testing.assert_close(parameter.detach(), before[name] * factor)
-
-
-def test_layers_learn_the_more_slowly_the_nearer_they_are_to_the_input(network: Xception) -> None:
-    last = len(network.blocks) + 1
-    made = make_optimizer(network, OptimSettings(layer_decay=0.5))
-    set_rate(made, 0.8)
-    rates = by_name(network, made, "lr")
-    assert rates["head.classifier.weight"] == 0.8
-    assert rates["stem.0.conv.weight"] == 0.8 * 0.5**last
-    assert {rates[name] for name in rates if name.startswith("blocks.1.")} == {0.8 * 0.5 ** (last - 2)}
-    assert [depth(network, name) for name in ("stem.1.conv.weight", "blocks.0.a.b", "head.classifier.bias")] == [
-        0,
-        1,
-        last,
-    ]
-
-
-def test_the_head_learns_at_a_multiple_of_its_rate(network: Xception) -> None:
-    made = make_optimizer(network, OptimSettings(layer_decay=0.5, head_scale=0.1))
-    set_rate(made, 0.8)
-    rates = by_name(network, made, "lr")
-    assert {rates[name] for name in rates if name.startswith("head.")} == {0.8 * 0.1}
-    assert rates["stem.0.conv.weight"] == 0.8 * 0.5 ** (len(network.blocks) + 1)
-
-
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_rmsprop_is_tensorflows_formula(momentum: float, network: Xception) -> None:
     settings = OptimSettings(name="rmsprop", lr=0.01, rho=0.8, momentum=momentum, epsilon=1e-3, weight_decay=0.1)
@@ -157,7 +90,7 @@ def test_muon_moves_kernels_as_torchs_does_matrices_and_the_others_as_adamw(
     settings = OptimSettings(name="muon", lr=0.01, momentum=0.9, weight_decay=0.2, betas=(0.8, 0.95), epsilon=1e-6)
     made = make_optimizer(network, settings)
     named = dict(network.named_parameters())
-    matrices = {name for name in named if by_name(network, made, "orthogonal")[name]}
+    matrices = {name for name in named if values_by_tensor(network, made, "orthogonal")[name]}
     copies = {
         name: (p.flatten(1) if name in matrices else p).detach().clone().requires_grad_() for name, p in named.items()
     }
@@ -240,19 +173,6 @@ def test_muon_leaves_what_has_no_gradient(network: Xception) -> None:
     assert all(np.array_equal(value, before[name]) for name, value in network.tensors().items())
 
 
-def test_the_rate_grows_with_the_step_only_where_that_is_asked() -> None:
-    assert peak_rate(OptimSettings(lr=0.4, lr_per=1024), 256) == 0.1
-    assert peak_rate(OptimSettings(lr=0.4), 256) == 0.4
-
-
-def test_a_scaled_rate_is_told() -> None:
-    assert scaling_remark(OptimSettings(lr=0.4, lr_per=1024), 256) == (
-        "optim.lr 0.4 is for steps of 1024 images; with 256 the peak rate is 0.1"
-    )
-    assert scaling_remark(OptimSettings(lr=0.4, lr_per=256), 256) is None
-    assert scaling_remark(OptimSettings(lr=0.4), 256) is None
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -279,92 +199,3 @@ def test_nesterov_looks_ahead(network: Xception) -> None:
         moved.append((before - copy.head.classifier.bias.detach()).mean().item())
     assert math.isclose(moved[0], 1.0, rel_tol=1e-6)
     assert math.isclose(moved[1], 1.5, rel_tol=1e-6)
-
-
-@pytest.mark.parametrize("settings", [AverageSettings(decay=0.7, warmup=False), AverageSettings(decay=0.4)])
-def test_the_average_is_the_weighted_sum_of_all_weights_so_far(settings: AverageSettings) -> None:
-    state = fresh()
-    average = copy_as_average(state.network)
-    expected = {name: value.astype(np.float64) for name, value in state.network.tensors().items()}
-    for step in range(5):
-        train_steps(state, 1)
-        update_average(average, state.network, settings, step)
-        kept = min(settings.decay, (1 + step) / (10 + step)) if settings.warmup else settings.decay
-        current = state.network.tensors()
-        expected = {name: kept * value + (1 - kept) * current[name] for name, value in expected.items()}
-    for name, value in average.tensors().items():
-        np.testing.assert_allclose(value, expected[name], rtol=1e-5, atol=1e-6)
-    last = state.network.tensors()
-    assert any(not np.allclose(value, last[name], rtol=1e-3) for name, value in average.tensors().items())
-
-
-def test_counters_are_copied_and_weights_are_not_trained() -> None:
-    state = fresh()
-    average = copy_as_average(state.network)
-    train_steps(state, 3)
-    update_average(average, state.network, AverageSettings(), 2)
-    counters = [value for name, value in average.state_dict().items() if name.endswith("num_batches_tracked")]
-    assert counters
-    assert all(int(value) == 3 for value in counters)
-    assert not any(parameter.requires_grad for parameter in average.parameters())
-
-
-def test_warm_up_forgets_the_first_weights_soon() -> None:
-    settings = AverageSettings(decay=0.999)
-    assert average_decay(settings, 0) == pytest.approx(0.1)
-    assert average_decay(settings, 10**6) == 0.999
-    remembered = {
-        warmup: float(
-            np.prod([average_decay(AverageSettings(decay=0.999, warmup=warmup), step) for step in range(200)])
-        )
-        for warmup in (True, False)
-    }
-    assert remembered[True] < 1e-6
-    assert remembered[False] > 0.8
-
-
-def test_an_average_keeps_the_networks_memory_format() -> None:
-    state = fresh()
-    kernel = copy_as_average(state.network).stem[1].conv.weight
-    assert kernel.is_contiguous(memory_format=torch.channels_last)
-
-
-def decayed(name: str) -> Counter[str]:
-    """Tensors of a recipe's network that decay, by their kind."""
-    recipe = load_recipe(name)
-    network = build(architecture(recipe.model.variant))
-    names = {id(parameter): key for key, parameter in network.named_parameters()}
-    groups = make_optimizer(network, recipe.optim).param_groups
-    chosen = [names[id(parameter)] for group in groups if group["weight_decay"] for parameter in group["params"]]
-    return Counter("norm" if ".norm." in key else "bias" if key.endswith("bias") else "kernel" for key in chosen)
-
-
-@pytest.mark.parametrize(
-    ("name", "kinds", "images", "steps"),
-    [
-        # mindspore.nn.Momentum decays all but `beta` and `gamma`; the data set drops the remainder: its log says 1251.
-        ("mindspore_zoo", {"kernel": 75, "bias": 1}, 1_281_167, 1251),
-        # The configuration's filter is "disable", so that all decay; drop_remainder is True: 5004.
-        ("mindcv", {"kernel": 75, "norm": 80, "bias": 1}, 1_281_167, 5004),
-        # Paddle's L2Decay goes to all parameters; drop_last is False.
-        ("ppcls_xception41", {"kernel": 75, "norm": 140, "bias": 1}, 1_281_167, 5005),
-        ("ppcls_xception65", {"kernel": 123, "norm": 236, "bias": 1}, 1_281_167, 5005),
-        ("ppcls_xception71", {"kernel": 133, "norm": 252, "bias": 1}, 1_281_167, 10_010),
-        # l2(0.01) stands at the two convolutions of the base only; steps_per_epoch is 0.8 of 35,887 faces over 32.
-        ("mini_xception", {"kernel": 2}, 28_709, 898),
-    ],
-)
-def test_a_recipe_decays_and_counts_steps_as_its_source(
-    name: str, kinds: dict[str, int], images: int, steps: int
-) -> None:
-    recipe = load_recipe(name)
-    assert decayed(name) == kinds
-    assert steps_per_epoch(images, recipe.batch_size, drop_last=recipe.drop_last) == steps
-
-
-def test_the_schedules_own_rates_are_scaled_with_the_peak() -> None:
-    settings = load_recipe("modern")
-    small = scaled(settings.schedule, settings.optim, 4)
-    assert small.end_lr == pytest.approx(settings.schedule.end_lr * 4 / 1024)
-    assert small.warmup_from == pytest.approx(1e-6 * 4 / 1024)
-    assert scaled(settings.schedule, settings.optim, 1024) == settings.schedule

@@ -1,19 +1,15 @@
-"""Optimisers, the rates of their parameter groups, and the moving average of the weights."""
+"""The optimisers: a table of those of torch and of two that it lacks, by their names in a recipe."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from copy import deepcopy
-from itertools import chain
+from collections.abc import Callable, Iterable
 from math import sqrt
 from typing import Any, cast
 
-import msgspec
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from xception.models.network import Xception
-from xception.train.settings import AverageSettings, OptimSettings, ScheduleSettings
+from xception.train.settings import OptimSettings
 
 EPSILON, RMSPROP_EPSILON = 1e-8, 1e-10
 
@@ -158,126 +154,3 @@ OPTIMIZERS: dict[str, Callable[[Groups, OptimSettings, bool | None], Optimizer]]
     ),
 }
 """Factory of each `optim.name`; with `fused`, one kernel of the device updates many tensors, where torch has one."""
-
-
-def make_optimizer(
-    network: Xception,
-    settings: OptimSettings,
-    own: Callable[[Groups], Optimizer] | None = None,
-    device: str = "cpu",
-) -> Optimizer:
-    """The configured optimiser of a network, or the one that `own` makes of its parameter groups.
-
-    The groups hold `lr_scale`, which `set_rate` multiplies the rate by. The network is to be moved to `device`.
-    """
-    groups = _groups(network, settings)
-    # On a CPU the fused updates round in another way, and gain nothing.
-    return own(groups) if own else OPTIMIZERS[settings.name](groups, settings, True if device == "cuda" else None)
-
-
-def peak_rate(settings: OptimSettings, batch_size: int) -> float:
-    """The peak rate for steps of `batch_size` images over all processes, scaled in proportion to `lr_per` if set."""
-    return settings.lr * batch_size / settings.lr_per if settings.lr_per else settings.lr
-
-
-def scaled(schedule: ScheduleSettings, settings: OptimSettings, batch_size: int) -> ScheduleSettings:
-    """The schedule whose own rates are scaled as the peak rate is, so that it still falls to its end."""
-    factor = peak_rate(settings, batch_size) / settings.lr
-    start = None if schedule.warmup_from is None else schedule.warmup_from * factor
-    return msgspec.structs.replace(schedule, end_lr=schedule.end_lr * factor, warmup_from=start)
-
-
-def scaling_remark(settings: OptimSettings, batch_size: int) -> str | None:
-    """A sentence on the peak rate, if it is not `lr` itself."""
-    if settings.lr_per in (None, batch_size):
-        return None
-    return (
-        f"optim.lr {settings.lr:g} is for steps of {settings.lr_per} images; with {batch_size} the peak rate is "
-        f"{peak_rate(settings, batch_size):g}"
-    )
-
-
-def set_rate(optimizer: Optimizer, lr: float) -> None:
-    """Set the rate of every group to its share of `lr`."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr * group["lr_scale"]
-
-
-def _groups(network: Xception, settings: OptimSettings) -> Groups:
-    """Parameters grouped by weight decay, by share of the rate, and by Muon's treatment as matrices."""
-    groups: dict[tuple[bool, float, bool], list[nn.Parameter]] = defaultdict(list)
-    for name, parameter in network.named_parameters():
-        kind = _decays(name, parameter, settings), _scale(network, name, settings), _mixes_channels(name, parameter)
-        groups[kind].append(parameter)
-    return [
-        {
-            "params": parameters,
-            "weight_decay": settings.weight_decay if decays else 0.0,
-            "lr_scale": scale,
-            "orthogonal": mixes,
-        }
-        for (decays, scale, mixes), parameters in groups.items()
-    ]
-
-
-def _mixes_channels(name: str, parameter: Tensor) -> bool:
-    """True for the kernel of a hidden layer with more than one channel per filter."""
-    return parameter.ndim > 1 and parameter.shape[1] > 1 and not name.startswith("head.")
-
-
-def _scale(network: Xception, name: str, settings: OptimSettings) -> float:
-    below_head = len(network.blocks) + 1 - depth(network, name)
-    return settings.layer_decay**below_head * (1.0 if below_head else settings.head_scale)
-
-
-def depth(network: Xception, name: str) -> int:
-    """Distance of a tensor from the input: 0 in the stem, then the number of its block, last the head."""
-    part, number, *_ = name.split(".")
-    if part == "stem":
-        return 0
-    return int(number) + 1 if part == "blocks" else len(network.blocks) + 1
-
-
-def _decays(name: str, parameter: Tensor, settings: OptimSettings) -> bool:
-    is_kernel = parameter.ndim > 1
-    match settings.decay_on:
-        case "kernels":
-            return is_kernel
-        case "all_but_norms":
-            return ".norm." not in name
-        case "all":
-            return True
-        case "stem":
-            return is_kernel and name.startswith("stem.")
-
-
-def copy_as_average(network: Xception) -> Xception:
-    """The average before the first step: a copy of the network that is not trained itself."""
-    return deepcopy(network).requires_grad_(False)
-
-
-def average_decay(settings: AverageSettings, step: int) -> float:
-    """Share of the average that step `step`, counted from 0, keeps.
-
-    With warm-up it is TensorFlow's (1 + step) / (10 + step) until that exceeds the decay, since the random first
-    weights would otherwise be remembered for long.
-    """
-    return min(settings.decay, (1 + step) / (10 + step)) if settings.warmup else settings.decay
-
-
-@torch.no_grad()
-def update_average(average: Xception, network: Xception, settings: AverageSettings, step: int) -> None:
-    """Move the average towards the network after step `step`; batch statistics are averaged too."""
-    kept = average_decay(settings, step)
-    floating: tuple[list[Tensor], list[Tensor]] = ([], [])
-    for value, current in zip(_tensors(average), _tensors(network), strict=True):
-        if value.is_floating_point():
-            floating[0].append(value)
-            floating[1].append(current)
-        else:
-            value.copy_(current)
-    torch._foreach_lerp_(*floating, 1 - kept)
-
-
-def _tensors(network: Xception) -> Iterator[Tensor]:
-    return chain(network.parameters(), network.buffers())
