@@ -85,7 +85,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "needs a recipe, or --rerun"),
+        ({}, "needs a recipe or photos, .* or --rerun"),
         ({"recipe": "digits", "rerun": "runs/a"}, "expected one of them"),
         ({"recipe": "digits", "workers": -1}, "workers is -1; expected at least 0"),
         ({"recipe": "digits", "keep": 0}, "keep is 0; expected at least 1"),
@@ -121,6 +121,21 @@ def test_a_repeated_run_searches_for_no_rate(uninterrupted: Path) -> None:
 def test_a_repeated_run_takes_places_and_nothing_else(uninterrupted: Path) -> None:
     with pytest.raises(UsageError, match=r"seed=1 would change it; expected only the places data\.source"):
         train(rerun=str(uninterrupted), set_=("seed=1",))
+
+
+def test_a_run_with_relative_places_is_repeated_from_another_folder(
+    xception: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "d", 5)
+    for recipe, out in (("digits", "first"), ("finetune", "second")):
+        start = ["--from", "first/bundle", "--set=batch_size=8"] if recipe == "finetune" else SMALL
+        result = xception("train", recipe, *start, "--set=epochs=1", "--data", "d", "--out", out)
+        assert result.returncode == 0, result.stderr
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert xception("train", "--rerun", "../second", "--out", "again").returncode == 0
+    assert weights(tmp_path / "elsewhere" / "again") == weights(tmp_path / "second")
 
 
 @pytest.mark.parametrize("layout", ["one folder", "two folders", "validation", "fold"])

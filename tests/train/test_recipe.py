@@ -224,6 +224,11 @@ def test_a_sources_recipe_says_what_the_source_does(name: str) -> None:
     assert recipe.mix.mixup == (0.2 if name in ("ppcls_xception65", "ppcls_xception71") else 0)
 
 
+@pytest.mark.parametrize(("name", "seed"), [("mindcv", 42), ("mindspore_zoo", 1)])
+def test_a_recipe_has_the_seed_that_its_source_sets(name: str, seed: int) -> None:
+    assert load_recipe(name).seed == seed
+
+
 @pytest.mark.parametrize("name", ["mindcv", "mini_xception", "modern", "paper"])
 def test_a_recipe_makes_steps_at_a_small_size(name: str, tmp_path: Path) -> None:
     """Every part that a recipe asks for works together, on a narrow network and a few pictures."""

@@ -135,9 +135,13 @@ def _settings(
     if find_lr and rerun:
         raise UsageError("--rerun repeats a run with its learning rate; expected no --find-lr with it")
     if recipe is not None or rerun is None:
-        raise UsageError("train needs a recipe, or --rerun with a run to repeat; expected one of them")
+        raise UsageError(
+            "train needs a recipe or photos, as in xception train photos/, or --rerun with a run to repeat; expected "
+            "one of them"
+        )
     like = _read_rerun(rerun)
-    return moved(like.recipe, changes), like
+    places = {"data.source": like.data.source, "data.validation": like.data.validation, "model.start": like.start}
+    return moved(like.recipe, (*_changes(places), *changes)), like
 
 
 def _read_rerun(place: str) -> "RunManifest":
