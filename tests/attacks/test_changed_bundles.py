@@ -134,8 +134,8 @@ CHANGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "cut labels": (cut_labels, r"labels\.txt is not the file"),
     "fewer labels": (fewer_labels, "2 labels for a network of 10 classes"),
     "more classes": (lie("network", "num_classes", value=11), "10 labels for a network of 11 classes"),
-    "far too many classes": (lie("network", "num_classes", value=300_000_000), "300000000 classes is none"),
-    "an endless width": (lie("network", "width", value=1e300), "width 1e[+]?300 is none"),
+    "far too many classes": (lie("network", "num_classes", value=300_000_000), "cannot have 300000000 classes"),
+    "an endless width": (lie("network", "width", value=1e300), "cannot have the width 1e[+]?300"),
     "other channels": (lie("network", "in_channels", value=3), "makes 1 channels and the network takes 3"),
     "other channels of the graph": (
         lie("graph", "input_shape", value=[None, 3, 32, 32]),

@@ -84,7 +84,7 @@ def test_later_changes_win(path: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("optim.lrr=0.1", r"unknown key 'lrr' .*; did you mean lr"),
+        ("optim.lrr=0.1", r"unknown key 'lrr' .*; did you mean optim[.]lr"),
         ("optimizer.lr=0.1", r"unknown key 'optimizer'.*; did you mean optim"),
         ("zzzzzz=1", r"unknown key 'zzzzzz'"),
         ("optim.lr=-0.1", r"mine\.toml: optim\.lr is -0\.1; expected `float` > 0\.0"),
