@@ -270,7 +270,7 @@ def page(document: Mapping[str, Any]) -> str:
     verdicts = [Verdict(**row) for row in document["verdicts"]]
     missed = [f"{verdict.part}: {verdict.figure}" for verdict in verdicts if not verdict.met]
     parts = dict.fromkeys(verdict.part for verdict in verdicts)
-    conclusion = f"Missed: {'; '.join(missed)}." if missed else f"All {len(verdicts)} goals are met."
+    conclusion = f"Missed: {'; '.join(missed)}." if missed else "Every goal is met."
     lines = [
         f"# A server on trial: {', '.join(parts)}",
         "",
