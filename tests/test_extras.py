@@ -115,7 +115,7 @@ def test_a_package_that_cannot_be_imported_is_named_with_what_installs_it(
         importlib.import_module("torch")
     ending = ending_of(caught.value, ["predict"])
     assert ending.code == 3
-    words = r"the Python package 'torch' is installed and cannot be imported: .*; install it again: pip"
+    words = r"the Python package 'torch' is installed and cannot be imported: .*; install it again: .*pip install"
     assert re.match(words, ending.sentence)
     assert broken_package(FileNotFoundError("elsewhere")) is None
 
