@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import CHROMIUM, ROOT, Served
-from playwright.sync_api import Browser, Page, sync_playwright
+from conftest import ROOT, Served
+from playwright.sync_api import Browser, Page
 
 sys.path.insert(0, str(ROOT))
 from pages.result_pages import write_result_pages
@@ -28,15 +28,6 @@ VIEWS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark"
 
 FAULTS = '<p style="color: #ccc; background: #fff">pale</p><img src="data:,"><button></button>'
 """A text that is hard to see, and a picture and a button without a name."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    # Not longer than this module: no other check could run an event loop while Playwright's runs.
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=VIEWS, ids=lambda view: f"{view[0]}-{view[1]}")

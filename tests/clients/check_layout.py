@@ -1,23 +1,14 @@
 """The cards at the top of a page, laid out by a browser: every row is filled, at every width."""
 
-from collections.abc import Iterator
 from itertools import groupby
 
 import pytest
-from conftest import CHROMIUM, ROOT
-from playwright.sync_api import Browser, sync_playwright
+from conftest import ROOT
+from playwright.sync_api import Browser
 
 STYLE = (ROOT / "src/xception/report/templates/report.css").read_text(encoding="utf-8")
 WIDTHS = (390, 768, 1280)
 """A phone, a tablet, and a desktop."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def empty_px(browser: Browser, style: str, cards: int, width: int) -> list[float]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 PYTHON = os.environ.get("PACKAGE_PYTHON", str(ROOT / ".venv/bin/python"))
@@ -28,6 +29,7 @@ NEEDS = {
     "check_mounted.py": (HAS_MOUNTS, "unshare, or the right to use it,"),
     "check_haproxy.py": (HAPROXY, "haproxy"),
     "check_accessibility.py": (CHROMIUM, "chromium"),
+    "check_layout.py": (CHROMIUM, "chromium"),
     "check_page.py": (CHROMIUM, "chromium"),
     "check_slow.py": (shutil.which("slowhttptest"), "slowhttptest"),
 }
@@ -132,3 +134,12 @@ def log_read(process: "subprocess.Popen[str]") -> None:
     import threading
 
     threading.Thread(target=lambda: list(process.stderr or ()), daemon=True).start()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    # Not longer than a module: no other check could run an event loop while Playwright's runs.
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

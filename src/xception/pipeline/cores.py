@@ -1,4 +1,4 @@
-"""Slots for the threads that prepare images: one per core."""
+"""Slots for the threads that prepare images: one more than cores."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
