@@ -370,13 +370,6 @@ def test_classify_says_what_is_wrong(body: bytes, headers: dict[str, str], statu
     assert (reply.status, len(reply.error) > 10) == (status, True)
 
 
-@pytest.mark.parametrize(
-    "query", ["top=0", "top=many", "maps=2", "seen=x", "threshold=2", "threshold=half", "timeout_ms=0"]
-)
-def test_an_option_that_is_none_is_refused(query: str, server: Running, digit_files: list[Path]) -> None:
-    assert server.post(f"/v1/classify?model=digits&{query}", digit_files[0].read_bytes()).status == 400
-
-
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
 def test_photos_of_the_usual_formats_are_taken(file_format: str, server: Running) -> None:
     assert server.post("/v1/classify?model=small", encoded(picture(), file_format)).status == 200

@@ -17,11 +17,12 @@ from xception.oip.tensors import parse_request
 from xception.serve import bodies
 from xception.serve.app import application
 from xception.serve.bodies import Incoming
-from xception.serve.classify import Wishes, classified_bytes
+from xception.serve.classify import classified_bytes
 from xception.serve.front import Front
 from xception.serve.inference import inference, response_bytes
 from xception.serve.limits import DEFAULT_LIMITS, Limits
 from xception.serve.model import ServedModel
+from xception.serve.query import ClassifyOptions
 
 INFER = "/v2/models/digits/infer"
 
@@ -55,8 +56,8 @@ def test_the_bound_of_an_answer_to_photos_holds(server: Running) -> None:
         query = urlencode({"model": name, "top": 10, "maps": int(name == "digits"), "seen": 1})
         reply = server.post(f"/v1/classify?{query}", encoded(Image.fromarray(noise), "PNG"))
         assert reply.status == 200
-        wishes = Wishes(top=10, maps=name == "digits", shown=True)
-        assert len(reply.body) <= classified_bytes(server.service.models[name], 1, wishes)
+        options = ClassifyOptions(top=10, maps=name == "digits", seen=True)
+        assert len(reply.body) <= classified_bytes(server.service.models[name], 1, options)
 
 
 def asked(front: Front, path: str, body: bytes, send: Send, headers: dict[str, str] | None = None) -> Awaitable[None]:

@@ -12,12 +12,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from xception.errors import UsageError
 from xception.oip.documents import OipError, document_bytes
 from xception.oip.tensors import HEADER_LENGTH, message, parse_request
-from xception.pipeline.prediction import check_threshold
 from xception.serve.bodies import BodyBudget, Held, parts_of, read_body
-from xception.serve.classify import Wishes, classified, classified_bytes
+from xception.serve.classify import classified, classified_bytes
 from xception.serve.extensions import absent_extension
 from xception.serve.front import HELD, MODEL, REQUEST, Front, broken_at, error_body
 from xception.serve.grpc_api import GrpcApi
@@ -30,6 +28,7 @@ from xception.serve.model import ServedModel
 from xception.serve.openapi import openapi_document
 from xception.serve.page import page_file
 from xception.serve.photos import SentPhoto
+from xception.serve.query import classify_options
 from xception.serve.refusal import Refusal
 from xception.serve.service import Service
 
@@ -37,8 +36,6 @@ OIP_MEDIA_TYPES = ("", "application/json", "application/octet-stream", "applicat
 """Media types of the protocol's requests: clients send none, or what their library thinks of."""
 
 NOT_PHOTOS = ("text/", "application/json", "application/xml")
-
-QUERY_FLAGS = {"1": True, "true": True, "0": False, "false": False}
 
 
 @dataclass(frozen=True)
@@ -142,7 +139,7 @@ class Api:
     async def classify(self, request: Request) -> Response:
         """Labels for photos."""
         model = self._asked(request, request.query_params.get("model"))
-        wishes, timeout_s = _wishes(request, model), _milliseconds(request)
+        options = classify_options(request.query_params, model)
         media_type = _media_type(request)
         if media_type.startswith(NOT_PHOTOS):
             raise Refusal(
@@ -150,20 +147,20 @@ class Api:
                 "media type",
                 f"the media type {media_type!r:.60} is no image; send the bytes of an image, or a form",
             )
-        deadline_s, held = self.service.timeout_s(timeout_s), request.scope[HELD]
+        deadline_s, held = self.service.timeout_s(options.timeout_s), request.scope[HELD]
         with model.batcher.arriving(deadline_s) as arrival:
             body = await read_body(_chunks(request), request.headers, self.service.limits, held)
             is_form = media_type == "multipart/form-data"
             files = parts_of(body, _boundary(request), self.service.limits) if is_form else [body]
             if is_form and not files:
                 raise Refusal(400, "request", "the form has no file; send images as files, in fields of any name")
-            held.add(classified_bytes(model, len(files), wishes))
-            photos = [SentPhoto(data, shown=wishes.shown) for data in files]
+            held.add(classified_bytes(model, len(files), options))
+            photos = [SentPhoto(data, shown=options.seen) for data in files]
             outcomes = await self.service.outcomes(model, photos, deadline_s, arrival, _departure(request))
             self.measures.count_images(model, outcomes)
         if not is_form and isinstance(outcomes[0], Refusal):
             raise outcomes[0]
-        return _json(classified(model, outcomes, wishes, request.scope[REQUEST]))
+        return _json(classified(model, outcomes, options, request.scope[REQUEST]))
 
     def _asked(self, request: Request, name: str | None = None) -> ServedModel:
         """The model that a request asks for, which its reply will name."""
@@ -269,39 +266,3 @@ def _boundary(request: Request) -> bytes:
         if name.lower() == "boundary" and value:
             return value.strip('"').encode("latin-1", "replace")
     raise Refusal(400, "request", "the form names no boundary; send it as the media type multipart/form-data says")
-
-
-def _wishes(request: Request, model: ServedModel) -> Wishes:
-    query = request.query_params
-    top = query.get("top", "5")
-    if not (top.isascii() and top.isdecimal() and 0 < int(top[:9]) <= 1_000_000):
-        raise Refusal(400, "request", f"top is {top!r:.40}; expected a number of classes from 1")
-    flags = {}
-    for name in ("maps", "seen"):
-        if query.get(name, "0") not in QUERY_FLAGS:
-            raise Refusal(400, "request", f"{name} is {query[name]!r:.40}; expected 0 or 1")
-        flags[name] = QUERY_FLAGS[query.get(name, "0")]
-    threshold = _threshold(query.get("threshold"), model)
-    return Wishes(top=int(top[:9]), threshold=threshold, maps=flags["maps"], shown=flags["seen"])
-
-
-def _threshold(value: str | None, model: ServedModel) -> float | None:
-    if value is None:
-        return None
-    try:
-        threshold = float(value)
-        check_threshold(threshold, model.bundle)
-    except ValueError:
-        raise Refusal(400, "request", f"threshold is {value!r:.40}; expected a probability such as 0.5") from None
-    except UsageError as error:
-        raise Refusal(400, "request", str(error)) from error
-    return threshold
-
-
-def _milliseconds(request: Request) -> float | None:
-    value = request.query_params.get("timeout_ms")
-    if value is None:
-        return None
-    if not (value.isascii() and value.isdecimal() and int(value[:9]) > 0):
-        raise Refusal(400, "request", f"timeout_ms is {value!r:.40}; expected milliseconds from 1")
-    return int(value[:9]) / 1000

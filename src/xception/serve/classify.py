@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -16,6 +15,7 @@ from xception.pipeline.prediction import Guess, prediction
 from xception.serve.batcher import Done
 from xception.serve.limits import FLOAT_BYTES, JSON_NUMBER_BYTES, REPLY_HEAD_BYTES, TEXT_BYTES
 from xception.serve.model import Answer, ServedModel
+from xception.serve.query import ClassifyOptions
 from xception.serve.refusal import Refusal
 from xception.serve.service import PhotoOutcome
 
@@ -75,20 +75,11 @@ class Classified(_Document, frozen=True):
     results: tuple[PhotoResult, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """The options of a request."""
-
-    top: int = 5
-    threshold: float | None = None
-    """In place of the `top` likeliest classes, all of at least this probability."""
-    maps: bool = False
-    shown: bool = False
-
-
-def classified(model: ServedModel, outcomes: Sequence[PhotoOutcome], wishes: Wishes, request_id: str) -> Classified:
+def classified(
+    model: ServedModel, outcomes: Sequence[PhotoOutcome], options: ClassifyOptions, request_id: str
+) -> Classified:
     """The answer to a request, an image each."""
-    results = tuple(_result(model, outcome, wishes) for outcome in outcomes)
+    results = tuple(_result(model, outcome, options) for outcome in outcomes)
     failed = sum(result.error is not None for result in results)
     return Classified(
         model=model.name,
@@ -102,31 +93,31 @@ def classified(model: ServedModel, outcomes: Sequence[PhotoOutcome], wishes: Wis
     )
 
 
-def classified_bytes(model: ServedModel, images: int, wishes: Wishes) -> int:
+def classified_bytes(model: ServedModel, images: int, options: ClassifyOptions) -> int:
     """The most bytes of an answer, and of the model's answers that it is made of."""
     network, per_image = model.bundle.model.network, FLOAT_BYTES * model.answer_values + RESULT_BYTES
     if network.num_classes:
-        most = network.num_classes if wishes.threshold else wishes.top
+        most = network.num_classes if options.threshold else options.top
         per_image += min(most, network.num_classes) * (model.label_bytes + TEXT_BYTES)
     else:
         per_image += JSON_NUMBER_BYTES * network.num_outputs
-    if wishes.maps:
+    if options.maps:
         per_image += model.label_bytes + JSON_NUMBER_BYTES * prod(model.map_px or (0,))
-    if wishes.shown:
+    if options.seen:
         per_image += PNG_BYTES_PER_PX * model.input_pixels
     return REPLY_HEAD_BYTES + images * per_image
 
 
-def _result(model: ServedModel, outcome: PhotoOutcome, wishes: Wishes) -> PhotoResult:
+def _result(model: ServedModel, outcome: PhotoOutcome, options: ClassifyOptions) -> PhotoResult:
     if isinstance(outcome, Refusal):
         return PhotoResult(error=outcome.sentence, status=outcome.status)
     answer = outcome.result
-    found = prediction(Scored(_NAMELESS, answer.logits), model.bundle, wishes.top, wishes.threshold)
+    found = prediction(Scored(_NAMELESS, answer.logits), model.bundle, options.top, options.threshold)
     return PhotoResult(
         top=found.top,
         embedding=None if found.embedding is None else found.embedding.tolist(),
         timing_ms=_times(outcome),
-        class_map=_class_map(found.top[0], answer.maps) if wishes.maps and found.top else None,
+        class_map=_class_map(found.top[0], answer.maps) if options.maps and found.top else None,
         seen_png=base64.b64encode(answer.seen).decode() if answer.seen else None,
     )
 

@@ -14,6 +14,7 @@ from xception.oip.documents import (
 )
 from xception.oip.tensors import HEADER_LENGTH
 from xception.serve.classify import Classified
+from xception.serve.query import QUERY_PARAMETERS
 from xception.version import __version__
 
 DOCUMENTS = (ServerMetadata, ModelMetadata, InferRequest, InferResponse, Classified, ErrorDocument)
@@ -102,16 +103,10 @@ def _classify() -> Schema:
     binary = {"type": "string", "format": "binary"}
     form = {"type": "object", "additionalProperties": {"type": "array", "items": binary}}
     body = {"image/*": {"schema": binary}, "multipart/form-data": {"schema": form}}
-    query = {
-        "model": {"type": "string"},
-        "top": {"type": "integer", "minimum": 1},
-        "threshold": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
-        "timeout_ms": {"type": "integer", "minimum": 1},
-        "maps": {"type": "integer", "enum": [0, 1]},
-        "seen": {"type": "integer", "enum": [0, 1]},
-    }
     operation = _operation("classify", "Labels for photos", "Classified")
-    operation["parameters"] = [{"name": name, "in": "query", "schema": schema} for name, schema in query.items()]
+    operation["parameters"] = [
+        {"name": name, "in": "query", "schema": schema} for name, schema in QUERY_PARAMETERS.items()
+    ]
     return operation | {"requestBody": {"required": True, "content": body}}
 
 
