@@ -11,12 +11,13 @@ def folder(root: Path) -> Path:
 
 
 def test_a_clean_set_passes(xception: Command, tmp_path: Path) -> None:
-    result = xception("data", "check", folder(tmp_path / "clean"))
-    assert (result.returncode, result.stderr) == (0, "")
+    clean = folder(tmp_path / "clean")
+    result = xception("data", "check", clean)
+    assert (result.returncode, result.stderr) == (0, f"next: xception train {clean}\n")
     assert "6 = 6 sound + 0 failed" in result.stdout
     assert "0 errors, 0 warnings, 0 notes" in result.stdout
-    flat = xception("data", "check", tmp_path / "clean" / "ant", "--unlabelled")
-    assert (flat.returncode, flat.stderr) == (0, "")
+    flat = xception("data", "check", clean / "ant", "--unlabelled")
+    assert (flat.returncode, flat.stderr) == (0, f"next: xception predict MODEL {clean / 'ant'}\n")
     assert "3 = 3 sound + 0 failed" in flat.stdout
 
 

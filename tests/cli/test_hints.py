@@ -145,6 +145,61 @@ def test_what_training_proposes_works(
     assert run([*command, *(["--tolerance", "0.05"] if verb == "quantize" else [])]) == 0, capsys.readouterr().err
 
 
+@pytest.mark.parametrize("options", [[], ["--top", "2", "--batch", "4"]])
+def test_what_predict_proposes_writes_the_same_answers_to_a_file(
+    options: list[str],
+    reader_weights: Bundle,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    model = str(reader_weights.path)
+    for images, place in ((["photo.png"], "photos"), (["data"], "data"), (["photo.png", "data"], "photos")):
+        assert run(["predict", model, *images, *options]) == 0
+        (command,) = ways(capsys.readouterr().err)
+        assert command == ["predict", model, place, *options, "--out", "labels.csv"]
+    command[2] = "data"
+    assert run(command) == 0
+    assert len((folder / "labels.csv").read_text().splitlines()) == 1 + 3 * len(CLASSES)
+    capsys.readouterr()
+    assert run(["predict", model, "photo.png", "--csv"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_what_a_check_of_data_proposes_fits_the_part_that_was_checked(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = str(folder / "data")
+    for place, command in (
+        (data, ["train", data]),
+        (f"{data}:validation", ["evaluate", "MODEL", f"{data}:validation"]),
+    ):
+        assert run(["data", "check", place]) == 0
+        assert ways(capsys.readouterr().err) == [command]
+
+
+@pytest.mark.parametrize("form", ["weights", "onnx"])
+def test_what_a_comparison_of_preprocessings_proposes_works(
+    form: str,
+    forms: dict[str, Bundle],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    model = str(forms[form].path)
+    for options, verb in ([], "evaluate"), (["--unlabelled"], "predict"):
+        named = ["--preprocess", "bicubic,no_norm"]
+        assert run(["data", "parity", model, "data", *named, *options]) == 0
+        commands = ways(capsys.readouterr().err)
+        assert commands[0] == [verb, model, "data", "--preprocess", "no_norm"]
+        assert [command[0] for command in commands[1:]] == ["export"] * (form == "weights")
+        for command in commands if verb == "evaluate" else commands[:1]:
+            assert run(command) == 0, capsys.readouterr().err
+        capsys.readouterr()
+
+
 @pytest.mark.slow
 def test_what_prepared_data_propose_works(
     reader_weights: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]

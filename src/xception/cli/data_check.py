@@ -11,11 +11,11 @@ from xception.checks.findings import FINDING_KINDS, Finding
 from xception.checks.survey import survey
 from xception.cli.options import Data, Html, Json, NotIn, Readers, Unlabelled, check_at_least_one, page_packages
 from xception.cli.origin import made_here
-from xception.cli.output import Watched, print_facts, print_json, print_line
+from xception.cli.output import Watched, command, print_facts, print_json, print_line, propose
 from xception.cli.progress import progress_bar
 from xception.data.folder import image_files
 from xception.data.source import Source
-from xception.data.sources import open_source, packages_for
+from xception.data.sources import named_split, open_source, packages_for
 from xception.errors import CheckFailed
 from xception.extras import require_all
 from xception.outputs import write_file
@@ -71,6 +71,16 @@ def data_check(
         raise CheckFailed(
             f"errors found in {result.data}: {result.errors}; correct or remove the listed files, and check again"
         )
+    if not json:
+        propose(_following(data, unlabelled=unlabelled))
+
+
+def _following(data: str, *, unlabelled: bool) -> str:
+    """The command that uses such data: part of a division to judge by, or all to train on."""
+    if unlabelled:
+        return command("predict", "MODEL", data)
+    whole, split = named_split(data, None)
+    return command("evaluate", "MODEL", data) if split in ("validation", "test") else command("train", whole)
 
 
 def _opened(data: str, *, unlabelled: bool) -> Source:

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from xception.bundle import Bundle
 from xception.cli.engine import DEFAULT_ENGINE, EngineOptions
 from xception.cli.models import check_order, open_model
 from xception.cli.options import Data, Json, ModelOption, NoVerify, Unlabelled
 from xception.cli.origin import made_here
-from xception.cli.output import Watched, percent, points, print_json, print_rows, say
+from xception.cli.output import Watched, command, percent, points, print_json, print_rows, propose, say
 from xception.cli.progress import progress_bar
 from xception.data.folder import image_files
 from xception.data.sources import open_source, packages_for
@@ -58,6 +59,19 @@ def data_parity(
         print_json(result)
     else:
         _print(result)
+        propose(*_following(model, data, result, opened))
+
+
+def _following(model: str, data: str, result: Parity, bundle: Bundle) -> Iterator[str]:
+    """The commands that go on: a closer look at what changes most answers, and a graph that prepares images itself."""
+    changes = [
+        (-found.top1_agreement, found.mean_abs_diff, swap.name) for swap in result.swaps if (found := swap.agreement)
+    ]
+    if changes:
+        verb = "predict" if result.unlabelled else "evaluate"
+        yield command(verb, model, data, "--preprocess", max(changes)[2])
+    if bundle.model.form == "weights":
+        yield command("export", model, "--to", "onnx", "--image-input", "--out", f"{bundle.model.name}-onnx")
 
 
 def _print(result: Parity) -> None:

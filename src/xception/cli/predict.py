@@ -1,6 +1,6 @@
 """`xception predict`"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,8 @@ from xception.cli.options import (
     check_at_least_one,
     check_failed,
 )
-from xception.cli.origin import made_here
-from xception.cli.output import Screen, Watched, command, print_facts, say
+from xception.cli.origin import COMMAND, made_here
+from xception.cli.output import Screen, Watched, command, print_facts, propose, say
 from xception.cli.predict_shards import (
     NO_SHARDS,
     ShardedWork,
@@ -92,8 +92,7 @@ def predict(
         return
     model = _named(model, sources)
     _check(vendor, out, one_form=json + csv + bool(out), logits=logits, top=top, threshold=threshold)
-    folder = out if out and not vendor and is_folder_of_shards(out) else None
-    table = Path(out) if out and not vendor and not folder else None
+    folder, table = (None, None) if vendor else _places(out)
     _require(model, engine, sources, table, shards, folder)
     asked: dict[str, Any] = {"top": top, "threshold": threshold, "logits": logits}
     source, opened = open_images(sources), _opened(model, threshold, verify=not no_verify)
@@ -112,6 +111,7 @@ def predict(
         else:
             write(tally.counting(runner.predict(watched, top=top, threshold=threshold, max_wait_s=None)))
     check_failed(tally.seen, tally.failed, max_failed)
+    propose(*(() if json or csv or out else _into_file(model, sources, opened)))
 
 
 def _opened(model: str, threshold: float | None, *, verify: bool) -> Bundle:
@@ -140,6 +140,21 @@ def _named(model: str | None, sources: tuple[str, ...]) -> str:
         example = command("predict", model, "photo.jpg")
         raise UsageError(f"no images were named; expected files or folders after the model: {example}")
     return model
+
+
+def _places(out: str | None) -> tuple[str | None, Path | None]:
+    """The folder of shards and the file that the answers are written to; one of them at most."""
+    if out is None or is_folder_of_shards(out):
+        return out, None
+    return None, Path(out)
+
+
+def _into_file(model: str, sources: tuple[str, ...], opened: Bundle) -> Iterator[str]:
+    """The command that writes such answers to a file: of the same folder, or of a folder of photographs."""
+    options = [word for word in COMMAND.get()[1:] if word not in (model, *sources)]
+    place = sources[0] if len(sources) == 1 and not is_image(sources[0]) else "photos"
+    file = "labels.csv" if opened.model.network.num_classes else "embeddings.csv"
+    yield command("predict", model, place, *options, "--out", file)
 
 
 def _require(
