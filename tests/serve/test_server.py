@@ -1,7 +1,9 @@
 """The command: its processes, the signals that they get, and what it refuses before anything is loaded."""
 
 import json
+import logging
 import os
+import pickle
 import re
 import shlex
 import signal
@@ -14,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from queue import Queue
 from types import SimpleNamespace
@@ -31,10 +34,12 @@ from tests.support.pages import PAGES
 from tests.support.samples import HANG_S
 from xception.bundle import Bundle
 from xception.cli.app import build_app, run
-from xception.cli.serve import bundles, unfolded
+from xception.cli.serve import bundles, ended, unfolded
+from xception.errors import InputError
 from xception.serve import server
 from xception.serve.addresses import allowed_hosts, is_loopback
 from xception.serve.keys import new_key
+from xception.serve.limits import Limits
 from xception.serve.openapi import FAILURE_WORDS
 
 
@@ -297,6 +302,40 @@ def test_what_cannot_be_served_is_said_in_a_sentence(
     assert run(["serve", *(argument.format(**places) for argument in arguments)]) == code
     (line,) = capsys.readouterr().err.splitlines()[-1:]
     assert words in line
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (InputError("the bundle is torn"), 3, "the bundle is torn"),
+        (MemoryError(), 3, "not enough memory"),
+        (KeyError("node"), 4, "an unforeseen error ended `xception serve a`: KeyError: 'node'"),
+    ],
+)
+def test_a_process_that_cannot_load_ends_as_other_commands_do(
+    error: Exception,
+    code: int,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails(_: server.ServerSettings) -> None:
+        raise error
+
+    def leave(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(server, "open_service", fails)
+    monkeypatch.setattr(os, "_exit", leave)
+    settings = server.ServerSettings(bundles={}, address="127.0.0.1", port=8000, limits=Limits())
+    with caplog.at_level(logging.INFO), pytest.raises(SystemExit) as left:
+        server.load_application(
+            settings, pickle.loads(pickle.dumps(partial(ended, arguments=("serve", "a"), debug=True)))
+        )
+    assert left.value.code == code
+    assert words in caplog.messages[-1]
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_a_folder_of_bundles_is_all_of_them(mapped: Bundle, tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """`xception serve`"""
 
+import logging
+import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +13,10 @@ from cyclopts import Parameter
 
 from xception.bundle import Bundle
 from xception.cli.engine import EngineOptions
+from xception.cli.failures import Ending, ending_of
 from xception.cli.models import open_model
 from xception.cli.options import MODEL_HELP, NoVerify
+from xception.cli.origin import COMMAND
 from xception.cli.output import print_facts, say
 from xception.errors import InputError, UsageError
 from xception.extras import require_all
@@ -162,7 +167,15 @@ def serve(
         shutdown_delay_s=listening.shutdown_delay_s,
     )
     print_facts({name: f"{value:,}" for name, value in asdict(limits).items()})
-    serve_bundles(settings, say)
+    debug = logging.getLogger().isEnabledFor(logging.DEBUG)
+    serve_bundles(settings, say, partial(ended, arguments=COMMAND.get(), debug=debug))
+
+
+def ended(error: BaseException, *, arguments: Sequence[str], debug: bool) -> Ending:
+    """The ending that an error in another process of this command makes, after its trace where that is asked for."""
+    if debug:
+        traceback.print_exception(error)
+    return ending_of(error, arguments)
 
 
 def named_reference(text: str) -> tuple[str | None, str]:

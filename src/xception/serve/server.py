@@ -23,7 +23,7 @@ from granian.http import HTTP1Settings
 from xception.backends.base import Compute
 from xception.bundle import open_bundle
 from xception.data.pixels import Mode
-from xception.errors import InputError, XceptionError
+from xception.errors import InputError
 from xception.machine import peak_memory_bytes, peak_memory_bytes_of_all
 from xception.pipeline.cores import Cores
 from xception.pipeline.engine import Engine
@@ -40,6 +40,9 @@ from xception.serve.photos import limit_decoders
 from xception.serve.service import Service
 
 Say = Callable[[str], object]
+
+Ended = Callable[[BaseException], tuple[str, int]]
+"""The sentence and the exit code of an error; another process imports it."""
 
 SILENT_LOGGERS = ("PIL", "python_multipart")
 """Loggers of what reads the files and forms of clients, who are told what was wrong with them; the log holds nothing
@@ -69,8 +72,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Time between the signal to end and the end, in which the service answers and says that it is not ready."""
 
 
-def serve_bundles(settings: ServerSettings, say: Say) -> None:
+def serve_bundles(settings: ServerSettings, say: Say, ended: Ended) -> None:
     """Serve until a signal tells to end; what was taken by then is answered.
+
+    Args:
+        settings: all that the processes need to know.
+        say: shows a sentence to the person at the terminal.
+        ended: says how the command ends where the models cannot be loaded.
 
     Raises:
         UsageError: an address that is none, or a key without what belongs to it.
@@ -108,7 +116,7 @@ def serve_bundles(settings: ServerSettings, say: Say) -> None:
     scheme = "https" if settings.tls else "http"
     host = f"[{settings.address}]" if ":" in settings.address else settings.address
     say(f"loading {', '.join(settings.bundles)}, to be served at {scheme}://{host}:{settings.port}")
-    server.serve(target_loader=partial(load_application, settings), wrap_loader=False)
+    server.serve(target_loader=partial(load_application, settings, ended), wrap_loader=False)
 
 
 def _tls_options(tls: Tls | None) -> dict[str, Any]:
@@ -154,7 +162,7 @@ class Supervisor(Granian):  # type: ignore[misc, valid-type]
         super()._respawn_workers(workers, *arguments, **options)
 
 
-def load_application(settings: ServerSettings) -> Front:
+def load_application(settings: ServerSettings, ended: Ended) -> Front:
     """The application with its models loaded; called in a process of its own, which ends if that fails."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for name in SILENT_LOGGERS:
@@ -163,10 +171,11 @@ def load_application(settings: ServerSettings) -> Front:
     try:
         service = open_service(settings)
         keyring = Keyring(settings.keys) if settings.keys else None
-    except XceptionError as error:
-        _say(f"xception: {error}")
+    except Exception as error:
+        sentence, code = ended(error)
+        _say(f"xception: {sentence}")
         sys.stderr.flush()
-        os._exit(error.exit_code)
+        os._exit(code)
     loop = asyncio.get_event_loop_policy().get_event_loop()
     if keyring and REREAD_SIGNAL:
         loop.add_signal_handler(REREAD_SIGNAL, _reload, keyring)
