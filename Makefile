@@ -130,11 +130,13 @@ fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz.fuzz_inputs --cases 10000
 	$(BIN)/python -m tests.fuzz.fuzz_server --requests 100000
 
-# Training runs that are killed, find the disk full or their checkpoints broken, and end as if nothing had been; and
-# writers of bundles and data that are killed, with the old or the new at its place each time.
+# Training runs that are killed, find the disk full or their checkpoints broken, and end as if nothing had been; writers
+# of bundles and data that are killed, with the old or the new at its place each time; and predictions in shards whose
+# workers, drivers and disks fail, with every image once.
 siege: $(STAMP)
 	$(BIN)/python -m tests.attacks.kill_training --runs 100
 	$(BIN)/python -m tests.attacks.kill_writing --kills 200
+	$(BIN)/python -m tests.attacks.kill_batch --runs 50
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py
@@ -180,5 +182,5 @@ gallery: $(STAMP) $(CLIENTS)/.installed
 	PACKAGE_PYTHON=$(abspath $(BIN)/python) $(CLIENTS)/bin/python -m pages.gallery $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(FLOORS) $(TOOLS) $(CLIENTS) $(CLUSTER) demo build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(FLOORS) $(TOOLS) $(CLIENTS) $(CLUSTER) $(COREML) demo build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

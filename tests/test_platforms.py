@@ -1,5 +1,6 @@
 """Systems without the calls of POSIX: bundles and files are written and read there too."""
 
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from tests.rules.source import FILES, ROOT
 from tests.support.samples import HANG_S, encoded, picture
 from xception.bundle import Bundle
+from xception.platforms import is_open_to_others
 
 IMITATION = """
 import errno, os, sys, types
@@ -95,3 +97,22 @@ def test_calls_that_a_system_lacks_are_made_in_one_module() -> None:
 @pytest.mark.parametrize("line", ["import fcntl", "os.sched_getaffinity(0)", "signal.setitimer(1)", "os.O_NOFOLLOW"])
 def test_another_such_call_would_be_found(line: str) -> None:
     assert POSIX_ONLY.search(line)
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "user", "is_open"),
+    [
+        (0o600, 1000, 1000, False),
+        (0o640, 1000, 1000, True),
+        (0o604, 1000, 1000, True),
+        (0o640, 0, 1000, False),
+        (0o440, 0, 1000, False),
+        (0o660, 0, 1000, True),
+        (0o644, 0, 1000, True),
+        (0o640, 0, 0, True),
+        (0o640, 1001, 1000, True),
+    ],
+)
+def test_only_a_file_of_roots_may_be_read_by_a_group(mode: int, owner: int, user: int, *, is_open: bool) -> None:
+    file = os.stat_result((0o100000 | mode, 0, 0, 1, owner, 0, 0, 0, 0, 0))
+    assert is_open_to_others(file, user) is is_open

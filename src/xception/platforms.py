@@ -161,7 +161,16 @@ def others_may_read(path: Path) -> bool:
     Raises:
         OSError: there is no such file.
     """
-    return os.name != "nt" and bool(path.stat().st_mode & 0o077)
+    return os.name != "nt" and is_open_to_others(path.stat(), os.geteuid())
+
+
+def is_open_to_others(file: os.stat_result, user: int) -> bool:
+    """Tell whether others than those who are meant to may read a file, which `user` is to read.
+
+    A file of root's may be read by its group: so root hands a secret to a service, and Kubernetes to a container.
+    """
+    is_handed_over = file.st_uid == 0 and user != 0
+    return bool(file.st_mode & (0o037 if is_handed_over else 0o077))
 
 
 def keep_owner(path: Path, like: os.stat_result) -> None:

@@ -39,7 +39,7 @@ def test_the_system_waits_for_the_answers_that_are_due() -> None:
 
 
 def test_neither_runs_as_root_or_may_write() -> None:
-    assert "DynamicUser=yes" in UNIT
+    assert "\nUser=xception\n" in UNIT
     assert "ProtectSystem=strict" in UNIT
     assert re.search(r"^USER user$", CONTAINER, re.MULTILINE)
     assert "--read-only" in CONTAINER
