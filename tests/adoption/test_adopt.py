@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.adoption.graphs import (
     LEVELS,
@@ -16,6 +18,7 @@ from tests.adoption.graphs import (
     TF2ONNX,
     Style,
     logits,
+    onnx_model,
     sample_images,
     write_ir,
     write_onnx,
@@ -148,6 +151,32 @@ def test_a_batch_that_is_only_said_to_be_free_is_one(tmp_path: Path) -> None:
 def test_a_fixed_batch_and_a_free_size_are_described_as_they_are(tmp_path: Path) -> None:
     bundle = adopted(write_onnx(tmp_path / "model.onnx", Style(batch=2, px="side")), tmp_path / "out")
     assert bundle.graph.input_shape == (2, 3, None, None)
+
+
+@pytest.mark.parametrize(("sizes", "stated"), [([5], [5]), ([-1], ["K"]), ([5, 1], [5, 1]), ([1, 1, 5], [1, 1, 5])])
+def test_answers_to_the_only_image_may_lie_along_any_axis(
+    tmp_path: Path, sizes: list[int], stated: list[int | str]
+) -> None:
+    style = Style(batch=1)
+    model = onnx_model(style)
+    model.graph.node[-1].output[0] = "raw"
+    model.graph.initializer.append(numpy_helper.from_array(np.array(sizes, np.int64), "sizes"))
+    model.graph.node.append(helper.make_node("Reshape", ["raw", "sizes"], [style.output_name]))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info(style.output_name, TensorProto.FLOAT, stated))
+    onnx.save(model, tmp_path / "model.onnx")
+    bundle, images = adopted(tmp_path / "model.onnx", tmp_path / "out"), sample_images()
+    expected = logits(style, bundle.model.preprocess.normalize(images))
+    np.testing.assert_allclose(answers(bundle, images), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [-1, 0])
+def test_a_batch_size_below_1_means_any(tmp_path: Path, size: int) -> None:
+    adoption = adopt(write_onnx(tmp_path / "model.onnx", Style(batch=size)), STATED)
+    bundle, images = adoption.write(tmp_path / "out"), sample_images()
+    assert bundle.graph.input_shape[0] is None
+    assert adoption.outline.notes == ("sizes below 1, by which its exporter means any, were made free ones",)
+    expected = logits(Style(), bundle.model.preprocess.normalize(images))
+    np.testing.assert_allclose(answers(bundle, images), expected, rtol=1e-4)
 
 
 def test_a_single_sigmoid_is_a_class_of_its_own(tmp_path: Path) -> None:

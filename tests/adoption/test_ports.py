@@ -105,7 +105,18 @@ def test_class_indices_are_no_answers() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "batch", "classes"),
-    [((None, 5), None, 5), ((None, 5, 1, 1), None, 5), ((7,), 1, 7), ((None,), None, None), ((1, None), 1, None)],
+    [
+        ((None, 5), None, 5),
+        ((None, 5, 1, 1), None, 5),
+        ((7,), 1, 7),
+        ((7, 1), 1, 7),
+        ((2, 7), 2, 7),
+        ((14,), 2, 7),
+        ((None,), None, None),
+        ((7,), None, None),
+        ((1, None), 1, None),
+        (None, 1, None),
+    ],
 )
 def test_the_shape_tells_the_classes(shape: Shape, batch: int | None, classes: int | None) -> None:
     assert stated_classes(port(shape=shape), batch) == classes

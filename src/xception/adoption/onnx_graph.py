@@ -29,6 +29,9 @@ DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 
 ONNX_CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 
+FREE_SIZE = "any"
+"""Name of a size that the file leaves open without naming it."""
+
 QUANTIZED = ("QuantizeLinear", "QLinearConv", "ConvInteger", "DynamicQuantizeLinear")
 
 
@@ -47,6 +50,8 @@ def read_onnx(path: Path) -> GraphOutline:
     if model.functions:
         notes.append(f"its {len(model.functions)} functions were replaced by the operations that they stand for")
         model = require("onnx.inliner", "onnx").inline_local_functions(model)
+    if _with_free_sizes(model):
+        notes.append("sizes below 1, by which its exporter means any, were made free ones")
     opset = _checked(onnx, model, path)
     constants = {tensor.name: tensor for tensor in (*model.graph.initializer, *_constant_nodes(model))}
     content = bytes(model.SerializeToString(deterministic=True)) if notes else path
@@ -74,6 +79,15 @@ def _parsed(onnx: Any, path: Path) -> Any:
     # The parser of protocol buffers is a package of its own, which is no dependency here.
     except Exception as error:
         raise refuse(path, f"it is no whole ONNX file ({error})", "fetch or export it again") from error
+
+
+def _with_free_sizes(model: Any) -> bool:
+    """Make sizes of inputs and outputs that are below 1 free ones, which ONNX writes as a name; tell if there were any."""
+    axes = [axis for row in (*model.graph.input, *model.graph.output) for axis in row.type.tensor_type.shape.dim]
+    found = [axis for axis in axes if axis.HasField("dim_value") and axis.dim_value < 1]
+    for axis in found:
+        axis.dim_param = FREE_SIZE
+    return bool(found)
 
 
 def _checked(onnx: Any, model: Any, path: Path) -> int:

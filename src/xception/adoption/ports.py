@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xception.adoption.outline import GraphOutline, GraphPort, refuse
+from xception.backends.graphs import answers_per_image
 from xception.errors import UsageError
 from xception.forms import Layout
 
@@ -85,15 +86,7 @@ def answer_output(outline: GraphOutline, name: str | None) -> GraphPort:
 
 def stated_classes(port: GraphPort, batch_size: int | None) -> int | None:
     """The number of classes, as far as the output's shape tells."""
-    if port.shape is None:
-        return None
-    sizes = port.shape[1:] if len(port.shape) > 1 else port.shape if batch_size == 1 else (None,)
-    count = 1
-    for size in sizes:
-        if size is None:
-            return None
-        count *= size
-    return count
+    return answers_per_image(port.shape or (), batch_size)
 
 
 def _chosen(outline: GraphOutline, ports: Sequence[GraphPort], name: str | None, kind: str, verb: str) -> GraphPort:

@@ -87,7 +87,7 @@ def _answers(path: Path, session: Session, pixels: NDArray[np.float32]) -> TryOu
         raise refuse(
             path,
             f"{session.facts.name} cannot run it on images of {pixels.shape[2]} x {pixels.shape[3]} px ({first})",
-            "check that --preprocess makes images of the size that the network was exported for",
+            _advice(session),
         ) from error
     answers = np.concatenate(single)
     if len(answers) != len(pixels):
@@ -97,6 +97,12 @@ def _answers(path: Path, session: Session, pixels: NDArray[np.float32]) -> TryOu
         backend=session.facts.name,
         takes_any_batch=size is None and _is_same_together(session, pixels, answers),
     )
+
+
+def _advice(session: Session) -> str:
+    if None in session.facts.input_shape:
+        return "check that --preprocess makes images of the size that the network was exported for"
+    return f"export it again, for {session.facts.name}"
 
 
 def _is_same_together(session: Session, pixels: NDArray[np.float32], single: NDArray[np.float32]) -> bool:

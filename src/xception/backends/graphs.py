@@ -1,6 +1,6 @@
 """Inputs and outputs of a graph file that is no bundle, as its own runtime tells them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -170,10 +170,22 @@ def check_ports(bundle: Bundle, ports: Ports) -> None:
     by_name = {port.name: port for port in outputs}
     if missing := [name for name in graph.outputs if name not in by_name]:
         raise _unlike(bundle, f"the outputs {_names(outputs)}", f"one called {missing[0]}")
+    # A bundle in memory is made of the file, and may not know yet how many answers that gives.
     made, expected = _sizes(by_name[graph.output_name]), bundle.model.network.num_outputs
-    answers = made[1:] if len(made) > 1 else made
-    if None not in answers and made and prod(size or 1 for size in answers) != expected:
+    if bundle.is_stored and answers_per_image(made, batch) not in (None, expected):
         raise _unlike(bundle, f"the output {graph.output_name} of the shape {made}", f"(N, {expected})")
+
+
+def answers_per_image(shape: Sequence[int | None], batch_size: int | None) -> int | None:
+    """The number of answers to an image by the shape of an output, which may lack the axis of the images, or keep axes
+    of one position; None where the shape leaves it open."""
+    if not shape or None in shape[1:] or (batch_size is None and len(shape) == 1):
+        return None
+    rest = prod(size or 1 for size in shape[1:])
+    if batch_size is None or shape[0] is None:
+        return rest if len(shape) > 1 else None
+    numbers = shape[0] * rest
+    return numbers // batch_size if numbers % batch_size == 0 else rest
 
 
 def _may_be(found: tuple[int | None, ...], stated: tuple[int | None, ...]) -> bool:
