@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from xception.backends.base import Pixels
-from xception.bundle import Bundle
+from xception.bundle import Bundle, write_bundle
 from xception.errors import CheckFailed, InputError
 from xception.export.export import export_bundle
 from xception.export.program import GraphOptions, Values
 from xception.export.verify import run_session, verify
 from xception.tasks.agreement import probe_pixels
+from xception.weights import weights_bytes
 
 
 def test_all_batch_sizes_and_image_sizes_are_compared(weights_bundle: Bundle, onnx_bundle: Bundle) -> None:
@@ -82,3 +83,11 @@ def test_a_bundle_without_a_graph_cannot_be_compared(weights_bundle: Bundle, onn
     )
     with pytest.raises(InputError, match="describes no graph"):
         verify(bare, weights_bundle, [probe_pixels(weights_bundle)])
+
+
+def test_weights_beyond_half_precision_are_told_to_stay_in_single(weights_bundle: Bundle, tmp_path: Path) -> None:
+    tensors = {name: value * 1e3 if value.ndim == 4 else value for name, value in weights_bundle.tensors().items()}
+    files = {"weights.safetensors": weights_bytes(tensors)}
+    large = write_bundle(tmp_path / "large", weights_bundle.model, weights_bundle.labels, files)
+    with pytest.raises(CheckFailed, match="not enough for these weights: export in float32"):
+        export_bundle(large, "onnx", tmp_path / "out", options=GraphOptions(precision="float16"))

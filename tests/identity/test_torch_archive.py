@@ -1,5 +1,6 @@
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from xception.cli.app import run
 from xception.export.export import export_bundle
 from xception.forms import Form
 from xception.identity.identity import identity_of, read_identity
+from xception.identity.litert import DOCUMENT_FILE, read_litert_text
 from xception.identity.torch_archive import EXTRA_FILE, read_torch_archive_text
 
 
@@ -46,6 +48,29 @@ def archive(entry: str, content: bytes) -> bytes:
     with zipfile.ZipFile(file, "w") as made:
         made.writestr(entry, content)
     return file.getvalue()
+
+
+def damaged(method: int) -> bytes:
+    """An archive whose entries lost the first bytes of what was packed."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as made:
+        for entry in (f"archive/{EXTRA_FILE}", DOCUMENT_FILE):
+            made.writestr(entry, b"{}" * 50)
+    data = bytearray(file.getvalue())
+    with zipfile.ZipFile(io.BytesIO(data)) as read:
+        for info in read.infolist():
+            start = info.header_offset + 30 + len(info.filename)
+            data[start : start + 8] = b"\xff" * 8
+    return bytes(data)
+
+
+BROKEN_STREAMS = [damaged(method) for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)]
+
+
+@pytest.mark.parametrize("read", [read_torch_archive_text, read_litert_text])
+@pytest.mark.parametrize("data", BROKEN_STREAMS)
+def test_a_damaged_description_is_none(data: bytes, read: Callable[[bytes], str | None]) -> None:
+    assert read(data) is None
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 import msgspec
 
 from xception.bundle import Bundle, Step
+from xception.identity.card import card_text
 from xception.identity.words import preprocess_words, properties, summary
+from xception.labels import NO_LABELS
 from xception.preprocess import CenterCrop, CropSquash, Preprocess, ShorterSide
 
 
@@ -23,3 +25,11 @@ def test_preprocessing_is_said_in_the_order_in_which_it_happens() -> None:
     assert "largest centred part, squash to 10 x 12 px" in preprocess_words(
         Preprocess(resize=CropSquash(width_px=10, height_px=12))
     )
+
+
+def test_a_model_without_classes_is_no_classifier(weights_bundle: Bundle) -> None:
+    network = msgspec.structs.replace(weights_bundle.model.network, num_classes=0)
+    model = msgspec.structs.replace(weights_bundle.model, network=network, activation="none")
+    assert summary(model).startswith(f"small: an image encoder, mini_xception, embeddings of {network.num_outputs} ")
+    assert properties(model, ())["task"] == "image-feature-extraction"
+    assert "pipeline_tag: image-feature-extraction" in card_text(model, NO_LABELS)

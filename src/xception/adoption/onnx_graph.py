@@ -82,7 +82,7 @@ def _parsed(onnx: Any, path: Path) -> Any:
 
 
 def _with_free_sizes(model: Any) -> bool:
-    """Make sizes of inputs and outputs that are below 1 free ones, which ONNX writes as a name; tell if there were any."""
+    """Make sizes of inputs and outputs that are below 1 free ones, and tell if there were any."""
     axes = [axis for row in (*model.graph.input, *model.graph.output) for axis in row.type.tensor_type.shape.dim]
     found = [axis for axis in axes if axis.HasField("dim_value") and axis.dim_value < 1]
     for axis in found:

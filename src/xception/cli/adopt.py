@@ -18,7 +18,7 @@ from xception.convert.readers import graph_form
 from xception.errors import InputError
 from xception.extras import require_all
 from xception.forms import Form, Layout
-from xception.identity.words import preprocess_words
+from xception.identity.words import input_words
 from xception.labels import read_labels
 from xception.metrics import Activation
 
@@ -100,7 +100,7 @@ def _report(bundle: Bundle, adoption: Adoption, *, json: bool) -> None:
         **({"changed": "; ".join(outline.notes)} if outline.notes else {}),
     }
     facts["classes"] = f"{class_list(bundle.labels.names)}, {adoption.notes['classes']}"
-    facts["images"] = preprocess_words(model.preprocess)
+    facts["images"] = input_words(model)
     print_facts(facts)
     propose(command("predict", bundle.path, "photo.jpg"), command("evaluate", bundle.path, "DATA"))
 

@@ -29,7 +29,7 @@ from xception.errors import InputError, MissingExtra, install_command
 from xception.extras import require_all
 from xception.forms import FORMS, describable
 from xception.identity.identity import read_identity
-from xception.identity.words import preprocess_words, properties
+from xception.identity.words import input_words, preprocess_words, properties
 from xception.report.drawing import write_drawing
 from xception.resolve import look_up, packages_to_get
 
@@ -142,7 +142,7 @@ def _own_words(path: Path) -> Described:
         "variant": model.network.title,
         "precision": model.precision,
         "classes": class_list(own.names),
-        "images": preprocess_words(model.preprocess),
+        "images": input_words(model),
         **{name: value for name, value in properties(model, ()).items() if name in ORIGIN and value},
         "written by": f"xception {own.version}",
     }

@@ -74,7 +74,7 @@ def verify(exported: Bundle, parent: Bundle, probes: Sequence[Pixels], run: Runn
         raise CheckFailed(
             f"the {exported.model.form} graph differs from the weights of {parent.path} "
             f"by {measured.relative_diff:.1e} of the largest logit, more than {tolerance:.0e}: {where}; "
-            "report this with the versions in use"
+            f"{_advice(exported)}"
         )
     for name, values in ours.items():
         _check_extras(values, theirs[name], exported)
@@ -84,6 +84,15 @@ def verify(exported: Bundle, parent: Bundle, probes: Sequence[Pixels], run: Runn
         batch_sizes=tuple(sorted({len(pixels) for pixels in batches.values()})),
         sizes_px=tuple((pixels.shape[2], pixels.shape[3]) for pixels in probes),
     )
+
+
+def _advice(exported: Bundle) -> str:
+    """The next step of a user whose graph differs, which of float16 is no fault of the export."""
+    if exported.model.precision == "float16":
+        return (
+            "float16 holds numbers up to 65,504 with 11 bits, which is not enough for these weights: export in float32"
+        )
+    return "report this with the versions in use"
 
 
 def _differences(ours: Logits, theirs: Logits) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from xception.identity.words import preprocess_words, summary
+from xception.identity.words import input_words, summary, task
 from xception.intervals import Interval
 from xception.labels import Labels
 from xception.model_document import Model, Score
@@ -23,9 +23,9 @@ def card_text(model: Model, labels: Labels) -> str:
 
 def _front_matter(model: Model) -> Iterator[str]:
     """YAML, whose texts are written as JSON, which YAML includes."""
-    tags = ["image-classification", "xception", *filter(None, [LIBRARIES.get(model.form), model.network.variant])]
+    tags = [task(model), "xception", *filter(None, [LIBRARIES.get(model.form), model.network.variant])]
     tags += [model.precision] if model.precision != "float32" else []
-    yield from ("---", "library_name: xception", "pipeline_tag: image-classification", f"tags: {json.dumps(tags)}")
+    yield from ("---", "library_name: xception", f"pipeline_tag: {task(model)}", f"tags: {json.dumps(tags)}")
     scores = {data: score for data, score in model.metrics.items() if score.top1}
     if scores:
         yield from ("metrics: [accuracy]", "model-index:", f"- name: {json.dumps(model.name)}", "  results:")
@@ -40,7 +40,7 @@ def _body(model: Model, labels: Labels) -> Iterator[str]:
     yield f"{summary(model)}."
     yield from ("", "## Use", "", "```sh", "xception predict FOLDER photo.jpg", "xception info FOLDER", "```", "")
     yield "`FOLDER` is the one that holds this file."
-    yield from ("", "## Images", "", f"{preprocess_words(model.preprocess)}.")
+    yield from ("", "## Images", "", f"{input_words(model)}.")
     yield from ("", "## Classes", "", *_classes(labels))
     yield from ("", "## Measured", "", *_measured(model))
     yield from ("", "## History", "", *_history(model))

@@ -5,12 +5,15 @@ Numbers of fields are those of https://github.com/tensorflow/tflite-support, `me
 """
 
 import io
+import lzma
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from xception.extras import require
-from xception.identity.words import IDENTITY_KEY, preprocess_words, summary
+from xception.identity.words import IDENTITY_KEY, input_words, normalizes_itself, summary
 from xception.labels import labels_text
 from xception.version import __version__
 
@@ -19,10 +22,19 @@ if TYPE_CHECKING:
 
 METADATA_NAME, METADATA_IDENTIFIER = b"TFLITE_METADATA", b"M001"
 LABEL_FILE, DOCUMENT_FILE = "labels.txt", f"{IDENTITY_KEY}.json"
-TENSOR_AXIS_LABELS, RGB, GRAYSCALE, IMAGE_PROPERTIES, NORMALIZATION = 2, 1, 2, 2, 1
+TENSOR_AXIS_LABELS, IMAGE_PROPERTIES, NORMALIZATION = 2, 2, 1
 """Members of the schema's enumerations."""
 
+COLOR_SPACES = {"rgb": 1, "gray": 2}
+"""Members of its enumeration of orders of channels, which has none for BGR but 0, "unknown"."""
+
 MAX_DOCUMENT_BYTES = 64 << 20
+
+BROKEN_ARCHIVE = (
+    *(zipfile.BadZipFile, KeyError, IndexError, ValueError, RuntimeError, OSError, EOFError, MemoryError),
+    *(zlib.error, lzma.LZMAError, struct.error),
+)
+"""Exceptions of the standard library's reader on archives that are none, or lack the entry, or are damaged."""
 
 Table = Mapping[int, Any]
 """Fields of a table by their number; a text, numbers, a table, a list of these, or `Byte`."""
@@ -56,26 +68,25 @@ def read_litert_text(data: bytes) -> str | None:
             if archive.getinfo(DOCUMENT_FILE).file_size > MAX_DOCUMENT_BYTES:
                 return None
             return archive.read(DOCUMENT_FILE).decode()
-    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError, RuntimeError, NotImplementedError):
+    except BROKEN_ARCHIVE:
         return None
 
 
 def _metadata(identity: "Identity", outputs: int) -> Table:
     model = identity.model
     preprocess, graph = model.preprocess, model.graph
-    is_image = graph is not None and graph.input_values == "image"
     normalization = {0: [0.0], 1: [1.0]}
-    if not is_image:
+    if not normalizes_itself(model):
         normalization = {
             0: [value * preprocess.divisor for value in preprocess.mean],
             1: [value * preprocess.divisor for value in preprocess.std],
         }
     size = preprocess.output_px
-    image: dict[int, Any] = {0: Byte(GRAYSCALE if preprocess.channels == 1 else RGB)}
+    image: dict[int, Any] = {0: Byte(COLOR_SPACES.get(preprocess.color, 0))}
     image |= {1: {0: size[1], 1: size[0]}} if size else {}
     given = {
         0: graph.input_name if graph else "image",
-        1: preprocess_words(preprocess),
+        1: input_words(model),
         3: {0: Byte(IMAGE_PROPERTIES), 1: image},
         4: [{0: Byte(NORMALIZATION), 1: normalization}],
     }

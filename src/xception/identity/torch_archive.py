@@ -8,7 +8,7 @@ import io
 import zipfile
 from typing import TYPE_CHECKING
 
-from xception.identity.litert import MAX_DOCUMENT_BYTES
+from xception.identity.litert import BROKEN_ARCHIVE, MAX_DOCUMENT_BYTES
 from xception.identity.words import IDENTITY_KEY
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ def read_torch_archive_text(data: bytes) -> str | None:
             if entry.file_size > MAX_DOCUMENT_BYTES:
                 return None
             return archive.read(entry).decode()
-    # The standard library's reader raises what its own unpacking of broken entries does, NotImplementedError too.
-    except (zipfile.BadZipFile, KeyError, IndexError, ValueError, RuntimeError, OSError, EOFError):
+    except BROKEN_ARCHIVE:
         return None
 
 
