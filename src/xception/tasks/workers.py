@@ -16,8 +16,9 @@ from typing import Any
 from xception import platforms
 from xception.data.remote_store import open_store
 from xception.data.source import Source
-from xception.errors import CheckFailed, EnvironmentFault, UsageError, XceptionError
+from xception.errors import EnvironmentFault
 from xception.pipeline.engine import Engine
+from xception.tasks.faults import ToldFault
 from xception.tasks.plan import BatchPlan, ShardReport, report_name, same_plan, settle_plan
 from xception.tasks.shard import MAX_ATTEMPTS, predict_shard
 from xception.tasks.watch import Company, OnReport, Watch
@@ -125,7 +126,7 @@ class Workers:
             company.lose(number)
             self._bury(number, todo)
             return
-        if isinstance(said, _Fault):
+        if isinstance(said, ToldFault):
             raise said.error()
         if isinstance(said, ShardReport):
             self._ended_s = monotonic()
@@ -176,28 +177,15 @@ class Workers:
         self._workers.clear()
 
 
-@dataclass(frozen=True)
-class _Fault:
-    """An error of a worker, in a form that every process can read."""
-
-    sentence: str
-    exit_code: int | None
-
-    def error(self) -> Exception:
-        if self.exit_code is None:
-            return RuntimeError(self.sentence)
-        kinds = {kind.exit_code: kind for kind in (UsageError, CheckFailed)}
-        return kinds.get(self.exit_code, EnvironmentFault)(self.sentence)
-
-
 def _work(opener: Opener, plan: BatchPlan, place: str, part: tuple[int, int], pipe: Connection) -> None:
     """Do the shards whose numbers come through a pipe, until it is closed."""
     platforms.keep_to_cores(*part)
     # The parent process gets the same interruption, and reports it once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     logging.disable(logging.WARNING)
     with _told_faults(pipe), opener() as (engine, source):
+        # Before this there is no mark of a begun shard to remove, and libraries make other errors of a SystemExit.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         store = open_store(place)
         settle_plan(store, same_plan(plan, engine, source))
         pipe.send(None)
@@ -212,7 +200,6 @@ def _told_faults(pipe: Connection) -> Iterator[None]:
         yield
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
-    except XceptionError as error:
-        pipe.send(_Fault(str(error), error.exit_code))
     except Exception as error:
-        pipe.send(_Fault(f"{type(error).__name__}: {error}", None))
+        with suppress(BrokenPipeError, ConnectionResetError):
+            pipe.send(ToldFault.from_error(error))
