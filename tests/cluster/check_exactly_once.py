@@ -1,6 +1,7 @@
 """The same bytes from one process and from a Ray cluster, whatever fails in the meantime."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -53,11 +54,6 @@ def test_the_result_has_every_image_once(data: Data) -> None:
     assert len(data.expected) == 2 + 2 * SHARDS
 
 
-def test_a_cluster_writes_the_same_bytes(data: Data, nodes: Nodes, tmp_path: Path) -> None:
-    ended(start(data.bundle, data.images, tmp_path / "out", "--ray", nodes.address))
-    assert content(tmp_path / "out") == data.expected
-
-
 def test_the_command_line_writes_the_same_bytes_by_itself_and_on_the_cluster(
     data: Data, nodes: Nodes, tmp_path: Path
 ) -> None:
@@ -99,6 +95,18 @@ def test_a_cluster_reads_from_a_storage_with_faults_and_writes_to_it(
     door.rate = 0
     assert stored("both") == expected
     assert seen_in_part(door, "both", expected) == []
+
+
+def test_a_cluster_writes_the_same_rows_with_all_actors_that_it_may_have(
+    data: Data, nodes: Nodes, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    words = ("--ray", nodes.address, "--together", str(tmp_path / "pipe"))
+    ended(start(data.bundle, data.images, tmp_path / "out", *words))
+    found = content(tmp_path / "out")
+    rows = [name for name in found if name.endswith(".jsonl")]
+    assert len(rows) == SHARDS
+    assert {name: found[name] for name in rows} == {name: data.expected[name] for name in rows}
 
 
 def test_an_actor_that_is_killed_loses_nothing(data: Data, nodes: Nodes, tmp_path: Path) -> None:

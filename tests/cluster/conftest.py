@@ -4,13 +4,11 @@ PACKAGE_PYTHON is the interpreter of the package's environment, which makes the 
 """
 
 import os
-import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +51,20 @@ class Nodes:
         """Add a node, unless there are two."""
         if not self.others:
             self.others.append(self.cluster.add_node(num_cpus=self.CPUS, object_store_memory=90 << 20))
+
+    @contextmanager
+    def odd_one(self, **environment: str) -> Iterator[list[str]]:
+        """A node with more cores and another environment, for the time of a block; yields the options with which only
+        it has room for actors."""
+        before = dict(os.environ)
+        os.environ |= environment
+        try:
+            node = self.cluster.add_node(num_cpus=2 * self.CPUS, object_store_memory=90 << 20)
+        finally:
+            os.environ.clear()
+            os.environ |= before
+        yield ["--ray", self.address, "--cpus-per-actor", str(self.CPUS + 1)]
+        self.cluster.remove_node(node, allow_graceful=False)
 
     def lose_one(self) -> None:
         """Take a node away without a word."""
@@ -111,43 +123,6 @@ def nodes(door: FaultyStorage) -> Iterator[Nodes]:
     """The one cluster of all checks."""
     with opened_nodes() as made:
         yield made
-
-
-SMALL = ("--block", "--num-cpus=3", f"--object-store-memory={90 << 20}")
-"""Is added to commands that start a node, which ends with its command then."""
-
-RAY = Path(sys.executable).with_name("ray")
-
-
-@contextmanager
-def started_nodes(*starts: list[str], port: int, **environment: str) -> Iterator[str]:
-    """A cluster that `ray start` makes, with the words behind that in each of `starts`; yields its address."""
-    address = f"127.0.0.1:{port}"
-    with ExitStack() as stack:
-        for nodes, words in enumerate(starts, 1):
-            dashboard = ["--include-dashboard=false"] if "--head" in words else []
-            command = [str(RAY), "start", *words, *SMALL, *dashboard]
-            node = stack.enter_context(
-                subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | environment)
-            )
-            stack.callback(node.terminate)
-            _await_nodes(nodes, address, node)
-        yield address
-
-
-def _await_nodes(nodes: int, address: str, node: "subprocess.Popen[bytes]") -> None:
-    """Wait until a cluster has so many nodes, of which the last one is a process that must not end."""
-    while node.poll() is None:
-        asked = subprocess.run([RAY, "status", "--address", address], capture_output=True, text=True, check=False)
-        if len(re.findall(r"^ 1 node_", asked.stdout, re.MULTILINE)) == nodes:
-            return
-    raise AssertionError(f"node {nodes} ended with {node.returncode}")
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def xception(*words: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":

@@ -3,19 +3,21 @@
     python -m tests.cluster.drive BUNDLE SOURCE OUT [--ray ADDRESS] [--careless] [--deadly KEY]
 
 With --careless, an object is first written by half: what a commit that is not atomic does. With --deadly, the image of
-that key kills each process that reads it.
+that key kills each process that reads it. With --together PIPE, two processes that read images wait for one another.
 """
 
 import argparse
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TextIO
+
+from PIL.Image import Image
 
 from tests.cluster.sizes import IMAGES_PER_SHARD
 from xception.data.images import open_images
@@ -41,7 +43,7 @@ def main() -> int:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    opener = partial(_opened, arguments.bundle, arguments.source, arguments.deadly)
+    opener = partial(_opened, arguments.bundle, arguments.source, arguments.deadly, arguments.together)
     store = open_store(arguments.out)
     with opener() as (engine, source):
         plan = make_plan(engine, source, table="jsonl", images_per_shard=IMAGES_PER_SHARD)
@@ -64,10 +66,13 @@ def _tell(out: TextIO, report: ShardReport, _: object) -> None:
 
 
 @contextmanager
-def _opened(bundle: str, images: str, deadly: str | None) -> Iterator[tuple[Engine, Source]]:
+def _opened(bundle: str, images: str, deadly: str | None, together: Path | None) -> Iterator[tuple[Engine, Source]]:
     source = open_images([images])
     if deadly:
         source = Items(source.name, source.classes, tuple(_killing(item, deadly) for item in source))
+    if together:
+        items = tuple(replace(item, load=partial(_load_together, item.load, together)) for item in source)
+        source = Items(source.name, source.classes, items)
     with Engine.open(bundle) as engine:
         yield engine, source
 
@@ -79,6 +84,26 @@ def _killing(item: Item, deadly: str) -> Item:
 def _die() -> bytes:
     os.kill(os.getpid(), signal.SIGKILL)
     return b""
+
+
+def _load_together(load: Callable[[], bytes | Image], pipe: Path) -> bytes | Image:
+    _meet(pipe)
+    return load()
+
+
+def _meet(pipe: Path) -> None:
+    """Wait, once per process, until another one waits here too."""
+    if not _is_first(pipe.with_suffix(f".{os.getpid()}")):
+        return
+    pipe.open("wb" if _is_first(pipe.with_suffix(".met")) else "rb").close()
+
+
+def _is_first(mark: Path) -> bool:
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _be_careless() -> None:
@@ -100,6 +125,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cpus", type=float, default=1)
     parser.add_argument("--careless", action="store_true")
     parser.add_argument("--deadly")
+    parser.add_argument("--together", type=Path)
     return parser.parse_args()
 
 

@@ -1,30 +1,51 @@
 """What can be said without Ray; `make cluster` runs a cluster of two nodes."""
 
+import re
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
+from tests.support.samples import labelled
+from xception.bundle import Bundle
+from xception.data.source import Source
+from xception.data.store import LocalStore
 from xception.errors import EnvironmentFault, MissingExtra, UsageError
-from xception.scale import ray as scale
-from xception.scale.ray import Cluster, RayWork, predict_on_ray
-from xception.tasks.plan import ShardReport
+from xception.pipeline.engine import Engine
+from xception.scale.ray import Cluster, DoneShard, RayWork, ShardPredictor, predict_on_ray
+from xception.tasks.faults import ToldFault
+from xception.tasks.plan import ShardReport, make_plan, settle_plan
+
+
+class Broken(Exception):
+    """An error of Ray."""
+
+
+class Stalled(Exception):
+    """Ray's error of a run that goes on no more."""
 
 
 class Nodes(SimpleNamespace):
     """A Ray of which one node is there, and whose tasks are done at once, here."""
 
-    def __init__(self, rows: Any = (), refusal: Exception | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.data, self.rows, self.refusal = self, rows, refusal
+        self.data, self.rows = self, list[dict[str, str]]()
+        self.refusal: Exception | None = None
+        self.error: Exception | None = None
         self.has_ended = False
         self.asked: dict[str, Any] = {}
-        self.DataContext = SimpleNamespace(get_current=SimpleNamespace)
+        self.context = SimpleNamespace()
+        self.DataContext = SimpleNamespace(get_current=lambda: self.context)
+        self.exceptions = SimpleNamespace(RayError=Broken, ExecutionTimeoutError=Stalled)
 
     def init(self, address: str | None, **_: object) -> None:
         if self.refusal:
@@ -39,9 +60,6 @@ class Nodes(SimpleNamespace):
     def available_resources(self) -> dict[str, float]:
         return {"CPU": 1.0}
 
-    def put(self, work: RayWork) -> RayWork:
-        return work
-
     def ActorPoolStrategy(self, **asked: int) -> dict[str, int]:  # noqa: N802 - Ray's name
         return asked
 
@@ -53,7 +71,9 @@ class Nodes(SimpleNamespace):
         return self
 
     def iter_rows(self) -> Iterator[dict[str, str]]:
-        return iter(self.rows)
+        yield from self.rows
+        if self.error:
+            raise self.error
 
 
 @pytest.fixture
@@ -83,7 +103,7 @@ def test_the_part_of_the_cluster_that_was_asked_for_is_asked_of_ray(nodes: Nodes
     nodes.rows = [{"done": DONE, "fault": ""}] * 2
     assert [report.file for report in run(Cluster(address="auto", actors=3, cpus_per_actor=2))] == ["a", "a"]
     assert nodes.has_ended
-    assert nodes.asked["compute"] == {"min_size": 1, "max_size": 3, "max_tasks_in_flight_per_actor": 1}
+    assert nodes.asked["compute"] == {"min_size": 1, "max_size": 3}
     assert (nodes.asked["num_cpus"], nodes.asked["num_gpus"]) == (2, None)
 
 
@@ -92,13 +112,13 @@ def test_nothing_to_do_needs_no_cluster() -> None:
 
 
 def test_a_fault_of_an_actor_ends_the_run_with_its_sentence(nodes: Nodes) -> None:
-    nodes.rows = [{"done": "", "fault": "cannot write s3://a/b (on the node c)"}]
+    nodes.rows = [{"done": "", "fault": '{"sentence": "cannot write s3://a/b (on the node c)", "exit_code": 3}'}]
     with pytest.raises(EnvironmentFault, match=r"cannot write s3://a/b \(on the node c\)"):
         run(Cluster(address="auto"))
     assert nodes.has_ended
 
 
-@pytest.mark.parametrize("address", ["", "head", "ray://head:10001", "head:port"])
+@pytest.mark.parametrize("address", ["", "head", "ray://head:10001", "head:port", "head:65536", "head:²", ":6379"])
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(UsageError, match="expected HOST:PORT, auto or local"):
         run(Cluster(address=address))
@@ -135,25 +155,91 @@ def test_a_cluster_without_room_for_one_actor_says_what_there_is(cpus: float, gp
         run(Cluster(address="auto", cpus_per_actor=cpus, gpus_per_actor=gpus))
 
 
-def test_a_run_in_which_no_shard_ends_says_what_is_free(nodes: Nodes) -> None:
-    is_over = Event()
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Stalled("no progress"), r"no shard ended in 60 s .* 1 cores and 0 GPUs are free"),
+        (
+            Broken("died\ntraceback: a\nModuleNotFoundError: No module named 'xception'\n"),
+            "cannot go on: ModuleNotFoundE",
+        ),
+        (Broken(), "cannot go on: Broken; what is done is kept"),
+    ],
+)
+def test_an_error_of_ray_itself_is_a_sentence(error: Exception, said: str, nodes: Nodes) -> None:
+    nodes.error = error
+    with pytest.raises(EnvironmentFault, match=said):
+        run(Cluster(address="auto", patience_s=60))
+    assert nodes.has_ended
+    assert nodes.context.execution_no_progress_timeout_s == 60
 
-    def never() -> Iterator[dict[str, str]]:
-        is_over.wait()
-        yield from ()
 
-    nodes.rows = never()
-    with pytest.raises(EnvironmentFault, match=r"no shard ended in 0\.01 s .* 1 cores and 0 GPUs are free"):
-        run(Cluster(address="auto", patience_s=0.01))
-    is_over.set()
+def test_a_token_that_the_cluster_does_not_take_is_named(nodes: Nodes) -> None:
+    nodes.refusal = Broken("Token authentication is enabled but no token was found")
+    with pytest.raises(
+        EnvironmentFault, match=r"Token authentication is enabled .* set RAY_AUTH_MODE=token and its token"
+    ):
+        run(Cluster(address="auto"))
 
 
-def test_an_error_of_ray_itself_is_raised_here() -> None:
-    def broken() -> Iterator[int]:
-        yield 1
-        raise KeyError("a")
+@pytest.fixture
+def work(onnx_bundle: Bundle, tmp_path: Path) -> RayWork:
+    """Work of which an actor has to do one shard of seven images."""
+    opener = partial(opened, onnx_bundle.path, 7)
+    with opener() as (engine, source):
+        plan = make_plan(engine, source, table="jsonl")
+    settle_plan(LocalStore(tmp_path / "out"), plan)
+    return RayWork(opener=opener, plan=plan, store=str(tmp_path / "out"), folder=str(tmp_path))
 
-    rows = scale._in_time(broken(), 60, lambda: EnvironmentFault("stuck"))
-    assert next(rows) == 1
-    with pytest.raises(KeyError, match="a"):
-        next(rows)
+
+@contextmanager
+def opened(bundle: Path, images: int) -> Iterator[tuple[Engine, Source]]:
+    with Engine.open(bundle) as engine:
+        yield engine, labelled(images)
+
+
+def answered(work: RayWork, monkeypatch: pytest.MonkeyPatch) -> tuple[DoneShard | None, Exception | None]:
+    """The shard that an actor does and tells of again, or the error that it would be here, which is told again too."""
+    monkeypatch.chdir(Path.cwd())
+    actor = ShardPredictor(work)
+    answer = actor({"shard": 0})
+    assert actor({"shard": 0})["fault"] == answer["fault"]
+    if answer["fault"]:
+        return None, msgspec.json.decode(answer["fault"], type=ToldFault).error()
+    return msgspec.json.decode(answer["done"], type=DoneShard), None
+
+
+def test_an_actor_does_a_shard(work: RayWork, monkeypatch: pytest.MonkeyPatch) -> None:
+    done, error = answered(work, monkeypatch)
+    assert done and not error
+    assert (done.report.seen, done.report.plan) == (7, work.plan.digest)
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "said"),
+    [
+        ({"folder": "/nowhere"}, EnvironmentFault, "/nowhere does not exist; run from a folder that all nodes have"),
+        ({"store": "elsewhere"}, EnvironmentFault, "elsewhere is another place here, without the plan of this run"),
+        (
+            {"images": 6},
+            EnvironmentFault,
+            "this machine does not fit the plan of .*: other images, .*; images is 7 there and 6 here",
+        ),
+        ({"opener": None}, RuntimeError, "TypeError: 'NoneType' object is not callable"),
+    ],
+)
+def test_an_actor_that_cannot_do_it_tells_why_and_on_which_node(
+    changed: dict[str, Any],
+    kind: type[Exception],
+    said: str,
+    work: RayWork,
+    onnx_bundle: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if "images" in changed:
+        changed = {"opener": partial(opened, onnx_bundle.path, changed["images"])}
+    done, error = answered(replace(work, **changed), monkeypatch)
+    assert not done and type(error) is kind
+    assert re.search(said, str(error)) and " (on the node " in str(error)
+    assert [path.name for path in Path(work.store).iterdir()] == ["plan.json"]
+    assert not (Path(work.folder) / "elsewhere").exists()

@@ -7,33 +7,32 @@ Ray's. That no image is lost or comes twice is not; see `predict_shard`.
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Thread
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from xception.data.remote_store import open_store
 from xception.data.source import Source
-from xception.errors import EnvironmentFault, InputError, UsageError, XceptionError, first_line
+from xception.errors import EnvironmentFault, InputError, UsageError, first_line
 from xception.extras import require
 from xception.inputs import parse_json
 from xception.pipeline.engine import Engine
-from xception.tasks.plan import BatchPlan, ShardReport, same_plan, settle_plan
+from xception.tasks.faults import ToldFault
+from xception.tasks.plan import BatchPlan, ShardReport, require_plan, same_plan
 from xception.tasks.shard import predict_shard
 from xception.tasks.watch import OnReport, Watch
 from xception.tasks.workers import Opener
 
-T = TypeVar("T")
-
 CONNECT_S = 10.0
 """Time in which the head of a cluster has to take a connection."""
+
+MAX_PORT = 0xFFFF
 
 MAX_IDLE_S = 1800.0
 """Time without a finished shard after which a run is given up by default."""
@@ -84,24 +83,28 @@ class DoneShard(msgspec.Struct, frozen=True, kw_only=True):
 class ShardPredictor:
     """An actor: it opens the model once, and does one shard after the other.
 
-    What goes wrong on purpose is returned, since Ray would take an exception for the end of the whole run and show its
-    traces.
+    What goes wrong is returned, since Ray would take an exception for the end of the whole run and show its traces. A
+    shard that Ray has already given to an actor that failed gets the same answer, without waiting for it again.
     """
 
-    def __init__(self, work: Any) -> None:
-        """Take a reference to the `RayWork`."""
-        self._work: RayWork = require("ray", "ray").get(work)
+    def __init__(self, work: RayWork) -> None:
+        """Take the work; nothing is opened before the first shard."""
+        self._work = work
         self._open = ExitStack()
+        self._fault = ""
 
     def __call__(self, row: dict[str, int]) -> dict[str, str]:
-        """The report on a shard and the seconds that it took as JSON, or the sentence on what failed."""
+        """The `DoneShard` or the `ToldFault` as JSON, the other one empty."""
         node = socket.gethostname()
+        if self._fault:
+            return {"done": "", "fault": self._fault}
         try:
             engine, source = self._opened
             begun_s = perf_counter()
             report = predict_shard(engine, source, self._work.plan, row["shard"], open_store(self._work.store))
-        except XceptionError as error:
-            return {"done": "", "fault": f"{error} (on the node {node})"}
+        except Exception as error:
+            self._fault = msgspec.json.encode(ToldFault.from_error(error, f"on the node {node}")).decode()
+            return {"done": "", "fault": self._fault}
         done = DoneShard(worker=f"{os.getpid()} on {node}", busy_s=perf_counter() - begun_s, report=report)
         return {"done": msgspec.json.encode(done).decode(), "fault": ""}
 
@@ -114,7 +117,7 @@ class ShardPredictor:
         os.chdir(folder)
         engine, source = self._open.enter_context(self._work.opener())
         # A node with another bundle, other images or another version is found out before it does a shard.
-        settle_plan(open_store(self._work.store), same_plan(plan, engine, source))
+        require_plan(open_store(self._work.store), plan, same_plan(plan, engine, source))
         return engine, source
 
 
@@ -139,51 +142,72 @@ def predict_on_ray(
         return watch
     with _connected(cluster) as ray:
         _require_room(ray, cluster)
-        rows = [{"shard": shard} for shard in shards]
-        answers = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).map(
+        todo = [{"shard": shard} for shard in shards]
+        answers = ray.data.from_items(todo, override_num_blocks=min(len(todo), MAX_BLOCKS)).map(
             ShardPredictor,
-            fn_constructor_args=(ray.put(work),),
-            compute=ray.data.ActorPoolStrategy(
-                min_size=1, max_size=cluster.actors or len(rows), max_tasks_in_flight_per_actor=1
-            ),
+            fn_constructor_args=(work,),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=cluster.actors or len(todo)),
             num_cpus=cluster.cpus_per_actor,
             num_gpus=cluster.gpus_per_actor or None,
         )
-        for row in _in_time(answers.iter_rows(), cluster.patience_s, lambda: _stuck(ray, cluster)):
-            if row["fault"]:
-                raise EnvironmentFault(row["fault"])
-            done = parse_json(row["done"].encode(), DoneShard)
-            watch.note(done.worker, done.report, done.busy_s)
-            on_report(done.report, watch)
+        with closing(iter(answers.iter_rows())) as rows:
+            for row in rows:
+                if row["fault"]:
+                    raise parse_json(row["fault"].encode(), ToldFault).error()
+                done = parse_json(row["done"].encode(), DoneShard)
+                watch.note(done.worker, done.report, done.busy_s)
+                on_report(done.report, watch)
     return watch
 
 
 @contextmanager
 def _connected(cluster: Cluster) -> Iterator[Any]:
-    """Ray, as a driver on a cluster."""
+    """Ray, as a driver on a cluster, whose errors are sentences."""
     host, _, port = cluster.address.rpartition(":")
-    if cluster.address not in ("auto", "local") and not (host and "/" not in host and port.isdigit()):
+    if cluster.address not in ("auto", "local") and not (host and "/" not in host and _is_port(port)):
         raise UsageError(f"{cluster.address!r} is no address of a Ray cluster; expected HOST:PORT, auto or local")
     ray = require("ray", "ray")
     require("ray.data", "ray")
     try:
         if host:
             socket.create_connection((host, int(port)), CONNECT_S).close()
-        ray.init(
-            None if cluster.address == "local" else cluster.address,
-            include_dashboard=False if cluster.address == "local" else None,
-            configure_logging=True,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
-    except (OSError, RuntimeError) as error:
+        _begin(ray, cluster)
+    except (OSError, RuntimeError, ray.exceptions.RayError) as error:
         raise _no_connection(cluster, error) from error
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
         yield ray
+    except ray.data.exceptions.ExecutionTimeoutError as error:
+        raise _stuck(ray, cluster) from error
+    except ray.exceptions.RayError as error:
+        raise _broken(cluster, error) from error
     finally:
         ray.shutdown()
+
+
+def _is_port(text: str) -> bool:
+    return text.isdecimal() and int(text) <= MAX_PORT
+
+
+def _begin(ray: Any, cluster: Cluster) -> None:
+    """Connect, in silence: what Ray has to say comes as an error, and is in its own logs."""
+    ray.init(
+        None if cluster.address == "local" else cluster.address,
+        include_dashboard=False if cluster.address == "local" else None,
+        configure_logging=True,
+        logging_level=logging.CRITICAL,
+        log_to_driver=False,
+    )
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    logging.getLogger("ray.data.exceptions").addFilter(_hidden)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_no_progress_timeout_s = cluster.patience_s
+
+
+def _hidden(record: logging.LogRecord) -> bool:
+    """Keep a record from the screen, and let it into the file of Ray's own log."""
+    record.hide = True
+    return True
 
 
 def _no_connection(cluster: Cluster, error: Exception) -> EnvironmentFault:
@@ -194,7 +218,16 @@ def _no_connection(cluster: Cluster, error: Exception) -> EnvironmentFault:
         )
     return EnvironmentFault(
         f"no Ray cluster answers at {cluster.address}: {first_line(error)}; start one with `ray start --head`, or "
-        "check the address and the network"
+        "check the address and the network, and set RAY_AUTH_MODE=token and its token where the cluster has one"
+    )
+
+
+def _broken(cluster: Cluster, error: Exception) -> EnvironmentFault:
+    """The fault of an error of Ray itself, of which only the last line says what happened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return EnvironmentFault(
+        f"the Ray cluster at {cluster.address} cannot go on: {lines[-1]}; what is done is kept: install the same "
+        "packages and the same token on all nodes, look into Ray's logs, and run the same again"
     )
 
 
@@ -209,31 +242,6 @@ def _require_room(ray: Any, cluster: Cluster) -> None:
             f"one node, and the nodes have {there}; start a larger node, or ask for less with --cpus-per-actor and "
             "--gpus-per-actor"
         )
-
-
-def _in_time(rows: Iterable[T], patience_s: float, stuck: Callable[[], EnvironmentFault]) -> Iterator[T]:
-    """The rows, each within a time after the one before; Ray itself would wait for ever."""
-    arrived: Queue[tuple[str, Any]] = Queue()
-
-    def fetch() -> None:
-        try:
-            for row in rows:
-                arrived.put(("row", row))
-            arrived.put(("end", None))
-        except BaseException as error:
-            arrived.put(("error", error))
-
-    Thread(target=fetch, name="ray-rows", daemon=True).start()
-    while True:
-        try:
-            kind, value = arrived.get(timeout=patience_s)
-        except Empty:
-            raise stuck() from None
-        if kind == "end":
-            return
-        if kind == "error":
-            raise value
-        yield value
 
 
 def _stuck(ray: Any, cluster: Cluster) -> EnvironmentFault:

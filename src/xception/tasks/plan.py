@@ -174,11 +174,37 @@ def settle_plan(store: Store, plan: BatchPlan) -> None:
     """
     if store.create(PLAN, json_document(plan)):
         return
-    begun = read_plan(store)
-    if differing := [name for name in BatchPlan.__struct_fields__ if getattr(begun, name) != getattr(plan, name)]:
+    if differences := _differences(read_plan(store), plan):
         raise InputError(
-            f"{store.place} holds a result of another plan: {'; '.join(_differences(begun, plan, differing))}; run "
-            "what began it, or choose another place"
+            f"{store.place} holds a result of another plan: {differences}; run what began it, or choose another place"
+        )
+
+
+def require_plan(store: Store, plan: BatchPlan, own: BatchPlan) -> None:
+    """Refuse a machine that would not do the same as the one which wrote the plan, or sees another store.
+
+    Args:
+        store: the place of the result, as this machine sees it.
+        plan: the plan that it holds.
+        own: the plan of the bundle, the images and the packages that this machine has.
+
+    Raises:
+        InputError: it differs, or the store does not hold it.
+        EnvironmentFault: the store cannot be used.
+    """
+    if differences := _differences(plan, own):
+        raise InputError(
+            f"this machine does not fit the plan of {store.place}: {differences}; give it the packages, the bundle and "
+            "the images of the machine that began, and run the same again"
+        )
+    try:
+        is_there = store.read(PLAN) == json_document(plan)
+    except FileNotFoundError:
+        is_there = False
+    if not is_there:
+        raise InputError(
+            f"{store.place} is another place here, without the plan of this run; expected a folder that all machines "
+            "share, or a URL"
         )
 
 
@@ -194,8 +220,10 @@ def require_version(store: Store, plan: BatchPlan) -> None:
         )
 
 
-def _differences(begun: BatchPlan, plan: BatchPlan, names: list[str]) -> list[str]:
-    return [text for name in names for text in _difference(name, getattr(begun, name), getattr(plan, name))]
+def _differences(there: BatchPlan, here: BatchPlan) -> str:
+    """All that differs in two plans; empty if nothing does."""
+    names = [name for name in BatchPlan.__struct_fields__ if getattr(there, name) != getattr(here, name)]
+    return "; ".join(text for name in names for text in _difference(name, getattr(there, name), getattr(here, name)))
 
 
 def _difference(name: str, there: object, here: object) -> list[str]:
