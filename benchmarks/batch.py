@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
@@ -60,12 +60,26 @@ def write_tars(folder: Path, images: int) -> Path:
     return folder
 
 
-def command(*words: object, cores: str | None = None) -> float:
-    """Seconds that a command takes, on some cores only if they are named."""
+def command(*words: object) -> None:
+    """Run a command on all cores."""
+    run_at_once(started(words))
+
+
+def started(words: Sequence[object], cores: str | None = None) -> "subprocess.Popen[bytes]":
+    """A command, on some cores only if they are named."""
     alone = ["taskset", "-c", cores] if cores else []
-    begun = perf_counter()
-    subprocess.run([*alone, sys.executable, "-m", "xception", *map(str, words)], check=True, capture_output=True)
-    return perf_counter() - begun
+    line = [*alone, sys.executable, "-m", "xception", *map(str, words)]
+    return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def run_at_once(*commands: "subprocess.Popen[bytes]") -> None:
+    """Wait for commands to end.
+
+    Raises:
+        SystemExit: one of them failed.
+    """
+    if failed := [one for one in commands if one.wait()]:
+        raise SystemExit(f"a command ended with {failed[0].returncode}: {failed[0].args!r}")
 
 
 def digest(folder: Path) -> str:
@@ -75,29 +89,66 @@ def digest(folder: Path) -> str:
     ).hexdigest()
 
 
+def one_worker(words: Sequence[object]) -> None:
+    run_at_once(started([*words, "--workers", 1], "0"))
+
+
+def two_workers(words: Sequence[object]) -> None:
+    run_at_once(started([*words, "--workers", 2], "0-1"))
+
+
+def two_commands(words: Sequence[object]) -> None:
+    """Two commands with half of the images each, on a core each: they share nothing but the machine."""
+    run_at_once(*(started([*words, "--shard", f"{share}/2"], str(share)) for share in range(2)))
+
+
+WAYS_TO_SCALE = (one_worker, two_workers, two_commands)
+
+
 def measure_scaling(bundle: Path, data: Path, folder: Path, rounds: int) -> None:
-    """The rate of two workers on two cores beside that of one on one core, round by round.
+    """The rates of two workers on two cores, and of two commands on a core each, beside that of one worker on one core.
+
+    Two commands show what the two cores give: they may share caches and memory with each other and with other machines.
 
     Raises:
         SystemExit: there is so little work that the start of the commands decides.
     """
-    few, ratios = write_tars(folder / "few", 100), []
+    few = write_tars(folder / "few", 100)
+    ratios: dict[str, list[float]] = {"two_workers": [], "two_commands": []}
     for number in range(rounds):
-        seconds = {}
-        for workers in (1, 2) if number % 2 else (2, 1):
-            cores = "0-1" if workers == 2 else "0"
-            out = folder / f"scaling-{number}-{workers}"
-            # As many shards as workers, so that all of them have to start.
-            start_s = command(
-                *("predict", bundle, few, "--out", f"{out}-few", "--workers", workers),
-                *("--images-per-shard", 100 // workers),
-                cores=cores,
+        first = number % len(WAYS_TO_SCALE)
+        seconds = {
+            way.__name__: work_s(
+                run_s(way, ("predict", bundle, data, "--out", folder / f"scaling-{number}-{way.__name__}")),
+                # As many shards as two workers, so that both have to start.
+                run_s(
+                    way,
+                    (
+                        "predict",
+                        bundle,
+                        few,
+                        "--out",
+                        folder / f"start-{number}-{way.__name__}",
+                        "--images-per-shard",
+                        50,
+                    ),
+                ),
             )
-            whole_s = command("predict", bundle, data, "--out", out, "--workers", workers, cores=cores)
-            seconds[workers] = work_s(whole_s, start_s)
-        ratios.append(seconds[1] / seconds[2])
-    said = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-    sys.stdout.write(f"two workers beside one on one core: {median(ratios):.2f} times as fast ({said})\n")
+            for way in (*WAYS_TO_SCALE[first:], *WAYS_TO_SCALE[:first])
+        }
+        for name, found in ratios.items():
+            found.append(seconds["one_worker"] / seconds[name])
+    for name, found in ratios.items():
+        said = ", ".join(f"{ratio:.2f}" for ratio in found)
+        words = name.replace("_", " ")
+        sys.stdout.write(f"{words} beside one worker on one core: {median(found):.2f} times as fast ({said})\n")
+
+
+def run_s(way: Callable[[Sequence[object]], None], words: Sequence[object]) -> float:
+    """Seconds that a way to run a command takes."""
+    begun = perf_counter()
+    way(words)
+    return perf_counter() - begun
 
 
 def work_s(whole_s: float, start_s: float) -> float:
