@@ -62,6 +62,33 @@ def test_a_folder_around_everything_is_left_out(names: list[str], expected: set[
     assert set(opened(tmp_path, zip_bytes(dict.fromkeys(names, b"x"))).names()) == expected
 
 
+@pytest.mark.parametrize(
+    "form", ["set\\cat\\{}.png", "./cat/{}.png", "/cat/{}.png", "set//cat/./{}.png", "cat\\{}.png"]
+)
+def test_names_of_other_archivers_are_those_of_the_same_folders(form: str, tmp_path: Path) -> None:
+    members = {form.format(name).replace("cat", folder): name.encode() for folder in ("cat", "dog") for name in "ab"}
+    files = opened(tmp_path, zip_of_names(members))
+    assert list(files.names()) == ["cat/a.png", "cat/b.png", "dog/a.png", "dog/b.png"]
+    assert files.read("dog/b.png") == b"b"
+
+
+@pytest.mark.parametrize("name", ["../a.png", "cat/../dog/a.png", "..\\a.png"])
+def test_a_name_that_leads_out_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="leads out of the archive"):
+        opened(tmp_path, zip_of_names({"cat/a.png": b"x", name: b"y"}))
+
+
+def zip_of_names(members: dict[str, bytes]) -> bytes:
+    """An archive whose names are kept as they are."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            entry = zipfile.ZipInfo()
+            entry.filename = name
+            archive.writestr(entry, content)
+    return file.getvalue()
+
+
 def test_an_empty_class_keeps_its_place(tmp_path: Path) -> None:
     opened(tmp_path, zip_bytes({"a/0.png": b"x", "b/": b"", "c/0.png": b"x"}))
     assert open_source(str(tmp_path / "a.zip")).classes == ("a", "b", "c")

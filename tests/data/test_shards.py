@@ -86,6 +86,12 @@ def test_an_image_that_cannot_be_decoded_is_an_item_like_any_other(tmp_path: Pat
     assert source[0].load() == b""
 
 
+@pytest.mark.parametrize("text", [b"1\r\n", b"\xef\xbb\xbf1", "1\r\n".encode("utf-16")])
+def test_a_class_is_read_as_programs_of_windows_write_it(text: bytes, tmp_path: Path) -> None:
+    (item,) = open_source(write(tmp_path, {"a.jpg": IMAGE, "a.cls": text}))
+    assert item.target == 1
+
+
 @pytest.mark.parametrize(
     ("members", "message"),
     [
@@ -100,6 +106,7 @@ def test_an_image_that_cannot_be_decoded_is_an_item_like_any_other(tmp_path: Pat
         ({"a.jpg": IMAGE, "a.json": b'{"width": 3}'}, "or as 'label' in a.json"),
         ({"a.jpg": IMAGE, "a.cls": b"-1"}, "is '-1'"),
         ({"a.jpg": IMAGE, "a.cls": b"1" * 100}, "a long text"),
+        ({"a.jpg": IMAGE, "a.cls": "löwe".encode("latin-1")}, "no UTF-8 text"),
         ({"a.jpg": IMAGE, "a.JPG": IMAGE, "a.cls": b"1"}, "expected one image"),
         (sample("a") | sample("b") | {"a.txt": b""}, "the key a comes again"),
         ({}, "holds no samples"),

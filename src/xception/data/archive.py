@@ -4,7 +4,7 @@ import io
 import struct
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from lzma import LZMAError
 from typing import BinaryIO
@@ -46,14 +46,14 @@ class ZipFiles:
 
         Raises:
             OSError: the archive cannot be read.
-            InputError: it is no zip archive, cut off, encrypted, or has two members of one name.
+            InputError: it is no zip archive, cut off, encrypted, has two members of one name, or one outside of it.
         """
         self.place = f"{files.place}/{name}"
         self._files, self._name = files, name
         members, self._size = _directory(files, name, self.place)
-        self._starts = sorted(info.header_offset for info in members)
-        root = _wrapper([info.filename for info in members])
-        self._members = {info.filename.removeprefix(root): info for info in members if info.filename.startswith(root)}
+        self._starts = sorted(info.header_offset for info in members.values())
+        root = _wrapper(members)
+        self._members = {name.removeprefix(root): info for name, info in members.items() if name.startswith(root)}
         self._names = sorted((name for name in self._members if name), key=lambda name: name.split("/"))
 
     def entries(self, folder: str = "") -> set[str]:
@@ -102,11 +102,11 @@ class ZipFiles:
         return self._members[name]
 
 
-def _directory(files: Files, name: str, place: str) -> tuple[list[ZipInfo], int]:
-    """An archive's members and its size in bytes."""
+def _directory(files: Files, name: str, place: str) -> tuple[dict[str, ZipInfo], int]:
+    """An archive's members by their names, and its size in bytes."""
     try:
         with files.open(name) as file, ZipFile(file) as archive:
-            members = [info for info in archive.infolist() if not info.filename.startswith(MAC_FOLDER)]
+            members = archive.infolist()
     except (BadZipFile, NotImplementedError, ValueError) as error:
         if isinstance(error.__context__, OSError):  # the library takes a file that cannot be read for no archive
             raise error.__context__ from error
@@ -117,13 +117,28 @@ def _directory(files: Files, name: str, place: str) -> tuple[list[ZipInfo], int]
         raise InputError(f"{place} lacks its beginning; fetch or make it again")
     if any(info.flag_bits & ENCRYPTED for info in members):
         raise InputError(f"{place} is encrypted; expected an archive without a password")
-    counts = Counter(info.filename for info in members)
-    if len(counts) < len(members):
-        raise InputError(f"{place} holds {counts.most_common(1)[0][0]} twice; expected one file of each name")
-    return members, files.size(name)
+    names = [_plain_name(info.filename, place) for info in members]
+    by_name = dict(zip(names, members, strict=True))
+    if len(by_name) < len(members):
+        raise InputError(f"{place} holds {Counter(names).most_common(1)[0][0]} twice; expected one file of each name")
+    return {name: info for name, info in by_name.items() if not name.startswith(MAC_FOLDER)}, files.size(name)
 
 
-def _wrapper(names: list[str]) -> str:
+def _plain_name(stated: str, place: str) -> str:
+    """The name of a member with `/` between its parts, which some archivers of Windows write as a backslash, and
+    without a start that says no more than that it lies in the archive.
+
+    Raises:
+        InputError: the name leads out of the archive.
+    """
+    parts = stated.replace("\\", "/").split("/")
+    if ".." in parts:
+        raise InputError(f"{place} holds {stated!r}, which leads out of the archive; expected the paths of files in it")
+    name = "/".join(part for part in parts[:-1] if part not in ("", "."))
+    return f"{name}/{parts[-1]}" if name else parts[-1]
+
+
+def _wrapper(names: Iterable[str]) -> str:
     """The one folder below which all images lie, none of them directly: the folder that was archived."""
     parts = [name.split("/") for name in names if is_image(name)]
     tops = {first for first, *_ in parts}

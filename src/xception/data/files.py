@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Literal, Protocol
+from typing import BinaryIO, Protocol
 
 from xception import inputs, platforms
 
@@ -76,8 +76,7 @@ class LocalFiles:
 
     def entries(self, folder: str = "") -> set[str]:
         with os.scandir(self.root / folder) as entries:
-            kinds = ((entry.name, _kind(entry)) for entry in entries)
-            return {f"{name}/" if kind == "folder" else name for name, kind in kinds if kind}
+            return {f"{entry.name}/" if _is_folder(entry) else entry.name for entry in entries}
 
     def names(self, folder: str = "") -> Iterator[str]:
         return self._names(folder, (self.root / folder).resolve(), frozenset())
@@ -237,13 +236,10 @@ def is_image(name: str) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(MAC_DOUBLE)
 
 
-def _kind(entry: os.DirEntry[str]) -> Literal["file", "folder"] | None:
-    """The kind of an entry; None for pipes, devices and the like."""
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a folder. A pipe, or a link that leads nowhere, is none: it is listed as a file, so that
+    it fails where it is read and does not go unnoticed."""
     try:
-        if entry.is_dir():
-            return "folder"
-        is_file = entry.is_file()
+        return entry.is_dir()
     except OSError:  # a link to itself, or one of a circle
-        is_file = True
-    # A link that leads nowhere is listed too, so that it fails where it is read and does not go unnoticed.
-    return "file" if is_file or entry.is_symlink() else None
+        return False

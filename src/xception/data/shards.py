@@ -22,7 +22,7 @@ from xception.data.source import Item, Lazy
 from xception.data.splits import Split, split_part
 from xception.data.tars import TarEntry, entries
 from xception.errors import InputError
-from xception.inputs import parse_json
+from xception.inputs import decode_text, parse_json
 from xception.waits import each
 
 SHARD_SUFFIX = ".tar"
@@ -282,8 +282,15 @@ def _members(files: Files, shard: str, place: str, others: list[str]) -> Iterato
 def _stated(entry: TarEntry, suffix: str) -> Stated | None:
     """The class that a file of a sample states, or its classes."""
     if suffix == CLASS_SUFFIX:
-        return entry.read().decode("utf-8", "replace").strip() if entry.length <= MAX_CLASS_BYTES else "\n a long text"
+        return _class_text(entry.read()) if entry.length <= MAX_CLASS_BYTES else "\n a long text"
     return _recorded(entry.read()) if suffix == RECORD_SUFFIX and entry.length <= MAX_RECORD_BYTES else None
+
+
+def _class_text(content: bytes) -> str:
+    try:
+        return decode_text(content).strip()
+    except UnicodeDecodeError:
+        return "\n no UTF-8 text"
 
 
 def _recorded(text: bytes) -> Stated | None:
