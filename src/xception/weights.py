@@ -104,6 +104,17 @@ def check_tensors(values: Mapping[str, np.ndarray], expected: Mapping[str, Shape
         )
 
 
+def check_finite(values: Mapping[str, np.ndarray]) -> None:
+    """Refuse weights of which some are no numbers, as those of a training that diverged.
+
+    Raises:
+        InputError: names the first tensor.
+    """
+    for name, value in values.items():
+        if not np.isfinite(value).all():
+            raise InputError(f"{name} holds values that are no finite numbers; the model is broken: make it again")
+
+
 def _few(items: list[str], most: int = 3) -> str:
     if not items:
         return "none"

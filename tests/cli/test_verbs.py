@@ -376,7 +376,7 @@ def test_images_of_which_none_can_be_read_are_no_success(
     done = xception(verb, onnx_bundle.path, tmp_path, "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["seen"] == 0
-    assert "none of the 7 images could be read" in done.stderr
+    assert "none of the 7 images was answered" in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["predict", "evaluate"])

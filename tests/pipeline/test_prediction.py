@@ -4,8 +4,8 @@ import pytest
 from xception.bundle import Bundle
 from xception.data.source import Item
 from xception.errors import UsageError
-from xception.pipeline.lane import Scored
-from xception.pipeline.prediction import check_threshold, prediction
+from xception.pipeline.lane import Failure, Scored
+from xception.pipeline.prediction import NO_NUMBERS, answered, check_threshold, prediction
 
 
 def scored(bundle: Bundle, *best: int) -> Scored:
@@ -32,3 +32,13 @@ def test_all_classes_from_a_threshold_on_are_named(onnx_bundle: Bundle) -> None:
 def test_a_threshold_is_a_probability(onnx_bundle: Bundle, threshold: float) -> None:
     with pytest.raises(UsageError, match="expected a probability between 0 and 1"):
         check_threshold(threshold, onnx_bundle)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_answer_that_is_no_number_is_a_failure(onnx_bundle: Bundle, value: float) -> None:
+    sound, broken = scored(onnx_bundle, 1), scored(onnx_bundle)
+    broken.logits[2] = value
+    assert answered(sound) is sound
+    found = answered(broken)
+    assert isinstance(found, Failure)
+    assert found == answered(found) == Failure("a.png", NO_NUMBERS)

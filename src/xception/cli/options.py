@@ -92,6 +92,6 @@ def check_failed(seen: int, failed: int, max_failed: int | None) -> None:
         CheckFailed: none was seen, or more failed than are allowed.
     """
     if not seen:
-        raise CheckFailed(f"none of the {failed} images could be read; the reasons are listed above")
+        raise CheckFailed(f"none of the {failed} images was answered; the reasons are listed above")
     if max_failed is not None and failed > max_failed:
         raise CheckFailed(f"{failed} of {seen + failed} images could not be read, and --max-failed allows {max_failed}")

@@ -16,6 +16,7 @@ from xception.export.fold import FoldedTensors, folded
 from xception.forms import Layout
 from xception.metrics import Activation
 from xception.preprocess import Preprocess
+from xception.weights import check_finite
 
 Values = Mapping[str, NDArray[Any]]
 """Arrays inside a graph or at its ends, by name."""
@@ -160,8 +161,10 @@ def program(
 
     Raises:
         UsageError: the options contradict each other or the network, or the preprocessing fixes no input size.
+        InputError: a tensor holds values that are no finite numbers.
     """
     options = options or GraphOptions()
+    check_finite(tensors)
     nodes, values = folded(architecture, tensors)
     if options.probabilities and activation == "none" and architecture.num_classes:
         raise UsageError("the model's answers are no probabilities, as its activation 'none' says; export the logits")

@@ -31,7 +31,7 @@ from xception.pipeline.autotune import Choice, autotune
 from xception.pipeline.batches import Arrivals
 from xception.pipeline.cores import Cores, processes_for
 from xception.pipeline.lane import Failure, Lane, Scored
-from xception.pipeline.prediction import Prediction, check_threshold, prediction
+from xception.pipeline.prediction import Prediction, answered, check_threshold, prediction
 from xception.pipeline.stream import OutcomePerLane, run_lanes, stream_lanes
 
 AUTO = "auto"
@@ -229,7 +229,7 @@ class Engine:
         """
         if threshold is not None:
             check_threshold(threshold, self.bundle)
-        for outcome in self.stream(as_items(images), max_wait_s=max_wait_s):
+        for outcome in map(answered, self.stream(as_items(images), max_wait_s=max_wait_s)):
             yield outcome if isinstance(outcome, Failure) else prediction(outcome, self.bundle, top, threshold)
 
     def close(self) -> None:

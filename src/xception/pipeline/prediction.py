@@ -10,7 +10,7 @@ from xception.backends.base import Logits
 from xception.bundle import Bundle
 from xception.errors import UsageError
 from xception.metrics import Activation, check_probabilities, probabilities, top_k
-from xception.pipeline.lane import Scored
+from xception.pipeline.lane import Failure, Scored
 
 
 class Guess(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +78,16 @@ def check_threshold(threshold: float, bundle: Bundle) -> None:
     check_probabilities(bundle.model.activation)
     if not bundle.labels.names:
         raise UsageError(f"a threshold needs classes, but {bundle.path} has none; leave it out")
+
+
+NO_NUMBERS = "the model's answer is not finite numbers: the model is broken, so convert or train it again"
+
+
+def answered(outcome: Scored | Failure) -> Scored | Failure:
+    """The outcome of an image; an answer that is not finite numbers is a failure."""
+    if isinstance(outcome, Scored) and not np.isfinite(outcome.logits).all():
+        return Failure(outcome.item.key, NO_NUMBERS)
+    return outcome
 
 
 def chosen_classes(

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from http import HTTPStatus
 from math import prod
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xception.data.source import Item
-from xception.pipeline.lane import Scored
-from xception.pipeline.prediction import Guess, prediction
+from xception.pipeline.lane import Failure, Scored
+from xception.pipeline.prediction import Guess, answered, prediction
 from xception.serve.batcher import Done
 from xception.serve.limits import FLOAT_BYTES, JSON_NUMBER_BYTES, REPLY_HEAD_BYTES, TEXT_BYTES
 from xception.serve.model import Answer, ServedModel
@@ -112,7 +113,10 @@ def _result(model: ServedModel, outcome: PhotoOutcome, options: ClassifyOptions)
     if isinstance(outcome, Refusal):
         return PhotoResult(error=outcome.sentence, status=outcome.status)
     answer = outcome.result
-    found = prediction(Scored(_NAMELESS, answer.logits), model.bundle, options.top, options.threshold)
+    scored = answered(Scored(_NAMELESS, answer.logits))
+    if isinstance(scored, Failure):
+        return PhotoResult(error=scored.reason, status=HTTPStatus.INTERNAL_SERVER_ERROR)
+    found = prediction(scored, model.bundle, options.top, options.threshold)
     return PhotoResult(
         top=found.top,
         embedding=None if found.embedding is None else found.embedding.tolist(),

@@ -20,7 +20,7 @@ from xception.inputs import open_file, parse_json
 from xception.metrics import Activation
 from xception.outputs import staged_file
 from xception.pipeline.lane import Failure, Scored
-from xception.pipeline.prediction import chosen_classes
+from xception.pipeline.prediction import answered, chosen_classes
 
 TableFormat = Literal["parquet", "jsonl", "jsonl.gz", "csv"]
 TABLE_FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
@@ -87,6 +87,7 @@ class ResultMaker:
 
     def row(self, outcome: Scored | Failure, label: str | None = None, target: Target | None = None) -> ImageResult:
         """The row of an image with its true class or classes, where these are known."""
+        outcome = answered(outcome)
         true: dict[str, Any] = {"label": label, "targets" if isinstance(target, tuple) else "target": target}
         if isinstance(outcome, Failure):
             return ImageResult(key=outcome.key, failure=outcome.reason, **true)

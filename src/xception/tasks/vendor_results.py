@@ -19,6 +19,7 @@ from xception.metrics import Activation
 from xception.outputs import ensure_free, staged_folder
 from xception.pipeline.engine import Engine
 from xception.pipeline.lane import Failure, Scored
+from xception.pipeline.prediction import answered
 from xception.tasks.binary import check_classes
 from xception.tasks.evaluation import Evaluation, FailedImage
 from xception.tasks.kept_logits import KeptLogits
@@ -256,7 +257,7 @@ def write_results(vendor: Vendor, out: Path, engine: Engine, source: Source) -> 
     labels = engine.bundle.labels
 
     def rows() -> Iterator[tuple[str, Scores]]:
-        for path, outcome in zip(paths, engine.judging().run(source), strict=True):
+        for path, outcome in zip(paths, map(answered, engine.judging().run(source)), strict=True):
             if isinstance(outcome, Scored):
                 yield path, outcome.logits
             else:
