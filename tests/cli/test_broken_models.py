@@ -34,8 +34,9 @@ def test_every_image_fails_with_the_reason(
     assert "none of the 7 images was answered" in err
     run(["predict", str(diverged.path), photos, "--out", str(tmp_path / "shards")])
     assert "7 = 0 seen + 7 failed" in capsys.readouterr().out
-    run(["predict", str(diverged.path), photos, "--vendor", "ascend", "--out", str(tmp_path / "vendor")])
-    assert "7 = 0 seen + 7 failed" in capsys.readouterr().out
+    one = ["--vendor", "ascend", "--out", str(tmp_path / "vendor")]
+    assert run(["predict", str(diverged.path), f"{photos}/ant", *one]) == 1
+    assert "1 = 0 seen + 1 failed" in capsys.readouterr().out
 
 
 def test_it_is_no_prediction_in_a_program(diverged: Bundle) -> None:
