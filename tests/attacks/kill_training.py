@@ -1,6 +1,6 @@
 """Train small networks under attack, resume them, and compare every bit with the run that nobody disturbed.
 
-    python -m tests.attacks.kill_training --runs 100 [--attack kill|full|damage] [--seed N]
+    python -m tests.attacks.kill_training --runs 100 [--first N] [--attack kill|full|damage] [--seed N]
 
 `kill`: SIGKILL at random moments. `full`: the disk is full at a random moment of a random writing. `damage`: SIGKILL,
 and then the newest checkpoint or the manifest is cut, emptied, changed or removed. State is saved after every step, so
@@ -118,6 +118,7 @@ def survive(attack: str, settings: Recipe, out: Path, rng: random.Random, whole_
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0, help="number of the first run, which decides its attacks")
     parser.add_argument("--attack", choices=ATTACKS, action="append")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -136,7 +137,7 @@ def main() -> None:
 def besiege(attack: str, settings: Recipe, folder: Path, options: argparse.Namespace, whole_s: float) -> None:
     start, expected, equal = perf_counter(), weights(folder / "whole"), 0
     events: Counter[str] = Counter()
-    for run in range(options.runs):
+    for run in range(options.first, options.first + options.runs):
         out = folder / f"{attack}-{run}"
         events += survive(attack, settings, out, random.Random(f"{attack} {options.seed} {run}"), whole_s)
         same = weights(out) == expected
