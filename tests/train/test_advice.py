@@ -56,9 +56,9 @@ def test_classes_without_images_and_without_held_out_ones_are_named() -> None:
 
 
 def test_few_held_out_images_are_said_with_what_one_of_them_moves() -> None:
-    assert "only 2 images of bee are held out, of which each moves the recall by 50 points" in remarks(
-        [500, 8], [50, 2]
-    )
+    said = remarks([500, 8], [50, 2])
+    assert "only 2 images of bee are held out, so that a single one moves the recall of its class by 50 points" in said
+    assert "only 1 image each of ant, bee is held out, so that a single one" in remarks([5, 5], [1, 1])
 
 
 def pictures(*colors: object) -> Items:

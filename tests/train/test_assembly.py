@@ -36,3 +36,18 @@ def test_a_run_begins_with_what_a_person_should_know(tmp_path: Path) -> None:
         recipe, model=ModelSettings(variant="mini_xception", width=0.5, norm_momentum=0.5)
     )
     assert "running statistics" not in "\n".join(remarks(settled, assemble(settled)))
+
+
+def test_few_held_out_images_are_remarked_with_what_can_be_done_about_them(tmp_path: Path) -> None:
+    undivided = with_data(DataSettings(source=str(write_folder(tmp_path / "d", 20, CLASSES[:2]))))
+    assert "hold out more (--set data.hold_out.share=0.2)" in "\n".join(remarks(undivided, assemble(undivided)))
+    for part in ("train", "val"):
+        write_folder(tmp_path / "parts" / part, 4, CLASSES[:2])
+    for data in (
+        DataSettings(source=str(tmp_path / "parts")),
+        DataSettings(source=str(tmp_path / "d"), validation=str(tmp_path / "parts" / "val")),
+    ):
+        parts = with_data(data)
+        said = "\n".join(remarks(parts, assemble(parts)))
+        assert "by 25 points; add images to the validation part" in said
+        assert "hold_out" not in said

@@ -82,7 +82,9 @@ def test_images_travel_in_8_bits_and_become_channels_last_and_float() -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_image_that_cannot_be_read_stops_the_training_by_name(workers: int) -> None:
-    with pytest.raises(InputError, match=r"training image 002 cannot be used: .*; repair or remove it"):
+    with pytest.raises(
+        InputError, match=r"training image 002 cannot be used: .*; repair it and --resume, or begin a new run with"
+    ):
         list(prepared_batches(batches(labelled(COUNT, broken=(2,))), 0, 3, workers))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.samples import CLASSES, labelled
 from tests.train.samples import small_recipe
-from xception.data.source import Items
+from xception.data.source import Items, data_fingerprint
 from xception.data.sources import RUN_FILE
 from xception.errors import InputError
 from xception.train.assembly import assemble
@@ -14,7 +14,6 @@ from xception.train.manifest import (
     RunManifest,
     check_same_data,
     check_same_recipe,
-    data_fingerprint,
     describe_run,
     differing_surroundings,
     manifest_at,

@@ -7,6 +7,7 @@ import pytest
 from tests.support.samples import write_folder
 from tests.train.samples import same_weights, signal_at, stop_at
 from xception.bundle import open_bundle
+from xception.data.sources import open_source
 from xception.errors import EnvironmentFault, InputError
 from xception.train.interruption import Stopped
 from xception.train.logs import JSON_LINES
@@ -77,6 +78,22 @@ def test_a_run_whose_data_moved_is_resumed_to_the_same_bits(recipe: Recipe, whol
     resumed = train_network(moved(recipe, tmp_path), out=tmp_path / "run", resume=True)
     assert same_weights(resumed, open_bundle(whole))
     assert resumed.model.lineage[-1].settings["recipe"] == recipe.digest
+
+
+def test_a_finished_run_notes_the_new_place_of_its_images(recipe: Recipe, tmp_path: Path) -> None:
+    run, root = tmp_path / "run", write_folder(tmp_path / "d", 6)
+    here = msgspec.structs.replace(recipe, epochs=1, data=DataSettings(source=str(root)))
+    train_network(here, out=run)
+    root.rename(tmp_path / "e")
+    with pytest.raises(InputError, match=r"of the run in .*run no longer lie at .*/d; name their new place, or pass"):
+        open_source(f"{run}:validation")
+    there = msgspec.structs.replace(here, data=DataSettings(source=str(tmp_path / "e")))
+    train_network(there, out=run, resume=True)
+    assert len(open_source(f"{run}:validation")) == manifest_at(str(run)).data.validation_part.images
+    for path in (tmp_path / "e").rglob("[0-3].png"):
+        path.rename(path.with_name(f"new-{path.name}"))
+    with pytest.raises(InputError, match=r"was validated on are no longer those at .*/e: .* may have been trained on"):
+        open_source(f"{run}:validation")
 
 
 def test_a_run_is_resumed_by_relative_and_absolute_paths(

@@ -43,7 +43,8 @@ class HoldOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Regular expression that finds the name of an item's group in its key, as its first group in parentheses or as
     the whole match; a group, such as a patient's images, is held out as a whole or not at all."""
     group_column: str | None = None
-    """Column with the name of each item's group, in parquet files or in `metadata.csv` next to class folders."""
+    """Column with the name of each item's group: of a list file, of parquet files, or of `metadata.csv` next to class
+    folders."""
 
     def __post_init__(self) -> None:
         if self.group_pattern is not None and self.group_column is not None:

@@ -11,12 +11,13 @@ from xception.data.files import Files, Stored, exists, is_image
 from xception.data.inventory import Inventory
 from xception.data.list_rows import ListRow, parse_rows
 from xception.data.locations import locate
+from xception.data.metadata import list_column
 from xception.data.source import Item, Lazy, Target
 from xception.data.splits import Split, split_part
 from xception.errors import InputError
 from xception.waits import TOLD_EVERY, each
 
-LIST_SUFFIXES = (".txt", ".lst", ".list", ".csv", ".tsv")
+LIST_SUFFIXES = (".txt", ".lst", ".list", ".csv", ".tsv", ".jsonl")
 
 ROOTS = ("", "val/")
 """Folders in which the paths of a list begin first of all, seen from the list's own folder."""
@@ -53,7 +54,8 @@ def list_file(data: str, split: Split | None) -> Lazy:
 
     inventory = Inventory(repeated=len(paths) - len(set(paths)))
     make = partial(_item, files, root, paths, targets)
-    return split_part(Lazy(name, classes, range(len(rows)), make, inventory), split)
+    column = partial(list_column, files, name, len(rows))
+    return split_part(Lazy(name, classes, range(len(rows)), make, inventory, column), split)
 
 
 def _item(files: Files, root: str, paths: Sequence[str], targets: Sequence[Target], index: int) -> Item:

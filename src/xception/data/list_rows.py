@@ -1,12 +1,12 @@
 """The rows of list files: a path and a class, or several, per line or in the columns of a table."""
 
-import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from xception.data.classes import CLASS_INDEX, LABEL_COLUMNS, SEPARATOR, SET_COLUMNS, Stated, is_class, split_classes
 from xception.data.files import is_image
+from xception.data.list_table import TableLine, named_column, read_table
 from xception.errors import InputError
 
 SEPARATED = re.compile(r"\s*(\S|\S.*?\S)(?:[ \t]*[,;\t][ \t]*|[ \t]+)([0-9]{1,7})\s*")
@@ -16,20 +16,6 @@ NAMED = re.compile(r"\s*(\S|\S.*\S)[ \t]*[,;\t][ \t]*([^,;\t]+)")
 """A path and the name of a class behind a comma, a semicolon or a tab."""
 
 SPACE = re.compile(r"[ \t]+")
-
-PATH_COLUMNS = (
-    *("path", "file_name", "file", "file_path", "image_path", "img_path", "image", "img", "key"),
-    *("image_index", "image_name", "img_name", "image_file", "image_id", "photo", "picture"),
-)
-"""Names of the column of paths in a table with a head, best first; see `bare_column`."""
-
-NUMBER_COLUMNS = ("id", "id_code", "name")
-"""Names of columns that hold paths where no column is one by its name or its cells."""
-
-HEAD_SAMPLE = 20
-"""Number of a table's first lines by whose cells a column of paths is known."""
-
-DELIMITERS = (",", "\t", ";")
 
 SET_SEPARATORS = (SEPARATOR, ";", ",")
 """Characters between the classes in a cell, in a column that may hold several."""
@@ -73,14 +59,6 @@ class BadLine(NamedTuple):
 
 Line = tuple[int, str, ListRow | None]
 """Number, from 1, and text of a line, and what it says, if that can be told."""
-
-
-class _TableLine(NamedTuple):
-    """Number, from 1, and text of a line of a table, and its cells by the names of their columns."""
-
-    number: int
-    text: str
-    cells: Mapping[str, str]
 
 
 def parse_lines(text: str, classes: Sequence[str] = ()) -> tuple[list[ListRow], list[BadLine]]:
@@ -128,48 +106,23 @@ def parse_rows(text: str, place: str, classes: Sequence[str] = ()) -> list[ListR
 
 def _table_lines(text: str, classes: Sequence[str]) -> Iterator[Line]:
     """The lines of a table whose head names a column of paths and its classes; none of any other text."""
-    lines = text.split("\n")
-    for delimiter in DELIMITERS:
-        head = [cell.strip() for cell in next(csv.reader(lines[:1], delimiter=delimiter), [])]
-        table = list(_cells(lines, head, delimiter)) if len(head) > 1 else []
-        path = _path_column(head, table)
-        if path is None:
-            continue
-        others = [name for name in head if name not in (path, "")]
-        of_sets, label = (_named(others, columns) for columns in (SET_COLUMNS, LABEL_COLUMNS))
-        if label:
-            yield from _labelled(table, path, label, ";" if delimiter != ";" else None)
-        elif of_sets:
-            yield from _of_sets(table, path, of_sets)
-        elif (classes and set(classes) <= set(others)) or (
-            len(others) > 1 and any(_is_binary(table, name) for name in others)
-        ):
-            yield from _with_class_columns(table, path, others, classes)
-        else:
-            yield from _labelled(table, path, _only(others), ";" if delimiter != ";" else None)
+    found = read_table(text)
+    if found is None:
         return
-
-
-def bare_column(column: str) -> str:
-    """The name of a column without what people write in different ways: case, spaces, underscores and hyphens."""
-    return re.sub(r"[\W_]+", "", column.lower())
-
-
-def _named(head: Sequence[str], wanted: Sequence[str]) -> str | None:
-    """The first of these columns that has one of the wanted names, the best first."""
-    names = {bare_column(cell): cell for cell in reversed(head)}
-    return next((names[plain] for plain in map(bare_column, wanted) if plain in names), None)
-
-
-def _path_column(head: Sequence[str], table: Sequence["_TableLine"]) -> str | None:
-    """The column of paths, by its name or by cells that are images' names below a head that is none; None in a text
-    that is no table with a head."""
-    named = _named(head, PATH_COLUMNS)
-    if named or len(head) < 2 or any(map(is_image, head)) or any(map(CLASS_INDEX.fullmatch, head)):
-        return named if len(head) > 1 else None
-    sample = [line.cells for line in table[:HEAD_SAMPLE]]
-    of_images = [name for name in head if sample and all(is_image(cells.get(name, "")) for cells in sample)]
-    return of_images[0] if len(of_images) == 1 else _named(head, NUMBER_COLUMNS)
+    table, path = found.lines, found.path
+    others = [name for name in found.head if name not in (path, "")]
+    of_sets, label = (named_column(others, columns) for columns in (SET_COLUMNS, LABEL_COLUMNS))
+    separator = ";" if found.delimiter != ";" else None
+    if label:
+        yield from _labelled(table, path, label, separator)
+    elif of_sets:
+        yield from _of_sets(table, path, of_sets)
+    elif (classes and set(classes) <= set(others)) or (
+        len(others) > 1 and any(_is_binary(table, name) for name in others)
+    ):
+        yield from _with_class_columns(table, path, others, classes)
+    else:
+        yield from _labelled(table, path, _only(others), separator)
 
 
 def _only(columns: Sequence[str]) -> str:
@@ -186,14 +139,7 @@ def _only(columns: Sequence[str]) -> str:
     )
 
 
-def _cells(lines: Sequence[str], head: Sequence[str], delimiter: str) -> Iterator[_TableLine]:
-    for number, line in enumerate(lines[1:], 2):
-        if line.strip():
-            cells = (cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), []))
-            yield _TableLine(number, line, dict(zip(head, cells, strict=False)))
-
-
-def _labelled(table: Sequence[_TableLine], path: str, label: str, other_separator: str | None) -> Iterator[Line]:
+def _labelled(table: Sequence[TableLine], path: str, label: str, other_separator: str | None) -> Iterator[Line]:
     """The lines of a table with a column of classes, one per cell unless some cell separates several."""
     cells = [line.cells.get(label, "") for line in table]
     used = [each for each in (SEPARATOR, other_separator) if each and any(each in cell for cell in cells)]
@@ -204,14 +150,14 @@ def _labelled(table: Sequence[_TableLine], path: str, label: str, other_separato
         yield line.number, line.text, _row(line.cells.get(path, ""), cell)
 
 
-def _of_sets(table: Sequence[_TableLine], path: str, column: str) -> Iterator[Line]:
+def _of_sets(table: Sequence[TableLine], path: str, column: str) -> Iterator[Line]:
     """The lines of a table with a column of sets of classes, whatever separates them."""
     cells = [line.cells.get(column, "") for line in table]
     used = [each for each in SET_SEPARATORS if any(each in cell for cell in cells)]
     yield from _split(table, path, column, used or [None if column.lower() == CELLS_WITH_SPACES else SEPARATOR])
 
 
-def _split(table: Sequence[_TableLine], path: str, column: str, separators: Sequence[str | None]) -> Iterator[Line]:
+def _split(table: Sequence[TableLine], path: str, column: str, separators: Sequence[str | None]) -> Iterator[Line]:
     """The lines of a table whose cells hold sets of classes.
 
     Raises:
@@ -230,7 +176,7 @@ def _split(table: Sequence[_TableLine], path: str, column: str, separators: Sequ
 
 
 def _with_class_columns(
-    table: Sequence[_TableLine], path: str, others: Sequence[str], classes: Sequence[str]
+    table: Sequence[TableLine], path: str, others: Sequence[str], classes: Sequence[str]
 ) -> Iterator[Line]:
     """The lines of a table with a column for each class that holds 0 or 1; none of any other table.
 
@@ -257,7 +203,7 @@ def _with_class_columns(
         yield line.number, line.text, _set_row(line.cells.get(path, ""), own) if known else None
 
 
-def _is_binary(table: Sequence[_TableLine], column: str) -> bool:
+def _is_binary(table: Sequence[TableLine], column: str) -> bool:
     cells = {line.cells.get(column, "?").lower() for line in table}
     return cells <= BINARY.keys() and cells != {""}
 

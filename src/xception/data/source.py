@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from typing import Protocol, runtime_checkable
 
 from PIL import Image
@@ -65,6 +66,17 @@ class Source(Protocol):
     def __getitem__(self, index: int, /) -> Item: ...
 
     def __iter__(self) -> Iterator[Item]: ...
+
+
+def data_fingerprint(source: Source) -> str:
+    """SHA-256 over the classes and over every item's key and classes, in order; the same wherever the data lie, and
+    for one class per image the same as for a set of one."""
+    digest = sha256("\n".join(source.classes).encode())
+    for index in range(len(source)):
+        item = source[index]
+        known = item.target is not None
+        digest.update(f"\n{item.key}\t{' '.join(map(str, indices_of(item.target))) if known else None}".encode())
+    return digest.hexdigest()
 
 
 def require_source(source: object) -> None:
@@ -152,8 +164,8 @@ class Items(_Described):
 
 def _no_column(name: str) -> Sequence[Hashable]:
     raise InputError(
-        f"there is no column {name!r}: this form of data has none; expected parquet files with it, or class folders "
-        "with a metadata.csv"
+        f"there is no column {name!r}: this form of data has none; expected a list file or parquet files with it, or "
+        "class folders with a metadata.csv"
     )
 
 

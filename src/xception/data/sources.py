@@ -19,7 +19,7 @@ from xception.data.locations import above, base_name, is_folder, open_files
 from xception.data.parquet import PARQUET_SUFFIX, parquet, parquet_rows
 from xception.data.remote import is_remote, packages_for_files
 from xception.data.shards import COMPRESSED_SUFFIXES, SHARD_SUFFIX, index_shards, shards
-from xception.data.source import Lazy, Source
+from xception.data.source import Lazy, Source, data_fingerprint
 from xception.data.splits import SPLITS, Split, split_files, split_folder, split_of, split_part
 from xception.data.synthetic import SYNTHETIC_PREFIX, SYNTHETIC_SYNTAX, synthetic
 from xception.errors import InputError, UnknownName, UsageError
@@ -154,8 +154,28 @@ def _run_part(folder: Folder) -> Source:
         raise InputError(
             f"the run in {folder.files.place} was trained on images in a program's memory; expected data in files"
         )
+    for place in filter(None, (run.data.source, run.data.validation)):
+        if form_of(named_split(place, None)[0]) is None:
+            raise InputError(
+                f"the images of the run in {folder.files.place} no longer lie at {place}; name their new place, or "
+                "pass it as --data to the same training with --resume, which notes it"
+            )
     training, validation = open_halves(run.data.source, run.data.validation, run.data.hold_out)
-    return training if folder.split == "train" else validation
+    if folder.split == "train":
+        return training
+    expected = run.data.validation_part
+    if data_fingerprint(validation) != expected.fingerprint:
+        raise InputError(
+            f"the images that the run in {folder.files.place} was validated on are no longer those at "
+            f"{run.data.validation or run.data.source}: they were {expected.images}, and are {len(validation)} or "
+            "others, which it may have been trained on; restore the data as they were, or name other images"
+        )
+    return validation
+
+
+class _RunPart(msgspec.Struct):
+    images: int
+    fingerprint: str
 
 
 class _RunData(msgspec.Struct):
@@ -164,6 +184,7 @@ class _RunData(msgspec.Struct):
     source: str | None
     validation: str | None
     hold_out: HoldOut
+    validation_part: _RunPart
 
 
 class _Run(msgspec.Struct):

@@ -68,13 +68,16 @@ def require_trainable(recipe: Recipe, training: Source, validation: Source, coun
         )
 
 
-def data_remarks(training: Source, counts: np.ndarray, held_out: np.ndarray) -> Iterator[str]:
+def data_remarks(
+    training: Source, counts: np.ndarray, held_out: np.ndarray, *, is_divided: bool = True
+) -> Iterator[str]:
     """Sentences on classes of which there are no images, or too few to judge them.
 
     Args:
         training: the training data.
         counts: its images of each class, (K,).
         held_out: validation images of each class, (K,).
+        is_divided: the validation part was taken from undivided data, by settings that can be changed.
     """
     classes = training.classes
     if (counts == 0).any():
@@ -91,11 +94,17 @@ def data_remarks(training: Source, counts: np.ndarray, held_out: np.ndarray) -> 
     few = held_out[(held_out > 0) & (held_out < FEW_HELD_OUT)]
     if len(few):
         rarest = (held_out == few.min()) & (counts > 0)
+        number = ("1 image" if few.min() == 1 else f"{few.min()} images") + " each" * int(rarest.sum() > 1)
+        more = "hold out more (--set data.hold_out.share=0.2), or train every fold (--fold 1/5 to 5/5)"
         yield (
-            f"only {few.min()} images of {_named(classes, rarest)} are held out, of which each moves the recall by "
-            f"{100 / few.min():.0f} points; hold out more (--set data.hold_out.share=0.2), or train every fold "
-            "(--fold 1/5 to 5/5)"
+            f"only {number} of {_named(classes, rarest)} {_is(few.min())} held out, so "
+            f"that a single one moves the recall of its class by {100 / few.min():.0f} points; "
+            f"{more if is_divided else 'add images to the validation part'}"
         )
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def color_remark(preprocess: Preprocess, training: Source) -> str | None:

@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from xception.bundle import Bundle
-from xception.data.source import Source
+from xception.data.source import Lazy, Source, data_fingerprint
 from xception.data.training_images import Digests, training_images
 from xception.goldens import images_of
 from xception.models.network import build
@@ -23,7 +23,6 @@ from xception.train.distributed import from_first, launch
 from xception.train.figures import deciding_figure, monitor_remark
 from xception.train.finetune import open_parent, starting_tensors
 from xception.train.losses import Loss, label_set_loss, make_loss
-from xception.train.manifest import data_fingerprint
 from xception.train.own_parts import NO_PARTS, OwnParts, digest_with
 from xception.train.parameter_groups import make_optimizer, peak_rate, scaled, scaling_remark
 from xception.train.qat import fake_quantized
@@ -107,6 +106,8 @@ def remarks(recipe: Recipe, setup: TrainingSetup) -> list[str]:
     source, counts = setup.batches.source, setup.batches.class_counts
     decides = recipe.publish == "best" or recipe.stop_after is not None
     norms = setup.state.network.spec.norm.momentum
+    held_out = class_counts(setup.validation, source.classes)
+    is_divided = isinstance(setup.validation, Lazy) and setup.validation.whole is not None
     found = (
         scaling_remark(recipe.optim, recipe.batch_size),
         monitor_remark(recipe.monitor, source.classes, counts, multi_label=setup.batches.multi_label)
@@ -114,7 +115,7 @@ def remarks(recipe: Recipe, setup: TrainingSetup) -> list[str]:
         else None,
         None if recipe.model.start else norm_remark(norms, setup.course.total_steps),
         color_remark(recipe.preprocess, source),
-        *data_remarks(source, counts, class_counts(setup.validation, source.classes)),
+        *data_remarks(source, counts, held_out, is_divided=is_divided and recipe.data.validation is None),
     )
     return [remark for remark in found if remark]
 

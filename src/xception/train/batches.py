@@ -52,7 +52,10 @@ class TrainingImages:
                 loaded = self.own_augment(loaded_image(loaded), image_generator(self.seed, epoch, index))
             return self.augment.levels(loaded, self.preprocess_in(epoch), self.seed, epoch, index)
         except (DecodeError, OSError) as error:
-            raise InputError(f"training image {item.key} cannot be used: {error}; repair or remove it") from error
+            raise InputError(
+                f"training image {item.key} cannot be used: {error}; repair it and --resume, or begin a new run with "
+                "--set data.skip_damaged=true"
+            ) from error
         except EnvironmentFault as error:
             raise EnvironmentFault(
                 f"training image {item.key} cannot be fetched: {error}; --resume continues from the last saved state"

@@ -32,7 +32,8 @@ def as_label_sets(source: Source) -> Source:
     """The source with a set of classes per image, also if each image of this part happens to have one class."""
     if is_multi_label(source):
         return source
-    return Lazy(source.name, source.classes, range(len(source)), partial(_with_set, source))
+    whole = source.whole if isinstance(source, Lazy) else None
+    return Lazy(source.name, source.classes, range(len(source)), partial(_with_set, source), whole=whole)
 
 
 def _with_set(source: Source, index: int) -> Item:

@@ -1,6 +1,5 @@
 """The manifest of a run: recipe, data and machine, as far as they decide the weights; enough to repeat the run."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +11,7 @@ from xception import inputs
 from xception.bundle import check_version
 from xception.data.hold_out import HoldOut
 from xception.data.remote import is_remote
-from xception.data.source import Source
+from xception.data.source import Source, data_fingerprint
 from xception.data.sources import RUN_FILE, absolute
 from xception.errors import InputError
 from xception.machine import fingerprint
@@ -80,6 +79,11 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Earlier lengths of the run, if it was prolonged."""
     format_version: int = RUN_VERSION
 
+    @property
+    def places(self) -> tuple[str | None, str | None, str | None]:
+        """The places of the training images, of the validation images and of the start."""
+        return self.data.source, self.data.validation, self.start
+
 
 def settings_of(recipe: Recipe) -> dict[str, object]:
     """All settings by the names that `--set` takes, such as `optim.lr`."""
@@ -125,14 +129,6 @@ def _part_facts(source: Source) -> PartFacts:
     return PartFacts(
         name=source.name, images=len(source), classes=len(source.classes), fingerprint=data_fingerprint(source)
     )
-
-
-def data_fingerprint(source: Source) -> str:
-    """SHA-256 over the classes and over every item's key and target, in order; the same wherever the data lie."""
-    digest = hashlib.sha256("\n".join(source.classes).encode())
-    for item in source:
-        digest.update(f"\n{item.key}\t{item.target}".encode())
-    return digest.hexdigest()
 
 
 def write_manifest(storage: Storage, manifest: RunManifest) -> None:

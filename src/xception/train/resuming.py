@@ -52,7 +52,7 @@ def claim(
     resume: bool,
     on_note: Callable[[str], None],
 ) -> Claim:
-    """Take the place of a run, and write its manifest unless there is one.
+    """Take the place of a run, and write its manifest unless there is one, with the present places of its data.
 
     Args:
         storage: the place, which no other process may write until it is closed.
@@ -77,6 +77,9 @@ def claim(
         on_note("the repeated run was prolonged and this one is not, so their weights will differ")
     if not found:
         write_manifest(storage, manifest)
+    elif found.places != manifest.places and manifest.data.source is not None:
+        found = msgspec.structs.replace(found, data=manifest.data, start=manifest.start)
+        write_manifest(storage, found)
     is_as_long = found is not None and found.recipe_digest == manifest.recipe_digest
     return Claim(found, storage.published(BUNDLE) if is_as_long else None)
 
