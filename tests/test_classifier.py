@@ -1,10 +1,12 @@
 """One object for Python: loaded by any name, called with any images."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.convert.checkpoints import drawn, write_keras
 from tests.support.samples import CLASSES, encoded, picture, write_folder
@@ -60,7 +62,19 @@ def test_images_are_taken_in_every_form(model: ImageClassifier, tmp_path: Path) 
     array = np.asarray(picture())
     tensor = torch.from_numpy(array.transpose(2, 0, 1).copy())
     expected = model(picture())
-    for images in (photo, str(photo), photo.read_bytes(), picture(), array, tensor, photo.parent, [photo], [array]):
+    for images in (
+        photo,
+        str(photo),
+        photo.read_bytes(),
+        Image.open(photo),
+        io.BytesIO(photo.read_bytes()),
+        picture(),
+        array,
+        tensor,
+        photo.parent,
+        [photo],
+        [array],
+    ):
         (prediction,) = model(images)
         assert prediction.top == expected[0].top
     for several in ([photo, picture(), array, tensor], np.stack([array] * 4), torch.stack([tensor] * 4)):
@@ -103,6 +117,17 @@ def test_a_module_may_start_with_a_new_classifier_on_the_same_features(model: Im
         assert module(pixels).tolist() == [[0, 0, 0]]
         for stride, value in own.features(pixels).items():
             assert torch.equal(module.features(pixels)[stride], value)
+
+
+@pytest.mark.parametrize("classes", [2.5, "3"])
+def test_a_number_of_classes_is_a_whole_one(model: ImageClassifier, classes: object) -> None:
+    with pytest.raises(UsageError, match="num_classes has to be of type int"):
+        model.module(num_classes=classes)
+
+
+def test_preprocessing_takes_images_alone(model: ImageClassifier) -> None:
+    with pytest.raises(UsageError, match="preprocessing takes a Pillow image; got str"):
+        model.preprocess("photo.jpg")
 
 
 def test_a_graph_has_no_module(onnx_bundle: Bundle) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from xception.arguments import require_type
 from xception.backends.base import DEFAULT_COMPUTE, Compute, Pixels
 from xception.bundle import Bundle
 from xception.convert.hub import OnProgress
@@ -73,15 +74,17 @@ class ImageClassifier:
         A model without classes gives embeddings instead: `model("photo.jpg").embedding`.
 
         Args:
-            images: a file, folder, archive or URL of images; a Pillow image, an encoded file, an 8-bit array (H, W) or
-                (H, W, 3), or an 8-bit torch tensor (C, H, W); or several of these, also as one array or tensor.
+            images: a file, folder, archive or URL of images; a Pillow image, an encoded file as bytes or open, an 8-bit
+                array (H, W) or (H, W, 3), or an 8-bit torch tensor (C, H, W); or several of these, also as one array or
+                tensor.
             top: classes per image.
             threshold: all classes of at least this probability in place of the likeliest ones, which may be none: for
                 models whose images may have several.
 
         Raises:
             InputError: a path that does not exist, or something that is no image.
-            UsageError: a threshold that is no probability, or for answers that are none.
+            UsageError: `top` is no number of classes, a threshold that is no probability, or for answers that are none;
+                or the model was closed.
         """
         return Predictions(self.engine.predict(images, top=top, threshold=threshold, max_wait_s=None))
 
@@ -104,6 +107,7 @@ class ImageClassifier:
 
         network, values = self.bundle.model.network, self.bundle.tensors()
         if num_classes is not None:
+            require_type(num_classes, int, "num_classes", "a whole number")
             hidden = network.hidden_features if num_classes else None
             network = msgspec.structs.replace(network, num_classes=num_classes, hidden_features=hidden)
             values = with_new_classifier(values, network.architecture())

@@ -166,6 +166,8 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def resized(self, image: Image.Image) -> Levels:
         """The pixels that the network is to see, before normalisation: (C, H, W), 8 bits each, or float32 with
         `fractions`."""
+        if not isinstance(image, Image.Image):
+            raise UsageError(f"preprocessing takes a Pillow image; got {type(image).__name__}: open or make one of it")
         image = self.converted(image)
         if isinstance(self.resize, CropSquash):
             image = image.crop(self.resize.part(*image.size))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.support.samples import encoded, picture
 from xception.data import decode as decoding
-from xception.data.decode import allow_pixels, as_image, decode, photograph
+from xception.data.decode import allow_pixels, as_image, decode, loaded_image, photograph
 from xception.data.pixels import pixels as pixels_of
 from xception.errors import DecodeError, TooManyPixels, UsageError
 from xception.extras import optional
@@ -162,6 +162,45 @@ def test_a_phones_photo_says_which_package_it_needs(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(DecodeError, match=r"a HEIC image: this needs the Python package 'pillow_heif'.*\[heic\]"):
         decode(heic())
+
+
+def as_opened(image: Image.Image, orientation: int = 1) -> tuple[bytes, Image.Image]:
+    """A file, and the image that a program gets of it."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(image, exif=exif)
+    return data, Image.open(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("way", ["upright", "stored"])
+def test_an_image_that_a_program_opened_is_turned_as_its_file_is(orientation: int, way: str) -> None:
+    data, opened = as_opened(picture(), orientation)
+    assert loaded_image(opened, orientation=way) == decode(data, orientation=way)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "P", "LA", "RGBA", "1", "CMYK"])
+def test_an_image_of_any_mode_is_that_of_its_file(mode: str) -> None:
+    image = picture(mode="L") if mode[0] == "I" else picture(mode=mode)
+    if mode[0] == "I":
+        image = Image.fromarray(np.asarray(image).astype(np.uint16 if mode == "I;16" else np.int32) * 200)
+    data = encoded(image, "TIFF")
+    own = loaded_image(Image.open(io.BytesIO(data))).convert("RGB")
+    assert own == decode(data).convert("RGB")
+    assert len(own.getcolors()) > 1
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (Image.new("RGB", (0, 5)), "the image has no pixels"),
+        (Image.new("F", (5, 5)), "floating-point pixels have no known range"),
+        (Image.open(io.BytesIO(encoded(picture(), "BMP")[:200])), "corrupt image"),
+    ],
+)
+def test_an_image_without_sound_pixels_is_refused(image: Image.Image, words: str) -> None:
+    with pytest.raises(DecodeError, match=words):
+        loaded_image(image)
 
 
 def test_an_empty_file_is_called_empty() -> None:

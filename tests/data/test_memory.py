@@ -1,9 +1,13 @@
+import io
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from tests.support.samples import picture
+from tests.support.samples import encoded, picture
 from xception.data.folder import as_items
 from xception.data.memory import as_item, in_memory
 from xception.errors import InputError
@@ -69,6 +73,66 @@ def test_a_tensor_of_four_axes_is_several_images() -> None:
 def test_a_tensor_that_leaves_its_meaning_open_is_refused(tensor: torch.Tensor, words: str) -> None:
     with pytest.raises(InputError, match=words):
         list(as_items(tensor))
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (3, 5, 6), (2, 5, 4, 3, 1), (0, 4, 3), (5, 0), (5, 4, 5)])
+def test_an_array_of_another_shape_is_refused_with_it(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"has the shape \(.*\); expected \(H, W\), \(H, W, 1\) or \(H, W, 3\)"):
+        as_item(np.zeros(shape, np.uint8)).load()
+
+
+def test_one_channel_may_have_an_axis_of_its_own() -> None:
+    gray = np.asarray(picture(mode="L"))
+    np.testing.assert_array_equal(pixels(as_item(gray[..., None])), gray)
+
+
+def test_an_encoded_file_may_be_open_or_in_any_buffer(tmp_path: Path) -> None:
+    data = encoded(picture())
+    (tmp_path / "a.png").write_bytes(data)
+    with (tmp_path / "a.png").open("rb") as file, os.scandir(tmp_path) as entries:
+        for image in (file, io.BytesIO(data), bytearray(data), memoryview(data), next(entries)):
+            (item,) = as_items(image)
+            assert item.load() == data
+
+
+def test_a_list_may_hold_folders(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("a/0.png", "a/1.png", "b.png"):
+        (tmp_path / name).write_bytes(encoded(picture()))
+    found = [item.key for item in as_items([tmp_path / "b.png", str(tmp_path / "a")])]
+    assert found == [str(tmp_path / name) for name in ("b.png", "a/0.png", "a/1.png")]
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        ("", "an empty path is no image"),
+        ("a" * 5000, "File name too long"),
+        ({"a.png": 1}, "dict is no list of images"),
+        (io.StringIO("text"), "StringIO is no image"),
+        (torch.zeros(3, 2, 2).to_sparse(), "cannot be read as an array"),
+        (torch.zeros(3, 2, 2).bfloat16(), "cannot be read as an array"),
+        (torch.zeros(3, 2, 2, device="meta"), "cannot be read as an array"),
+    ],
+)
+def test_what_holds_no_images_is_refused_in_a_sentence(images: object, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        list(as_items(images))
+
+
+@pytest.mark.parametrize("targets", [[0.5], ["cat"], np.array([0.0]), [("cat",)]])
+def test_a_target_is_a_whole_number(targets: object) -> None:
+    with pytest.raises(InputError, match="is no index of a class; expected a whole number"):
+        in_memory([picture()], targets, ("cat",))
+
+
+def test_a_source_in_memory_takes_images_in_every_form() -> None:
+    rgb = np.asarray(picture())
+    source = in_memory([torch.from_numpy(rgb.transpose(2, 0, 1).copy()), encoded(picture())], [0, 0], ("a",))
+    np.testing.assert_array_equal(pixels(source[0]), rgb)
+    assert source[1].load() == encoded(picture())
+    with pytest.raises(InputError, match="NoneType and list came as images and targets"):
+        in_memory(None, [0], ("a",))
 
 
 def test_what_is_neither_an_image_nor_several_is_refused() -> None:

@@ -1,5 +1,7 @@
+import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from copy import copy, deepcopy
 from dataclasses import replace
 from queue import SimpleQueue
 
@@ -287,3 +289,40 @@ class Exclusive(Means):
 def test_engines_of_one_session_take_turns_with_it(onnx_bundle: Bundle) -> None:
     first = Engine.of(onnx_bundle, Exclusive(), batch_size=1, workers=8)
     assert len(list(run_side_by_side((first, first.judging()), labelled(40)))) == 40
+
+
+def test_a_closed_engine_says_so_and_may_be_closed_again(onnx_bundle: Bundle) -> None:
+    opened = Engine.open(onnx_bundle)
+    other = opened.judging()
+    opened.close()
+    opened.close()
+    other.close()
+    items = labelled(1)
+    for ask in (
+        lambda: opened(items),
+        lambda: list(opened.stream(items)),
+        lambda: list(opened.predict([picture()])),
+        lambda: list(other.run(items)),
+        lambda: list(run_side_by_side([other], items)),
+    ):
+        with pytest.raises(UsageError, match="the model 'small' was closed; load it again"):
+            ask()
+
+
+@pytest.mark.parametrize("copied", [copy, deepcopy, pickle.dumps])
+def test_an_engine_is_not_copied_and_says_what_to_do(engine: Engine, copied: Callable[[Engine], object]) -> None:
+    with pytest.raises(UsageError, match=r"holds a runtime .* load the model by its name"):
+        copied(engine)
+
+
+@pytest.mark.parametrize("top", [0, -1, 2.5, "3", None, True])
+def test_the_number_of_classes_is_a_whole_one(engine: Engine, top: object) -> None:
+    with pytest.raises(UsageError, match="expected a whole number of classes, from 1"):
+        list(engine.predict([picture()], top=top))
+
+
+def test_options_of_another_kind_are_refused(onnx_bundle: Bundle) -> None:
+    with pytest.raises(UnknownName, match="unknown mode 'best'"):
+        Engine.open(onnx_bundle, mode="best")
+    with pytest.raises(UsageError, match="compute has to be of type Compute"):
+        Engine.open(onnx_bundle, compute=3)

@@ -28,7 +28,7 @@ def test_all_classes_from_a_threshold_on_are_named(onnx_bundle: Bundle) -> None:
     assert prediction(scored(onnx_bundle), onnx_bundle, 5, threshold=0.9).top == ()
 
 
-@pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0, float("nan")])
+@pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0, float("nan"), "0.5"])
 def test_a_threshold_is_a_probability(onnx_bundle: Bundle, threshold: float) -> None:
     with pytest.raises(UsageError, match="expected a probability between 0 and 1"):
         check_threshold(threshold, onnx_bundle)

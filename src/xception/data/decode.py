@@ -1,7 +1,8 @@
 """Decoding of image files to upright 8-bit images."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 
@@ -87,12 +88,12 @@ def _decoded_here() -> list[str]:
 def loaded_image(
     loaded: bytes | Image.Image, reduction: Reduction | None = None, orientation: Orientation = "upright"
 ) -> Image.Image:
-    """The image that `Item.load` returned, decoded if it is an encoded file; other images have no EXIF.
-
-    Raises:
-        DecodeError: the file cannot be decoded.
-    """
-    return decode(loaded, reduction, orientation) if isinstance(loaded, bytes) else loaded
+    """The image that `Item.load` returned, decoded if it is an encoded file; one that a program has opened itself is
+    treated as its file would be. `decode` has the errors."""
+    if isinstance(loaded, bytes):
+        return decode(loaded, reduction, orientation)
+    with _decode_errors():
+        return _finished(loaded, orientation)
 
 
 def decode(data: bytes, reduction: Reduction | None = None, orientation: Orientation = "upright") -> Image.Image:
@@ -113,12 +114,26 @@ def decode(data: bytes, reduction: Reduction | None = None, orientation: Orienta
     """
     if not data:
         raise DecodeError("the file is empty")
+    with _decode_errors(), open_image(data) as image:
+        if reduction and image.format in ("JPEG", "MPO"):
+            _reduce(image, reduction, orientation)
+        return _finished(image, orientation)
+
+
+def _finished(image: Image.Image, orientation: Orientation) -> Image.Image:
+    """The pixels of an image that is open, with 8 bits per channel."""
+    if 0 in image.size:
+        raise DecodeError("the image has no pixels")
+    image.load()
+    is_turned = orientation == "upright" and _exif_orientation(image) != 1
+    return _eight_bit(ImageOps.exif_transpose(image) if is_turned else image)
+
+
+@contextmanager
+def _decode_errors() -> Iterator[None]:
+    """Make one kind of error of all that Pillow raises."""
     try:
-        with open_image(data) as image:
-            if reduction and image.format in ("JPEG", "MPO"):
-                _reduce(image, reduction, orientation)
-            image.load()
-            return _eight_bit(ImageOps.exif_transpose(image) if orientation == "upright" else image)
+        yield
     except UnidentifiedImageError:
         raise DecodeError("not an image file of a known format") from None
     # Above half of the limit Pillow only warns, which a program may have turned into an error.

@@ -1,17 +1,17 @@
 """Image folders: one folder per class, or any files and folders without labels."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from os import PathLike, fspath
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from xception.data.files import IMAGE_SUFFIXES, Files, Stored, is_image
+from xception.data.files import IMAGE_SUFFIXES, Files, Stored, is_image, sentence
 from xception.data.inventory import Inventory, announce, left_out
 from xception.data.locations import is_folder, locate, open_files
-from xception.data.memory import ImageLike, TorchTensor, as_item
+from xception.data.memory import ONE_IMAGE, ImageLike, TorchTensor, as_item
 from xception.data.metadata import metadata_columns
 from xception.data.remote import is_remote
 from xception.data.shards import COMPRESSED_SUFFIXES, compressed
@@ -86,11 +86,14 @@ def image_files(places: str | Path | Sequence[str | Path]) -> Items:
     """Unlabelled images: files, and all images in folders and archives; an item's key is its path as given.
 
     Raises:
-        InputError: a path that does not exist, or no images at all.
+        InputError: a path that does not exist or cannot be read, or no images at all.
     """
     places = [places] if isinstance(places, str | Path) else places
     others: list[str] = []
-    items = tuple(item for place in map(str, places) for item in _expand(place, others))
+    try:
+        items = tuple(item for place in map(str, places) for item in _expand(place, others))
+    except OSError as error:
+        raise InputError(sentence(error, "a folder of images")) from error
     if not items:
         raise InputError(f"no images in {', '.join(without_credentials(str(place)) for place in places)}; {_known()}")
     inventory = Inventory(left_out=left_out(others))
@@ -108,19 +111,25 @@ def as_items(images: ImageLike | Iterable[ImageLike]) -> Iterable[Item]:
     Raises:
         InputError: a path that does not exist, or something that is no image.
     """
-    if isinstance(images, str | Path):
-        return image_files(images)
-    is_one = isinstance(images, Item | bytes | Image.Image) or not isinstance(images, Iterable)
-    if is_one or (isinstance(images, np.ndarray | TorchTensor) and images.ndim < 4):
+    if isinstance(images, str | PathLike) and fspath(images):
+        return image_files(fspath(images))
+    if isinstance(images, ONE_IMAGE) or not isinstance(images, Iterable):
         return [as_item(images)]  # type: ignore[arg-type]
-    return map(_remote_or_here, images)  # type: ignore[arg-type]
+    if isinstance(images, np.ndarray | TorchTensor):
+        return [as_item(images)] if images.ndim < 4 else map(as_item, images)  # type: ignore[arg-type]
+    # A data frame is no mapping, and gives the names of its columns all the same.
+    if isinstance(images, Mapping) or getattr(images, "ndim", 1) != 1:
+        raise InputError(f"{type(images).__name__} is no list of images; expected a list, such as one of its columns")
+    return (item for image in images for item in _items_at(image))  # type: ignore[arg-type]
 
 
-def _remote_or_here(image: ImageLike) -> Item:
-    if isinstance(image, str) and is_remote(image):
-        files, name = locate(image)
-        return Item(without_credentials(image), None, Stored(files, name))
-    return as_item(image)
+def _items_at(image: ImageLike) -> Iterable[Item]:
+    """The one image, or all images of a folder or an archive that is given among others."""
+    place = fspath(image) if isinstance(image, str | PathLike) else ""
+    if place and is_remote(place):
+        files, name = locate(place)
+        return [Item(without_credentials(place), None, Stored(files, name))]
+    return image_files(place) if place and is_folder(place) else [as_item(image)]
 
 
 def _expand(place: str, others: list[str]) -> Iterator[Item]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self, get_args
 
 import msgspec
 
@@ -31,7 +32,7 @@ from xception.pipeline.autotune import Choice, autotune
 from xception.pipeline.batches import Arrivals
 from xception.pipeline.cores import Cores, processes_for
 from xception.pipeline.lane import Failure, Lane, Scored
-from xception.pipeline.prediction import Prediction, answered, check_threshold, prediction
+from xception.pipeline.prediction import Prediction, answered, check_threshold, check_top, prediction
 from xception.pipeline.stream import OutcomePerLane, run_lanes, stream_lanes
 
 AUTO = "auto"
@@ -69,6 +70,8 @@ class Engine:
     """Numbers of the computation: float32, bfloat16 or int8."""
     choice: Choice | None = None
     """The result of the search for the fastest runtime and settings, if one was asked for."""
+    closed: Event = field(default_factory=Event, repr=False)
+    """Set once the runtime is freed, also through an engine with the same one, see `with_lane`."""
 
     @classmethod
     def open(
@@ -101,11 +104,13 @@ class Engine:
 
         Raises:
             InputError: no bundle, or the runtime refuses its file.
-            UnknownName: no such backend.
+            UnknownName: no such backend or mode.
             UsageError: options that do not fit together, the machine or the bundle.
             MissingExtra: the runtime is not installed.
         """
         check_options(backend, compute, batch_size, workers, processes)
+        if mode not in (None, *get_args(Mode)):
+            raise UnknownName("mode", str(mode), get_args(Mode))
         opened = as_bundle(bundle)
         choice = None
         if backend == AUTO:
@@ -171,7 +176,18 @@ class Engine:
 
     def __call__(self, items: Sequence[Item]) -> list[Scored | Failure]:
         """Logits or a failure for each item of one batch, in order, computed in the caller's thread."""
-        return self.lane(items)
+        return self.open_lane(items)
+
+    @property
+    def open_lane(self) -> Lane:
+        """The lane of an engine that is not closed.
+
+        Raises:
+            UsageError: it is.
+        """
+        if self.closed.is_set():
+            raise UsageError(f"the model {self.bundle.model.name!r} was closed; load it again")
+        return self.lane
 
     def stream(
         self, items: Iterable[Item], *, batch_size: int | None = None, max_wait_s: float | None = MAX_WAIT_S
@@ -189,10 +205,10 @@ class Engine:
         """
         size = self.session.facts.batch_size or batch_size or self.batch_size
         if max_wait_s is None:
-            yield from _of_one(run_lanes([self.lane], items, size, workers=self.workers))
+            yield from _of_one(run_lanes([self.open_lane], items, size, workers=self.workers))
             return
         with closing(Arrivals(items, size, max_wait_s)) as arrivals:
-            outcomes = stream_lanes([self.lane], arrivals, size, workers=self.workers, on_done=arrivals.wake)
+            outcomes = stream_lanes([self.open_lane], arrivals, size, workers=self.workers, on_done=arrivals.wake)
             yield from _of_one(outcomes)
 
     def run(self, items: Iterable[Item], *, share_the_end: bool = True) -> Generator[Scored | Failure, None, None]:
@@ -203,7 +219,7 @@ class Engine:
             share_the_end: divide the last images among the instances; otherwise the same items form the same batches
                 for any number of instances.
         """
-        lanes = run_lanes([self.lane], items, self.batch_size, workers=self.workers, share_the_end=share_the_end)
+        lanes = run_lanes([self.open_lane], items, self.batch_size, workers=self.workers, share_the_end=share_the_end)
         return _of_one(lanes)
 
     def predict(
@@ -225,17 +241,26 @@ class Engine:
             max_wait_s: see `stream`.
 
         Raises:
-            UsageError: the threshold is no probability, or the model's answers are no probabilities.
+            UsageError: `top` is no number of classes, the threshold is no probability, or the model's answers are none.
         """
+        check_top(top)
         if threshold is not None:
             check_threshold(threshold, self.bundle)
         for outcome in map(answered, self.stream(as_items(images), max_wait_s=max_wait_s)):
             yield outcome if isinstance(outcome, Failure) else prediction(outcome, self.bundle, top, threshold)
 
     def close(self) -> None:
-        """Free the runtime, and end the processes that prepare images."""
-        self.session.close()
-        self.lane.cores.close()
+        """Free the runtime, and end the processes that prepare images; once is enough, and more do no harm."""
+        if not self.closed.is_set():
+            self.closed.set()
+            self.session.close()
+            self.lane.cores.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            "an engine holds a runtime and cannot be copied or pickled; load the model by its name where it is needed, "
+            "with xception.load(NAME)"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -261,7 +286,7 @@ def run_side_by_side(engines: Sequence[Engine], items: Iterable[Item]) -> Genera
     The engines share the cores, the batches and the workers of the first, so that items wait for no slower engine.
     """
     first = engines[0]
-    lanes = [replace(engine.lane, cores=first.lane.cores) for engine in engines]
+    lanes = [replace(engine.open_lane, cores=first.lane.cores) for engine in engines]
     return run_lanes(lanes, items, first.batch_size, workers=first.workers)
 
 
@@ -278,6 +303,7 @@ def check_options(
         UsageError: a number below one, more threads than cores, or something that `auto` is to choose.
         UnknownName: no such backend.
     """
+    require_type(compute, Compute, "compute", "xception.Compute(...)")
     for name, value in (("batch_size", batch_size), ("workers", workers)):
         if value is not None and value < 1:
             raise UsageError(f"{name} is {value}; expected at least 1")

@@ -67,14 +67,24 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return f"Prediction({self.path!r}: {self})"
 
 
+def check_top(top: int) -> None:
+    """Refuse a number of classes that is none.
+
+    Raises:
+        UsageError: it is no whole number from 1.
+    """
+    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+        raise UsageError(f"top is {top!r}; expected a whole number of classes, from 1")
+
+
 def check_threshold(threshold: float, bundle: Bundle) -> None:
     """Refuse a threshold of probabilities that cannot be one.
 
     Raises:
         UsageError: it is no probability, or the model's answers are none.
     """
-    if not 0 < threshold < 1:
-        raise UsageError(f"the threshold is {threshold:g}; expected a probability between 0 and 1, such as 0.5")
+    if not isinstance(threshold, int | float) or not 0 < threshold < 1:
+        raise UsageError(f"the threshold is {threshold!r}; expected a probability between 0 and 1, such as 0.5")
     check_probabilities(bundle.model.activation)
     if not bundle.labels.names:
         raise UsageError(f"a threshold needs classes, but {bundle.path} has none; leave it out")
