@@ -21,9 +21,13 @@ import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 
 from xception.invocation import pip
 from xception.platforms import shell_line
+
+NONE: Mapping[str, str] = MappingProxyType({})
+"""No names of other tools."""
 
 CHECKOUT = Path(__file__).parents[2]
 """Root of the clone that this package is run from, if it is run from one."""
@@ -91,9 +95,19 @@ class UsageError(XceptionError):
 class UnknownName(UsageError):
     """A name that is in no table; the nearest known names are suggested, never substituted."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        choices = sorted(known)
-        near = get_close_matches(name, choices, n=3, cutoff=0.5)
+    def __init__(self, kind: str, name: str, known: Iterable[str], elsewhere: Mapping[str, str] = NONE) -> None:
+        """Say what was meant, if it can be told.
+
+        Args:
+            kind: the kind of thing that has such names.
+            name: the name that is none, in capitals or not.
+            known: all names.
+            elsewhere: names of the same things in other tools.
+        """
+        choices, folded = sorted(known), name.lower()
+        meant = {choice.lower(): choice for choice in choices}
+        exact = elsewhere.get(folded) or meant.get(folded)
+        near = [exact] if exact else [meant[one] for one in get_close_matches(folded, meant, n=3, cutoff=0.5)]
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(choices)}"
         super().__init__(f"unknown {kind} {name!r}; {hint}")
         self.name = name

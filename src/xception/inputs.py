@@ -8,7 +8,10 @@ import codecs
 import errno
 import os
 import stat
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from io import BufferedReader
+from itertools import islice
 from pathlib import Path
 from types import UnionType
 from typing import BinaryIO, NamedTuple, NoReturn, TypeVar
@@ -54,6 +57,12 @@ KINDS = (
     (stat.S_ISBLK, errno.EINVAL, "it is a device, where a regular file is expected"),
 )
 """Kinds of files that are refused, each with the error's number and words."""
+
+MAX_NEIGHBOURS = 10_000
+"""Names in a folder that are looked through for the one that was meant."""
+
+MIN_LIKENESS_OF_PATHS = 0.7
+"""Likeness, from 0 to 1, from which on a file or a name is suggested for what is none."""
 
 _CHUNK_BYTES = 1 << 20
 
@@ -148,6 +157,40 @@ def parse_json(content: bytes | str, form: type[T] | UnionType) -> T:
         return msgspec.json.decode(content, type=form)
     except (UnicodeDecodeError, RecursionError) as error:
         raise msgspec.DecodeError(str(error)) from error
+
+
+def expected_for(place: str, names: Iterable[str] = ()) -> str:
+    """The beginning of a sentence on what was expected at a place with nothing: `expected`, behind a question for the
+    likeliest path or name if there is one.
+
+    Args:
+        place: what was given.
+        names: what could have been meant that is no path.
+    """
+    near = next(_meant(place), None) or _nearest(place, names)
+    return f"did you mean {near}? Expected" if near else "expected"
+
+
+def _nearest(given: str, names: Iterable[str]) -> str | None:
+    """The likeliest of some names, in capitals or not."""
+    known = {name.lower(): name for name in names}
+    return next((known[near] for near in get_close_matches(given.lower(), known, 1, MIN_LIKENESS_OF_PATHS)), None)
+
+
+def _meant(place: str) -> Iterator[str]:
+    """The paths of something that a path of nothing may stand for: in quotes, where no shell replaced `~`, as written
+    on Windows or as NAME=PATH, or with a slip in its last part."""
+    for path in (os.path.expanduser(place), place.replace("\\", "/"), place.partition("=")[2]):  # noqa: PTH111
+        if path not in ("", place) and os.path.exists(path):  # noqa: PTH110 - which takes every text
+            yield path
+    folder, name = os.path.split(place)
+    try:
+        with os.scandir(folder or ".") as entries:
+            names = [entry.name for entry in islice(entries, MAX_NEIGHBOURS)]
+    except (OSError, ValueError):
+        return
+    if other := _nearest(name, names):
+        yield f"{place.removesuffix(name)}{other}"
 
 
 def file_size(file: BinaryIO) -> int:

@@ -11,7 +11,6 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -213,11 +212,8 @@ def _at_address(address: str) -> ModelPlace:
 
 
 def _nothing_there(text: str) -> InputError:
-    near = get_close_matches(text, CATALOG, n=1, cutoff=0.7)
-    if OWNER_AND_NAME.fullmatch(text):
-        near = [f"{HUB}{text}"]
-    hint = f"did you mean {near[0]}? Expected" if near else "expected"
-    return InputError(f"{text} does not exist; {hint} {MODEL_FORMS}")
+    names = [f"{HUB}{text}"] if OWNER_AND_NAME.fullmatch(text) else CATALOG
+    return InputError(f"{text} does not exist; {inputs.expected_for(text, names)} {MODEL_FORMS}")
 
 
 def _read(path: Path) -> Checkpoint:

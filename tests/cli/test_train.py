@@ -85,7 +85,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "needs a recipe or photos, .* or --rerun"),
+        ({}, "needs a recipe or a folder of images, .* or --rerun"),
         ({"recipe": "digits", "rerun": "runs/a"}, "expected one of them"),
         ({"recipe": "digits", "workers": -1}, "workers is -1; expected at least 0"),
         ({"recipe": "digits", "keep": 0}, "keep is 0; expected at least 1"),

@@ -90,7 +90,9 @@ def test_an_image_that_the_labels_do_not_mention_is_an_error(val: Path) -> None:
 
 
 def test_images_without_any_labels_are_an_error_that_says_where_they_are_looked_for(val: Path) -> None:
-    with pytest.raises(InputError, match=r"no class folders; expected their classes in val_label\.txt"):
+    with pytest.raises(
+        InputError, match=r"no class folders; expected one folder per class, or their classes in val_label\.txt"
+    ):
         open_source(str(val))
 
 

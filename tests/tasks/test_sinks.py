@@ -25,7 +25,7 @@ def test_a_table_has_a_line_an_image_with_percentages_or_the_reason() -> None:
     stream = io.StringIO()
     write_table(OUTCOMES, stream)
     assert stream.getvalue().splitlines() == [
-        'a, b.png  the "cat" 75.0%, dog 25.0%',
+        'a, b.png  the "cat" 75.0%; dog 25.0%',
         "c.png  FAILED: the file is empty",
         "d.png  dog 100.0%",
     ]

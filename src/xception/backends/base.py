@@ -32,6 +32,25 @@ multiplies it, and rounds every value to 8 bits; float16 and tf32 round to 11, t
 DEVICES = re.compile(r"auto|cpu|cuda(:\d+)?")
 """Names of devices."""
 
+DEVICES_ELSEWHERE: Mapping[str, str] = {
+    "amd": "cuda, as torch for ROCm calls it",
+    "gpu": "cuda",
+    "metal": "cpu, since Apple's GPUs are not used",
+    "mps": "cpu, since Apple's GPUs are not used",
+    "rocm": "cuda, as torch for ROCm calls it",
+}
+"""Devices by the names that other tools have for them."""
+
+BACKENDS_ELSEWHERE: Mapping[str, str] = {
+    "onnx": "onnxruntime",
+    "ort": "onnxruntime",
+    "ov": "openvino",
+    "pt": "torch",
+    "pytorch": "torch",
+    "tflite": "litert",
+}
+"""Backends by the names that other tools have for them."""
+
 
 class Compute(msgspec.Struct, frozen=True, kw_only=True):
     """The part of the machine that a session may use.
@@ -51,7 +70,9 @@ class Compute(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.device is not None and not DEVICES.fullmatch(self.device):
-            raise UsageError(f"there is no device {self.device!r}; expected auto, cpu, cuda or cuda:N")
+            raise UsageError(
+                f"there is no device {self.device!r}; {_device_meant(self.device)} auto, cpu, cuda or cuda:N"
+            )
         for name in ("instances", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -66,6 +87,14 @@ class Compute(msgspec.Struct, frozen=True, kw_only=True):
     def threads_per_instance(self) -> int:
         """`threads`, or an even share of the cores."""
         return self.threads or max(1, machine.cores() // self.instances_at_once)
+
+
+def _device_meant(name: str) -> str:
+    """The beginning of the sentence on what was expected in place of a device that is none."""
+    folded = name.lower()
+    number = f"cuda:{name}" if name.isdecimal() else None
+    meant = DEVICES_ELSEWHERE.get(folded) or number or (folded if DEVICES.fullmatch(folded) else None)
+    return f"did you mean {meant}? Expected" if meant else "expected"
 
 
 DEFAULT_COMPUTE = Compute()
@@ -213,7 +242,7 @@ def open_session(bundle: Bundle, backend: str | None = None, compute: Compute = 
     """
     name = backend or default_backend(bundle.model.form)
     if name not in BACKENDS:
-        raise UnknownName("backend", name, BACKENDS)
+        raise UnknownName("backend", name, BACKENDS, BACKENDS_ELSEWHERE)
     if bundle.model.form not in BACKENDS[name].forms:
         fitting = FORMS[bundle.model.form].backends
         raise UsageError(

@@ -176,9 +176,10 @@ def _remarks_shown() -> Iterator[None]:
 
 
 def _in_options(tokens: list[str]) -> list[str]:
-    """The words `help` and `version` as the options that they stand for."""
+    """The words `help` and `version` as the options that they stand for, and the question for help behind the verb."""
+    tokens = ["--help" if word == "-h" else word for word in tokens]
     match tokens:
-        case ["help", *verb]:
+        case ["help" | "--help", *verb]:
             return [*verb, "--help"]
         case ["version"]:
             return ["--version"]

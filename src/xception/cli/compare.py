@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions
-from xception.cli.models import open_model
+from xception.cli.models import check_order, open_model
 from xception.cli.options import Html, Json, ModelOption, NoVerify, OptionalData, page_packages
 from xception.cli.origin import made_here
 from xception.cli.output import Watched, command, percent, points, print_facts, print_json, propose, say
@@ -16,6 +16,7 @@ from xception.errors import CheckFailed, UsageError
 from xception.extras import require_all
 from xception.outputs import write_file
 from xception.pipeline.requirements import packages_to_run
+from xception.resolve import bundle_folder
 from xception.tasks.compare import MARGIN, Comparison
 from xception.tasks.compare import compare as run
 from xception.tasks.documents import compare_documents
@@ -59,6 +60,7 @@ def compare(
         _compare_documents(first, second, json=json)
         return
     models = (first, second)
+    check_order("compare", *models, data, models=2)
     runtimes = [package for model in models for package in packages_to_run(model, engine.backend)]
     require_all(*runtimes, *packages_for(data), *page_packages(html))
     bundles = [open_model(model, verify=not no_verify) for model in models]
@@ -86,10 +88,10 @@ def _compare_documents(first: str, second: str, *, json: bool) -> None:
         _compare_rows(first, second, json=json)
         return
     if not all(name.endswith(DOCUMENT_SUFFIX) for name in (first, second)):
+        places = (second, "DATA") if bundle_folder(Path(second)) else ("MODEL", second)
         raise UsageError(
-            f"compare needs the data on which {first} and {second} are compared; expected DATA behind them, or two "
-            "documents that evaluate --json printed, or two results of evaluate --predictions or "
-            "predict --out"
+            f"compare needs two models and the data on which they are compared: {command('compare', first, *places)}; "
+            "or two documents that evaluate --json printed, or two results of evaluate --predictions or predict --out"
         )
     result = compare_documents(Path(first), Path(second))
     if json:

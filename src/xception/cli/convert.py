@@ -8,7 +8,7 @@ import msgspec
 from cyclopts import Parameter
 
 from xception.bundle import Bundle, ensure_free_for_bundle
-from xception.cli.models import local_file
+from xception.cli.models import local_file, told_from_images
 from xception.cli.options import Json, Out, Overwrite, UpstreamPython
 from xception.cli.output import (
     certificate_sentence,
@@ -96,7 +96,8 @@ def convert(
 
 def _converted(place: ModelPlace, choice: WeightsChoice, weights: str | None, labels: Labels | None) -> Conversion:
     entry = resolve_entry(weights) if weights else place.entry
-    return convert_checkpoint(local_file(place), choice, entry=entry, labels=labels, name=place.name)
+    with told_from_images(str(place.path or place.address)):
+        return convert_checkpoint(local_file(place), choice, entry=entry, labels=labels, name=place.name)
 
 
 def _report(bundle: Bundle, conversion: Conversion, *, json: bool) -> None:

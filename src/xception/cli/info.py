@@ -10,7 +10,7 @@ from xception.arch.variants import VARIANTS, resolve
 from xception.backends.graphs import GraphFacts, describe_graph
 from xception.bundle import MANIFEST, Bundle, Model
 from xception.cli.list import WeightsRow, describe, describe_entry
-from xception.cli.models import local_file, open_model
+from xception.cli.models import local_file, open_model, told_from_images
 from xception.cli.options import Json, NoVerify
 from xception.cli.output import (
     agreement_sentence,
@@ -63,7 +63,8 @@ def info(target: str, /, *, no_verify: NoVerify = False, drawing: Path | None = 
     """
     if drawing:
         write_drawing(VARIANTS[resolve(target)], drawing)
-    document, facts = _describe(target, verify=not no_verify)
+    with told_from_images(target):
+        document, facts = _describe(target, verify=not no_verify)
     if json:
         print_json(document)
     else:

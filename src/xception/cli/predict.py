@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from xception.bundle import Bundle
 from xception.cli.engine import DEFAULT_ANSWERS, AnswerOptions, noting_damage
-from xception.cli.models import check_order, open_model
+from xception.cli.models import check_order, images_in_place_of_model, open_model
 from xception.cli.options import (
     Csv,
     Json,
@@ -32,6 +32,7 @@ from xception.cli.predict_shards import (
     predict_into_shards,
 )
 from xception.cli.progress import progress_bar
+from xception.cli.suggestions import EXAMPLE_WEIGHTS
 from xception.data.files import is_image
 from xception.data.images import open_images
 from xception.data.inventory import inventory_of
@@ -42,7 +43,7 @@ from xception.extras import require_all
 from xception.pipeline.engine import Engine
 from xception.pipeline.prediction import check_threshold
 from xception.pipeline.requirements import packages_to_run
-from xception.tasks.batch import predict_to_file
+from xception.tasks.batch import predict_to_file, refuse_existing
 from xception.tasks.image_results import packages_for_table
 from xception.tasks.plan import BatchManifest
 from xception.tasks.sinks import Counted, Outcomes, write_csv, write_json, write_table
@@ -131,21 +132,29 @@ def _named(model: str | None, sources: tuple[str, ...]) -> str:
     if model is None:
         raise UsageError("no model was named; expected a model, and images after it")
     if is_image(model) and Path(model).is_file():
-        first, others = sources[:1] or ("keras_xception.imagenet",), sources[1:]
+        first, others = sources[:1] or (EXAMPLE_WEIGHTS,), sources[1:]
         raise UsageError(
             f"{model} is an image, and the model comes first: {command('predict', *first, model, *others)}"
         )
     check_order("predict", model, *sources)
     if not sources:
+        if images := images_in_place_of_model(model):
+            example = command("predict", EXAMPLE_WEIGHTS, model)
+            raise UsageError(f"{images.partition(';')[0]}, and the model comes first: {example}")
         example = command("predict", model, "photo.jpg")
         raise UsageError(f"no images were named; expected files or folders after the model: {example}")
     return model
 
 
 def _places(out: str | None) -> tuple[str | None, Path | None]:
-    """The folder of shards and the file that the answers are written to; one of them at most."""
+    """The folder of shards and the file that the answers are written to; one of them at most.
+
+    Raises:
+        InputError: the file is there, which nobody should learn after the model was loaded.
+    """
     if out is None or is_folder_of_shards(out):
         return out, None
+    refuse_existing(Path(out))
     return None, Path(out)
 
 

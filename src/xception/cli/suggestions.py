@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 from cyclopts import (
     App,
@@ -20,6 +21,9 @@ from xception.data.files import is_image
 
 MIN_LIKENESS_OF_NAMES = 0.6
 """Likeness, from 0 to 1, from which on a name is suggested for another one."""
+
+EXAMPLE_WEIGHTS = "keras_xception.imagenet"
+"""Published weights that proposed commands name where none are given."""
 
 VERBS_ELSEWHERE: Mapping[str, str] = {
     "annotate": "predict",
@@ -42,6 +46,7 @@ VERBS_ELSEWHERE: Mapping[str, str] = {
     "int8": "quantize",
     "label": "predict",
     "latency": "benchmark",
+    "analyze": "data check",
     "load": "convert",
     "ls": "list",
     "models": "list",
@@ -56,6 +61,8 @@ VERBS_ELSEWHERE: Mapping[str, str] = {
     "score": "evaluate",
     "server": "serve",
     "show": "info",
+    "split": "data prepare",
+    "stats": "data check",
     "speed": "benchmark",
     "summary": "info",
     "test": "evaluate",
@@ -91,6 +98,7 @@ OPTIONS_ELSEWHERE: Mapping[str, str] = {
     "fp16": "precision float16 | set compute.precision=float16",
     "gpu": "device cuda",
     "gpus": "device cuda",
+    "h": "help",
     "half": "precision float16 | set compute.precision=float16",
     "host": "address",
     "ip": "address",
@@ -126,6 +134,38 @@ OPTIONS_ELSEWHERE: Mapping[str, str] = {
 }
 """Options by the names that similar tools have for them; of several, the first that the verb has."""
 
+OPERANDS_ELSEWHERE: Mapping[str, str] = {
+    "checkpoint": "MODEL",
+    "ckpt": "MODEL",
+    "d": "DATA",
+    "dataset": "DATA",
+    "i": "SOURCES",
+    "image": "SOURCES",
+    "images": "SOURCES",
+    "img": "SOURCES",
+    "input": "SOURCES",
+    "m": "MODEL",
+    "pretrained": "MODEL",
+    "source": "SOURCES",
+    "weights": "MODEL",
+}
+"""Operands by the names of the options that similar tools have in their place."""
+
+VALUES_ELSEWHERE: Mapping[str, str] = {
+    "bf16": "bfloat16",
+    "float": "float32",
+    "fp16": "float16",
+    "fp32": "float32",
+    "full": "float32",
+    "half": "float16",
+    "mixed": "bfloat16",
+    "single": "float32",
+}
+"""Values of options by the names that similar tools have for them."""
+
+KINDS_OF_VALUES = {int: "a whole number", float: "a number"}
+"""Types of options in words."""
+
 ON_ALL_VERBS = ("debug", "help")
 """Options of all verbs, which the program itself takes."""
 
@@ -145,23 +185,50 @@ def explained(error: CycloptsError, arguments: Sequence[str], verbs: Sequence[st
         case UnusedCliTokensError(unused_tokens=[word, *_]) if error.app:
             verb = _verb(arguments, verbs)
             return f"{verb} has no place for {word!r}; {_called(verb, error.app)}"
-        case CoercionError():
-            return " ".join(str(error).split())
+        case CoercionError(token=token, target_type=wanted) if token and token.keyword:
+            return _no_value(token.keyword, token.value, wanted) or " ".join(str(error).split())
     return " ".join(str(error).split())
 
 
 def no_verb(word: str, arguments: Sequence[str], verbs: Sequence[str]) -> str:
     """The sentence on a word in the place of a verb: the verb that was meant, if it can be told, and all that exist."""
-    if Path(word).is_file() and is_image(word):
-        return f"{word} is an image, not a verb; to classify it: {command('predict', 'keras_xception.imagenet', word)}"
+    if is_image(word):
+        return f"{word} is an image, not a verb; to classify it: {command('predict', EXAMPLE_WEIGHTS, word)}"
     if Path(word).exists():
         return f"{word} is a path, not a verb; to see what it is: {command('info', word)}"
     given = " ".join(arguments[: arguments.index(word) + 1]) if word in arguments else word
-    near = VERBS_ELSEWHERE.get(word.lower()) or next(
-        iter(get_close_matches(given, verbs, 1, MIN_LIKENESS_OF_NAMES)), None
+    near = VERBS_ELSEWHERE.get(word.lower()) or _nearest_verb(given, arguments, verbs)
+    if near:
+        return (
+            f"no verb is called {given!r}; did you mean {near}? To see how it is called: {command(*near.split(), '-h')}"
+        )
+    return f"no verb is called {given!r}; expected one of {', '.join(verbs)}"
+
+
+def _nearest_verb(given: str, arguments: Sequence[str], verbs: Sequence[str]) -> str | None:
+    """The verb that was meant by a word, in capitals or not, or by the first two of a command."""
+    for words in (" ".join(arguments[:2]).lower(), given.lower().lstrip("-")):
+        if words in verbs:
+            return words
+    return next(iter(get_close_matches(given.lower(), verbs, 1, MIN_LIKENESS_OF_NAMES)), None)
+
+
+def _no_value(option: str, value: str, wanted: object) -> str:
+    """The sentence on a value that an option cannot have; empty where there is more to say of it than its kind."""
+    choices = (
+        [choice for choice in get_args(wanted) if isinstance(choice, str)] if get_origin(wanted) is Literal else []
     )
-    meant = f"did you mean {near}? " if near else ""
-    return f"no verb is called {given!r}; {meant}expected one of {', '.join(verbs)}"
+    if not choices:
+        kind = KINDS_OF_VALUES.get(wanted) if isinstance(wanted, type) else None
+        return f"{option} is {value!r}; expected {kind}" if kind else ""
+    usual = VALUES_ELSEWHERE.get(value.lower(), value.lower())
+    near = [usual] if usual in choices else get_close_matches(usual, choices, 1, MIN_LIKENESS_OF_NAMES)
+    return f"{option} is {value!r}; {f'did you mean {near[0]}? Expected' if near else 'expected'} {_one_of(choices)}"
+
+
+def _one_of(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _verb(arguments: Sequence[str], verbs: Sequence[str]) -> str:
@@ -182,11 +249,13 @@ def _unknown(rest: Sequence[str], app: App) -> str:
 def _no_option(written: str, verb: str, app: App) -> str:
     """The sentence on an option that a verb has not."""
     known = _options(app)
-    operands = [argument.names[0] for argument in app.assemble_argument_collection() if argument.names[0][0] != "-"]
+    arguments = app.assemble_argument_collection()
+    operands = [argument.names[0].strip("*") for argument in arguments if argument.names[0][0] != "-"]
     name = written.lstrip("-").replace("_", "-").lower()
-    if name.upper() in (operand.strip("*") for operand in operands):
-        return f"{verb} has no option {written}; {name.upper()} stands without a name: {_called(verb, app)}"
+    operand = next((one for one in (name.upper(), OPERANDS_ELSEWHERE.get(name)) if one in operands), None)
     meant = next(_meant(name, known), None)
+    if operand and f"--{name}" not in known and (name.upper() == operand or meant is None):
+        return f"{verb} has no option {written}; {operand} stands without a name: {_called(verb, app)}"
     if meant is None:
         return f"{verb} has no option {written}; {command(*verb.split(), '--help')} shows all"
     return f"{verb} has no option {written}; did you mean {meant}?"
@@ -201,7 +270,8 @@ def _meant(name: str, known: Sequence[str]) -> Iterator[str]:
             yield f"--{way}"
     if "--set" in known and (settings := _settings(name.replace("-", "_"))):
         yield settings
-    yield from get_close_matches(f"--{name}", known, 1, MIN_LIKENESS_OF_NAMES)
+    everywhere = [f"--{option}" for option in ON_ALL_VERBS]
+    yield from get_close_matches(f"--{name}", [*everywhere, *known], 1, MIN_LIKENESS_OF_NAMES)
 
 
 def _settings(name: str) -> str:

@@ -5,15 +5,17 @@ import logging
 import os
 import sys
 from functools import partial
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from xception.bundle import MANIFEST
 from xception.cli.failures import EXIT_INTERRUPTED
 from xception.cli.origin import this_run
 from xception.cli.output import command, percent, print_facts, propose, say
 from xception.cli.progress import progress_bar
+from xception.data.files import is_image
 from xception.data.locations import base_name
 from xception.data.remote import is_remote
 from xception.data.sources import packages_for
@@ -111,6 +113,14 @@ def _first_run(name: str, start: str | None, fold: str | None) -> "FirstRun | No
     """The run that is chosen for a data set, with its reasons said; None if the name is that of a recipe."""
     from xception.train.first_run import first_run, is_data
 
+    if (Path(name) / MANIFEST).is_file():
+        raise UsageError(
+            f"{name} is a model; to train it on images of yours: {command('train', 'photos/', '--from', name)}"
+        )
+    if is_image(name) and Path(name).is_file():
+        raise UsageError(
+            f"{name} is one image; expected a folder with a folder of images for each class, such as photos/"
+        )
     if not is_data(name):
         return None
     run = first_run(name, start, fold)
@@ -135,8 +145,9 @@ def _settings(
     if find_lr and rerun:
         raise UsageError("--rerun repeats a run with its learning rate; expected no --find-lr with it")
     if recipe is not None or rerun is None:
+        example = command("train", "photos/")
         raise UsageError(
-            "train needs a recipe or photos, as in xception train photos/, or --rerun with a run to repeat; expected "
+            f"train needs a recipe or a folder of images, as in {example}, or --rerun with a run to repeat; expected "
             "one of them"
         )
     like = _read_rerun(rerun)

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from xception.cli.models import open_model
+from xception.cli.models import example_operands, open_model
 from xception.cli.options import VendorOption
-from xception.cli.output import say
+from xception.cli.output import command, say
 from xception.data.remote import is_remote
 from xception.data.source import Source
 from xception.data.sources import open_source
@@ -109,7 +109,10 @@ def score(
         InputError: results, labels or data that cannot be used.
     """
     if not given:
-        raise UsageError("evaluate needs a model and a data set; to score a vendor's results, pass --results DIR")
+        example = command("evaluate", *example_operands(model))
+        raise UsageError(
+            f"evaluate needs a model and a data set: {example}; to score a vendor's results, pass --results DIR"
+        )
     if given.results is None or given.vendor is None:
         raise UsageError("--results DIR and --vendor ascend|mindspore|vastai belong together; pass both")
     if is_remote(given.results):

@@ -30,8 +30,8 @@ def flat_folder(files: Files, name: str, around: Iterable[Files]) -> Lazy:
     truth = next((found for files in places if (found := find_truth(files))), None)
     if truth is None:
         raise InputError(
-            f"{files.place} holds images and no class folders; expected their classes in {TRUTH_FILE}, "
-            f"or in {GROUND_TRUTH} and {SYNSETS}, there or in the folder above"
+            f"{files.place} holds images and no class folders; expected one folder per class, or their classes in "
+            f"{TRUTH_FILE}, or in {GROUND_TRUTH} and {SYNSETS}, there or in the folder above"
         )
     entries = files.entries()
     images = _by_stem(filter(is_image, entries), files.place)

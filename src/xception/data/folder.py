@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xception import inputs
 from xception.data.files import IMAGE_SUFFIXES, Files, Stored, is_image, sentence
 from xception.data.inventory import Inventory, announce, left_out
 from xception.data.locations import is_folder, locate, open_files
@@ -142,7 +143,11 @@ def _expand(place: str, others: list[str]) -> Iterator[Item]:
         images = filter(is_image, names)
         return (Item(f"{shown}/{as_text(name)}", None, Stored(files, name)) for name in images)
     if not is_remote(place) and not Path(place).exists():
-        raise InputError(f"{place} does not exist; expected an image or a folder of images")
+        if "*" in place:
+            raise InputError(
+                f"{place} is no file, since the shell left its * as it is; name the folder, or leave out the quotes"
+            )
+        raise InputError(f"{place} does not exist; {inputs.expected_for(place)} an image or a folder of images")
     files, name = locate(place)
     return iter([Item(without_credentials(as_text(place)), None, Stored(files, name))])
 

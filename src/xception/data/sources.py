@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from xception import inputs
 from xception.data.classes import DEVKIT
 from xception.data.digits import digits
 from xception.data.files import Below, Files, is_image, sentence
@@ -23,7 +24,6 @@ from xception.data.source import Lazy, Source, data_fingerprint
 from xception.data.splits import SPLITS, Split, split_files, split_folder, split_of, split_part
 from xception.data.synthetic import SYNTHETIC_PREFIX, SYNTHETIC_SYNTAX, synthetic
 from xception.errors import InputError, UnknownName, UsageError
-from xception.inputs import parse_json
 
 RUN_FILE = "run.json"
 """The description of a training run, in its folder."""
@@ -91,13 +91,21 @@ def open_source(data: str | Path, split: Split | None = None) -> Source:
     if form is None and base and form_of(base):
         raise UnknownName("split", suffix, SPLITS)
     if form is None:
-        raise InputError(f"no data at {data!r}; expected {DATA_WORDS}, where a folder holds {FOLDER_WORDS}")
+        raise InputError(f"{_nothing_at(data)} {DATA_WORDS}, where a folder holds {FOLDER_WORDS}")
     try:
         source = form.open(data, split)
     except OSError as error:
         raise InputError(sentence(error, data)) from error
     announce(source.name, inventory_of(source))
     return source
+
+
+def _nothing_at(data: str) -> str:
+    """The beginning of the sentence on a path, URL or name of no data."""
+    if Path(data).is_file():
+        kind = "one image" if is_image(data) else "a file of a form that is not known"
+        return f"{data} is {kind}, and no data set; expected"
+    return f"no data at {data!r}; {inputs.expected_for(data, ['digits'])}"
 
 
 def open_halves(
@@ -147,7 +155,7 @@ def _refuse_hold_out(hold_out: HoldOut, reason: str) -> None:
 def _run_part(folder: Folder) -> Source:
     """A part of what a training run saw, by the description that the run left in its folder."""
     try:
-        run = parse_json(folder.files.read(RUN_FILE), _Run)
+        run = inputs.parse_json(folder.files.read(RUN_FILE), _Run)
     except msgspec.DecodeError as error:
         raise InputError(f"{folder.files.place}/{RUN_FILE} describes no run: {error}") from error
     if run.data.source is None:

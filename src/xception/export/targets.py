@@ -120,6 +120,18 @@ BY_WAY_OF: Mapping[str, str] = {
 }
 """The way to formats of others, by names that users try."""
 
+ALSO_CALLED: Mapping[str, str] = {
+    "engine": "tensorrt",
+    "jit": "torchscript",
+    "mlmodel": "coreml",
+    "mlpackage": "coreml",
+    "ov": "openvino",
+    "plan": "tensorrt",
+    "saved_model": "tflite",
+    "trt": "tensorrt",
+}
+"""Other names of formats, in capitals or not."""
+
 
 OPTIONAL_PARTS = ("data", "calibration", "calibrate_mode", "upstream_python", "storage_uri", "image", "prometheus")
 """Fields of `ExportRequest` that not every target has a use for, None where they are not given."""
@@ -132,11 +144,12 @@ def export_target(to: str) -> ExportTarget:
         UnknownName: there is no such target.
         UsageError: there is none, but a way there.
     """
-    if to in BY_WAY_OF:
-        raise UsageError(f"{to} is not written here: {BY_WAY_OF[to]}; targets are {', '.join(EXPORT_TARGETS)}")
-    if to not in EXPORT_TARGETS:
-        raise UnknownName("export target", to, EXPORT_TARGETS)
-    return EXPORT_TARGETS[to]
+    if to in EXPORT_TARGETS:
+        return EXPORT_TARGETS[to]
+    usual = ALSO_CALLED.get(to.lower(), to.lower())
+    if usual in BY_WAY_OF:
+        raise UsageError(f"{to} is not written here: {BY_WAY_OF[usual]}; targets are {', '.join(EXPORT_TARGETS)}")
+    raise UnknownName("export target", to, EXPORT_TARGETS, ALSO_CALLED)
 
 
 def targets_sentence() -> str:

@@ -13,6 +13,7 @@ import msgspec
 from xception.arguments import require_type
 from xception.backends.base import (
     BACKENDS,
+    BACKENDS_ELSEWHERE,
     DEFAULT_COMPUTE,
     GPU_INSTANCES,
     Compute,
@@ -316,7 +317,7 @@ def check_options(
             "wait for one another; lower instances or threads"
         )
     if backend not in (None, AUTO, *BACKENDS):
-        raise UnknownName("backend", str(backend), (AUTO, *BACKENDS))
+        raise UnknownName("backend", str(backend), (AUTO, *BACKENDS), BACKENDS_ELSEWHERE)
     given = {**msgspec.structs.asdict(compute), "batch": batch_size}
     chosen = [name for name, value in given.items() if value is not None and name != "device"]
     if backend == AUTO and chosen:

@@ -59,7 +59,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def __str__(self) -> str:
         if self.embedding is None:
-            return ", ".join(map(str, self.top)) or "no class"
+            return "; ".join(map(str, self.top)) or "no class"  # a name may hold commas
         first = ", ".join(f"{value:.4g}" for value in self.embedding[:3])
         return f"embedding of {len(self.embedding)} features ({first}, ...)"
 

@@ -180,12 +180,12 @@ def predict_to_file(
         EnvironmentFault: it cannot be written, or another process writes it; what is done is kept.
     """
     table = table_format(out)
-    _refuse_existing(out)
+    refuse_existing(out)
     asked: dict[str, Any] = {"top": top, "threshold": threshold, "logits": logits}
     plan = make_plan(engine, source, table=table, images_per_shard=images_per_shard, **asked)
     folder = out.with_name(out.name + PARTS_SUFFIX)
     with alone_in(folder, "writing shards to"):
-        _refuse_existing(out)
+        refuse_existing(out)
         store = LocalStore(folder)
         settle_plan(store, plan)
         missing = missing_shards(store, plan)
@@ -208,7 +208,12 @@ def predict_to_file(
     return summary
 
 
-def _refuse_existing(out: Path) -> None:
+def refuse_existing(out: Path) -> None:
+    """Refuse to write to a file that is there, which a finished run has written, or somebody else.
+
+    Raises:
+        InputError: it is there.
+    """
     if out.exists():
         raise InputError(f"{out} is there already; choose another place, or remove it")
 

@@ -205,14 +205,26 @@ def moved(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     return msgspec.convert(document, Recipe)
 
 
+SEPARATORS = frozenset("/\\~")
+"""Characters that paths have, and names of recipes do not."""
+
+
 def _read(name: str) -> dict[str, Any]:
     path = shipped().get(name, Path(name))
     if path.suffix != ".toml" and not path.exists():
+        if SEPARATORS & set(name):
+            wanted = "a recipe, a TOML file or a folder of images"
+            raise InputError(f"{name} does not exist; {inputs.expected_for(name)} {wanted}")
         raise UnknownName("recipe", name, shipped())
     try:
         return tomllib.loads(inputs.read_utf8(path, inputs.DOCUMENT_LIMIT))
     except OSError as error:
         raise InputError(f"cannot read the recipe {path}: {error.strerror}; expected a TOML file") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is no text, and so no recipe; if it is a model to start from, pass it by --from, behind the "
+            "images to train on"
+        ) from error
     # Apart from its own error, the reader lets those of huge numbers and of deep nesting through.
     except (ValueError, RecursionError) as error:
         raise InputError(f"the recipe {path} is not TOML: {error}") from error
