@@ -38,18 +38,22 @@ def test_statistics_cannot_be_synchronised_on_processors(monkeypatch: pytest.Mon
         launch(ComputeSettings(sync_norm=True))
 
 
-def test_a_fixed_loss_scale_stays_and_the_default_one_adapts() -> None:
-    fixed, adapting = (launch(ComputeSettings(precision="float16", loss_scale=scale))[1] for scale in (1024.0, None))
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize(
+    ("loss_scale", "expected_scale", "expected_weight"), [(1024.0, 1024.0, -torch.inf), (None, 2.0**15, 1.0)]
+)
+def test_a_fixed_loss_scale_stays_and_leaves_no_step_out_as_in_mindspore_and_the_default_one_adapts(
+    loss_scale: float | None, expected_scale: float, expected_weight: float, fused: bool
+) -> None:
+    scaler = launch(ComputeSettings(precision="float16", loss_scale=loss_scale))[1]
+    assert scaler is not None
     weight = torch.nn.Parameter(torch.ones(1))
-    optimizer = torch.optim.SGD([weight], lr=0.1)
-    for scaler, expected in ((fixed, 1024.0), (adapting, 2.0**15)):
-        assert scaler is not None
-        scaler.scale(weight.sum() * float("inf")).backward()
-        scaler.step(optimizer)
-        scaler.update()
-        assert scaler.get_scale() == expected
-        assert weight.item() == 1.0
-        weight.grad = None
+    optimizer = torch.optim.SGD([weight], lr=0.1, fused=fused)
+    scaler.scale(weight.sum() * float("inf")).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    assert scaler.get_scale() == expected_scale
+    assert weight.item() == expected_weight
 
 
 def test_a_loss_scale_without_float16_is_refused() -> None:

@@ -1,9 +1,11 @@
+from math import log
+
 import numpy as np
 import pytest
 import torch
 
 from xception.data.augment import batch_generator
-from xception.train.mixing import cutmix, draw_erased, draw_mix, erase, mix, mixup, random_box
+from xception.train.mixing import ERASED_SIZES, cutmix, draw_erased, draw_mix, erase, mix, mixup, random_box
 from xception.train.settings import MixSettings
 
 COUNT, CLASSES, PX = 6, 4, 16
@@ -89,6 +91,34 @@ def test_shares_follow_the_beta_distribution() -> None:
     # Beta(0.2, 0.2) lies near 0 and 1: most mixtures are nearly one of the two images.
     assert np.mean(np.array(shares) > 0.9) > 0.5
     assert min(shares) < 0.6
+
+
+class Largest:
+    """Stands in for a random generator, draws the largest number, and keeps the bounds."""
+
+    def __init__(self) -> None:
+        self.bounds: list[tuple[float, float]] = []
+
+    def uniform(self, least: float, largest: float) -> float:
+        self.bounds.append((least, largest))
+        return largest
+
+
+@pytest.mark.parametrize(
+    ("rule", "bounds", "size"),
+    [
+        # timm 1.0, RandomErasing: min_area 0.02, max_area 1/3, logarithm of height over width from 0.3 to 1 / 0.3.
+        ("timm", [(0.02, 1 / 3), (log(0.3), log(1 / 0.3))], (67, 20)),
+        # MindSpore 2, get_erase_params, with MindCV's re_scale and re_ratio: width over height, evenly.
+        ("mindspore", [(0.02, 0.33), (0.3, 3.3)], (20, 66)),
+    ],
+)
+def test_erased_rectangles_have_the_sizes_of_their_sources(
+    rule: str, bounds: list[tuple[float, float]], size: tuple[int, int]
+) -> None:
+    drawn = Largest()
+    assert ERASED_SIZES[rule](4000, drawn) == size
+    assert drawn.bounds == bounds
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.25, 1.0])

@@ -46,6 +46,9 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Spread of that magnitude over images and operations."""
     erase: Probability = 0.0
     """Share of the images of which a random rectangle is erased, on the device (Zhong et al. 2020)."""
+    erase_rule: Literal["timm", "mindspore"] = "timm"
+    """Sizes of that rectangle: 2 % of the image up to 1/3 with timm, up to 33 % with MindSpore, whose shapes are wider
+    on average."""
 
     def __post_init__(self) -> None:
         self._check_use()
@@ -61,6 +64,7 @@ class Augment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         needs = dict.fromkeys(("operations", "magnitude", "magnitude_std"), "augment.policy 'randaugment'")
         needs = {} if self.policy == "randaugment" else needs
         needs |= {} if self.crop_scale else {"crop_ratio": "augment.crop_scale"}
+        needs |= {} if self.erase else {"erase_rule": "augment.erase"}
         defaults = dict(zip(self.__struct_fields__, self.__struct_defaults__, strict=True))
         for name, needed in needs.items():
             if getattr(self, name) != defaults[name]:

@@ -59,7 +59,7 @@ class BatchAugment:
         return Draws(
             mirrored,
             draw_operations(count, self.augment, rng),
-            draw_erased(count, (height, width), self.augment.erase, rng),
+            draw_erased(count, (height, width), self.augment.erase, rng, self.augment.erase_rule),
             draw_mix(count, (height, width), self.mix.in_epoch(step // self.steps_per_epoch), rng),
         )
 

@@ -11,6 +11,7 @@ from lightning_fabric.plugins import MixedPrecision, Precision
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import distributed
+from torch.optim import Optimizer
 
 from xception.data.source import Item, Source, insisting
 from xception.data.subset import share
@@ -54,11 +55,28 @@ def launch(settings: ComputeSettings, *, is_staged: bool = False) -> tuple[Fabri
 
 
 class FixedScaler(torch.amp.GradScaler):
-    """A loss scaling that never changes; a step with gradients that are not finite is left out all the same."""
+    """A loss scaling that never changes, and leaves no step out: MindSpore's `FixedLossScaleManager` with
+    `drop_overflow_update=False`, as its and MindCV's scripts have it. Gradients that are not finite then reach the
+    weights, and the run ends at the next loss."""
 
     def __init__(self, device: str, scale: float) -> None:
         super().__init__(device, init_scale=scale)
         self._fixed = scale
+
+    def unscale_(self, optimizer: Optimizer) -> None:
+        super().unscale_(optimizer)
+        self._forget_overflow(optimizer)
+
+    def _check_inf_per_device(self, optimizer: Optimizer) -> dict[torch.device, torch.Tensor]:
+        """Torch asks this for optimisers that unscale in their own kernel."""
+        super()._check_inf_per_device(optimizer)
+        return self._forget_overflow(optimizer)
+
+    def _forget_overflow(self, optimizer: Optimizer) -> dict[torch.device, torch.Tensor]:
+        found: dict[torch.device, torch.Tensor] = self._per_optimizer_states[id(optimizer)]["found_inf_per_device"]
+        for overflow in found.values():
+            overflow.zero_()
+        return found
 
     def update(self, new_scale: float | torch.Tensor | None = None) -> None:  # noqa: ARG002 - torch's signature
         super().update(self._fixed)

@@ -197,10 +197,11 @@ class TrainingRun:
         if not isfinite(loss):
             keys = self.setup.batches.keys(step)
             named = ", ".join(keys[:MAX_KEYS]) + f" and {len(keys) - MAX_KEYS} more" * (len(keys) > MAX_KEYS)
+            lower_scale = " or compute.loss_scale" if self.running.recipe.compute.loss_scale else ""
             raise CheckFailed(
                 f"the loss became {loss} at step {step + 1} on the images {named}; the last good checkpoint is "
                 f"{self.saver.checkpoints.newest or 'none'}; "
-                "train again elsewhere with a lower optim.lr, or with optim.clip_norm"
+                f"train again elsewhere with a lower optim.lr{lower_scale}, or with optim.clip_norm"
             )
 
     def _stop(self) -> NoReturn:

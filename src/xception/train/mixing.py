@@ -3,8 +3,9 @@
 What is done to a batch is drawn first, on the CPU, so that all devices mix alike and none is waited for.
 """
 
+from collections.abc import Callable
 from math import exp, log, sqrt
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -14,8 +15,31 @@ from torch.nn import functional
 from xception.preprocess import Box
 from xception.train.settings import MixSettings
 
-ERASED_AREA, ERASED_RATIO, ERASE_ATTEMPTS = (0.02, 1 / 3), (0.3, 1 / 0.3), 10
-"""Range of the erased share of an image, range of height over width (Zhong et al. 2020), and attempts to fit it in."""
+ERASE_ATTEMPTS = 10
+"""Attempts to fit an erased rectangle in."""
+
+
+def _timm_size(pixels: int, rng: np.random.Generator) -> tuple[int, int]:
+    area = pixels * rng.uniform(0.02, 1 / 3)
+    ratio = exp(rng.uniform(log(0.3), log(1 / 0.3)))
+    return round(sqrt(area * ratio)), round(sqrt(area / ratio))
+
+
+def _mindspore_size(pixels: int, rng: np.random.Generator) -> tuple[int, int]:
+    area, ratio = pixels * rng.uniform(0.02, 0.33), rng.uniform(0.3, 3.3)
+    width = round(sqrt(area * ratio))
+    return round(width / ratio), width
+
+
+ERASED_SIZES: dict[str, Callable[[int, np.random.Generator], tuple[int, int]]] = {
+    "timm": _timm_size,
+    "mindspore": _mindspore_size,
+}
+"""Random height and width of the erased rectangle in an image of a number of pixels (Zhong et al. 2020).
+
+timm draws the logarithm of height over width evenly; MindSpore, whose bounds MindCV 0.3 passes on, draws width over
+height evenly, and the height follows from the rounded width.
+"""
 
 
 class DrawnMix(NamedTuple):
@@ -87,14 +111,18 @@ def random_box(height: int, width: int, share: float, rng: np.random.Generator) 
 
 
 def draw_erased(
-    count: int, height_width: tuple[int, int], probability: float, rng: np.random.Generator
+    count: int,
+    height_width: tuple[int, int],
+    probability: float,
+    rng: np.random.Generator,
+    rule: Literal["timm", "mindspore"] = "timm",
 ) -> Tensor | None:
     """Draw the rectangles that are erased, (N, 4), empty ones for most images; None where no image has one."""
     chosen = np.flatnonzero(rng.uniform(size=count) < probability)
     if len(chosen) == 0:
         return None
     boxes = np.zeros((count, 4), np.int64)
-    boxes[chosen] = [_erased_box(*height_width, rng) for _ in chosen]
+    boxes[chosen] = [_erased_box(*height_width, rng, rule) for _ in chosen]
     return torch.from_numpy(boxes)
 
 
@@ -120,11 +148,9 @@ def _choice(settings: MixSettings, rng: np.random.Generator) -> tuple[float, boo
     return (settings.cutmix if cuts else settings.mixup), cuts
 
 
-def _erased_box(height: int, width: int, rng: np.random.Generator) -> Box:
+def _erased_box(height: int, width: int, rng: np.random.Generator, rule: str) -> Box:
     for _ in range(ERASE_ATTEMPTS):
-        area = height * width * rng.uniform(*ERASED_AREA)
-        ratio = exp(rng.uniform(log(ERASED_RATIO[0]), log(ERASED_RATIO[1])))
-        rows, columns = round(sqrt(area * ratio)), round(sqrt(area / ratio))
+        rows, columns = ERASED_SIZES[rule](height * width, rng)
         if rows < height and columns < width:
             top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
             return left, top, left + columns, top + rows
