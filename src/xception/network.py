@@ -146,11 +146,14 @@ def is_passing(error: BaseException) -> bool:
     """Tell whether the failure of a request may pass by itself: a server in trouble, or a connection that broke.
 
     The client libraries' errors share no base, so that they are known by their names and by the status they hold, or
-    that the error holds which they were made of.
+    that the error holds which they were made of. fsspec says of all requests to web servers that fail that there is no
+    such file.
     """
     status = _http_status(error) or _http_status(error.__cause__)
     if isinstance(status, int):
         return status == 429 or status in (500, 502, 503, 504)
+    if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        return is_passing(error.__cause__)
     names = {kind.__name__ for kind in type(error).__mro__}
     return bool(names & PASSING) or isinstance(error, TimeoutError | ConnectionError)
 

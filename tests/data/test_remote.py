@@ -10,7 +10,7 @@ from tests.data.web import WebServer
 from tests.support.children import in_child
 from xception import network
 from xception.data.folder import image_files
-from xception.data.remote import RemoteFiles, is_remote
+from xception.data.remote import RemoteFiles, Unreachable, is_remote
 from xception.data.sources import open_source
 from xception.errors import EnvironmentFault, InputError, UsageError
 from xception.inputs import Limit
@@ -134,9 +134,18 @@ def test_missing_credentials_are_named(s3: str, monkeypatch: pytest.MonkeyPatch,
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def test_a_refused_connection_is_named() -> None:
+@pytest.mark.parametrize("name", ["folder", "photos.zip", "list.csv"])
+def test_a_refused_connection_is_named(name: str) -> None:
     with pytest.raises(InputError, match=r"cannot read http://127\.0\.0\.1:9.*Connect.*check the address"):
-        open_source("http://127.0.0.1:9/folder")
+        open_source(f"http://127.0.0.1:9/{name}")
+
+
+def test_a_server_in_trouble_is_not_taken_for_a_file_that_does_not_exist(
+    web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "status", 503)
+    with pytest.raises(Unreachable, match="Service Unavailable"):
+        RemoteFiles(web.url).size("flat/val/ILSVRC2012_val_00000001.JPEG")
 
 
 @pytest.mark.parametrize(("status", "words"), [(403, "Forbidden"), (500, "Internal Server Error")])

@@ -178,6 +178,8 @@ def _asked(place: str, ask: Callable[[], T]) -> T:
     try:
         return patiently(ask)
     except FileNotFoundError as error:
+        if is_passing(error):
+            raise _failure(place, error.__cause__ or error) from error
         raise FileNotFoundError(f"{place} does not exist; check its spelling, and the bucket or server") from error
     except PermissionError as error:
         refusal = Unreachable if _refusal(error) in REFUSED_CREDENTIALS else PermissionError
@@ -185,11 +187,15 @@ def _asked(place: str, ask: Callable[[], T]) -> T:
     except XceptionError as error:  # a redirect that is not followed
         raise OSError(str(error)) from error
     except Exception as error:
-        hint = ERROR_HINTS.get(type(error).__name__, "check the address, the network and the credentials")
-        said = without_credentials(str(error)) or type(error).__name__
-        is_of_all = is_passing(error) or type(error).__name__ in ERROR_HINTS or _refusal(error) in REFUSED_CREDENTIALS
-        kind = Unreachable if is_of_all else OSError
-        raise kind(f"cannot read {place}: {said}; {hint}") from error
+        raise _failure(place, error) from error
+
+
+def _failure(place: str, error: BaseException) -> OSError:
+    hint = ERROR_HINTS.get(type(error).__name__, "check the address, the network and the credentials")
+    said = without_credentials(str(error)) or type(error).__name__
+    is_of_all = is_passing(error) or type(error).__name__ in ERROR_HINTS or _refusal(error) in REFUSED_CREDENTIALS
+    kind = Unreachable if is_of_all else OSError
+    return kind(f"cannot read {place}: {said}; {hint}")
 
 
 def _refusal(error: BaseException) -> str | None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -67,13 +67,13 @@ class FixedScaler(torch.amp.GradScaler):
         super().unscale_(optimizer)
         self._forget_overflow(optimizer)
 
-    def _check_inf_per_device(self, optimizer: Optimizer) -> dict[torch.device, torch.Tensor]:
+    def _check_inf_per_device(self, optimizer: Optimizer) -> dict[str, Any]:
         """Torch asks this for optimisers that unscale in their own kernel."""
         super()._check_inf_per_device(optimizer)
         return self._forget_overflow(optimizer)
 
-    def _forget_overflow(self, optimizer: Optimizer) -> dict[torch.device, torch.Tensor]:
-        found: dict[torch.device, torch.Tensor] = self._per_optimizer_states[id(optimizer)]["found_inf_per_device"]
+    def _forget_overflow(self, optimizer: Optimizer) -> dict[str, Any]:
+        found: dict[str, Any] = self._per_optimizer_states[id(optimizer)]["found_inf_per_device"]
         for overflow in found.values():
             overflow.zero_()
         return found
