@@ -165,6 +165,24 @@ def test_of_several_heads_with_hidden_layers_one_is_taken_and_the_others_are_dro
     assert (single.model.network.num_classes, single.model.network.hidden_features) == (2, None)
 
 
+@pytest.mark.parametrize(("first", "second"), [("fc1", "fc2"), ("dense", "fc")])
+def test_a_layer_that_may_be_hidden_is_not_dropped_without_a_word(first: str, second: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    body = {name: value for name, value in drawn("timm_xception").items() if not name.startswith("fc.")}
+    square = {f"{first}.weight": rng.normal(size=(256, 256)), f"{first}.bias": rng.normal(size=256)}
+    last = {f"{second}.weight": rng.normal(size=(3, 256)), f"{second}.bias": rng.normal(size=3)}
+    values = body | {name: value.astype(np.float32) for name, value in (square | last).items()}
+    file = write_safetensors(tmp_path / "file", values)
+    advice = f"{first}, which may be in front of {second}; .*to take {second} by itself, pass --leave-out '{first}"
+    with pytest.raises(InputError, match=advice):
+        convert_checkpoint(file, WeightsChoice(head=second))
+    made = convert_checkpoint(file, WeightsChoice(head=second, leave_out=(f"{first}*",)))
+    assert (made.model.network.num_classes, made.model.network.hidden_features) == (3, None)
+    if second == "fc2":
+        made = convert_checkpoint(file, WeightsChoice(head=second, hidden_activation="relu"))
+        assert made.model.network.hidden_features == 256
+
+
 def test_a_hidden_activation_of_a_plain_classifier_is_refused(tmp_path: Path) -> None:
     file = write_safetensors(tmp_path / "file", drawn("timm_xception"))
     with pytest.raises(UsageError, match="has one layer; leave --hidden-activation out"):

@@ -42,6 +42,8 @@ class Match:
         classifier: the linear layer that was taken as the classifier though its name is not the source's.
         other_classifiers: linear layers behind the features, any of which could be taken as the classifier.
         two_layer_heads: pairs of linear layers behind the features, of which the second could be the classifier.
+        may_be_in_front: layers that are passed over for the one that the user names, and have as many outputs as it has
+            inputs, so that they may be a hidden layer of it.
         hidden_layers: names of the layers in the classifier's place, if there are several.
         dropped: tensors that no logit depends on, with what they are.
         problem: the reason why the source's rules do not apply to the file, else "".
@@ -59,6 +61,7 @@ class Match:
     classifier: Classifier | None = None
     other_classifiers: tuple[Classifier, ...] = ()
     two_layer_heads: tuple[Classifier, ...] = ()
+    may_be_in_front: tuple[Classifier, ...] = ()
     hidden_layers: tuple[str, ...] = ()
     dropped: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
@@ -181,6 +184,7 @@ def match_variant(group: WeightGroup, source: str, variant: str) -> Match:
         classifier=taken,
         other_classifiers=() if group.head else (*((own,) if own and others else ()), *others),
         two_layer_heads=tuple(pairs),
+        may_be_in_front=_in_front(others, taken, spec, layers[2]) if group.head else (),
         hidden_layers=tuple(hidden_layers(prepared, names)),
         dropped={own_name.get(id(before[name]), name): what for name, what in dropped.items()},
     )
@@ -237,6 +241,14 @@ def _unused(values: Tensors, group: WeightGroup) -> dict[str, str]:
     }
     ids = {id(value) for name, value in group.tensors.items() if name in names}
     return {name: "not asked for" for name, value in values.items() if id(value) in ids}
+
+
+def _in_front(
+    layers: Iterable[Classifier], taken: Classifier | None, spec: Architecture, features: int
+) -> tuple[Classifier, ...]:
+    """The layers that may be in front of a single one, since they put out as many numbers as they take."""
+    is_single = taken is not None and spec.head.hidden_features is None
+    return tuple(layer for layer in layers if is_single and layer.num_classes == features)
 
 
 def _passed_over(layers: Iterable[Classifier | None], taken: Classifier) -> dict[str, str]:

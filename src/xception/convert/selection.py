@@ -7,9 +7,10 @@ from typing import Literal
 
 from xception.arch.variants import resolve
 from xception.convert.diagnosis import differences, why
+from xception.convert.heads import layer_name
 from xception.convert.match import Match, best_matches, is_same_quality, match_variants, twins
 from xception.convert.readers import Checkpoint
-from xception.convert.remedies import if_relu, remedy
+from xception.convert.remedies import if_relu, patterns_of, remedy
 from xception.convert.stated import NOTHING_STATED, StatedFacts
 from xception.convert.weight_groups import WeightGroup, choose_groups, weight_groups
 from xception.convert.weights_entry import WeightsEntry
@@ -76,7 +77,7 @@ def choose_match(checkpoint: Checkpoint, choice: WeightsChoice, stated: StatedFa
         stated: what the checkpoint states about its network.
 
     Raises:
-        InputError: none does.
+        InputError: none does, or a layer that is passed over may belong to the classifier.
         UsageError: several do, or there is nothing to leave out.
     """
     groups = _wanted_groups(checkpoint, choice, stated)
@@ -98,7 +99,27 @@ def choose_match(checkpoint: Checkpoint, choice: WeightsChoice, stated: StatedFa
         raise UsageError(
             f"{checkpoint.path} holds several full sets of weights; pass --group with one of {', '.join(names)}"
         )
+    _check_single(best[0], checkpoint)
     return best[0]
+
+
+def _check_single(match: Match, checkpoint: Checkpoint) -> None:
+    """Refuse to drop a layer that may be a hidden one of the classifier that the user names.
+
+    Raises:
+        InputError: there is one, and the user says nothing of it.
+    """
+    taken, hidden = match.classifier, match.may_be_in_front
+    if taken and hidden:
+        is_pair = any(pair.layer == taken.layer for pair in match.two_layer_heads)
+        both = f"{if_relu(taken.layer)}; " if is_pair else ""
+        layers = [layer.layer for layer in hidden]
+        own = [name for name in match.group.tensors if layer_name(name) in layers]
+        patterns = " ".join(f"'{pattern}'" for pattern in patterns_of(own, match.group.tensors))
+        raise InputError(
+            f"{checkpoint.path} states nothing of {' and '.join(layers)}, which may be in front of {taken.layer}; "
+            f"{both}to take {taken.layer} by itself, pass --leave-out {patterns}"
+        )
 
 
 def _wanted_groups(checkpoint: Checkpoint, choice: WeightsChoice, stated: StatedFacts) -> list[WeightGroup]:
