@@ -1,5 +1,6 @@
 """The command line as a whole: help, exit codes, and one sentence an error."""
 
+import errno
 import importlib
 import inspect
 import logging
@@ -216,6 +217,18 @@ app.run(["list"])
 """
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=HANG_S)
     assert done.stderr == "WARNING: a remark\n"
+
+
+def test_a_folder_that_is_gone_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gone() -> Path:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(Path, "cwd", gone)
+    assert complaint(capsys, 3, "info", "keras_xception").endswith(
+        "is gone (No such file or directory); change to another one"
+    )
 
 
 def test_a_closed_output_is_one_sentence() -> None:

@@ -7,6 +7,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from cyclopts import App, Group, Parameter
@@ -17,6 +18,7 @@ from xception.cli.origin import COMMAND
 from xception.cli.output import prepare_streams, say
 from xception.cli.progress import sign_of_life
 from xception.data import inventory
+from xception.errors import EnvironmentFault
 from xception.version import __version__
 
 
@@ -136,6 +138,7 @@ def run(arguments: list[str]) -> int:
         prepare_streams()
         COMMAND.set(tuple(tokens))
         _heed_pixel_limit()
+        _check_folder()
         with _remarks_shown(), _sign_of_life(tokens):
             build_app(tokens)(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()
@@ -206,6 +209,20 @@ def _heed_pixel_limit() -> None:
         from xception.data.decode import allow_pixels
 
         allow_pixels(megapixels)
+
+
+def _check_folder() -> None:
+    """Refuse to work in a folder that is gone, on which libraries end the process, or fail with other words.
+
+    Raises:
+        EnvironmentFault: it is gone, or may not be entered.
+    """
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise EnvironmentFault(
+            f"the folder that this command was started in is gone ({error.strerror}); change to another one"
+        ) from error
 
 
 def _discard_output() -> None:
