@@ -23,7 +23,7 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	@echo "Installing all packages into $(VENV), torch, OpenVINO and NNCF among them: this takes minutes."
+	@echo "Installing all packages into $(VENV), torch, OpenVINO and NNCF among them: this downloads about 840 MB, gigabytes more if torch comes with CUDA, and takes minutes."
 	$(BIN)/python -m pip install --quiet --progress-bar on --constraint constraints.txt --editable '.[dev]'
 	touch $(DEMO_STAMP) $@
 
@@ -33,7 +33,7 @@ demo: $(DEMO_STAMP)
 # What the demonstration uses; where everything is installed, it is there already.
 $(DEMO_STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	@echo "Installing what the demonstration uses into $(VENV), torch and OpenVINO among it: this takes minutes."
+	@echo "Installing what the demonstration uses into $(VENV), torch and OpenVINO among it: this downloads about 410 MB, gigabytes more if torch comes with CUDA, and takes minutes."
 	$(BIN)/python -m pip install --quiet --progress-bar on --constraint constraints.txt --editable '.[demo]'
 	touch $@
 
