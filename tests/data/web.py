@@ -56,7 +56,10 @@ class Handler(SimpleHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         self.server.requests.append(("HEAD", self.path, None))
-        super().do_HEAD()
+        if self.server.status:
+            self.send_error(self.server.status)
+        else:
+            super().do_HEAD()
 
     def log_message(self, *args: object) -> None:
         """Nothing: `requests` holds what happened."""

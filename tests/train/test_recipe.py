@@ -149,7 +149,7 @@ def test_an_unknown_recipe_is_refused_with_the_nearest() -> None:
 @pytest.mark.parametrize("content", [b"epochs = = 1", b"\xff\xfe", b"["])
 def test_a_file_that_is_not_toml_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "r.toml").write_bytes(content)
-    with pytest.raises(InputError, match=r"r\.toml is not TOML"):
+    with pytest.raises(InputError, match=r"r\.toml is (not TOML|no text, and so no recipe)"):
         load_recipe(str(tmp_path / "r.toml"))
 
 
