@@ -62,6 +62,8 @@ def main() -> None:
     if browser is None:
         sys.exit("no browser; expected Chromium on the path, or --browser with its name")
     PICTURES.mkdir(exist_ok=True)
+    if given.folder:
+        given.folder.mkdir(parents=True, exist_ok=True)
     with nullcontext(given.folder) if given.folder else TemporaryDirectory() as folder:
         take_pictures(browser, Path(folder))
     PAGE.write_text(gallery(), encoding="utf-8")
