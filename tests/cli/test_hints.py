@@ -115,8 +115,8 @@ def test_what_is_proposed_for_a_new_bundle_works(verb: str, folder: Path, capsys
     assert [command[0] for command in commands] == ["predict", "evaluate"]
     for command in commands:
         assert run(command) == 0, capsys.readouterr().err
-    (following,) = ways(capsys.readouterr().err)
-    assert following[0] == "benchmark"
+    after_predict, following = ways(capsys.readouterr().err)
+    assert (after_predict[0], following[0]) == ("predict", "benchmark")
     assert run(following) == 0, capsys.readouterr().err
 
 
