@@ -61,7 +61,8 @@ def test_normalisation_inside_is_that_of_the_preprocessing() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fixed_batch": 0}, "the fixed batch is 0 images; expected at least 1"),
+        ({"fixed_batch": 0}, "the fixed batch is 0 images; expected 1 to 1024"),
+        ({"fixed_batch": 100_000}, "the fixed batch is 100000 images; expected 1 to 1024"),
         ({"top_k": 7}, "the 7 best of 6 classes do not exist; expected 1 to 6"),
         ({"top_k": 0}, "the 0 best"),
         ({"input_name": "x", "output_name": "x"}, "the names 'x', 'x' of inputs and outputs are not distinct"),

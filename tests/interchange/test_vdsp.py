@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -51,6 +52,19 @@ def test_a_file_that_is_written_is_read_as_the_nearest_that_the_chip_can_do(
     found = vdsp.vdsp_preprocess(vdsp.read_params(tmp_path / "p.json"))
     image = picture(400, 300)
     assert np.array_equal(found(image), vdsp.expressible(preprocess)(image))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"color": "bgr"}, "the model takes bgr images of 299x299 px: prepare them before the chip"),
+        ({"resize": None, "crop": None}, "the model takes rgb images of any size"),
+        ({"resize": CropSquash(height_px=299, width_px=299), "crop": None}, "as the model's crop_squash does"),
+    ],
+)
+def test_images_that_the_chip_cannot_make_are_named_with_a_way(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        vdsp.expressible(msgspec.structs.replace(SQUASHED, **changes))
 
 
 def test_a_divisor_of_another_kind_goes_into_mean_and_deviation() -> None:

@@ -33,6 +33,22 @@ def test_rows_come_back_to_the_last_bit(form: str, tmp_path: Path) -> None:
     assert list(read_image_results(path)) == ROWS
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_the_mark_that_a_spreadsheet_puts_in_front_changes_no_row(form: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{form}"
+    with result_file(path) as file:
+        for row in ROWS:
+            file.add(row)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert list(read_image_results(path)) == ROWS
+
+
+def test_a_table_without_keys_is_refused_with_its_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("key;label\na.png;ant\n")
+    with pytest.raises(InputError, match="its first line names the columns 'key;label', and none is 'key'"):
+        list(read_image_results(tmp_path / "a.csv"))
+
+
 def test_pandas_reads_every_format(tmp_path: Path) -> None:
     for form, read in (
         ("parquet", pd.read_parquet),

@@ -28,6 +28,10 @@ PROBABILITIES, TOP_K, CLASS_MAPS = "head.probabilities", "head.top_k", "head.cla
 TOP_VALUES, TOP_INDICES = "top_values", "top_indices"
 
 
+MAX_FIXED_BATCH = 1024
+"""Images in every call of a graph with a fixed batch: the comparison with the weights needs memory for all at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Normalize:
     """8-bit images (N, H, W, C) to pixels (N, C, H, W): `value * NAME.factor + NAME.shift` per channel."""
@@ -191,8 +195,8 @@ def program(
 def _graph(architecture: Architecture, preprocess: Preprocess, options: GraphOptions, layout: Layout) -> Graph:
     classes = architecture.num_classes
     plain: Literal["logits", "embedding"] = "logits" if classes else "embedding"
-    if options.fixed_batch is not None and options.fixed_batch < 1:
-        raise UsageError(f"the fixed batch is {options.fixed_batch} images; expected at least 1")
+    if options.fixed_batch is not None and not 1 <= options.fixed_batch <= MAX_FIXED_BATCH:
+        raise UsageError(f"the fixed batch is {options.fixed_batch} images; expected 1 to {MAX_FIXED_BATCH}")
     if not classes and (options.probabilities or options.top_k is not None):
         raise UsageError("the model has no classes, whose probabilities or order could be given; export the embedding")
     if options.top_k is not None and not 1 <= options.top_k <= classes:

@@ -53,11 +53,18 @@ def expressible(preprocess: Preprocess) -> Preprocess:
         UsageError: the model takes no RGB images, or no fixed size, or cuts images before they are resized.
     """
     if preprocess.color != "rgb" or preprocess.output_px is None:
-        raise UsageError("VastAI's preprocessing makes RGB images of a fixed size; the model takes others")
+        size = "x".join(map(str, preprocess.output_px)) + " px" if preprocess.output_px else "any size"
+        raise UsageError(
+            f"VastAI's preprocessing makes RGB images of a fixed size; the model takes {preprocess.color} images of "
+            f"{size}: prepare them before the chip, with an export to onnx"
+        )
     height, width = preprocess.output_px
     resize = preprocess.resize
     if isinstance(resize, CropSquash):
-        raise UsageError("VastAI's preprocessing cannot cut an image before it resizes it; the model needs that")
+        raise UsageError(
+            "VastAI's preprocessing cannot cut an image before it resizes it, as the model's crop_squash does; prepare "
+            "images before the chip, with an export to onnx"
+        )
     if isinstance(resize, ShorterSide):
         resize = Squash(width_px=resize.px, height_px=resize.px)
     resize = resize or Squash(width_px=width, height_px=height)

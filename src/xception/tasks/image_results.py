@@ -1,5 +1,6 @@
 """Results image by image, as Parquet, JSON Lines or CSV: written in parts, put together, and read again."""
 
+import codecs
 import csv
 import gzip
 import io
@@ -280,7 +281,12 @@ def _read_parquet(stream: IO[bytes]) -> Iterator[ImageResult]:
 
 def _read_jsonl(stream: Iterable[bytes]) -> Iterator[ImageResult]:
     decoder = msgspec.json.Decoder(ImageResult)
-    yield from (decoder.decode(line) for line in stream if line.strip())
+    yield from (decoder.decode(line) for line in map(_without_mark, stream) if line.strip())
+
+
+def _without_mark(line: bytes) -> bytes:
+    """A line without the mark that some editors put at the beginning of a file."""
+    return line.removeprefix(codecs.BOM_UTF8)
 
 
 def _read_gzip(stream: IO[bytes]) -> Iterator[ImageResult]:
@@ -289,8 +295,12 @@ def _read_gzip(stream: IO[bytes]) -> Iterator[ImageResult]:
 
 
 def _read_csv(stream: IO[bytes]) -> Iterator[ImageResult]:
-    with io.TextIOWrapper(stream, "utf-8", newline="") as text:
-        for cells in csv.DictReader(text, strict=True):
+    with io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
+        rows = csv.DictReader(text, strict=True)
+        if rows.fieldnames and RESULT_COLUMNS[0] not in rows.fieldnames:
+            shown = ", ".join(map(repr, rows.fieldnames[:5]))
+            raise ValueError(f"its first line names the columns {shown}, and none is {RESULT_COLUMNS[0]!r}")
+        for cells in rows:
             row = {
                 name: parse_json(cell, list[object]) if name in LISTS else cell for name, cell in cells.items() if cell
             }
