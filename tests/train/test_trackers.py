@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.train.samples import stop_at
 from xception.errors import MissingExtra
 from xception.train.callbacks import Callback
 from xception.train.recipe import Recipe
@@ -24,9 +25,13 @@ class Recorded(ModuleType):
         self.points: list[tuple[str, float, int]] = []
         self.summary: dict[str, str] = {}
         self.is_finished = False
+        self.names: list[str] = []
+        """The runs that were begun."""
+        self.exceptions = SimpleNamespace(MlflowException=LookupError)
 
-    def init(self, *, config: dict[str, Any], **options: object) -> "Recorded":
+    def init(self, *, id: str | None, config: dict[str, Any], **options: object) -> "Recorded":  # noqa: A002 - wandb's
         self.settings, self.options = config, options
+        self.id = id or self._new_name()
         return self
 
     def log(self, values: dict[str, float], step: int) -> None:
@@ -47,7 +52,22 @@ class Recorded(ModuleType):
 
     def create_run(self, experiment: str, *, run_name: str) -> SimpleNamespace:
         self.options |= {"experiment": experiment, "name": run_name}
-        return SimpleNamespace(info=SimpleNamespace(run_id="r"))
+        return SimpleNamespace(info=SimpleNamespace(run_id=self._new_name()))
+
+    def get_run(self, name: str) -> str:
+        if name not in self.names:
+            raise self.exceptions.MlflowException
+        return name
+
+    def update_run(self, name: str, status: str) -> None:
+        self.options |= {"name": "run", "project": "xception", "status": status}
+
+    def get_metric_history(self, _: str, name: str) -> list[SimpleNamespace]:
+        return [SimpleNamespace(step=step) for known, _, step in self.points if known == name]
+
+    def _new_name(self) -> str:
+        self.names.append(f"r{len(self.names)}")
+        return self.names[-1]
 
     def log_param(self, _: str, name: str, value: object) -> None:
         self.settings[name] = value
@@ -83,6 +103,30 @@ def test_a_tracker_is_told_settings_steps_epochs_and_the_bundle_and_changes_noth
     assert package.summary == {"bundle": bundle.model.digest}
     assert package.is_finished
     assert "own_callbacks" not in bundle.model.lineage[-1].settings
+
+
+@pytest.mark.parametrize("name", TRACKERS)
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_resumed_run_goes_on_in_the_tracker_unless_that_lost_it(
+    name: str, is_lost: bool, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = Recorded(name)
+    monkeypatch.setitem(sys.modules, name, package)
+    monkeypatch.setattr("xception.train.trackers.STEPS_PER_POINT", 1)
+    with pytest.raises(KeyboardInterrupt):
+        train_network(recipe, out=tmp_path / "run", callbacks=[TRACKERS[name](), stop_at(5)])
+    first = package.names[-1]
+    if is_lost:
+        package.names[:] = ["another"]
+    train_network(recipe, out=tmp_path / "run", resume=True, callbacks=[TRACKERS[name]()])
+    if is_lost and name == "mlflow":
+        assert len(package.names) == 2
+        return
+    assert getattr(package, "id", first) == first
+    assert package.names == (["another"] if is_lost else [first])
+    if name == "mlflow":  # no point is there twice, although the saved state was two steps behind
+        assert [step for tag, _, step in package.points if tag == "step/loss"] == list(range(1, 10))
+        assert package.options["status"] == "RUNNING"
 
 
 def test_without_a_server_in_the_environment_nothing_is_sent(
