@@ -1,6 +1,8 @@
 import os
 import signal
+import socket
 from contextlib import closing
+from multiprocessing import resource_sharer
 
 import numpy as np
 import pytest
@@ -93,6 +95,21 @@ def test_a_worker_whose_run_is_gone_before_it_begins_ends() -> None:
         loader._belong_to_run(os.getpid(), 0)  # of its own parent it is none
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+
+def test_a_worker_whose_run_is_killed_while_it_takes_a_batch_ends_without_a_word(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    run, child = os.getpid(), os.fork()
+    if not child:
+        loader._belong_to_run(run, 0)
+        batch = resource_sharer.DupFd(0)
+        with socket.socket(socket.AF_UNIX) as run_that_ends:
+            run_that_ends.connect(vars(batch)["_id"][0])
+        resource_sharer.stop()  # returns after the connection above was looked at
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    assert capfd.readouterr().err == ""
 
 
 def _children() -> set[int]:

@@ -3,10 +3,12 @@
 import os
 import pickle
 import signal
+import sys
 import warnings
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
@@ -143,6 +145,17 @@ def _belong_to_run(run: int, _: int) -> None:
         os._exit(1)
     for number in SIGNALS_OF_THE_RUN:
         signal.signal(number, signal.SIG_IGN)
+    sys.excepthook = partial(_end_with_run, sys.excepthook)
+
+
+def _end_with_run(
+    tell: Callable[..., object], kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """End a worker whose connection to its run broke, rather than `tell` it: the thread that hands over batches calls
+    this, and only a run that was killed leaves it in the middle of one."""
+    if isinstance(error, ConnectionError | EOFError):
+        os._exit(1)
+    tell(kind, error, trace)
 
 
 @contextmanager
