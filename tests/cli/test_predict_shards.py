@@ -75,6 +75,9 @@ def test_shards_that_were_changed_in_a_storage_are_named_and_done_again(
         (rows, whole[rows][:-1] + b"x", "its SHA-256 is another one"),
         (report, None, "1 of the 6 shards"),
         (report, whole[report][:-9], "1 of the 6 shards"),
+        (report, with_field(whole[report], seen=-1, failed=5), "1 of the 6 shards"),
+        (report, with_field(whole[report], file="../shard-00000002.parquet"), "1 of the 6 shards"),
+        (report, with_field(whole[report], fingerprint="z"), "1 of the 6 shards"),
     ):
         change(name, content)
         assert run(["predict", "--out", out, "--finish"]) == 3
@@ -82,6 +85,31 @@ def test_shards_that_were_changed_in_a_storage_are_named_and_done_again(
         change(report, None)
         assert run([*command, out]) == 0
         assert {name: store.read(name) for name in store.names()} == whole
+
+
+def with_field(document: bytes, **fields: object) -> bytes:
+    return json.dumps(json.loads(document) | fields).encode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"images": 10**12}, f"{10**12 // 4} of the {10**12 // 4} shards in "),
+        ({"images": -4}, "plan.json is none that this version wrote: Expected `int` >= 0"),
+        ({"images_per_shard": 0}, "plan.json is none that this version wrote: Expected `int` >= 1"),
+        ({"versions": {"xception": "99.0"}}, "was begun by version 99.0"),
+    ],
+)
+def test_a_plan_that_was_changed_is_not_finished(
+    fields: dict[str, object], said: str, command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, plan = tmp_path / "out", tmp_path / "out" / "plan.json"
+    assert run([*command, str(out), "--shard", "1/6"]) == 0
+    plan.write_bytes(with_field(plan.read_bytes(), **fields))
+    before = content(out)
+    assert run(["predict", "--out", str(out), "--finish"]) == 3
+    assert said in capsys.readouterr().err
+    assert content(out) == before
 
 
 @pytest.mark.parametrize(
@@ -92,6 +120,12 @@ def test_shards_that_were_changed_in_a_storage_are_named_and_done_again(
         (["out", "--shard", "3/2"], "expected I/N"),
         (["out", "--shard", "0/0"], "expected I/N"),
         (["out", "--shard", "half"], "expected I/N"),
+        (["out", "--shard=-1/4"], "expected I/N"),
+        (["out", "--shard", f"1/{'9' * 5000}"], "expected I/N"),
+        (
+            ["s3://key:hunter2@bucket/out"],
+            "cannot write to s3://***@bucket/out: a URL of S3 has no place for credentials",
+        ),
         (["out", "--finish", "--workers", "2"], "--finish computes nothing"),
         (["out", "--stall-after", "0"], "expected seconds"),
         (["out", "--workers", "0"], "--workers is 0"),

@@ -30,6 +30,14 @@ def test_objects_are_read_as_they_were_put(store: LocalStore) -> None:
         store.read("a")
 
 
+def test_a_place_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    for name in ("file", "link"):
+        with pytest.raises(EnvironmentFault, match=f"{name} is there already and no folder; choose another place"):
+            LocalStore(tmp_path / name).create("plan", b"")
+
+
 @pytest.mark.parametrize("has_links", [True, False])
 def test_only_the_first_of_all_writers_creates(
     has_links: bool, store: LocalStore, monkeypatch: pytest.MonkeyPatch

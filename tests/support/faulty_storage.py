@@ -11,9 +11,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import Literal
 
-Fault = Literal["500", "503", "reset while sending", "reset before the answer", "reset in the answer"]
+Fault = Literal["429", "500", "503", "reset while sending", "reset before the answer", "reset in the answer"]
 
-FAULTS: tuple[Fault, ...] = ("500", "503", "reset while sending", "reset before the answer", "reset in the answer")
+FAULTS: tuple[Fault, ...] = (
+    *("429", "500", "503"),
+    *("reset while sending", "reset before the answer", "reset in the answer"),
+)
+
+CODES = {"429": "TooManyRequests", "500": "InternalError", "503": "ServiceUnavailable"}
+"""Statuses that some faults answer with, and what an S3 server calls them."""
 
 MAX_IN_A_ROW = 2
 """Faults that one request meets at most, however often it is made again: fewer than a client is patient."""
@@ -91,8 +97,8 @@ class Door(BaseHTTPRequestHandler):
             self._reset()
             return
         body = self.rfile.read(int(length)) if length else self._chunks()
-        if fault in ("500", "503"):
-            self._refuse(int(fault))
+        if fault in CODES:
+            self._refuse(fault)
             return
         status, headers, content = self._passed_on(self.command, body)
         if self.command == "PUT" and status == 200:
@@ -135,10 +141,9 @@ class Door(BaseHTTPRequestHandler):
         connection.close()
         return answer.status, {"Content-Length": "0"} | dict(answer.getheaders()), content
 
-    def _refuse(self, status: int) -> None:
-        code = "InternalError" if status == 500 else "ServiceUnavailable"
-        content = f"<Error><Code>{code}</Code><Message>a fault was planted</Message></Error>".encode()
-        self.send_response_only(status)
+    def _refuse(self, status: str) -> None:
+        content = f"<Error><Code>{CODES[status]}</Code><Message>a fault was planted</Message></Error>".encode()
+        self.send_response_only(int(status))
         self.send_header("Content-Type", "application/xml")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

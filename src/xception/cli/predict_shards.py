@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 ENDING = re.compile(r"\.[A-Za-z]\w{0,7}$")
 """The ending of a file's name, which a folder's has not."""
 
-SHARE = re.compile(r"(\d+)/(\d+)")
+SHARE = re.compile(r"(\d{1,9})/(\d{1,9})", re.ASCII)
 
 ShardTable = Literal["parquet", "jsonl.gz"]
 

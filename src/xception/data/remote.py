@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, TypeVar
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from xception.data.files import buffered, require_length
 from xception.data.s3_reads import S3Reads
@@ -64,6 +64,11 @@ def filesystem(url: str, verb: str) -> tuple[Any, str]:
         raise UsageError(
             f"cannot {verb} {shown}: it is no URL of a kind that is known here ({', '.join(PROTOCOLS)}); "
             "expected a URL such as s3://bucket/folder"
+        )
+    if protocol in S3 and "@" in urlsplit(url).netloc:
+        raise UsageError(
+            f"cannot {verb} {shown}: a URL of S3 has no place for credentials; set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY"
         )
     if protocol != "file":
         refuse_offline(url)

@@ -82,7 +82,7 @@ class LocalStore:
         place = self.root / name
         partial = self.root / f".{name}.{secrets.token_hex(4)}{PARTIAL}"
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            self._make_root()
             with partial.open("xb", buffering=0) as file:
                 has_lock(file)
                 fill_file(file, content, sync=bool(content))
@@ -95,6 +95,12 @@ class LocalStore:
             with suppress(OSError):  # renamed already, or never made
                 partial.unlink()
         return has_taken
+
+    def _make_root(self) -> None:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise EnvironmentFault(f"{self.root} is there already and no folder; choose another place") from error
 
     def read(self, name: str) -> bytes:
         return read_bytes(self.root / name, RESULTS_LIMIT)

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -27,6 +27,7 @@ from xception.tasks.plan import (
     make_plan,
     read_report,
     report_name,
+    reported_shard,
     require_version,
     settle_plan,
 )
@@ -79,13 +80,20 @@ def predict_shards(
         on_report(report, watch)
 
 
-def missing_shards(store: Store, plan: BatchPlan, shards: Sequence[int] | None = None) -> list[int]:
+def missing_shards(store: Store, plan: BatchPlan, shards: range | None = None) -> list[int]:
     """The numbers of the shards that are not done; of some of them only, if these are named."""
-    asked, there = plan.shards if shards is None else shards, set(store.names())
-    reported = [shard for shard in asked if report_name(shard) in there]
-    reports = overlap(reported, partial(read_report, store, plan), workers=READS_AT_ONCE)
-    done = {shard for shard, report in zip(reported, reports, strict=True) if report is not None}
+    asked = plan.shards if shards is None else shards
+    done = _done_shards(store, plan, asked)
     return [shard for shard in asked if shard not in done]
+
+
+def _done_shards(store: Store, plan: BatchPlan, asked: range) -> set[int]:
+    """The shards that have a report, which is looked for among the objects: a plan from elsewhere may state any number
+    of shards."""
+    numbers = map(reported_shard, store.names())
+    reported = [shard for shard in numbers if shard is not None and shard in asked]
+    reports = overlap(reported, partial(read_report, store, plan), workers=READS_AT_ONCE)
+    return {shard for shard, report in zip(reported, reports, strict=True) if report is not None}
 
 
 def finish(store: Store, plan: BatchPlan) -> BatchManifest:
@@ -96,10 +104,12 @@ def finish(store: Store, plan: BatchPlan) -> BatchManifest:
         EnvironmentFault: the store cannot be used.
     """
     require_version(store, plan)
-    if missing := missing_shards(store, plan):
+    done = _done_shards(store, plan, plan.shards)
+    first_missing = next((shard for shard in plan.shards if shard not in done), None)
+    if first_missing is not None:
         raise InputError(
-            f"{len(missing)} of the {len(plan.shards)} shards in {store.place} are not done, the first of them "
-            f"{report_name(missing[0])}; run the same without --finish, which does what is missing"
+            f"{len(plan.shards) - len(done)} of the {len(plan.shards)} shards in {store.place} are not done, the first "
+            f"of them {report_name(first_missing)}; run the same without --finish, which does what is missing"
         )
     reports = tuple(overlap(plan.shards, partial(_checked, store, plan), workers=READS_AT_ONCE))
     seen, failed = sum(report.seen for report in reports), sum(report.failed for report in reports)

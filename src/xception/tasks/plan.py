@@ -1,9 +1,10 @@
 """The documents of predictions in shards: the plan, a report for each shard, and the manifest of them all."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from itertools import islice
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -32,6 +33,13 @@ WRITERS: dict[TableFormat, tuple[str, ...]] = {"parquet": ("pyarrow",)}
 
 T = TypeVar("T")
 
+Images = Annotated[int, msgspec.Meta(ge=0)]
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+Hexadecimal = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]+$")]
+RowsName = Annotated[str, msgspec.Meta(pattern=r"^shard-[0-9]{8,}\.[a-z.]+$")]
+
+REPORT_NAME = re.compile(r"shard-(\d{8,})\.json", re.ASCII)
+
 
 class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The work of a run, and everything that its result depends on: processes with the same plan may share it.
@@ -49,9 +57,9 @@ class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Treatment of JPEG files whose data are broken."""
     listing: str
     """SHA-256 of the name, the class and, where the listing knows it, the size of every image, in their order."""
-    images: int
-    images_per_shard: int
-    top: int
+    images: Images
+    images_per_shard: AtLeastOne
+    top: AtLeastOne
     threshold: float | None = None
     """Probability from which on all classes of an image are named, in place of the likeliest ones."""
     logits: bool
@@ -82,12 +90,12 @@ class ShardReport(msgspec.Struct, frozen=True, kw_only=True):
 
     plan: str
     """Digest of the plan."""
-    file: str
-    seen: int
-    failed: int
+    file: RowsName
+    seen: Images
+    failed: Images
     bytes: int
-    sha256: str
-    fingerprint: str
+    sha256: Hexadecimal
+    fingerprint: Hexadecimal
     """Fingerprint of the images' content and classes; those of all shards add up to that of the data set."""
 
 
@@ -107,6 +115,12 @@ class BatchManifest(msgspec.Struct, frozen=True, kw_only=True):
 def report_name(shard: int) -> str:
     """Name of a shard's report."""
     return f"shard-{shard:08d}.json"
+
+
+def reported_shard(name: str) -> int | None:
+    """The number of the shard whose report an object is by its name; None if it is none."""
+    found = REPORT_NAME.fullmatch(name)
+    return int(found[1]) if found else None
 
 
 def make_plan(
