@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 from collections.abc import Iterator
 from threading import Thread
 from typing import ClassVar
@@ -10,7 +11,7 @@ import pytest
 
 from tests.conftest import S3Server
 from tests.support.faulty_storage import FAULTS, Fault, FaultyStorage
-from xception.data import remote
+from xception.data import remote, remote_store
 from xception.data.images import open_images
 from xception.data.remote_store import RemoteStore, open_store
 from xception.data.source import insisting
@@ -87,7 +88,7 @@ def test_one_of_many_threads_creates(store: RemoteStore) -> None:
 def test_a_storage_without_conditions_is_looked_at_first(store: RemoteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     put = store._fs.pipe_file
 
-    def refuse(path: str, content: bytes, mode: str = "overwrite") -> None:
+    def refuse(path: str, content: bytes, mode: str = "overwrite", **_: float) -> None:
         if mode == "create":
             raise OSError(errno.ENOSYS, "A header you provided implies functionality that is not implemented")
         put(path, content)
@@ -153,6 +154,19 @@ def test_an_unreachable_storage_is_named(bucket: str, monkeypatch: pytest.Monkey
     _forget_clients()
     with pytest.raises(EnvironmentFault, match=r"cannot write s3://results/a/b: .*127\.0\.0\.1:9.*; check the address"):
         RemoteStore("s3://results/a").put("b", b"")
+    _forget_clients()
+
+
+def test_a_storage_that_takes_objects_without_a_word_is_named(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_store, "READ_TIMEOUT_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        _forget_clients()
+        for write in (RemoteStore("s3://results/a").put, RemoteStore("s3://results/a").create):
+            with pytest.raises(
+                EnvironmentFault, match=r"cannot write s3://results/a/b: the server did not take 4 bytes"
+            ):
+                write("b", b"rows")
     _forget_clients()
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from xception.data.remote import ERROR_HINTS, filesystem, is_remote
 from xception.data.store import LocalStore, Store
 from xception.errors import EnvironmentFault
-from xception.network import TRANSFER_PAUSES_S, patiently
+from xception.network import MIN_BYTES_PER_S, READ_TIMEOUT_S, TRANSFER_PAUSES_S, patiently
 from xception.screen import without_credentials
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class RemoteStore:
             nonlocal attempts
             attempts += 1
             try:
-                self._fs.pipe_file(f"{self._root}/{name}", content, mode="create")
+                self._send(name, content, mode="create")
             except FileExistsError:
                 # An answer that was lost leaves it open who wrote the object; the same bytes say that it may be ours.
                 return attempts > 1 and bool(self._fs.cat_file(f"{self._root}/{name}") == content)
@@ -66,11 +66,20 @@ class RemoteStore:
         self._fs.invalidate_cache()
         if self._fs.exists(f"{self._root}/{name}"):
             return False
-        self._fs.pipe_file(f"{self._root}/{name}", content)
+        self._send(name, content)
         return True
 
     def put(self, name: str, content: bytes) -> None:
-        self._asked("write", name, lambda: self._fs.pipe_file(f"{self._root}/{name}", content))
+        self._asked("write", name, lambda: self._send(name, content))
+
+    def _send(self, name: str, content: bytes, **options: str) -> None:
+        """Send an object once, in a time: the clients wait for ever for a server that takes it without a word."""
+        limit_s = READ_TIMEOUT_S + len(content) / MIN_BYTES_PER_S
+        bounds = {"timeout": limit_s} if self._fs.async_impl else {}
+        try:
+            self._fs.pipe_file(f"{self._root}/{name}", content, **options, **bounds)
+        except TimeoutError as error:
+            raise TimeoutError(f"the server did not take {len(content):,} bytes in {limit_s:.0f} s") from error
 
     def read(self, name: str) -> bytes:
         return bytes(self._asked("read", name, lambda: self._fs.cat_file(f"{self._root}/{name}")))
