@@ -122,6 +122,25 @@ def test_json_that_does_not_name_every_class_from_0_on_is_refused(content: str, 
         read_labels(tmp_path / "labels.json")
 
 
+@pytest.mark.parametrize("text", ["ant\n\nbee\n", "\nant\n", "0 ant\n \n1 bee"])
+def test_an_empty_line_is_no_class(text: str, tmp_path: Path) -> None:
+    (tmp_path / "labels").write_text(text)
+    with pytest.raises(InputError, match=r"line [12] of the label file .* is empty; expected one class on every line"):
+        read_labels(tmp_path / "labels")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_class_map_is_read_as_programs_of_windows_write_it(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "map.json").write_bytes('{"ant": "Ameise"}'.encode(encoding))
+    assert read_class_map(tmp_path / "map.json") == {"ant": "Ameise"}
+
+
+def test_a_folder_in_place_of_a_file_is_said_in_words(tmp_path: Path) -> None:
+    for read in (read_labels, read_class_map):
+        with pytest.raises(InputError, match=r": it is a folder; expected"):
+            read(tmp_path)
+
+
 @pytest.mark.parametrize("names", [("0", "1"), ("1 ant", "2 bee"), ("0 ant", "7 bee"), ("{ant}", "bee")])
 def test_numbers_that_do_not_count_the_lines_belong_to_the_names(names: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "labels").write_text("\n".join(names))

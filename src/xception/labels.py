@@ -125,14 +125,14 @@ def read_labels(path: Path) -> Labels:
     in one of the forms of `named_classes`.
 
     Raises:
-        InputError: the file is missing, empty, not UTF-8, or JSON of another form.
+        InputError: the file is missing, empty, has an empty line, is not UTF-8, or JSON of another form.
     """
     try:
         text = _filled(inputs.decode_text(inputs.read_bytes(path, inputs.LABELS_LIMIT)), path)
     except (OSError, UnicodeDecodeError) as error:
         raise _no_labels(path, error) from error
     if text.lstrip()[:1] not in ("{", "["):
-        return _without_numbers(parse_labels(text))
+        return _without_numbers(_on_every_line(parse_labels(text), path))
     try:
         named = named_classes(inputs.parse_json(text, dict[str, object] | list[object]))
     except msgspec.DecodeError:
@@ -187,6 +187,18 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 
+def _on_every_line(labels: Labels, path: Path) -> Labels:
+    """Labels of which none is empty, which would move those behind it.
+
+    Raises:
+        InputError: a line is empty.
+    """
+    empty = [place for place, name in enumerate(labels.names, 1) if not name.strip()]
+    if empty:
+        raise InputError(f"line {empty[0]} of the label file {path} is empty; expected one class on every line")
+    return labels
+
+
 def _without_numbers(labels: Labels) -> Labels:
     """The labels without the numbers in front of them, if those of all lines count them from 0."""
     lines = labels.names if not labels.ids else map(" ".join, zip(labels.ids, labels.names, strict=True))
@@ -202,7 +214,11 @@ def _filled(text: str, place: Path) -> str:
 
 
 def _no_labels(path: Path, error: Exception) -> InputError:
-    return InputError(f"cannot read the label file {path}: {error}; expected UTF-8 text, one class per line")
+    return InputError(f"cannot read the label file {path}: {_reason(error)}; expected UTF-8 text, one class per line")
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def class_map_of(place: str | None, classes: Sequence[str]) -> dict[str, str]:
@@ -229,10 +245,10 @@ def read_class_map(path: Path) -> dict[str, str]:
         InputError: the file cannot be read or is of another form.
     """
     try:
-        return inputs.parse_json(inputs.read_bytes(path, inputs.DOCUMENT_LIMIT), dict[str, str])
-    except (OSError, msgspec.DecodeError) as error:
+        return inputs.parse_json(inputs.decode_text(inputs.read_bytes(path, inputs.DOCUMENT_LIMIT)), dict[str, str])
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise InputError(
-            f'cannot read the class map {path}: {error}; expected JSON, {{"data class": "model class", ...}}'
+            f'cannot read the class map {path}: {_reason(error)}; expected JSON, {{"data class": "model class", ...}}'
         ) from error
 
 

@@ -1,3 +1,4 @@
+from importlib.resources import files
 from pathlib import Path
 
 import msgspec
@@ -113,6 +114,8 @@ def test_later_changes_win(path: str) -> None:
         ("model=mini_xception", r"model is 'mini_xception'; expected `object`, got `str`"),
         ("preprocess.mean=[0.5,0.5]", r"2 means and 1 deviations"),
         ("optim.lr", r"has no value; expected key=value"),
+        ("=", r"has no name; expected key=value"),
+        ("optim.=1", r"has no name; expected key=value"),
         ("epochs.lr=1", r"'epochs' is a value, not a group of settings"),
     ],
 )
@@ -146,11 +149,18 @@ def test_an_unknown_recipe_is_refused_with_the_nearest() -> None:
         load_recipe("digit")
 
 
-@pytest.mark.parametrize("content", [b"epochs = = 1", b"\xff\xfe", b"["])
+@pytest.mark.parametrize("content", [b"epochs = = 1", b"\xff\xfe\x00", b"["])
 def test_a_file_that_is_not_toml_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "r.toml").write_bytes(content)
     with pytest.raises(InputError, match=r"r\.toml is (not TOML|no text, and so no recipe)"):
         load_recipe(str(tmp_path / "r.toml"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_recipe_is_read_as_programs_of_windows_write_it(tmp_path: Path, encoding: str) -> None:
+    shipped = files("xception").joinpath("recipes/digits.toml").read_text(encoding="utf-8")
+    (tmp_path / "r.toml").write_bytes(shipped.replace("\n", "\r\n").encode(encoding))
+    assert load_recipe(str(tmp_path / "r.toml")) == load_recipe("digits")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def _read(name: str) -> dict[str, Any]:
             raise InputError(f"{name} does not exist; {inputs.expected_for(name)} {wanted}")
         raise UnknownName("recipe", name, shipped())
     try:
-        return tomllib.loads(inputs.read_utf8(path, inputs.DOCUMENT_LIMIT))
+        return tomllib.loads(inputs.decode_text(inputs.read_bytes(path, inputs.DOCUMENT_LIMIT)))
     except OSError as error:
         raise InputError(f"cannot read the recipe {path}: {error.strerror}; expected a TOML file") from error
     except UnicodeDecodeError as error:
@@ -232,8 +232,9 @@ def _read(name: str) -> dict[str, Any]:
 
 def _apply(document: dict[str, Any], change: str) -> None:
     key, separator, text = change.partition("=")
-    if not separator:
-        raise UsageError(f"--set {change!r} has no value; expected key=value, such as optim.lr=0.1")
+    if not separator or not all(map(str.strip, key.split("."))):
+        missing = "name" if separator else "value"
+        raise UsageError(f"--set {change!r} has no {missing}; expected key=value, such as optim.lr=0.1")
     *parents, leaf = key.strip().split(".")
     for parent in parents:
         document = document.setdefault(parent, {})
