@@ -70,7 +70,7 @@ who reaches the pods.
 For several bundles, put a folder of them at the storage URI, and leave `{{{{.Name}}}}=` out of the arguments in
 `runtime.yaml` and `--digest` out of those in `service.yaml`; each model then has the name of its folder.
 
-## What was run, and what was not
+## Tested configurations
 
 - Run: the bundle was verified, loaded as the server loads it, and answered images; its memory was measured.
 - Not run: a container, or a cluster.

@@ -19,7 +19,7 @@ python3 verify.py
 
 needs Python 3.7 and NumPy. `pack.json` holds the hash of every file.
 
-## What was run, and what was not
+## Tested configurations
 
 {agreement}
 - Run: {run}
