@@ -76,6 +76,7 @@ def test_figures_that_are_none_are_refused(whole: Path, tmp_path: Path) -> None:
 def test_the_page_holds_curves_rows_settings_and_surroundings(weights_bundle: Bundle, manifest: RunManifest) -> None:
     html = render_training(weights_bundle, [EPOCH, JUDGED], manifest)
     assert html.count("<svg") == 1
+    assert "<td>[0.75,1.3333333333333333]</td>" in html  # augment.crop_ratio
     for text in ("optim.lr", "validation top1", "0.3333", "2.13.0", "9.0 ms/step", "99.5 images/s"):
         assert text in html
     assert "&lt;cpu&gt;" in html
@@ -102,12 +103,21 @@ def test_the_page_goes_without_pictures_where_the_data_are_gone(whole: Path, rec
     copy = tmp_path / "run"
     shutil.copytree(whole, copy)
     manifest = msgspec.json.decode((copy / RUN_FILE).read_bytes())
-    manifest["recipe"]["data"]["source"] = str(tmp_path / "gone")
+    manifest["data"]["source"] = str(tmp_path / "gone")
     (copy / RUN_FILE).write_bytes(msgspec.json.encode(manifest))
     write_page(open_storage(copy), open_bundle(copy))
     html = (copy / "report.html").read_text()
     assert "<img" not in html
     assert "The picture cannot be read any more" in html
+
+
+def test_a_resumed_run_shows_pictures_from_the_new_place_of_its_data(recipe: Recipe, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(recipe.data.source, tmp_path / "a"))
+    train_network(recipe, str(root), out=tmp_path / "run")
+    root.rename(tmp_path / "b")
+    bundle = train_network(recipe, str(tmp_path / "b"), out=tmp_path / "run", resume=True)
+    write_page(open_storage(tmp_path / "run"), bundle)
+    assert "The first images, as the network sees them" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_the_search_for_a_rate_has_its_curve(weights_bundle: Bundle, manifest: RunManifest) -> None:

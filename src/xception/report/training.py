@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
 from PIL import Image
 
 from xception.bundle import Bundle, Score
@@ -81,7 +82,7 @@ def render_training(
         rates=rate_search_curve(search) if search else "",
         history=history,
         columns=Epoch.__struct_fields__,
-        settings=settings_of(manifest.recipe),
+        settings={name: _spelled(value) for name, value in settings_of(manifest.recipe).items()},
         environment=manifest.environment,
         first=pictures.first,
         pictures=pictures.mistakes,
@@ -122,13 +123,21 @@ def _conclusion(bundle: Bundle, history: Sequence[Epoch], validation: Evaluation
         yield "No epoch was recorded."
 
 
+def _spelled(value: object) -> str | None:
+    """A setting as recipes spell it; None if it is not set."""
+    return value if value is None or isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
 def _pictures(manifest: "RunManifest", validation: Evaluation | None) -> Pictures:
     from xception.train.first_batch import first_images
     from xception.train.training_data import open_training_data
 
-    preprocess = manifest.recipe.preprocess
+    preprocess, places = manifest.recipe.preprocess, manifest.data
+    if places.source is None:
+        return Pictures()
+    data = msgspec.structs.replace(manifest.recipe.data, source=places.source, validation=places.validation)
     try:
-        training, held_out = open_training_data(manifest.recipe.data)
+        training, held_out = open_training_data(data)
         first = [(image, as_seen(image.pixels, preprocess)) for image in first_images(manifest.recipe, training)]
     except InputError:
         return Pictures()
