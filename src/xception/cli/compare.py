@@ -148,7 +148,7 @@ def _print(result: Comparison) -> None:
     )
     for flip in result.worst_flips[:SHOWN_FLIPS]:
         say(
-            f"{flip.path} ({flip.label}): {flip.first} {flip.first_probability:.1%} -> "
+            f"changed: {flip.path}, of class {flip.label}: {flip.first} {flip.first_probability:.1%} -> "
             f"{flip.second} {flip.second_probability:.1%}"
         )
     for failure in result.failures:
