@@ -36,7 +36,7 @@ def test_another_ending_would_be_noticed(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(kill_training, "survive", ended_elsewhere)
     settings = kill_training.recipe(tmp_path)
     with pytest.raises(SystemExit, match="1"):
-        kill_training.besiege("kill", settings, tmp_path, argparse.Namespace(runs=1, seed=0), 1.0)
+        kill_training.besiege("kill", settings, tmp_path, argparse.Namespace(runs=1, first=0, seed=0), 1.0)
 
 
 def write(out: Path, content: bytes) -> None:

@@ -216,7 +216,7 @@ def test_a_folder_of_photos_is_trained_on_with_the_reasons_said(
     photos = write_folder(tmp_path / "cats", 10, ("tabby", "tiger"))
     result = xception("train", photos, "--set=epochs=1", "--set=model.width=0.25")
     assert result.returncode == 0, result.stderr
-    for said in ("recipe photos: ", "60 epochs of 1 steps with 16 images", "only 2 images of tabby, tiger"):
+    for said in ("recipe photos: ", "60 epochs of 1 steps with 16 images", "only 2 images each of tabby, tiger"):
         assert said in result.stderr
     assert "next: xception evaluate runs/cats/bundle " in result.stderr
     assert (tmp_path / "runs" / "cats" / "bundle" / "model.json").exists()
