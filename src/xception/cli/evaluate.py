@@ -1,7 +1,7 @@
 """`xception evaluate`"""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,7 +183,7 @@ def evaluate(
     gates.check_kind(source.name, are_sets=is_multi_label(source))
     with _observer(output, scoring) as observe:
         result = _evaluated(opened, source, engine, scoring, strict_images=strict_images, observe=observe)
-    _give(result, output, source, next_step=command("benchmark", model, data))
+    _give(result, output, source, (command("predict", model, "photo.jpg"), command("benchmark", model, data)))
     _judge(result, max_failed, gates)
 
 
@@ -225,7 +225,7 @@ def _judge(result: Evaluation, max_failed: int | None, gates: EvaluationGates) -
     gates.judge(result)
 
 
-def _give(result: Evaluation, output: EvaluationOutput, source: Source, next_step: str = "") -> None:
+def _give(result: Evaluation, output: EvaluationOutput, source: Source, following: Sequence[str] = ()) -> None:
     """Give the figures in the forms that were asked for."""
     if output.html:
         _write(output.html, result, source)
@@ -235,7 +235,7 @@ def _give(result: Evaluation, output: EvaluationOutput, source: Source, next_ste
     elif output.csv:
         _print_csv(result)
     else:
-        _print(result, next_step)
+        _print(result, following)
 
 
 def _write_vendor_files(output: EvaluationOutput, result: Evaluation) -> None:
@@ -320,7 +320,7 @@ def _write(html: Path, result: Evaluation, source: Source) -> None:
     write_file(html, render_evaluation(result, pictures).encode())
 
 
-def _print(result: Evaluation, next_step: str) -> None:
+def _print(result: Evaluation, following: Sequence[str]) -> None:
     print_facts(
         {
             "images": f"{result.total} = {result.seen} seen + {result.failed} failed",
@@ -335,8 +335,7 @@ def _print(result: Evaluation, next_step: str) -> None:
         say(f"failed: {failure.path}: {failure.reason}")
     for image in result.damaged or ():
         say(f"damaged: {image.path}: {image.reason}")
-    if next_step:
-        propose(next_step)
+    propose(*following)
 
 
 def _of_one_class(result: Evaluation) -> dict[str, str]:
