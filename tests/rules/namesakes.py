@@ -23,7 +23,6 @@ TESTED_ELSEWHERE = {
     "data/classes.py": "data/test_list_file.py",
     "data/ground_truth.py": "data/test_flat_folder.py",
     "data/splits.py": "data/test_folder.py",
-    "data/tars.py": "data/test_shards.py",
     "convert/naming/gluon.py": "convert/test_naming_schemes.py",
     "convert/naming/mindspore.py": "convert/test_naming_schemes.py",
     "convert/naming/paddle.py": "convert/test_naming_schemes.py",

@@ -5,6 +5,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from hashlib import sha256
 from itertools import chain, groupby, product
 from math import prod
@@ -270,13 +271,23 @@ def _members(files: Files, shard: str, place: str, others: list[str]) -> Iterato
     """Each file with its key: its name up to the first dot. Hidden files and files without a suffix are left out."""
     with files.open(shard) as file:
         for entry in entries(file, place):
-            path = PurePosixPath(entry.name)
-            stem, dot, suffix = path.name.partition(".")
+            folder, slash, name = entry.name.rpartition("/")
+            stem, dot, suffix = name.partition(".")
             if stem and dot:
                 suffix = f".{suffix.lower()}"
-                yield str(path.with_name(stem)), Member(suffix, entry.start, entry.length, _stated(entry, suffix))
+                yield (
+                    f"{_prefix(folder + slash)}{stem}",
+                    Member(suffix, entry.start, entry.length, _stated(entry, suffix)),
+                )
             else:
                 others.append(entry.name)
+
+
+@lru_cache
+def _prefix(folder: str) -> str:
+    """The folder in front of a name, spelt in one way."""
+    path = PurePosixPath(folder)
+    return str(path.joinpath("-"))[:-1]
 
 
 def _stated(entry: TarEntry, suffix: str) -> Stated | None:

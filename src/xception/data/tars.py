@@ -4,11 +4,17 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import IO, cast
+from typing import IO, Self, cast
 
 from xception.data.files import require_length
 from xception.errors import InputError
 from xception.inputs import IMAGE_LIMIT
+
+TYPE, NAME, SIZE, CHECKSUM, PREFIX_START = slice(156, 157), slice(0, 100), slice(124, 136), slice(148, 156), 345
+"""Places in a header, by POSIX.1-1988; the prefix of a long name begins at the last one."""
+
+CHECKSUM_AS_SPACES = 8 * ord(" ")
+"""The checksum's own bytes, as they count in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ def entries(file: IO[bytes], place: str) -> Iterator[TarEntry]:
     """
     try:
         # The library reads whatever length a header states; and it goes one call deeper for each header of a long name.
-        with tarfile.open(fileobj=cast(IO[bytes], Bounded(file)), mode="r:") as archive:
+        with tarfile.open(fileobj=cast(IO[bytes], Bounded(file)), mode="r:", tarinfo=PlainMember) as archive:
             for member in archive:
                 if member.isreg() and not member.issparse():
                     # Of a regular file `extractfile` returns a file, never None.
@@ -62,6 +68,34 @@ def entries(file: IO[bytes], place: str) -> Iterator[TarEntry]:
             _check_end(file.read(tarfile.RECORDSIZE), place)
     except (tarfile.TarError, RecursionError, ValueError, OverflowError) as error:
         raise InputError(f"{place} is broken, cut off, compressed or no tar file: {error}; fetch it again") from error
+
+
+class PlainMember(tarfile.TarInfo):
+    """The header of a member, of which a plain file's name and length are read, since lists have millions of them."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """The member of a header; the library reads all that are not plain, or seem to be damaged."""
+        if bytes(buf[TYPE]) != tarfile.REGTYPE or buf[PREFIX_START] or not _is_whole(buf):
+            return super().frombuf(buf, encoding, errors)
+        member = cls(bytes(buf[NAME]).partition(b"\0")[0].decode(encoding, errors))
+        member.size = _octal(buf[SIZE])
+        return member
+
+
+def _is_whole(header: bytes | bytearray) -> bool:
+    """Tell whether a header's length and checksum are written in digits, and the checksum is right."""
+    if len(header) != tarfile.BLOCKSIZE:
+        return False
+    try:
+        stated, _ = _octal(header[CHECKSUM]), _octal(header[SIZE])
+    except ValueError:
+        return False
+    return stated == sum(header) - sum(header[CHECKSUM]) + CHECKSUM_AS_SPACES
+
+
+def _octal(field: bytes | bytearray) -> int:
+    return int(bytes(field).rstrip(b" \0"), 8)
 
 
 class Bounded:
