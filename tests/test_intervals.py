@@ -235,10 +235,10 @@ def test_a_loss_of_exactly_the_margin_is_decided_by_no_number_of_images() -> Non
 
 
 def test_the_verdict_is_said_in_words() -> None:
-    assert non_inferiority(3, 2, 1000, 0.01).sentence() == "within 1 points with 95 % confidence: yes"
+    assert non_inferiority(3, 2, 1000, 0.01).sentence() == "within 1 point with 95 % confidence: yes"
     assert non_inferiority(30, 2, 1000, 0.005).sentence() == "within 0.5 points with 95 % confidence: no"
     undecided = non_inferiority(0, 0, 100, 0.01).sentence()
-    assert undecided == "within 1 points with 95 % confidence: not enough images (100), need about 381"
+    assert undecided == "within 1 point with 95 % confidence: not enough images (100), need about 381"
     assert non_inferiority(10, 0, 1000, 0.01).sentence().endswith("need far more than can be had")
 
 

@@ -28,6 +28,12 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     high: float
 
 
+def points_text(fraction: float) -> str:
+    """A share of accuracy in percentage points."""
+    value = f"{100 * fraction:g}"
+    return f"{value} point" if value == "1" else f"{value} points"
+
+
 class NonInferiority(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict on whether the second of two models loses less than a margin. Fractions, at 95 % confidence."""
 
@@ -40,7 +46,7 @@ class NonInferiority(msgspec.Struct, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """The verdict in words, with percentages."""
-        asked = f"within {100 * self.margin:g} points with 95 % confidence"
+        asked = f"within {points_text(self.margin)} with 95 % confidence"
         if self.verdict != "undecided":
             return f"{asked}: {self.verdict}"
         needed = f"about {self.images_needed:,}" if self.images_needed else "far more than can be had"

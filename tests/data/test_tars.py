@@ -104,3 +104,10 @@ def test_a_header_with_a_changed_byte_is_refused(place: int) -> None:
     data[place] ^= 1
     with pytest.raises(InputError, match=r"t\.tar"):
         found(bytes(data))
+
+
+@pytest.mark.parametrize("length", [1, 150, 157, 400, 511])
+def test_a_header_that_was_cut_is_refused(length: int) -> None:
+    first = written(("a.jpg",))[:512]
+    with pytest.raises(InputError, match=r"t\.tar"):
+        found(first + written(("b.jpg",))[:length])

@@ -62,7 +62,7 @@ def test_the_page_is_well_formed_and_fetches_nothing(html: str) -> None:
 def test_every_figure_is_on_the_page(comparison: Comparison, html: str) -> None:
     text = Page(html).text
     assert "Undecided: 60 images do not tell whether the second, digits is as good as the first, digits, within" in text
-    assert "within 1 points of top-1 accuracy; about " in text
+    assert "within 1 point of top-1 accuracy; about " in text
     assert "61 = 60 seen + 1 failed" in text
     for side in (comparison.first, comparison.second):
         assert side.score.top1

@@ -84,8 +84,8 @@ def test_an_accuracy_that_guessing_reaches_is_said_to_be_so() -> None:
 @pytest.mark.parametrize(
     ("verdict", "words"),
     [
-        ("yes", "the second, digits is as good as the first, digits, within 1 points of top-1 accuracy, with 95 %"),
-        ("no", "the second, digits is worse than the first, digits by more than 1 points"),
+        ("yes", "the second, digits is as good as the first, digits, within 1 point of top-1 accuracy, with 95 %"),
+        ("no", "the second, digits is worse than the first, digits by more than 1 point"),
         ("undecided", "Undecided: 60 images do not tell"),
     ],
 )

@@ -104,6 +104,14 @@ def test_the_gates_verdict_is_said_in_words(brief: Report, passed: bool | None, 
     assert [verdict for verdict in ("✓ passed", "✗ failed") if verdict in text] == ([words] if words else [])
 
 
+def test_an_option_of_the_command_is_not_parted_from_its_dashes(brief: Report) -> None:
+    command = "xception train 'a  b' --set epochs=1 -v"
+    heading = replace(brief.heading, origin=replace(brief.heading.origin, command=command))
+    html = render(replace(brief, heading=heading))
+    assert command in Page(html).text
+    assert re.findall(r'<span class="option">(.*?)</span>', html) == ["--set", "-v"]
+
+
 def test_hostile_texts_are_shown_and_not_run(brief: Report) -> None:
     failed = (FailedImage(path=HOSTILE, reason=HOSTILE),)
     page = replace(

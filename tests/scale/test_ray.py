@@ -1,5 +1,6 @@
 """What can be said without Ray; `make cluster` runs a cluster of two nodes."""
 
+import json
 import re
 import socket
 import sys
@@ -95,13 +96,16 @@ def run(cluster: Cluster) -> list[ShardReport]:
     return reports
 
 
-REPORT = '{"plan":"p","file":"a","seen":2,"failed":0,"bytes":1,"sha256":"s","fingerprint":"0"}'
+FILE = "shard-00000000.parquet"
+REPORT = json.dumps(
+    {"plan": "p", "file": FILE, "seen": 2, "failed": 0, "bytes": 1, "sha256": "0" * 64, "fingerprint": "0"}
+)
 DONE = f'{{"worker":"7 on a","busy_s":0.5,"report":{REPORT}}}'
 
 
 def test_the_part_of_the_cluster_that_was_asked_for_is_asked_of_ray(nodes: Nodes) -> None:
     nodes.rows = [{"done": DONE, "fault": ""}] * 2
-    assert [report.file for report in run(Cluster(address="auto", actors=3, cpus_per_actor=2))] == ["a", "a"]
+    assert [report.file for report in run(Cluster(address="auto", actors=3, cpus_per_actor=2))] == [FILE, FILE]
     assert nodes.has_ended
     assert nodes.asked["compute"] == {"min_size": 1, "max_size": 3}
     assert (nodes.asked["num_cpus"], nodes.asked["num_gpus"]) == (2, None)

@@ -76,7 +76,8 @@ class PlainMember(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         """The member of a header; the library reads all that are not plain, or seem to be damaged."""
-        if bytes(buf[TYPE]) != tarfile.REGTYPE or buf[PREFIX_START] or not _is_whole(buf):
+        is_plain = len(buf) == tarfile.BLOCKSIZE and bytes(buf[TYPE]) == tarfile.REGTYPE and not buf[PREFIX_START]
+        if not (is_plain and _is_whole(buf)):
             return super().frombuf(buf, encoding, errors)
         member = cls(bytes(buf[NAME]).partition(b"\0")[0].decode(encoding, errors))
         member.size = _octal(buf[SIZE])
@@ -85,8 +86,6 @@ class PlainMember(tarfile.TarInfo):
 
 def _is_whole(header: bytes | bytearray) -> bool:
     """Tell whether a header's length and checksum are written in digits, and the checksum is right."""
-    if len(header) != tarfile.BLOCKSIZE:
-        return False
     try:
         stated, _ = _octal(header[CHECKSUM]), _octal(header[SIZE])
     except ValueError:

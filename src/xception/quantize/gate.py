@@ -5,7 +5,7 @@ import numpy as np
 
 from xception.bundle import Score
 from xception.errors import CheckFailed
-from xception.intervals import Interval, NonInferiority, mcnemar, non_inferiority, paired_difference
+from xception.intervals import Interval, NonInferiority, mcnemar, non_inferiority, paired_difference, points_text
 from xception.quantize.outputs import Outputs
 
 TOLERANCE = 0.005
@@ -115,7 +115,7 @@ def _labelled_reasons(
 ) -> tuple[str, ...]:
     reasons = []
     if -difference > tolerance:
-        reasons.append(f"worse by more than the {tolerance * 100:g} points allowed")
+        reasons.append(f"worse by more than the {points_text(tolerance)} allowed")
     if kept < MIN_SHARE:
         reasons.append(f"{kept:.2%} of the parent's accuracy, less than the {MIN_SHARE:.0%} demanded")
     if test.verdict == "no" or (is_strict and test.verdict != "yes"):

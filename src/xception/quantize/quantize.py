@@ -24,6 +24,7 @@ from xception.extras import require
 from xception.forms import FORMS, QUANTIZABLE_FROM, Form, quantizable
 from xception.goldens import images_of, write_with_goldens
 from xception.identity.identity import with_identity
+from xception.intervals import points_text
 from xception.outputs import json_document
 from xception.pipeline.engine import Engine
 from xception.quantize.body import with_names
@@ -202,7 +203,7 @@ def _check_tolerance(tolerance: float) -> None:
     if not 0 <= tolerance < 1:
         raise UsageError(
             f"the tolerance is {tolerance:g}; expected a fraction from 0 to below 1, such as {TOLERANCE:g} for "
-            f"{TOLERANCE * 100:g} points"
+            f"{points_text(TOLERANCE)}"
         )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from PIL import Image
 
-from xception.intervals import Interval
+from xception.intervals import Interval, points_text
 from xception.report.evaluation import accuracy_card
 from xception.report.heading import Card, Heading, model_names, result_origin
 from xception.report.html import page, strips
@@ -48,11 +48,11 @@ def render_comparison(comparison: Comparison, pictures: Mapping[str, Image.Image
 def _conclusion(comparison: Comparison, first: str, second: str) -> str:
     """The verdict on the second model, or the number of images that would decide."""
     test = comparison.non_inferiority
-    within, sure = f"within {100 * test.margin:g} points of top-1 accuracy", "with 95 % confidence"
+    within, sure = f"within {points_text(test.margin)} of top-1 accuracy", "with 95 % confidence"
     if test.verdict == "yes":
         return f"{second} is as good as {first}, {within}, {sure}."
     if test.verdict == "no":
-        return f"{second} is worse than {first} by more than {100 * test.margin:g} points of top-1 accuracy, {sure}."
+        return f"{second} is worse than {first} by more than {points_text(test.margin)} of top-1 accuracy, {sure}."
     needed = f"about {test.images_needed:,} would" if test.images_needed else "more images of this kind would hardly"
     return f"Undecided: {test.images:,} images do not tell whether {second} is as good as {first}, {within}; {needed}."
 

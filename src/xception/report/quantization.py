@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from PIL import Image
 
 from xception.bundle import Bundle
-from xception.intervals import Interval
+from xception.intervals import Interval, points_text
 from xception.quantize.record import Quantization, Trial
 from xception.quantize.speed import Int8Speed
 from xception.report.heading import Card, Heading, origin
@@ -61,10 +61,10 @@ def _conclusion(result: Quantization) -> Iterator[str]:
     yield f"int8 by {result.chosen} passed the gate."
     test = result.verdict.non_inferiority if result.verdict else None
     if test and test.verdict == "yes":
-        yield f"It loses less than {100 * test.margin:g} points of top-1 accuracy, with 95 % confidence."
+        yield f"It loses less than {points_text(test.margin)} of top-1 accuracy, with 95 % confidence."
     elif test:
         needed = f", where about {test.images_needed:,} would" if test.images_needed else ""
-        yield f"{test.images:,} images do not show that it loses less than {100 * test.margin:g} points{needed}."
+        yield f"{test.images:,} images do not show that it loses less than {points_text(test.margin)}{needed}."
     if result.speed:
         sentence = result.speed.sentence()
         yield f"{sentence[0].upper()}{sentence[1:]}." if result.speed.verdict == "undecided" else f"{sentence}."
