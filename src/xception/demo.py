@@ -257,20 +257,21 @@ def _cards(result: DemoResult) -> "tuple[Card, ...]":
     """The headline figures of the page."""
     from xception.report.evaluation import accuracy_card
     from xception.report.heading import Card
+    from xception.report.html import percent_text
     from xception.report.quantization import speed_card
 
     first, int8 = result.forms[0], result.forms[-1]
-    difference = "largest relative logit difference in float32"
+    size = percent_text(int8.size_bytes / first.size_bytes, 0)
     return (
         accuracy_card("Test accuracy", first.evaluation.top1, f", {first.evaluation.total} images"),
         accuracy_card("int8 accuracy", int8.evaluation.top1, ", gate passed"),
         Card(
             label="Export agreement",
             value=f"{_difference(result):.1e}",
-            note=difference,
+            note="largest relative logit difference in float32",
         ),
         speed_card(result.int8_speed, f", {SPEED_WORDS}"),
-        Card(label="int8 size", value=f"{int8.size_bytes / first.size_bytes:.0%}", note="of the float32 weights"),
+        Card(label="int8 size", value=size, note="of the float32 weights"),
         Card(label="Training", value=f"{result.seconds['train']:.0f} s", note=f"{len(result.history)} epochs"),
     )
 

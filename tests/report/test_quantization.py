@@ -81,7 +81,7 @@ def test_the_page_shows_every_method_and_the_layers(parent: Bundle) -> None:
     for text in (
         "not tried: nncf is not installed",
         "failed; worse",
-        "25%",
+        "25\u00a0%",
         "Calibrated on 200 images of digits",
         "2.00e-03 by max, 1.00e-03 by mse",
     ):

@@ -106,9 +106,9 @@ def strips(intervals: Sequence[Interval | None]) -> tuple[Strip | None, ...]:
     )
 
 
-def percent_text(fraction: float | None) -> str:
+def percent_text(fraction: float | None, digits: int = 2) -> str:
     """The text of a fraction, such as `98.44 %` for 0.98441; a dash for None."""
-    return "\u2013" if fraction is None else f"{100 * fraction:.2f}\u00a0%"
+    return "\u2013" if fraction is None else f"{100 * fraction:.{digits}f}\u00a0%"
 
 
 def megabytes(size_bytes: int) -> str:

@@ -9,7 +9,7 @@ from xception.intervals import Interval, points_text
 from xception.quantize.record import Quantization, Trial
 from xception.quantize.speed import Int8Speed
 from xception.report.heading import Card, Heading, origin
-from xception.report.html import page, strips
+from xception.report.html import page, percent_text, strips
 from xception.tasks.provenance import CommandRun
 
 
@@ -93,7 +93,7 @@ def _cards(result: Quantization, parent: Bundle) -> Iterator[Card]:
     yield Card(label="Gate", value="passed" if result.passed else "failed", note=f"{len(result.trials)} tried")
     chosen = next((trial for trial in result.trials if trial.method == result.chosen), None)
     if chosen and chosen.size_bytes:
-        yield Card(label="Size", value=f"{chosen.size_bytes / parent.size_bytes:.0%}", note="of float32")
+        yield Card(label="Size", value=percent_text(chosen.size_bytes / parent.size_bytes, 0), note="of float32")
     if result.speed:
         yield speed_card(result.speed)
 
