@@ -115,9 +115,10 @@ def test_what_is_proposed_for_a_new_bundle_works(verb: str, folder: Path, capsys
     assert [command[0] for command in commands] == ["predict", "evaluate"]
     for command in commands:
         assert run(command) == 0, capsys.readouterr().err
-    after_predict, following = ways(capsys.readouterr().err)
-    assert (after_predict[0], following[0]) == ("predict", "benchmark")
-    assert run(following) == 0, capsys.readouterr().err
+    _, *after_evaluate = ways(capsys.readouterr().err, photo__jpg=folder / "photo.png")
+    assert [command[0] for command in after_evaluate] == ["predict", "benchmark"]
+    for command in after_evaluate:
+        assert run(command) == 0, capsys.readouterr().err
 
 
 @pytest.mark.slow
